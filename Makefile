@@ -1,0 +1,35 @@
+# Two commands: `make demo` shows PyPeT at work, `make test` runs every test. Both make their own environment.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint benchmark clean
+
+demo: .venv/demo.stamp
+	$(BIN)/pypet demo pypet-demo
+
+test: .venv/test.stamp
+	$(BIN)/python -m pytest
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check PyPeTLib Testing
+	$(BIN)/ruff format --check PyPeTLib Testing
+	$(BIN)/mypy
+
+benchmark: .venv/test.stamp
+	$(BIN)/python Testing/benchmarks/speed.py
+	$(BIN)/python Testing/benchmarks/denoising.py
+
+.venv/bin/python:
+	@$(PYTHON) -c "import sys; sys.exit('Python 3.10 or later is needed, found ' + sys.version.split()[0] + '; set PYTHON=...' if sys.version_info < (3, 10) else 0)"
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[all]"
+	touch $@
+
+.venv/test.stamp: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	touch $@ .venv/demo.stamp
+
+clean:
+	rm -rf .venv pypet-demo build *.egg-info

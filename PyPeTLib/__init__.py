@@ -1,0 +1,60 @@
+"""PyPeT: quantitative maps of brain perfusion from CT.
+
+>>> from PyPeTLib import read_series, analyze
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
+    from PyPeTLib.pipeline import analyze
+    from PyPeTLib.read import read_image, read_mask, read_series
+    from PyPeTLib.records import Analysis, Geometry, Image, Series
+    from PyPeTLib.results import write_analysis
+    from PyPeTLib.settings import Settings
+
+__version__ = "0.1.0"
+
+#: Where each public name lives; imported when first used, because start-up time counts.
+_HOMES = {
+    "analyze": "pipeline",
+    "read_series": "read",
+    "read_mask": "read",
+    "read_image": "read",
+    "write_analysis": "results",
+    "Settings": "settings",
+    "Analysis": "records",
+    "Geometry": "records",
+    "Image": "records",
+    "Series": "records",
+    "PyPeTError": "errors",
+    "InputError": "errors",
+    "QualityError": "errors",
+    "Cancelled": "errors",
+}
+__all__ = [
+    "Analysis",
+    "Cancelled",
+    "Geometry",
+    "Image",
+    "InputError",
+    "PyPeTError",
+    "QualityError",
+    "Series",
+    "Settings",
+    "analyze",
+    "read_image",
+    "read_mask",
+    "read_series",
+    "write_analysis",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,306 @@
+"""The command ``pypet``: arguments in, files and exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+# One thread for each matrix product: PyPeT divides the voxels among the processors itself. Set before numpy starts.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from PyPeTLib import __version__
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
+from PyPeTLib.settings import (
+    DeconvolutionMethod,
+    Settings,
+    describe_settings,
+    parse_assignment,
+    settings_from_toml,
+    settings_to_toml,
+)
+
+if TYPE_CHECKING:
+    from PyPeTLib.records import Analysis, Progress, Series
+
+OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0 done, 2 the user's error, 3 no trustworthy result, 130 stopped."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+        return code
+    except QualityError as error:
+        return _complain("no trustworthy result", error, NO_RESULT)
+    except (Cancelled, KeyboardInterrupt) as error:
+        return _complain("stopped", error, STOPPED)
+    except (PyPeTError, OSError) as error:
+        return _complain("error", error, USER_ERROR)
+    except MemoryError as error:
+        return _complain("error: not enough memory", error, USER_ERROR)
+
+
+def _complain(what: str, error: BaseException, code: int) -> int:
+    print(f"pypet: {what}: {error}" if str(error) else f"pypet: {what}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pypet", description="Quantitative maps of brain perfusion from CT. Research use only."
+    )
+    parser.add_argument("--version", action="version", version=f"PyPeT {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_info(commands)
+    _add_phantom(commands)
+    _add_demo(commands)
+    _add_settings(commands)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="compute perfusion maps of a scan")
+    _add_scan(run)
+    run.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder for the results")
+    run.add_argument("--mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
+    run.add_argument("--aif-mask", metavar="FILE", type=Path, help="voxels of the arterial input")
+    run.add_argument("--vof-mask", metavar="FILE", type=Path, help="voxels of the venous output")
+    run.add_argument("--method", metavar="NAME", help=f"deconvolution: {', '.join(get_args(DeconvolutionMethod))}")
+    run.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change a setting (repeatable)")
+    run.add_argument("--settings", metavar="FILE.toml", type=Path, help="settings file ('pypet settings --toml')")
+    run.add_argument("--stages", metavar="FOLDER", type=Path, help="write a picture of every step into this folder")
+    run.add_argument("--overwrite", action="store_true", help="replace the results in a folder that holds some")
+    run.add_argument("--force", action="store_true", help="write maps even where the data allow no trustworthy ones")
+    run.add_argument("--no-report", action="store_true", help="skip the page with pictures")
+    run.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    run.set_defaults(command=_run)
+
+
+def _add_scan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "scan", metavar="SCAN", nargs="+", type=Path, help="4D NIfTI or NRRD, a folder, or one 3D file for each frame"
+    )
+    times = parser.add_mutually_exclusive_group()
+    times.add_argument("--times", metavar="FILE", type=Path, help="acquisition times in s, one number a line")
+    times.add_argument("--interval", metavar="SECONDS", type=float, help="time between frames in s")
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser("info", help="say what a scan is, and what would stop a run")
+    _add_scan(info)
+    info.set_defaults(command=_info)
+
+
+def _add_phantom(commands: Any) -> None:
+    phantom = commands.add_parser("phantom", help="write a digital phantom with known truth")
+    phantom.add_argument("output", metavar="OUT", type=Path, help="folder for scan and truth")
+    phantom.add_argument("--kind", choices=("head", "tiles"), default="head", help="anatomical head, or uniform tiles")
+    phantom.add_argument("--seed", type=int, default=0, help="draws anatomy and noise")
+    phantom.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="change an option (repeatable)"
+    )
+    phantom.add_argument("--overwrite", action="store_true", help="replace the files in a folder that holds some")
+    phantom.set_defaults(command=_phantom)
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser("demo", help="phantom, run, and comparison with the truth")
+    demo.add_argument("output", metavar="OUT", type=Path, nargs="?", default=Path("pypet-demo"))
+    demo.set_defaults(command=_demo)
+
+
+def _add_settings(commands: Any) -> None:
+    settings = commands.add_parser("settings", help="list every setting with default, unit, range and meaning")
+    settings.add_argument("--toml", action="store_true", help="as a file to edit, for 'pypet run --settings FILE'")
+    settings.set_defaults(command=_settings)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from contextlib import ExitStack
+
+    from PyPeTLib.results import write_analysis
+    from PyPeTLib.write import staged_output
+
+    settings = _settings_of(options)
+    pictures = options.stages is not None and _has_pictures("--stages", needed=True)
+    with ExitStack() as folders:
+        folder = folders.enter_context(staged_output(options.output, overwrite=options.overwrite))
+        stages = folders.enter_context(staged_output(options.stages, overwrite=options.overwrite)) if pictures else None
+        with _progress(options.quiet) as progress:
+            analysis = _analysis(options, settings, progress)
+        report = not options.no_report and _has_pictures("the report")
+        write_analysis(analysis, folder, source=" ".join(str(path) for path in options.scan), report=report)
+        if stages is not None:
+            from PyPeTLib.stages import write_stages
+
+            write_stages(analysis, stages)
+    if not options.quiet:
+        _print_result(analysis, options.output)
+    return OK
+
+
+def _settings_of(options: argparse.Namespace) -> Settings:
+    """Return the settings: defaults, then the file, then --set, then --method."""
+    changes: dict[str, Any] = {}
+    if options.settings:
+        try:
+            text = options.settings.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"Settings file {options.settings} cannot be read: {error}.") from error
+        changes.update(settings_from_toml(text, source=str(options.settings)))
+    changes.update(parse_assignment(text) for text in options.set)
+    if options.method:
+        changes["method"] = options.method
+    return Settings().changed(changes)
+
+
+def _read(options: argparse.Namespace) -> Series:
+    from PyPeTLib.read import read_series, read_times
+
+    times = read_times(options.times) if options.times else None
+    return read_series(_scan(options), times_s=times, interval_s=options.interval)
+
+
+def _scan(options: argparse.Namespace) -> Path | list[Path]:
+    scan: list[Path] = options.scan
+    return scan[0] if len(scan) == 1 else scan
+
+
+def _analysis(options: argparse.Namespace, settings: Settings, progress: Progress) -> Analysis:
+    """Read scan and masks and analyse them; the time of reading is added to the steps'."""
+    import time
+    from dataclasses import replace
+
+    from PyPeTLib.pipeline import analyze
+    from PyPeTLib.read import read_mask
+
+    start = time.perf_counter()
+    progress(0.0, "Reading")
+    series = _read(options)
+    masks = {
+        name: read_mask(path, series.geometry, what=what) if path else None
+        for name, path, what in (
+            ("brain", options.mask, "Brain mask"),
+            ("aif", options.aif_mask, "AIF mask"),
+            ("vof", options.vof_mask, "VOF mask"),
+        )
+    }
+    reading = time.perf_counter() - start
+    analysis = analyze(series, settings, **masks, force=options.force, progress=progress)
+    return replace(analysis, seconds={"reading": reading, **analysis.seconds})
+
+
+def _info(options: argparse.Namespace) -> int:
+    from PyPeTLib.read import inspect_series, read_times
+    from PyPeTLib.records import describe_times
+
+    times = read_times(options.times) if options.times else None
+    info = inspect_series(_scan(options), times_s=times, interval_s=options.interval)
+    print(f"Scan    {info.name}")
+    print(f"Grid    {info.geometry.describe()}")
+    print(f"Values  {info.values.dtype}, {info.values.min():g} to {info.values.max():g} HU")
+    if info.times_s is None:
+        print(f"Times   {info.frames} frames, times unknown")
+    else:
+        print(f"Times   {describe_times(info.times_s)}; from: {info.time_source}")
+    for finding in info.findings:
+        print(f"Note    {finding.text}")
+    for problem in info.problems:
+        print(f"Stops   {problem}")
+    return USER_ERROR if info.problems else OK
+
+
+def _phantom(options: argparse.Namespace) -> int:
+    from PyPeTLib.phantom import head_phantom, tiles_phantom
+    from PyPeTLib.phantom_files import options_from_text, write_phantom
+    from PyPeTLib.phantom_options import HeadOptions, TilesOptions
+    from PyPeTLib.write import staged_output
+
+    kind = HeadOptions if options.kind == "head" else TilesOptions
+    wanted = options_from_text(kind, {"seed": str(options.seed), **dict(_pair(text) for text in options.set)})
+    with staged_output(options.output, overwrite=options.overwrite) as folder:
+        phantom = head_phantom(wanted) if isinstance(wanted, HeadOptions) else tiles_phantom(wanted)
+        scan = write_phantom(phantom, folder)
+    print(options.output / scan.name)
+    return OK
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"An option is given as NAME=VALUE; found '{text}'.")
+    return name.strip(), value.strip()
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from PyPeTLib.demo import run_demo
+
+    with _progress(False) as progress:
+        figures, page = run_demo(options.output, report=_has_pictures("the report"), progress=progress)
+    print("Found against the known truth of the phantom:")
+    for name, value in figures.items():
+        print(f"  {name:<20} {value:8.3f}")
+    print(f"Results: {page}")
+    return OK
+
+
+def _settings(options: argparse.Namespace) -> int:
+    if options.toml:
+        print(settings_to_toml(Settings()), end="")
+        return OK
+    for info in describe_settings():
+        unit = f" {info.unit}" if info.unit else ""
+        print(f"{info.name} = {info.default}{unit}\n    {info.meaning}; {info.allowed}")
+    return OK
+
+
+def _print_result(analysis: Analysis, output: Path) -> None:
+    """Say what was found, doubts first."""
+    from PyPeTLib.results import map_medians
+
+    for finding in analysis.findings:
+        print(f"{finding.severity}: {finding.text}")
+    units = {name: image.unit for name, image in analysis.maps.items()}
+    medians = ", ".join(f"{name.upper()} {value:.3g} {units[name]}" for name, value in map_medians(analysis).items())
+    print(f"Brain medians: {medians}")
+    print(f"Results in {output}. Research use only.")
+
+
+def _has_pictures(what: str, *, needed: bool = False) -> bool:
+    """Tell whether the packages for pictures are there; say what is left out, or refuse where it was asked for."""
+    from PyPeTLib.report import report_available
+
+    if report_available():
+        return True
+    text = f"{what} needs matplotlib and jinja2: pip install 'PyPeTLib[report]'"
+    if needed:
+        raise InputError(text + ".")
+    print(f"pypet: left out: {text}", file=sys.stderr)
+    return False
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    """Yield a progress callback: a bar on a terminal, silence in a pipe or without tqdm."""
+    from PyPeTLib.records import silent
+
+    if quiet or not sys.stderr.isatty() or find_spec("tqdm") is None:
+        yield silent
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=100, bar_format="{l_bar}{bar}| {elapsed}", leave=False) as bar:
+
+        def show(fraction: float, text: str) -> None:
+            bar.set_description_str(text, refresh=False)
+            bar.update(max(0.0, 100.0 * fraction - bar.n))
+
+        yield show

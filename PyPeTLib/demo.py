@@ -1,0 +1,46 @@
+"""The demonstration: a phantom, the whole run on its files, and the comparison with the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PyPeTLib.phantom import HeadOptions, head_phantom
+from PyPeTLib.phantom_files import write_phantom
+from PyPeTLib.pipeline import analyze
+from PyPeTLib.read import read_series
+from PyPeTLib.records import Progress
+from PyPeTLib.results import write_analysis
+from PyPeTLib.truth import compare_with_truth
+from PyPeTLib.write import staged_output, write_json
+
+
+def run_demo(output: str | Path, *, report: bool, progress: Progress) -> tuple[dict[str, float], Path]:
+    """Write phantom, maps and their comparison into a folder; earlier files of the demo are replaced.
+
+    Parameters
+    ----------
+    output : str or Path
+        The folder.
+    report : bool
+        Write the page with pictures; it needs the extra ``report``.
+    progress : callable
+        ``progress(fraction, text)``.
+
+    Returns
+    -------
+    figures : dict of str to float
+        See :func:`PyPeTLib.truth.compare_with_truth`.
+    page : Path
+        The report, or the folder where there is none.
+    """
+    with staged_output(output, overwrite=True) as folder:
+        progress(0.0, "Making the phantom")
+        phantom = head_phantom(HeadOptions())
+        scan = write_phantom(phantom, folder)
+        analysis = analyze(read_series(scan), progress=lambda fraction, text: progress(0.5 + 0.4 * fraction, text))
+        progress(0.9, "Writing")
+        write_analysis(analysis, folder, source=scan.name, report=report)
+        figures = compare_with_truth(analysis, phantom)
+        write_json(figures, folder / "phantom_comparison.json")
+    page = Path(output) / "phantom_report.html"
+    return figures, page if report else Path(output)

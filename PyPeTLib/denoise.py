@@ -1,0 +1,266 @@
+"""Noise removal: few temporal components instead of all frames, smoothed in space inside the mask only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.curves import robust_sd
+from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress, Series
+from PyPeTLib.settings import DenoiseMethod, Settings
+
+#: Curves are averaged over blocks of about this edge before their components are sought, in mm:
+#: small enough for a 10 mm lesion to fill a block, large enough to lift it out of the noise.
+BLOCK_MM = 5.0
+#: A component carries signal when its variance exceeds this many times that of the noise.
+SIGNAL_FACTOR = 3.0
+FEWEST_COMPONENTS, MOST_COMPONENTS = 6, 14
+#: Bilateral: the guide is smoothed by this share of the kernel, the values, which are taken at every other
+#: pixel or so, by that one.
+GUIDE_SHARE, VALUE_SHARE = 0.5, 0.25
+#: Smoothing kernels end at this many standard deviations.
+KERNEL_REACH = 2.5
+
+Float32Array = npt.NDArray[np.float32]
+
+
+def masked_hu(series: Series, mask: MaskArray, *, settings: Settings, progress: Progress) -> npt.NDArray[Any]:
+    """Return the HU of the voxels of a mask, after curvature flow where that is the denoising method.
+
+    Curvature flow works on whole frames, as published (SimpleITK; Sethian 1996); it does not know the mask.
+
+    Returns
+    -------
+    ndarray, shape (t, voxel)
+        In the scan's own type, or float32 after curvature flow.
+    """
+    if settings.denoise != "curvature-flow":
+        return np.stack([frame[mask] for frame in series.values])
+    frames = []
+    for index, frame in enumerate(series.values):
+        frames.append(_curvature_flow(frame, series.geometry, settings)[mask])
+        progress((index + 1) / series.frames, "Curvature flow")
+    return np.stack(frames)
+
+
+def enhancement(hu: npt.NDArray[Any], baseline_frames: int) -> Float32Array:
+    """Return signed enhancement above the mean of the baseline frames in HU, shape (t, voxel).
+
+    Examples
+    --------
+    >>> enhancement(np.array([[40], [42], [51], [40]], dtype=np.int16), 2).ravel()
+    array([-1.,  1., 10., -1.], dtype=float32)
+    """
+    baseline = hu[:baseline_frames].mean(axis=0, dtype=np.float32)
+    above: Float32Array = np.subtract(hu, baseline, dtype=np.float32)
+    return above
+
+
+def project(curves_hu: Float32Array, mask: MaskArray, geometry: Geometry, *, settings: Settings) -> Curves:
+    """Return the curves as weights of the few temporal components that carry signal.
+
+    The components are the principal ones of block-averaged curves of this patient; `none` and `curvature-flow`
+    keep every frame. Spatial smoothing and deconvolution are linear and need be done on the components alone.
+
+    Parameters
+    ----------
+    curves_hu : ndarray, shape (t, voxel)
+        Enhancement in HU of the voxels of ``mask``.
+    mask : ndarray of bool, shape (z, y, x)
+    geometry : Geometry
+        Grid of ``mask``.
+    settings : Settings
+        ``denoise``.
+    """
+    signal, noise = temporal_components(curves_hu, mask, geometry)
+    if settings.denoise in ("none", "curvature-flow"):
+        signal = np.eye(len(curves_hu), dtype=np.float32)
+    return Curves(np.ascontiguousarray((signal @ curves_hu).T), signal, noise @ curves_hu, mask)
+
+
+def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: Progress) -> Curves:
+    """Return the curves smoothed in space by the method of ``settings.denoise``, inside the mask only.
+
+    Parameters
+    ----------
+    curves : Curves
+        Projected curves.
+    geometry : Geometry
+        Their grid; the kernel is round in mm.
+    settings : Settings
+        The method and its own parameters.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
+    """
+    return replace(curves, coefficients=METHODS[settings.denoise](curves, geometry, settings, progress))
+
+
+def temporal_components(
+    curves_hu: Float32Array, mask: MaskArray, geometry: Geometry
+) -> tuple[Float32Array, Float32Array]:
+    """Return the orthonormal temporal components above the noise, and one without signal.
+
+    Returns
+    -------
+    signal : ndarray, shape (component, t)
+        Strongest first.
+    noise : ndarray, shape (t,)
+        A component from the lower half of the spectrum: what the scan's noise leaves in any component.
+    """
+    means = _block_means(curves_hu, mask, geometry)
+    variance, components = np.linalg.eigh(means.T @ means)
+    floor = np.median(variance)
+    most = min(MOST_COMPONENTS, len(variance) // 2)
+    count = int(np.clip((variance > SIGNAL_FACTOR * floor).sum(), min(FEWEST_COMPONENTS, most), most))
+    components = np.ascontiguousarray(components.T[::-1], dtype=np.float32)
+    return components[:count], components[(2 * len(variance)) // 3]
+
+
+def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
+    """Leave the curves as they are."""
+    return curves.coefficients
+
+
+def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
+    """Smooth with a Gaussian, normalised by the part of the kernel that lies inside the mask."""
+    return gaussian_in_mask(curves.coefficients, curves.mask, geometry, settings.gaussian_sigma_mm)
+
+
+def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
+    """Average neighbours whose smoothed time courses agree within the noise: edges stay, flat regions calm down.
+
+    Tomasi 1998, doi:10.1109/ICCV.1998.710815, with the time course as the guide (Mendrik 2011,
+    doi:10.1088/0031-9155/56/13/008). The guide's noise is measured, so the width fits any scanner and kernel.
+    """
+    mask = curves.mask[_bounding_box(curves.mask)]
+    sigma = settings.bilateral_sigma_mm
+    guide = gaussian_in_mask(curves.coefficients, curves.mask, geometry, GUIDE_SHARE * sigma)
+    guide_noise = gaussian_in_mask(curves.noise[:, None], curves.mask, geometry, GUIDE_SHARE * sigma)
+    width = settings.bilateral_similarity * robust_sd(guide_noise) * np.sqrt(guide.shape[1])
+    scaled = _on_grid(guide * np.float32(np.sqrt(0.5) / max(width, 1e-3)), mask)
+    values = _on_grid(gaussian_in_mask(curves.coefficients, curves.mask, geometry, VALUE_SHARE * sigma), mask)
+    total, weight = values.copy(), mask.astype(np.float32)
+    offsets = _half_kernel(geometry, sigma)
+    for done, (offset, nearness) in enumerate(offsets):
+        here, there = _overlap(mask.shape, offset)
+        distance = _squared_distance(scaled[(slice(None), *here)], scaled[(slice(None), *there)])
+        likeness = np.float32(nearness) * np.exp(-distance) * (mask[here] & mask[there])
+        weight[here] += likeness
+        weight[there] += likeness
+        for target, source in zip(total, values, strict=True):
+            target[here] += likeness * source[there]
+            target[there] += likeness * source[here]
+        progress((done + 1) / len(offsets), "Denoising")
+    return np.ascontiguousarray((total[:, mask] / weight[mask]).T)
+
+
+METHODS: dict[DenoiseMethod, Callable[[Curves, Geometry, Settings, Progress], Float32Array]] = {
+    "bilateral": _bilateral,
+    "gaussian": _gaussian,
+    "curvature-flow": _keep,
+    "none": _keep,
+}
+
+
+def gaussian_in_mask(rows: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float) -> Float32Array:
+    """Smooth voxel values by normalised convolution: nothing enters from outside the mask.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (voxel, component)
+        Values of the voxels of ``mask``.
+    mask : ndarray of bool, shape (z, y, x)
+    geometry : Geometry
+    sigma_mm : float
+        Standard deviation of the kernel in mm.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    box = _bounding_box(mask)
+    inside = mask[box]
+    sigma = [sigma_mm / spacing for spacing in geometry.spacing_zyx_mm]
+
+    def filtered(image: Float32Array) -> Float32Array:
+        smoothed: Float32Array = gaussian_filter(image, sigma, mode="constant", truncate=KERNEL_REACH)
+        return smoothed
+
+    weight = filtered(inside.astype(np.float32))[inside]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        columns = list(pool.map(lambda image: filtered(image)[inside] / weight, _on_grid(rows, inside)))
+    return np.stack(columns, axis=1)
+
+
+def _curvature_flow(frame: npt.NDArray[Any], geometry: Geometry, settings: Settings) -> Float32Array:
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(frame.astype(np.float32))
+    image.SetSpacing(geometry.spacing_mm)
+    flowed = sitk.CurvatureFlow(image, settings.curvature_flow_step, settings.curvature_flow_iterations)
+    return np.asarray(sitk.GetArrayViewFromImage(flowed))
+
+
+def _block_means(curves_hu: Float32Array, mask: MaskArray, geometry: Geometry) -> FloatArray:
+    """Return mean curves of blocks times the root of their voxel count (equal noise), shape (block, t)."""
+    steps = [max(1, round(BLOCK_MM / spacing)) for spacing in geometry.spacing_zyx_mm]
+    index = [axis // step for axis, step in zip(np.nonzero(mask), steps, strict=True)]
+    counts = [length // step + 1 for length, step in zip(mask.shape, steps, strict=True)]
+    _, block, voxels = np.unique(np.ravel_multi_index(index, counts), return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(block, weights=frame) for frame in curves_hu], axis=1)
+    return np.asarray(sums / np.sqrt(voxels)[:, None])
+
+
+def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
+    """Return the squared distance of two stacks of components, one by one to spare memory."""
+    distance = np.zeros(one.shape[1:], dtype=np.float32)
+    for first, second in zip(one, other, strict=True):
+        difference = first - second
+        difference *= difference
+        distance += difference
+    return distance
+
+
+def _half_kernel(geometry: Geometry, sigma_mm: float) -> list[tuple[tuple[int, int, int], float]]:
+    """Return one of each pair of opposite offsets (z, y, x) in reach, with its Gaussian weight.
+
+    Offsets are half a standard deviation apart, or a voxel where that is more: the cost per voxel stays the same.
+    """
+    strides = [max(1, int(0.5 * sigma_mm / spacing)) for spacing in geometry.spacing_zyx_mm]
+    reach = [
+        int(KERNEL_REACH * sigma_mm / spacing) // stride
+        for spacing, stride in zip(geometry.spacing_zyx_mm, strides, strict=True)
+    ]
+    axes = [stride * np.arange(-length, length + 1) for stride, length in zip(strides, reach, strict=True)]
+    offsets = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
+    radius = np.linalg.norm(offsets * geometry.spacing_zyx_mm, axis=1)
+    second_half = np.arange(len(offsets)) > len(offsets) // 2
+    chosen = second_half & (radius <= KERNEL_REACH * sigma_mm)
+    weights = np.exp(-0.5 * (radius[chosen] / sigma_mm) ** 2)
+    return [
+        ((int(z), int(y), int(x)), float(weight)) for (z, y, x), weight in zip(offsets[chosen], weights, strict=True)
+    ]
+
+
+def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the slices of a grid and of its copy shifted by an offset, where both exist."""
+    here = tuple(slice(max(0, -step), length - max(0, step)) for length, step in zip(shape, offset, strict=True))
+    there = tuple(slice(max(0, step), length - max(0, -step)) for length, step in zip(shape, offset, strict=True))
+    return here, there
+
+
+def _bounding_box(mask: MaskArray) -> tuple[slice, ...]:
+    """Return the smallest box around a mask."""
+    extents = (np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3))
+    return tuple(slice(int(extent[0]), int(extent[-1]) + 1) for extent in extents)
+
+
+def _on_grid(rows: Float32Array, mask: MaskArray) -> Float32Array:
+    """Return voxel values as images of shape (component, z, y, x), 0 outside the mask."""
+    grid = np.zeros((rows.shape[1], *mask.shape), dtype=np.float32)
+    grid[:, mask] = rows.T
+    return grid

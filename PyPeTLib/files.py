@@ -1,0 +1,281 @@
+"""One image file, read by ITK: voxels and grid exactly as stored, and certainty that all of it was read."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import Finding, Geometry
+
+#: ITK reader of each file extension, longest extension first.
+READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
+
+#: First two bytes of a gzip file.
+GZIP_MAGIC = b"\x1f\x8b"
+
+#: ``sizeof_hdr`` of a NIfTI-2 file, in either byte order.
+NIFTI_2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+
+#: NIfTI ``datatype`` of float32 and float64.
+NIFTI_FLOATS = ("16", "64")
+
+#: Grid axes are perpendicular when no cosine between two of them is larger: beyond, ITK straightens on writing.
+AXES_TOLERANCE = 1e-4
+
+#: Where the sform puts a corner further than this share of a voxel from the grid that ITK chose, the user is told.
+SFORM_TOLERANCE_VOXELS = 0.1
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an image file holds.
+
+    Parameters
+    ----------
+    values : ndarray, shape (z, y, x), (t, z, y, x) or (z, y, x, component)
+        Voxel values in the file's type, floats as float32; read-only.
+    geometry : Geometry
+        The grid of the three spatial axes.
+    components : str
+        What several values in a voxel are: "list" for the frames of an NRRD sequence; "" for one value a voxel.
+    findings : tuple of Finding
+        Doubts about the grid.
+    """
+
+    values: npt.NDArray[Any]
+    geometry: Geometry
+    components: str
+    findings: tuple[Finding, ...]
+
+    def describe(self) -> str:
+        """Return dimensions in the file's order, e.g. "3D 220×220×16"."""
+        grid = self.values.shape[:-1] if self.components else self.values.shape
+        text = f"{len(grid)}D " + "×".join(str(n) for n in reversed(grid))
+        return text + (f" with {self.values.shape[-1]} values a voxel" if self.components else "")
+
+
+def load(path: Path) -> Stored:
+    """Read a NIfTI or NRRD file.
+
+    Parameters
+    ----------
+    path : Path
+        .nii, .nii.gz, .nrrd or .nhdr.
+
+    Returns
+    -------
+    Stored
+        Voxels, not copied where their type stays, and grid.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, of another format, truncated or damaged, or has no perpendicular axes.
+    """
+    import SimpleITK as sitk
+
+    image = _execute(path)
+    values = np.asarray(_Pixels(image, sitk.GetArrayViewFromImage(image)))
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"File {path}: real numbers are needed; found {image.GetPixelIDTypeAsString()}. Convert it.")
+    about = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    if "vox_offset" in about:
+        values = _complete(path, about, values)
+    else:
+        _refuse_damaged_nrrd(path)
+    geometry = _geometry(path, image)
+    components = about.get("NRRD_kinds[pixel]", "vector") if image.GetNumberOfComponentsPerPixel() > 1 else ""
+    values = values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
+    return Stored(values, geometry, components, _sform_findings(path, about, geometry))
+
+
+def scan_name(path: Path) -> str:
+    """Return the name of a file or folder without the extension of an image.
+
+    Examples
+    --------
+    >>> scan_name(Path("data/sub-01_ctp.seq.nrrd"))
+    'sub-01_ctp'
+    """
+    return re.sub(r"(\.seq)?\.(nii\.gz|nii|nrrd|nhdr)$", "", path.name, flags=re.IGNORECASE)
+
+
+def extension(path: Path) -> str:
+    """Return the extension that tells the format, "" for a file that is no image."""
+    return next((e for e in READERS if path.name.lower().endswith(e)), "")
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell whether a file is DICOM, by its magic word or its name."""
+    return path.is_file() and (path.suffix.lower() in (".dcm", ".ima") or _head(path, 132)[128:] == b"DICM")
+
+
+def leading_bytes(path: Path, count: int) -> bytes:
+    """Return the first bytes of a file's content, unpacked where it is gzip."""
+    if _head(path, 2) != GZIP_MAGIC:
+        return _head(path, count)
+    with gzip.open(path) as file:
+        return file.read(count)
+
+
+def nrrd_header(path: Path) -> tuple[dict[str, str], int]:
+    """Return fields and key/value pairs of an NRRD header, names in lower case, and where the data begin."""
+    fields: dict[str, str] = {}
+    with path.open("rb") as file:
+        while line := file.readline().decode("utf-8", errors="replace").strip():
+            name, _, value = line.partition(":")
+            fields[name.lower()] = value.removeprefix("=").strip()
+        return fields, file.tell()
+
+
+def _head(path: Path, count: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(count)
+
+
+class _Pixels:
+    """The voxels of an ITK image; as the base of an array it keeps the image's memory alive."""
+
+    def __init__(self, image: Any, view: npt.NDArray[Any]) -> None:
+        self.image = image
+        self.__array_interface__ = view.__array_interface__
+
+
+def _execute(path: Path) -> Any:
+    """Let ITK read the file, its warnings kept from the terminal."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_reader(path))
+    reader.SetFileName(str(path))
+    loud = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        return reader.Execute()
+    except RuntimeError as error:
+        raise InputError(f"File {path}: {_reason(path, str(error))}") from error
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(loud)
+
+
+def _reader(path: Path) -> str:
+    """Return the name of the ITK reader for a file that can be opened."""
+    try:
+        _head(path, 1)
+    except OSError as error:
+        raise InputError(f"File {path}: cannot be opened: {error.strerror}. Check path and permissions.") from error
+    if not extension(path):
+        found = "DICOM, which is not read yet: convert to NIfTI" if is_dicom(path) else path.suffix or "no extension"
+        raise InputError(f"File {path}: {', '.join(READERS)} can be read; found {found}.")
+    return READERS[extension(path)]
+
+
+def _reason(path: Path, text: str) -> str:
+    """Return in words why ITK refused a file."""
+    if "orthonormal" in text:
+        return "perpendicular axes are needed; found a sheared sform (gantry tilt?). Resample it to an upright grid."
+    if "domain axes" in text:
+        return 'the time axis of an NRRD file must be of kind "list"; found another. Save it as .seq.nrrd.'
+    if _head(path, 4) in NIFTI_2 or (_head(path, 2) == GZIP_MAGIC and _unpacked_head(path) in NIFTI_2):
+        return "NIfTI-1 can be read; found NIfTI-2. Convert it."
+    return "cannot be read: truncated, damaged or not of the format its name says. Copy or convert it again."
+
+
+def _unpacked_head(path: Path) -> bytes:
+    try:
+        return leading_bytes(path, 4)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _complete(path: Path, about: dict[str, str], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Refuse a NIfTI file that lacks bytes or was altered: ITK puts zeros in their place and says nothing."""
+    start = int(float(about["vox_offset"]))
+    needed = start + values.size * int(about["bitpix"]) // 8
+    if _head(path, 2) != GZIP_MAGIC:
+        found = path.stat().st_size
+    elif _checksum_agrees(path, start, values):
+        return values
+    else:
+        found = _unpacked_size(path)
+    if found < needed:
+        need = f"{needed} bytes are needed; found {found}"
+        raise InputError(f"File {path}: truncated or damaged: {need}. Copy or convert it again.")
+    return _with_non_finite(values, leading_bytes(path, needed), start) if about["datatype"] in NIFTI_FLOATS else values
+
+
+def _with_non_finite(values: npt.NDArray[Any], content: bytes, start: int) -> npt.NDArray[Any]:
+    """Put NaN and infinity back, which ITK reads from NIfTI as 0: in a head that looks like water."""
+    order = "<" if struct.unpack_from("<i", content)[0] == 348 else ">"
+    stored_type = f"{order}f{(len(content) - start) // values.size}"
+    stored = np.frombuffer(content, stored_type, values.size, start).reshape(values.shape)
+    finite = np.isfinite(stored)
+    return values if finite.all() else np.where(finite, values, stored)
+
+
+def _checksum_agrees(path: Path, start: int, values: npt.NDArray[Any]) -> bool:
+    """Tell whether header and voxels have the checksum that ends a gzip file: sure, and cheaper than unpacking again.
+
+    Files of several gzip members, and voxels that ITK scaled or swapped, do not agree although they are whole.
+    """
+    with path.open("rb") as file:
+        file.seek(-8, 2)
+        checksum, size = struct.unpack("<II", file.read(8))
+    if (start + values.nbytes) % 2**32 != size:
+        return False
+    return zlib.crc32(values.data, zlib.crc32(leading_bytes(path, start))) == int(checksum)
+
+
+def _refuse_damaged_nrrd(path: Path) -> None:
+    """Refuse gzip data of an NRRD file that were altered: ITK checks them only in part."""
+    fields, start = nrrd_header(path)
+    detached = fields.get("data file", fields.get("datafile", ""))
+    several = detached.upper().startswith("LIST") or "%" in detached
+    if fields.get("encoding", "").lower() in ("gzip", "gz") and not several:
+        _unpacked_size(path.parent / detached if detached else path, 0 if detached else start)
+
+
+def _unpacked_size(path: Path, start: int = 0) -> int:
+    """Return the bytes in gzip data that begin at ``start``; unpacking checks every checksum."""
+    size = 0
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                while part := unpacked.read(2**20):
+                    size += len(part)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"File {path}: truncated or damaged: {error}. Copy or convert it again.") from error
+    return size
+
+
+def _geometry(path: Path, image: Any) -> Geometry:
+    """Return the grid of the first three axes; refuse axes that are not perpendicular."""
+    axes = np.reshape(image.GetDirection(), (image.GetDimension(), -1))[:3, :3]
+    if image.GetDimension() < 3 or not np.allclose(axes.T @ axes, np.eye(3), atol=AXES_TOLERANCE):
+        found = f"{image.GetDimension()} axes with cosines {np.round(axes, 4).tolist()}"
+        raise InputError(f"File {path}: three perpendicular axes are needed; found {found}. Resample it.")
+    size, spacing, origin = image.GetSize(), image.GetSpacing(), image.GetOrigin()
+    return Geometry(size[:3], spacing[:3], origin[:3], tuple(axes.ravel().tolist()))
+
+
+def _sform_findings(path: Path, about: dict[str, str], geometry: Geometry) -> tuple[Finding, ...]:
+    """Tell where the sform, in RAS, puts the grid elsewhere: ITK falls back to the qform when the sform is sheared."""
+    if int(about.get("sform_code", 0)) == 0 or int(about.get("xyzt_units", 0)) & 7 not in (0, 2):
+        return ()
+    sform = np.array([about[f"srow_{row}"].split() for row in "xyz"], dtype=float) * [[-1], [-1], [1]]
+    upright = Geometry(geometry.size, (1.0, 1.0, 1.0))
+    apart = float(np.abs(upright.corners_mm() @ sform[:, :3].T + sform[:, 3] - geometry.corners_mm()).max())
+    if apart <= SFORM_TOLERANCE_VOXELS * min(geometry.spacing_mm):
+        return ()
+    text = f"{path.name}: sform and qform differ by up to {apart:.3g} mm (gantry tilt?); the qform was used."
+    return (Finding("warning", text, apart),)

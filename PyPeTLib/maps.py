@@ -1,0 +1,94 @@
+"""From impulse response and enhancement to CBF, CBV, MTT, Tmax and TTP in physical units."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from PyPeTLib.chunks import in_chunks
+from PyPeTLib.curves import area_weights, peaks
+from PyPeTLib.records import Curves, FloatArray, Geometry, Image, Maps, Progress, Response
+from PyPeTLib.settings import Settings
+
+#: Units of the maps; mass basis (per 100 g of tissue).
+UNITS = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "tmax": "s", "ttp": "s", "delay": "s"}
+
+
+def perfusion_maps(
+    curves: Curves,
+    response: Response,
+    aif_hu: FloatArray,
+    times_s: FloatArray,
+    *,
+    arrival_s: float,
+    geometry: Geometry,
+    settings: Settings,
+    progress: Progress,
+) -> Maps:
+    """Return the perfusion maps of the voxels of ``curves``; NaN elsewhere.
+
+    CBF = 6000·(κ/ρ)·max k, CBV = 100·(κ/ρ)·∫C_t/∫C_a, MTT = 60·CBV/CBF, Tmax = time of max k,
+    TTP = time of max C_t − bolus arrival (CAPLEX Q.PH1.003, Q.PH1.001, Q.PH1.006, Q.CD1.010).
+
+    Parameters
+    ----------
+    curves : Curves
+        Denoised enhancement in HU.
+    response : Response
+        Its impulse responses.
+    aif_hu : ndarray, shape (t,)
+        Arterial input in HU, partial volume corrected.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+    arrival_s : float
+        Bolus arrival in s on the same axis.
+    geometry : Geometry
+        Grid of ``curves.mask``.
+    settings : Settings
+        Physiological constants.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
+
+    References
+    ----------
+    Østergaard 1996, doi:10.1002/mrm.1910360510; Fieselmann 2011, doi:10.1155/2011/467563
+    """
+    scale = settings.hematocrit_factor / settings.tissue_density_g_ml
+    tissue = in_chunks(lambda rows: peaks(rows @ curves.basis), curves.coefficients, progress=progress)
+    weights = area_weights(times_s)
+    flow = 6000.0 * scale * response.height
+    volume = 100.0 * scale * (curves.coefficients @ (curves.basis @ weights)) / (aif_hu @ weights)
+    values = {
+        "cbf": flow,
+        "cbv": volume,
+        "mtt": mean_transit_time(flow, volume),
+        "tmax": response.tmax_s,
+        "ttp": np.interp(tissue[:, 1], np.arange(times_s.size), times_s) - arrival_s,
+        "delay": response.delay_s,
+    }
+    return Maps(
+        **{name: _image(value, curves, geometry, UNITS[name]) for name, value in values.items() if value is not None}
+    )
+
+
+def mean_transit_time(flow: FloatArray, volume: FloatArray) -> FloatArray:
+    """Return MTT = 60·CBV/CBF in s (central volume theorem), NaN where either is not positive.
+
+    Parameters
+    ----------
+    flow, volume : ndarray
+        CBF in mL/100 g/min and CBV in mL/100 g (or both per 100 mL).
+
+    Examples
+    --------
+    >>> mean_transit_time(np.array([60.0, 0.0]), np.array([4.0, 4.0]))
+    array([ 4., nan])
+    """
+    valid = (flow > 0) & (volume > 0)
+    return np.asarray(60.0 * np.where(valid, volume, np.nan) / np.where(valid, flow, 1.0))
+
+
+def _image(values: FloatArray, curves: Curves, geometry: Geometry, unit: str) -> Image:
+    """Put voxel values back on the grid as float32, NaN outside the mask."""
+    grid = np.full(curves.mask.shape, np.nan, dtype=np.float32)
+    grid[curves.mask] = values
+    return Image(grid, geometry, unit)

@@ -1,0 +1,72 @@
+"""A Methods paragraph made of the steps that ran, ready for a paper."""
+
+from __future__ import annotations
+
+from PyPeTLib.records import Bolus, VascularCurve
+from PyPeTLib.settings import Settings
+
+DENOISING = {
+    "bilateral": "projected on {components} principal temporal components and smoothed by a bilateral filter guided by "
+    "the time course (spatial SD {s.bilateral_sigma_mm:g} mm, similarity {s.bilateral_similarity:g} noise SD)",
+    "gaussian": "projected on {components} principal temporal components and smoothed inside the mask by a Gaussian "
+    "(SD {s.gaussian_sigma_mm:g} mm)",
+    "curvature-flow": "smoothed frame by frame by curvature flow ({s.curvature_flow_iterations} iterations of step "
+    "{s.curvature_flow_step:g})",
+    "none": "used without spatial smoothing",
+}
+DECONVOLUTION = {
+    "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {s.bsvd_cutoff:.0%} "
+    "of the largest singular value",
+    "sSVD": "standard singular value decomposition (Østergaard 1996) truncated at {s.ssvd_cutoff:.0%} of the largest "
+    "singular value",
+    "oSVD": "block-circulant singular value decomposition with an oscillation index of at most "
+    "{s.oscillation_index:g} (Wu 2003)",
+    "tikhonov": "block-circulant Tikhonov regularisation with a strength of {s.tikhonov_strength:g} times the largest "
+    "singular value",
+}
+BRAIN = {
+    "skull": "The region inside the skull was segmented by closing the bone slice by slice.",
+    "fast-marching": "The region inside the skull was segmented by fast marching.",
+}
+
+
+def methods_text(
+    settings: Settings,
+    brain_given: bool,
+    components: int,
+    bolus: Bolus,
+    artery: VascularCurve,
+    vein: VascularCurve | None,
+) -> str:
+    """Return the paragraph.
+
+    Parameters
+    ----------
+    settings : Settings
+    brain_given : bool
+        Whether the user gave the brain mask.
+    components : int
+        Number of temporal components kept.
+    bolus, artery, vein
+        What was found.
+    """
+    sentences = [
+        "The brain mask was supplied." if brain_given else BRAIN[settings.brain],
+        f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
+        f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
+        _arterial_sentence(artery, vein),
+        f"Impulse responses were computed by {DECONVOLUTION[settings.method]}.".format(s=settings),
+        f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
+        f"{settings.hematocrit_large:g} (large vessels) and {settings.hematocrit_small:g} (small vessels); "
+        "MTT is CBV/CBF, Tmax the time of the maximal response, TTP counts from bolus arrival.",
+        "Tmax and CBF carry the bias of the truncated deconvolution.",
+    ]
+    return " ".join(sentences)
+
+
+def _arterial_sentence(artery: VascularCurve, vein: VascularCurve | None) -> str:
+    how = "chosen automatically" if artery.source == "automatic" else "supplied"
+    text = f"The arterial input ({int(artery.mask.values.sum())} voxels) was {how}"
+    if vein is not None and artery.partial_volume_factor > 1.0:
+        text += f" and scaled by {artery.partial_volume_factor:.2f} to the area of the venous curve"
+    return text + "."

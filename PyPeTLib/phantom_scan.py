@@ -1,0 +1,344 @@
+"""How the digital head is put on a grid, moved, and looked at: labels become HU, truth and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK
+from scipy import ndimage
+
+from PyPeTLib.phantom_curves import (
+    DENSITY_G_ML,
+    HEMATOCRIT_FACTOR,
+    VENOUS_DELAY_S,
+    VENOUS_TRANSIT_S,
+    Residue,
+    bolus_curve,
+    tissue_curves,
+)
+from PyPeTLib.phantom_head import ARTERY_STEPS, STEPS, Label, Labels, build_head, crop_slices, label_head, rotation
+from PyPeTLib.phantom_options import HeadOptions
+from PyPeTLib.phantom_vessels import build_vessels, stamp
+from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, read_only
+
+sitk: Any = SimpleITK
+Float32 = npt.NDArray[np.float32]
+
+#: Fine voxels are at most this large.
+FINE_MM = 1.0
+#: In-plane point spread of the scanner: SD in mm.
+POINT_SPREAD_MM = 0.6
+#: In-plane SD of the kernel that correlates the noise, in pixels.
+NOISE_KERNEL_PIXELS = 0.7
+#: A voxel this close to a vessel counts as near it.
+NEAR_VESSEL_MM = 4.0
+#: Share of a voxel that makes it pure, and that makes it count as one thing rather than another.
+PURE, MOST = 0.95, 0.5
+#: Vessels that fill less of a voxel do not make it a vessel voxel.
+TRACE = 0.03
+LOWEST_HU, HIGHEST_HU = -1024, 3071
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Labels of the fine grid, with more slices at both ends where the head moves."""
+
+    labels: Labels
+    fine: Geometry
+    margin: int
+    factors: tuple[int, int, int]
+    inside: MaskArray
+
+
+def frame_times(options: HeadOptions) -> FloatArray:
+    if options.times_s is not None:
+        return np.asarray(options.times_s, dtype=float)
+    return options.interval_s * np.arange(options.frames)
+
+
+def grid_geometry(options: HeadOptions) -> Geometry:
+    """Centre the grid on the head: thin slabs on the circle of Willis and the basal ganglia, thick ones on all."""
+    size, spacing = np.asarray(options.size), np.asarray(options.spacing_mm)
+    thickness = size[2] * spacing[2]
+    centre = np.array([0.0, -3.0, -10.0 + 18.0 * min(thickness, 128.0) / 128.0])
+    axis = np.array([1.0, 0.4, 0.3])
+    axes = rotation(options.oblique_degrees * axis / np.linalg.norm(axis))
+    origin = centre - axes @ ((size - 1) / 2 * spacing)
+    return Geometry(
+        options.size,
+        options.spacing_mm,
+        (float(origin[0]), float(origin[1]), float(origin[2])),
+        tuple(float(c) for c in axes.ravel()),
+    )
+
+
+def scene_of(options: HeadOptions, geometry: Geometry) -> Scene:
+    """Draw the head and put it on a fine grid."""
+    sign = {"left": 1, "right": -1, "none": 0}[options.lesion_side]
+    fine, factors = _refine(geometry)
+    reach_mm = options.motion_mm + 100.0 * np.sin(np.deg2rad(options.motion_degrees))
+    margin = int(np.ceil(reach_mm / fine.spacing_mm[2]))
+    padded = crop_slices(fine, -margin, fine.size[2] + 2 * margin)
+    labels, inside = _draw(padded, options.seed, sign, options.artery_scale)
+    return Scene(labels, fine, margin, factors, inside[margin : margin + fine.size[2]])
+
+
+@lru_cache(maxsize=2)
+def _draw(grid: Geometry, seed: int, lesion_sign: int, artery_scale: float) -> tuple[Labels, MaskArray]:
+    """Return labels with vessels, and what lies inside the skull; remembered: many scans differ in contrast alone."""
+    head = build_head(seed=seed, lesion_sign=lesion_sign)
+    labels, inside = label_head(head, grid)
+    vessels = build_vessels(head, rng=np.random.default_rng([seed, 1]), artery_scale=artery_scale)
+    stamp(labels, grid, vessels, head.to_head)
+    return read_only(labels), read_only(inside)
+
+
+def _refine(geometry: Geometry) -> tuple[Geometry, tuple[int, int, int]]:
+    """Divide voxels until none is larger than `FINE_MM`."""
+    x, y, z = (max(1, int(np.ceil(s / FINE_MM - 1e-6))) for s in geometry.spacing_mm)
+    factors = np.array([x, y, z])
+    spacing = np.asarray(geometry.spacing_mm) / factors
+    origin = np.asarray(geometry.origin_mm) - geometry.axes @ ((factors - 1) / 2 * spacing)
+    size = np.asarray(geometry.size) * factors
+    fine = Geometry(
+        (int(size[0]), int(size[1]), int(size[2])),
+        (float(spacing[0]), float(spacing[1]), float(spacing[2])),
+        (float(origin[0]), float(origin[1]), float(origin[2])),
+        geometry.direction,
+    )
+    return fine, (x, y, z)
+
+
+def _split(fine: npt.NDArray[Any], factors: tuple[int, int, int]) -> npt.NDArray[Any]:
+    """Return the parts of each voxel in front, shape (part, z, y, x)."""
+    x, y, z = factors
+    shape = fine.shape[0] // z, fine.shape[1] // y, fine.shape[2] // x
+    parts = fine.reshape(shape[0], z, shape[1], y, shape[2], x).transpose(1, 3, 5, 0, 2, 4)
+    return np.ascontiguousarray(parts).reshape(-1, *shape)
+
+
+# --- motion ---------------------------------------------------------------------------------------------------------
+
+
+def moved_parts(scene: Scene, options: HeadOptions, times_s: FloatArray) -> Iterator[Labels]:
+    """Yield the parts of each voxel, frame by frame."""
+    still = _split(scene.labels[scene.margin : scene.margin + scene.fine.size[2]], scene.factors)
+    moving = options.motion_mm > 0 or options.motion_degrees > 0
+    rng = np.random.default_rng([options.seed, 2])
+    way, axis = (d / np.linalg.norm(d) for d in rng.standard_normal((2, 3)))
+    for share in _motion_share(times_s, rng):
+        if moving and share > 0:
+            turn = rotation(share * options.motion_degrees * axis)
+            yield _split(_move(scene, turn, share * options.motion_mm * way), scene.factors)
+        else:
+            yield still
+
+
+def _motion_share(times_s: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Share 0..1 of the largest motion at each time: 0 in the first frame, half drift, half one jump."""
+    phase = (times_s - times_s[0]) / (times_s[-1] - times_s[0])
+    return np.asarray(0.5 * phase**2 * (3 - 2 * phase) + 0.5 * (phase > rng.uniform(0.4, 0.7)))
+
+
+def _move(scene: Scene, turn: FloatArray, shift_mm: FloatArray) -> Labels:
+    """Return the labels of the fine grid after the head turned about the origin of the patient frame and shifted."""
+    image = sitk.GetImageFromArray(scene.labels)
+    padded = crop_slices(scene.fine, -scene.margin, scene.labels.shape[0])
+    image.SetSpacing(padded.spacing_mm)
+    image.SetOrigin(padded.origin_mm)
+    image.SetDirection(padded.direction)
+    back = sitk.AffineTransform(3)
+    back.SetMatrix(turn.T.ravel().tolist())
+    back.SetTranslation((-turn.T @ shift_mm).tolist())
+    grid = (scene.fine.size, back, sitk.sitkNearestNeighbor, scene.fine.origin_mm, scene.fine.spacing_mm)
+    moved = sitk.Resample(image, *grid, scene.fine.direction, 0, sitk.sitkUInt8, True)
+    return np.asarray(sitk.GetArrayFromImage(moved), dtype=np.uint8)
+
+
+# --- what each label is ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Table:
+    """Properties of every label, each of shape (label,)."""
+
+    hu: FloatArray
+    cbf: FloatArray
+    cbv: FloatArray
+    delay_s: FloatArray
+    transit_s: FloatArray
+    tissue: MaskArray
+    vessel: MaskArray
+
+
+def label_table() -> Table:
+    hu, cbf, cbv, delay, transit = np.zeros((5, Label.COUNT))
+    for label, value in _BASELINE_HU.items():
+        hu[label] = value
+    cbf[Label.MUSCLE], cbv[Label.MUSCLE], delay[Label.MUSCLE] = 6.0, 2.0, 2.0
+    step = np.linspace(0, 1, STEPS)
+    flow, volume = 1 + 0.12 * np.sin(14.0 * step), 1 + 0.08 * np.sin(14.0 * step + 0.7)
+    for label, (base, mean_cbf, mean_cbv, first_s, last_s) in _TISSUE.items():
+        here = slice(label, label + STEPS)
+        hu[here], cbf[here], cbv[here] = base, mean_cbf * flow, mean_cbv * volume
+        delay[here] = first_s + step * (last_s - first_s)
+    for label, (first_s, last_s, spread) in _ARTERIES.items():
+        here = slice(label, label + ARTERY_STEPS)
+        hu[here] = _BASELINE_HU[Label.VEIN]
+        delay[here] = np.linspace(first_s, last_s, ARTERY_STEPS)
+        transit[here] = spread * delay[here]
+    delay[Label.VEIN], transit[Label.VEIN] = VENOUS_DELAY_S, VENOUS_TRANSIT_S
+    index = np.arange(Label.COUNT)
+    vessel = (index == Label.VEIN) | ((index >= Label.ARTERY) & (index < Label.GRAY))
+    return Table(hu, cbf, cbv, delay, transit, index >= Label.GRAY, vessel)
+
+
+_BASELINE_HU: dict[Label, float] = {
+    Label.AIR: -1000.0,
+    Label.FAT: -80.0,
+    Label.MUSCLE: 55.0,
+    Label.SKIN: 35.0,
+    Label.BONE: 1250.0,
+    Label.DIPLOE: 750.0,
+    Label.CSF: 12.0,
+    Label.EYE: 9.0,
+    Label.CLOT: 62.0,
+    Label.VEIN: 40.0,
+}
+#: Baseline in HU, CBF in mL/100 g/min, CBV in mL/100 g, first and last delay in s.
+_TISSUE: dict[Label, tuple[float, float, float, float, float]] = {
+    Label.GRAY: (35.0, 53.0, 3.3, 0.0, 1.5),
+    Label.WHITE: (29.0, 25.0, 1.9, 0.0, 1.5),
+    Label.PENUMBRA_GRAY: (35.0, 16.0, 3.0, 7.0, 9.0),
+    Label.PENUMBRA_WHITE: (29.0, 7.5, 1.7, 7.0, 9.0),
+    Label.CORE_GRAY: (33.0, 5.3, 0.71, 7.0, 9.0),
+    Label.CORE_WHITE: (28.0, 2.5, 0.42, 7.0, 9.0),
+}
+#: First and last delay in s, and mean of the exponential dispersion as a share of the delay.
+_ARTERIES: dict[Label, tuple[float, float, float]] = {
+    Label.ARTERY: (0.0, 1.05, 0.3),
+    Label.LATE_ARTERY: (5.0, 7.0, 0.2),
+}
+
+
+def label_curves(options: HeadOptions, table: Table, times_s: FloatArray) -> Float32:
+    """Return HU of every label at every time, shape (t, label)."""
+    arterial = partial(
+        bolus_curve,
+        arrival_s=options.bolus_arrival_s,
+        width_s=options.bolus_width_s,
+        peak_hu=options.bolus_peak_hu,
+        recirculation=options.recirculation,
+    )
+    enhance = partial(tissue_curves, times_s, arterial, start_s=options.bolus_arrival_s - 1.0)
+    hu = np.repeat(table.hu[None], len(times_s), axis=0)
+    perfused = table.cbf > 0
+    cbf, delay = table.cbf[perfused], table.delay_s[perfused]
+    height, mtt = cbf / 6000 * DENSITY_G_ML / HEMATOCRIT_FACTOR, 60 * table.cbv[perfused] / cbf
+    hu[:, perfused] += enhance(height_per_s=height, mtt_s=mtt, delay_s=delay, residue=options.residue).T
+    vessel = table.transit_s > 0
+    transit, delay = table.transit_s[vessel], table.delay_s[vessel]
+    hu[:, vessel] += enhance(height_per_s=1 / transit, mtt_s=transit, delay_s=delay, residue="exponential").T
+    hu[:, Label.ARTERY] += arterial(times_s)
+    return hu.astype(np.float32)
+
+
+# --- acquisition ----------------------------------------------------------------------------------------------------
+
+
+def average(parts: Labels, values: FloatArray, geometry: Geometry) -> Float32:
+    """Return the mean of ``values[label]`` over the parts of each voxel, seen through the scanner's point spread."""
+    lookup = np.asarray(values, np.float32)
+    total = np.zeros(geometry.shape, np.float32)
+    for labels in parts:
+        total += lookup[labels]
+    total /= len(parts)
+    spread = (0.0, POINT_SPREAD_MM / geometry.spacing_mm[1], POINT_SPREAD_MM / geometry.spacing_mm[0])
+    return np.asarray(ndimage.gaussian_filter(total, spread, mode="nearest", truncate=3.0), dtype=np.float32)
+
+
+def digitise(hu: Float32, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
+    """Add noise and round to what a scanner stores."""
+    noisy = hu + correlated_noise(hu.shape, noise_hu, rng) if noise_hu > 0 else hu
+    return np.asarray(np.clip(np.rint(noisy), LOWEST_HU, HIGHEST_HU), dtype=np.int16)
+
+
+def correlated_noise(shape: tuple[int, ...], noise_hu: float, rng: np.random.Generator) -> Float32:
+    """Return Gaussian noise, correlated in-plane, independent between slices, SD ``noise_hu``, shape (z, y, x)."""
+    sigma = (0.0, NOISE_KERNEL_PIXELS, NOISE_KERNEL_PIXELS)
+    white = rng.standard_normal(shape, dtype=np.float32)
+    impulse = np.zeros(9)
+    impulse[4] = 1.0
+    gain = np.sum(ndimage.gaussian_filter1d(impulse, NOISE_KERNEL_PIXELS, truncate=3.0) ** 2)
+    smooth = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3.0)
+    return np.asarray(smooth * np.float32(noise_hu / gain), dtype=np.float32)
+
+
+# --- truth ----------------------------------------------------------------------------------------------------------
+
+
+def describe(
+    scene: Scene, table: Table, residue: Residue, geometry: Geometry
+) -> tuple[dict[str, Image], dict[str, Image]]:
+    """Return truth and masks in the position of the first frame."""
+    parts = _split(scene.labels[scene.margin : scene.margin + scene.fine.size[2]], scene.factors)
+
+    def mean(values: npt.NDArray[Any]) -> Float32:
+        return average(parts, values, geometry)
+
+    index = np.arange(Label.COUNT)
+    enhancing = np.maximum(mean(table.vessel + table.cbv / 100 * DENSITY_G_ML / HEMATOCRIT_FACTOR), 1e-3)
+    artery, vein = mean(table.vessel & (index >= Label.ARTERY)), mean(index == Label.VEIN)
+    truth = _perfusion_truth(mean, table, residue)
+    truth["arterial_share"] = np.clip(artery / enhancing, 0, 1)
+    masks = _tissue_masks(mean, table, np.isfinite(truth["cbf"]))
+    masks["brain"] = _split(scene.inside, scene.factors).mean(axis=0, dtype=np.float32) >= MOST
+    masks["arteries"] = (truth["arterial_share"] >= MOST) & (artery >= TRACE)
+    masks["veins"] = (vein / enhancing > MOST) & (vein >= TRACE)
+    far = ndimage.distance_transform_edt(~(masks["arteries"] | masks["veins"]), sampling=geometry.spacing_zyx_mm)
+    masks["near_vessel"] = far <= NEAR_VESSEL_MM
+    return with_units(truth, geometry), with_units(masks, geometry)
+
+
+def _tissue_masks(mean: Callable[[npt.NDArray[Any]], Float32], table: Table, known: MaskArray) -> dict[str, MaskArray]:
+    """Return what each voxel mostly or purely consists of."""
+    index = np.arange(Label.COUNT)
+    white = (index // STEPS) % 2 == 1
+    tissue = mean(table.tissue)
+    core = known & (mean(index >= Label.CORE_GRAY) >= MOST * tissue)
+    hypoperfused = known & (mean(index >= Label.PENUMBRA_GRAY) >= MOST * tissue)
+    return {
+        "gray_matter": mean(table.tissue & ~white) >= PURE,
+        "white_matter": mean(table.tissue & white) >= PURE,
+        "pure_tissue": tissue >= PURE,
+        "csf": mean(index == Label.CSF) >= MOST,
+        "core": core,
+        "hypoperfused": hypoperfused,
+        "penumbra": hypoperfused & ~core,
+    }
+
+
+def _perfusion_truth(mean: Callable[[npt.NDArray[Any]], Float32], table: Table, residue: Residue) -> dict[str, Float32]:
+    """Return the maps of whole voxels, NaN where less than half is tissue."""
+    tissue = table.tissue
+    known = mean(tissue) >= MOST
+    cbf, cbv = mean(tissue * table.cbf), mean(tissue * table.cbv)
+    flow = np.maximum(cbf, np.float32(1e-6))
+    mtt, delay = 60 * cbv / flow, mean(tissue * table.cbf * table.delay_s) / flow
+    tmax = delay + (mtt / 2 if residue == "box" else np.float32(0))
+    maps: dict[str, npt.NDArray[Any]] = {"cbf": cbf, "cbv": cbv, "mtt": mtt, "delay": delay, "tmax": tmax}
+    for values in maps.values():
+        values[~known] = np.nan
+    return {name: np.asarray(values, np.float32) for name, values in maps.items()}
+
+
+_UNITS = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "delay": "s", "tmax": "s"}
+
+
+def with_units(values: Mapping[str, npt.NDArray[Any]], geometry: Geometry) -> dict[str, Image]:
+    return {name: Image(array, geometry, _UNITS.get(name, "")) for name, array in values.items()}

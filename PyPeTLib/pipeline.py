@@ -1,0 +1,182 @@
+"""The whole analysis, read as the abstract of a paper: this file alone knows the order of the steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+
+from PyPeTLib.bolus import find_bolus
+from PyPeTLib.brain import brain_mask
+from PyPeTLib.chunks import share
+from PyPeTLib.deconvolve import deconvolve
+from PyPeTLib.denoise import enhancement, masked_hu, project, smooth
+from PyPeTLib.derive import derived_maps
+from PyPeTLib.errors import InputError, QualityError
+from PyPeTLib.maps import perfusion_maps
+from PyPeTLib.methods import methods_text
+from PyPeTLib.quality import judge
+from PyPeTLib.records import Analysis, Bolus, Curves, Finding, Image, Maps, Progress, Series, VascularCurve, silent
+from PyPeTLib.settings import Settings
+from PyPeTLib.vessels import find_artery, find_vein, measured_curve, scaled_to_vein, vessel_voxels
+
+#: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
+Step = Callable[[str, float, float], AbstractContextManager[Progress]]
+
+
+def analyze(
+    series: Series,
+    settings: Settings | None = None,
+    *,
+    brain: Image | None = None,
+    aif: Image | None = None,
+    vof: Image | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Analysis:
+    """Compute perfusion maps from a CT perfusion scan.
+
+    Brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, deconvolution, maps.
+
+    Parameters
+    ----------
+    series : Series
+        The scan in HU.
+    settings : Settings, optional
+        What to do; the defaults otherwise.
+    brain, aif, vof : Image, optional
+        Masks on the scan's grid to be used instead of those found automatically.
+    force : bool
+        Return a result even where the data allow no trustworthy one; its findings say "invalid".
+    progress : callable
+        ``progress(fraction, text)`` with a fraction from 0 to 1; raising from it cancels.
+
+    Raises
+    ------
+    InputError
+        If a mask lies on another grid or is empty.
+    QualityError
+        If the data allow no trustworthy result: no brain, no bolus, no artery (even with ``force``), or
+        contrast agent in the first frames (without it).
+
+    Examples
+    --------
+    >>> from PyPeTLib import analyze
+    >>> from PyPeTLib.phantom import HeadOptions, head_phantom
+    >>> head = head_phantom(HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45))
+    >>> analysis = analyze(head.series)
+    >>> analysis.maps.cbf.unit
+    'mL/100 g/min'
+    """
+    settings = settings or Settings()
+    _check_masks(series, {"Brain mask": brain, "AIF mask": aif, "VOF mask": vof})
+    seconds: dict[str, float] = {}
+    step = _stepper(seconds, progress)
+    with step("Brain mask", 0.0, 0.1):
+        mask = brain or brain_mask(series.values.mean(axis=0, dtype=np.float32), series.geometry, settings=settings)
+    bolus, curves = _enhancement_curves(series, mask, settings, step)
+    with step("Arterial input", 0.35, 0.5):
+        artery, vein = _vascular_curves(series, curves, bolus, settings, aif, vof)
+    findings = (*series.findings, *judge(series, bolus, curves, artery, vein))
+    _refuse_invalid(findings, force)
+    with step("Denoising", 0.5, 0.75) as inner:
+        smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
+    maps = _maps(series, smoothed, artery, bolus, settings, step)
+    return Analysis(
+        series=series,
+        settings=settings,
+        brain=mask,
+        brain_source="user's mask" if brain else "automatic",
+        bolus=bolus,
+        curves=smoothed,
+        aif=artery,
+        vof=vein,
+        maps=maps,
+        derived=derived_maps(maps, mask, settings=settings),
+        findings=findings,
+        methods_text=methods_text(settings, brain is not None, len(curves.basis), bolus, artery, vein),
+        seconds=seconds,
+    )
+
+
+def _enhancement_curves(series: Series, mask: Image, settings: Settings, step: Step) -> tuple[Bolus, Curves]:
+    """Find the bolus inside the mask and return it with the enhancement, as few temporal components."""
+    with step("Reading curves", 0.1, 0.2) as inner:
+        hu = masked_hu(series, mask.values, settings=settings, progress=inner)
+    with step("Bolus arrival", 0.2, 0.25):
+        bolus = find_bolus(hu, series.times_s, settings=settings)
+    with step("Temporal components", 0.25, 0.35):
+        curves_hu = enhancement(hu, bolus.baseline_frames)
+        return bolus, project(curves_hu, mask.values, series.geometry, settings=settings)
+
+
+def _vascular_curves(
+    series: Series, curves: Curves, bolus: Bolus, settings: Settings, aif: Image | None, vof: Image | None
+) -> tuple[VascularCurve, VascularCurve | None]:
+    """Return arterial input, scaled for partial volume, and venous output: the user's where there is one."""
+    vessels = vessel_voxels(curves, series.times_s)
+    artery = (
+        measured_curve(series, aif, baseline_frames=bolus.baseline_frames)
+        if aif
+        else find_artery(vessels, series.geometry, series.times_s, settings=settings)
+    )
+    vein = (
+        measured_curve(series, vof, baseline_frames=bolus.baseline_frames)
+        if vof
+        else find_vein(vessels, artery, series.geometry, series.times_s)
+    )
+    return scaled_to_vein(artery, vein, series.times_s, settings=settings), vein
+
+
+def _maps(series: Series, curves: Curves, artery: VascularCurve, bolus: Bolus, settings: Settings, step: Step) -> Maps:
+    """Deconvolve the curves and turn the responses into maps."""
+    with step("Deconvolution", 0.75, 0.9) as inner:
+        response = deconvolve(curves, artery.curve_hu, series.times_s, settings=settings, progress=inner)
+    with step("Maps", 0.9, 1.0) as inner:
+        return perfusion_maps(
+            curves,
+            response,
+            artery.curve_hu,
+            series.times_s,
+            arrival_s=bolus.arrival_s,
+            geometry=series.geometry,
+            settings=settings,
+            progress=inner,
+        )
+
+
+def _check_masks(series: Series, masks: dict[str, Image | None]) -> None:
+    """Refuse masks that are empty or lie on another grid."""
+    for name, mask in masks.items():
+        if mask is None:
+            continue
+        if not mask.geometry.matches(series.geometry):
+            raise InputError(
+                f"{name}: the grid of the scan is needed, {series.geometry.describe()}; found "
+                f"{mask.geometry.describe()}. Resample the mask to the scan."
+            )
+        if mask.values.dtype != bool or not mask.values.any():
+            raise InputError(f"{name}: a boolean mask with at least one voxel is needed; found none inside.")
+
+
+def _refuse_invalid(findings: tuple[Finding, ...], force: bool) -> None:
+    """Raise what makes a result untrustworthy, unless the user wants it all the same."""
+    invalid = [finding.text for finding in findings if finding.severity == "invalid"]
+    if invalid and not force:
+        raise QualityError(" ".join(invalid) + " Use --force (force=True) to compute maps all the same.")
+
+
+def _stepper(seconds: dict[str, float], progress: Progress) -> Step:
+    """Return a context manager that times a step and reports where it begins."""
+
+    @contextmanager
+    def step(name: str, low: float, high: float) -> Iterator[Progress]:
+        progress(low, name)
+        start = time.perf_counter()
+        yield share(progress, low, high, name)
+        seconds[name.lower()] = time.perf_counter() - start
+        progress(high, name)
+
+    return step

@@ -1,0 +1,93 @@
+"""What the user should know about scan and result: each doubt a finding, with its number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from PyPeTLib.curves import end_share, robust_sd
+from PyPeTLib.records import Bolus, Curves, Finding, Series, VascularCurve
+
+#: Fewer baseline frames than this cannot be averaged: the bolus was there from the start.
+FEWEST_BASELINE_FRAMES = 2
+#: A baseline this short, in frames, still leaves its noise in every curve.
+SHORT_BASELINE_FRAMES = 4
+#: After the bolus the contrast measure may fall below the baseline by this share, not by more.
+LOWEST_END = -0.1
+#: Venous and arterial curves should have fallen below these shares of their peaks at the end of the scan.
+COMPLETE_VEIN, COMPLETE_ARTERY = 0.35, 0.4
+#: A measured arterial peak below this, in HU, is mostly partial volume and noise.
+WEAK_ARTERY_HU = 40.0
+#: Partial-volume factors beyond this rest on very little artery.
+LARGE_FACTOR = 6.0
+#: Frames further apart than this do not resolve a first pass, in s.
+LONG_INTERVAL_S = 4.0
+#: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful.
+HIGH_NOISE_HU = 12.0
+
+
+def judge(
+    series: Series, bolus: Bolus, curves: Curves, artery: VascularCurve, vein: VascularCurve | None
+) -> tuple[Finding, ...]:
+    """Return the findings on sampling, baseline, noise and vascular curves.
+
+    Severity "invalid" means that the data allow no trustworthy result, "warning" doubt, "info" a fact to know.
+    """
+    return (*_on_time(series, bolus), *_on_noise(curves), *_on_artery(artery), *_on_vein(artery, vein))
+
+
+def _on_time(series: Series, bolus: Bolus) -> Iterator[Finding]:
+    lowest = float(bolus.signal[int(np.argmax(bolus.signal)) :].min())
+    if bolus.baseline_frames < FEWEST_BASELINE_FRAMES or lowest < LOWEST_END:
+        yield Finding(
+            "invalid",
+            f"Contrast agent is there from the start of the scan: at least {FEWEST_BASELINE_FRAMES} frames before "
+            f"its arrival are needed; found {bolus.baseline_frames}, and vessels end at {lowest:.0%} of their rise.",
+            bolus.baseline_frames,
+        )
+    elif bolus.baseline_frames < SHORT_BASELINE_FRAMES:
+        text = f"Short baseline: {bolus.baseline_frames} frames before the bolus; their noise is in every curve."
+        yield Finding("warning", text, bolus.baseline_frames)
+    steps = np.diff(series.times_s)
+    if np.ptp(steps) > 0.01 * steps.mean():
+        text = f"Uneven sampling, {steps.min():.3g} to {steps.max():.3g} s: curves are interpolated for deconvolution."
+        yield Finding("info", text, float(steps.max()))
+    if np.median(steps) > LONG_INTERVAL_S:
+        text = f"Frames every {np.median(steps):.3g} s do not resolve the first pass: {LONG_INTERVAL_S:g} s are needed."
+        yield Finding("warning", text, float(np.median(steps)))
+
+
+def _on_noise(curves: Curves) -> Iterator[Finding]:
+    noise = robust_sd(curves.noise)
+    if noise > HIGH_NOISE_HU:
+        yield Finding("warning", f"Noise of {noise:.1f} HU (usual: 4 to 9): maps of single voxels are doubtful.", noise)
+
+
+def _on_artery(artery: VascularCurve) -> Iterator[Finding]:
+    peak = float(artery.measured_hu.max())
+    if peak < WEAK_ARTERY_HU:
+        text = (
+            f"Weak arterial input: a measured peak of {peak:.0f} HU (usual: above {WEAK_ARTERY_HU:g}), partial volume."
+        )
+        yield Finding("warning", text, peak)
+    end = end_share(artery.measured_hu)
+    if end > COMPLETE_ARTERY:
+        text = f"The arterial curve ends at {end:.0%} of its peak: late tissue may look ischemic."
+        yield Finding("warning", text, end)
+    if artery.fit is None:
+        yield Finding("warning", "No gamma-variate fits the arterial curve: check the AIF mask.", None)
+
+
+def _on_vein(artery: VascularCurve, vein: VascularCurve | None) -> Iterator[Finding]:
+    if vein is None:
+        text = "No vein found: partial volume of the arterial input is not corrected, CBF and CBV may be too high."
+        yield Finding("warning", text, None)
+        return
+    end = end_share(vein.measured_hu)
+    if end > COMPLETE_VEIN:
+        text = f"The venous curve ends at {end:.0%} of its peak: its area, used for partial volume, is extrapolated."
+        yield Finding("warning", text, end)
+    if artery.partial_volume_factor > LARGE_FACTOR:
+        text = f"Partial-volume factor of {artery.partial_volume_factor:.1f}: the artery fills little of its voxels."
+        yield Finding("warning", text, artery.partial_volume_factor)

@@ -1,0 +1,320 @@
+"""Scans, masks and images from files: values in HU on the grid that is stored, or a refusal that says why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
+from PyPeTLib.records import Finding, FloatArray, Geometry, Image, MaskArray, Series
+from PyPeTLib.times import read_sidecar, read_times, resolve_times
+
+__all__ = ["SeriesInfo", "inspect_series", "read_image", "read_mask", "read_series", "read_times"]
+
+#: A file, a folder of frames, or the frames.
+ScanPath = str | Path | Sequence[str | Path]
+
+#: Fewest frames that can hold a baseline, a first pass and a washout.
+MINIMUM_FRAMES = 10
+
+#: CT number of air in HU: what a voxel without a value outside the head is.
+AIR_HU = -1024
+
+#: HU above which a voxel belongs to the head: between air and fat.
+HEAD_HU = -200
+
+#: Offset of CT values that are stored without sign, in HU.
+OFFSET_HU = 1024
+
+#: Ranges of stored values where, in a scan with that offset, air, soft tissue, and little in between lie.
+OFFSET_AIR = (0, 200)
+OFFSET_BETWEEN = (300, 974)
+OFFSET_TISSUE = (974, 1174)
+
+#: Share of the voxels that must be air, and soft tissue, before values count as offset.
+OFFSET_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """What a scan is, and every reason for which ``read_series`` would refuse it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the scan without extension.
+    values : ndarray, shape (t, z, y, x)
+        Voxel values, in HU unless ``problems`` says otherwise.
+    geometry : Geometry
+        Grid of one frame.
+    stored_type : str
+        Type of the voxels as read, e.g. "int16".
+    times_s : ndarray, shape (t,), or None
+        Time of each frame in s, None where it is not known.
+    time_source : str
+        Where the times come from, "" where they are not known.
+    findings : tuple of Finding
+        What the user should know.
+    problems : tuple of str
+        Why the scan cannot be analysed; empty where it can.
+    """
+
+    name: str
+    values: npt.NDArray[Any]
+    geometry: Geometry
+    stored_type: str
+    times_s: FloatArray | None
+    time_source: str
+    findings: tuple[Finding, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def frames(self) -> int:
+        """Number of time points."""
+        return len(self.values)
+
+
+def read_series(path: ScanPath, *, times_s: npt.ArrayLike | None = None, interval_s: float | None = None) -> Series:
+    """Read a CT perfusion scan.
+
+    Parameters
+    ----------
+    path : str, Path or sequence of them
+        A 4D NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr, .seq.nrrd) file; or a folder, or the paths, of one 3D file a
+        frame. Frames are put in natural order of their names: frame2 before frame10.
+    times_s : array-like, shape (t,), optional
+        Time of each frame in s; ``PyPeTLib.times.resolve_times`` says what is used where it is not given.
+    interval_s : float, optional
+        Time between frames in s, instead of ``times_s``.
+
+    Returns
+    -------
+    Series
+        Values in HU: integers keep the file's type, floats become float32. Grid and orientation are the file's.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, no 4D scan of at least 10 frames, lacks values inside the head,
+        or has no trustworthy time axis.
+    """
+    info = inspect_series(path, times_s=times_s, interval_s=interval_s)
+    if info.problems or info.times_s is None:
+        raise InputError(info.problems[0])
+    return Series(info.values, info.times_s, info.geometry, info.name, info.time_source, info.findings)
+
+
+def inspect_series(
+    path: ScanPath, *, times_s: npt.ArrayLike | None = None, interval_s: float | None = None
+) -> SeriesInfo:
+    """Read a scan and list what speaks against analysing it; parameters as for ``read_series``.
+
+    Raises
+    ------
+    InputError
+        If nothing can be said about it: the file is missing, damaged or holds no 4D scan.
+    """
+    scan, stored = _open_scan(path)
+    values, findings, problems = stored.values, stored.findings, _few_frames(scan, len(stored.values))
+    times, source = None, ""
+    try:
+        axis = resolve_times(scan, len(values), times_s=times_s, interval_s=interval_s)
+        times, source, findings = axis.times_s, axis.source, findings + axis.findings
+    except InputError as error:
+        problems.append(str(error))
+    try:
+        values, notes = _in_hu(values, scan_name(scan))
+        findings += notes
+    except InputError as error:
+        problems.append(str(error))
+    stored_type = str(stored.values.dtype)
+    return SeriesInfo(scan_name(scan), values, stored.geometry, stored_type, times, source, findings, tuple(problems))
+
+
+def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
+    """Read a mask that lies on a given grid; every value but 0 is inside.
+
+    Parameters
+    ----------
+    path : str or Path
+        A 3D NIfTI or NRRD file.
+    geometry : Geometry
+        The grid it must lie on.
+    what : str
+        What it is a mask of, for messages, e.g. "AIF mask".
+
+    Returns
+    -------
+    Image
+        The mask (bool).
+
+    Raises
+    ------
+    InputError
+        If it lies on another grid, is empty, is not 3D or holds values that are no numbers.
+    """
+    stored = _load_frame(Path(path).absolute(), what)
+    _refuse_other_grid(f"{what} {path}", stored.geometry, geometry)
+    missing = np.count_nonzero(~np.isfinite(stored.values)) if stored.values.dtype.kind == "f" else 0
+    if missing:
+        raise InputError(f"{what} {path}: a number in every voxel is needed; found {missing} without. Set them to 0.")
+    if not stored.values.any():
+        raise InputError(f"{what} {path}: at least one voxel is needed; found 0. Draw it again.")
+    return Image(stored.values != 0, stored.geometry)
+
+
+def read_image(path: str | Path) -> Image:
+    """Read a 3D image as float32.
+
+    Parameters
+    ----------
+    path : str or Path
+        A 3D NIfTI or NRRD file. Its unit is "Unit" in the JSON file beside it, "" where there is none.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or not 3D.
+    """
+    file = Path(path).absolute()
+    stored = _load_frame(file, "Image")
+    return Image(stored.values.astype(np.float32, copy=False), stored.geometry, str(read_sidecar(file).get("Unit", "")))
+
+
+def _few_frames(scan: Path, frames: int) -> list[str]:
+    if frames >= MINIMUM_FRAMES:
+        return []
+    return [f"Scan {scan.name}: at least {MINIMUM_FRAMES} frames are needed; found {frames}. Give the complete scan."]
+
+
+def _open_scan(path: ScanPath) -> tuple[Path, Stored]:
+    """Return the file or folder that names the scan, and its content as (t, z, y, x)."""
+    if not isinstance(path, str | Path):
+        return _stack([Path(p).absolute() for p in path])
+    scan = Path(path).absolute()
+    if scan.is_dir():
+        return _stack(_frames_in(scan))
+    stored = load(scan)
+    if stored.components == "list":
+        values = np.ascontiguousarray(np.moveaxis(stored.values, -1, 0))
+        return scan, Stored(values, stored.geometry, "", stored.findings)
+    if stored.components or stored.values.ndim != 4:
+        hint = "Is this a map or a single frame?" if stored.values.ndim == 3 else "Convert it to 4D: x, y, z, time."
+        raise InputError(f"Scan {scan.name}: a 4D scan is needed; found {stored.describe()}. {hint}")
+    return scan, stored
+
+
+def _frames_in(folder: Path) -> list[Path]:
+    """Return the image files of a folder; hidden files and sidecars are left out."""
+    files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    frames = [p for p in files if extension(p)]
+    if not frames:
+        dicom = any(is_dicom(p) for p in files)
+        found = "DICOM, which is not read yet: convert to NIfTI" if dicom else f"{len(files)} other files"
+        raise InputError(f"Folder {folder}: one 3D NIfTI or NRRD file a frame is needed; found {found}.")
+    return frames
+
+
+def _stack(files: list[Path]) -> tuple[Path, Stored]:
+    """Read one 3D file a frame, in natural order of the names; their folder names the scan."""
+    if not files:
+        raise InputError("Scan: one 3D file a frame is needed; found an empty list. Give files or their folder.")
+    files = sorted(files, key=_natural_order)
+    frames = [_load_frame(file, "Frame") for file in files]
+    first = frames[0]
+    for file, frame in zip(files, frames, strict=True):
+        _refuse_other_grid(f"Frame {file.name}", frame.geometry, first.geometry)
+    return files[0].parent, Stored(np.stack([f.values for f in frames]), first.geometry, "", first.findings)
+
+
+def _natural_order(path: Path) -> list[str | int]:
+    """Return a sort key that puts frame2 before frame10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", path.name.lower())]
+
+
+def _load_frame(path: Path, what: str) -> Stored:
+    stored = load(path)
+    if stored.components or stored.values.ndim != 3:
+        raise InputError(f"{what} {path.name}: a 3D image is needed; found {stored.describe()}. Give a single volume.")
+    return stored
+
+
+def _refuse_other_grid(what: str, found: Geometry, needed: Geometry) -> None:
+    if not found.matches(needed):
+        need, have = needed.describe(), found.describe()
+        if need == have:
+            need, have = f"{need}, axes {needed.direction}", f"{have}, axes {found.direction}"
+        raise InputError(f"{what}: the scan's grid is needed, {need}; found {have}. Resample it to the scan.")
+
+
+def _in_hu(values: npt.NDArray[Any], name: str) -> tuple[npt.NDArray[Any], tuple[Finding, ...]]:
+    """Return values in HU with a number in every voxel; the input where that is what it is."""
+    low, high = values.min(), values.max()
+    whole = bool(np.isfinite(low) and np.isfinite(high))
+    if not whole:
+        numbers = values[np.isfinite(values)]
+        low, high = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
+    if low == high:
+        raise InputError(f"Scan {name}: CT values are needed; found {low:g} in every voxel. Is the file empty?")
+    findings: tuple[Finding, ...] = ()
+    if low >= 0 and _has_offset(values[0]):
+        values = _without_offset(values, float(high))
+        text = f"Values are stored as HU + {OFFSET_HU}; {OFFSET_HU} was subtracted."
+        findings = (Finding("warning", text, OFFSET_HU),)
+    if not whole:
+        values, finding = _without_gaps(values, name)
+        findings += (finding,)
+    return values, findings
+
+
+def _has_offset(frame: npt.NDArray[Any]) -> bool:
+    """Tell whether values without sign are HU + 1024: much near air and near soft tissue at 1024, little in between.
+
+    In a skull-stripped scan with a background of 0 there is no soft tissue at 1024; in one whose air was cut at 0 HU,
+    bone gives more values below that range than inside it.
+    """
+    air, between, tissue = (
+        np.count_nonzero((frame >= low) & (frame <= high)) for low, high in (OFFSET_AIR, OFFSET_BETWEEN, OFFSET_TISSUE)
+    )
+    return bool(min(air, tissue) >= OFFSET_SHARE * frame.size and tissue > 2 * between)
+
+
+def _without_offset(values: npt.NDArray[Any], high: float) -> npt.NDArray[Any]:
+    if values.dtype.kind == "f":
+        return np.asarray(values - np.float32(OFFSET_HU))
+    narrow = np.int16 if high - OFFSET_HU < 2**15 else np.int32
+    return np.asarray(np.subtract(values, OFFSET_HU, dtype=narrow, casting="unsafe"))
+
+
+def _without_gaps(values: npt.NDArray[Any], name: str) -> tuple[npt.NDArray[Any], Finding]:
+    """Put air where values are NaN or infinite; refuse where that is inside the head."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=0)
+    total = np.where(finite, values, 0).sum(axis=0, dtype=float)
+    mean = np.where(count > 0, total / np.maximum(count, 1), AIR_HU)
+    gaps = np.count_nonzero(_head(mean > HEAD_HU) & (count < len(values)))
+    if gaps:
+        need = "a number in every voxel of the head is needed"
+        raise InputError(f"Scan {name}: {need}; found {gaps} with NaN or infinite values. Export the scan again.")
+    missing = int(finite.size - count.sum())
+    text = f"{missing} values outside the head were NaN or infinite; they count as air ({AIR_HU} HU)."
+    return np.where(finite, values, np.float32(AIR_HU)), Finding("warning", text, missing)
+
+
+def _head(tissue: MaskArray) -> MaskArray:
+    """Return the largest connected part with its holes filled in every slice."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(tissue)
+    if count == 0:
+        return tissue
+    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    in_plane = ndimage.generate_binary_structure(3, 1) & (np.arange(3) == 1)[:, None, None]
+    return np.asarray(ndimage.binary_fill_holes(largest, structure=in_plane), dtype=bool)

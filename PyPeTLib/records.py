@@ -1,0 +1,483 @@
+"""Frozen records that travel between the steps: values never leave their geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.errors import InputError
+
+if TYPE_CHECKING:
+    from PyPeTLib.settings import Settings
+
+FloatArray = npt.NDArray[np.floating[Any]]
+MaskArray = npt.NDArray[np.bool_]
+Progress = Callable[[float, str], None]
+Severity = Literal["info", "warning", "invalid"]
+
+#: Two grids are the same when no corner is further apart than this share of a voxel.
+GRID_TOLERANCE_VOXELS = 0.01
+
+
+def silent(fraction: float, text: str) -> None:
+    """Ignore progress: the default of every ``progress`` parameter."""
+
+
+def read_only(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view that cannot be written through; the data are not copied."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a voxel grid lies in the patient, in the LPS frame of DICOM and ITK.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Voxels along x, y, z (an array on this grid has shape ``size[::-1]``).
+    spacing_mm : tuple of float
+        Distance between voxel centres along x, y, z in mm, > 0.
+    origin_mm : tuple of float
+        Position of the centre of voxel (0, 0, 0) in mm.
+    direction : tuple of float
+        Direction cosines, nine numbers in row-major order; columns are the grid axes.
+
+    Examples
+    --------
+    >>> grid = Geometry((4, 3, 2), (1.0, 1.0, 5.0))
+    >>> grid.shape, grid.voxel_volume_ml
+    ((2, 3, 4), 0.005)
+    """
+
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if min(self.spacing_mm) <= 0:
+            raise InputError(f"Voxel spacing must be positive in mm; found {self.spacing_mm}.")
+        if len(self.direction) != 9 or abs(np.linalg.det(self.axes)) < 1e-6:
+            raise InputError(f"Direction needs nine cosines of three independent axes; found {self.direction}.")
+
+    @property
+    def axes(self) -> FloatArray:
+        """Direction cosines as a 3×3 array, one column for each grid axis."""
+        return np.asarray(self.direction, dtype=float).reshape(3, 3)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (z, y, x) of an array on this grid."""
+        return self.size[2], self.size[1], self.size[0]
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel in mL."""
+        return float(np.prod(self.spacing_mm)) / 1000.0
+
+    @property
+    def spacing_zyx_mm(self) -> tuple[float, float, float]:
+        """Spacing in the order of the array axes, in mm."""
+        return self.spacing_mm[2], self.spacing_mm[1], self.spacing_mm[0]
+
+    def corners_mm(self) -> FloatArray:
+        """Return the eight outermost voxel centres in mm, shape (8, 3)."""
+        last = np.asarray(self.size, dtype=float) - 1
+        index = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * last
+        return np.asarray(np.asarray(self.origin_mm) + (index * self.spacing_mm) @ self.axes.T)
+
+    def matches(self, other: Geometry) -> bool:
+        """Tell whether both grids put every voxel at the same place."""
+        if self.size != other.size:
+            return False
+        apart = np.abs(self.corners_mm() - other.corners_mm()).max()
+        return bool(apart <= GRID_TOLERANCE_VOXELS * min(self.spacing_mm))
+
+    def describe(self) -> str:
+        """Return size, spacing and origin in one line."""
+        size = "×".join(str(n) for n in self.size)
+        spacing = "×".join(f"{s:.4g}" for s in self.spacing_mm)
+        origin = ", ".join(f"{o:.4g}" for o in self.origin_mm)
+        return f"{size} voxels of {spacing} mm, origin ({origin}) mm"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A 3D array with its geometry and unit.
+
+    Parameters
+    ----------
+    values : ndarray, shape (z, y, x)
+        Voxel values; kept as a read-only view.
+    geometry : Geometry
+        The grid; its shape equals that of ``values``.
+    unit : str
+        Unit of the values, "" for masks.
+
+    Raises
+    ------
+    InputError
+        If shape and grid differ.
+    """
+
+    values: npt.NDArray[Any]
+    geometry: Geometry
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.geometry.shape:
+            raise InputError(f"Image of shape {self.values.shape} does not fit its grid {self.geometry.shape}.")
+        object.__setattr__(self, "values", read_only(self.values))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the user should know about data or result."""
+
+    severity: Severity
+    text: str
+    value: float | str | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """A CT perfusion scan: HU over time on one grid.
+
+    Parameters
+    ----------
+    values : ndarray, shape (t, z, y, x)
+        HU, any real type; kept as a read-only view, never copied.
+    times_s : ndarray, shape (t,)
+        Acquisition time of each frame in s, strictly increasing.
+    geometry : Geometry
+        Grid of one frame.
+    name : str
+        Name of the scan without extension, e.g. ``sub-01_ses-01_ctp``.
+    time_source : str
+        Where the times come from, in words.
+    findings : tuple of Finding
+        What reading it brought to light.
+    """
+
+    values: npt.NDArray[Any]
+    times_s: FloatArray
+    geometry: Geometry
+    name: str = "scan"
+    time_source: str = "given by the caller"
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 4:
+            raise InputError(f"Scan {self.name}: 4 dimensions (t, z, y, x) are needed; found {self.values.ndim}.")
+        if self.values.shape[1:] != self.geometry.shape:
+            raise InputError(
+                f"Scan {self.name}: frames of shape {self.values.shape[1:]} do not fit the grid {self.geometry.shape}."
+            )
+        times = np.array(self.times_s, dtype=float)
+        if times.shape != self.values.shape[:1]:
+            raise InputError(
+                f"Scan {self.name}: one time a frame is needed, {len(self.values)} in all; found {times.size}."
+            )
+        if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            raise InputError(
+                f"Scan {self.name}: times must be finite and strictly increasing; found {describe_times(times)}."
+            )
+        object.__setattr__(self, "values", read_only(self.values))
+        object.__setattr__(self, "times_s", read_only(times))
+
+    @property
+    def frames(self) -> int:
+        """Number of time points."""
+        return len(self.times_s)
+
+    @property
+    def interval_s(self) -> float:
+        """Median time between frames in s."""
+        return float(np.median(np.diff(self.times_s)))
+
+
+def describe_times(times_s: FloatArray) -> str:
+    """Return the time axis in one line.
+
+    Examples
+    --------
+    >>> describe_times(np.arange(4) * 1.5)
+    '4 frames, 0–4.5 s, every 1.5 s'
+    """
+    times = np.asarray(times_s, dtype=float)
+    text = f"{times.size} frames"
+    if times.size:
+        text += f", {times[0]:.4g}–{times[-1]:.4g} s"
+    if times.size > 1:
+        steps = np.diff(times)
+        even = np.ptp(steps) <= 0.01 * abs(np.median(steps))
+        text += f", every {np.median(steps):.4g} s" if even else f", steps {steps.min():.4g} to {steps.max():.4g} s"
+    return text
+
+
+@dataclass(frozen=True)
+class Bolus:
+    """When the contrast agent reaches the head.
+
+    Parameters
+    ----------
+    arrival_s : float
+        Bolus arrival (CAPLEX Q.BA1.001) in s on the scan's time axis.
+    baseline_frames : int
+        Number of leading frames before any voxel enhances, >= 1.
+    signal : ndarray, shape (t,)
+        The contrast measure as a share of its own maximum (1 at the maximum).
+    threshold : float
+        Value of ``signal`` that counts as arrival.
+    rise_hu : float
+        Maximal rise of the contrast measure in HU.
+    """
+
+    arrival_s: float
+    baseline_frames: int
+    signal: FloatArray
+    threshold: float
+    rise_hu: float
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Enhancement of the voxels of a mask, as a sum of few temporal components.
+
+    The curve of voxel v is ``coefficients[v] @ basis``, in HU above baseline, signed.
+
+    Parameters
+    ----------
+    coefficients : ndarray, shape (voxel, component)
+        float32 weights in HU.
+    basis : ndarray, shape (component, t)
+        float32 temporal components; the identity where nothing was projected.
+    noise : ndarray, shape (voxel,)
+        The curves' weight of a normalised temporal component without signal, before spatial smoothing:
+        an image of the noise, in HU of one frame.
+    mask : ndarray of bool, shape (z, y, x)
+        The voxels, in the order of ``coefficients``.
+    """
+
+    coefficients: npt.NDArray[np.float32]
+    basis: npt.NDArray[np.float32]
+    noise: npt.NDArray[np.float32]
+    mask: MaskArray
+
+    def mean(self, mask: MaskArray) -> FloatArray:
+        """Return the mean curve in HU of the voxels that lie in ``mask`` too, shape (t,)."""
+        return np.asarray(self.coefficients[mask[self.mask]].mean(axis=0, dtype=float) @ self.basis)
+
+
+@dataclass(frozen=True)
+class GammaVariate:
+    """A fitted first pass: ``peak_hu · (s·e^(1−s))^shape``, ``s = (t − onset_s) / rise_s``, 0 before the onset.
+
+    Parameters
+    ----------
+    onset_s, rise_s : float
+        Onset on the scan's time axis and time from onset to peak, in s.
+    shape : float
+        Exponent, > 0: the larger, the narrower and the more symmetric.
+    peak_hu : float
+        Height of the first pass in HU.
+    error : float
+        Root mean square residual over the fitted samples as a share of ``peak_hu``.
+
+    References
+    ----------
+    Madsen 1992, doi:10.1088/0031-9155/37/7/010
+    """
+
+    onset_s: float
+    rise_s: float
+    shape: float
+    peak_hu: float
+    error: float
+
+    @property
+    def peak_s(self) -> float:
+        """Time of the peak in s on the scan's time axis."""
+        return self.onset_s + self.rise_s
+
+    @property
+    def width_s(self) -> float:
+        """Spread of the first pass in s: standard deviation of a gamma density of this shape."""
+        return self.rise_s * float(np.sqrt(self.shape + 1.0)) / self.shape
+
+    def __call__(self, times_s: FloatArray) -> FloatArray:
+        """Return the curve in HU at ``times_s``."""
+        s = np.maximum((np.asarray(times_s, dtype=float) - self.onset_s) / self.rise_s, 0.0)
+        return np.asarray(self.peak_hu * (s * np.exp(1.0 - s)) ** self.shape)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cluster of voxels that may be a feeding artery or a draining vein.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (z, y, x)
+        The voxels of the cluster.
+    curve_hu : ndarray, shape (t,)
+        Mean enhancement in HU.
+    fit : GammaVariate or None
+        Its first pass; None where no fit converged.
+    volume_ml : float
+        Volume of the cluster in mL.
+    score : float
+        Rank from 0 to 1, higher is better; NaN where the candidate was refused.
+    reason : str
+        Why it was refused, or how the score came about.
+    """
+
+    mask: MaskArray
+    curve_hu: FloatArray
+    fit: GammaVariate | None
+    volume_ml: float
+    score: float
+    reason: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was refused: it has a reason but no score."""
+        return bool(self.reason) and not np.isfinite(self.score)
+
+
+@dataclass(frozen=True)
+class VascularCurve:
+    """The arterial input or the venous output.
+
+    Parameters
+    ----------
+    mask : Image
+        The voxels it was measured in.
+    measured_hu : ndarray, shape (t,)
+        Mean enhancement of the mask in HU.
+    curve_hu : ndarray, shape (t,)
+        ``measured_hu`` times ``partial_volume_factor``: what is deconvolved.
+    fit : GammaVariate or None
+        First pass of ``curve_hu``.
+    partial_volume_factor : float
+        Scaling for partial volume, 1 where none was applied.
+    candidates : tuple of Candidate
+        All clusters looked at, best first; empty where the user gave the mask.
+    source : str
+        "automatic" or "user's mask".
+    """
+
+    mask: Image
+    measured_hu: FloatArray
+    curve_hu: FloatArray
+    fit: GammaVariate | None
+    partial_volume_factor: float
+    candidates: tuple[Candidate, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a deconvolution knows of each voxel's impulse response ``k = CBF·(ρ/κ)·R`` (CAPLEX Q.IC1.005).
+
+    Parameters
+    ----------
+    height : ndarray, shape (voxel,)
+        Maximum of k in 1/s.
+    tmax_s : ndarray, shape (voxel,)
+        Time of that maximum in s after the arterial input, between samples; negative where tissue is earlier.
+    delay_s : ndarray, shape (voxel,), or None
+        Arrival after the arterial input in s, where the method knows it.
+    """
+
+    height: FloatArray
+    tmax_s: FloatArray
+    delay_s: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Perfusion maps on the scan's grid; NaN outside the brain mask.
+
+    Parameters
+    ----------
+    cbf : Image
+        Cerebral blood flow (CAPLEX Q.PH1.003) in mL/100 g/min.
+    cbv : Image
+        Cerebral blood volume (Q.PH1.001) in mL/100 g.
+    mtt : Image
+        Mean transit time (Q.PH1.006) in s.
+    tmax : Image
+        Time of the maximum of the impulse response in s, negative where tissue is earlier than the AIF.
+    ttp : Image
+        Time from bolus arrival to the peak of the tissue curve (Q.CD1.010) in s.
+    delay : Image or None
+        Arrival after the arterial input (Q.PH1.007) in s, where the method gives one.
+    """
+
+    cbf: Image
+    cbv: Image
+    mtt: Image
+    tmax: Image
+    ttp: Image
+    delay: Image | None = None
+
+    def items(self) -> Iterator[tuple[str, Image]]:
+        """Yield name and image of every map that there is."""
+        for entry in fields(self):
+            image = getattr(self, entry.name)
+            if image is not None:
+                yield entry.name, image
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything one run found out.
+
+    Parameters
+    ----------
+    series : Series
+        The scan, as read.
+    settings : Settings
+        What the run was told.
+    brain : Image
+        Brain mask (bool): everything inside the skull.
+    brain_source : str
+        "automatic" or "user's mask".
+    bolus : Bolus
+        Arrival and baseline.
+    curves : Curves
+        Denoised enhancement of the brain.
+    aif, vof : VascularCurve
+        Arterial input and venous output; None where no vein was found.
+    maps : Maps
+        The perfusion maps.
+    derived : mapping of str to Image
+        Optional smoothed or normalised maps, by file name.
+    findings : tuple of Finding
+        What the user should know.
+    methods_text : str
+        A Methods paragraph made of the steps that ran.
+    seconds : mapping of str to float
+        Time spent in each step.
+    """
+
+    series: Series
+    settings: Settings
+    brain: Image
+    brain_source: str
+    bolus: Bolus
+    curves: Curves
+    aif: VascularCurve
+    vof: VascularCurve | None
+    maps: Maps
+    derived: Mapping[str, Image] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    methods_text: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,188 @@
+"""The files of a run: maps, masks, curves, summary and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from PyPeTLib import __version__
+from PyPeTLib.curves import end_share
+from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, VascularCurve
+from PyPeTLib.settings import Settings
+from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
+
+LONG_NAMES = {
+    "cbf": "cerebral blood flow",
+    "cbv": "cerebral blood volume",
+    "mtt": "mean transit time",
+    "tmax": "time of the maximum of the impulse response",
+    "ttp": "time from bolus arrival to peak",
+    "delay": "arrival after the arterial input",
+}
+#: The setting that regularises each method; printed with every map.
+REGULARISATION = {
+    "bSVD": "bsvd_cutoff",
+    "sSVD": "ssvd_cutoff",
+    "oSVD": "oscillation_index",
+    "tikhonov": "tikhonov_strength",
+}
+
+
+def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", report: bool = True) -> None:
+    """Write everything a run found out into a folder that exists.
+
+    Files are ``PREFIX_{cbf,cbv,mtt,tmax,ttp,...}.nii.gz`` with a JSON sidecar each,
+    ``PREFIX_{brain,aif,vof}_mask.nii.gz``, ``PREFIX_curves.csv``, ``PREFIX_summary.json`` and ``PREFIX_report.html``;
+    PREFIX is the name of the scan without a trailing ``_ctp``. Existing files of these names are replaced.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The result.
+    folder : str or Path
+        Where to; must exist.
+    source : str
+        The scan's path, for the summary.
+    report : bool
+        Write the report too; it needs the extra ``report``.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written, or the packages of the report are missing.
+    """
+    stem = str(Path(folder) / prefix_of(analysis.series.name))
+    tasks: list[Callable[[], None]] = [
+        partial(write_image, image, f"{stem}_{name}.nii.gz", metadata=_sidecar(name, analysis))
+        for name, image in (*analysis.maps.items(), *analysis.derived.items())
+    ]
+    tasks += [partial(write_image, mask, f"{stem}_{name}_mask.nii.gz") for name, mask in _masks(analysis)]
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(task) for task in tasks]:
+            done.result()
+    write_csv(curve_table(analysis), f"{stem}_curves.csv")
+    write_json(summary(analysis, source=source), f"{stem}_summary.json")
+    if report:
+        from PyPeTLib.report import report_html
+
+        write_text(report_html(analysis), f"{stem}_report.html")
+
+
+def curve_table(analysis: Analysis) -> dict[str, FloatArray]:
+    """Return the columns of the curve table: time in s, enhancement in HU; NaN where there is no curve.
+
+    ``aif_measured_hu`` is the mean of the AIF mask, ``aif_hu`` the same after partial-volume scaling (the curve that is
+    deconvolved), ``aif_fit_hu`` its gamma-variate, ``brain_hu`` the mean of the brain mask.
+    """
+    times = np.asarray(analysis.series.times_s)
+    missing = np.full(times.shape, np.nan)
+    fit = analysis.aif.fit
+    return {
+        "time_s": times,
+        "aif_measured_hu": analysis.aif.measured_hu,
+        "aif_hu": analysis.aif.curve_hu,
+        "aif_fit_hu": missing if fit is None else fit(times),
+        "vof_hu": missing if analysis.vof is None else analysis.vof.curve_hu,
+        "brain_hu": analysis.curves.mean(analysis.brain.values),
+    }
+
+
+def map_medians(analysis: Analysis) -> dict[str, float]:
+    """Return the median of each map over the brain mask, in the map's unit."""
+    inside = analysis.brain.values
+    return {name: float(np.nanmedian(image.values[inside])) for name, image in analysis.maps.items()}
+
+
+def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
+    """Return what ``PREFIX_summary.json`` holds.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    source : str
+        The scan's path.
+    """
+    series = analysis.series
+    return {
+        "input": {"name": series.name, "path": source, "grid": asdict(series.geometry), "frames": series.frames},
+        "times_s": series.times_s,
+        "time_source": series.time_source,
+        "bolus_arrival_s": analysis.bolus.arrival_s,
+        "baseline_frames": analysis.bolus.baseline_frames,
+        "brain": {
+            "source": analysis.brain_source,
+            "volume_ml": float(analysis.brain.values.sum()) * series.geometry.voxel_volume_ml,
+        },
+        "aif": _vascular(analysis.aif, analysis),
+        "vof": None if analysis.vof is None else _vascular(analysis.vof, analysis),
+        "map_medians": map_medians(analysis),
+        "map_units": {name: image.unit for name, image in analysis.maps.items()},
+        "findings": [asdict(finding) for finding in analysis.findings],
+        "settings": dict(analysis.settings.items()),
+        "methods_text": analysis.methods_text,
+        "software": {"name": "PyPeT", "version": __version__},
+        "seconds": dict(analysis.seconds),
+    }
+
+
+def regularisation(settings: Settings) -> tuple[str, float]:
+    """Return name and value of the setting that regularises the chosen method."""
+    name = REGULARISATION[settings.method]
+    return name, float(getattr(settings, name))
+
+
+def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
+    """Return what a map's sidecar says beside its unit."""
+    base, _, kind = name.partition("_")
+    setting, value = regularisation(analysis.settings)
+    invalid = [finding.text for finding in analysis.findings if finding.severity == "invalid"]
+    return {
+        "LongName": LONG_NAMES[base] + {"": "", "smooth": ", smoothed", "relative": " over its brain mean"}[kind],
+        "OutsideMask": 0,
+        "DeconvolutionMethod": analysis.settings.method,
+        setting: value,
+        "Software": f"PyPeT {__version__}",
+        **({"Invalid": invalid} if invalid else {}),
+    }
+
+
+def _masks(analysis: Analysis) -> list[tuple[str, Image]]:
+    nothing = Image(np.zeros(analysis.brain.values.shape, dtype=bool), analysis.brain.geometry)
+    vof = nothing if analysis.vof is None else analysis.vof.mask
+    return [("brain", analysis.brain), ("aif", analysis.aif.mask), ("vof", vof)]
+
+
+def _vascular(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:
+    """Return the facts of an arterial or venous curve; times are on the scan's axis, to the peak from arrival."""
+    times = analysis.series.times_s
+    peak_s = float(times[np.argmax(curve.measured_hu)]) if curve.fit is None else curve.fit.peak_s
+    return {
+        "source": curve.source,
+        "voxels": int(curve.mask.values.sum()),
+        "measured_peak_hu": float(curve.measured_hu.max()),
+        "peak_hu": float(curve.curve_hu.max()),
+        "peak_s": peak_s,
+        "time_to_peak_s": peak_s - analysis.bolus.arrival_s,
+        "end_share": end_share(curve.measured_hu),
+        "partial_volume_factor": curve.partial_volume_factor,
+        "gamma_variate": None if curve.fit is None else asdict(curve.fit),
+        "candidates": [_candidate(candidate) for candidate in curve.candidates],
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "score": candidate.score,
+        "peak_hu": float(candidate.curve_hu.max()),
+        "peak_s": None if candidate.fit is None else candidate.fit.peak_s,
+        "voxels": int(candidate.mask.sum()),
+        "volume_ml": candidate.volume_ml,
+        "refused": candidate.refused,
+        "reason": candidate.reason,
+    }

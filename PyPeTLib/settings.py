@@ -1,0 +1,244 @@
+"""Every number and choice a user may change, once, with unit, range and meaning."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cache
+from typing import Any, Literal, get_args, get_type_hints
+
+from PyPeTLib.errors import InputError
+
+DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
+BrainMethod = Literal["skull", "fast-marching"]
+DeconvolutionMethod = Literal["bSVD", "sSVD", "oSVD", "tikhonov"]
+PartialVolumeMethod = Literal["venous", "none"]
+Normalisation = Literal["none", "brain-mean"]
+Value = float | int | str
+
+
+def _number(default: float, unit: str, low: float, high: float, meaning: str) -> Any:
+    """Declare a numeric setting with unit and closed range."""
+    return field(
+        default=default, metadata={"default": default, "unit": unit, "low": low, "high": high, "meaning": meaning}
+    )
+
+
+def _choice(default: str, meaning: str) -> Any:
+    """Declare a setting that takes one of the words of its ``Literal``."""
+    return field(
+        default=default, metadata={"default": default, "unit": "", "low": None, "high": None, "meaning": meaning}
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run can be told; checked when made.
+
+    Raises
+    ------
+    InputError
+        If a value has the wrong type, lies outside its range or is no known word.
+
+    Examples
+    --------
+    >>> Settings(method="sSVD").method
+    'sSVD'
+    """
+
+    denoise: DenoiseMethod = _choice("bilateral", "how noise is removed from the curves")
+    bilateral_sigma_mm: float = _number(4.0, "mm", 0.3, 10.0, "bilateral: standard deviation of the spatial kernel")
+    bilateral_similarity: float = _number(
+        1.75, "noise SD", 0.5, 50.0, "bilateral: time courses further apart than this are not averaged"
+    )
+    gaussian_sigma_mm: float = _number(2.5, "mm", 0.3, 10.0, "gaussian: standard deviation of the kernel")
+    curvature_flow_iterations: int = _number(10, "", 1, 50, "curvature flow: number of iterations")
+    curvature_flow_step: float = _number(0.0625, "", 0.01, 0.125, "curvature flow: time step")
+
+    brain: BrainMethod = _choice("skull", "how the brain mask is made when none is given")
+    bone_hu: float = _number(300.0, "HU", 100.0, 800.0, "voxels of the mean image above this are bone")
+    tissue_low_hu: float = _number(-20.0, "HU", -200.0, 20.0, "mean image: lower bound of what lies inside the skull")
+    tissue_high_hu: float = _number(300.0, "HU", 60.0, 800.0, "mean image: upper bound of what lies inside the skull")
+    brain_opening_mm: float = _number(6.0, "mm", 1.0, 15.0, "openings of the skull narrower than twice this are shut")
+
+    arrival_rise: float = _number(0.05, "share", 0.01, 0.5, "rise of the contrast measure that counts as bolus arrival")
+    minimum_enhancement_hu: float = _number(5.0, "HU", 1.0, 50.0, "a vascular peak below this is no bolus")
+
+    aif_minimum_volume_ml: float = _number(0.01, "mL", 0.0, 1.0, "smallest arterial cluster")
+    aif_maximum_volume_ml: float = _number(2.0, "mL", 0.05, 20.0, "largest arterial cluster")
+    partial_volume: PartialVolumeMethod = _choice("venous", "scale the arterial area to the venous one, or not at all")
+
+    method: DeconvolutionMethod = _choice("bSVD", "deconvolution")
+    bsvd_cutoff: float = _number(0.10, "share", 0.001, 0.9, "bSVD: smaller singular values, over the largest, are cut")
+    ssvd_cutoff: float = _number(0.20, "share", 0.001, 0.9, "sSVD: smaller singular values, over the largest, are cut")
+    oscillation_index: float = _number(0.10, "", 0.001, 2.0, "oSVD: largest oscillation index of an accepted residue")
+    tikhonov_strength: float = _number(
+        0.10, "share", 0.001, 2.0, "tikhonov: regularisation as a share of the largest singular value"
+    )
+
+    tissue_density_g_ml: float = _number(1.05, "g/mL", 0.9, 1.2, "density of brain tissue (CAPLEX Q.PH1.011)")
+    hematocrit_large: float = _number(0.45, "", 0.0, 0.8, "hematocrit of large vessels")
+    hematocrit_small: float = _number(0.25, "", 0.0, 0.8, "hematocrit of small vessels")
+
+    map_smoothing_mm: float = _number(
+        0.0, "mm", 0.0, 20.0, "if not 0: SD of a smoothing of the maps, written beside them"
+    )
+    normalise: Normalisation = _choice("none", "write maps divided by their mean over the brain as well")
+
+    def __post_init__(self) -> None:
+        for name, value in self.items():
+            _check(name, value)
+
+    def items(self) -> Iterator[tuple[str, Value]]:
+        """Yield name and value of every setting."""
+        for entry in fields(self):
+            yield entry.name, getattr(self, entry.name)
+
+    @property
+    def hematocrit_factor(self) -> float:
+        """κ = (1 − Hct_large) / (1 − Hct_small) (CAPLEX Q.PH1.013)."""
+        return (1.0 - self.hematocrit_large) / (1.0 - self.hematocrit_small)
+
+    def changed(self, changes: Mapping[str, Value]) -> Settings:
+        """Return a copy with some values changed; unknown names are refused with the nearest ones."""
+        for name in changes:
+            _known(name)
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """Name, default, unit, range (or words) and meaning of one setting."""
+
+    name: str
+    default: Value
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    meaning: str
+
+    @property
+    def allowed(self) -> str:
+        """The range or the words, as text."""
+        return " | ".join(self.choices) if self.choices else f"{self.low:g} … {self.high:g}"
+
+
+@cache
+def describe_settings() -> tuple[SettingInfo, ...]:
+    """Return what is known of every setting, in order.
+
+    Examples
+    --------
+    >>> describe_settings()[0].choices
+    ('bilateral', 'gaussian', 'curvature-flow', 'none')
+    """
+    kinds = get_type_hints(Settings)
+    return tuple(
+        SettingInfo(name=entry.name, choices=get_args(kinds[entry.name]), **entry.metadata)
+        for entry in fields(Settings)
+    )
+
+
+def parse_assignment(text: str) -> tuple[str, Value]:
+    """Read ``NAME=VALUE`` as typed on a command line.
+
+    Examples
+    --------
+    >>> parse_assignment("bilateral_sigma_mm=1.5")
+    ('bilateral_sigma_mm', 1.5)
+    """
+    name, equals, word = text.partition("=")
+    if not equals:
+        raise InputError(f"A setting is given as NAME=VALUE; found '{text}'.")
+    info = _known(name.strip())
+    if info.choices:
+        return info.name, word.strip()
+    try:
+        return info.name, type(info.default)(word)
+    except ValueError:
+        raise InputError(f"Setting {info.name}: {_kind(info)} in {info.allowed} is needed; found '{word}'.") from None
+
+
+def settings_from_toml(text: str, *, source: str) -> dict[str, Value]:
+    """Read a settings file: one ``name = value`` a line, as ``pypet settings --toml`` writes it.
+
+    Raises
+    ------
+    InputError
+        If the text is no such file or names an unknown setting.
+    """
+    try:
+        values = _load_toml(text)
+    except ValueError as error:
+        raise InputError(
+            f"Settings file {source}: lines of the form name = value are needed; found: {error}."
+        ) from error
+    for name, value in values.items():
+        _check(name, value)
+    return values
+
+
+def settings_to_toml(settings: Settings) -> str:
+    """Return a settings file with a comment for every entry."""
+    lines = ["# PyPeT settings; delete the lines that should keep their default."]
+    for info in describe_settings():
+        value = getattr(settings, info.name)
+        unit = f" [{info.unit}]" if info.unit else ""
+        lines += ["", f"# {info.meaning}{unit}; {info.allowed}", f"{info.name} = {json.dumps(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _load_toml(text: str) -> dict[str, Any]:
+    """Parse with the standard library, or, on Python 3.10, the flat subset that settings need."""
+    try:
+        import tomllib
+    except ModuleNotFoundError:
+        return _flat_toml(text)
+    return tomllib.loads(text)
+
+
+def _flat_toml(text: str) -> dict[str, Any]:
+    """Parse ``name = number`` and ``name = "word"`` lines with comments."""
+    values: dict[str, Any] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        bare = line.partition("#")[0].strip()
+        if not bare:
+            continue
+        name, equals, word = (part.strip() for part in bare.partition("="))
+        if not (equals and name and word) or name in values:
+            raise ValueError(f"line {number}: '{line.strip()}'")
+        values[name] = json.loads(word)
+    return values
+
+
+def _known(name: str) -> SettingInfo:
+    """Return what is known of a setting, or refuse with the nearest names."""
+    known = {info.name: info for info in describe_settings()}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"nearest: {', '.join(near)}; " if near else ""
+    raise InputError(f"Unknown setting '{name}' ({hint}'pypet settings' lists all).")
+
+
+def _kind(info: SettingInfo) -> str:
+    return "a whole number" if isinstance(info.default, int) else "a number"
+
+
+def _check(name: str, value: object) -> None:
+    """Refuse a value of the wrong type, outside its range, or an unknown word."""
+    info = _known(name)
+    if info.choices:
+        if value not in info.choices:
+            near = difflib.get_close_matches(str(value), info.choices, n=1, cutoff=0.0)
+            raise InputError(f"Setting {name}: one of {info.allowed} is needed; found '{value}' (nearest: {near[0]}).")
+        return
+    number = isinstance(value, int) or (isinstance(value, float) and not isinstance(info.default, int))
+    assert info.low is not None and info.high is not None
+    if isinstance(value, bool) or not number or not info.low <= value <= info.high:  # type: ignore[operator]
+        raise InputError(
+            f"Setting {name}: {_kind(info)} in {info.allowed} {info.unit}".rstrip() + f" is needed; found {value!r}."
+        )

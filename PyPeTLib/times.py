@@ -1,0 +1,292 @@
+"""When each frame was acquired: found in what is known about a scan, and refused where it is not known."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import leading_bytes, nrrd_header, scan_name
+from PyPeTLib.records import Finding, FloatArray
+
+#: Shortest and longest time between frames in s that a CT perfusion scan can have: below lies one turn of the
+#: fastest gantry (0.2 s), above no bolus is followed any more.
+MINIMUM_INTERVAL_S = 0.1
+MAXIMUM_INTERVAL_S = 30.0
+
+#: Header and sidecar may differ by this share of the interval before it is worth a finding.
+INTERVAL_TOLERANCE = 0.01
+
+#: Sidecar entries that list the time of every frame in s, in the order they are looked for (BIDS names).
+TIME_LISTS = ("VolumeTiming", "FrameTimesStart", "FrameTimes")
+
+#: Sidecar entry that holds one interval in s (BIDS name).
+TIME_INTERVAL = "RepetitionTime"
+
+#: Time units of the NIfTI header, bits 3–5 of ``xyzt_units``: name and seconds.
+NIFTI_TIME_UNITS = {8: ("s", 1.0), 16: ("ms", 1e-3), 24: ("µs", 1e-6)}
+
+#: Names of time units in NRRD files, in s.
+SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
+
+CURE = "Give --interval SECONDS or --times FILE"
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """Time of each frame in s, where it comes from in words, and what should be known about it."""
+
+    times_s: FloatArray
+    source: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Clue:
+    """One place that may hold the times: the times, or None, and what was found there."""
+
+    times_s: FloatArray | None
+    text: str
+
+
+def read_times(path: str | Path) -> FloatArray:
+    """Read a time axis from a text file: one number a line, in s; blank lines and ``#`` comments are skipped.
+
+    Parameters
+    ----------
+    path : str or Path
+        The text file, UTF-8.
+
+    Returns
+    -------
+    ndarray, shape (t,)
+        Times in s, as written.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty or holds a line that is no number.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Times {path}: a text file with one time in s a line is needed; found {error}.") from error
+    times = [_number(path, i, line.split("#")[0]) for i, line in enumerate(lines, 1) if line.split("#")[0].strip()]
+    if not times:
+        raise InputError(f"Times {path}: one time in s a line is needed; found no number.")
+    return np.array(times)
+
+
+def resolve_times(
+    scan: Path, frames: int, *, times_s: npt.ArrayLike | None = None, interval_s: float | None = None
+) -> TimeAxis:
+    """Return the time axis of a scan from the first of these sources that has one.
+
+    1. ``times_s`` or ``interval_s``, what the user gives;
+    2. a sidecar (same name, ``.json``) that lists every frame: VolumeTiming, FrameTimesStart or FrameTimes, in s;
+    3. the file: NIfTI ``pixdim[4]`` > 0 with a time unit; NRRD index values or spacing of the time axis with a unit;
+    4. the sidecar's RepetitionTime, in s.
+
+    An offset of the whole axis in the header (NIfTI ``toffset``) is left out: no result depends on it.
+
+    Parameters
+    ----------
+    scan : Path
+        The file, or the folder of the frames.
+    frames : int
+        Number of frames.
+    times_s : array-like, shape (t,), optional
+        Time of each frame in s.
+    interval_s : float, optional
+        Time between frames in s; the first frame is at 0 s.
+
+    Returns
+    -------
+    TimeAxis
+        Strictly increasing times in s.
+
+    Raises
+    ------
+    InputError
+        If there is no source, or its times are not one a frame with 0.1–30 s between frames.
+    """
+    if times_s is not None and interval_s is not None:
+        raise InputError("Times: either an interval or a list of times is needed; found both. Leave one out.")
+    if times_s is not None:
+        given = np.asarray(times_s, dtype=float)
+        return _checked(TimeAxis(given, f"given: {given.size} times"), scan, frames)
+    if interval_s is not None:
+        return _checked(TimeAxis(_regular(frames, interval_s), f"given: interval {interval_s:g} s"), scan, frames)
+    return _checked(_known_times(scan, frames), scan, frames)
+
+
+def _regular(frames: int, interval_s: float) -> FloatArray:
+    with np.errstate(invalid="ignore"):
+        return np.arange(frames) * float(interval_s)
+
+
+def _number(path: str | Path, line_number: int, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        need = "one time in s a line is needed"
+        raise InputError(f"Times {path}, line {line_number}: {need}; found {text.strip()!r}.") from None
+
+
+def _known_times(scan: Path, frames: int) -> TimeAxis:
+    """Take the most specific of sidecar list, header and sidecar interval; tell where they disagree."""
+    listed, regular = _sidecar_clues(scan, frames)
+    clues = (listed, _header_clue(scan, frames), regular)
+    known = [(clue.times_s, clue.text) for clue in clues if clue.times_s is not None]
+    if not known:
+        found = "; ".join(dict.fromkeys(clue.text for clue in (clues[1], listed, regular)))
+        raise InputError(
+            f"Scan {scan.name}: the time of each frame is needed; found {found}. "
+            f"{CURE}, or write {sidecar_path(scan).name} with VolumeTiming."
+        )
+    times, source = known[0]
+    return TimeAxis(times, source, tuple(_disagreements(known)))
+
+
+def _disagreements(known: list[tuple[FloatArray, str]]) -> list[Finding]:
+    (used, source), *others = known
+    findings = []
+    for times, text in others:
+        one, other = (float(np.median(np.diff(t))) if t.size > 1 else 0.0 for t in (used, times))
+        if abs(one - other) > INTERVAL_TOLERANCE * abs(one):
+            disagreement = f"{source}: {one:g} s between frames was used; {text} says {other:g} s."
+            findings.append(Finding("warning", disagreement))
+    return findings
+
+
+def _checked(axis: TimeAxis, scan: Path, frames: int) -> TimeAxis:
+    """Return the axis unless it has another number of frames or an interval that no scan has."""
+    times = axis.times_s
+    if times.shape != (frames,):
+        need = f"one time a frame is needed, {frames} in all"
+        raise InputError(f"Scan {scan.name}: {need}; found {times.size} ({axis.source}). {CURE} that fits the scan.")
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(times)
+    slack = 1e-6 * MINIMUM_INTERVAL_S
+    wrong = ~((steps >= MINIMUM_INTERVAL_S - slack) & (steps <= MAXIMUM_INTERVAL_S + slack))
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        need = f"times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTERVAL_S:g} s from frame to frame"
+        found = f"{steps[first]:g} s from frame {first + 1} to {first + 2} ({axis.source})"
+        raise InputError(f"Scan {scan.name}: {need}; found {found}. {CURE}, in seconds and not milliseconds.")
+    return axis
+
+
+def sidecar_path(scan: Path) -> Path:
+    """Return the JSON file that belongs to a scan.
+
+    Examples
+    --------
+    >>> sidecar_path(Path("sub-01_ctp.nii.gz")).name
+    'sub-01_ctp.json'
+    """
+    return scan.with_name(scan_name(scan) + ".json")
+
+
+def read_sidecar(scan: Path) -> dict[str, Any]:
+    """Return what the JSON file beside a scan says, {} where there is none."""
+    path = sidecar_path(scan)
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"Sidecar {path}: a JSON file is needed; found {error}. Mend or remove it.") from error
+    if not isinstance(content, dict):
+        found = type(content).__name__
+        raise InputError(f"Sidecar {path}: a JSON object is needed; found a {found}. Mend or remove it.")
+    return content
+
+
+def _sidecar_clues(scan: Path, frames: int) -> tuple[_Clue, _Clue]:
+    """Return the listed times and the regular times of the sidecar."""
+    name, content = sidecar_path(scan).name, read_sidecar(scan)
+    nothing = _Clue(None, f"sidecar {name} without times" if content else f"no sidecar {name}")
+    listed = regular = nothing
+    for key in reversed(TIME_LISTS):
+        if key in content:
+            listed = _Clue(_numbers(name, key, content[key]), f"sidecar {name} ({key})")
+    if TIME_INTERVAL in content:
+        interval = _numbers(name, TIME_INTERVAL, [content[TIME_INTERVAL]])[0]
+        regular = _Clue(_regular(frames, interval), f"sidecar {name} ({TIME_INTERVAL})")
+    return listed, regular
+
+
+def _numbers(name: str, key: str, values: object) -> FloatArray:
+    if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
+        need = "one number in s for the interval" if key == TIME_INTERVAL else "a list of times in s"
+        raise InputError(f"Sidecar {name}: {key} needs {need}; found {values!r:.60}. Mend the file.")
+    return np.array(values, dtype=float)
+
+
+def _header_clue(scan: Path, frames: int) -> _Clue:
+    if scan.is_dir():
+        return _Clue(None, "one file a frame, which holds no time")
+    if scan.name.lower().endswith((".nii", ".nii.gz")):
+        return _nifti_clue(scan, frames)
+    return _nrrd_clue(scan, frames)
+
+
+def _nifti_clue(scan: Path, frames: int) -> _Clue:
+    """Look at the header itself: ITK reports an interval of 1 where it says 0."""
+    header = leading_bytes(scan, 348)
+    order = "<" if struct.unpack_from("<i", header)[0] == 348 else ">"
+    stored = struct.unpack_from(f"{order}f", header, 92)[0]
+    interval = float(f"{stored:.7g}")  # the float32 of 1.41 means 1.41
+    unit, seconds = NIFTI_TIME_UNITS.get(header[123] & 0x38, ("no time unit", 0.0))
+    if not (seconds and interval > 0):
+        return _Clue(None, f"NIfTI header with pixdim[4] = {interval:g}, {unit}")
+    return _Clue(_regular(frames, interval * seconds), f"NIfTI header (pixdim[4], {unit})")
+
+
+def _nrrd_clue(scan: Path, frames: int) -> _Clue:
+    """Look at the header's text: ITK hands on neither the units of a space nor the spacing of a list axis."""
+    fields, _ = nrrd_header(scan)
+    kinds = fields.get("kinds", "").lower().split()
+    axis = next((i for i, kind in enumerate(kinds) if kind in ("list", "time")), 3)
+    unit = _nrrd_unit(fields, axis)
+    listed, spacing = fields.get(f"axis {axis} index values", "").split(), _nrrd_spacing(fields, axis)
+    if not listed and spacing is None:
+        return _Clue(None, f"NRRD header without index values or spacing of axis {axis}")
+    what = "index values" if listed else "spacing"
+    if unit not in SECONDS:
+        return _Clue(None, f"NRRD header with {what} of axis {axis} in {unit or 'no unit'}")
+    try:
+        times = np.array(listed, dtype=float) if listed else _regular(frames, spacing or 0.0)
+    except ValueError:
+        return _Clue(None, f"NRRD header with index values that are no numbers, such as {listed[0]!r}")
+    return _Clue(times * SECONDS[unit], f"NRRD header ({what}, {unit})")
+
+
+def _nrrd_unit(fields: dict[str, str], axis: int) -> str:
+    """Return the unit of an axis in lower case, "" where there is none."""
+    for name in ("units", "space units"):
+        units = re.findall(r'"([^"]*)"', fields.get(name, ""))
+        if len(units) > axis and units[axis]:
+            return str(units[axis]).strip().lower()
+    return fields.get(f"axis {axis} index unit", "").lower()
+
+
+def _nrrd_spacing(fields: dict[str, str], axis: int) -> float | None:
+    """Return the spacing of an axis, None where there is none."""
+    vectors = re.findall(r"none|\([^)]*\)", fields.get("space directions", ""))
+    numbers = fields.get("spacings", "").split()
+    try:
+        if len(vectors) > axis and vectors[axis] != "none":
+            return float(np.linalg.norm([float(v) for v in vectors[axis][1:-1].split(",")]))
+        spacing = float(numbers[axis]) if len(numbers) > axis else np.nan
+    except ValueError:
+        return None
+    return spacing if np.isfinite(spacing) else None

@@ -1,0 +1,300 @@
+"""Arterial input and venous output: clusters of vessel voxels, fitted, scored and ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.chunks import in_chunks
+from PyPeTLib.curves import area_weights, end_share, peaks, robust_sd
+from PyPeTLib.errors import QualityError
+from PyPeTLib.gamma import fit_gamma_variate
+from PyPeTLib.records import (
+    Candidate,
+    Curves,
+    FloatArray,
+    Geometry,
+    Image,
+    MaskArray,
+    Series,
+    VascularCurve,
+)
+from PyPeTLib.settings import Settings
+
+#: Vessels are sought among the voxels whose peak exceeds this many standard deviations of the noise ...
+VESSEL_NOISE_FACTOR = 5.0
+#: ... and among this share of the brain, those of largest area: arteries and veins are 3 to 5 % of it.
+VESSEL_SHARE = 0.05
+#: Thresholds of the arterial search, from strict to relaxed: percentile of area above and of time to peak below.
+RELAXATION = ((95.0, 5.0), (90.0, 10.0), (80.0, 20.0), (60.0, 30.0), (30.0, 50.0))
+#: The search stops relaxing once so many clusters are acceptable.
+ENOUGH_CANDIDATES = 5
+#: Voxels of a cluster below this share of its tallest voxel are edge, not lumen, and are left out.
+CORE_SHARE = 0.6
+#: A first pass fitted worse than this (root mean square over peak) is no artery.
+WORST_FIT = 0.2
+#: The last tenth of an arterial curve lies below this share of its peak.
+HIGHEST_END = 0.6
+#: Only so many clusters of each relaxation, the tallest, are looked at.
+MOST_CLUSTERS = 8
+#: A vein is made of voxels whose area is at least this share of the largest ones (their number is given below).
+VEIN_SHARE = 0.85
+VEIN_VOXELS = 30
+#: Time constants of the score: how late, and how much wider than the narrowest, a curve may be.
+LATE_S = 2.0
+#: A cluster of this volume in mL has earned its full volume score.
+FULL_VOLUME_ML = 0.05
+#: The venous curve peaks at least this much later than the arterial one, in s.
+VENOUS_DELAY_S = 1.5
+
+
+@dataclass(frozen=True)
+class VesselVoxels:
+    """The voxels that may be vessels, each array of shape (voxel,) or (voxel, t).
+
+    Parameters
+    ----------
+    index : ndarray of int
+        Their places in the flattened grid.
+    curves_hu : ndarray, shape (voxel, t)
+        Enhancement in HU, not smoothed in space.
+    height_hu, peak_s, area_hu_s : ndarray
+        Height and time of the peak, and area.
+    """
+
+    index: npt.NDArray[np.intp]
+    curves_hu: FloatArray
+    height_hu: FloatArray
+    peak_s: FloatArray
+    area_hu_s: FloatArray
+
+
+def vessel_voxels(curves: Curves, times_s: FloatArray) -> VesselVoxels:
+    """Return the voxels that enhance most, with the features of their curves.
+
+    Parameters
+    ----------
+    curves : Curves
+        Enhancement of the brain, projected on its temporal components but not smoothed in space.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+    """
+    area = curves.coefficients @ (curves.basis @ area_weights(times_s))
+    count = max(50, round(VESSEL_SHARE * area.size))
+    rows = np.sort(np.argsort(area)[-count:])
+    values = in_chunks(lambda block: block @ curves.basis, curves.coefficients[rows])
+    found = peaks(values)
+    noise = robust_sd(curves.noise) * np.sqrt(curves.basis.shape[0] / curves.basis.shape[1])
+    strong = found[:, 0] > VESSEL_NOISE_FACTOR * noise
+    peak_s = np.interp(found[:, 1], np.arange(times_s.size), times_s)
+    index = np.flatnonzero(curves.mask)[rows]
+    return VesselVoxels(index[strong], values[strong], found[strong, 0], peak_s[strong], area[rows][strong])
+
+
+def find_artery(vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, settings: Settings) -> VascularCurve:
+    """Return the best arterial candidate as measured, not yet scaled for partial volume.
+
+    Raises
+    ------
+    QualityError
+        If no cluster passes for an artery.
+    """
+    candidates = arterial_candidates(vessels, geometry, times_s, settings=settings)
+    if not candidates or candidates[0].refused:
+        reasons = "; ".join(candidate.reason for candidate in candidates[:3]) or "no voxel enhances above the noise"
+        raise QualityError(
+            f"Arterial input: a cluster of early, tall curves is needed; {len(candidates)} looked at, none accepted "
+            f"({reasons}). Mark the artery yourself (--aif-mask FILE)."
+        )
+    return _as_curve(candidates, geometry)
+
+
+def find_vein(
+    vessels: VesselVoxels, artery: VascularCurve, geometry: Geometry, times_s: FloatArray
+) -> VascularCurve | None:
+    """Return the best venous candidate, or None where nothing enhances later than the artery."""
+    artery_peak_s = float(times_s[np.argmax(artery.curve_hu)]) if artery.fit is None else artery.fit.peak_s
+    candidates = venous_candidates(vessels, geometry, times_s, artery_peak_s=artery_peak_s)
+    return _as_curve(candidates, geometry) if candidates else None
+
+
+def measured_curve(series: Series, mask: Image, *, baseline_frames: int) -> VascularCurve:
+    """Return the mean enhancement of a mask that the user drew, which may leave the brain mask."""
+    hu = np.array([frame[mask.values].mean(dtype=float) for frame in series.values])
+    curve = hu - hu[:baseline_frames].mean()
+    fit = fit_gamma_variate(curve, series.times_s)
+    return VascularCurve(mask, curve, curve, fit, 1.0, (), "user's mask")
+
+
+def scaled_to_vein(
+    artery: VascularCurve, vein: VascularCurve | None, times_s: FloatArray, *, settings: Settings
+) -> VascularCurve:
+    """Return the arterial curve scaled to the venous area, where that is larger and the settings ask for it."""
+    if vein is None or settings.partial_volume == "none":
+        return artery
+    factor = max(1.0, partial_volume_factor(artery.measured_hu, vein.measured_hu, times_s))
+    fit = None if artery.fit is None else replace(artery.fit, peak_hu=factor * artery.fit.peak_hu)
+    return replace(artery, curve_hu=factor * artery.measured_hu, fit=fit, partial_volume_factor=factor)
+
+
+def arterial_candidates(
+    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, settings: Settings
+) -> tuple[Candidate, ...]:
+    """Return clusters of early, tall voxels, best first; refused ones last, with the reason.
+
+    Thresholds on area and time to peak start strict and are relaxed until enough clusters are acceptable.
+    Clusters are connected in 3D and never grown; the voxels of one below 60 % of its tallest are left out.
+
+    Parameters
+    ----------
+    vessels : VesselVoxels
+    geometry : Geometry
+    times_s : ndarray, shape (t,)
+    settings : Settings
+        Volume limits in mL.
+    """
+    found: list[Candidate] = []
+    for area_percentile, time_percentile in RELAXATION:
+        if vessels.index.size == 0:
+            break
+        early = vessels.peak_s <= np.percentile(vessels.peak_s, time_percentile)
+        tall = vessels.area_hu_s >= np.percentile(vessels.area_hu_s[early], area_percentile)
+        clusters = _clusters(vessels, early & tall, geometry)
+        found += [
+            _artery(vessels, rows, geometry, times_s, settings) for rows in clusters if not _seen(vessels, rows, found)
+        ]
+        if sum(not candidate.refused for candidate in found) >= ENOUGH_CANDIDATES:
+            break
+    return _ranked(found, _arterial_score)
+
+
+def venous_candidates(
+    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, artery_peak_s: float
+) -> tuple[Candidate, ...]:
+    """Return clusters of late voxels with the largest areas, best first.
+
+    A sinus is wider than a voxel, so its core shows undiluted blood: the largest area wins.
+    """
+    late = vessels.peak_s >= artery_peak_s + VENOUS_DELAY_S
+    if not late.any():
+        return ()
+    largest = np.sort(vessels.area_hu_s[late])[-VEIN_VOXELS:][0]
+    clusters = _clusters(vessels, late & (vessels.area_hu_s >= VEIN_SHARE * largest), geometry)
+    return _ranked([_vein(vessels, rows, geometry, times_s) for rows in clusters], _venous_score)
+
+
+def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: FloatArray) -> float:
+    """Return the ratio of venous to arterial area: by how much partial volume diminishes the arterial curve.
+
+    Blood keeps its iodine on the way through the brain, so both areas are equal where a voxel is all vessel.
+    Tails beyond the scan are extrapolated.
+
+    Examples
+    --------
+    >>> times = np.arange(80.0)
+    >>> curve = GammaVariate(10.0, 6.0, 3.0, 300.0, 0.0)(times)
+    >>> round(partial_volume_factor(0.5 * curve, curve, times), 3)
+    2.0
+    """
+    weights = area_weights(times_s)
+    return float((vof_hu @ weights) / (aif_hu @ weights))
+
+
+def _as_curve(candidates: tuple[Candidate, ...], geometry: Geometry) -> VascularCurve:
+    """Return the first of the ranked candidates as the chosen curve."""
+    best = candidates[0]
+    mask = Image(best.mask, geometry)
+    return VascularCurve(mask, best.curve_hu, best.curve_hu, best.fit, 1.0, candidates, "automatic")
+
+
+def _clusters(vessels: VesselVoxels, chosen: npt.NDArray[np.bool_], geometry: Geometry) -> list[npt.NDArray[np.intp]]:
+    """Return the voxels (rows of ``vessels``) of each connected cluster, tallest cluster first."""
+    from scipy import ndimage
+
+    grid = np.zeros(geometry.shape, dtype=bool)
+    grid.ravel()[vessels.index[chosen]] = True
+    labels, count = ndimage.label(grid, np.ones((3, 3, 3)))
+    of_row = np.where(chosen, labels.ravel()[vessels.index], 0)
+    members = [np.flatnonzero(of_row == label) for label in range(1, count + 1)]
+    members.sort(key=lambda rows: -vessels.height_hu[rows].max())
+    return members[:MOST_CLUSTERS]
+
+
+def _seen(vessels: VesselVoxels, rows: npt.NDArray[np.intp], found: list[Candidate]) -> bool:
+    """Tell whether the tallest voxel of a cluster belongs to a candidate already, refused or not."""
+    tallest = vessels.index[rows[vessels.height_hu[rows].argmax()]]
+    return any(candidate.mask.ravel()[tallest] for candidate in found)
+
+
+def _artery(
+    vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray, settings: Settings
+) -> Candidate:
+    """Judge one early cluster: its core, first pass, volume and end."""
+    core = rows[vessels.height_hu[rows] >= CORE_SHARE * vessels.height_hu[rows].max()]
+    curve = vessels.curves_hu[core].mean(axis=0)
+    fit = fit_gamma_variate(curve, times_s)
+    volume = core.size * geometry.voxel_volume_ml
+    reason = ""
+    if volume < settings.aif_minimum_volume_ml:
+        reason = f"{volume:.3g} mL is less than {settings.aif_minimum_volume_ml:g} mL"
+    elif volume > settings.aif_maximum_volume_ml:
+        reason = f"{volume:.3g} mL is more than {settings.aif_maximum_volume_ml:g} mL"
+    elif fit is None or fit.error > WORST_FIT:
+        reason = "no gamma-variate fits its first pass" + ("" if fit is None else f" (error {fit.error:.2f})")
+    elif end_share(curve) > HIGHEST_END:
+        reason = f"ends at {end_share(curve):.0%} of its peak"
+    return Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason)
+
+
+def _vein(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray) -> Candidate:
+    """Describe one late cluster."""
+    curve = vessels.curves_hu[rows].mean(axis=0)
+    fit = fit_gamma_variate(curve, times_s)
+    volume = rows.size * geometry.voxel_volume_ml
+    return Candidate(_mask(vessels, rows, geometry), curve, fit, volume, float("nan"), "")
+
+
+def _mask(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry) -> MaskArray:
+    mask = np.zeros(geometry.shape, dtype=bool)
+    mask.ravel()[vessels.index[rows]] = True
+    return mask
+
+
+def _ranked(
+    candidates: list[Candidate], score: Callable[[Candidate, list[Candidate]], tuple[float, str]]
+) -> tuple[Candidate, ...]:
+    """Score the candidates that were not refused against each other; best first, refused ones last."""
+    fair = [candidate for candidate in candidates if not candidate.refused]
+    scored = []
+    for candidate in fair:
+        value, reason = score(candidate, fair)
+        scored.append(replace(candidate, score=value, reason=reason))
+    scored.sort(key=lambda candidate: -candidate.score)
+    return (*scored, *(candidate for candidate in candidates if candidate.refused))
+
+
+def _arterial_score(candidate: Candidate, all_of_them: list[Candidate]) -> tuple[float, str]:
+    """Return the product of five shares: tall, early, narrow, well fitted, large enough (1 is best)."""
+    fits = [other.fit for other in all_of_them if other.fit is not None]
+    assert candidate.fit is not None
+    shares = {
+        "tall": candidate.fit.peak_hu / max(fit.peak_hu for fit in fits),
+        "early": float(np.exp((min(fit.peak_s for fit in fits) - candidate.fit.peak_s) / LATE_S)),
+        "narrow": min(fit.width_s for fit in fits) / candidate.fit.width_s,
+        "fit": 1.0 - candidate.fit.error / WORST_FIT,
+        "volume": min(1.0, candidate.volume_ml / FULL_VOLUME_ML) ** 0.5,
+    }
+    return float(np.prod(list(shares.values()))), ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+
+
+def _venous_score(candidate: Candidate, all_of_them: list[Candidate]) -> tuple[float, str]:
+    """Return peak times the root of the volume, as a share of the best (1 is best)."""
+
+    def weight(one: Candidate) -> float:
+        return float(one.curve_hu.max() * min(1.0, one.volume_ml / FULL_VOLUME_ML) ** 0.5)
+
+    share = float(weight(candidate) / max(weight(other) for other in all_of_them))
+    return share, f"peak {candidate.curve_hu.max():.0f} HU, {candidate.volume_ml:.2g} mL"

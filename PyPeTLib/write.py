@@ -1,0 +1,293 @@
+"""Images, tables and texts to files: each appears whole or not at all, and a run's files appear together."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import AXES_TOLERANCE, leading_bytes, scan_name
+from PyPeTLib.records import Geometry, Image, Series
+
+#: Digits of a number in a table.
+TABLE_DIGITS = 6
+
+#: Bytes before the voxels of a NIfTI-1 file that has no extension.
+NIFTI_HEADER_BYTES = 352
+
+
+def write_image(image: Image, path: str | Path, *, metadata: Mapping[str, object] | None = None) -> None:
+    """Write an image as NIfTI on exactly its grid, and what its values mean as JSON beside it.
+
+    Parameters
+    ----------
+    image : Image
+        The image. Booleans become uint8, other values but uint8 float32; NaN is written as 0.
+    path : str or Path
+        A .nii.gz or .nii file; replaced where it exists. The same image gives the same bytes.
+    metadata : mapping, optional
+        More entries for the JSON file, which holds ``{"Unit": image.unit, ...}`` and is written where there is a unit
+        or metadata.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written in full, or the axes are not perpendicular, which NIfTI through ITK cannot keep.
+    """
+    target = Path(path)
+    if not target.name.lower().endswith((".nii", ".nii.gz")):
+        raise InputError(f"Image {target}: images are written as .nii.gz or .nii; found {target.suffix!r}. Rename it.")
+    axes = image.geometry.axes
+    if not np.allclose(axes.T @ axes, np.eye(3), atol=AXES_TOLERANCE):
+        raise InputError(f"Image {target}: perpendicular axes are needed; found {image.geometry.direction}.")
+    with _replacing(target) as temporary:
+        _write_nifti(image.values, image.geometry, temporary)
+    if image.unit or metadata:
+        write_json({"Unit": image.unit, **(metadata or {})}, target.with_name(scan_name(target) + ".json"))
+
+
+def write_series(series: Series, path: str | Path) -> None:
+    """Write a scan as 4D NIfTI, uneven times as ``VolumeTiming`` in a JSON sidecar.
+
+    Parameters
+    ----------
+    series : Series
+        The scan; written in its own type.
+    path : str or Path
+        A .nii.gz or .nii file; replaced where it exists.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(series.values, isVector=False)
+    image.SetSpacing((*series.geometry.spacing_mm, series.interval_s))
+    image.SetOrigin((*series.geometry.origin_mm, float(series.times_s[0])))
+    direction = np.eye(4)
+    direction[:3, :3] = series.geometry.axes
+    image.SetDirection(direction.ravel().tolist())
+    target = Path(path)
+    with _replacing(target) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary))
+        except RuntimeError as error:
+            raise OSError(f"it could not be written in full ({error})") from error
+    if np.ptp(np.diff(series.times_s)) > 1e-6 * series.interval_s:
+        write_json({"VolumeTiming": series.times_s}, target.with_name(scan_name(target) + ".json"))
+
+
+def write_json(data: object, path: str | Path) -> None:
+    """Write strict JSON; records become objects, arrays lists, NaN and infinity null, sets sorted lists.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    write_text(json.dumps(_plain(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
+
+
+def write_csv(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
+    """Write a table with a header line; numbers have six significant digits, NaN is an empty cell.
+
+    Parameters
+    ----------
+    columns : mapping of str to array-like, shape (row,)
+        Columns by name, in order; all of one length.
+    path : str or Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the columns differ in length, or the file cannot be written.
+    """
+    cells = {name: [_cell(value) for value in np.asarray(column).tolist()] for name, column in columns.items()}
+    lengths = {name: len(column) for name, column in cells.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"Table {path}: columns of one length are needed; found {lengths}.")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(cells)
+    writer.writerows(zip(*cells.values(), strict=True))
+    write_text(text.getvalue(), path)
+
+
+def write_text(text: str, path: str | Path) -> None:
+    """Write a text as UTF-8 with the line ends that it has.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    with _replacing(Path(path)) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+@contextmanager
+def staged_output(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder whose files appear in ``out`` when the block ends without an error, and only then.
+
+    A new ``out`` is the staged folder under its final name, so that all files appear at once. Into a folder that exists
+    (it may be a mount point, which cannot be replaced) files are moved one by one. The staged folder is made first,
+    which finds out before the work begins whether there can be any output.
+
+    Parameters
+    ----------
+    out : str or Path
+        The folder. Parents are made.
+    overwrite : bool
+        Allow a folder that holds files: those of the same names are replaced, others stay.
+
+    Yields
+    ------
+    Path
+        The staged folder.
+
+    Raises
+    ------
+    InputError
+        If ``out`` is a file, holds files although ``overwrite`` is false, or cannot be written.
+    """
+    target = Path(out).absolute()
+    with _explained(target):
+        _refuse_occupied(target, overwrite)
+        made = [parent for parent in target.parents if not parent.exists()]
+    stage = (target if target.is_dir() else target.parent) / f".pypet-{uuid4().hex[:8]}"
+    published = False
+    try:
+        with _explained(target):
+            stage.mkdir(parents=True)
+        yield stage
+        with _explained(target):
+            _publish(stage, target)
+        published = True
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+        if not published:
+            with suppress(OSError):
+                for parent in made:
+                    parent.rmdir()
+
+
+def prefix_of(name: str) -> str:
+    """Return what the names of a scan's results begin with.
+
+    Examples
+    --------
+    >>> prefix_of("sub-01_ses-01_ctp")
+    'sub-01_ses-01'
+    """
+    return name.removesuffix("_ctp") or name
+
+
+def _refuse_occupied(out: Path, overwrite: bool) -> None:
+    """Refuse a file, and a folder that holds anything visible unless it may be overwritten."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"Output {out}: a folder is needed; found a file. Choose another name.")
+    if overwrite or not out.exists():
+        return
+    present = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+    if present:
+        found = f"{len(present)} files, such as {present[0]}"
+        raise InputError(f"Output {out}: an empty folder is needed; found {found}. Choose another or give --overwrite.")
+
+
+def _publish(stage: Path, out: Path) -> None:
+    if not out.exists():
+        stage.rename(out)
+        return
+    for file in sorted(p for p in stage.rglob("*") if p.is_file()):
+        target = out / file.relative_to(stage)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file in the same folder that takes the name ``path`` when the block ends without an error."""
+    temporary = path.with_name(f".pypet-{uuid4().hex[:8]}-{path.name}")
+    try:
+        with _explained(path):
+            temporary.touch()
+            yield temporary
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one that names file, reason and cure."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be written: {reason}. Free space or choose another folder.") from error
+
+
+def _write_nifti(values: npt.NDArray[Any], geometry: Geometry, path: Path) -> None:
+    """Let ITK write, and make sure that it did: on a full disk it says nothing."""
+    import SimpleITK as sitk
+
+    stored = _stored(values)
+    image = sitk.GetImageFromArray(stored)
+    image.SetSpacing(geometry.spacing_mm)
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction)
+    try:
+        sitk.WriteImage(image, str(path))
+        content = leading_bytes(path, NIFTI_HEADER_BYTES + stored.nbytes + 1)  # one more: up to the checksum
+    except (RuntimeError, EOFError, zlib.error) as error:
+        raise OSError(f"it could not be written in full ({error})") from error
+    if content[NIFTI_HEADER_BYTES:] != stored.tobytes():
+        raise OSError("it could not be written in full: is the disk full?")
+
+
+def _stored(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return values in the type they are written in."""
+    if values.dtype in (np.bool_, np.uint8):
+        return values.astype(np.uint8)
+    return np.where(np.isnan(values), 0, values).astype(np.float32)
+
+
+def _cell(value: object) -> str:
+    """Return a value as the text of a table cell."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.{TABLE_DIGITS}g}"
+    return str(value)
+
+
+def _plain(value: object) -> object:
+    """Return a value made of what JSON knows."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(entry) for entry in value), key=str)
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,204 @@
+"""Mathematics of sampled curves, and work in blocks: against closed forms and numpy."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from PyPeTLib import chunks
+from PyPeTLib.chunks import BLOCK_ROWS, in_chunks, share
+from PyPeTLib.curves import (
+    area_weights,
+    continuation,
+    end_share,
+    integration_weights,
+    peaks,
+    robust_sd,
+    uniform_grid,
+)
+from PyPeTLib.errors import Cancelled
+
+UNEVEN = np.array([0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 11.0])
+
+
+# --- peaks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("top", [3.0, 3.2, 3.5, 4.49])
+def test_peak_of_a_parabola_is_exact_between_samples(top):
+    samples = np.arange(8.0)
+    found = peaks((7.0 - 0.3 * (samples - top) ** 2)[None])
+    np.testing.assert_allclose(found, [[7.0, top]], rtol=1e-12)
+
+
+def test_peak_at_either_end_is_the_sample_itself():
+    np.testing.assert_array_equal(peaks(np.array([[5.0, 4.0, 1.0], [1.0, 4.0, 5.0]])), [[5.0, 0.0], [5.0, 2.0]])
+
+
+def test_peak_of_a_flat_or_negative_curve_is_its_largest_sample():
+    np.testing.assert_array_equal(peaks(np.array([[2.0, 2.0, 2.0], [-3.0, -3.0, -3.0]])), [[2.0, 0.0], [-3.0, 0.0]])
+
+
+def test_peaks_of_rows_do_not_depend_on_each_other():
+    rows = np.random.default_rng(0).normal(size=(50, 20))
+    order = np.random.default_rng(1).permutation(50)
+    np.testing.assert_array_equal(peaks(rows)[order], peaks(rows[order]))
+
+
+def test_peaks_converge_with_the_interval():
+    errors = []
+    for step in (1.0, 0.5, 0.25):
+        times = np.arange(0.0, 40.0, step)
+        height, place = peaks(100.0 * np.exp(-0.5 * ((times - 17.3) / 4.0) ** 2)[None])[0]
+        errors.append((abs(height - 100.0), abs(step * place - 17.3)))
+    ratios = np.array(errors[:-1]) / np.array(errors[1:])
+    assert (ratios > 3.0).all()  # at least second order
+
+
+# --- areas ----------------------------------------------------------------------------------------------------------
+
+
+def test_integration_is_the_trapezoidal_rule_on_uneven_times():
+    curve = np.random.default_rng(0).normal(size=UNEVEN.size)
+    assert integration_weights(UNEVEN) @ curve == pytest.approx(np.trapezoid(curve, UNEVEN), rel=1e-12)
+    assert integration_weights(UNEVEN).sum() == pytest.approx(UNEVEN[-1] - UNEVEN[0])
+
+
+def test_area_of_a_washed_out_curve_is_its_integral(bolus):
+    times = np.arange(80.0)
+    error = 1.0 / (720 * bolus.scale_s**4)  # of the trapezoidal rule at a cubic onset: Δt⁴·f‴/720
+    assert area_weights(times) @ bolus.aif(times) == pytest.approx(bolus.area_hu_s, rel=2 * error)
+
+
+@pytest.mark.parametrize("interval", [0.5, 1.0, 2.0])
+def test_area_includes_the_tail_beyond_the_scan(bolus, interval):
+    """A curve that falls to 1/e in a quarter of the scan, as assumed, has its whole area; cut off, 6 % are missing."""
+    times = np.arange(0.0, 80.0, interval)
+    curve = bolus.washout(times, flow=1.0 / 20.0, mtt_s=20.0)
+    assert np.trapezoid(curve, times) < 0.97 * bolus.area_hu_s
+    assert area_weights(times) @ curve == pytest.approx(bolus.area_hu_s, rel=0.005)
+
+
+def test_area_of_uneven_times_equals_that_of_even_ones(bolus):
+    even, uneven = np.arange(0.0, 81.0, 1.0), np.concatenate([np.arange(0.0, 40.0, 1.0), np.arange(40.0, 81.0, 4.0)])
+    areas = [area_weights(times) @ bolus.washout(times, flow=0.1, mtt_s=10.0) for times in (even, uneven)]
+    assert areas[1] == pytest.approx(areas[0], rel=0.01)
+
+
+def test_continuation_keeps_the_curve_and_lets_it_decay_from_its_last_level():
+    curve = np.linspace(0.0, 40.0, 60)
+    longer = continuation(60) @ curve
+    np.testing.assert_array_equal(longer[:60], curve)
+    assert (np.diff(longer[60:]) < 0).all() and longer[60:].min() > 0
+    assert longer[60] == pytest.approx(curve[-3:].mean() * np.exp(-1 / 15))
+    assert longer[119] < 0.02 * curve[-1]
+
+
+def test_continuation_of_a_washed_out_curve_is_zero():
+    curve = np.append(np.arange(50.0), np.zeros(10))
+    np.testing.assert_array_equal(continuation(60)[60:] @ curve, np.zeros(60))
+
+
+def test_end_share_is_the_mean_of_the_last_tenth_over_the_peak():
+    curve = np.concatenate([[0.0, 50.0], np.zeros(16), [10.0, 20.0]])
+    assert end_share(curve) == pytest.approx(15.0 / 50.0)
+
+
+@pytest.mark.parametrize("sd", [0.5, 6.0])
+def test_robust_sd_is_that_of_normal_noise_and_ignores_outliers(sd):
+    values = np.random.default_rng(0).normal(0.0, sd, 40_000)
+    values[:400] = 1e6
+    assert robust_sd(values) == pytest.approx(sd, rel=0.03)  # 3 standard errors and the 1 % of outliers
+
+
+# --- even grid ------------------------------------------------------------------------------------------------------
+
+
+def test_even_times_are_left_alone():
+    times = 1.41 * np.arange(20)
+    grid, resample = uniform_grid(times)
+    np.testing.assert_array_equal(grid, times)
+    np.testing.assert_array_equal(resample, np.eye(20))
+
+
+def test_uneven_times_are_interpolated_linearly_on_an_even_grid():
+    grid, resample = uniform_grid(UNEVEN)
+    curve = np.random.default_rng(0).normal(size=UNEVEN.size)
+    assert np.ptp(np.diff(grid)) < 1e-9
+    assert (grid[0], grid[-1]) == (UNEVEN[0], UNEVEN[-1])
+    assert grid[1] - grid[0] <= np.diff(UNEVEN).min() + 1e-9
+    np.testing.assert_allclose(resample @ curve, np.interp(grid, UNEVEN, curve), atol=1e-12)
+
+
+# --- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def test_blocks_keep_the_order_and_the_input():
+    rows = np.arange(3.0 * BLOCK_ROWS + 7)
+    rows.flags.writeable = False
+
+    def slow_at_first(block):
+        time.sleep(0.02 if block[0] == 0 else 0.0)
+        return 2.0 * block
+
+    np.testing.assert_array_equal(in_chunks(slow_at_first, rows), 2.0 * rows)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_result_does_not_depend_on_the_size_of_a_block(monkeypatch, size):
+    rows = np.random.default_rng(0).normal(size=(1001, 20))
+    whole = in_chunks(peaks, rows)
+    monkeypatch.setattr(chunks, "BLOCK_ROWS", size)
+    np.testing.assert_array_equal(in_chunks(peaks, rows), whole)
+
+
+@pytest.mark.parametrize("processors", [1, 2, 64, None])
+def test_result_does_not_depend_on_the_number_of_processors(monkeypatch, processors):
+    rows = np.random.default_rng(0).normal(size=(4 * BLOCK_ROWS + 1, 8)).astype(np.float32)
+    matrix = np.random.default_rng(1).normal(size=(8, 30)).astype(np.float32)
+    expected = in_chunks(lambda block: block @ matrix, rows).tobytes()
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert in_chunks(lambda block: block @ matrix, rows).tobytes() == expected
+
+
+def test_progress_of_blocks_rises_to_one():
+    seen = []
+    in_chunks(lambda block: block, np.zeros(4 * BLOCK_ROWS), progress=lambda fraction, _: seen.append(fraction))
+    assert seen == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_cancelled_blocks_stop_at_once_and_leave_no_thread(monkeypatch):
+    monkeypatch.setattr(chunks, "BLOCK_ROWS", 1)
+    started = []
+
+    def slow(block):
+        started.append(1)
+        time.sleep(0.01)
+        return block
+
+    def cancel(fraction, text):
+        raise Cancelled("stopped by the test")
+
+    threads = threading.active_count()
+    with pytest.raises(Cancelled, match="stopped by the test"):
+        in_chunks(slow, np.zeros(1000), progress=cancel)
+    assert len(started) < 20 * (os.cpu_count() or 1)
+    assert threading.active_count() == threads
+
+
+def test_an_error_in_a_block_reaches_the_caller():
+    with pytest.raises(ZeroDivisionError):
+        in_chunks(lambda block: block / (1 // 0), np.zeros(10))
+
+
+def test_share_maps_a_step_into_the_whole_under_one_text():
+    seen = []
+    inner = share(lambda fraction, text: seen.append((fraction, text)), 0.2, 0.6, "Denoising")
+    inner(0.0, "a")
+    inner(0.5, "b")
+    inner(1.0, "")
+    assert seen == [(0.2, "Denoising"), (pytest.approx(0.4), "Denoising"), (pytest.approx(0.6), "Denoising")]

@@ -1,0 +1,351 @@
+"""Deconvolution: identities with explicit matrices, closed forms, convergence, delay, scale, and contracts."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+from scipy.linalg import circulant, toeplitz
+
+from PyPeTLib import QualityError, Settings
+from PyPeTLib.curves import continuation, peaks
+from PyPeTLib.deconvolve import OSCILLATION_CUTOFFS, deconvolve, inverse, oscillation_index
+from PyPeTLib.errors import Cancelled
+from PyPeTLib.settings import DeconvolutionMethod
+
+METHODS = get_args(DeconvolutionMethod)
+DELAY_INSENSITIVE = ("bSVD", "oSVD", "tikhonov")
+FLOAT32 = 1e-4  # relative: 24 bits, a condition number of up to 1000 and sums over 2N samples
+UNCUT = Settings(method="bSVD", bsvd_cutoff=0.001)
+DELAYS_S = np.array([-3.0, -2.3, -1.0, -0.5, 0.0, 0.4, 1.0, 2.5, 4.0, 6.0])
+
+
+def sampled(made, curve, member=0):
+    """The response at the samples, lags −N … N−1."""
+    return made.operators[member][made.samples] @ curve
+
+
+def block_circulant(aif, interval):
+    """Wu's matrix: the AIF, zero-padded to 2N, as a circulant, times Δt."""
+    return interval * circulant(np.append(aif, np.zeros_like(aif)))
+
+
+def truncated_pinv(matrix, cutoff):
+    left, singular, right = np.linalg.svd(matrix)
+    kept = singular >= cutoff * singular[0]
+    return (right[kept].T / singular[kept]) @ left[:, kept].T
+
+
+def from_minus_n(lags):
+    """Put the 2N circular lags in the order −N … N−1."""
+    return np.fft.fftshift(lags, axes=0)
+
+
+# --- identities -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cutoff", [0.005, 0.1, 0.3])
+@pytest.mark.parametrize("interval", [0.7, 2.0])
+def test_bsvd_is_the_truncated_svd_of_the_block_circulant_matrix(bolus, cutoff, interval):
+    times = interval * np.arange(64)
+    aif, tissue = bolus.aif(times, onset_s=5.0), bolus.tissue(times, onset_s=5.0)
+    made = inverse(aif, times, settings=Settings(bsvd_cutoff=cutoff))
+    explicit = truncated_pinv(block_circulant(aif, interval), cutoff) @ np.append(tissue, np.zeros_like(tissue))
+    np.testing.assert_allclose(sampled(made, tissue), from_minus_n(explicit), atol=FLOAT32 * np.abs(explicit).max())
+
+
+def test_bsvd_of_a_curve_that_has_not_left_is_that_of_its_continuation(bolus):
+    times = np.arange(40.0)
+    aif, tissue = bolus.aif(times), bolus.washout(times, mtt_s=20.0)
+    made = inverse(aif, times, settings=Settings())
+    explicit = truncated_pinv(circulant(continuation(40) @ aif), 0.1) @ (continuation(40) @ tissue)
+    np.testing.assert_allclose(sampled(made, tissue), from_minus_n(explicit), atol=FLOAT32 * np.abs(explicit).max())
+
+
+@pytest.mark.parametrize("cutoff", [0.02, 0.2, 0.5])
+def test_ssvd_is_the_truncated_pseudo_inverse_of_the_toeplitz_matrix(bolus, cutoff):
+    times = 1.5 * np.arange(30)
+    aif = bolus.aif(times, onset_s=4.0)
+    made = inverse(aif, times, settings=Settings(method="sSVD", ssvd_cutoff=cutoff))
+    explicit = np.linalg.pinv(1.5 * toeplitz(aif, np.zeros(30)), rcond=cutoff)
+    np.testing.assert_allclose(made.operators[0], explicit, atol=FLOAT32 * np.abs(explicit).max())
+    np.testing.assert_array_equal(made.lags_s, times)
+
+
+@pytest.mark.parametrize("strength", [0.05, 0.1, 0.5])
+def test_tikhonov_is_the_damped_least_squares_solution(bolus, strength):
+    times = 1.5 * np.arange(40)
+    aif, tissue = bolus.aif(times), bolus.tissue(times)
+    matrix = block_circulant(aif, 1.5)
+    damping = strength * np.linalg.norm(matrix, 2)
+    explicit = np.linalg.solve(
+        matrix.T @ matrix + damping**2 * np.eye(80), matrix.T @ np.append(tissue, np.zeros_like(tissue))
+    )
+    made = inverse(aif, times, settings=Settings(method="tikhonov", tikhonov_strength=strength))
+    np.testing.assert_allclose(sampled(made, tissue), from_minus_n(explicit), atol=FLOAT32 * np.abs(explicit).max())
+
+
+def test_tikhonov_without_damping_is_bsvd_without_truncation(bolus):
+    times = 2.0 * np.arange(40)
+    aif = bolus.aif(times)
+    undamped = inverse(aif, times, settings=Settings(method="tikhonov", tikhonov_strength=0.001))
+    uncut = inverse(aif, times, settings=UNCUT)
+    spectrum = np.abs(np.fft.rfft(np.append(aif, np.zeros_like(aif))))
+    share = (0.001 * spectrum.max() / spectrum.min()) ** 2  # what damping takes away at most
+    scale = np.abs(uncut.operators).max()
+    np.testing.assert_allclose(undamped.operators, uncut.operators, atol=max(share, FLOAT32) * scale)
+
+
+@pytest.mark.parametrize("method", ["bSVD", "tikhonov"])
+def test_convolved_and_deconvolved_response_is_the_response(bolus, method):
+    """On the samples, where nothing is cut, any response comes back: here a random one."""
+    times = 2.0 * np.arange(40)
+    aif = bolus.aif(times, onset_s=6.0)
+    response = np.zeros(40)
+    response[:8] = np.random.default_rng(0).uniform(0.0, 0.01, 8)
+    tissue = 2.0 * np.convolve(aif, response)[:40]
+    made = inverse(aif, times, settings=UNCUT.changed({"method": method, "tikhonov_strength": 0.001}))
+    found = sampled(made, tissue)
+    np.testing.assert_allclose(found, np.append(np.zeros(40), response), atol=2e-3 * response.max())
+
+
+@pytest.mark.parametrize("method", ["bSVD", "oSVD"])
+@pytest.mark.parametrize("interval", [0.5, 1.41, 3.0])
+def test_area_of_the_response_is_mtt_times_flow(bolus, method, interval):
+    times = np.arange(0.0, 90.0, interval)
+    flow, mtt = 0.012, 5.0
+    aif, tissue = bolus.aif(times), bolus.washout(times, flow=flow, mtt_s=mtt)
+    made = inverse(aif, times, settings=Settings(method=method))
+    for member in range(len(made.operators)):
+        assert interval * sampled(made, tissue, member).sum() == pytest.approx(mtt * flow, rel=0.01)
+
+
+def test_lags_between_the_samples_interpolate_the_response_without_new_frequencies(bolus):
+    times = np.arange(50.0)
+    made = inverse(bolus.aif(times), times, settings=Settings())
+    response = made.operators[0] @ bolus.tissue(times)
+    half = response.size // 4
+    spectrum = np.abs(np.fft.rfft(response))
+    assert spectrum[half + 1 :].max() < 1e-5 * spectrum.max()
+    np.testing.assert_allclose(np.diff(made.lags_s), 0.5)
+    assert made.lags_s[made.samples][0] == -50.0
+
+
+# --- closed forms and convergence -----------------------------------------------------------------------------------
+
+
+def test_height_and_tmax_converge_with_the_interval(bolus):
+    truth = bolus.response(2 * bolus.scale_s)
+    errors = []
+    for interval in (2.0, 1.0, 0.5):
+        times = np.arange(0.0, 60.0, interval)
+        made = inverse(bolus.aif(times), times, settings=UNCUT)
+        height, place = peaks((made.operators[0] @ bolus.tissue(times))[None])[0]
+        tmax = np.interp(place, np.arange(made.lags_s.size), made.lags_s)
+        errors.append((abs(height / truth - 1.0), abs(tmax - 2 * bolus.scale_s)))
+    errors = np.array(errors)
+    assert (errors[1:] < 0.5 * errors[:-1]).all()
+    assert errors[-1, 0] < 0.002 and errors[-1, 1] < 0.01
+
+
+@pytest.mark.parametrize("mtt", [3.0, 6.0, 12.0])
+def test_height_of_an_exponential_response_grows_towards_its_flow_as_less_is_cut(bolus, mtt):
+    times = 0.5 * np.arange(200)
+    aif, tissue = bolus.aif(times), bolus.washout(times, flow=0.01, mtt_s=mtt)
+    heights = [
+        (inverse(aif, times, settings=Settings(bsvd_cutoff=cutoff)).operators[0] @ tissue).max() / 0.01
+        for cutoff in (0.3, 0.1, 0.03, 0.01)
+    ]
+    assert (np.diff(heights) > 0).all()
+    assert heights[1] < 0.95 and 0.8 < heights[-1] < 1.1  # PERFUSION §3: 10 % loses flow; Gibbs adds up to 9 %
+
+
+# --- oscillation index and oSVD -------------------------------------------------------------------------------------
+
+
+def test_oscillation_index_is_wus_sum_of_second_differences():
+    response = np.random.default_rng(0).normal(size=(5, 30)) + 2.0
+    by_hand = [sum(abs(k[i] - 2 * k[i - 1] + k[i - 2]) for i in range(2, 30)) / max(k) / 30 for k in response]
+    np.testing.assert_allclose(oscillation_index(response), by_hand, rtol=1e-12)
+
+
+def test_oscillation_index_of_a_straight_line_is_zero_and_has_no_unit():
+    response = np.array([[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 1.0]])
+    np.testing.assert_allclose(oscillation_index(response), [0.0, 1.0])
+    np.testing.assert_allclose(oscillation_index(7.0 * response), oscillation_index(response))
+
+
+def test_osvd_takes_in_each_voxel_the_mildest_cutoff_that_does_not_oscillate(bolus, as_curves):
+    times = np.arange(60.0)
+    rng = np.random.default_rng(0)
+    noise = np.array([[0.0], [0.5], [2.0], [8.0]]) * rng.normal(size=(4, 5, 60)).swapaxes(0, 1).reshape(5, 4, 60)
+    rows = (bolus.washout(times, flow=0.01) + noise).reshape(20, 60)
+    chosen = Settings(method="oSVD", oscillation_index=0.1)
+    response = deconvolve(as_curves(rows), bolus.aif(times), times, settings=chosen)
+    made = inverse(bolus.aif(times), times, settings=chosen)
+    picks = []
+    for row, height, tmax in zip(rows, response.height, response.tmax_s, strict=True):
+        family = np.stack([operator @ row for operator in made.operators])
+        smooth = oscillation_index(family[:, made.samples]) <= 0.1
+        pick = int(smooth.argmax()) if smooth.any() else len(family) - 1
+        expected = peaks(family[pick][None])[0]
+        assert height == pytest.approx(expected[0], rel=FLOAT32)
+        assert tmax == pytest.approx(np.interp(expected[1], np.arange(made.lags_s.size), made.lags_s), abs=0.01)
+        picks.append(pick)
+    assert len(set(picks)) > 4  # noise made a difference
+
+
+@pytest.mark.parametrize(("limit", "cutoff"), [(2.0, OSCILLATION_CUTOFFS[0]), (0.001, OSCILLATION_CUTOFFS[-1])])
+def test_osvd_with_a_loose_or_strict_limit_is_bsvd_at_its_first_or_last_cutoff(bolus, as_curves, limit, cutoff):
+    times = np.arange(60.0)
+    curves, aif = as_curves(bolus.washout(times)), bolus.aif(times)
+    chosen = deconvolve(curves, aif, times, settings=Settings(method="oSVD", oscillation_index=limit))
+    fixed = deconvolve(curves, aif, times, settings=Settings(method="bSVD", bsvd_cutoff=float(cutoff)))
+    np.testing.assert_allclose(chosen.height, fixed.height, rtol=FLOAT32)
+    np.testing.assert_allclose(chosen.tmax_s, fixed.tmax_s, atol=1e-3)
+
+
+def test_osvd_cuts_more_where_there_is_more_noise(bolus, as_curves):
+    times = np.arange(60.0)
+    noise = np.random.default_rng(0).normal(size=(100, 60))
+    heights = []
+    for sd in (0.1, 6.0):
+        curves = as_curves(bolus.washout(times) + sd * noise)
+        heights.append(deconvolve(curves, bolus.aif(times), times, settings=Settings(method="oSVD")).height)
+    mild = deconvolve(curves, bolus.aif(times), times, settings=Settings(bsvd_cutoff=0.01))
+    assert heights[1].std() < 0.5 * mild.height.std()
+
+
+# --- delay ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", DELAY_INSENSITIVE)
+@pytest.mark.parametrize("interval", [1.0, 2.0])
+def test_block_circulant_methods_are_delay_insensitive(bolus, as_curves, method, interval):
+    times = np.arange(0.0, 90.0, interval)
+    rows = [bolus.washout(times, delay_s=delay) for delay in DELAYS_S]
+    found = deconvolve(as_curves(rows), bolus.aif(times), times, settings=Settings(method=method))
+    np.testing.assert_allclose(found.height, found.height[4], rtol=0.02)
+    np.testing.assert_allclose(found.tmax_s - found.tmax_s[4], DELAYS_S, atol=0.1 * interval)
+
+
+def test_ssvd_is_sensitive_to_delay(bolus, as_curves):
+    times = np.arange(80.0)
+    rows = [bolus.washout(times, delay_s=delay) for delay in (-3.0, 0.0, 6.0)]
+    height = deconvolve(as_curves(rows), bolus.aif(times), times, settings=Settings(method="sSVD")).height
+    assert height[2] < 0.9 * height[1] and abs(height[0] / height[1] - 1.0) > 0.02
+
+
+def test_lags_are_seconds_from_minus_the_scan_to_the_scan(bolus):
+    times = 1.41 * np.arange(30)
+    lags = inverse(bolus.aif(times), times, settings=Settings()).lags_s
+    np.testing.assert_allclose([lags[0], lags[-1]], [-30 * 1.41, 29.5 * 1.41])
+    np.testing.assert_allclose(np.diff(lags), 1.41 / 2)
+
+
+# --- properties -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_doubling_the_aif_halves_the_response_and_doubling_the_tissue_doubles_it(bolus, as_curves, method):
+    times, chosen = np.arange(60.0), Settings(method=method)
+    aif, rows = bolus.aif(times), [bolus.washout(times, mtt_s=mtt) for mtt in (3.0, 5.0, 9.0)]
+    base = deconvolve(as_curves(rows), aif, times, settings=chosen)
+    richer = deconvolve(as_curves(rows), 2.0 * aif, times, settings=chosen)
+    brighter = deconvolve(as_curves(2.0 * np.array(rows)), aif, times, settings=chosen)
+    np.testing.assert_allclose(richer.height, 0.5 * base.height, rtol=1e-5)
+    np.testing.assert_allclose(brighter.height, 2.0 * base.height, rtol=1e-5)
+    np.testing.assert_allclose([richer.tmax_s, brighter.tmax_s], [base.tmax_s] * 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_time_zero_does_not_matter_but_its_unit_does(bolus, as_curves, method):
+    times, chosen = np.arange(60.0), Settings(method=method)
+    curves, aif = as_curves(bolus.washout(times)), bolus.aif(times)
+    base = deconvolve(curves, aif, times, settings=chosen)
+    later = deconvolve(curves, aif, times + 1000.0, settings=chosen)
+    slower = deconvolve(curves, aif, 2.0 * times, settings=chosen)
+    np.testing.assert_allclose([later.height, later.tmax_s], [base.height, base.tmax_s], rtol=1e-6)
+    np.testing.assert_allclose(slower.height, 0.5 * base.height, rtol=1e-6)
+    np.testing.assert_allclose(slower.tmax_s, 2.0 * base.tmax_s, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_voxels_do_not_know_each_other(bolus, as_curves, method):
+    times, chosen = np.arange(60.0), Settings(method=method)
+    rng = np.random.default_rng(0)
+    rows = bolus.washout(times) + rng.normal(0.0, 3.0, (40, 60))
+    aif, order = bolus.aif(times), rng.permutation(40)
+    whole = deconvolve(as_curves(rows), aif, times, settings=chosen)
+    shuffled = deconvolve(as_curves(rows[order]), aif, times, settings=chosen)
+    part = deconvolve(as_curves(rows[:17]), aif, times, settings=chosen)
+    np.testing.assert_allclose(shuffled.height, whole.height[order], rtol=1e-5)
+    np.testing.assert_allclose(shuffled.tmax_s, whole.tmax_s[order], atol=1e-3)
+    np.testing.assert_allclose(part.height, whole.height[:17], rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_response_of_components_is_that_of_the_curves_they_make(bolus, as_curves, method):
+    times, chosen = np.arange(60.0), Settings(method=method)
+    basis = np.stack([bolus.washout(times, mtt_s=mtt, delay_s=mtt / 4) for mtt in (2.0, 5.0, 12.0)]).astype(np.float32)
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, (30, 3)).astype(np.float32)
+    folded = deconvolve(as_curves(weights, basis), bolus.aif(times), times, settings=chosen)
+    plain = deconvolve(as_curves(weights @ basis), bolus.aif(times), times, settings=chosen)
+    np.testing.assert_allclose(folded.height, plain.height, rtol=FLOAT32)
+    np.testing.assert_allclose(folded.tmax_s, plain.tmax_s, atol=1e-2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_float32_and_float64_inputs_agree(bolus, as_curves, method):
+    times, chosen = np.arange(60.0), Settings(method=method)
+    curves, aif = as_curves(bolus.washout(times)), bolus.aif(times)
+    double = deconvolve(curves, aif, times, settings=chosen)
+    single = deconvolve(curves, aif.astype(np.float32), times.astype(np.float32), settings=chosen)
+    np.testing.assert_allclose(single.height, double.height, rtol=FLOAT32)
+
+
+def test_inputs_stay_unchanged_and_may_be_read_only(bolus, as_curves):
+    times, curves = np.arange(60.0), as_curves(bolus.washout(np.arange(60.0)))
+    arrays = [curves.coefficients, curves.basis, bolus.aif(times), times]
+    for array in arrays:
+        array.flags.writeable = False
+    deconvolve(curves, arrays[2], times, settings=Settings(method="oSVD"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_uneven_times_give_the_flow_of_even_ones(bolus, as_curves, method):
+    """1.5 s then 3 s, as arterial and venous phases are sampled."""
+    chosen = Settings(method=method)
+    even = np.arange(0.0, 90.0, 1.5)
+    uneven = np.concatenate([np.arange(0.0, 36.0, 1.5), np.arange(36.0, 90.0, 3.0)])
+    delays = (0.0, 2.0)
+    found = [
+        deconvolve(as_curves([bolus.washout(t, delay_s=d) for d in delays]), bolus.aif(t), t, settings=chosen)
+        for t in (even, uneven)
+    ]
+    np.testing.assert_allclose(found[1].height, found[0].height, rtol=0.03)
+    np.testing.assert_allclose(found[1].tmax_s, found[0].tmax_s, atol=0.3)
+
+
+# --- contracts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("aif", [np.zeros(20), -np.ones(20), np.full(20, np.nan), np.append(np.ones(19), np.inf)])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_aif_without_signal_is_refused(aif, method):
+    with pytest.raises(QualityError, match=r"Deconvolution: a positive, finite arterial input is needed.*AIF mask"):
+        inverse(aif, np.arange(20.0), settings=Settings(method=method))
+
+
+def test_deconvolution_reports_progress_and_can_be_cancelled(bolus, as_curves):
+    times, seen = np.arange(60.0), []
+    curves = as_curves(bolus.washout(times))
+    deconvolve(curves, bolus.aif(times), times, settings=Settings(), progress=lambda f, _: seen.append(f))
+    assert seen[-1] == 1.0
+
+    def cancel(fraction, text):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        deconvolve(curves, bolus.aif(times), times, settings=Settings(), progress=cancel)

@@ -1,0 +1,373 @@
+"""The phantoms are what they say: physics of the curves, truth, masks, noise, geometry, and the published tiles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.phantom import (
+    HeadOptions,
+    Phantom,
+    Residue,
+    TilesOptions,
+    bolus_curve,
+    head_phantom,
+    residue_curve,
+    tile_input,
+    tiles_phantom,
+)
+from PyPeTLib.phantom_curves import residue_area, tissue_curves
+
+SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.0, 3.0, 10.0), frames=3)
+#: All contrast has left at the end, and a little noise keeps the rounding to whole HU without bias.
+LONG = replace(SMALL, frames=170, noise_hu=1.0, bolus_peak_hu=1000.0, bolus_arrival_s=30.0, recirculation=0.0)
+#: Hematocrit factor and tissue density in g/mL, written out here to catch a change there.
+KAPPA, RHO_G_ML = (1 - 0.45) / (1 - 0.25), 1.05
+RESIDUES: tuple[Residue, ...] = ("exponential", "box", "linear", "gamma")
+
+
+@cache
+def head(options: HeadOptions) -> Phantom:
+    return head_phantom(options)
+
+
+def bolus(times_s):
+    return bolus_curve(times_s, arrival_s=10.0, width_s=9.0, peak_hu=300.0, recirculation=0.18)
+
+
+def area(curve, times_s):
+    return np.trapezoid(curve, times_s, axis=0)
+
+
+def enhancement(phantom: Phantom, mask, baseline: int = 5) -> np.ndarray:
+    values = phantom.series.values[:, mask].astype(float)
+    return values.mean(axis=1) - values[:baseline].mean()
+
+
+# --- curves ---------------------------------------------------------------------------------------------------------
+
+
+def test_bolus_has_the_arrival_width_and_peak_asked_for():
+    times = np.arange(0.0, 100.0, 0.01)
+    first = bolus_curve(times, arrival_s=20.0, width_s=12.0, peak_hu=250.0, recirculation=0.0)
+    assert np.count_nonzero(first[times <= 20.0]) == 0
+    assert first.max() == pytest.approx(250.0, rel=1e-5)
+    assert 0.01 * np.count_nonzero(first > 125.0) == pytest.approx(12.0, abs=0.02)
+
+
+def test_bolus_recirculates_and_has_a_slow_tail():
+    times = np.arange(0.0, 90.0, 0.01)
+    curve = bolus(times)
+    late = times > 26.0
+    hump = times[late][np.argmax(curve[late])]
+    assert 28.0 < hump < 40.0
+    tail = curve[times > 60.0] / curve.max()
+    assert 0.03 < tail.min() < tail.max() < 0.15
+    assert (np.diff(tail) < 0).all()
+
+
+@pytest.mark.parametrize("residue", RESIDUES)
+def test_residue_starts_at_one_falls_and_has_the_area_mtt(residue):
+    times = np.arange(0.0, 200.0, 0.001)
+    curve = residue_curve(times, mtt_s=5.0, residue=residue)
+    assert curve[0] == 1.0
+    assert (np.diff(curve) <= 0).all()
+    assert area(curve, times) == pytest.approx(5.0, rel=1e-3)
+    running = residue_area(times, mtt_s=5.0, residue=residue)
+    np.testing.assert_allclose(running[::5000], (np.cumsum(curve) * 0.001)[::5000], atol=2e-3)
+
+
+@pytest.mark.parametrize("residue", RESIDUES)
+def test_tissue_curve_obeys_the_central_volume_theorem(residue):
+    times = np.arange(0.0, 1500.0, 0.1)
+    curve = tissue_curves(
+        times,
+        bolus,
+        start_s=0.0,
+        height_per_s=np.array([0.01]),
+        mtt_s=np.array([4.0]),
+        delay_s=np.array([7.0]),
+        residue=residue,
+    )[0]
+    assert area(curve, times) / area(bolus(times), times) == pytest.approx(0.01 * 4.0, rel=1e-3)
+
+
+def test_tissue_curve_is_the_analytic_convolution_for_a_box():
+    times = np.arange(0.0, 60.0, 1.0)
+    fine = np.arange(0.0, 70.0, 0.01)
+    running = np.append(0.0, np.cumsum(bolus(fine))[:-1]) * 0.01
+    truth = 0.01 * (np.interp(times - 2.0, fine, running) - np.interp(times - 7.0, fine, running))
+    curve = tissue_curves(
+        times,
+        bolus,
+        start_s=0.0,
+        height_per_s=np.array([0.01]),
+        mtt_s=np.array([5.0]),
+        delay_s=np.array([2.0]),
+        residue="box",
+    )[0]
+    np.testing.assert_allclose(curve, truth, atol=0.01 * truth.max())
+
+
+def test_delay_shifts_the_curve():
+    times = np.arange(0.0, 60.0, 0.5)
+    kinds = {"height_per_s": np.full(2, 0.01), "mtt_s": np.full(2, 4.0), "delay_s": np.array([0.0, 7.5])}
+    early, late = tissue_curves(times, bolus, start_s=0.0, residue="exponential", **kinds)
+    np.testing.assert_allclose(late[15:], early[:-15], atol=1e-9)
+
+
+# --- head -----------------------------------------------------------------------------------------------------------
+
+
+def test_truth_obeys_the_central_volume_theorem():
+    truth = {name: image.values for name, image in head(SMALL).truth.items()}
+    known = np.isfinite(truth["cbf"])
+    np.testing.assert_allclose((60 * truth["cbv"] / truth["cbf"])[known], truth["mtt"][known], rtol=1e-5)
+    for name in ("cbv", "mtt", "delay", "tmax"):
+        assert np.array_equal(np.isfinite(truth[name]), known)
+
+
+@pytest.mark.parametrize("region", ["white_matter", "hypoperfused", "pure_tissue"])
+def test_area_of_the_measured_curve_gives_the_true_volume(region):
+    phantom = head(LONG)
+    masks = {name: image.values for name, image in phantom.masks.items()}
+    mask = (
+        masks[region] & masks["pure_tissue"] & (phantom.truth["arterial_share"].values < 1e-4) & ~masks["near_vessel"]
+    )
+    times = phantom.series.times_s
+    ratio = area(enhancement(phantom, mask, baseline=30), times) / area(phantom.aif_hu, times)
+    measured = 100 * KAPPA / RHO_G_ML * ratio
+    assert measured == pytest.approx(phantom.truth["cbv"].values[mask].mean(dtype=float), rel=0.02)
+
+
+def test_undiluted_venous_area_equals_the_arterial_area():
+    phantom = head(LONG)
+    times = phantom.series.times_s
+    assert area(phantom.vof_hu, times) == pytest.approx(area(phantom.aif_hu, times), rel=5e-3)
+    assert phantom.vof_hu.argmax() > phantom.aif_hu.argmax()
+    assert phantom.vof_hu.max() < phantom.aif_hu.max()
+
+
+def test_sagittal_sinus_shows_the_undiluted_venous_curve():
+    phantom = head(HeadOptions(size=(220, 220, 2), frames=30, noise_hu=0.0))
+    values = phantom.series.values.astype(float)
+    peak = (values - values[0]).max(axis=0)[phantom.masks["veins"].values]
+    assert peak.max() == pytest.approx(phantom.vof_hu.max(), rel=0.03)
+
+
+def test_same_seed_same_scan_and_other_seed_other_anatomy():
+    first, again = head(SMALL), head_phantom(SMALL)
+    assert np.array_equal(first.series.values, again.series.values)
+    other = head(replace(SMALL, seed=1))
+    assert not np.array_equal(first.masks["brain"].values, other.masks["brain"].values)
+    assert not np.array_equal(first.masks["core"].values, other.masks["core"].values)
+
+
+@pytest.mark.parametrize("noise_hu", [3.0, 9.0])
+def test_noise_has_the_standard_deviation_asked_for(noise_hu):
+    still = head(replace(SMALL, noise_hu=0.0)).series.values.astype(float)
+    brain = head(SMALL).masks["brain"].values
+    noise = (head(replace(SMALL, noise_hu=noise_hu)).series.values - still)[:, brain]
+    assert noise.std() == pytest.approx(noise_hu, rel=0.03)
+    assert abs(noise.mean()) < 0.1 * noise_hu
+
+
+def test_noise_is_correlated_in_plane_and_independent_between_slices_and_frames():
+    options = replace(SMALL, noise_hu=20.0)
+    noise = head(options).series.values.astype(float) - head(replace(options, noise_hu=0.0)).series.values
+    noise = noise[:, :, 24:40, 24:40]
+    variance = noise.var()
+    assert (noise[..., 1:] * noise[..., :-1]).mean() / variance == pytest.approx(0.61, abs=0.06)
+    assert abs((noise[1:] * noise[:-1]).mean() / variance) < 0.1
+    assert abs((noise[:, 1:] * noise[:, :-1]).mean() / variance) < 0.1
+
+
+def test_oblique_grid_is_orthonormal_and_the_head_stays_in_the_patient():
+    straight, oblique = head(SMALL), head(replace(SMALL, oblique_degrees=20.0))
+    axes = oblique.series.geometry.axes
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-12)
+    assert np.degrees(np.arccos((np.trace(axes) - 1) / 2)) == pytest.approx(20.0)
+    np.testing.assert_allclose(centre_mm(oblique, "core"), centre_mm(straight, "core"), atol=6.0)
+    np.testing.assert_allclose(centre_mm(oblique, "brain"), centre_mm(straight, "brain"), atol=8.0)
+
+
+def centre_mm(phantom: Phantom, name: str) -> np.ndarray:
+    grid = phantom.series.geometry
+    index = np.argwhere(phantom.masks[name].values)[:, ::-1].mean(axis=0)
+    return np.asarray(grid.origin_mm) + grid.axes @ (index * grid.spacing_mm)
+
+
+@pytest.mark.parametrize(("side", "sign"), [("left", 1), ("right", -1)])
+def test_lesion_of_the_left_lies_at_positive_x(side, sign):
+    phantom = head(replace(SMALL, lesion_side=side))
+    assert sign * centre_mm(phantom, "hypoperfused")[0] > 25.0
+    assert sign * centre_mm(phantom, "core")[0] > 25.0
+
+
+def test_no_lesion_leaves_no_late_tissue():
+    phantom = head(replace(SMALL, lesion_side="none"))
+    assert not phantom.masks["hypoperfused"].values.any()
+    assert np.nanmax(phantom.truth["tmax"].values) < 2.0
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_hypoperfused_volume_and_its_delay_are_plausible(seed):
+    phantom = head(replace(SMALL, size=(64, 64, 10), frames=2, seed=seed))
+    masks = {name: image.values for name, image in phantom.masks.items()}
+    volume = masks["hypoperfused"].sum() * phantom.series.geometry.voxel_volume_ml
+    assert 30.0 <= volume <= 150.0
+    assert 0.0 < masks["core"].sum() < 0.6 * masks["hypoperfused"].sum()
+    late = phantom.truth["tmax"].values > 6.0
+    overlap = (late & masks["hypoperfused"]).sum() / (late | masks["hypoperfused"]).sum()
+    assert overlap > 0.7
+
+
+def test_masks_are_nested_and_disjoint_as_their_names_say():
+    masks = {name: image.values for name, image in head(SMALL).masks.items()}
+    assert not (masks["arteries"] & masks["veins"]).any()
+    assert not (masks["gray_matter"] & masks["white_matter"]).any()
+    assert not (masks["core"] & masks["penumbra"]).any()
+    assert np.array_equal(masks["core"] | masks["penumbra"], masks["hypoperfused"])
+    assert ((masks["gray_matter"] | masks["white_matter"]) <= masks["pure_tissue"]).all()
+    assert ((masks["arteries"] | masks["veins"]) <= masks["near_vessel"]).all()
+    assert (masks["hypoperfused"] <= masks["brain"]).all()
+    assert not (masks["csf"] & masks["pure_tissue"]).any()
+    for name, mask in masks.items():
+        assert mask.dtype == bool, name
+        assert mask.any(), name
+
+
+def test_thin_arteries_in_thick_slices_show_less_than_the_true_peak():
+    base = HeadOptions(size=(220, 220, 2), times_s=(0.0, 16.5), noise_hu=0.0)
+    peaks = []
+    for scale in (1.0, 0.4, 0.15):
+        phantom = head(replace(base, artery_scale=scale))
+        values = phantom.series.values.astype(float)
+        inside = phantom.masks["arteries"].values & phantom.masks["brain"].values
+        peaks.append(float((values - values[0]).max(axis=0)[inside].max() / phantom.aif_hu.max()))
+    assert peaks[0] > 0.6
+    assert peaks[0] > peaks[1] + 0.1
+    assert peaks[2] < 0.25
+
+
+def test_uneven_times_are_kept_and_sampled_at_their_own_time():
+    times = (0.0, 1.0, 2.5, 14.0, 17.0, 23.0)
+    phantom = head(replace(SMALL, times_s=times, noise_hu=0.0))
+    assert phantom.series.times_s.tolist() == list(times)
+    expected = bolus_curve(np.array(times), arrival_s=10.0, width_s=9.0, peak_hu=330.0, recirculation=0.18)
+    np.testing.assert_allclose(phantom.aif_hu, expected, atol=0.01)
+
+
+def test_motion_moves_the_head_and_leaves_truth_and_first_frame():
+    still = head(replace(SMALL, noise_hu=0.0))
+    moved = head(replace(SMALL, noise_hu=0.0, motion_mm=6.0, motion_degrees=4.0))
+    assert np.array_equal(still.series.values[0], moved.series.values[0])
+    assert np.array_equal(still.masks["brain"].values, moved.masks["brain"].values)
+    assert np.abs(still.series.values[-1].astype(float) - moved.series.values[-1]).mean() > 20.0
+
+
+@pytest.mark.parametrize("residue", ["linear", "gamma"])
+def test_tmax_is_the_delay_where_the_residue_starts_at_its_peak(residue):
+    truth = head(replace(SMALL, residue=residue)).truth
+    np.testing.assert_array_equal(truth["tmax"].values, truth["delay"].values)
+
+
+def test_tmax_of_a_box_is_the_middle_of_the_plateau():
+    truth = {name: image.values for name, image in head(replace(SMALL, residue="box")).truth.items()}
+    np.testing.assert_allclose(truth["tmax"], truth["delay"] + truth["mtt"] / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(100, 100, 1), (100, 100, 40)])
+def test_slabs_of_one_slice_and_of_thin_slices_work(size):
+    phantom = head(replace(SMALL, size=size, spacing_mm=(2.0, 2.0, 0.5)))
+    assert phantom.series.values.shape == (3, *size[::-1])
+    assert phantom.masks["arteries"].values.any()
+    assert phantom.masks["white_matter"].values.any()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": (64, 64, 0)},
+        {"size": (20, 20, 4)},
+        {"spacing_mm": (3.0, 3.0, 20.0)},
+        {"frames": 1},
+        {"times_s": (0.0, 2.0, 2.0)},
+        {"residue": "square"},
+        {"lesion_side": "middle"},
+        {"bolus_arrival_s": 2.0},
+        {"noise_hu": -1.0},
+        {"artery_scale": float("nan")},
+        {"seed": -1},
+    ],
+)
+def test_bad_option_is_refused_with_its_name_and_value(change):
+    with pytest.raises(InputError, match=r"Phantom .*needed.*found"):
+        head_phantom(replace(SMALL, **change))
+
+
+# --- tiles ----------------------------------------------------------------------------------------------------------
+
+
+def test_tiles_have_the_published_layout():
+    phantom = tiles_phantom()
+    assert phantom.series.frames == 30
+    assert phantom.series.interval_s == 2.0
+    tile, truth = phantom.truth["tile"].values, phantom.truth
+    assert tile.max() == 49
+    assert (np.bincount(tile[0].ravel())[1:] == 32 * 32).all()
+    assert np.nanmin(truth["cbf"].values) == pytest.approx(2.5)
+    assert np.nanmax(truth["cbf"].values) == pytest.approx(87.5, abs=0.1)
+    last = tile == 49
+    assert set(truth["mtt"].values[last]) == {np.float32(3.43)}
+    assert set(truth["delay"].values[last]) == {np.float32(3.0)}
+    assert [float(np.nanmean(s)) for s in truth["cbv"].values] == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_arterial_region_of_the_tiles_shows_049_of_the_published_input():
+    phantom = tiles_phantom(TilesOptions(noise_hu=0.0))
+    times = phantom.series.times_s
+    formula = np.where(times > 12, 102.5 * np.maximum(times - 12, 0) ** 3 * np.exp(-(times - 12) / 1.5), 0)
+    np.testing.assert_allclose(phantom.aif_hu, formula)
+    np.testing.assert_allclose(enhancement(phantom, phantom.masks["arteries"].values), 0.49 * formula, atol=0.51)
+    np.testing.assert_allclose(enhancement(phantom, phantom.masks["veins"].values), phantom.vof_hu, atol=0.51)
+
+
+def test_venous_curve_of_the_tiles_is_the_input_after_transit_and_delay():
+    fine = np.arange(0.0, 60.0, 0.01)
+    spread = np.convolve(tile_input(fine), np.exp(-fine / 6) / 6)[: fine.size] * 0.01
+    phantom = tiles_phantom(TilesOptions(noise_hu=0.0, cbv=(4.0,)))
+    expected = np.interp(phantom.series.times_s - 4.0, fine, spread, left=0.0)
+    np.testing.assert_allclose(phantom.vof_hu, expected, atol=0.01 * expected.max())
+
+
+@pytest.mark.parametrize("residue", RESIDUES)
+def test_area_of_each_tile_gives_its_volume(residue):
+    options = TilesOptions(residue=residue, noise_hu=0.0, frames=400, interval_s=1.0, cbv=(5.0,), mtt_s=(24.0, 4.0))
+    phantom = tiles_phantom(options)
+    times, tile = phantom.series.times_s, phantom.truth["tile"].values
+    for number in (1, 2, 13, 14):
+        ratio = area(enhancement(phantom, tile == number), times) / area(phantom.aif_hu, times)
+        assert 100 * KAPPA / RHO_G_ML * ratio == pytest.approx(5.0, rel=0.05)
+
+
+def test_noise_of_the_tiles_is_independent():
+    options = TilesOptions(cbv=(4.0,), frames=4)
+    noise = (
+        tiles_phantom(options).series.values.astype(float) - tiles_phantom(replace(options, noise_hu=0.0)).series.values
+    )
+    noise = noise[:, :, 30:250, 30:250]
+    assert noise.std() == pytest.approx(9.0, rel=0.01)
+    assert abs((noise[..., 1:] * noise[..., :-1]).mean()) < 0.01 * noise.var()
+
+
+@pytest.mark.parametrize(
+    "change", [{"frames": 1}, {"arterial_fraction": 1.5}, {"cbv": ()}, {"mtt_s": (0.0,)}, {"residue": "x"}]
+)
+def test_bad_tiles_are_refused(change):
+    with pytest.raises(InputError, match=r"Phantom .*needed.*found"):
+        tiles_phantom(replace(TilesOptions(), **change))

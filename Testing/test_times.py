@@ -1,0 +1,248 @@
+"""The time axis: every source, their order, and every refusal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from test_read import DIRECTIONS, FRAMES, INDEX, LIST_LAST, head, nrrd, save
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.read import read_series, read_times
+
+
+def sidecar(scan: Path, **content: Any) -> None:
+    (scan.parent / "a.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def timeless(tmp_path: Path) -> Path:
+    return save(tmp_path / "a.nii.gz", head(), interval=0)
+
+
+# What the user gives
+
+
+def test_given_times_and_interval_win(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", head())
+    times = np.cumsum(np.linspace(1, 3, FRAMES))
+    series = read_series(path, times_s=times)
+    np.testing.assert_array_equal(series.times_s, times)
+    assert series.time_source == "given: 12 times"
+    series = read_series(path, interval_s=2.5)
+    np.testing.assert_allclose(series.times_s, np.arange(FRAMES) * 2.5)
+    assert series.time_source == "given: interval 2.5 s"
+
+
+def test_both_times_and_interval_are_refused(timeless: Path) -> None:
+    with pytest.raises(InputError, match="either an interval or a list of times"):
+        read_series(timeless, times_s=np.arange(FRAMES), interval_s=1.0)
+
+
+def test_wrong_number_of_times_is_refused_with_both_numbers(timeless: Path) -> None:
+    with pytest.raises(InputError, match="12 in all; found 11"):
+        read_series(timeless, times_s=np.arange(11))
+
+
+@pytest.mark.parametrize("interval", [0.0, 0.001, 100.0, -1.0, np.nan, np.inf])
+def test_impossible_interval_is_refused_with_both_numbers(timeless: Path, interval: float) -> None:
+    found = rf"increase by 0\.1 to 30 s.*found {interval:g} s"
+    with pytest.raises(InputError, match=found if np.isfinite(interval) else "increase by"):
+        read_series(timeless, interval_s=interval)
+
+
+@pytest.mark.parametrize("interval", [0.1, 30.0])
+def test_limits_of_the_interval_are_allowed(timeless: Path, interval: float) -> None:
+    assert read_series(timeless, interval_s=interval).interval_s == pytest.approx(interval)
+
+
+def test_times_that_do_not_increase_are_refused(timeless: Path) -> None:
+    times = np.arange(FRAMES, dtype=float)
+    times[6] = 4.0
+    with pytest.raises(InputError, match="found -1 s from frame 6 to 7"):
+        read_series(timeless, times_s=times)
+
+
+# NIfTI header
+
+
+@pytest.mark.parametrize(("interval", "unit"), [(1.5, "sec"), (1500, "msec"), (1.5e6, "usec")])
+def test_units_of_pixdim_become_seconds(tmp_path: Path, interval: float, unit: str) -> None:
+    series = read_series(save(tmp_path / "a.nii.gz", head(), interval=interval, unit=unit))
+    np.testing.assert_allclose(series.times_s, np.arange(FRAMES) * 1.5)
+
+
+def test_float32_of_pixdim_means_the_decimal_number(tmp_path: Path) -> None:
+    assert read_series(save(tmp_path / "a.nii.gz", head(), interval=1.41)).times_s[1] == 1.41
+
+
+def test_pixdim_of_zero_is_refused(timeless: Path) -> None:
+    cure = r"--interval SECONDS or --times FILE, or write a\.json with VolumeTiming"
+    with pytest.raises(
+        InputError, match=rf"found NIfTI header with pixdim\[4\] = 0, s; no sidecar a\.json\. Give {cure}"
+    ):
+        read_series(timeless)
+
+
+@pytest.mark.parametrize("unit", ["unknown", "hz"])
+def test_pixdim_without_a_time_unit_is_refused(tmp_path: Path, unit: str) -> None:
+    path = save(tmp_path / "a.nii.gz", head(), interval=1, unit=unit)
+    with pytest.raises(InputError, match=r"pixdim\[4\] = 1, no time unit"):
+        read_series(path)
+
+
+@pytest.mark.parametrize("interval", [-2.0, np.nan])
+def test_negative_pixdim_is_refused(tmp_path: Path, interval: float) -> None:
+    path = save(tmp_path / "a.nii.gz", head(), interval=interval)
+    with pytest.raises(InputError, match=r"pixdim\[4\] = "):
+        read_series(path)
+
+
+def test_milliseconds_stored_as_seconds_are_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", head(), interval=1500)
+    with pytest.raises(InputError, match="found 1500 s .*in seconds and not milliseconds"):
+        read_series(path)
+
+
+def test_offset_of_the_time_axis_is_left_out(tmp_path: Path) -> None:
+    assert read_series(save(tmp_path / "a.nii.gz", head(), toffset=7)).times_s[0] == 0
+
+
+# Sidecar
+
+
+@pytest.mark.parametrize("key", ["VolumeTiming", "FrameTimesStart", "FrameTimes"])
+def test_listed_times_of_the_sidecar_are_used(timeless: Path, key: str) -> None:
+    times = [*range(8), 9, 12, 15, 18]
+    sidecar(timeless, **{key: times})
+    series = read_series(timeless)
+    np.testing.assert_array_equal(series.times_s, times)
+    assert series.time_source == f"sidecar a.json ({key})"
+
+
+def test_repetition_time_is_the_last_resort(timeless: Path) -> None:
+    sidecar(timeless, RepetitionTime=2.0)
+    series = read_series(timeless)
+    assert (series.interval_s, series.time_source) == (2.0, "sidecar a.json (RepetitionTime)")
+    save(timeless, head(), interval=1.5)
+    series = read_series(timeless)
+    assert series.interval_s == 1.5
+    assert "1.5 s between frames was used; sidecar a.json (RepetitionTime) says 2 s" in series.findings[0].text
+
+
+def test_listed_times_beat_the_header_and_a_disagreement_is_told(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", head(), interval=1.5)
+    sidecar(path, VolumeTiming=list(range(0, 3 * FRAMES, 3)))
+    series = read_series(path)
+    assert series.interval_s == 3
+    assert len(series.findings) == 1
+    sidecar(path, VolumeTiming=[1.5 * i for i in range(FRAMES)])
+    assert read_series(path).findings == ()
+
+
+def test_sidecar_with_another_number_of_frames_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", head())
+    sidecar(path, VolumeTiming=list(range(13)))
+    with pytest.raises(InputError, match=r"12 in all; found 13 \(sidecar a\.json \(VolumeTiming\)\)"):
+        read_series(path)
+
+
+def test_sidecar_without_times_is_said_to_be_so(timeless: Path) -> None:
+    sidecar(timeless, Manufacturer="x")
+    with pytest.raises(InputError, match=r"sidecar a\.json without times"):
+        read_series(timeless)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "a JSON file is needed"),
+        ("[1]", "a JSON object is needed; found a list"),
+        ('{"VolumeTiming": 3}', "VolumeTiming needs a list of times in s; found 3"),
+        ('{"VolumeTiming": ["a"]}', "VolumeTiming needs a list of times in s"),
+        ('{"RepetitionTime": "2"}', "RepetitionTime needs one number in s"),
+    ],
+)
+def test_faulty_sidecar_is_refused(timeless: Path, text: str, message: str) -> None:
+    (timeless.parent / "a.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_series(timeless)
+
+
+# NRRD header
+
+SPACE_4D = "space directions: (0.9,0,0,0) (0,0.8,0,0) (0,0,5,0) (0,0,0,1500)\nkinds: domain domain domain time"
+SPACE_4D = f"space: left-posterior-superior-time\n{SPACE_4D}\nspace origin: (0,0,0,0)"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        'kinds: domain domain domain time\nspacings: 0.9 0.8 5 1.5\nunits: "mm" "mm" "mm" "s"',
+        'kinds: domain domain domain domain\nspacings: 0.9 0.8 5 1500\nunits: "mm" "mm" "mm" "ms"',
+        f'{SPACE_4D}\nspace units: "mm" "mm" "mm" "ms"',
+    ],
+)
+def test_spacing_of_a_4d_nrrd_with_a_unit_is_used(tmp_path: Path, fields: str) -> None:
+    series = read_series(nrrd(tmp_path / "a.nrrd", head(), fields))
+    np.testing.assert_allclose(series.times_s, np.arange(FRAMES) * 1.5)
+    assert series.geometry.spacing_mm == (0.9, 0.8, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        (f"{LIST_LAST}\naxis 3 index values:={INDEX}", "index values of axis 3 in no unit"),
+        (f'{LIST_LAST}\nunits: "" "" "" "%"\naxis 3 index values:={INDEX}', "index values of axis 3 in %"),
+        (f'{LIST_LAST}\nunits: "" "" "" "s"\naxis 3 index values:={"a " * FRAMES}', "that are no numbers, such as 'a'"),
+        (LIST_LAST, "without index values or spacing of axis 3"),
+        (SPACE_4D, "spacing of axis 3 in no unit"),
+    ],
+)
+def test_nrrd_without_times_is_refused(tmp_path: Path, fields: str, found: str) -> None:
+    with pytest.raises(InputError, match=f"found NRRD header .*{found}.*--interval"):
+        read_series(nrrd(tmp_path / "a.nrrd", head(), fields))
+
+
+def test_index_values_in_milliseconds_become_seconds(tmp_path: Path) -> None:
+    values = " ".join(str(1500 * i) for i in range(FRAMES))
+    fields = f'{LIST_LAST}\nunits: "" "" "" "ms"\naxis 3 index values:={values}'
+    np.testing.assert_allclose(read_series(nrrd(tmp_path / "a.nrrd", head(), fields)).times_s, np.arange(FRAMES) * 1.5)
+
+
+def test_wrong_number_of_index_values_is_refused(tmp_path: Path) -> None:
+    fields = f'{LIST_LAST}\nunits: "" "" "" "s"\naxis 3 index values:=0 1 2'
+    assert DIRECTIONS in fields
+    with pytest.raises(InputError, match="12 in all; found 3"):
+        read_series(nrrd(tmp_path / "a.nrrd", head(), fields))
+
+
+# Text file
+
+
+def test_text_file_of_times_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "times.txt"
+    path.write_text("# s\n0\n\n1.5  # second frame\n3e0\r\n")
+    np.testing.assert_array_equal(read_times(path), [0, 1.5, 3])
+    path.write_bytes(b"\xef\xbb\xbf0\r\n2\r\n")
+    np.testing.assert_array_equal(read_times(path), [0, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("0\n1\n1,5\n", r"line 3.*found '1,5'"), ("# nothing\n", "found no number")]
+)
+def test_faulty_text_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "t.txt").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_times(tmp_path / "t.txt")
+
+
+def test_missing_or_binary_text_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file"):
+        read_times(tmp_path / "t.txt")
+    (tmp_path / "t.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="a text file with one time"):
+        read_times(tmp_path / "t.txt")
