@@ -19,11 +19,13 @@ from PyPeTLib.settings import DenoiseMethod, Settings
 #: small enough for a 10 mm lesion to fill a block, large enough to lift it out of the noise.
 BLOCK_MM = 5.0
 #: A component carries signal when its variance exceeds this many times that of the noise.
-SIGNAL_FACTOR = 3.0
-FEWEST_COMPONENTS, MOST_COMPONENTS = 6, 14
+SIGNAL_FACTOR = 1.5
+FEWEST_COMPONENTS, MOST_COMPONENTS = 4, 14
+#: Voxels that are converted to float32 at a time.
+BLOCK_VOXELS = 65536
 #: Bilateral: the guide is smoothed by this share of the kernel, the values, which are taken at every other
 #: pixel or so, by that one.
-GUIDE_SHARE, VALUE_SHARE = 0.5, 0.25
+GUIDE_SHARE, VALUE_SHARE = 0.4, 0.25
 #: Smoothing kernels end at this many standard deviations.
 KERNEL_REACH = 2.5
 
@@ -49,39 +51,37 @@ def masked_hu(series: Series, mask: MaskArray, *, settings: Settings, progress: 
     return np.stack(frames)
 
 
-def enhancement(hu: npt.NDArray[Any], baseline_frames: int) -> Float32Array:
-    """Return signed enhancement above the mean of the baseline frames in HU, shape (t, voxel).
+def enhancement(
+    hu: npt.NDArray[Any], baseline_frames: int, mask: MaskArray, geometry: Geometry, *, settings: Settings
+) -> Curves:
+    """Return signed enhancement above baseline, as weights of the few temporal components that carry signal.
 
-    Examples
-    --------
-    >>> enhancement(np.array([[40], [42], [51], [40]], dtype=np.int16), 2).ravel()
-    array([-1.,  1., 10., -1.], dtype=float32)
-    """
-    baseline = hu[:baseline_frames].mean(axis=0, dtype=np.float32)
-    above: Float32Array = np.subtract(hu, baseline, dtype=np.float32)
-    return above
-
-
-def project(curves_hu: Float32Array, mask: MaskArray, geometry: Geometry, *, settings: Settings) -> Curves:
-    """Return the curves as weights of the few temporal components that carry signal.
-
-    The components are the principal ones of block-averaged curves of this patient; `none` and `curvature-flow`
-    keep every frame. Spatial smoothing and deconvolution are linear and need be done on the components alone.
+    The components are the principal ones of this patient's block-averaged curves about their own time means, so the
+    unknown baseline of a voxel, anatomy and noise alike, is in none of them. Each is then shifted to be 0 on average
+    over the baseline frames. This leaves far less baseline noise in volume and tail than subtracting the mean of the
+    few baseline frames from every curve, which is what `none` and `curvature-flow` do; they keep all frames.
+    Spatial smoothing and deconvolution are linear and need be done on the components alone.
 
     Parameters
     ----------
-    curves_hu : ndarray, shape (t, voxel)
-        Enhancement in HU of the voxels of ``mask``.
+    hu : ndarray, shape (t, voxel)
+        HU of the voxels of ``mask``.
+    baseline_frames : int
+        Number of leading frames before the bolus.
     mask : ndarray of bool, shape (z, y, x)
     geometry : Geometry
         Grid of ``mask``.
     settings : Settings
         ``denoise``.
     """
-    signal, noise = temporal_components(curves_hu, mask, geometry)
+    signal, noise = temporal_components(hu, mask, geometry)
+    noise_image = weights(noise[None], hu)[:, 0]
     if settings.denoise in ("none", "curvature-flow"):
-        signal = np.eye(len(curves_hu), dtype=np.float32)
-    return Curves(np.ascontiguousarray((signal @ curves_hu).T), signal, noise @ curves_hu, mask)
+        signal = np.eye(len(hu), dtype=np.float32)
+        above = (hu - hu[:baseline_frames].mean(axis=0, dtype=np.float32)).astype(np.float32, copy=False)
+        return Curves(np.ascontiguousarray(above.T), signal, noise_image, mask)
+    basis = signal - signal[:, :baseline_frames].mean(axis=1, keepdims=True)
+    return Curves(weights(signal, hu), basis, noise_image, mask)
 
 
 def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: Progress) -> Curves:
@@ -102,9 +102,9 @@ def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: 
 
 
 def temporal_components(
-    curves_hu: Float32Array, mask: MaskArray, geometry: Geometry
+    hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry
 ) -> tuple[Float32Array, Float32Array]:
-    """Return the orthonormal temporal components above the noise, and one without signal.
+    """Return the orthonormal temporal components above the noise, and one without signal; all sum to 0.
 
     Returns
     -------
@@ -113,13 +113,27 @@ def temporal_components(
     noise : ndarray, shape (t,)
         A component from the lower half of the spectrum: what the scan's noise leaves in any component.
     """
-    means = _block_means(curves_hu, mask, geometry)
+    means = _block_means(hu, mask, geometry)
     variance, components = np.linalg.eigh(means.T @ means)
-    floor = np.median(variance)
+    variance, components = variance[:0:-1], components.T[:0:-1].astype(np.float32)  # the last is the constant
     most = min(MOST_COMPONENTS, len(variance) // 2)
-    count = int(np.clip((variance > SIGNAL_FACTOR * floor).sum(), min(FEWEST_COMPONENTS, most), most))
-    components = np.ascontiguousarray(components.T[::-1], dtype=np.float32)
+    count = int(np.clip((variance > SIGNAL_FACTOR * np.median(variance)).sum(), min(FEWEST_COMPONENTS, most), most))
     return components[:count], components[(2 * len(variance)) // 3]
+
+
+def weights(components: Float32Array, hu: npt.NDArray[Any]) -> Float32Array:
+    """Return the weight of each component in each curve, shape (voxel, component), float32.
+
+    Examples
+    --------
+    >>> weights(np.array([[1.0, -1.0]], dtype=np.float32), np.array([[40, 50], [30, 50]], dtype=np.int16)).ravel()
+    array([10.,  0.], dtype=float32)
+    """
+    found = np.zeros((hu.shape[1], len(components)), dtype=np.float32)
+    for start in range(0, hu.shape[1], BLOCK_VOXELS):
+        block = hu[:, start : start + BLOCK_VOXELS].astype(np.float32)
+        found[start : start + BLOCK_VOXELS] = block.T @ components.T
+    return found
 
 
 def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
@@ -205,14 +219,14 @@ def _curvature_flow(frame: npt.NDArray[Any], geometry: Geometry, settings: Setti
     return np.asarray(sitk.GetArrayViewFromImage(flowed))
 
 
-def _block_means(curves_hu: Float32Array, mask: MaskArray, geometry: Geometry) -> FloatArray:
-    """Return mean curves of blocks times the root of their voxel count (equal noise), shape (block, t)."""
+def _block_means(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry) -> FloatArray:
+    """Return mean curves of blocks about their time means, times the root of the voxel count (equal noise)."""
     steps = [max(1, round(BLOCK_MM / spacing)) for spacing in geometry.spacing_zyx_mm]
     index = [axis // step for axis, step in zip(np.nonzero(mask), steps, strict=True)]
     counts = [length // step + 1 for length, step in zip(mask.shape, steps, strict=True)]
     _, block, voxels = np.unique(np.ravel_multi_index(index, counts), return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(block, weights=frame) for frame in curves_hu], axis=1)
-    return np.asarray(sums / np.sqrt(voxels)[:, None])
+    sums = np.stack([np.bincount(block, weights=frame) for frame in hu], axis=1)
+    return np.asarray((sums - sums.mean(axis=1, keepdims=True)) / np.sqrt(voxels)[:, None])
 
 
 def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
@@ -230,7 +244,7 @@ def _half_kernel(geometry: Geometry, sigma_mm: float) -> list[tuple[tuple[int, i
 
     Offsets are half a standard deviation apart, or a voxel where that is more: the cost per voxel stays the same.
     """
-    strides = [max(1, int(0.5 * sigma_mm / spacing)) for spacing in geometry.spacing_zyx_mm]
+    strides = [max(1, round(0.5 * sigma_mm / spacing)) for spacing in geometry.spacing_zyx_mm]
     reach = [
         int(KERNEL_REACH * sigma_mm / spacing) // stride
         for spacing, stride in zip(geometry.spacing_zyx_mm, strides, strict=True)

@@ -164,6 +164,7 @@ class Phantom:
 
 
 def check_head(options: HeadOptions) -> None:
+    """Refuse options of the head that are out of range, with an `InputError`."""
     for name in _RANGES:
         _check_range(name, getattr(options, name))
     _check_choice("residue", options.residue, RESIDUES)
@@ -183,6 +184,7 @@ def check_head(options: HeadOptions) -> None:
 
 
 def check_tiles(options: TilesOptions) -> None:
+    """Refuse options of the tiles that are out of range, with an `InputError`."""
     for name in ("frames", "interval_s", "noise_hu", "seed"):
         _check_range(name, getattr(options, name))
     if not 0 <= options.arterial_fraction <= 1:

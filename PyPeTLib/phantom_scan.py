@@ -56,6 +56,7 @@ class Scene:
 
 
 def frame_times(options: HeadOptions) -> FloatArray:
+    """Return the acquisition time of each frame in s."""
     if options.times_s is not None:
         return np.asarray(options.times_s, dtype=float)
     return options.interval_s * np.arange(options.frames)
@@ -177,6 +178,7 @@ class Table:
 
 
 def label_table() -> Table:
+    """Return baseline, perfusion and arrival of every label."""
     hu, cbf, cbv, delay, transit = np.zeros((5, Label.COUNT))
     for label, value in _BASELINE_HU.items():
         hu[label] = value
@@ -341,4 +343,5 @@ _UNITS = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "delay": "s", "t
 
 
 def with_units(values: Mapping[str, npt.NDArray[Any]], geometry: Geometry) -> dict[str, Image]:
+    """Return the arrays as images on ``geometry``; masks and shares have no unit."""
     return {name: Image(array, geometry, _UNITS.get(name, "")) for name, array in values.items()}

@@ -36,6 +36,7 @@ def noise(rng: np.random.Generator, sigma_mm: float) -> FloatArray:
 
 
 def smooth(values: FloatArray, sigma_mm: float) -> FloatArray:
+    """Return a field after a Gaussian of SD ``sigma_mm``."""
     image = sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(values), sigma_mm / GRID_MM)
     return np.asarray(sitk.GetArrayFromImage(image), dtype=np.float32)
 
@@ -71,10 +72,12 @@ def join(first: FloatArray, second: FloatArray, blend_mm: float) -> FloatArray:
 
 
 def mirrored(space: Space) -> Space:
+    """Return coordinates in which both sides are the left side."""
     return np.abs(space[0]), space[1], space[2]
 
 
 def distance_to_zero(values: FloatArray) -> FloatArray:
+    """Return the first-order distance in mm to the surface where ``values`` is 0, signed."""
     slope = np.sqrt(sum(np.square(g) for g in np.gradient(values, GRID_MM)))
     return np.asarray(values / np.sqrt(slope**2 + (0.35 * slope.mean()) ** 2), np.float32)
 
@@ -85,6 +88,7 @@ def sample(field: FloatArray, index: FloatArray) -> FloatArray:
 
 
 def resample(field: FloatArray, to_head: FloatArray, geometry: Geometry) -> FloatArray:
+    """Return a field on a grid in patient coordinates, trilinear."""
     image = sitk.GetImageFromArray(field)
     image.SetSpacing((GRID_MM,) * 3)
     image.SetOrigin(GRID_LOW_MM)

@@ -12,7 +12,7 @@ from PyPeTLib.bolus import find_bolus
 from PyPeTLib.brain import brain_mask
 from PyPeTLib.chunks import share
 from PyPeTLib.deconvolve import deconvolve
-from PyPeTLib.denoise import enhancement, masked_hu, project, smooth
+from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
@@ -20,7 +20,15 @@ from PyPeTLib.methods import methods_text
 from PyPeTLib.quality import judge
 from PyPeTLib.records import Analysis, Bolus, Curves, Finding, Image, Maps, Progress, Series, VascularCurve, silent
 from PyPeTLib.settings import Settings
-from PyPeTLib.vessels import find_artery, find_vein, measured_curve, scaled_to_vein, vessel_voxels
+from PyPeTLib.vessels import (
+    VesselVoxels,
+    find_artery,
+    find_vein,
+    likely_vessels,
+    measured_curve,
+    scaled_to_vein,
+    vessel_voxels,
+)
 
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
@@ -76,9 +84,9 @@ def analyze(
     step = _stepper(seconds, progress)
     with step("Brain mask", 0.0, 0.1):
         mask = brain or brain_mask(series.values.mean(axis=0, dtype=np.float32), series.geometry, settings=settings)
-    bolus, curves = _enhancement_curves(series, mask, settings, step)
+    bolus, curves, vessels = _enhancement_curves(series, mask, settings, step)
     with step("Arterial input", 0.35, 0.5):
-        artery, vein = _vascular_curves(series, curves, bolus, settings, aif, vof)
+        artery, vein = _vascular_curves(series, vessels, bolus, settings, aif, vof)
     findings = (*series.findings, *judge(series, bolus, curves, artery, vein))
     _refuse_invalid(findings, force)
     with step("Denoising", 0.5, 0.75) as inner:
@@ -101,22 +109,25 @@ def analyze(
     )
 
 
-def _enhancement_curves(series: Series, mask: Image, settings: Settings, step: Step) -> tuple[Bolus, Curves]:
-    """Find the bolus inside the mask and return it with the enhancement, as few temporal components."""
+def _enhancement_curves(
+    series: Series, mask: Image, settings: Settings, step: Step
+) -> tuple[Bolus, Curves, VesselVoxels]:
+    """Find the bolus inside the mask; return it with the enhancement of tissue and of likely vessels."""
     with step("Reading curves", 0.1, 0.2) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Bolus arrival", 0.2, 0.25):
-        bolus = find_bolus(hu, series.times_s, settings=settings)
+        likely = likely_vessels(hu)
+        bolus = find_bolus(likely.hu, likely.noise_hu, series.times_s, settings=settings)
+        vessels = vessel_voxels(likely, bolus.baseline_frames, mask.values, series.times_s)
     with step("Temporal components", 0.25, 0.35):
-        curves_hu = enhancement(hu, bolus.baseline_frames)
-        return bolus, project(curves_hu, mask.values, series.geometry, settings=settings)
+        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings)
+    return bolus, curves, vessels
 
 
 def _vascular_curves(
-    series: Series, curves: Curves, bolus: Bolus, settings: Settings, aif: Image | None, vof: Image | None
+    series: Series, vessels: VesselVoxels, bolus: Bolus, settings: Settings, aif: Image | None, vof: Image | None
 ) -> tuple[VascularCurve, VascularCurve | None]:
     """Return arterial input, scaled for partial volume, and venous output: the user's where there is one."""
-    vessels = vessel_voxels(curves, series.times_s)
     artery = (
         measured_curve(series, aif, baseline_frames=bolus.baseline_frames)
         if aif

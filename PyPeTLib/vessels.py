@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import in_chunks
-from PyPeTLib.curves import area_weights, end_share, peaks, robust_sd
+from PyPeTLib.curves import area_weights, end_share, noise_level, peaks
 from PyPeTLib.errors import QualityError
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.records import (
     Candidate,
-    Curves,
     FloatArray,
     Geometry,
     Image,
@@ -26,8 +25,11 @@ from PyPeTLib.settings import Settings
 
 #: Vessels are sought among the voxels whose peak exceeds this many standard deviations of the noise ...
 VESSEL_NOISE_FACTOR = 5.0
-#: ... and among this share of the brain, those of largest area: arteries and veins are 3 to 5 % of it.
+#: ... and among this share of the brain, those that vary most over time; and how many they are at least.
 VESSEL_SHARE = 0.05
+FEWEST_VESSELS = 50
+#: Their curves are reduced to this many principal components.
+VESSEL_COMPONENTS = 8
 #: Thresholds of the arterial search, from strict to relaxed: percentile of area above and of time to peak below.
 RELAXATION = ((95.0, 5.0), (90.0, 10.0), (80.0, 20.0), (60.0, 30.0), (30.0, 50.0))
 #: The search stops relaxing once so many clusters are acceptable.
@@ -52,6 +54,26 @@ VENOUS_DELAY_S = 1.5
 
 
 @dataclass(frozen=True)
+class LikelyVessels:
+    """The voxels that vary most over time.
+
+    Parameters
+    ----------
+    columns : ndarray of int, shape (voxel,)
+        Their columns in the HU array of the brain.
+    hu : ndarray, shape (t, voxel)
+        Their HU, projected on the principal temporal components of these voxels alone: in those of all tissue
+        thin arteries do not show.
+    noise_hu : float
+        Standard deviation of the noise that the projection leaves, in HU.
+    """
+
+    columns: npt.NDArray[np.intp]
+    hu: FloatArray
+    noise_hu: float
+
+
+@dataclass(frozen=True)
 class VesselVoxels:
     """The voxels that may be vessels, each array of shape (voxel,) or (voxel, t).
 
@@ -72,26 +94,57 @@ class VesselVoxels:
     area_hu_s: FloatArray
 
 
-def vessel_voxels(curves: Curves, times_s: FloatArray) -> VesselVoxels:
-    """Return the voxels that enhance most, with the features of their curves.
+def likely_vessels(hu: npt.NDArray[Any]) -> LikelyVessels:
+    """Return the most variable voxels of the brain with their curves.
 
     Parameters
     ----------
-    curves : Curves
-        Enhancement of the brain, projected on its temporal components but not smoothed in space.
+    hu : ndarray, shape (t, voxel)
+        HU of the voxels inside the skull.
+    """
+    variance = _temporal_variance(hu)
+    count = min(hu.shape[1], max(FEWEST_VESSELS, round(VESSEL_SHARE * hu.shape[1])))
+    columns = np.sort(np.argpartition(variance, -count)[-count:])
+    curves = hu[:, columns].astype(float)
+    level = curves.mean(axis=0)
+    _, components = np.linalg.eigh((curves - level) @ (curves - level).T)
+    kept = components[:, -min(VESSEL_COMPONENTS, len(hu) // 2) :]
+    noise = noise_level(hu) * float(np.sqrt(kept.shape[1] / len(hu)))
+    return LikelyVessels(columns, level + kept @ (kept.T @ (curves - level)), noise)
+
+
+def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, times_s: FloatArray) -> VesselVoxels:
+    """Return the likely vessels that enhance well above the noise, with the features of their curves.
+
+    Parameters
+    ----------
+    likely : LikelyVessels
+    baseline_frames : int
+        Number of leading frames before the bolus.
+    mask : ndarray of bool, shape (z, y, x)
+        Brain mask that ``likely`` was taken from.
     times_s : ndarray, shape (t,)
         Acquisition times in s.
     """
-    area = curves.coefficients @ (curves.basis @ area_weights(times_s))
-    count = max(50, round(VESSEL_SHARE * area.size))
-    rows = np.sort(np.argsort(area)[-count:])
-    values = in_chunks(lambda block: block @ curves.basis, curves.coefficients[rows])
+    values = (likely.hu - likely.hu[:baseline_frames].mean(axis=0)).T
     found = peaks(values)
-    noise = robust_sd(curves.noise) * np.sqrt(curves.basis.shape[0] / curves.basis.shape[1])
-    strong = found[:, 0] > VESSEL_NOISE_FACTOR * noise
+    strong = found[:, 0] > VESSEL_NOISE_FACTOR * likely.noise_hu
     peak_s = np.interp(found[:, 1], np.arange(times_s.size), times_s)
-    index = np.flatnonzero(curves.mask)[rows]
-    return VesselVoxels(index[strong], values[strong], found[strong, 0], peak_s[strong], area[rows][strong])
+    area = values @ area_weights(times_s)
+    index = np.flatnonzero(mask)[likely.columns]
+    return VesselVoxels(index[strong], values[strong], found[strong, 0], peak_s[strong], area[strong])
+
+
+def _temporal_variance(hu: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return the variance of each curve times the number of frames, frame by frame to spare memory."""
+    total = np.zeros(hu.shape[1], dtype=np.float32)
+    squares = np.zeros(hu.shape[1], dtype=np.float32)
+    start = hu[0].astype(np.float32)
+    for frame in hu:
+        change = frame - start
+        total += change
+        squares += change * change
+    return squares - total * total / np.float32(len(hu))
 
 
 def find_artery(vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, settings: Settings) -> VascularCurve:
@@ -281,11 +334,11 @@ def _arterial_score(candidate: Candidate, all_of_them: list[Candidate]) -> tuple
     fits = [other.fit for other in all_of_them if other.fit is not None]
     assert candidate.fit is not None
     shares = {
-        "tall": candidate.fit.peak_hu / max(fit.peak_hu for fit in fits),
+        "tall": (candidate.fit.peak_hu / max(fit.peak_hu for fit in fits)) ** 1.5,
         "early": float(np.exp((min(fit.peak_s for fit in fits) - candidate.fit.peak_s) / LATE_S)),
         "narrow": min(fit.width_s for fit in fits) / candidate.fit.width_s,
         "fit": 1.0 - candidate.fit.error / WORST_FIT,
-        "volume": min(1.0, candidate.volume_ml / FULL_VOLUME_ML) ** 0.5,
+        "volume": min(1.0, candidate.volume_ml / FULL_VOLUME_ML) ** 0.25,
     }
     return float(np.prod(list(shares.values()))), ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
 

@@ -137,8 +137,19 @@ def write_text(text: str, path: str | Path) -> None:
     InputError
         If the file cannot be written.
     """
+    write_bytes(text.encode("utf-8"), path)
+
+
+def write_bytes(content: bytes, path: str | Path) -> None:
+    """Write bytes, such as a picture.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
     with _replacing(Path(path)) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(content)
 
 
 @contextmanager

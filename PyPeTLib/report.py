@@ -1,0 +1,201 @@
+"""One self-contained HTML page about an analysis: findings first, pictures embedded, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from PyPeTLib.curves import end_share
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import Analysis, FloatArray, Image, Maps, Severity, VascularCurve, describe_times
+from PyPeTLib.settings import SettingInfo, Settings, Value, describe_settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: What a finding's severity is called on the page, worst first.
+SEVERITIES: dict[Severity, str] = {"invalid": "Invalid", "warning": "Warning", "info": "Note"}
+#: Names of the maps, short and in full.
+MAP_NAMES = {
+    "cbf": ("CBF", "cerebral blood flow"),
+    "cbv": ("CBV", "cerebral blood volume"),
+    "mtt": ("MTT", "mean transit time"),
+    "tmax": ("Tmax", "time to the maximum of the response"),
+    "ttp": ("TTP", "time from bolus arrival to peak"),
+    "delay": ("Delay", "arrival after the arterial input"),
+}
+#: Optional packages that the report needs.
+NEEDED = ("matplotlib", "jinja2")
+
+
+@dataclass(frozen=True)
+class KeyNumber:
+    """Median and quartiles of one map over the brain, as text with a unit."""
+
+    short: str
+    name: str
+    median: str
+    quartiles: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG as data address, with another for dark pages where there is one."""
+
+    title: str
+    caption: str
+    light: str
+    dark: str = ""
+
+
+def report_available() -> bool:
+    """Tell whether the optional packages of the report are installed; nothing is imported."""
+    return all(find_spec(name) is not None for name in NEEDED)
+
+
+def report_html(analysis: Analysis) -> str:
+    """Return the report as one HTML page without scripts or links to other files.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The run.
+
+    Raises
+    ------
+    InputError
+        If matplotlib or jinja2 is not installed.
+    """
+    if not report_available():
+        missing = ", ".join(name for name in NEEDED if find_spec(name) is None)
+        needed = "Report: matplotlib and jinja2 are needed"
+        raise InputError(f"{needed}; missing: {missing}. Run: pip install 'PyPeTLib[report]'.")
+    import jinja2
+
+    from PyPeTLib import __version__
+
+    loader = jinja2.PackageLoader("PyPeTLib", "templates")
+    pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    rows = setting_rows(analysis.settings)
+    return pages.get_template("report.html").render(
+        name=analysis.series.name,
+        version=__version__,
+        findings=ordered_findings(analysis),
+        numbers=key_numbers(analysis.maps, analysis.brain),
+        vessels=vessel_facts(analysis),
+        pictures=_pictures(analysis),
+        methods=analysis.methods_text,
+        facts=scan_facts(analysis),
+        changed=[(info, value) for info, value in rows if value != info.default],
+        settings=rows,
+        seconds=analysis.seconds,
+    )
+
+
+def ordered_findings(analysis: Analysis) -> list[tuple[Severity, str, str]]:
+    """Return severity, its label and text of every finding, the worst first."""
+    order = list(SEVERITIES)
+    found = sorted(analysis.findings, key=lambda finding: order.index(finding.severity))
+    return [(finding.severity, SEVERITIES[finding.severity], finding.text) for finding in found]
+
+
+def key_numbers(maps: Maps, brain: Image) -> list[KeyNumber]:
+    """Return median and quartiles of every map over the brain mask.
+
+    Parameters
+    ----------
+    maps : Maps
+        The maps; voxels without a value do not count.
+    brain : Image
+        Brain mask.
+    """
+    return [_key_number(name, image, image.values[brain.values]) for name, image in maps.items()]
+
+
+def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:
+    """Return name, arterial and venous value of what is known of the vascular curves, as text; a dash if unknown."""
+    times_s, arrival_s = analysis.series.times_s, analysis.bolus.arrival_s
+    artery = _curve_facts(analysis.aif, times_s, arrival_s)
+    vein = _curve_facts(analysis.vof, times_s, arrival_s) if analysis.vof else {"Chosen": "none found"}
+    return [(name, text, vein.get(name, "–")) for name, text in artery.items()]
+
+
+def scan_facts(analysis: Analysis) -> list[tuple[str, str]]:
+    """Return name and text of what is known of the scan."""
+    series, bolus = analysis.series, analysis.bolus
+    volume_ml = float(analysis.brain.values.sum()) * series.geometry.voxel_volume_ml
+    return [
+        ("Grid", series.geometry.describe()),
+        ("Frames", describe_times(series.times_s)),
+        ("Source of the times", series.time_source),
+        ("Brain mask", f"{volume_ml:,.0f} mL, {analysis.brain_source}"),
+        ("Bolus arrival", f"{bolus.arrival_s:.1f} s, after {bolus.baseline_frames} frames without contrast"),
+        ("Rise of the contrast measure", f"{bolus.rise_hu:.0f} HU"),
+    ]
+
+
+def setting_rows(settings: Settings) -> list[tuple[SettingInfo, Value]]:
+    """Return what is known of every setting, with its value."""
+    return [(info, getattr(settings, info.name)) for info in describe_settings()]
+
+
+def _key_number(name: str, image: Image, values: FloatArray) -> KeyNumber:
+    """Summarise one map."""
+    known = values[np.isfinite(values)]
+    low, median, high = np.percentile(known, (25, 50, 75)) if known.size else (np.nan,) * 3
+    return KeyNumber(*MAP_NAMES[name], _number(median), f"{_number(low)} – {_number(high)}", image.unit)
+
+
+def _curve_facts(curve: VascularCurve, times_s: FloatArray, arrival_s: float) -> dict[str, str]:
+    """Return what is known of one vascular curve, by name."""
+    fit, peak_s = curve.fit, float(times_s[curve.measured_hu.argmax()])
+    voxels = int(curve.mask.values.sum())
+    return {
+        "Measured peak": f"{curve.measured_hu.max():.0f} HU",
+        "Peak after scaling": f"{curve.curve_hu.max():.0f} HU",
+        "Time to peak": f"{peak_s:.1f} s ({peak_s - arrival_s:.1f} s after arrival)",
+        "End of the curve": f"{end_share(curve.measured_hu):.0%} of the peak",
+        "Voxels": f"{voxels} ({_number(voxels * curve.mask.geometry.voxel_volume_ml)} mL)",
+        "Partial-volume factor": f"{curve.partial_volume_factor:.2f}",
+        "Onset of the fit": f"{fit.onset_s:.1f} s" if fit else "no fit",
+        "Peak of the fit": f"{fit.peak_hu:.0f} HU at {fit.peak_s:.1f} s" if fit else "–",
+        "Error of the fit": f"{fit.error:.1%} of the peak" if fit else "–",
+        "Chosen": curve.source,
+    }
+
+
+def _pictures(analysis: Analysis) -> list[Picture]:
+    """Draw and encode the pictures."""
+    from PyPeTLib import figures
+
+    def drawn(draw: Callable[[Analysis], Figure]) -> str:
+        return "data:image/png;base64," + base64.b64encode(figures.png(draw(analysis))).decode("ascii")
+
+    windows = "Colours have the same range in every report. The patient's left (L) is on the right."
+    return [
+        Picture("Perfusion maps", windows, drawn(figures.maps_figure)),
+        Picture(
+            "Curves",
+            "Arterial input (AIF), venous output (VOF) and mean of the brain, as enhancement above the baseline.",
+            drawn(figures.curves_figure),
+            drawn(lambda run: figures.curves_figure(run, "dark")),
+        ),
+        Picture(
+            "Place of the arterial input",
+            "The slice with most AIF voxels, AIF in purple. The square is the close-up.",
+            drawn(figures.artery_figure),
+        ),
+    ]
+
+
+def _number(value: float) -> str:
+    """Return a number with three significant digits, a dash for none."""
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")

@@ -1,0 +1,157 @@
+"""Bolus arrival and baseline, from voxels of known curves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from PyPeTLib import QualityError, Settings
+from PyPeTLib.bolus import find_bolus
+from PyPeTLib.curves import noise_level
+from PyPeTLib.phantom import bolus_curve
+from PyPeTLib.vessels import likely_vessels
+
+TISSUE, ARTERIES, VEINS = 4000, 40, 60
+
+
+def brain_hu(times, arrival, noise=6.0, peak=300.0, width=9.0, seed=0):
+    """HU of tissue, arteries and veins with a bolus that recirculates, shape (t, voxel)."""
+
+    def enhancing(delay, share):
+        return share * bolus_curve(
+            times, arrival_s=arrival + delay, width_s=width + 0.5 * delay, peak_hu=peak, recirculation=0.15
+        )
+
+    curves = [(TISSUE, 35.0, 3.0, 0.04), (ARTERIES, 40.0, 0.0, 1.0), (VEINS, 40.0, 5.0, 0.9)]
+    rows = np.concatenate([np.tile(base + enhancing(delay, share), (n, 1)) for n, base, delay, share in curves])
+    return (rows + np.random.default_rng(seed).normal(0.0, noise, rows.shape)).T
+
+
+def bolus_of(hu, times, *, settings):
+    """The bolus of the voxels that a scan's own search takes for vessels."""
+    likely = likely_vessels(hu)
+    return find_bolus(likely.hu, likely.noise_hu, times, settings=settings)
+
+
+def rise_time(times, arrival, share, peak=300.0):
+    """When the arterial curve, drawn straight between the frames, has risen by a share of its largest sample."""
+    curve = bolus_curve(times, arrival_s=arrival, width_s=9.0, peak_hu=peak, recirculation=0.15)
+    first = int((curve >= share * curve.max()).argmax())
+    low, high = curve[first - 1], curve[first]
+    return times[first - 1] + (times[first] - times[first - 1]) * (share * curve.max() - low) / (high - low)
+
+
+@pytest.mark.parametrize("interval", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("arrival", [6.5, 10.0, 17.3, 30.0])
+def test_arrival_is_found_early_and_late_at_any_interval(settings, arrival, interval):
+    times = np.arange(0.0, arrival + 40.0, interval)
+    found = bolus_of(brain_hu(times, arrival), times, settings=settings)
+    assert found.arrival_s == pytest.approx(rise_time(times, arrival, settings.arrival_rise), abs=0.2 + 0.1 * interval)
+    assert arrival - interval < found.arrival_s < arrival + 2.0 + interval
+    assert times[found.baseline_frames - 1] < found.arrival_s
+
+
+@pytest.mark.parametrize("interval", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("arrival", [6.5, 12.0, 30.0])
+def test_baseline_holds_all_frames_before_contrast_and_none_with_it(settings, arrival, interval):
+    times = np.arange(0.0, arrival + 40.0, interval)
+    frames = bolus_of(brain_hu(times, arrival), times, settings=settings).baseline_frames
+    artery = bolus_curve(times, arrival_s=arrival, width_s=9.0, peak_hu=300.0, recirculation=0.15)
+    assert artery[:frames].max() < 0.03 * artery.max()
+    assert frames >= np.count_nonzero(times <= arrival) - 1
+
+
+def test_uneven_times_give_the_arrival_in_seconds(settings):
+    times = np.concatenate([np.arange(0.0, 12.0, 3.0), np.arange(12.0, 40.0, 1.0), np.arange(40.0, 70.0, 3.0)])
+    found = bolus_of(brain_hu(times, 14.0), times, settings=settings)
+    assert found.arrival_s == pytest.approx(rise_time(times, 14.0, settings.arrival_rise), abs=0.3)
+
+
+def test_arrival_moves_with_time_zero_and_with_the_interval(settings):
+    times = np.arange(60.0)
+    hu = brain_hu(times, 12.0)
+    base = bolus_of(hu, times, settings=settings)
+    assert bolus_of(hu, times + 100.0, settings=settings).arrival_s == pytest.approx(base.arrival_s + 100.0)
+    assert bolus_of(hu, 2.0 * times, settings=settings).arrival_s == pytest.approx(2.0 * base.arrival_s)
+
+
+def test_arrival_is_that_of_arteries_not_of_veins_or_tissue(settings):
+    times = np.arange(60.0)
+    hu = brain_hu(times, 12.0)
+    later = bolus_of(np.delete(hu, slice(TISSUE, TISSUE + ARTERIES), axis=1), times, settings=settings)
+    assert bolus_of(hu, times, settings=settings).arrival_s < later.arrival_s - 2.0
+
+
+def test_order_of_voxels_and_level_of_hu_do_not_matter(settings):
+    times = np.arange(60.0)
+    hu = brain_hu(times, 12.0)
+    base = bolus_of(hu, times, settings=settings)
+    shuffled = hu[:, np.random.default_rng(1).permutation(hu.shape[1])]
+    for other in (shuffled, hu + 1024.0):
+        found = bolus_of(other, times, settings=settings)
+        assert found.arrival_s == pytest.approx(base.arrival_s, abs=0.1)
+        assert found.baseline_frames == base.baseline_frames
+
+
+def test_whole_numbers_are_as_good_as_floats(settings):
+    times = np.arange(60.0)
+    hu = brain_hu(times, 12.0)
+    whole = bolus_of(np.round(hu).astype(np.int16), times, settings=settings)
+    assert whole.arrival_s == pytest.approx(bolus_of(hu, times, settings=settings).arrival_s, abs=0.1)
+
+
+@pytest.mark.parametrize(("noise", "peak"), [(0.0, 60.0), (3.0, 60.0), (6.0, 100.0), (12.0, 400.0)])
+def test_noise_and_weak_boluses_do_not_move_arrival_by_more_than_they_hide(settings, noise, peak):
+    times = np.arange(60.0)
+    found = bolus_of(brain_hu(times, 12.0, noise, peak), times, settings=settings)
+    hidden = 4.0 * noise / np.sqrt(0.15 * (ARTERIES + VEINS)) / peak  # what cannot be told from noise
+    latest = rise_time(times, 12.0, min(0.8, max(settings.arrival_rise, hidden) + hidden), peak)
+    assert 11.0 < found.arrival_s < latest + 1.0
+
+
+def test_signal_is_a_share_of_its_maximum_above_the_baseline(settings):
+    times = np.arange(60.0)
+    found = bolus_of(brain_hu(times, 12.0), times, settings=settings)
+    assert found.signal.max() == 1.0
+    assert found.signal[: found.baseline_frames].mean() == pytest.approx(0.0, abs=1e-9)
+    assert found.rise_hu == pytest.approx(300.0, rel=0.1)
+    assert found.threshold == pytest.approx(0.05, abs=0.03)
+
+
+def test_arrival_rise_is_the_share_of_the_rise_that_counts(settings):
+    times = np.arange(60.0)
+    hu = brain_hu(times, 12.0, noise=0.5)
+    for share in (0.05, 0.2, 0.5):
+        found = bolus_of(hu, times, settings=Settings(arrival_rise=share))
+        assert found.arrival_s == pytest.approx(rise_time(times, 12.0, share), abs=0.2)
+
+
+def test_scan_without_bolus_is_refused_with_both_numbers():
+    noise = np.random.default_rng(0).normal(35.0, 2.0, (40, 4000))
+    with pytest.raises(QualityError, match=r"at least 20 HU are needed; .* rise by \d+\.\d HU\. Check"):
+        bolus_of(noise, np.arange(40.0), settings=Settings(minimum_enhancement_hu=20.0))
+
+
+def test_pure_noise_is_no_bolus(settings):
+    """At the noise of a scan, 6 HU, nothing that rises is a vessel."""
+    noise = np.random.default_rng(0).normal(35.0, 6.0, (40, 20_000))
+    with pytest.raises(QualityError, match="Bolus"):
+        bolus_of(noise, np.arange(40.0), settings=settings)
+
+
+def test_bolus_there_from_the_first_frame_leaves_one_baseline_frame(settings):
+    times = np.arange(12.0, 60.0)
+    assert bolus_of(brain_hu(times, 5.0), times, settings=settings).baseline_frames == 1
+
+
+def test_input_stays_unchanged_and_may_be_read_only(settings):
+    times = np.arange(60.0)
+    hu = brain_hu(times, 12.0)
+    hu.flags.writeable = times.flags.writeable = False
+    bolus_of(hu, times, settings=settings)
+
+
+@pytest.mark.parametrize("sd", [2.0, 9.0])
+def test_noise_level_is_the_sd_of_one_voxel_in_spite_of_the_bolus(sd):
+    times = np.arange(60.0)
+    assert noise_level(brain_hu(times, 12.0, noise=sd)) == pytest.approx(sd, rel=0.03)

@@ -1,0 +1,125 @@
+"""Brain mask: what the skull encloses, whatever the grid."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from PyPeTLib import QualityError, Settings
+from PyPeTLib.brain import brain_mask
+from PyPeTLib.records import Geometry
+from PyPeTLib.settings import BrainMethod
+
+BRAINS = get_args(BrainMethod)
+
+
+def dice(one, other):
+    return 2.0 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
+
+
+def ball(spacing_mm=2.0, tissue=35.0, slices=8, gap_mm=0.0, field_mm=180.0):
+    """A bowl of tissue in a round shell of bone and skin, with a gap in the bone on one side; and its inside."""
+    count = round(field_mm / spacing_mm)
+    y, x = (np.indices((count, count)) - (count - 1) / 2.0) * spacing_mm
+    radius = np.hypot(y, x)
+    frame = np.select([radius < 60.0, radius < 67.0, radius < 75.0], [tissue, 1000.0, 30.0], -1000.0)
+    frame[(np.abs(y) < gap_mm / 2.0) & (x > 0) & (frame == 1000.0)] = tissue
+    image = np.repeat(frame[None], slices, axis=0).astype(np.float32)
+    return image, Geometry((count, count, slices), (spacing_mm, spacing_mm, 8.0)), np.repeat((radius < 60.0)[None], slices, 0)
+
+
+@pytest.fixture(scope="module")
+def mean_head(head):
+    return head.series.values.mean(axis=0, dtype=np.float32)
+
+
+@pytest.mark.parametrize("method", BRAINS)
+def test_mask_is_the_inside_of_the_skull(head, mean_head, method):
+    found = brain_mask(mean_head, head.series.geometry, settings=Settings(brain=method))
+    assert found.values.dtype == bool and found.geometry == head.series.geometry
+    assert dice(found.values, head.masks["brain"].values) > 0.95
+
+
+def test_mask_holds_tissue_fluid_and_vessels_but_no_bone(head, mean_head, settings):
+    found = brain_mask(mean_head, head.series.geometry, settings=settings).values
+    inside = head.masks["brain"].values
+    assert found[head.masks["pure_tissue"].values].mean() > 0.99
+    assert found[head.masks["csf"].values & (mean_head < 100.0)].mean() > 0.99  # the rest is half bone
+    assert found[head.masks["veins"].values & inside].mean() > 0.9
+    assert not found[mean_head > 600.0].any()
+
+
+@pytest.mark.parametrize("spacing", [0.5, 1.0, 2.0, 3.0])
+def test_volume_does_not_depend_on_the_pixel_size(settings, spacing):
+    image, geometry, truth = ball(spacing)
+    found = brain_mask(image, geometry, settings=settings).values
+    border = 2.0 * spacing / 60.0  # one pixel of radius
+    assert found.sum() / truth.sum() == pytest.approx(1.0, abs=border)
+    assert dice(found, truth) > 1.0 - border
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_mirrored_head_has_the_mirrored_mask(head, mean_head, settings, axis):
+    base = brain_mask(mean_head, head.series.geometry, settings=settings).values
+    mirrored = brain_mask(np.flip(mean_head, axis), head.series.geometry, settings=settings).values
+    assert dice(np.flip(mirrored, axis), base) > 0.99
+
+
+def test_upside_down_slices_have_the_same_mask(head, mean_head, settings):
+    base = brain_mask(mean_head, head.series.geometry, settings=settings).values
+    flipped = brain_mask(mean_head[::-1], head.series.geometry, settings=settings).values
+    assert dice(flipped[::-1], base) > 0.99
+
+
+def test_openings_narrower_than_twice_the_setting_are_shut():
+    image, geometry, truth = ball(1.0, gap_mm=9.0)
+    assert dice(brain_mask(image, geometry, settings=Settings(brain_opening_mm=6.0)).values, truth) > 0.95
+    narrow = Settings(brain_opening_mm=1.0)
+    with pytest.raises(QualityError):
+        brain_mask(ball(1.0, gap_mm=60.0)[0], geometry, settings=narrow)
+
+
+def test_slice_without_skull_holds_no_brain(settings):
+    image, geometry, truth = ball()
+    image[-1] = -1000.0
+    found = brain_mask(image, geometry, settings=settings).values
+    assert not found[-1].any() and dice(found[:-1], truth[:-1]) > 0.95
+
+
+def test_single_slice_is_enough(settings):
+    image, geometry, truth = ball(1.0, slices=1)
+    assert dice(brain_mask(image, geometry, settings=settings).values, truth) > 0.95
+
+
+def test_head_at_the_border_of_the_field_is_found(settings):
+    image, geometry, truth = ball(1.0, field_mm=136.0)
+    assert dice(brain_mask(image, geometry, settings=settings).values, truth) > 0.95
+
+
+@pytest.mark.parametrize("spacing_mm", [(1.0, 2.0, 8.0), (2.0, 1.0, 8.0)])
+def test_pixels_need_not_be_square(settings, spacing_mm):
+    image, geometry, truth = ball(1.0, gap_mm=9.0)
+    step = [round(s) for s in spacing_mm]
+    thinned = np.ascontiguousarray(image[:, :: step[1], :: step[0]])
+    grid = replace(geometry, size=thinned.shape[::-1], spacing_mm=spacing_mm)
+    found = brain_mask(thinned, grid, settings=settings).values
+    assert dice(found, truth[:, :: step[1], :: step[0]]) > 0.95
+
+
+def test_input_stays_unchanged_and_may_be_read_only(settings):
+    image, geometry, _ = ball()
+    image.flags.writeable = False
+    for method in BRAINS:
+        brain_mask(image, geometry, settings=Settings(brain=method))
+
+
+@pytest.mark.parametrize("method", BRAINS)
+@pytest.mark.parametrize("level", [-1000.0, 35.0, 1000.0])
+def test_image_without_a_skull_is_refused(method, level):
+    image = np.full((4, 60, 60), level, dtype=np.float32)
+    message = rf"Brain mask: a skull with at least 20 mL inside is needed; found .* mL \(image from {level:.0f}.*--mask"
+    with pytest.raises(QualityError, match=message):
+        brain_mask(image, Geometry((60, 60, 4), (2.0, 2.0, 8.0)), settings=Settings(brain=method))
