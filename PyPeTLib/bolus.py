@@ -14,7 +14,7 @@ FEWEST_EARLY = 60
 #: ... and of these in the tallest.
 TALL_SHARE = 1 / 3
 #: Likely vessels rise by at least this many standard deviations of their noise.
-RISE_NOISE_FACTOR = 8.0
+RISE_NOISE_FACTOR = 12.0
 #: A vessel is early when it reaches this share of its rise early.
 RISE_SHARE = 0.3
 #: A rise counts from this many standard deviations of the contrast measure's own noise.

@@ -11,7 +11,7 @@ from PyPeTLib.curves import noise_level
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.vessels import likely_vessels
 
-TISSUE, ARTERIES, VEINS = 4000, 40, 60
+TISSUE, ARTERIES, VEINS = 4000, 80, 120  # vessels are 3 to 5 % of a brain
 
 
 def brain_hu(times, arrival, noise=6.0, peak=300.0, width=9.0, seed=0):
