@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"PyPeT {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_scene(commands)
     _add_info(commands)
     _add_phantom(commands)
     _add_demo(commands)
@@ -70,18 +71,34 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="compute perfusion maps of a scan")
     _add_scan(run)
     run.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder for the results")
-    run.add_argument("--mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
-    run.add_argument("--aif-mask", metavar="FILE", type=Path, help="voxels of the arterial input")
-    run.add_argument("--vof-mask", metavar="FILE", type=Path, help="voxels of the venous output")
-    run.add_argument("--method", metavar="NAME", help=f"deconvolution: {', '.join(get_args(DeconvolutionMethod))}")
-    run.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change a setting (repeatable)")
-    run.add_argument("--settings", metavar="FILE.toml", type=Path, help="settings file ('pypet settings --toml')")
+    _add_analysis(run)
     run.add_argument("--stages", metavar="FOLDER", type=Path, help="write a picture of every step into this folder")
     run.add_argument("--overwrite", action="store_true", help="replace the results in a folder that holds some")
-    run.add_argument("--force", action="store_true", help="write maps even where the data allow no trustworthy ones")
     run.add_argument("--no-report", action="store_true", help="skip the page with pictures")
-    run.add_argument("--quiet", action="store_true", help="print nothing but errors")
     run.set_defaults(command=_run)
+
+
+def _add_scene(commands: Any) -> None:
+    scene = commands.add_parser("scene", help="compute perfusion maps and write them as a scene for 3D Slicer (.mrb)")
+    _add_scan(scene)
+    scene.add_argument("-o", "--output", metavar="OUT.mrb", type=Path, required=True, help="the scene")
+    _add_analysis(scene)
+    scene.add_argument("--overwrite", action="store_true", help="replace a scene that exists")
+    scene.set_defaults(command=_scene)
+
+
+def _add_analysis(parser: argparse.ArgumentParser) -> None:
+    """Add what an analysis can be told."""
+    parser.add_argument("--mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
+    parser.add_argument("--aif-mask", metavar="FILE", type=Path, help="voxels of the arterial input")
+    parser.add_argument("--vof-mask", metavar="FILE", type=Path, help="voxels of the venous output")
+    parser.add_argument("--method", metavar="NAME", help=f"deconvolution: {', '.join(get_args(DeconvolutionMethod))}")
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="change a setting (repeatable)"
+    )
+    parser.add_argument("--settings", metavar="FILE.toml", type=Path, help="settings file ('pypet settings --toml')")
+    parser.add_argument("--force", action="store_true", help="write maps even where the data allow no trustworthy ones")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def _add_scan(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +159,22 @@ def _run(options: argparse.Namespace) -> int:
             from PyPeTLib.stages import write_stages
 
             write_stages(analysis, stages)
+    if not options.quiet:
+        _print_result(analysis, options.output)
+    return OK
+
+
+def _scene(options: argparse.Namespace) -> int:
+    """Analyse, then write the scene; what would stop the writing is found out before."""
+    from PyPeTScene.bootstrap import check_target, require_slicer
+    from PyPeTScene.headless import write_scene
+
+    settings = _settings_of(options)
+    require_slicer()
+    check_target(options.output, overwrite=options.overwrite)
+    with _progress(options.quiet) as progress:
+        analysis = _analysis(options, settings, progress)
+    write_scene(analysis, options.output)
     if not options.quiet:
         _print_result(analysis, options.output)
     return OK

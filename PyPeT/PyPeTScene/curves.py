@@ -1,0 +1,241 @@
+"""Curves into the scene: tables and charts of vessels and of tissue; and a user's arterial curve out of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import Analysis, FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.results import curve_table
+from PyPeTScene.masks import mask_from_segment
+from PyPeTScene.nodes import ROLE, Node, node_name, own_node, own_nodes, remove_node
+
+#: Curves of the vessel chart: column, label, colour (RGB from 0 to 1), and whether it is a dashed line.
+VESSEL_CURVES = (
+    ("aif_measured_hu", "AIF, measured", (0.80, 0.60, 1.00), False),
+    ("aif_hu", "AIF, deconvolved", (0.694, 0.302, 1.00), False),
+    ("aif_fit_hu", "AIF, gamma-variate fit", (0.45, 0.45, 0.48), True),
+    ("vof_hu", "VOF", (0.043, 0.447, 0.522), False),
+)
+#: Colours of the tissue curves, in order, repeated where there are more.
+TISSUE_COLOURS = (
+    (0.35, 0.38, 0.43),
+    (0.85, 0.33, 0.10),
+    (0.00, 0.45, 0.74),
+    (0.47, 0.67, 0.19),
+    (0.93, 0.69, 0.13),
+    (0.49, 0.18, 0.56),
+)
+#: Name of the tissue curve at the point that the user picked.
+VOXEL = "Voxel"
+#: Fewest points of a curve that a user gives.
+FEWEST_POINTS = 5
+
+
+def show_vessel_curves(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
+    """Show arterial input, its gamma-variate fit and venous output: return the table and its chart."""
+    name = analysis.series.name
+    table = own_node("vtkMRMLTableNode", f"{name} curves", "curves.table", scan)
+    columns = curve_table(analysis)
+    put_columns(table, columns)
+    chart = _chart(f"{name} AIF and VOF", "curves.chart", "Arterial input and venous output", scan)
+    shown = [
+        _plot(table, column, label, colour, dashed, "curves.plot.", scan)
+        for column, label, colour, dashed in VESSEL_CURVES
+        if np.isfinite(columns[column]).any()
+    ]
+    _fill_chart(chart, shown, "curves.plot.", scan)
+    return table, chart
+
+
+def show_tissue_curves(analysis: Analysis, scan: Node, regions: Mapping[str, MaskArray]) -> tuple[Node, Node]:
+    """Show the mean enhancement of regions: return the table and its chart.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The run.
+    scan : vtkMRMLNode
+        The scan it is of.
+    regions : mapping of str to ndarray of bool, shape (z, y, x)
+        Name and voxels; those outside the brain mask do not count.
+
+    Raises
+    ------
+    InputError
+        If a region has no voxel in the brain mask.
+    """
+    columns = {"time_s": np.asarray(analysis.series.times_s)}
+    for label, mask in regions.items():
+        _check_inside(label, mask, analysis)
+        columns[label] = analysis.curves.mean(mask)
+    name = analysis.series.name
+    table = own_node("vtkMRMLTableNode", f"{name} tissue curves", "tissue.table", scan)
+    put_columns(table, columns)
+    chart = _chart(f"{name} tissue", "tissue.chart", "Tissue enhancement", scan)
+    shown = [
+        _plot(table, label, label, TISSUE_COLOURS[k % len(TISSUE_COLOURS)], False, "tissue.plot.", scan)
+        for k, label in enumerate(regions)
+    ]
+    _fill_chart(chart, shown, "tissue.plot.", scan)
+    return table, chart
+
+
+def brain_regions(brain: Image) -> dict[str, MaskArray]:
+    """Return the whole brain and its right and left half, on either side of the mask's mid-plane.
+
+    The mid-plane is the sagittal plane of the patient through the mask's centre.
+    """
+    geometry, inside = brain.geometry, np.asarray(brain.values)
+    k, j, i = (axis.astype(float) for axis in np.nonzero(inside))
+    to_left_mm = (np.stack([i, j, k], axis=1) * geometry.spacing_mm) @ geometry.axes[0]
+    left = np.zeros(inside.shape, dtype=bool)
+    left[inside] = to_left_mm > to_left_mm.mean()
+    return {"Brain": inside, "Right half": inside & ~left, "Left half": left}
+
+
+def segment_regions(segmentation: Node, reference: Node) -> dict[str, MaskArray]:
+    """Return every segment of a segmentation on the grid of a volume, by name; errors as `mask_from_segment`."""
+    segments = segmentation.GetSegmentation()
+    names = {identity: segments.GetSegment(identity).GetName() for identity in segments.GetSegmentIDs()}
+    return {
+        name: np.asarray(mask_from_segment(segmentation, identity, reference).values)
+        for identity, name in names.items()
+    }
+
+
+def voxel_region(geometry: Geometry, ras_mm: tuple[float, float, float]) -> dict[str, MaskArray]:
+    """Return the voxel at a point of the scene as a region.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        The scan's grid.
+    ras_mm : tuple of float
+        The point in mm, as crosshair and markups have it.
+
+    Raises
+    ------
+    InputError
+        If the point lies outside the grid.
+    """
+    offset = np.array([-ras_mm[0], -ras_mm[1], ras_mm[2]]) - geometry.origin_mm
+    i, j, k = (round(float(value)) for value in np.linalg.solve(geometry.axes, offset) / geometry.spacing_mm)
+    if min(i, j, k) < 0 or i >= geometry.size[0] or j >= geometry.size[1] or k >= geometry.size[2]:
+        point = ", ".join(f"{value:.4g}" for value in ras_mm)
+        raise InputError(f"Curve at a point: a voxel of {geometry.describe()} is needed; found ({point}) mm RAS.")
+    mask = np.zeros(geometry.shape, dtype=bool)
+    mask[k, j, i] = True
+    return {VOXEL: mask}
+
+
+def curve_from_table(table: Node) -> FloatArray:
+    """Return a curve that the user pasted or loaded as a table: columns time in s and HU, shape (t, 2).
+
+    The columns ``time_s`` and ``aif_hu`` are taken where they exist, the first two columns of numbers otherwise.
+
+    Raises
+    ------
+    InputError
+        If there are no such columns, fewer than five points, missing values or times that do not increase.
+    """
+    columns = _number_columns(table)
+    if "time_s" in columns and "aif_hu" in columns:
+        columns = {name: columns[name] for name in ("time_s", "aif_hu")}
+    name = node_name(table)
+    if len(columns) < 2:
+        found = ", ".join(columns) or "none"
+        raise InputError(f"Curve {name}: two columns of numbers are needed, time in s and HU; found {found}.")
+    curve = np.stack(list(columns.values())[:2], axis=1)
+    if len(curve) < FEWEST_POINTS or not np.isfinite(curve).all():
+        missing = int((~np.isfinite(curve)).any(axis=1).sum())
+        raise InputError(
+            f"Curve {name}: at least {FEWEST_POINTS} points without gaps are needed; found {len(curve)}, "
+            f"{missing} of them incomplete. Delete empty rows."
+        )
+    if (np.diff(curve[:, 0]) <= 0).any():
+        row = int(np.argmax(np.diff(curve[:, 0]) <= 0)) + 2
+        raise InputError(f"Curve {name}: times in s must increase; row {row} does not. Sort the rows by time.")
+    return curve
+
+
+def put_columns(table: Node, columns: Mapping[str, npt.NDArray[np.floating]]) -> None:
+    """Give a table node new columns of numbers; its former table stays as it was."""
+    content = vtk.vtkTable()
+    for name, values in columns.items():
+        column = numpy_support.numpy_to_vtk(np.ascontiguousarray(values, dtype=float), deep=True)
+        column.SetName(name)
+        content.AddColumn(column)
+    table.SetAndObserveTable(content)
+    table.SetUseColumnTitleAsColumnHeader(True)
+    table.Modified()
+
+
+def _number_columns(table: Node) -> dict[str, FloatArray]:
+    """Return the columns that are numbers, or text that reads as numbers (what is pasted is text)."""
+    found: dict[str, FloatArray] = {}
+    if table is None or table.GetTable() is None:
+        return found
+    content = table.GetTable()
+    for c in range(content.GetNumberOfColumns()):
+        words = [content.GetValue(r, c).ToString() for r in range(content.GetNumberOfRows())]
+        try:
+            values = np.array([float(word) if word.strip() else np.nan for word in words])
+        except ValueError:
+            continue
+        if np.isfinite(values).any():
+            found[content.GetColumnName(c) or f"column {c + 1}"] = values
+    return found
+
+
+def _check_inside(label: str, mask: MaskArray, analysis: Analysis) -> None:
+    if mask.shape != analysis.curves.mask.shape or not (mask & analysis.curves.mask).any():
+        raise InputError(
+            f"Tissue curve '{label}': a voxel of the brain mask is needed; found none among {int(mask.sum())}. "
+            "Choose a place inside the brain."
+        )
+
+
+def _chart(name: str, role: str, title: str, scan: Node) -> Node:
+    chart = own_node("vtkMRMLPlotChartNode", name, role, scan)
+    chart.SetTitle(title)
+    chart.SetXAxisTitle("time in s")
+    chart.SetYAxisTitle("enhancement in HU")
+    return chart
+
+
+def _plot(
+    table: Node, column: str, label: str, colour: tuple[float, float, float], dashed: bool, prefix: str, scan: Node
+) -> Node:
+    """Return the plot series node of one column."""
+    plot = own_node("vtkMRMLPlotSeriesNode", label, f"{prefix}{column}", scan)
+    plot.SetAndObserveTableNodeID(table.GetID())
+    plot.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    plot.SetXColumnName("time_s")
+    plot.SetYColumnName(column)
+    plot.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+    kind = slicer.vtkMRMLPlotSeriesNode
+    plot.SetLineStyle(kind.LineStyleDash if dashed else kind.LineStyleSolid)
+    plot.SetLineWidth(2.0)
+    plot.SetColor(*colour)
+    return plot
+
+
+def _fill_chart(chart: Node, shown: list[Node], prefix: str, scan: Node) -> None:
+    """Let a chart show these curves in this order; curves of an earlier run that are no more are removed."""
+    wanted = [plot.GetID() for plot in shown]
+    present = [chart.GetNthPlotSeriesNodeID(k) for k in range(chart.GetNumberOfPlotSeriesNodes())]
+    if present != wanted:
+        chart.RemoveAllPlotSeriesNodeIDs()
+        for identity in wanted:
+            chart.AddAndObservePlotSeriesNodeID(identity)
+    for node in list(own_nodes(scan)):
+        if node.GetAttribute(ROLE).startswith(prefix) and node.GetID() not in wanted:
+            remove_node(node)
+    chart.Modified()

@@ -1,0 +1,146 @@
+"""Maps into the scene: fixed window, one colour table for flow and volume and one for times, a legend with unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+from PyPeTLib.records import Analysis, Image
+from PyPeTLib.results import LONG_NAMES, regularisation
+from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values, remove_node
+
+#: Display range of each map in its unit, the same as in the report.
+WINDOWS = {
+    "cbf": (0.0, 60.0),
+    "cbv": (0.0, 6.0),
+    "mtt": (0.0, 15.0),
+    "tmax": (0.0, 12.0),
+    "ttp": (0.0, 25.0),
+    "delay": (0.0, 12.0),
+}
+#: Display range of a map divided by its brain mean.
+RELATIVE_WINDOW = (0.0, 2.0)
+#: Names of the maps as they are shown.
+LABELS = {"cbf": "CBF", "cbv": "CBV", "mtt": "MTT", "tmax": "Tmax", "ttp": "TTP", "delay": "Delay"}
+#: Colour tables by name; evenly spread anchors of the colour maps inferno and viridis (van der Walt and Smith, CC0).
+FLOW_TABLE, TIME_TABLE = "PyPeT flow and volume", "PyPeT times"
+ANCHORS = {
+    FLOW_TABLE: "000004 0a0722 1e0c45 380962 510e6c 69166e 801f6c 982766 b0315b c63d4d d94d3d e9612b f47918 fa9407 "
+    "fcb014 f8cd37 f2ea69 fcffa4",
+    TIME_TABLE: "440154 481769 472a7a 433d84 3d4e8a 355e8d 2e6d8e 297b8e 23898e 1f978b 21a585 2eb37c 46c06f 65cb5e "
+    "89d548 b0dd2f d8e219 fde725",
+}
+COLOURS = 256
+#: Display threshold so wide that it hides no value: only NaN, outside the brain, becomes transparent.
+ANY_VALUE = 1.0e6
+#: Place of the legend in a slice view: width and height as shares of the view.
+LEGEND_SIZE = (0.1, 0.5)
+
+
+def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
+    """Put all maps of a run into the scene, or update those of the last run; maps that are no more are removed.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The run.
+    scan : vtkMRMLNode
+        The scan it is of.
+
+    Returns
+    -------
+    dict of str to vtkMRMLScalarVolumeNode
+        By name: "cbf", ..., and derived ones, as "cbf_smooth".
+    """
+    images = {**dict(analysis.maps.items()), **analysis.derived}
+    shown = {name: show_map(name, image, analysis, scan) for name, image in images.items()}
+    for node in list(own_nodes(scan)):
+        role = node.GetAttribute(ROLE)
+        if role.startswith("map.") and role.removeprefix("map.") not in shown:
+            remove_node(node)
+    return shown
+
+
+def show_map(name: str, image: Image, analysis: Analysis, scan: Node) -> Node:
+    """Return the volume of one map with its values, and, if it is new, with window, colours and legend."""
+    volume = own_node("vtkMRMLScalarVolumeNode", f"{analysis.series.name} {map_label(name)}", f"map.{name}", scan)
+    put_values(volume, image.values.astype(np.float32, copy=False), image.geometry)
+    volume.SetDescription(map_description(name, image, analysis))
+    volume.SetAttribute("PyPeT.Unit", image.unit)
+    if volume.GetDisplayNode() is None:
+        display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+        volume.SetAndObserveDisplayNodeID(display.GetID())
+        style_display(display, map_window(name), colour_table(TIME_TABLE if image.unit == "s" else FLOW_TABLE))
+        _add_legend(volume, name, image.unit)
+    return volume
+
+
+def map_label(name: str) -> str:
+    """Return how a map is called on the screen.
+
+    Examples
+    --------
+    >>> map_label("tmax"), map_label("cbf_relative")
+    ('Tmax', 'CBF relative')
+    """
+    base, _, kind = name.partition("_")
+    return f"{LABELS[base]} {kind}".strip()
+
+
+def map_window(name: str) -> tuple[float, float]:
+    """Return the display range of a map, derived or not."""
+    base, _, kind = name.partition("_")
+    return RELATIVE_WINDOW if kind == "relative" else WINDOWS[base]
+
+
+def map_description(name: str, image: Image, analysis: Analysis) -> str:
+    """Return what a map is, in one line: quantity, unit, method and its regularisation, and doubts."""
+    setting, value = regularisation(analysis.settings)
+    invalid = "".join(f" INVALID: {found.text}" for found in analysis.findings if found.severity == "invalid")
+    base, _, kind = name.partition("_")
+    unit = f" in {image.unit}" if image.unit else ""
+    what = f"{LONG_NAMES[base]}{f' ({kind})' if kind else ''}{unit}"
+    return f"{what}; deconvolution {analysis.settings.method}, {setting} {value:g}. Research use only.{invalid}"
+
+
+def style_display(display: Node, window: tuple[float, float], colours: Node) -> None:
+    """Give a volume's display a fixed window and colours; NaN becomes transparent, and nothing else."""
+    display.SetAndObserveColorNodeID(colours.GetID())
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(*window)
+    display.SetThreshold(-ANY_VALUE, ANY_VALUE)
+    display.ApplyThresholdOn()
+    display.SetInterpolate(False)
+
+
+def colour_table(name: str) -> Node:
+    """Return one of the two colour tables; it is made once and then found by its name."""
+    found = slicer.mrmlScene.GetFirstNode(name, "vtkMRMLColorTableNode")
+    if found is not None:
+        return found
+    table = slicer.vtkMRMLColorTableNode()
+    table.SetName(name)
+    table.SetTypeToUser()
+    table.SetNumberOfColors(COLOURS)
+    table.SetHideFromEditors(False)
+    table.SetAttribute("Category", "PyPeT")
+    for k, (red, green, blue) in enumerate(_colours(ANCHORS[name])):
+        table.SetColor(k, f"{k}", float(red), float(green), float(blue), 1.0)
+    return slicer.mrmlScene.AddNode(table)
+
+
+def _colours(anchors: str) -> Any:
+    """Return RGB from 0 to 1 between evenly spread anchors, shape (COLOURS, 3)."""
+    rgb = np.array([[int(word[k : k + 2], 16) for k in (0, 2, 4)] for word in anchors.split()]) / 255.0
+    place = np.linspace(0, len(rgb) - 1, COLOURS)
+    return np.stack([np.interp(place, np.arange(len(rgb)), channel) for channel in rgb.T], axis=1)
+
+
+def _add_legend(volume: Node, name: str, unit: str) -> None:
+    """Add a colour legend whose title says what and in which unit."""
+    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume)
+    legend.SetTitleText(f"{map_label(name)} [{unit}]" if unit else map_label(name))
+    legend.SetLabelFormat("%.0f" if map_window(name)[1] >= 10.0 else "%.1f")
+    legend.SetSize(*LEGEND_SIZE)

@@ -1,0 +1,150 @@
+"""Masks into the scene and back: one segmentation with brain, arterial input and venous output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import Analysis, Image
+from PyPeTScene.nodes import Node, leaving_no_nodes, node_geometry, node_name, own_node
+
+#: Identity, name and colour (RGB from 0 to 1) of the segments; the arterial input is purple wherever it is shown.
+SEGMENTS = {
+    "brain": ("PyPeT_brain", "Brain", (0.55, 0.60, 0.66)),
+    "aif": ("PyPeT_aif", "AIF", (0.694, 0.302, 1.0)),
+    "vof": ("PyPeT_vof", "VOF", (0.310, 0.765, 0.851)),
+}
+#: Terminology entry of each segment: category, type and modifier in the form that Slicer keeps as a segment's tag.
+TERMINOLOGY = {
+    "brain": "Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure~"
+    "SCT^12738006^Brain~^^~Anatomic codes - DICOM master list~^^~^^",
+    "aif": "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^51114001^Artery~^^~"
+    "Anatomic codes - DICOM master list~^^~^^",
+    "vof": "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^29092000^Vein~^^~"
+    "Anatomic codes - DICOM master list~^^~^^",
+}
+#: Opacity of the filling in slice views: the brain is an outline.
+FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.7}
+
+
+def show_masks(analysis: Analysis, scan: Node, reference: Node) -> Node:
+    """Put the masks of a run into the scan's segmentation; a segment without a mask (no vein) is removed.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The run.
+    scan : vtkMRMLNode
+        The scan it is of.
+    reference : vtkMRMLScalarVolumeNode
+        A volume of the scene on the scan's grid: it gives the segmentation its geometry.
+    """
+    masks = {"brain": analysis.brain, "aif": analysis.aif.mask}
+    if analysis.vof is not None:
+        masks["vof"] = analysis.vof.mask
+    segmentation = show_mask("brain", masks.pop("brain"), scan, reference, analysis.series.name)
+    for key in ("aif", "vof"):
+        if key in masks:
+            put_mask(segmentation, key, masks[key], reference)
+        else:
+            segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
+    return segmentation
+
+
+def show_mask(key: str, mask: Image, scan: Node, reference: Node, name: str) -> Node:
+    """Put one mask, "brain", "aif" or "vof", into the scan's segmentation, which is made where there is none."""
+    segmentation = own_node("vtkMRMLSegmentationNode", f"{name} masks", "segmentation", scan)
+    if segmentation.GetDisplayNode() is None:
+        segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    put_mask(segmentation, key, mask, reference)
+    return segmentation
+
+
+def put_mask(segmentation: Node, key: str, mask: Image, reference: Node) -> None:
+    """Write a mask into its segment, found by its identity; colour and tags are given when it is made."""
+    identity, name, colour = SEGMENTS[key]
+    _check_grid(mask, reference)
+    if segmentation.GetSegmentation().GetSegment(identity) is None:
+        segmentation.GetSegmentation().AddEmptySegment(identity, name, colour)
+        segment = segmentation.GetSegmentation().GetSegment(identity)
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY[key])
+        segment.SetTag("PyPeT.Mask", key)
+        segmentation.GetDisplayNode().SetSegmentOpacity2DFill(identity, FILLING[key])
+    voxels = np.ascontiguousarray(mask.values, dtype=np.uint8)
+    with leaving_no_nodes():
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, identity, reference)
+
+
+def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> Image:
+    """Return a segment as a mask on the grid of a volume, bool.
+
+    Parameters
+    ----------
+    segmentation : vtkMRMLSegmentationNode
+        Where to look.
+    segment_id : str
+        Identity of the segment; a name is taken as well.
+    reference : vtkMRMLVolumeNode
+        The volume whose grid the mask shall have; need not be in the scene.
+
+    Raises
+    ------
+    InputError
+        If segmentation or segment are gone, or the segment has no voxel on that grid.
+    """
+    if segmentation is None or slicer.mrmlScene.GetNodeByID(segmentation.GetID() or "") is None:
+        raise InputError("Mask: a segmentation of the scene is needed; it was deleted. Select another one.")
+    segments, name = segmentation.GetSegmentation(), node_name(segmentation)
+    identity = segment_id if segments.GetSegment(segment_id) else segments.GetSegmentIdBySegmentName(segment_id or "")
+    if not identity:
+        have = ", ".join(segments.GetSegmentIDs()) or "none"
+        raise InputError(f"Mask: segment '{segment_id}' of {name} is needed; found {have}. Select one of these.")
+    geometry = node_geometry(reference)
+    if not _has_voxels(segments.GetSegment(identity)):
+        raise InputError(f"Mask: segment '{identity}' of {name} with voxels is needed; it is empty. Paint it.")
+    values = _values(segmentation, identity, reference)
+    if values.shape != geometry.shape or not values.any():
+        raise InputError(
+            f"Mask: segment '{identity}' of {name} must overlap the scan, {geometry.describe()}; "
+            "found no voxel in it. Draw the segment on this scan."
+        )
+    return Image(values, geometry)
+
+
+def find_segment(segmentation: Node, key: str) -> str | None:
+    """Return the identity of the segment of "brain", "aif" or "vof"; None where there is none with voxels."""
+    if segmentation is None:
+        return None
+    segment = segmentation.GetSegmentation().GetSegment(SEGMENTS[key][0])
+    return SEGMENTS[key][0] if segment is not None and _has_voxels(segment) else None
+
+
+def _values(segmentation: Node, identity: str, reference: Node) -> Any:
+    """Return the voxels of a segment; an array of any other shape where it does not reach the grid."""
+    try:
+        with leaving_no_nodes():
+            return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identity, reference) > 0
+    except (RuntimeError, AttributeError, ValueError):
+        return np.zeros((0, 0, 0), dtype=bool)
+
+
+def _has_voxels(segment: Node) -> bool:
+    """Tell whether any representation of a segment holds something."""
+    labelmap = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    image = segment.GetRepresentation(labelmap)
+    if image is None:
+        names: list[str] = []
+        segment.GetContainedRepresentationNames(names)
+        return bool(names)
+    return bool(image.GetNumberOfPoints() and image.GetScalarRange()[1] >= segment.GetLabelValue())
+
+
+def _check_grid(mask: Image, reference: Node) -> None:
+    grid = node_geometry(reference)
+    if not mask.geometry.matches(grid):
+        found = mask.geometry.describe()
+        raise InputError(f"Mask: the scan's grid is needed, {grid.describe()}; found {found}. Draw it on the scan.")

@@ -1,0 +1,273 @@
+"""A scan from the scene and back: sequence, proxy volume or MultiVolume ↔ Series; times in seconds or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import slicer
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.read import MINIMUM_FRAMES
+from PyPeTLib.records import FloatArray, Geometry, Series, describe_times
+from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_INTERVAL_S, SECONDS
+from PyPeTScene.nodes import Node, image_values, new_image, node_geometry, node_name, place
+
+#: Attributes in which Slicer's DICOM import keeps the times, as a comma list, and their unit.
+FRAME_LABELS, FRAME_UNITS = "MultiVolume.FrameLabels", "MultiVolume.FrameIdentifyingDICOMTagUnits"
+#: What a scan may be, for error messages.
+KINDS = "a volume sequence, its proxy volume or a MultiVolume"
+CURE = "Type the time between frames"
+
+
+@dataclass(frozen=True)
+class _Clue:
+    """Times in s, or None, and where they come from or what was found there instead."""
+
+    times_s: FloatArray | None
+    text: str
+
+
+def series_from_node(node: Node, interval_s: float | None = None) -> Series:
+    """Return the scan that a node holds; its voxels are copied once, in their own type (float64 becomes float32).
+
+    Parameters
+    ----------
+    node : vtkMRMLSequenceNode, vtkMRMLMultiVolumeNode, or the proxy volume of a sequence
+        The scan in HU.
+    interval_s : float, optional
+        What the user typed: time between frames in s, used where neither the DICOM times nor the index tell.
+
+    Raises
+    ------
+    InputError
+        If the node is no scan, a frame is no scalar volume on the grid of the first, there are too few frames, or the
+        time of each frame is not known or not strictly increasing.
+    """
+    scan = scan_of(node)
+    axis = _time_axis(scan, interval_s)
+    assert axis.times_s is not None
+    if scan.IsA("vtkMRMLSequenceNode"):
+        values, geometry = _sequence_values(scan)
+    else:
+        values, geometry = _multivolume_values(scan), node_geometry(scan)
+    return Series(values, axis.times_s, geometry, name=node_name(scan), time_source=axis.text)
+
+
+def describe_time_axis(node: Node, interval_s: float | None = None) -> str:
+    """Return frames, times and where they come from in one line; errors as for `series_from_node`, without copying."""
+    axis = _time_axis(scan_of(node), interval_s)
+    assert axis.times_s is not None
+    return f"{describe_times(axis.times_s)}, from {axis.text}"
+
+
+def scan_of(node: Node) -> Node:
+    """Return the sequence behind a proxy volume; a sequence or MultiVolume is returned as it is.
+
+    Raises
+    ------
+    InputError
+        If the node holds no frames over time.
+    """
+    if node is None:
+        raise InputError(f"Scan: {KINDS} is needed; found none. Load a 4D scan and select it.")
+    if node.IsA("vtkMRMLSequenceNode") or node.IsA("vtkMRMLMultiVolumeNode"):
+        return node
+    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForProxyNode(node)
+    sequence = None if browser is None else browser.GetSequenceNode(node)
+    if sequence is None:
+        what = "a single 3D volume" if node.IsA("vtkMRMLVolumeNode") else f"a {node.GetNodeTagName()}"
+        raise InputError(
+            f"Scan {node_name(node)}: {KINDS} is needed; found {what}. Load the whole series as a sequence."
+        )
+    return sequence
+
+
+def scan_volume(scan: Node) -> Node:
+    """Return a volume node on the scan's grid: proxy of the sequence where there is one, else its first frame."""
+    if not scan.IsA("vtkMRMLSequenceNode"):
+        return scan
+    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(scan)
+    proxy = None if browser is None else browser.GetProxyNode(scan)
+    return scan.GetNthDataNode(0) if proxy is None else proxy
+
+
+def sequence_from_series(series: Series, name: str, node: Node | None = None) -> tuple[Node, Node, Node]:
+    """Put a scan into the scene as a sequence over time in s, with browser and proxy volume.
+
+    Parameters
+    ----------
+    series : Series
+        The scan.
+    name : str
+        Name of a new sequence.
+    node : vtkMRMLSequenceNode, optional
+        A sequence to fill instead of a new one; its browser and proxy are kept.
+
+    Returns
+    -------
+    sequence, browser, proxy : vtkMRMLNode
+    """
+    sequence = node or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
+    fill_sequence(sequence, series.values, series.times_s, series.geometry)
+    logic = slicer.modules.sequences.logic()
+    browser = logic.GetFirstBrowserNodeForSequenceNode(sequence)
+    if browser is None:
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
+        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    logic.UpdateProxyNodesFromSequences(browser)
+    return sequence, browser, browser.GetProxyNode(sequence)
+
+
+def fill_sequence(sequence: Node, frames: Iterable[npt.NDArray[Any]], times_s: FloatArray, geometry: Geometry) -> None:
+    """Replace the frames of a sequence: one copy of each, made when it comes; the index is time in s.
+
+    Parameters
+    ----------
+    sequence : vtkMRMLSequenceNode
+        What to fill; its former frames are dropped once all new ones are there.
+    frames : iterable of ndarray, shape (z, y, x)
+        One array a time.
+    times_s : ndarray, shape (t,)
+        Times in s, written with every digit.
+    geometry : Geometry
+        Grid of each frame.
+    """
+    images = [_image_of(frame) for frame in frames]
+    sequence.RemoveAllDataNodes()
+    sequence.SetIndexName("time")
+    sequence.SetIndexUnit("s")
+    sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
+    empty = slicer.vtkMRMLScalarVolumeNode()
+    empty.SetName(node_name(sequence))
+    for image, time_s in zip(images, times_s, strict=True):
+        frame = sequence.SetDataNodeAtValue(empty, repr(float(time_s)))
+        place(frame, geometry)  # on the frame itself: copying a node's content rounds its directions
+        frame.SetAndObserveImageData(image)
+
+
+def _image_of(values: npt.NDArray[Any]) -> Any:
+    image, voxels = new_image(values.shape, values.dtype)
+    voxels[...] = values
+    return image
+
+
+def _time_axis(scan: Node, interval_s: float | None) -> _Clue:
+    """Take the first source that knows the times, and check them."""
+    frames = _frame_count(scan)
+    if frames < MINIMUM_FRAMES:
+        need = f"at least {MINIMUM_FRAMES} frames are needed"
+        raise InputError(f"Scan {node_name(scan)}: {need}; found {frames}. Select the whole perfusion series.")
+    clues = [_dicom_clue(scan, frames), _index_clue(scan, frames)]
+    if interval_s is not None:
+        clues.append(_Clue(np.arange(frames) * float(interval_s), f"the interval typed, {interval_s:g} s"))
+    known = next((clue for clue in clues if clue.times_s is not None), None)
+    if known is None:
+        found = "; ".join(clue.text for clue in clues)
+        raise InputError(f"Scan {node_name(scan)}: the time of each frame is needed; found {found}. {CURE}.")
+    return _checked(known, scan)
+
+
+def _checked(clue: _Clue, scan: Node) -> _Clue:
+    """Refuse times that do not increase by what a perfusion scan can have."""
+    times = np.asarray(clue.times_s)
+    with np.errstate(invalid="ignore"):
+        steps = np.diff(times)
+    slack = 1e-6 * MINIMUM_INTERVAL_S
+    wrong = ~((steps >= MINIMUM_INTERVAL_S - slack) & (steps <= MAXIMUM_INTERVAL_S + slack))
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise InputError(
+            f"Scan {node_name(scan)}: times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTERVAL_S:g} s from "
+            f"frame to frame; found {steps[k]:g} s from frame {k + 1} to {k + 2} (from {clue.text}). "
+            "Load the series in the order of its acquisition, with times in seconds."
+        )
+    return clue
+
+
+def _dicom_clue(scan: Node, frames: int) -> _Clue:
+    """Look at the frame labels of Slicer's DICOM import; the first frame is at 0 s."""
+    words = [word for word in (scan.GetAttribute(FRAME_LABELS) or "").split(",") if word.strip()]
+    unit = (scan.GetAttribute(FRAME_UNITS) or "").strip().lower()
+    if not words:
+        return _Clue(None, "no DICOM times")
+    if unit not in SECONDS:
+        return _Clue(None, f"DICOM frame labels in {unit or 'no unit'}")
+    labels = _numbers(words)
+    if labels is None or labels.size != frames:
+        return _Clue(None, f"{len(words)} DICOM frame labels for {frames} frames, the first {words[0]!r}")
+    return _Clue((labels - labels[0]) * SECONDS[unit], "the DICOM times")
+
+
+def _index_clue(scan: Node, frames: int) -> _Clue:
+    """Look at the index of a sequence; it counts only with a unit of time."""
+    if not scan.IsA("vtkMRMLSequenceNode"):
+        return _Clue(None, "no index")
+    name, unit = scan.GetIndexName() or "without a name", (scan.GetIndexUnit() or "").strip().lower()
+    if unit not in SECONDS:
+        return _Clue(None, f"an index ({name}) in {unit or 'no unit'}")
+    index = _numbers([scan.GetNthIndexValue(k) for k in range(frames)])
+    if index is None:
+        return _Clue(None, f"an index ({name}) that is no number")
+    return _Clue(index * SECONDS[unit], f"the sequence's index ({unit})")
+
+
+def _numbers(words: list[str]) -> FloatArray | None:
+    try:
+        return np.array([float(word) for word in words])
+    except ValueError:
+        return None
+
+
+def _frame_count(scan: Node) -> int:
+    count = scan.GetNumberOfDataNodes() if scan.IsA("vtkMRMLSequenceNode") else scan.GetNumberOfFrames()
+    return int(count)
+
+
+def _sequence_values(sequence: Node) -> tuple[npt.NDArray[Any], Geometry]:
+    """Copy all frames into one array of their type."""
+    name, count = node_name(sequence), sequence.GetNumberOfDataNodes()
+    first = _scalar_frame(sequence, 0)
+    geometry, dtype = node_geometry(sequence.GetNthDataNode(0)), first.dtype
+    values = np.empty((count, *first.shape), dtype=np.float32 if dtype == np.float64 else dtype)
+    for k in range(count):
+        frame = _scalar_frame(sequence, k)
+        found = node_geometry(sequence.GetNthDataNode(k))
+        if frame.dtype != dtype or not found.matches(geometry):
+            raise InputError(
+                f"Scan {name}: all frames on one grid are needed, {geometry.describe()}, {dtype}; found frame {k + 1} "
+                f"with {found.describe()}, {frame.dtype}. Load the series again, without its localisers."
+            )
+        values[k] = frame
+    return values, geometry
+
+
+def _scalar_frame(sequence: Node, k: int) -> npt.NDArray[Any]:
+    """Return the voxels of one frame as a view."""
+    node, name = sequence.GetNthDataNode(k), node_name(sequence)
+    if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
+        what = "nothing" if node is None else f"a {node.GetNodeTagName()}"
+        raise InputError(f"Scan {name}: a sequence of volumes is needed; found {what} as frame {k + 1}. Select a scan.")
+    node_geometry(node)
+    components = node.GetImageData().GetNumberOfScalarComponents()
+    if components != 1:
+        raise InputError(
+            f"Scan {name}: one number (HU) a voxel is needed; found {components} in frame {k + 1} (colour). "
+            "Select the original CT series."
+        )
+    return image_values(node.GetImageData())
+
+
+def _multivolume_values(scan: Node) -> npt.NDArray[Any]:
+    """Copy the components of a MultiVolume, one a frame."""
+    node_geometry(scan)
+    frames = scan.GetNumberOfFrames()
+    voxels = image_values(scan.GetImageData())
+    if voxels.shape[3:] != (frames,):
+        found = voxels.shape[3] if voxels.ndim == 4 else 1
+        raise InputError(f"Scan {node_name(scan)}: {frames} values a voxel are needed; found {found}. Load it again.")
+    kind = np.float32 if voxels.dtype == np.float64 else voxels.dtype
+    return np.ascontiguousarray(np.moveaxis(voxels, -1, 0), dtype=kind)

@@ -1,0 +1,178 @@
+"""The step-by-step views as nodes, made when they are asked for: what each step saw, scrolling in time or in slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import slicer
+
+from PyPeTLib.records import Analysis, Curves, Geometry, Image, Series
+from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
+from PyPeTScene.nodes import Node, own_node, put_values
+from PyPeTScene.series import fill_sequence
+
+Array = npt.NDArray[Any]
+#: Display ranges in HU, as in the report: brain tissue, projections with vessels, enhancement.
+BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU = (0.0, 80.0), (0.0, 250.0), (0.0, 30.0)
+#: Built-in grey colours.
+GREY_ID = "vtkMRMLColorTableNodeGrey"
+#: Attribute of a display node that PyPeT has styled.
+STYLED = "PyPeT.Styled"
+#: Index values closer than this in s are the same time (Slicer's own tolerance).
+SAME_TIME_S = 1e-3
+
+
+def show_enhancement(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
+    """Show the denoised enhancement above baseline over time, NaN outside the brain: return sequence and proxy."""
+    curves = analysis.curves
+    frames = (_enhancement(curves, k, np.full(curves.mask.shape, np.nan, np.float32)) for k in _frames(analysis))
+    return _show("enhancement", "enhancement", frames, analysis.series, scan, ENHANCEMENT_HU, FLOW_TABLE)
+
+
+def show_denoised(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
+    """Show what is analysed, the baseline's mean plus the denoised enhancement: return sequence and proxy."""
+    return _show("denoised", "denoised", denoised_frames(analysis), analysis.series, scan, BRAIN_HU, GREY_ID)
+
+
+def show_projection(series: Series, scan: Node) -> tuple[Node, Node]:
+    """Show the maximum intensity projection of the middle third of the slices over time: return sequence and proxy."""
+    return _show_projection("raw projection", "projection", series.values, series, scan)
+
+
+def show_denoised_projection(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
+    """Show the same projection of what is analysed: return sequence and proxy."""
+    frames = denoised_frames(analysis)
+    return _show_projection("denoised projection", "denoised_projection", frames, analysis.series, scan)
+
+
+def show_masked_image(image: Image, brain: Image, name: str, scan: Node) -> Node:
+    """Show an image inside the brain mask, NaN outside: return the volume.
+
+    Parameters
+    ----------
+    image : Image
+        CT in HU, e.g. `baseline_image`.
+    brain : Image
+        The mask, on the same grid.
+    name : str
+        Name of the scan.
+    scan : vtkMRMLNode
+        The scan it is of.
+    """
+    volume = own_node("vtkMRMLScalarVolumeNode", f"{name} masked", "stage.masked", scan)
+    values = np.where(brain.values, image.values, np.nan).astype(np.float32)
+    put_values(volume, values, image.geometry)
+    _style_once(volume, BRAIN_HU, GREY_ID)
+    return volume
+
+
+def show_seconds(series: Series, scan: Node) -> tuple[Node, Node]:
+    """Return a sequence and proxy of the raw scan whose index is time in s, so that it scrolls with the other stages.
+
+    A sequence with such an index is returned as it is; of any other scan (frame numbers, MultiVolume) one is made.
+    """
+    if _counts_seconds(scan, series):
+        return scan, _synchronised(scan, series, scan)
+    return _show("raw", "raw", series.values, series, scan, BRAIN_HU, GREY_ID)
+
+
+def baseline_image(analysis: Analysis) -> Image:
+    """Return the mean of the frames before the bolus in HU."""
+    frames = analysis.series.values[: analysis.bolus.baseline_frames]
+    return Image(np.asarray(frames.mean(axis=0, dtype=np.float32)), analysis.series.geometry, "HU")
+
+
+def denoised_frames(analysis: Analysis) -> Iterator[Array]:
+    """Yield the frames of what is analysed in HU: the baseline's mean plus the denoised enhancement."""
+    before = baseline_image(analysis).values
+    for k in _frames(analysis):
+        yield before + _enhancement(analysis.curves, k, np.zeros(analysis.curves.mask.shape, np.float32))
+
+
+def _frames(analysis: Analysis) -> range:
+    return range(analysis.series.frames)
+
+
+def _enhancement(curves: Curves, frame: int, volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Write the enhancement of one frame in HU into a volume, inside the mask."""
+    volume[curves.mask] = curves.coefficients @ curves.basis[:, frame]
+    return volume
+
+
+def _show_projection(label: str, role: str, frames: Iterable[Array], series: Series, scan: Node) -> tuple[Node, Node]:
+    """Show the maximum over the middle third of the slices, as one slice of that thickness in its middle."""
+    count = series.geometry.size[2]
+    first, last = count // 3, max(count // 3 + 1, count - count // 3)
+    flat = (frame[first:last].max(axis=0)[None] for frame in frames)
+    slab = replace(series, values=series.values[:, :1], geometry=_slab(series.geometry, first, last))
+    return _show(label, role, flat, slab, scan, VESSELS_HU, GREY_ID)
+
+
+def _slab(geometry: Geometry, first: int, last: int) -> Geometry:
+    """Return the grid of one slice that takes the place of several."""
+    middle = 0.5 * (first + last - 1) * geometry.spacing_mm[2]
+    x, y, z = (float(value) for value in np.asarray(geometry.origin_mm) + middle * geometry.axes[:, 2])
+    thickness = (last - first) * geometry.spacing_mm[2]
+    return Geometry((*geometry.size[:2], 1), (*geometry.spacing_mm[:2], thickness), (x, y, z), geometry.direction)
+
+
+def _show(
+    label: str,
+    role: str,
+    frames: Iterable[Array],
+    series: Series,
+    scan: Node,
+    window: tuple[float, float],
+    colours: str,
+) -> tuple[Node, Node]:
+    """Fill the sequence of one stage and return it with its proxy volume."""
+    sequence = own_node("vtkMRMLSequenceNode", f"{series.name} {label}", f"stage.{role}", scan)
+    fill_sequence(sequence, frames, series.times_s, series.geometry)
+    proxy = _synchronised(sequence, series, scan)
+    _style_once(proxy, window, colours)
+    return sequence, proxy
+
+
+def _synchronised(sequence: Node, series: Series, scan: Node) -> Node:
+    """Let a sequence scroll with the scan, or, where the scan's index is another, with the other stages."""
+    browser = stage_browser(series, scan)
+    if not browser.IsSynchronizedSequenceNode(sequence, True):
+        browser.AddSynchronizedSequenceNode(sequence)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return browser.GetProxyNode(sequence)
+
+
+def stage_browser(series: Series, scan: Node) -> Node:
+    """Return the sequence browser that all stages of a scan share: the scan's own where its index is time in s."""
+    own_index = _counts_seconds(scan, series)
+    if own_index:
+        browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(scan)
+        if browser is not None:
+            return browser
+    browser = own_node("vtkMRMLSequenceBrowserNode", f"{series.name} stages", "stage.browser", scan)
+    if own_index and browser.GetMasterSequenceNode() is None:
+        browser.SetAndObserveMasterSequenceNodeID(scan.GetID())
+    return browser
+
+
+def _counts_seconds(scan: Node, series: Series) -> bool:
+    """Tell whether the scan is a sequence whose index is the series' time in s."""
+    if not scan.IsA("vtkMRMLSequenceNode") or scan.GetIndexUnit() != "s":
+        return False
+    index = [float(scan.GetNthIndexValue(k)) for k in range(scan.GetNumberOfDataNodes())]
+    return len(index) == series.frames and bool(np.allclose(index, series.times_s, rtol=0.0, atol=SAME_TIME_S))
+
+
+def _style_once(volume: Node, window: tuple[float, float], colours: str) -> None:
+    """Give a new volume a display; one that PyPeT styled before keeps what the user made of it."""
+    if volume.GetDisplayNode() is None:
+        display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+        volume.SetAndObserveDisplayNodeID(display.GetID())
+    display = volume.GetDisplayNode()  # the mark is on it: a proxy volume takes its attributes from each frame
+    if not display.GetAttribute(STYLED):
+        style_display(display, window, slicer.mrmlScene.GetNodeByID(colours) or colour_table(colours))
+        display.SetAttribute(STYLED, "1")
