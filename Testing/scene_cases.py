@@ -13,10 +13,10 @@ if fixtures.missing(qt=False) and not os.environ.get("PYPET_NO_SKIP"):
 
 import slicer
 import vtk
-from PyPeTScene.nodes import image_values, put_values, scene_nodes
-from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS
 
 from PyPeTLib.records import Geometry, Series
+from PyPeTScene.nodes import image_values, put_values, scene_nodes
+from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS
 
 scene = fixtures.scene
 

@@ -6,6 +6,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import slicer
+import vtk
 from scene_cases import (
     OBLIQUE,
     UNEVEN_S,
@@ -18,8 +20,6 @@ from scene_cases import (
     volumes,
 )
 
-import slicer
-import vtk
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Geometry
 from PyPeTScene.series import describe_time_axis, scan_of, sequence_from_series, series_from_node
@@ -155,7 +155,7 @@ def test_single_volume_is_refused():
     volume = volumes(1)[0]
     volume.SetName("CT")
     slicer.mrmlScene.AddNode(volume)
-    with pytest.raises(InputError, match="Scan CT: .* found a single 3D volume.*as a sequence"):
+    with pytest.raises(InputError, match=r"Scan CT: .* found a single 3D volume.*as a sequence"):
         series_from_node(volume)
 
 
@@ -172,7 +172,7 @@ def test_colour_frames_are_refused():
         image.SetDimensions(4, 4, 2)
         image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 3)
         frame.SetAndObserveImageData(image)
-    with pytest.raises(InputError, match="one number .* a voxel is needed; found 3 in frame 1"):
+    with pytest.raises(InputError, match=r"one number .* a voxel is needed; found 3 in frame 1"):
         series_from_node(sequence(frames, unit="s"))
 
 
@@ -180,7 +180,7 @@ def test_frames_of_another_size_place_or_type_are_refused():
     smaller = Geometry((6, 5, 3), OBLIQUE.spacing_mm, OBLIQUE.origin_mm, OBLIQUE.direction)
     moved = Geometry(OBLIQUE.size, OBLIQUE.spacing_mm, (0.0, 0.0, 0.0), OBLIQUE.direction)
     for odd in (volumes(1, smaller), volumes(1, moved), volumes(1, dtype=np.float32)):
-        with pytest.raises(InputError, match="one grid are needed, .* found frame 12"):
+        with pytest.raises(InputError, match=r"one grid are needed, .* found frame 12"):
             series_from_node(sequence(volumes(11) + odd, unit="s"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.records import Analysis, FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.results import curve_table
 from PyPeTScene.masks import mask_from_segment
-from PyPeTScene.nodes import ROLE, Node, node_name, own_node, own_nodes, remove_node
+from PyPeTScene.nodes import Node, node_name, own_node, own_nodes
 
 #: Curves of the vessel chart: column, label, colour (RGB from 0 to 1), and whether it is a dashed line.
 VESSEL_CURVES = (
@@ -50,7 +51,7 @@ def show_vessel_curves(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
         for column, label, colour, dashed in VESSEL_CURVES
         if np.isfinite(columns[column]).any()
     ]
-    _fill_chart(chart, shown, "curves.plot.", scan)
+    _fill_chart(chart, shown)
     return table, chart
 
 
@@ -83,8 +84,16 @@ def show_tissue_curves(analysis: Analysis, scan: Node, regions: Mapping[str, Mas
         _plot(table, label, label, TISSUE_COLOURS[k % len(TISSUE_COLOURS)], False, "tissue.plot.", scan)
         for k, label in enumerate(regions)
     ]
-    _fill_chart(chart, shown, "tissue.plot.", scan)
+    _fill_chart(chart, shown)
     return table, chart
+
+
+def stale_plots(scan: Node) -> list[Node]:
+    """Return the curves that no chart shows any more."""
+    nodes = list(own_nodes(scan))
+    charts = [node for node in nodes if node.IsA("vtkMRMLPlotChartNode")]
+    shown = {chart.GetNthPlotSeriesNodeID(k) for chart in charts for k in range(chart.GetNumberOfPlotSeriesNodes())}
+    return [node for node in nodes if node.IsA("vtkMRMLPlotSeriesNode") and node.GetID() not in shown]
 
 
 def brain_regions(brain: Image) -> dict[str, MaskArray]:
@@ -184,14 +193,20 @@ def _number_columns(table: Node) -> dict[str, FloatArray]:
         return found
     content = table.GetTable()
     for c in range(content.GetNumberOfColumns()):
-        words = [content.GetValue(r, c).ToString() for r in range(content.GetNumberOfRows())]
         try:
-            values = np.array([float(word) if word.strip() else np.nan for word in words])
+            values = np.array([_number(content.GetValue(r, c)) for r in range(content.GetNumberOfRows())])
         except ValueError:
             continue
         if np.isfinite(values).any():
             found[content.GetColumnName(c) or f"column {c + 1}"] = values
     return found
+
+
+def _number(cell: Any) -> float:
+    """Return a cell's number, NaN where it is empty; ValueError where it is a word."""
+    if cell.IsNumeric():
+        return float(cell.ToDouble())
+    return float(cell.ToString()) if cell.ToString().strip() else float("nan")
 
 
 def _check_inside(label: str, mask: MaskArray, analysis: Analysis) -> None:
@@ -227,15 +242,12 @@ def _plot(
     return plot
 
 
-def _fill_chart(chart: Node, shown: list[Node], prefix: str, scan: Node) -> None:
-    """Let a chart show these curves in this order; curves of an earlier run that are no more are removed."""
+def _fill_chart(chart: Node, shown: list[Node]) -> None:
+    """Let a chart show these curves in this order."""
     wanted = [plot.GetID() for plot in shown]
     present = [chart.GetNthPlotSeriesNodeID(k) for k in range(chart.GetNumberOfPlotSeriesNodes())]
     if present != wanted:
         chart.RemoveAllPlotSeriesNodeIDs()
         for identity in wanted:
             chart.AddAndObservePlotSeriesNodeID(identity)
-    for node in list(own_nodes(scan)):
-        if node.GetAttribute(ROLE).startswith(prefix) and node.GetID() not in wanted:
-            remove_node(node)
     chart.Modified()

@@ -9,7 +9,7 @@ import slicer
 
 from PyPeTLib.records import Analysis, Image
 from PyPeTLib.results import LONG_NAMES, regularisation
-from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values, remove_node
+from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
 #: Display range of each map in its unit, the same as in the report.
 WINDOWS = {
@@ -40,7 +40,7 @@ LEGEND_SIZE = (0.1, 0.5)
 
 
 def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
-    """Put all maps of a run into the scene, or update those of the last run; maps that are no more are removed.
+    """Put all maps of a run into the scene, or update those of the last run.
 
     Parameters
     ----------
@@ -55,12 +55,14 @@ def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
         By name: "cbf", ..., and derived ones, as "cbf_smooth".
     """
     images = {**dict(analysis.maps.items()), **analysis.derived}
-    shown = {name: show_map(name, image, analysis, scan) for name, image in images.items()}
-    for node in list(own_nodes(scan)):
-        role = node.GetAttribute(ROLE)
-        if role.startswith("map.") and role.removeprefix("map.") not in shown:
-            remove_node(node)
-    return shown
+    return {name: show_map(name, image, analysis, scan) for name, image in images.items()}
+
+
+def stale_maps(scan: Node, shown: dict[str, Node]) -> list[Node]:
+    """Return the maps of an earlier run that are not among those shown now."""
+    names = {f"map.{name}" for name in shown}
+    roles = [(node, node.GetAttribute(ROLE)) for node in own_nodes(scan)]
+    return [node for node, role in roles if role.startswith("map.") and role not in names]
 
 
 def show_map(name: str, image: Image, analysis: Analysis, scan: Node) -> Node:

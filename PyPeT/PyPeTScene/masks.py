@@ -99,9 +99,10 @@ def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> I
     if segmentation is None or slicer.mrmlScene.GetNodeByID(segmentation.GetID() or "") is None:
         raise InputError("Mask: a segmentation of the scene is needed; it was deleted. Select another one.")
     segments, name = segmentation.GetSegmentation(), node_name(segmentation)
-    identity = segment_id if segments.GetSegment(segment_id) else segments.GetSegmentIdBySegmentName(segment_id or "")
+    known = segments.GetSegmentIDs()
+    identity = segment_id if segment_id in known else segments.GetSegmentIdBySegmentName(segment_id or "")
     if not identity:
-        have = ", ".join(segments.GetSegmentIDs()) or "none"
+        have = ", ".join(known) or "none"
         raise InputError(f"Mask: segment '{segment_id}' of {name} is needed; found {have}. Select one of these.")
     geometry = node_geometry(reference)
     if not _has_voxels(segments.GetSegment(identity)):

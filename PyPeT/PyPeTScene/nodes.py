@@ -33,16 +33,15 @@ def own_node(class_name: str, name: str, role: str, scan: Node) -> Node:
         Name of a new node; an existing one keeps its own.
     role : str
         What it is for, e.g. "map.cbf".
-    scan : vtkMRMLNode or None
-        The scan it belongs to; None for what all scans share.
+    scan : vtkMRMLNode
+        The scan it belongs to.
     """
     found = find_node(role, scan)
     if found is not None and found.IsA(class_name):
         return found
     node = slicer.mrmlScene.AddNewNodeByClass(class_name, name)
     node.SetAttribute(ROLE, role)
-    if scan is not None:
-        node.SetNodeReferenceID(SCAN, scan.GetID())
+    node.SetNodeReferenceID(SCAN, scan.GetID())
     return node
 
 
@@ -52,10 +51,9 @@ def find_node(role: str, scan: Node) -> Node | None:
 
 
 def own_nodes(scan: Node) -> Iterator[Node]:
-    """Yield every node that PyPeT made for a scan; None: those that all scans share."""
-    wanted = None if scan is None else scan.GetID()
+    """Yield every node that PyPeT made for a scan."""
     for node in list(scene_nodes()):
-        if node.GetAttribute(ROLE) and node.GetNodeReferenceID(SCAN) == wanted:
+        if node.GetAttribute(ROLE) and node.GetNodeReferenceID(SCAN) == scan.GetID():
             yield node
 
 

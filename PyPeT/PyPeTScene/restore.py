@@ -23,7 +23,7 @@ def unchanged_on_error(scan: Node) -> Iterator[None]:
     scene = slicer.mrmlScene
     known = {node.GetID() for node in scene_nodes()}
     folders = set(_items())
-    undo = [_undo(node) for shared in (scan, None) for node in own_nodes(shared)]
+    undo = [_undo(node) for node in own_nodes(scan)]
     scene.StartState(slicer.vtkMRMLScene.BatchProcessState)
     try:
         yield

@@ -113,13 +113,21 @@ def sequence_from_series(series: Series, name: str, node: Node | None = None) ->
     """
     sequence = node or slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
     fill_sequence(sequence, series.values, series.times_s, series.geometry)
+    browser = sequence_browser(sequence)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    return sequence, browser, browser.GetProxyNode(sequence)
+
+
+def sequence_browser(sequence: Node) -> Node:
+    """Return the browser of a sequence; it is made, with the proxy volume, where there is none."""
     logic = slicer.modules.sequences.logic()
     browser = logic.GetFirstBrowserNodeForSequenceNode(sequence)
     if browser is None:
-        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{name} browser")
+        name = f"{node_name(sequence)} browser"
+        browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
         browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    logic.UpdateProxyNodesFromSequences(browser)
-    return sequence, browser, browser.GetProxyNode(sequence)
+        logic.UpdateProxyNodesFromSequences(browser)
+    return browser
 
 
 def fill_sequence(sequence: Node, frames: Iterable[npt.NDArray[Any]], times_s: FloatArray, geometry: Geometry) -> None:

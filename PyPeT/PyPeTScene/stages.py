@@ -13,7 +13,7 @@ import slicer
 from PyPeTLib.records import Analysis, Curves, Geometry, Image, Series
 from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
 from PyPeTScene.nodes import Node, own_node, put_values
-from PyPeTScene.series import fill_sequence
+from PyPeTScene.series import fill_sequence, sequence_browser
 
 Array = npt.NDArray[Any]
 #: Display ranges in HU, as in the report: brain tissue, projections with vessels, enhancement.
@@ -148,15 +148,9 @@ def _synchronised(sequence: Node, series: Series, scan: Node) -> Node:
 
 def stage_browser(series: Series, scan: Node) -> Node:
     """Return the sequence browser that all stages of a scan share: the scan's own where its index is time in s."""
-    own_index = _counts_seconds(scan, series)
-    if own_index:
-        browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(scan)
-        if browser is not None:
-            return browser
-    browser = own_node("vtkMRMLSequenceBrowserNode", f"{series.name} stages", "stage.browser", scan)
-    if own_index and browser.GetMasterSequenceNode() is None:
-        browser.SetAndObserveMasterSequenceNodeID(scan.GetID())
-    return browser
+    if _counts_seconds(scan, series):
+        return sequence_browser(scan)
+    return own_node("vtkMRMLSequenceBrowserNode", f"{series.name} stages", "stage.browser", scan)
 
 
 def _counts_seconds(scan: Node, series: Series) -> bool:

@@ -12,20 +12,20 @@ import slicer
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.pipeline import analyze
-from PyPeTLib.records import Analysis, Image, Progress, silent
+from PyPeTLib.records import Analysis, Image, Progress, Series, silent
 from PyPeTLib.settings import Settings
 from PyPeTScene.bootstrap import check_target
-from PyPeTScene.curves import brain_regions, show_tissue_curves, show_vessel_curves
-from PyPeTScene.maps import show_maps
-from PyPeTScene.masks import mask_from_segment, show_masks
-from PyPeTScene.nodes import Node, node_name, own_nodes
+from PyPeTScene.curves import brain_regions, show_tissue_curves, show_vessel_curves, stale_plots
+from PyPeTScene.maps import show_maps, stale_maps
+from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
+from PyPeTScene.nodes import Node, node_name, own_nodes, remove_node
 from PyPeTScene.restore import unchanged_on_error
-from PyPeTScene.series import scan_of, scan_volume, series_from_node
+from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
 from PyPeTScene.stages import show_enhancement, stage_browser
 
 #: A segment: its segmentation node and its identity.
 Segment = tuple[Node, str]
-#: Attribute of the subject hierarchy folder that holds the nodes of one scan: the scan's node ID.
+#: Attribute of the subject hierarchy folders that hold PyPeT's nodes.
 FOLDER = "PyPeT.Folder"
 
 
@@ -115,9 +115,7 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
     InputError
         If the scan is no longer in the scene.
     """
-    _check_present(scan_node)
-    scan = scan_of(scan_node)
-    _check_present(scan)
+    scan = _present_scan(scan_node)
     with unchanged_on_error(scan):
         maps = show_maps(analysis, scan)
         segmentation = show_masks(analysis, scan, maps["cbf"])
@@ -125,7 +123,9 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
         table, chart = show_vessel_curves(analysis, scan)
         tissue, tissue_chart = show_tissue_curves(analysis, scan, brain_regions(analysis.brain))
         _follow_transform([*maps.values(), segmentation, volume], scan)
-        folder = gather(scan, analysis.series.name, [volume])
+        folder = gather(scan, analysis.series.name)
+        for node in [*stale_maps(scan, maps), *stale_plots(scan)]:
+            remove_node(node)  # last, because it cannot be undone
     return SceneNodes(
         scan=scan.GetID(),
         folder=folder,
@@ -141,28 +141,41 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
     )
 
 
-def gather(scan: Node, name: str, more: list[Node]) -> int:
-    """Put PyPeT's nodes of a scan, and some more, into its folder, except those that the user moved elsewhere.
+def show_brain(brain: Image, series: Series, scan_node: Node) -> str:
+    """Show a brain mask before there are maps: return the ID of the segmentation, which Apply will update.
+
+    Parameters
+    ----------
+    brain : Image
+        The mask, on the scan's grid.
+    series : Series
+        The scan.
+    scan_node : vtkMRMLNode
+        Its node, or its proxy volume.
+    """
+    scan = _present_scan(scan_node)
+    with unchanged_on_error(scan):
+        if scan.IsA("vtkMRMLSequenceNode"):
+            sequence_browser(scan)
+        segmentation = show_mask("brain", brain, scan, scan_volume(scan), series.name)
+        _follow_transform([segmentation], scan)
+        gather(scan, series.name)
+    return str(segmentation.GetID())
+
+
+def gather(scan: Node, name: str) -> int:
+    """Put PyPeT's nodes of a scan into its folder, except those that the user moved elsewhere; return its item.
 
     Sequences and browsers have no place in the subject hierarchy; their proxy volumes do.
-
-    Returns
-    -------
-    int
-        The folder's item.
     """
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    top = hierarchy.GetSceneItemID()
-    nodes = [node for node in [*own_nodes(scan), *more] if not node.IsA("vtkMRMLSequenceNode")]
-    nodes = [node for node in nodes if not node.IsA("vtkMRMLSequenceBrowserNode")]
+    top, nodes = hierarchy.GetSceneItemID(), _visible_nodes(scan)
     parents = [hierarchy.GetItemParent(item) for item in map(hierarchy.GetItemByDataNode, nodes) if item]
-    known = [parent for parent in parents if hierarchy.GetItemAttribute(parent, FOLDER)]
-    if known:
-        folder = known[0]
-    else:
+    folder = next((parent for parent in parents if hierarchy.GetItemAttribute(parent, FOLDER)), 0)
+    if not folder:
         item = hierarchy.GetItemByDataNode(scan_volume(scan))
         folder = hierarchy.CreateFolderItem(hierarchy.GetItemParent(item) if item else top, f"PyPeT {name}")
-        hierarchy.SetItemAttribute(folder, FOLDER, scan.GetID())
+        hierarchy.SetItemAttribute(folder, FOLDER, "1")
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node)
         if not item:
@@ -170,6 +183,12 @@ def gather(scan: Node, name: str, more: list[Node]) -> int:
         elif hierarchy.GetItemParent(item) == top:
             hierarchy.SetItemParent(item, folder)
     return int(folder)
+
+
+def _visible_nodes(scan: Node) -> list[Node]:
+    """Return PyPeT's nodes of a scan that have a place in the subject hierarchy."""
+    nodes = [scan_volume(node) if node.IsA("vtkMRMLSequenceNode") else node for node in own_nodes(scan)]
+    return [node for node in nodes if not node.IsA("vtkMRMLSequenceBrowserNode")]
 
 
 def save_scene(path: str | Path) -> None:
@@ -195,10 +214,12 @@ def _mask(segment: Segment | None, scan: Node) -> Image | None:
     return None if segment is None else mask_from_segment(*segment, scan_volume(scan))
 
 
-def _check_present(node: Node) -> None:
+def _present_scan(node: Node) -> Node:
+    """Return the scan that a node stands for; refuse where it was removed from the scene."""
     if node is None or not node.GetID() or slicer.mrmlScene.GetNodeByID(node.GetID()) is not node:
         name = "none" if node is None else node_name(node)
         raise InputError(f"Scan {name}: it must be in the scene; it was removed. Load it again and apply.")
+    return scan_of(node)
 
 
 def _follow_transform(nodes: list[Node], scan: Node) -> None:

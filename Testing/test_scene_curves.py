@@ -1,0 +1,185 @@
+"""Curves in tables and charts, on real nodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from scene_cases import (
+    OBLIQUE,
+    ids,
+    scene,  # noqa: F401 (a fixture)
+)
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import Geometry, Image
+from PyPeTLib.results import curve_table
+from PyPeTScene.curves import (
+    brain_regions,
+    curve_from_table,
+    segment_regions,
+    show_tissue_curves,
+    show_vessel_curves,
+    stale_plots,
+    voxel_region,
+)
+from PyPeTScene.masks import show_masks
+from PyPeTScene.series import scan_volume, sequence_from_series
+
+pytestmark = pytest.mark.usefixtures("scene")
+
+
+@pytest.fixture
+def scan(scene, tiny_analysis):  # noqa: F811
+    return sequence_from_series(tiny_analysis.series, "scan")[0]
+
+
+def column(table, name):
+    return np.array(slicer.util.arrayFromTableColumn(table, name))
+
+
+def plotted(chart) -> list[str]:
+    return [chart.GetNthPlotSeriesNode(k).GetName() for k in range(chart.GetNumberOfPlotSeriesNodes())]
+
+
+def pasted(*columns):
+    """A table of text, as one gets it by pasting."""
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "pasted")
+    for k, words in enumerate(columns):
+        array = vtk.vtkStringArray()
+        array.SetName(f"Column {k + 1}")
+        for word in words:
+            array.InsertNextValue(word)
+        table.AddColumn(array)
+    return table
+
+
+def test_table_holds_the_columns_of_the_curve_file(tiny_analysis, scan):
+    table, _ = show_vessel_curves(tiny_analysis, scan)
+    expected = curve_table(tiny_analysis)
+    assert [table.GetColumnName(k) for k in range(table.GetNumberOfColumns())] == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(column(table, name), values)
+
+
+def test_chart_shows_artery_with_fit_and_vein_over_seconds(tiny_analysis, scan):
+    table, chart = show_vessel_curves(tiny_analysis, scan)
+    assert plotted(chart) == ["AIF, measured", "AIF, deconvolved", "AIF, gamma-variate fit", "VOF"]
+    assert (chart.GetXAxisTitle(), chart.GetYAxisTitle()) == ("time in s", "enhancement in HU")
+    for k in range(4):
+        plot = chart.GetNthPlotSeriesNode(k)
+        assert plot.GetTableNode() is table
+        assert plot.GetXColumnName() == "time_s"
+    red, green, blue = chart.GetNthPlotSeriesNode(1).GetColor()
+    assert blue > red > green, "the arterial input is purple"
+
+
+def test_curves_that_are_no_more_leave_the_chart(tiny_analysis, scan):
+    show_vessel_curves(tiny_analysis, scan)
+    bare = replace(tiny_analysis, vof=None, aif=replace(tiny_analysis.aif, fit=None))
+    _, chart = show_vessel_curves(bare, scan)
+    assert plotted(chart) == ["AIF, measured", "AIF, deconvolved"]
+    assert [node.GetName() for node in stale_plots(scan)] == ["AIF, gamma-variate fit", "VOF"]
+    _, chart = show_vessel_curves(tiny_analysis, scan)
+    assert len(plotted(chart)) == 4
+    assert not stale_plots(scan)
+
+
+def test_next_apply_updates_the_same_nodes_and_tells_the_chart(tiny_analysis, scan):
+    regions = brain_regions(tiny_analysis.brain)
+    first = (*show_vessel_curves(tiny_analysis, scan), *show_tissue_curves(tiny_analysis, scan, regions))
+    before, told = ids(), []
+    first[1].AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: told.append(1))
+    doubled = replace(tiny_analysis, aif=replace(tiny_analysis.aif, curve_hu=2 * tiny_analysis.aif.curve_hu))
+    again = (*show_vessel_curves(doubled, scan), *show_tissue_curves(doubled, scan, regions))
+    assert again == first
+    assert ids() == before
+    assert told
+    np.testing.assert_array_equal(column(first[0], "aif_hu"), doubled.aif.curve_hu)
+
+
+def test_tissue_curves_are_the_means_of_their_regions(tiny_analysis, scan):
+    regions = brain_regions(tiny_analysis.brain)
+    table, chart = show_tissue_curves(tiny_analysis, scan, regions)
+    assert plotted(chart) == ["Brain", "Right half", "Left half"]
+    for name, mask in regions.items():
+        np.testing.assert_allclose(column(table, name), tiny_analysis.curves.mean(mask), rtol=1e-12)
+
+
+def test_halves_are_the_patients_right_and_left(tiny_analysis):
+    regions = brain_regions(tiny_analysis.brain)
+    assert (regions["Right half"] | regions["Left half"]).sum() == regions["Brain"].sum()
+    assert not (regions["Right half"] & regions["Left half"]).any()
+    grid = tiny_analysis.brain.geometry
+    x = [
+        grid.origin_mm[0] + grid.axes[0, 0] * grid.spacing_mm[0] * np.nonzero(regions[name])[2].mean()
+        for name in ("Right half", "Left half")
+    ]
+    assert x[0] < x[1], "x of LPS grows to the left"
+
+
+def test_halves_follow_the_patient_on_a_turned_grid():
+    turned = Geometry((4, 6, 2), (1.0, 1.0, 1.0), direction=(0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+    left = brain_regions(Image(np.ones(turned.shape, dtype=bool), turned))["Left half"]
+    assert left[:, :3].all()
+    assert not left[:, 3:].any()
+
+
+def test_voxel_at_a_point_in_ras():
+    i, j, k = 4, 3, 2
+    lps = OBLIQUE.origin_mm + OBLIQUE.axes @ (np.array([i, j, k]) * OBLIQUE.spacing_mm)
+    mask = voxel_region(OBLIQUE, (-lps[0], -lps[1], lps[2]))["Voxel"]
+    assert np.argwhere(mask).tolist() == [[k, j, i]]
+    with pytest.raises(InputError, match=r"a voxel of .* is needed; found \(9000, 0, 0\) mm RAS"):
+        voxel_region(OBLIQUE, (9000.0, 0.0, 0.0))
+
+
+def test_curve_of_a_voxel_outside_the_brain_is_refused(tiny_analysis, scan):
+    outside = np.zeros(tiny_analysis.brain.values.shape, dtype=bool)
+    outside[0, 0, 0] = True
+    before = ids()
+    with pytest.raises(InputError, match="Tissue curve 'Voxel': a voxel of the brain mask is needed; found none"):
+        show_tissue_curves(tiny_analysis, scan, {"Voxel": outside})
+    assert ids() == before
+
+
+def test_segments_of_a_segmentation_are_regions(tiny_analysis, scan):
+    segmentation = show_masks(tiny_analysis, scan, scan_volume(scan))
+    regions = segment_regions(segmentation, scan_volume(scan))
+    assert list(regions) == ["Brain", "AIF", "VOF"]
+    _, chart = show_tissue_curves(tiny_analysis, scan, regions)
+    assert plotted(chart) == ["Brain", "AIF", "VOF"]
+
+
+def test_users_curve_is_read_from_numbers_by_name(tiny_analysis, scan):
+    table, _ = show_vessel_curves(tiny_analysis, scan)
+    curve = curve_from_table(table)
+    np.testing.assert_array_equal(curve, np.stack([tiny_analysis.series.times_s, tiny_analysis.aif.curve_hu], axis=1))
+
+
+def test_users_curve_is_read_from_pasted_text():
+    table = pasted(["a", "b", "c", "d", "e"], ["0", "1.5", "3", "4.5", "6"], ["0", "1e1", "200", "30", "4"])
+    assert curve_from_table(table).tolist() == [[0, 0], [1.5, 10], [3, 200], [4.5, 30], [6, 4]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([["0", "1", "2", "3", "4"]], "two columns of numbers are needed.*found Column 1"),
+        ([["x"] * 5, ["y"] * 5], "found none"),
+        ([["0", "1"], ["0", "1"]], "at least 5 points .* found 2"),
+        ([["0", "1", "2", "", "4"], ["0", "1", "2", "3", "4"]], "found 5, 1 of them incomplete"),
+        ([["0", "1", "1", "3", "4"], ["0", "1", "2", "3", "4"]], "must increase; row 3 does not"),
+    ],
+)
+def test_users_curve_that_is_none_is_refused(columns, message):
+    with pytest.raises(InputError, match=message):
+        curve_from_table(pasted(*columns))
+
+
+def test_no_table_is_refused():
+    with pytest.raises(InputError, match="two columns"):
+        curve_from_table(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode"))

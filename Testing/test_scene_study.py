@@ -1,0 +1,385 @@
+"""A whole analysis in the scene: all nodes, all or nothing, saved and loaded; and the same without Slicer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+from scene_cases import (
+    dicom_sequence,
+    ids,
+    items,
+    multivolume,
+    scene,  # noqa: F401 (a fixture)
+)
+
+from PyPeTLib import cli
+from PyPeTLib.errors import Cancelled, InputError
+from PyPeTLib.phantom_files import write_phantom
+from PyPeTScene import bootstrap, stages, study
+from PyPeTScene.curves import brain_regions, show_tissue_curves
+from PyPeTScene.maps import map_label
+from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
+from PyPeTScene.nodes import node_geometry, scene_nodes
+from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
+from PyPeTScene.study import process, save_scene, show_analysis, show_brain
+
+pytestmark = pytest.mark.usefixtures("scene")
+
+
+@pytest.fixture
+def scan(scene, tiny_analysis):  # noqa: F811
+    return sequence_from_series(tiny_analysis.series, "scan")[0]
+
+
+def node(identity):
+    return slicer.mrmlScene.GetNodeByID(identity)
+
+
+def hierarchy():
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+
+
+def contents() -> dict[str, object]:
+    """Everything a user could see change: voxels, frames, columns, segments, plots, descriptions."""
+    found: dict[str, object] = {}
+    for one in scene_nodes():
+        key = one.GetID()
+        found[key] = (one.GetName(), one.GetDescription())
+        if one.IsA("vtkMRMLVolumeNode") and one.GetImageData():
+            found[key] = (*found[key], slicer.util.arrayFromVolume(one).tobytes(), node_geometry(one))
+        elif one.IsA("vtkMRMLSequenceNode"):
+            frames = [one.GetNthDataNode(k) for k in range(one.GetNumberOfDataNodes())]
+            indices = [one.GetNthIndexValue(k) for k in range(len(frames))]
+            found[key] = (indices, [slicer.util.arrayFromVolume(frame).tobytes() for frame in frames])
+        elif one.IsA("vtkMRMLTableNode"):
+            names = [one.GetColumnName(k) for k in range(one.GetNumberOfColumns())]
+            found[key] = {name: np.array(slicer.util.arrayFromTableColumn(one, name)).tobytes() for name in names}
+        elif one.IsA("vtkMRMLPlotChartNode"):
+            found[key] = [one.GetNthPlotSeriesNodeID(k) for k in range(one.GetNumberOfPlotSeriesNodes())]
+        elif one.IsA("vtkMRMLSegmentationNode"):
+            volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            segments = one.GetSegmentation().GetSegmentIDs()
+            found[key] = [(s, mask_from_segment(one, s, volume).values.tobytes()) for s in segments]
+    return found
+
+
+def changed(analysis):
+    """The analysis with other numbers everywhere."""
+    maps = {name: replace(image, values=2 * image.values) for name, image in analysis.maps.items()}
+    brain = analysis.brain.values.copy()
+    brain[0] = False
+    curves = replace(analysis.curves, coefficients=3 * analysis.curves.coefficients)
+    return replace(
+        analysis,
+        maps=replace(analysis.maps, **maps),
+        brain=replace(analysis.brain, values=brain),
+        curves=curves,
+        vof=None,
+    )
+
+
+def test_everything_is_in_the_scene(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    assert list(shown.maps) == ["cbf", "cbv", "mtt", "tmax", "ttp"]
+    for value in [*shown.maps.values(), *(v for k, v in asdict(shown).items() if k not in ("maps", "folder"))]:
+        assert node(value) is not None
+    inside = items()[items().index("PyPeT phantom_ctp") :]
+    assert {"phantom_ctp CBF", "phantom_ctp masks", "phantom_ctp enhancement", "phantom_ctp AIF and VOF"} < set(inside)
+
+
+def test_enhancement_scrolls_with_the_scan_over_its_times(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    enhancement, browser = node(shown.enhancement), node(shown.browser)
+    assert (enhancement.GetIndexName(), enhancement.GetIndexUnit()) == ("time", "s")
+    times = [float(enhancement.GetNthIndexValue(k)) for k in range(enhancement.GetNumberOfDataNodes())]
+    np.testing.assert_array_equal(times, tiny_analysis.series.times_s)
+    assert browser.GetMasterSequenceNode() is scan
+    for item in (5, 30):
+        browser.SetSelectedItemNumber(item)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+        curves = tiny_analysis.curves
+        found = slicer.util.arrayFromVolume(node(shown.enhancement_volume))[curves.mask]
+        np.testing.assert_allclose(found, curves.coefficients @ curves.basis[:, item], rtol=1e-6)
+        raw = slicer.util.arrayFromVolume(scan_volume(scan))
+        np.testing.assert_array_equal(raw, tiny_analysis.series.values[item])
+
+
+def test_stages_of_a_dicom_import_scroll_in_seconds_too(tiny_analysis):
+    scan = dicom_sequence(tiny_analysis.series)
+    series = series_from_node(scan)
+    analysis = replace(tiny_analysis, series=series)
+    shown = show_analysis(analysis, scan)
+    raw, raw_volume = stages.show_seconds(series, scan)
+    enhancement = node(shown.enhancement)
+    assert raw is not scan
+    for one in (raw, enhancement):
+        assert float(one.GetNthIndexValue(44)) == pytest.approx(series.times_s[44])
+        assert node(shown.browser).IsSynchronizedSequenceNode(one, True)
+    before = ids()
+    assert show_analysis(analysis, scan) == shown
+    assert stages.show_seconds(series, scan) == (raw, raw_volume)
+    assert ids() == before
+
+
+def test_results_of_a_multivolume(tiny_analysis):
+    scan = multivolume(tiny_analysis.series)
+    shown = show_analysis(tiny_analysis, scan)
+    before = ids()
+    assert show_analysis(tiny_analysis, scan) == shown
+    assert ids() == before
+
+
+def test_stages_are_made_on_demand_and_reused(tiny_analysis, scan):
+    def show():
+        series = tiny_analysis.series
+        return (
+            *stages.show_projection(series, scan),
+            *stages.show_denoised(tiny_analysis, scan),
+            *stages.show_denoised_projection(tiny_analysis, scan),
+            stages.show_masked_image(stages.baseline_image(tiny_analysis), tiny_analysis.brain, series.name, scan),
+            *stages.show_seconds(series, scan),
+        )
+
+    first = show()
+    before = ids()
+    assert show() == first
+    assert ids() == before
+    values = tiny_analysis.series.values
+    projection = slicer.util.arrayFromVolume(first[0].GetNthDataNode(20))
+    np.testing.assert_array_equal(projection[0], values[20, 1:3].max(axis=0))
+    masked = slicer.util.arrayFromVolume(first[6])
+    np.testing.assert_array_equal(np.isfinite(masked), tiny_analysis.brain.values)
+    assert first[7] is scan, "an index in seconds needs no copy"
+
+
+def test_projection_lies_in_the_middle_of_its_slices(tiny_analysis, scan):
+    volume = stages.show_projection(tiny_analysis.series, scan)[0].GetNthDataNode(0)
+    one, all_of_them = node_geometry(volume), tiny_analysis.series.geometry
+    assert one.spacing_mm[2] == 2 * all_of_them.spacing_mm[2]
+    np.testing.assert_allclose(one.corners_mm().mean(axis=0), all_of_them.corners_mm().mean(axis=0))
+
+
+def test_stages_give_what_the_report_draws(tiny_analysis):
+    drawn = pytest.importorskip("PyPeTLib.stages", reason="matplotlib is not installed")
+    from PyPeTLib.figures import BRAIN_HU, ENHANCEMENT_HU, PURPLE, VESSELS_HU, baseline_hu
+
+    before = stages.baseline_image(tiny_analysis).values
+    np.testing.assert_array_equal(before, baseline_hu(tiny_analysis))
+    frame = list(stages.denoised_frames(tiny_analysis))[20]
+    np.testing.assert_array_equal(frame, before + drawn.enhancement_volume(tiny_analysis.curves, 20))
+    assert (BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU) == (stages.BRAIN_HU, stages.VESSELS_HU, stages.ENHANCEMENT_HU)
+    purple = [int(PURPLE[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    np.testing.assert_allclose(SEGMENTS["aif"][2], purple, atol=0.002)
+
+
+def test_next_apply_makes_no_new_nodes(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    before, tree = ids(), items()
+    assert show_analysis(tiny_analysis, scan_volume(scan)) == shown, "proxy and sequence are one scan"
+    assert ids() == before
+    assert items() == tree
+
+
+def test_folder_lies_under_the_scans_study_and_moved_nodes_stay(tiny_analysis, scan):
+    tree = hierarchy()
+    patient = tree.CreateSubjectItem(tree.GetSceneItemID(), "patient")
+    day = tree.CreateStudyItem(patient, "study")
+    item = tree.GetItemByDataNode(scan_volume(scan)) or tree.CreateItem(day, scan_volume(scan))
+    tree.SetItemParent(item, day)
+    shown = show_analysis(tiny_analysis, scan)
+    assert tree.GetItemParent(shown.folder) == day
+    moved = tree.GetItemByDataNode(node(shown.maps["cbf"]))
+    tree.SetItemParent(moved, patient)
+    assert show_analysis(tiny_analysis, scan).folder == shown.folder
+    assert tree.GetItemParent(moved) == patient
+
+
+def test_results_follow_the_transform_of_the_scan(tiny_analysis, scan):
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    scan_volume(scan).SetAndObserveTransformNodeID(transform.GetID())
+    shown = show_analysis(tiny_analysis, scan)
+    for one in (*shown.maps.values(), shown.segmentation, shown.enhancement_volume):
+        assert node(one).GetTransformNodeID() == transform.GetID()
+    back = mask_from_segment(node(shown.segmentation), SEGMENTS["brain"][0], scan_volume(scan))
+    np.testing.assert_array_equal(back.values, tiny_analysis.brain.values)
+
+
+@pytest.mark.parametrize("late", ["show_masks", "show_enhancement", "show_tissue_curves", "gather"])
+def test_after_an_error_at_first_apply_no_node_remains(tiny_analysis, scan, monkeypatch, late):
+    before, tree = contents(), items()
+    real = getattr(study, late)
+
+    def fail(*arguments):
+        real(*arguments)
+        raise MemoryError
+
+    monkeypatch.setattr(study, late, fail)
+    with pytest.raises(MemoryError):
+        show_analysis(tiny_analysis, scan)
+    assert contents() == before
+    assert items() == tree
+    assert not slicer.mrmlScene.IsBatchProcessing()
+
+
+@pytest.mark.parametrize("late", ["show_maps", "show_masks", "show_enhancement", "show_vessel_curves", "gather"])
+def test_after_an_error_at_next_apply_the_last_results_remain(tiny_analysis, scan, monkeypatch, late):
+    show_analysis(tiny_analysis, scan)
+    before, tree = contents(), items()
+    real = getattr(study, late)
+
+    def fail(*arguments):
+        real(*arguments)
+        raise Cancelled
+
+    monkeypatch.setattr(study, late, fail)
+    with pytest.raises(Cancelled):
+        show_analysis(changed(tiny_analysis), scan)
+    after = contents()
+    assert {key for key in before if after.get(key) != before[key]} == set()
+    assert set(after) == set(before)
+    assert items() == tree
+
+
+def test_scan_removed_during_the_run_is_refused(tiny_analysis, scan):
+    slicer.mrmlScene.RemoveNode(scan)
+    before = ids()
+    with pytest.raises(InputError, match="Scan scan: it must be in the scene; it was removed"):
+        show_analysis(tiny_analysis, scan)
+    assert ids() == before
+
+
+def test_scene_closed_during_the_run_is_refused(tiny_analysis, scan):
+    slicer.mrmlScene.Clear(False)
+    before = ids()
+    with pytest.raises(InputError, match="removed"):
+        show_analysis(tiny_analysis, scan)
+    with pytest.raises(InputError, match="Scan none"):
+        show_analysis(tiny_analysis, None)
+    assert ids() == before
+
+
+def test_process_reads_analyses_and_shows(tiny_analysis, scan):
+    analysis, shown = process(scan)
+    np.testing.assert_array_equal(analysis.maps.cbf.values, tiny_analysis.maps.cbf.values)
+    assert node(shown.maps["cbf"]) is not None
+
+
+def test_process_uses_the_corrected_mask(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    segmentation = node(shown.segmentation)
+    corrected = tiny_analysis.brain.values.copy()
+    corrected[:, 32:40, 28:36] = False
+    put_mask(segmentation, "brain", replace(tiny_analysis.brain, values=corrected), node(shown.maps["cbf"]))
+    brain, aif = ((segmentation, SEGMENTS[key][0]) for key in ("brain", "aif"))
+    analysis, again = process(scan, brain=brain, aif=aif)
+    np.testing.assert_array_equal(analysis.brain.values, corrected)
+    np.testing.assert_array_equal(analysis.aif.mask.values, tiny_analysis.aif.mask.values)
+    assert (analysis.brain_source, analysis.aif.source) == ("user's mask", "user's mask")
+    assert again == shown
+
+
+def test_mask_is_shown_before_there_are_maps_and_updated_by_apply(tiny_analysis, scan):
+    first = show_brain(tiny_analysis.brain, tiny_analysis.series, scan)
+    back = mask_from_segment(node(first), SEGMENTS["brain"][0], scan_volume(scan))
+    np.testing.assert_array_equal(back.values, tiny_analysis.brain.values)
+    assert show_analysis(tiny_analysis, scan).segmentation == first
+    assert items().count("PyPeT phantom_ctp") == 1
+
+
+def test_mask_of_a_sequence_without_a_browser(tiny_analysis):
+    scan = dicom_sequence(tiny_analysis.series)
+    segmentation = node(show_brain(tiny_analysis.brain, tiny_analysis.series, scan))
+    assert scan_volume(scan).GetID() in ids()
+    back = mask_from_segment(segmentation, SEGMENTS["brain"][0], scan_volume(scan))
+    np.testing.assert_array_equal(back.values, tiny_analysis.brain.values)
+
+
+def test_cancel_leaves_the_scene_alone(scan):
+    before = ids()
+
+    def cancel(fraction, text):
+        if fraction > 0.3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        process(scan, progress=cancel)
+    assert ids() == before
+
+
+def test_scene_comes_back_from_a_bundle_with_results_and_charts(tiny_analysis, scan, tmp_path):
+    shown = show_analysis(tiny_analysis, scan)
+    save_scene(tmp_path / "case.mrb")
+    assert [path.name for path in tmp_path.iterdir()] == ["case.mrb"]
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "case.mrb"), True)
+    scan = slicer.mrmlScene.GetFirstNode("scan", "vtkMRMLSequenceNode")
+    back = series_from_node(scan)
+    np.testing.assert_array_equal(back.values, tiny_analysis.series.values)
+    np.testing.assert_array_equal(back.times_s, tiny_analysis.series.times_s)
+    for name, image in tiny_analysis.maps.items():
+        volume = slicer.mrmlScene.GetFirstNode(f"phantom_ctp {map_label(name)}")
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(volume), image.values.astype(np.float32))
+        assert volume.GetDisplayNode().GetColorNode().GetName().startswith("PyPeT")
+        assert volume.GetDescription().endswith("Research use only.")
+    chart = slicer.mrmlScene.GetFirstNode("phantom_ctp AIF and VOF", "vtkMRMLPlotChartNode")
+    assert chart.GetNumberOfPlotSeriesNodes() == 4
+    table = chart.GetNthPlotSeriesNode(0).GetTableNode()
+    stored = np.array(slicer.util.arrayFromTableColumn(table, "aif_hu"))
+    np.testing.assert_allclose(stored, tiny_analysis.aif.curve_hu, rtol=1e-5)
+    before, tree = ids(), items()
+    again = show_analysis(tiny_analysis, scan)
+    assert ids() == before, "the nodes of the bundle are updated"
+    assert items() == tree
+    assert set(again.maps) == set(shown.maps)
+
+
+@pytest.mark.parametrize("name", ["case.mrml", "case", "no/such/folder/case.mrb"])
+def test_scene_that_cannot_be_written_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="is needed"):
+        save_scene(tmp_path / name)
+
+
+def test_tissue_chart_takes_a_segment_more(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    regions = {**brain_regions(tiny_analysis.brain), "AIF": np.asarray(tiny_analysis.aif.mask.values)}
+    _, chart = show_tissue_curves(tiny_analysis, scan, regions)
+    assert chart.GetID() == shown.tissue_chart
+    assert chart.GetNumberOfPlotSeriesNodes() == 4
+
+
+def test_command_writes_a_scene_without_slicer(tiny_head, tiny_analysis, tmp_path, capsys):
+    path = write_phantom(tiny_head, tmp_path)
+    target = tmp_path / "out.mrb"
+    assert cli.main(["scene", str(path), "-o", str(target), "--quiet"]) == cli.OK
+    assert cli.main(["scene", str(path), "-o", str(target), "--quiet"]) == cli.USER_ERROR
+    assert "--overwrite" in capsys.readouterr().err
+    slicer.mrmlScene.Clear(False)
+    assert slicer.mrmlScene.ReadFromMRB(str(target), True)
+    volume = slicer.mrmlScene.GetFirstNode("phantom_ctp CBF", "vtkMRMLScalarVolumeNode")
+    np.testing.assert_allclose(slicer.util.arrayFromVolume(volume), tiny_analysis.maps.cbf.values, rtol=1e-5)
+
+
+def test_command_needs_nothing_but_slicer_core(tiny_head, tmp_path):
+    path = write_phantom(tiny_head, tmp_path)
+    root = Path(study.__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "PyPeT")])}
+    command = [sys.executable, "-m", "PyPeTLib", "scene", str(path), "-o", str(tmp_path / "out.mrb")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "out.mrb"), True)
+    tree = hierarchy()
+    folder = tree.GetItemByName("PyPeT phantom_ctp")
+    volume = slicer.mrmlScene.GetFirstNode("phantom_ctp CBF", "vtkMRMLScalarVolumeNode")
+    assert tree.GetItemParent(tree.GetItemByDataNode(volume)) == folder
+
+
+def test_command_without_slicer_core_names_the_cure(tiny_head, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bootstrap, "find_spec", lambda name: None)
+    assert cli.main(["scene", "scan.nii.gz", "-o", str(tmp_path / "out.mrb")]) == cli.USER_ERROR
+    assert "pip install 'PyPeTLib[slicer]'" in capsys.readouterr().err
