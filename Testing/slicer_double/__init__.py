@@ -5,3 +5,8 @@ Reading order: ``scene`` (nodes and logics), ``hierarchy`` (what the application
 ``application`` (slicer.app and dialogs), ``stand_ins`` (slicer.ScriptedLoadableModule and friends), ``loader``,
 ``fixtures`` (what a test asks for). Nothing here is imported by the product.
 """
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ.setdefault("PYSIDE6_OPTION_PYTHON_ENUM", "0x6")  # enums equal numbers, as in PythonQt; read at first import
