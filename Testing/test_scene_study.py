@@ -128,6 +128,15 @@ def test_stages_of_a_dicom_import_scroll_in_seconds_too(tiny_analysis):
     assert ids() == before
 
 
+def test_index_in_seconds_that_are_not_the_times_does_not_drive_the_stages(tiny_analysis):
+    scan = dicom_sequence(replace(tiny_analysis.series, times_s=2.0 * tiny_analysis.series.times_s))
+    scan.SetIndexUnit("s")
+    series = series_from_node(scan)
+    assert series.interval_s == pytest.approx(2.0)
+    shown = show_analysis(replace(tiny_analysis, series=series), scan)
+    assert not node(shown.browser).IsSynchronizedSequenceNode(scan, True)
+
+
 def test_results_of_a_multivolume(tiny_analysis):
     scan = multivolume(tiny_analysis.series)
     shown = show_analysis(tiny_analysis, scan)

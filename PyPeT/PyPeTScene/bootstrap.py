@@ -1,10 +1,7 @@
-"""A scene without the application: real nodes and logics of the slicer-core wheel, where Slicer itself is not there."""
+"""A scene without the application: real nodes and logics of the slicer-core wheel; enough to write a scene."""
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +45,6 @@ def boot_scene() -> Any:
         scene = slicer.vtkMRMLScene()
         logic = _application_logic(slicer, scene)
         _register_modules(slicer, scene, logic)
-        _enable_bundles(slicer, scene, logic)
         slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(scene)
         slicer.mrmlScene = scene
         _kept.append(logic)
@@ -99,17 +95,3 @@ def _register_modules(slicer: Any, scene: Any, application_logic: Any) -> None:
         logic.SetMRMLScene(scene)
         application_logic.SetModuleLogic(name, logic)
         setattr(slicer.modules, name.lower(), SimpleNamespace(name=name, logic=lambda logic=logic: logic))
-
-
-def _enable_bundles(slicer: Any, scene: Any, application_logic: Any) -> None:
-    """Give the scene the data manager and cache folder without which it reads no .mrb."""
-    remote, manager = slicer.vtkMRMLRemoteIOLogic(), slicer.vtkDataIOManagerLogic()
-    cache = tempfile.mkdtemp(prefix="pypet-scene-")
-    atexit.register(shutil.rmtree, cache, ignore_errors=True)
-    for logic in (remote, manager):
-        logic.SetMRMLApplicationLogic(application_logic)
-        logic.SetMRMLScene(scene)
-    remote.GetCacheManager().SetRemoteCacheDirectory(cache)
-    manager.SetAndObserveDataIOManager(remote.GetDataIOManager())
-    remote.AddDataIOToScene()
-    _kept.extend([remote, manager])

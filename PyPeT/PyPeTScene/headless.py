@@ -23,7 +23,7 @@ def write_scene(analysis: Analysis, path: str | Path) -> None:
     InputError
         If slicer-core is missing or the file cannot be written.
     """
-    boot_scene().Clear(False)
+    boot_scene()
     from PyPeTScene.series import sequence_from_series
     from PyPeTScene.study import save_scene, show_analysis
 

@@ -78,10 +78,6 @@ def _undo_sequence(sequence: Node) -> Undo:
         sequence.RemoveAllDataNodes()
         for k in range(scratch.GetNumberOfDataNodes()):
             _share_frame(scratch.GetNthDataNode(k), sequence, scratch.GetNthIndexValue(k))
-        logic = slicer.modules.sequences.logic()
-        browser = logic.GetFirstBrowserNodeForSequenceNode(sequence)
-        if browser is not None:
-            logic.UpdateProxyNodesFromSequences(browser)
 
     return restore
 

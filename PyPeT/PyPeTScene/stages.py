@@ -28,8 +28,7 @@ SAME_TIME_S = 1e-3
 
 def show_enhancement(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
     """Show the denoised enhancement above baseline over time, NaN outside the brain: return sequence and proxy."""
-    curves = analysis.curves
-    frames = (_enhancement(curves, k, np.full(curves.mask.shape, np.nan, np.float32)) for k in _frames(analysis))
+    frames = enhancement_frames(analysis.curves, np.nan)
     return _show("enhancement", "enhancement", frames, analysis.series, scan, ENHANCEMENT_HU, FLOW_TABLE)
 
 
@@ -89,18 +88,17 @@ def baseline_image(analysis: Analysis) -> Image:
 def denoised_frames(analysis: Analysis) -> Iterator[Array]:
     """Yield the frames of what is analysed in HU: the baseline's mean plus the denoised enhancement."""
     before = baseline_image(analysis).values
-    for k in _frames(analysis):
-        yield before + _enhancement(analysis.curves, k, np.zeros(analysis.curves.mask.shape, np.float32))
+    for frame in enhancement_frames(analysis.curves, 0.0):
+        yield before + frame
 
 
-def _frames(analysis: Analysis) -> range:
-    return range(analysis.series.frames)
-
-
-def _enhancement(curves: Curves, frame: int, volume: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Write the enhancement of one frame in HU into a volume, inside the mask."""
-    volume[curves.mask] = curves.coefficients @ curves.basis[:, frame]
-    return volume
+def enhancement_frames(curves: Curves, outside: float) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the frames of the denoised enhancement in HU: each time the same array, whose content changes."""
+    volume = np.full(curves.mask.shape, outside, dtype=np.float32)
+    inside = np.flatnonzero(curves.mask)
+    for weights in curves.basis.T:
+        volume.ravel()[inside] = curves.coefficients @ weights
+        yield volume
 
 
 def _show_projection(label: str, role: str, frames: Iterable[Array], series: Series, scan: Node) -> tuple[Node, Node]:
