@@ -467,6 +467,7 @@ def test_a_module_loads_with_and_without_a_main_window(load, main_window):  # no
     loaded = load(EXAMPLE, main_window=main_window)
     assert (slicer.util.mainWindow() is not None) == main_window
     assert (slicer.app.layoutManager() is not None) == main_window
+    assert bool(slicer.util.getNodesByClass("vtkMRMLSliceNode")) == main_window
     assert slicer.util.modulePath("Example") == str(EXAMPLE)
     assert sample_data.registered[-1]["sampleName"] == "ExamplePhantom"
     loaded.module.runTest(msec=0)

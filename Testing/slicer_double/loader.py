@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import slicer
+from PySide6 import QtCore
 
 from . import sample_data
 from .application import boot_application, close_main_window, open_main_window
@@ -79,6 +80,7 @@ def close_panel(loaded: Loaded) -> None:
         widget.exit()
     slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(loaded.code.__name__)
     widget.parent.deleteLater()
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)  # no event loop does it here
     for attribute in (loaded.code.__name__.lower(), f"{loaded.code.__name__}Instance", f"{loaded.code.__name__}Widget"):
         delattr(slicer.modules, attribute)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import weakref
 
+import shiboken6
 import slicer
 from PySide6 import QtWidgets
 
@@ -35,7 +36,7 @@ class SceneObserver:
 
         def refresh(*_):
             alive = reference()
-            if alive is not None and not scene.IsClosing() and not scene.IsImporting():
+            if alive is not None and shiboken6.isValid(alive) and not scene.IsClosing() and not scene.IsImporting():
                 alive._refresh()
 
         self.scene, self.refresh = scene, refresh
