@@ -42,6 +42,7 @@ def boot_scene() -> Any:
         import vtk
 
         vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)  # colour files that the wheel does not have
+        vtk.vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # what goes into a bundle
         scene = slicer.vtkMRMLScene()
         logic = _application_logic(slicer, scene)
         _register_modules(slicer, scene, logic)
