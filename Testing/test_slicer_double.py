@@ -115,6 +115,20 @@ def test_folders_come_back_from_a_bundle(scene, tmp_path):  # noqa: F811
     assert hierarchy.GetItemName(hierarchy.GetItemParent(item)) == "Maps"
 
 
+def test_a_scene_of_the_product_is_replaced():
+    """Boot after somebody else did, in a process of its own."""
+    fixtures.require(qt=False)
+    code = (
+        "import slicer, types\n"
+        "slicer.mrmlScene, slicer.modules = slicer.vtkMRMLScene(), types.SimpleNamespace()\n"
+        "from slicer_double.scene import application_logic, boot_scene\n"
+        "assert application_logic().GetMRMLScene() is boot_scene() is slicer.mrmlScene\n"
+        "assert slicer.modules.volumes.logic()\n"
+    )
+    path = {"PYTHONPATH": str(Path(__file__).parent), "PATH": ""}
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=path)
+
+
 # PythonQt
 
 

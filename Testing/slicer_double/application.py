@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import atexit
-import importlib.util
+import importlib
 import os
 import shutil
 import sys
@@ -182,8 +182,10 @@ def _install_python(source: str | None) -> None:
             raise FileNotFoundError(f"SLICER_SOURCE={source} is no Slicer source tree: {folder} is missing")
         slicer.__path__.append(str(folder))
         for name in STAND_INS:
-            importlib.import_module(name)
-        slicer.packaging.pip_install = stand_in_packaging.pip_install  # never into the environment of the tests
+            if name != "slicer.packaging" or (folder / "packaging.py").is_file():  # since Slicer 5.12
+                importlib.import_module(name)
+        if hasattr(slicer, "packaging"):  # never into the environment of the tests
+            slicer.packaging.pip_install = stand_in_packaging.pip_install
         return
     for name, stand_in in STAND_INS.items():
         module = importlib.import_module(f"{__package__}.stand_ins.{stand_in}")

@@ -44,8 +44,11 @@ _kept: list[object] = []  # what the scene uses without owning it; the applicati
 
 
 def boot_scene() -> slicer.vtkMRMLScene:
-    """Make ``slicer.mrmlScene`` and ``slicer.modules`` once; further calls return the same scene, as it is."""
-    if not hasattr(slicer, "mrmlScene"):
+    """Make ``slicer.mrmlScene`` and ``slicer.modules`` once; further calls return the same scene, as it is.
+
+    A scene that the product made for itself (``pypet scene``) is replaced: it lacks what the application adds.
+    """
+    if not _kept:
         _register_aliases()
         scene = slicer.vtkMRMLScene()
         application_logic = _application_logic(scene)
