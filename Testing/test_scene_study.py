@@ -28,7 +28,7 @@ from PyPeTScene.maps import map_label
 from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
 from PyPeTScene.nodes import node_geometry, scene_nodes
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
-from PyPeTScene.study import process, save_scene, show_analysis, show_brain
+from PyPeTScene.study import in_study, process, save_scene, show_analysis, show_brain
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -166,6 +166,20 @@ def test_stages_are_made_on_demand_and_reused(tiny_analysis, scan):
     masked = slicer.util.arrayFromVolume(first[6])
     np.testing.assert_array_equal(np.isfinite(masked), tiny_analysis.brain.values)
     assert first[7] is scan, "an index in seconds needs no copy"
+
+
+def test_stages_lie_in_the_folder_or_not_in_the_scene(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    series = tiny_analysis.series
+    with in_study(scan_volume(scan), series.name) as same:
+        assert same is scan
+        _, proxy = stages.show_projection(series, scan)
+    assert hierarchy().GetItemParent(hierarchy().GetItemByDataNode(proxy)) == shown.folder
+    before = contents()
+    with pytest.raises(Cancelled), in_study(scan, series.name):
+        stages.show_denoised(tiny_analysis, scan)
+        raise Cancelled
+    assert contents() == before
 
 
 def test_projection_lies_in_the_middle_of_its_slices(tiny_analysis, scan):

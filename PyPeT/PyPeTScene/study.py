@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -122,7 +123,6 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
         enhancement, volume = show_enhancement(analysis, scan)
         table, chart = show_vessel_curves(analysis, scan)
         tissue, tissue_chart = show_tissue_curves(analysis, scan, brain_regions(analysis.brain))
-        _follow_transform([*maps.values(), segmentation, volume], scan)
         folder = gather(scan, analysis.series.name)
         for node in [*stale_maps(scan, maps), *stale_plots(scan)]:
             remove_node(node)  # last, because it cannot be undone
@@ -153,23 +153,37 @@ def show_brain(brain: Image, series: Series, scan_node: Node) -> str:
     scan_node : vtkMRMLNode
         Its node, or its proxy volume.
     """
-    scan = _present_scan(scan_node)
-    with unchanged_on_error(scan):
+    with in_study(scan_node, series.name) as scan:
         if scan.IsA("vtkMRMLSequenceNode"):
             sequence_browser(scan)
         segmentation = show_mask("brain", brain, scan, scan_volume(scan), series.name)
-        _follow_transform([segmentation], scan)
-        gather(scan, series.name)
     return str(segmentation.GetID())
+
+
+@contextmanager
+def in_study(scan_node: Node, name: str) -> Iterator[Node]:
+    """Yield the scan; what is shown of it meanwhile goes into its folder, or, when anything raises, not into the scene.
+
+    The stages are to be shown in it::
+
+        with in_study(scan_node, series.name) as scan:
+            stages.show_projection(series, scan)
+    """
+    scan = _present_scan(scan_node)
+    with unchanged_on_error(scan):
+        yield scan
+        gather(scan, name)
 
 
 def gather(scan: Node, name: str) -> int:
     """Put PyPeT's nodes of a scan into its folder, except those that the user moved elsewhere; return its item.
 
-    Sequences and browsers have no place in the subject hierarchy; their proxy volumes do.
+    A transform that moves the scan moves them, too. Sequences and browsers have no place in the subject hierarchy;
+    their proxy volumes do.
     """
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     top, nodes = hierarchy.GetSceneItemID(), _visible_nodes(scan)
+    _follow_transform([node for node in nodes if node.IsA("vtkMRMLTransformableNode")], scan)
     parents = [hierarchy.GetItemParent(item) for item in map(hierarchy.GetItemByDataNode, nodes) if item]
     folder = next((parent for parent in parents if hierarchy.GetItemAttribute(parent, FOLDER)), 0)
     if not folder:
