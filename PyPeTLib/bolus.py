@@ -15,6 +15,8 @@ FEWEST_EARLY = 60
 TALL_SHARE = 1 / 3
 #: Likely vessels rise by at least this many standard deviations of their noise.
 RISE_NOISE_FACTOR = 12.0
+#: Fewer voxels than this that rise so far are chance.
+FEWEST_RISING = 5
 #: A vessel is early when it reaches this share of its rise early.
 RISE_SHARE = 0.3
 #: A rise counts from this many standard deviations of the contrast measure's own noise.
@@ -48,7 +50,7 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
     measure, voxels = _early_mean(vessels_hu, noise_hu)
     peak = int(measure.argmax())
     rise = float(measure[peak] - np.min(measure[: peak + 1]))
-    if rise < settings.minimum_enhancement_hu:
+    if voxels == 0 or rise < settings.minimum_enhancement_hu:
         raise QualityError(
             f"Bolus: vessels that enhance by at least {settings.minimum_enhancement_hu:g} HU are needed; the most "
             f"variable ones rise by {rise:.1f} HU. Check that the scan is a perfusion scan with contrast agent."
@@ -68,14 +70,16 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
 
 
 def _early_mean(vessels_hu: FloatArray, noise_hu: float) -> tuple[FloatArray, int]:
-    """Return the mean curve of the earliest vessels that rise well above the noise, and how many they are."""
+    """Return the mean curve of the earliest vessels that rise well above the noise, and how many: 0 if none does."""
     peak = vessels_hu.argmax(axis=0)
     before = np.where(np.arange(len(vessels_hu))[:, None] <= peak, vessels_hu, np.inf)
     low, high = before.min(axis=0), vessels_hu.max(axis=0)
     rising = (vessels_hu >= low + RISE_SHARE * (high - low)).argmax(axis=0).astype(float)
     rising[high - low < RISE_NOISE_FACTOR * noise_hu] = np.inf
     found = int(np.isfinite(rising).sum())
-    count = min(found, max(FEWEST_EARLY, round(EARLY_SHARE * found))) or rising.size
+    if found < FEWEST_RISING:
+        return vessels_hu.mean(axis=1), 0
+    count = min(found, max(FEWEST_EARLY, round(EARLY_SHARE * found)))
     early = np.argsort(rising, kind="stable")[:count]
     tall = early[np.argsort((low - high)[early], kind="stable")[: max(1, round(TALL_SHARE * count))]]
     return vessels_hu[:, tall].mean(axis=1), tall.size
