@@ -195,6 +195,7 @@ def _circulant(filters: list[np.ndarray], count: int, interval: float, oscillati
     """Turn inverse spectra into matrices from N samples to all 2N lags, −N … N−1, densely interpolated."""
     length = 2 * count
     frequency = np.fft.rfft(continuation(count), axis=0)
+    frequency[-1] *= 0.5  # interpolation splits the highest frequency between its two signs
     dense = [OVERSAMPLING * np.fft.irfft(one[:, None] * frequency, OVERSAMPLING * length, axis=0) for one in filters]
     order = np.fft.fftshift(np.arange(OVERSAMPLING * length))
     lags = (np.arange(OVERSAMPLING * length) - OVERSAMPLING * count) * (interval / OVERSAMPLING)

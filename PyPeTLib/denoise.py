@@ -101,9 +101,7 @@ def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: 
     return replace(curves, coefficients=METHODS[settings.denoise](curves, geometry, settings, progress))
 
 
-def temporal_components(
-    hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry
-) -> tuple[Float32Array, Float32Array]:
+def temporal_components(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry) -> tuple[Float32Array, Float32Array]:
     """Return the orthonormal temporal components above the noise, and one without signal; all sum to 0.
 
     Returns
@@ -114,11 +112,18 @@ def temporal_components(
         A component from the lower half of the spectrum: what the scan's noise leaves in any component.
     """
     means = _block_means(hu, mask, geometry)
-    variance, components = np.linalg.eigh(means.T @ means)
-    variance, components = variance[:0:-1], components.T[:0:-1].astype(np.float32)  # the last is the constant
+    free = _without_mean(len(hu))
+    variance, rotations = np.linalg.eigh(free @ (means.T @ means) @ free.T)
+    variance, components = variance[::-1], (rotations.T[::-1] @ free).astype(np.float32)
     most = min(MOST_COMPONENTS, len(variance) // 2)
     count = int(np.clip((variance > SIGNAL_FACTOR * np.median(variance)).sum(), min(FEWEST_COMPONENTS, most), most))
     return components[:count], components[(2 * len(variance)) // 3]
+
+
+def _without_mean(frames: int) -> FloatArray:
+    """Return an orthonormal basis of the curves whose mean is 0, shape (t − 1, t)."""
+    basis = np.eye(frames) - 1.0 / frames
+    return np.asarray(np.linalg.svd(basis)[2][:-1])
 
 
 def weights(components: Float32Array, hu: npt.NDArray[Any]) -> Float32Array:

@@ -248,7 +248,7 @@ def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: Float
     Examples
     --------
     >>> times = np.arange(80.0)
-    >>> curve = GammaVariate(10.0, 6.0, 3.0, 300.0, 0.0)(times)
+    >>> curve = times**3 * np.exp(-times / 2.0)
     >>> round(partial_volume_factor(0.5 * curve, curve, times), 3)
     2.0
     """

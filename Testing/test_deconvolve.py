@@ -335,6 +335,28 @@ def test_uneven_times_give_the_flow_of_even_ones(bolus, as_curves, method):
     np.testing.assert_allclose(found[1].tmax_s, found[0].tmax_s, atol=0.3)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_uneven_curves_are_interpolated_linearly_before_they_are_deconvolved(bolus, method):
+    chosen = Settings(method=method)
+    uneven = np.concatenate([np.arange(0.0, 36.0, 1.5), np.arange(36.0, 90.0, 3.0)])
+    even = np.arange(0.0, 87.1, 1.5)
+    aif, tissue = bolus.aif(uneven), bolus.washout(uneven)
+    made = inverse(aif, uneven, settings=chosen)
+    plain = inverse(np.interp(even, uneven, aif), even, settings=chosen)
+    expected = plain.operators[0] @ np.interp(even, uneven, tissue)
+    np.testing.assert_allclose(made.operators[0] @ tissue, expected, atol=FLOAT32 * expected.max())
+    np.testing.assert_allclose(made.lags_s, plain.lags_s)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_response_is_signed(bolus, as_curves, method):
+    """Curves that fall below the baseline have no flow: their trough is not turned into a peak."""
+    times = np.arange(60.0)
+    rows = [bolus.washout(times), -bolus.washout(times)]
+    found = deconvolve(as_curves(rows), bolus.aif(times), times, settings=Settings(method=method))
+    assert found.height[1] < 0.5 * found.height[0]
+
+
 # --- contracts ------------------------------------------------------------------------------------------------------
 
 

@@ -16,13 +16,14 @@ from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.phantom import bolus_curve, head_phantom
 from PyPeTLib.records import silent
 
+DEFAULTS = Settings()
 RHO, KAPPA = 1.05, 0.55 / 0.75
 VOLUME, FLOW, MTT_S = 4.0, 60.0, 4.0  # mL/100 g, mL/100 g/min, s
 HEIGHT_PER_S = FLOW / 6000 * RHO / KAPPA
 UNEVEN_S = (*np.arange(0.0, 36.0, 1.5), *np.arange(36.0, 75.0, 3.0))
 
 
-def mapped(rows, aif, times, as_curves, row_grid, chosen=Settings()):
+def mapped(rows, aif, times, as_curves, row_grid, chosen=DEFAULTS):
     """Maps of rows of enhancement as arrays, one value a row."""
     curves = as_curves(rows)
     response = deconvolve(curves, aif, times, settings=chosen)
@@ -175,7 +176,9 @@ def test_late_bolus_onset_30_s_and_recirculation_are_fitted(late_head):
 # --- baseline -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("phantom", "onset"), [("early_head", 5.0), ("head", 10.0), ("uneven_head", 10.0), ("late_head", 30.0)])
+@pytest.mark.parametrize(
+    ("phantom", "onset"), [("early_head", 5.0), ("head", 10.0), ("uneven_head", 10.0), ("late_head", 30.0)]
+)
 def test_baseline_ends_before_arrival_on_early_and_late_boluses(request, phantom, onset):
     made = request.getfixturevalue(phantom)
     bolus = analyze(made.series).bolus

@@ -120,7 +120,9 @@ def test_step_functions_take_settings_by_name_and_have_no_defaults_for_them(name
 
 def test_importing_the_library_is_light():
     """Start-up time counts in Slicer: no scipy, SimpleITK or picture package before it is needed."""
-    code = "import sys, PyPeTLib; print([p for p in ('scipy', 'SimpleITK', 'matplotlib', 'jinja2') if p in sys.modules])"
+    code = (
+        "import sys, PyPeTLib; print([p for p in ('scipy', 'SimpleITK', 'matplotlib', 'jinja2') if p in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=LIBRARY.parent, check=True)
     assert found.stdout.strip() == "[]"
 

