@@ -25,7 +25,7 @@ def good(times=None):
     curves = Curves(np.zeros((4, 1), np.float32), np.zeros((1, times.size), np.float32), noise, MASK)
     vascular = [VascularCurve(Image(MASK, GRID), c, c, fit, 1.0, (), "automatic") for c in (artery, vein)]
     series = Series(np.zeros((times.size, *GRID.shape), np.int16), times, GRID)
-    return [series, Bolus(10.5, 10, artery / artery.max(), 0.05, 300.0), curves, *vascular]
+    return [series, Bolus(10.5, 10, artery / artery.max(), 0.05, 300.0, 0.0), curves, *vascular]
 
 
 def findings(**changes):
@@ -53,10 +53,10 @@ def test_contrast_in_the_first_frames_is_invalid():
     assert "at least 2 frames before" in finding.text and "found 1" in finding.text
 
 
-def test_vessels_that_end_below_their_baseline_are_invalid():
-    """The "baseline" was contrast already: the signal falls below it at the end."""
-    finding = only(bolus=lambda bolus: replace(bolus, signal=bolus.signal - np.linspace(0.0, 0.3, 70)))
-    assert finding.severity == "invalid"
+def test_vessels_that_are_brighter_at_the_start_than_at_the_end_are_invalid():
+    """The "baseline" was contrast already."""
+    finding = only(bolus=lambda bolus: replace(bolus, falling_share=0.2))
+    assert finding.severity == "invalid" and "20% of the vessels" in finding.text
 
 
 def test_a_short_baseline_is_a_warning():
