@@ -15,6 +15,10 @@ FEWEST_EARLY = 60
 TALL_SHARE = 1 / 3
 #: Likely vessels rise by at least this many standard deviations of their noise.
 RISE_NOISE_FACTOR = 12.0
+#: A vessel falls when its first frame exceeds its end by this many standard deviations of the noise.
+FALL_NOISE_FACTOR = 6.0
+#: Fewer voxels than this that rise so far are chance.
+FEWEST_RISING = 5
 #: A vessel is early when it reaches this share of its rise early.
 RISE_SHARE = 0.3
 #: A rise counts from this many standard deviations of the contrast measure's own noise.
@@ -45,14 +49,20 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
     QualityError
         If no vessel enhances.
     """
-    measure, voxels = _early_mean(vessels_hu, noise_hu)
-    peak = int(measure.argmax())
-    rise = float(measure[peak] - np.min(measure[: peak + 1]))
-    if rise < settings.minimum_enhancement_hu:
+    rising_hu = vessels_hu[:, np.ptp(vessels_hu, axis=0) >= RISE_NOISE_FACTOR * noise_hu]
+    measure, voxels = _early_mean(rising_hu)
+    if voxels < FEWEST_RISING or np.ptp(measure) < settings.minimum_enhancement_hu:
         raise QualityError(
             f"Bolus: vessels that enhance by at least {settings.minimum_enhancement_hu:g} HU are needed; the most "
-            f"variable ones rise by {rise:.1f} HU. Check that the scan is a perfusion scan with contrast agent."
+            f"variable ones rise by {_highest_rise(vessels_hu):.1f} HU. "
+            "Check that the scan is a perfusion scan with contrast agent."
         )
+    falling = _falling_share(rising_hu, noise_hu)
+    peak = int(measure.argmax())
+    rise = float(measure[peak] - np.min(measure[: peak + 1]))
+    if rise < settings.minimum_enhancement_hu:  # it only falls: the contrast agent was there before the scan
+        level = (measure - measure.min()) / np.ptp(measure)
+        return Bolus(float(times_s[0]), 1, level, settings.arrival_rise, float(np.ptp(measure)), falling)
     floor = NOISE_FACTOR * noise_hu / np.sqrt(voxels)
     first = _last_crossing(measure[: peak + 1], max(settings.arrival_rise * rise, floor))
     baseline = _last_crossing(measure[: first + 1], max(BASELINE_RISE * rise, 0.75 * floor))
@@ -64,21 +74,34 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
         signal=signal,
         threshold=threshold,
         rise_hu=rise,
+        falling_share=falling,
     )
 
 
-def _early_mean(vessels_hu: FloatArray, noise_hu: float) -> tuple[FloatArray, int]:
-    """Return the mean curve of the earliest vessels that rise well above the noise, and how many they are."""
-    peak = vessels_hu.argmax(axis=0)
-    before = np.where(np.arange(len(vessels_hu))[:, None] <= peak, vessels_hu, np.inf)
-    low, high = before.min(axis=0), vessels_hu.max(axis=0)
-    rising = (vessels_hu >= low + RISE_SHARE * (high - low)).argmax(axis=0).astype(float)
-    rising[high - low < RISE_NOISE_FACTOR * noise_hu] = np.inf
-    found = int(np.isfinite(rising).sum())
-    count = min(found, max(FEWEST_EARLY, round(EARLY_SHARE * found))) or rising.size
-    early = np.argsort(rising, kind="stable")[:count]
-    tall = early[np.argsort((low - high)[early], kind="stable")[: max(1, round(TALL_SHARE * count))]]
-    return vessels_hu[:, tall].mean(axis=1), tall.size
+def _early_mean(rising_hu: FloatArray) -> tuple[FloatArray, int]:
+    """Return the mean curve of the tallest of the earliest vessels, and how many voxels it is of."""
+    if rising_hu.shape[1] < FEWEST_RISING:
+        return np.zeros(len(rising_hu)), 0
+    peak = rising_hu.argmax(axis=0)
+    before = np.where(np.arange(len(rising_hu))[:, None] <= peak, rising_hu, np.inf)
+    low, high = before.min(axis=0), rising_hu.max(axis=0)
+    start = (rising_hu >= low + RISE_SHARE * (high - low)).argmax(axis=0)
+    count = min(start.size, max(FEWEST_EARLY, round(EARLY_SHARE * start.size)))
+    early = np.lexsort((low - high, start))[:count]  # of those that start in the same frame the taller first
+    tall = early[np.argsort((low - high)[early], kind="stable")[: max(FEWEST_RISING, round(TALL_SHARE * count))]]
+    return rising_hu[:, tall].mean(axis=1), tall.size
+
+
+def _highest_rise(vessels_hu: FloatArray) -> float:
+    """Return by how many HU the mean of the likely vessels rises above its lowest value before the peak."""
+    mean = vessels_hu.mean(axis=1)
+    return float(mean.max() - mean[: mean.argmax() + 1].min())
+
+
+def _falling_share(rising_hu: FloatArray, noise_hu: float) -> float:
+    """Return the share of vessels that are brighter in the first frame than in the last tenth, beyond the noise."""
+    end = rising_hu[-max(1, len(rising_hu) // 10) :].mean(axis=0)
+    return float((rising_hu[0] - end > FALL_NOISE_FACTOR * noise_hu).mean())
 
 
 def _last_crossing(measure: FloatArray, rise: float) -> int:

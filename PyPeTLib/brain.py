@@ -77,9 +77,9 @@ def from_fast_marching(
     import SimpleITK as sitk
 
     bone = _largest(mean_hu > settings.bone_hu)
-    if not bone.any():
-        return np.zeros(mean_hu.shape, dtype=bool)
     tissue = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu) & ~bone
+    if not (bone.any() and tissue.any()):
+        return np.zeros(mean_hu.shape, dtype=bool)
     seed = _middle(bone, tissue)
     speed = sitk.GetImageFromArray(tissue.astype(np.float32))
     speed.SetSpacing(spacing_mm[::-1])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.chunks import share
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress, Series
 from PyPeTLib.settings import DenoiseMethod, Settings
@@ -20,16 +21,20 @@ from PyPeTLib.settings import DenoiseMethod, Settings
 BLOCK_MM = 5.0
 #: A component carries signal when its variance exceeds this many times that of the noise.
 SIGNAL_FACTOR = 1.5
-FEWEST_COMPONENTS, MOST_COMPONENTS = 4, 14
+FEWEST_COMPONENTS, MOST_COMPONENTS = 3, 14
+#: So many components are added for territories that are late and too small for the principal ones;
+#: they come from the mean curve delayed in steps up to this share of the scan.
+LATE_COMPONENTS = 2
+LATE_SHARES = np.linspace(0.0, 0.3, 8)
 #: Voxels that are converted to float32 at a time.
 BLOCK_VOXELS = 65536
-#: Bilateral: the guide is smoothed by this share of the kernel, the values, which are taken at every other
-#: pixel or so, by that one.
-GUIDE_SHARE, VALUE_SHARE = 0.4, 0.25
+#: Bilateral: the guide is smoothed by this share of the kernel.
+GUIDE_SHARE = 0.4
 #: Smoothing kernels end at this many standard deviations.
 KERNEL_REACH = 2.5
 
 Float32Array = npt.NDArray[np.float32]
+Offset = tuple[tuple[int, int, int], float]
 
 
 def masked_hu(series: Series, mask: MaskArray, *, settings: Settings, progress: Progress) -> npt.NDArray[Any]:
@@ -101,9 +106,7 @@ def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: 
     return replace(curves, coefficients=METHODS[settings.denoise](curves, geometry, settings, progress))
 
 
-def temporal_components(
-    hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry
-) -> tuple[Float32Array, Float32Array]:
+def temporal_components(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry) -> tuple[Float32Array, Float32Array]:
     """Return the orthonormal temporal components above the noise, and one without signal; all sum to 0.
 
     Returns
@@ -114,11 +117,33 @@ def temporal_components(
         A component from the lower half of the spectrum: what the scan's noise leaves in any component.
     """
     means = _block_means(hu, mask, geometry)
-    variance, components = np.linalg.eigh(means.T @ means)
-    variance, components = variance[:0:-1], components.T[:0:-1].astype(np.float32)  # the last is the constant
+    free = _without_mean(len(hu))
+    variance, rotations = np.linalg.eigh(free @ (means.T @ means) @ free.T)
+    variance, components = variance[::-1], (rotations.T[::-1] @ free).astype(np.float32)
     most = min(MOST_COMPONENTS, len(variance) // 2)
     count = int(np.clip((variance > SIGNAL_FACTOR * np.median(variance)).sum(), min(FEWEST_COMPONENTS, most), most))
-    return components[:count], components[(2 * len(variance)) // 3]
+    late = _late_components(means.mean(axis=0), components[:count])
+    noise = components[(2 * len(variance)) // 3]
+    noise = noise - (noise @ late.T) @ late
+    return np.concatenate([components[:count], late]), noise / np.linalg.norm(noise)
+
+
+def _late_components(mean_curve: FloatArray, known: Float32Array) -> Float32Array:
+    """Return what the mean curve, delayed, adds to the known components.
+
+    A small territory that is late hardly shows among the principal components; its curve is not lost this way.
+    """
+    frames = np.arange(mean_curve.size)
+    delayed = np.stack([np.interp(frames - delay, frames, mean_curve) for delay in LATE_SHARES * mean_curve.size])
+    delayed -= delayed.mean(axis=1, keepdims=True)
+    rest = delayed - (delayed @ known.T) @ known
+    return np.linalg.svd(rest, full_matrices=False)[2][:LATE_COMPONENTS].astype(np.float32)
+
+
+def _without_mean(frames: int) -> FloatArray:
+    """Return an orthonormal basis of the curves whose mean is 0, shape (t − 1, t)."""
+    basis = np.eye(frames) - 1.0 / frames
+    return np.asarray(np.linalg.svd(basis)[2][:-1])
 
 
 def weights(components: Float32Array, hu: npt.NDArray[Any]) -> Float32Array:
@@ -151,6 +176,7 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
 
     Tomasi 1998, doi:10.1109/ICCV.1998.710815, with the time course as the guide (Mendrik 2011,
     doi:10.1088/0031-9155/56/13/008). The guide's noise is measured, so the width fits any scanner and kernel.
+    Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all.
     """
     mask = curves.mask[_bounding_box(curves.mask)]
     sigma = settings.bilateral_sigma_mm
@@ -158,20 +184,33 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
     guide_noise = gaussian_in_mask(curves.noise[:, None], curves.mask, geometry, GUIDE_SHARE * sigma)
     width = settings.bilateral_similarity * robust_sd(guide_noise) * np.sqrt(guide.shape[1])
     scaled = _on_grid(guide * np.float32(np.sqrt(0.5) / max(width, 1e-3)), mask)
-    values = _on_grid(gaussian_in_mask(curves.coefficients, curves.mask, geometry, VALUE_SHARE * sigma), mask)
+    values = _on_grid(curves.coefficients, mask)
+    strides = _strides(geometry, sigma)
+    near = _half_kernel(geometry, sigma, [stride // 2 for stride in strides], [1, 1, 1])
+    far = _half_kernel(geometry, sigma, _reach(geometry, sigma), strides)
+    steps = len(near) + len(far)
+    values = _averaged(values, scaled, mask, near, share(progress, 0.0, len(near) / steps, "Denoising"))
+    values = _averaged(values, scaled, mask, far, share(progress, len(near) / steps, 1.0, "Denoising"))
+    return np.ascontiguousarray(values[:, mask].T)
+
+
+def _averaged(
+    values: Float32Array, guide: Float32Array, mask: MaskArray, offsets: list[Offset], progress: Progress
+) -> Float32Array:
+    """Return the mean over a voxel and its neighbours, weighted by nearness and by likeness of the guide."""
     total, weight = values.copy(), mask.astype(np.float32)
-    offsets = _half_kernel(geometry, sigma)
     for done, (offset, nearness) in enumerate(offsets):
         here, there = _overlap(mask.shape, offset)
-        distance = _squared_distance(scaled[(slice(None), *here)], scaled[(slice(None), *there)])
+        distance = _squared_distance(guide[(slice(None), *here)], guide[(slice(None), *there)])
         likeness = np.float32(nearness) * np.exp(-distance) * (mask[here] & mask[there])
         weight[here] += likeness
         weight[there] += likeness
         for target, source in zip(total, values, strict=True):
             target[here] += likeness * source[there]
             target[there] += likeness * source[here]
-        progress((done + 1) / len(offsets), "Denoising")
-    return np.ascontiguousarray((total[:, mask] / weight[mask]).T)
+        progress((done + 1) / len(offsets), "")
+    total /= np.maximum(weight, np.float32(1.0))
+    return total
 
 
 METHODS: dict[DenoiseMethod, Callable[[Curves, Geometry, Settings, Progress], Float32Array]] = {
@@ -239,24 +278,27 @@ def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
     return distance
 
 
-def _half_kernel(geometry: Geometry, sigma_mm: float) -> list[tuple[tuple[int, int, int], float]]:
-    """Return one of each pair of opposite offsets (z, y, x) in reach, with its Gaussian weight.
+def _strides(geometry: Geometry, sigma_mm: float) -> list[int]:
+    """Return the steps (z, y, x) of the far neighbours: half a standard deviation, or a voxel where that is more."""
+    return [max(1, round(0.5 * sigma_mm / spacing)) for spacing in geometry.spacing_zyx_mm]
 
-    Offsets are half a standard deviation apart, or a voxel where that is more: the cost per voxel stays the same.
-    """
-    strides = [max(1, round(0.5 * sigma_mm / spacing)) for spacing in geometry.spacing_zyx_mm]
-    reach = [
-        int(KERNEL_REACH * sigma_mm / spacing) // stride
-        for spacing, stride in zip(geometry.spacing_zyx_mm, strides, strict=True)
-    ]
-    axes = [stride * np.arange(-length, length + 1) for stride, length in zip(strides, reach, strict=True)]
+
+def _reach(geometry: Geometry, sigma_mm: float) -> list[int]:
+    """Return how many voxels (z, y, x) the kernel extends."""
+    return [int(KERNEL_REACH * sigma_mm / spacing) for spacing in geometry.spacing_zyx_mm]
+
+
+def _half_kernel(geometry: Geometry, sigma_mm: float, reach: list[int], strides: list[int]) -> list[Offset]:
+    """Return one of each pair of opposite offsets (z, y, x) in reach, with its Gaussian weight."""
+    counts = [length // stride for length, stride in zip(reach, strides, strict=True)]
+    axes = [stride * np.arange(-count, count + 1) for stride, count in zip(strides, counts, strict=True)]
     offsets = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
     radius = np.linalg.norm(offsets * geometry.spacing_zyx_mm, axis=1)
     second_half = np.arange(len(offsets)) > len(offsets) // 2
     chosen = second_half & (radius <= KERNEL_REACH * sigma_mm)
-    weights = np.exp(-0.5 * (radius[chosen] / sigma_mm) ** 2)
+    nearness = np.exp(-0.5 * (radius[chosen] / sigma_mm) ** 2)
     return [
-        ((int(z), int(y), int(x)), float(weight)) for (z, y, x), weight in zip(offsets[chosen], weights, strict=True)
+        ((int(z), int(y), int(x)), float(weight)) for (z, y, x), weight in zip(offsets[chosen], nearness, strict=True)
     ]
 
 

@@ -13,8 +13,8 @@ from PyPeTLib.records import Bolus, Curves, Finding, Series, VascularCurve
 FEWEST_BASELINE_FRAMES = 2
 #: A baseline this short, in frames, still leaves its noise in every curve.
 SHORT_BASELINE_FRAMES = 4
-#: After the bolus the contrast measure may fall below the baseline by this share, not by more.
-LOWEST_END = -0.1
+#: In a scan that begins before the bolus no vessel is brighter in the first frame than at the end; some leeway.
+FALLING_SHARE = 0.05
 #: Venous and arterial curves should have fallen below these shares of their peaks at the end of the scan.
 COMPLETE_VEIN, COMPLETE_ARTERY = 0.35, 0.4
 #: A measured arterial peak below this, in HU, is mostly partial volume and noise.
@@ -38,12 +38,12 @@ def judge(
 
 
 def _on_time(series: Series, bolus: Bolus) -> Iterator[Finding]:
-    lowest = float(bolus.signal[int(np.argmax(bolus.signal)) :].min())
-    if bolus.baseline_frames < FEWEST_BASELINE_FRAMES or lowest < LOWEST_END:
+    if bolus.baseline_frames < FEWEST_BASELINE_FRAMES or bolus.falling_share > FALLING_SHARE:
         yield Finding(
             "invalid",
-            f"Contrast agent is there from the start of the scan: at least {FEWEST_BASELINE_FRAMES} frames before "
-            f"its arrival are needed; found {bolus.baseline_frames}, and vessels end at {lowest:.0%} of their rise.",
+            f"Contrast agent is there from the start of the scan: at least {FEWEST_BASELINE_FRAMES} frames before its "
+            f"arrival are needed; found {bolus.baseline_frames}, and {bolus.falling_share:.0%} of the vessels are "
+            "brighter in the first frame than at the end (or the head has moved).",
             bolus.baseline_frames,
         )
     elif bolus.baseline_frames < SHORT_BASELINE_FRAMES:

@@ -238,6 +238,9 @@ class Bolus:
         Value of ``signal`` that counts as arrival.
     rise_hu : float
         Maximal rise of the contrast measure in HU.
+    falling_share : float
+        Share of the vessels that are brighter in the first frame than at the end of the scan: about 0
+        where the scan begins before the bolus.
     """
 
     arrival_s: float
@@ -245,6 +248,7 @@ class Bolus:
     signal: FloatArray
     threshold: float
     rise_hu: float
+    falling_share: float
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Settings:
     denoise: DenoiseMethod = _choice("bilateral", "how noise is removed from the curves")
     bilateral_sigma_mm: float = _number(5.0, "mm", 0.3, 10.0, "bilateral: standard deviation of the spatial kernel")
     bilateral_similarity: float = _number(
-        1.5, "noise SD", 0.5, 50.0, "bilateral: time courses further apart than this are not averaged"
+        1.25, "noise SD", 0.5, 50.0, "bilateral: time courses further apart than this are not averaged"
     )
     gaussian_sigma_mm: float = _number(2.5, "mm", 0.3, 10.0, "gaussian: standard deviation of the kernel")
     curvature_flow_iterations: int = _number(10, "", 1, 50, "curvature flow: number of iterations")

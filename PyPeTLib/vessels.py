@@ -45,6 +45,8 @@ MOST_CLUSTERS = 8
 #: A vein is made of voxels whose area is at least this share of the largest ones (their number is given below).
 VEIN_SHARE = 0.85
 VEIN_VOXELS = 30
+#: A venous peak below this share of the tallest vessel is tissue or noise.
+SMALLEST_VEIN = 0.15
 #: Time constants of the score: how late, and how much wider than the narrowest, a curve may be.
 LATE_S = 2.0
 #: A cluster of this volume in mL has earned its full volume score.
@@ -232,6 +234,7 @@ def venous_candidates(
     A sinus is wider than a voxel, so its core shows undiluted blood: the largest area wins.
     """
     late = vessels.peak_s >= artery_peak_s + VENOUS_DELAY_S
+    late &= vessels.height_hu >= SMALLEST_VEIN * max(vessels.height_hu, default=0.0)
     if not late.any():
         return ()
     largest = np.sort(vessels.area_hu_s[late])[-VEIN_VOXELS:][0]
@@ -248,7 +251,7 @@ def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: Float
     Examples
     --------
     >>> times = np.arange(80.0)
-    >>> curve = GammaVariate(10.0, 6.0, 3.0, 300.0, 0.0)(times)
+    >>> curve = times**3 * np.exp(-times / 2.0)
     >>> round(partial_volume_factor(0.5 * curve, curve, times), 3)
     2.0
     """

@@ -28,7 +28,11 @@ def ball(spacing_mm=2.0, tissue=35.0, slices=8, gap_mm=0.0, field_mm=180.0):
     frame = np.select([radius < 60.0, radius < 67.0, radius < 75.0], [tissue, 1000.0, 30.0], -1000.0)
     frame[(np.abs(y) < gap_mm / 2.0) & (x > 0) & (frame == 1000.0)] = tissue
     image = np.repeat(frame[None], slices, axis=0).astype(np.float32)
-    return image, Geometry((count, count, slices), (spacing_mm, spacing_mm, 8.0)), np.repeat((radius < 60.0)[None], slices, 0)
+    return (
+        image,
+        Geometry((count, count, slices), (spacing_mm, spacing_mm, 8.0)),
+        np.repeat((radius < 60.0)[None], slices, 0),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +91,15 @@ def test_slice_without_skull_holds_no_brain(settings):
     image[-1] = -1000.0
     found = brain_mask(image, geometry, settings=settings).values
     assert not found[-1].any() and dice(found[:-1], truth[:-1]) > 0.95
+
+
+def test_what_bone_encloses_elsewhere_is_no_brain(settings):
+    """Below the brain, and not under it: a ring of bone with soft tissue inside, as in face and neck."""
+    image, geometry, truth = ball()
+    y, x = (np.indices(image.shape[1:]) - 20.0) * 2.0
+    image[0] = np.select([np.hypot(y, x) < 18.0, np.hypot(y, x) < 24.0], [35.0, 1000.0], -1000.0)
+    found = brain_mask(image, geometry, settings=settings).values
+    assert not found[0].any() and dice(found[1:], truth[1:]) > 0.95
 
 
 def test_single_slice_is_enough(settings):

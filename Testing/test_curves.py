@@ -15,7 +15,6 @@ from PyPeTLib.curves import (
     area_weights,
     continuation,
     end_share,
-    integration_weights,
     peaks,
     robust_sd,
     uniform_grid,
@@ -41,6 +40,7 @@ def test_peak_at_either_end_is_the_sample_itself():
 
 def test_peak_of_a_flat_or_negative_curve_is_its_largest_sample():
     np.testing.assert_array_equal(peaks(np.array([[2.0, 2.0, 2.0], [-3.0, -3.0, -3.0]])), [[2.0, 0.0], [-3.0, 0.0]])
+    np.testing.assert_array_equal(peaks(np.array([[-9.0, -8.0, 0.0, 2.0, 0.0, -7.0]])), [[2.0, 3.0]])
 
 
 def test_peaks_of_rows_do_not_depend_on_each_other():
@@ -62,10 +62,16 @@ def test_peaks_converge_with_the_interval():
 # --- areas ----------------------------------------------------------------------------------------------------------
 
 
-def test_integration_is_the_trapezoidal_rule_on_uneven_times():
-    curve = np.random.default_rng(0).normal(size=UNEVEN.size)
-    assert integration_weights(UNEVEN) @ curve == pytest.approx(np.trapezoid(curve, UNEVEN), rel=1e-12)
-    assert integration_weights(UNEVEN).sum() == pytest.approx(UNEVEN[-1] - UNEVEN[0])
+def test_area_between_uneven_frames_is_the_trapezoidal_rule():
+    """On times that are multiples of the shortest interval, where nothing is lost between the frames."""
+    times = np.array([0.0, 1.0, 2.0, 4.0, 5.0, 8.0, 11.0, 12.0])
+    curve = np.array([0.0, 3.0, -1.0, 7.0, 2.0, 5.0, 0.0, 0.0])
+    assert area_weights(times) @ curve == pytest.approx(np.trapezoid(curve, times), rel=1e-12)
+
+
+def test_area_is_that_of_the_continued_curve():
+    times, curve = 2.0 * np.arange(60), np.linspace(0.0, 40.0, 60)
+    assert area_weights(times) @ curve == pytest.approx(2.0 * (continuation(60) @ curve).sum(), rel=1e-12)
 
 
 def test_area_of_a_washed_out_curve_is_its_integral(bolus):

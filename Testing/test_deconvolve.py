@@ -172,13 +172,14 @@ def test_bias_of_truncation_is_that_of_the_band_limit(bolus, mtt, cutoff):
 
 def test_oscillation_index_is_wus_sum_of_second_differences():
     response = np.random.default_rng(0).normal(size=(5, 30)) + 2.0
-    by_hand = [sum(abs(k[i] - 2 * k[i - 1] + k[i - 2]) for i in range(2, 30)) / max(k) / 30 for k in response]
+    by_hand = [sum(abs(k[i] - 2 * k[i - 1] + k[i - 2]) for i in range(30)) / max(k) / 30 for k in response]  # a circle
     np.testing.assert_allclose(oscillation_index(response), by_hand, rtol=1e-12)
 
 
-def test_oscillation_index_of_a_straight_line_is_zero_and_has_no_unit():
-    response = np.array([[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, 1.0]])
-    np.testing.assert_allclose(oscillation_index(response), [0.0, 1.0])
+def test_oscillation_index_of_a_constant_is_zero_and_has_no_unit_and_no_place():
+    response = np.array([[2.0, 2.0, 2.0, 2.0], [0.0, 1.0, 0.0, 1.0]])
+    np.testing.assert_allclose(oscillation_index(response), [0.0, 2.0])
+    np.testing.assert_allclose(oscillation_index(np.roll(response, 1, axis=1)), oscillation_index(response))
     np.testing.assert_allclose(oscillation_index(7.0 * response), oscillation_index(response))
 
 
@@ -333,6 +334,28 @@ def test_uneven_times_give_the_flow_of_even_ones(bolus, as_curves, method):
     ]
     np.testing.assert_allclose(found[1].height, found[0].height, rtol=0.03)
     np.testing.assert_allclose(found[1].tmax_s, found[0].tmax_s, atol=0.3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_uneven_curves_are_interpolated_linearly_before_they_are_deconvolved(bolus, method):
+    chosen = Settings(method=method)
+    uneven = np.concatenate([np.arange(0.0, 36.0, 1.5), np.arange(36.0, 90.0, 3.0)])
+    even = np.arange(0.0, 87.1, 1.5)
+    aif, tissue = bolus.aif(uneven), bolus.washout(uneven)
+    made = inverse(aif, uneven, settings=chosen)
+    plain = inverse(np.interp(even, uneven, aif), even, settings=chosen)
+    expected = plain.operators[0] @ np.interp(even, uneven, tissue)
+    np.testing.assert_allclose(made.operators[0] @ tissue, expected, atol=FLOAT32 * expected.max())
+    np.testing.assert_allclose(made.lags_s, plain.lags_s)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_response_is_signed(bolus, as_curves, method):
+    """Curves that fall below the baseline have no flow: their trough is not turned into a peak."""
+    times = np.arange(60.0)
+    rows = [bolus.washout(times), -bolus.washout(times)]
+    found = deconvolve(as_curves(rows), bolus.aif(times), times, settings=Settings(method=method))
+    assert found.height[1] < 0.5 * found.height[0]
 
 
 # --- contracts ------------------------------------------------------------------------------------------------------

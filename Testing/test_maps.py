@@ -62,9 +62,7 @@ def test_gray_matter_has_the_flow_volume_and_transit_time_it_was_made_of(bolus, 
     times = np.arange(0.0, 80.0, 0.5)
     volume = 3.3 / 100 * RHO / KAPPA
     height = bolus.response(2 * bolus.scale_s, volume)
-    found = mapped(
-        bolus.tissue(times, volume), bolus.aif(times), times, chosen=Settings(bsvd_cutoff=0.001)
-    )
+    found = mapped(bolus.tissue(times, volume), bolus.aif(times), times, chosen=Settings(bsvd_cutoff=0.001))
     cbf = 6000 * KAPPA / RHO * height
     assert found["cbf"] == pytest.approx(cbf, rel=0.01)
     assert found["mtt"] == pytest.approx(60 * 3.3 / cbf, rel=0.01)
@@ -93,7 +91,9 @@ def test_constants_are_those_of_the_settings(bolus, mapped):
     times = np.arange(60.0)
     rows, aif = bolus.tissue(times), bolus.aif(times)
     base = mapped(rows, aif, times)
-    other = mapped(rows, aif, times, chosen=Settings(tissue_density_g_ml=1.0, hematocrit_large=0.4, hematocrit_small=0.4))
+    other = mapped(
+        rows, aif, times, chosen=Settings(tissue_density_g_ml=1.0, hematocrit_large=0.4, hematocrit_small=0.4)
+    )
     for name in ("cbf", "cbv"):
         assert other[name] / base[name] == pytest.approx(RHO / KAPPA, rel=1e-5)
     assert other["mtt"] == pytest.approx(base["mtt"], rel=1e-5)
@@ -137,6 +137,14 @@ def test_cbf_converges_with_the_interval(bolus, mapped, interval):
     assert found["cbf"] == pytest.approx(truth["cbf"], rel=0.03)
 
 
+def test_cbv_of_uneven_times_weighs_each_frame_by_its_time(bolus, mapped):
+    """Dense while the artery fills, sparse while late tissue does: counting frames would lose late blood."""
+    times = np.concatenate([np.arange(0.0, 24.0, 1.0), np.arange(24.0, 90.0, 3.0)])
+    volume = 4.0 / 100 * RHO / KAPPA
+    found = mapped([bolus.tissue(times, volume, delay_s=delay) for delay in (0.0, 15.0)], bolus.aif(times), times)
+    np.testing.assert_allclose(found["cbv"], 4.0, rtol=0.03)
+
+
 # --- scale, order, precision ----------------------------------------------------------------------------------------
 
 
@@ -168,7 +176,9 @@ def test_components_and_full_curves_give_the_same_maps(bolus, as_curves, setting
         response = deconvolve(curves, bolus.aif(times), times, settings=settings)
         aif = bolus.aif(times)
         maps.append(
-            perfusion_maps(curves, response, aif, times, arrival_s=0.0, geometry=GRID, settings=settings, progress=silent)
+            perfusion_maps(
+                curves, response, aif, times, arrival_s=0.0, geometry=GRID, settings=settings, progress=silent
+            )
         )
     for (name, folded), (_, plain) in zip(maps[0].items(), maps[1].items(), strict=True):
         np.testing.assert_allclose(folded.values, plain.values, rtol=1e-3, atol=1e-2, err_msg=name)

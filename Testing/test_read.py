@@ -76,8 +76,9 @@ def nrrd(path: Path, values: npt.NDArray[Any], fields: str, encoding: str = "raw
 
 DIRECTIONS = "(0.9,0,0) (0,0.8,0) (0,0,5)"
 INDEX = " ".join(f"{1.5 * i:g}" for i in range(FRAMES))
-LIST_LAST = f"space: left-posterior-superior\nspace directions: {DIRECTIONS} none\nkinds: domain domain domain list\nspace origin: (1,2,3)"
-LIST_FIRST = f"space: left-posterior-superior\nspace directions: none {DIRECTIONS}\nkinds: list domain domain domain\nspace origin: (1,2,3)"
+SPACE = "space: left-posterior-superior\nspace origin: (1,2,3)"
+LIST_LAST = f"{SPACE}\nspace directions: {DIRECTIONS} none\nkinds: domain domain domain list"
+LIST_FIRST = f"{SPACE}\nspace directions: none {DIRECTIONS}\nkinds: list domain domain domain"
 
 
 @pytest.fixture

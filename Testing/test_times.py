@@ -103,7 +103,7 @@ def test_negative_pixdim_is_refused(tmp_path: Path, interval: float) -> None:
 
 def test_milliseconds_stored_as_seconds_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii.gz", head(), interval=1500)
-    with pytest.raises(InputError, match="found 1500 s .*in seconds and not milliseconds"):
+    with pytest.raises(InputError, match=r"found 1500 s .*in seconds and not milliseconds"):
         read_series(path)
 
 

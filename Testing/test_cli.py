@@ -1,0 +1,311 @@
+"""The command as a user meets it: files, messages and exit codes."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from PyPeTLib.cli import main
+from PyPeTLib.phantom import HeadOptions, head_phantom
+from PyPeTLib.phantom_files import write_phantom
+from PyPeTLib.records import Image, Series
+from PyPeTLib.settings import Settings
+from PyPeTLib.write import write_image, write_series
+
+SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)
+MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp")
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return head_phantom(SMALL)
+
+
+@pytest.fixture(scope="module")
+def scan(phantom, tmp_path_factory):
+    return write_phantom(phantom, tmp_path_factory.mktemp("phantom"))
+
+
+@pytest.fixture(scope="module")
+def result(scan, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "out"
+    assert main(["run", str(scan), "-o", str(out), "--no-report", "--quiet"]) == 0
+    return out
+
+
+def with_values(phantom, values, times=None):
+    times = phantom.series.times_s if times is None else times
+    return Series(values, times, phantom.series.geometry, name="scan_ctp")
+
+
+def refused(arguments, capsys, code=2):
+    """Run a command that must fail without a traceback, and return its message."""
+    assert main([str(argument) for argument in arguments]) == code
+    message = capsys.readouterr().err
+    assert message.startswith("pypet: ")
+    assert "Traceback" not in message
+    return message
+
+
+def test_run_writes_the_promised_files(result):
+    names = {path.name for path in result.iterdir()}
+    masks = {f"phantom_{name}_mask.nii.gz" for name in ("brain", "aif", "vof")}
+    maps = {f"phantom_{name}{suffix}" for name in MAPS for suffix in (".nii.gz", ".json")}
+    assert names == masks | maps | {"phantom_curves.csv", "phantom_summary.json"}
+
+
+def test_maps_lie_on_the_grid_of_the_scan_with_their_unit(result, scan):
+    affine = nibabel.load(scan).affine
+    for name, unit in zip(MAPS, ("mL/100 g/min", "mL/100 g", "s", "s", "s"), strict=True):
+        image = nibabel.load(result / f"phantom_{name}.nii.gz")
+        np.testing.assert_array_equal(image.affine, affine)
+        assert image.get_data_dtype() == np.float32
+        sidecar = json.loads((result / f"phantom_{name}.json").read_text())
+        assert (sidecar["Unit"], sidecar["DeconvolutionMethod"], sidecar["bsvd_cutoff"]) == (unit, "bSVD", 0.1)
+
+
+def test_maps_are_zero_outside_the_mask_and_only_there(result):
+    inside = nibabel.load(result / "phantom_brain_mask.nii.gz").get_fdata() > 0
+    cbv = nibabel.load(result / "phantom_cbv.nii.gz").get_fdata()
+    assert (cbv[~inside] == 0).all()
+    assert (cbv[inside] != 0).mean() > 0.99
+
+
+def test_summary_holds_what_it_promises(result):
+    summary = json.loads((result / "phantom_summary.json").read_text())
+    promised = (
+        "input times_s time_source bolus_arrival_s aif vof map_medians findings settings methods_text software seconds"
+    )
+    assert set(promised.split()) <= set(summary)
+    aif = "peak_hu time_to_peak_s voxels gamma_variate partial_volume_factor"
+    assert set(aif.split()) <= set(summary["aif"])
+    assert set(summary["map_medians"]) == set(MAPS)
+    assert summary["software"]["name"] == "PyPeT"
+    assert summary["times_s"] == [float(time) for time in range(45)]
+    assert set(summary["settings"]) == dict(Settings().items()).keys()
+    assert {"reading", "denoising", "deconvolution"} <= set(summary["seconds"])
+
+
+def test_curves_have_the_promised_columns_and_scale(result):
+    with (result / "phantom_curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["time_s", "aif_measured_hu", "aif_hu", "aif_fit_hu", "vof_hu", "brain_hu"]
+    summary = json.loads((result / "phantom_summary.json").read_text())
+    measured, scaled = (np.array([float(row[name]) for row in rows]) for name in ("aif_measured_hu", "aif_hu"))
+    np.testing.assert_allclose(scaled, summary["aif"]["partial_volume_factor"] * measured, rtol=1e-4)
+
+
+def test_same_input_gives_the_same_bytes_for_any_number_of_threads(scan, result, tmp_path):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4"}
+    command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(tmp_path / "out"), "--no-report"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    for path in result.glob("*.nii.gz"):
+        assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes(), path.name
+
+
+def test_run_is_silent_in_a_pipe_but_for_the_result(scan, tmp_path):
+    command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(tmp_path / "out"), "--no-report"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert "Brain medians: CBF" in done.stdout
+    assert "Research use only" in done.stdout
+
+
+def test_users_masks_are_used(scan, tmp_path, phantom):
+    folder = scan.parent
+    masks = {"--mask": "brain", "--aif-mask": "arteries", "--vof-mask": "veins"}
+    arguments = [
+        str(word) for option, name in masks.items() for word in (option, folder / f"phantom_{name}_mask.nii.gz")
+    ]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *arguments]) == 0
+    summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
+    assert summary["brain"]["source"] == summary["aif"]["source"] == summary["vof"]["source"] == "user's mask"
+    assert summary["aif"]["voxels"] == int(phantom.masks["arteries"].values.sum())
+
+
+def test_settings_come_from_file_then_set_then_method(scan, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('method = "sSVD"\nbsvd_cutoff = 0.2\nssvd_cutoff = 0.3\n')
+    words = ["--settings", str(file), "--set", "bsvd_cutoff=0.15", "--method", "tikhonov"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
+    settings = json.loads((tmp_path / "out/phantom_summary.json").read_text())["settings"]
+    assert (settings["method"], settings["bsvd_cutoff"], settings["ssvd_cutoff"]) == ("tikhonov", 0.15, 0.3)
+
+
+def test_smoothed_and_normalised_maps_are_extra_files(scan, tmp_path):
+    words = ["--set", "map_smoothing_mm=3", "--set", "normalise=brain-mean"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
+    relative = nibabel.load(tmp_path / "out/phantom_cbf_relative.nii.gz").get_fdata()
+    inside = nibabel.load(tmp_path / "out/phantom_brain_mask.nii.gz").get_fdata() > 0
+    assert relative[inside].mean() == pytest.approx(1.0, abs=1e-4)
+    assert json.loads((tmp_path / "out/phantom_cbf_smooth.json").read_text())["Unit"] == "mL/100 g/min"
+
+
+def test_existing_results_are_kept_without_overwrite_and_replaced_with_it(scan, result, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    (out / "phantom_cbf.nii.gz").write_text("old")
+    assert "--overwrite" in refused(["run", scan, "-o", out, "--no-report"], capsys)
+    assert (out / "phantom_cbf.nii.gz").read_text() == "old"
+    assert main(["run", str(scan), "-o", str(out), "--no-report", "--quiet", "--overwrite"]) == 0
+    assert (out / "phantom_cbf.nii.gz").read_bytes() == (result / "phantom_cbf.nii.gz").read_bytes()
+    assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_times_and_interval_from_the_command_line(scan, tmp_path):
+    times = tmp_path / "times.txt"
+    times.write_text("\n".join(str(1.5 * frame) for frame in range(45)))
+    assert main(["run", str(scan), "-o", str(tmp_path / "a"), "--no-report", "--quiet", "--times", str(times)]) == 0
+    assert main(["run", str(scan), "-o", str(tmp_path / "b"), "--no-report", "--quiet", "--interval", "1.5"]) == 0
+    first, second = (json.loads((tmp_path / name / "phantom_summary.json").read_text()) for name in "ab")
+    assert first["times_s"] == second["times_s"] == [1.5 * frame for frame in range(45)]
+    assert first["time_source"] != second["time_source"]
+
+
+BAD_SCANS = {
+    "all_zeros": (lambda values: np.zeros_like(values), 2, "constant|0"),
+    "no_skull_and_no_brain": (lambda values: np.clip(values, -1024, -900), 3, "skull"),
+    "bolus_in_the_first_frame": (lambda values: values[14:], 3, "start of the scan"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SCANS)
+def test_bad_scan_is_refused_and_nothing_is_written(name, phantom, tmp_path, capsys):
+    change, code, words = BAD_SCANS[name]
+    values = np.ascontiguousarray(change(np.array(phantom.series.values)).astype(np.int16))
+    path = tmp_path / "scan_ctp.nii.gz"
+    write_series(with_values(phantom, values, np.arange(len(values), dtype=float)), path)
+    message = refused(["run", path, "-o", tmp_path / "out"], capsys, code)
+    assert any(word in message for word in words.split("|")), message
+    assert {entry.name for entry in tmp_path.iterdir()} == {"scan_ctp.nii.gz"}
+
+
+def test_scan_that_ends_before_the_bolus_is_refused(tmp_path, capsys):
+    waiting = head_phantom(HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=12, interval_s=0.8))
+    write_series(waiting.series, tmp_path / "scan_ctp.nii.gz")
+    assert "Bolus" in refused(["run", tmp_path / "scan_ctp.nii.gz", "-o", tmp_path / "out"], capsys, 3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_forced_result_says_that_it_is_invalid(phantom, tmp_path):
+    values = np.ascontiguousarray(phantom.series.values[14:])
+    path = tmp_path / "scan_ctp.nii.gz"
+    write_series(with_values(phantom, values, np.arange(len(values), dtype=float)), path)
+    assert main(["run", str(path), "-o", str(tmp_path / "out"), "--no-report", "--quiet", "--force"]) == 0
+    summary = json.loads((tmp_path / "out/scan_summary.json").read_text())
+    assert "invalid" in {finding["severity"] for finding in summary["findings"]}
+    assert json.loads((tmp_path / "out/scan_cbf.json").read_text())["Invalid"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--method", "bSVDD"], "bSVD"),
+        (["--set", "bsvd_cutof=0.1"], "bsvd_cutoff"),
+        (["--set", "bsvd_cutoff=2"], "0.001 … 0.9"),
+        (["--set", "nonsense"], "NAME=VALUE"),
+        (["--interval", "0"], "0.1"),
+        (["--interval", "0.001"], "0.001"),
+        (["--interval", "100"], "100"),
+        (["--mask", "missing.nii.gz"], "missing.nii.gz"),
+    ],
+)
+def test_bad_option_is_refused_with_what_was_needed(words, expected, scan, tmp_path, capsys):
+    assert expected in refused(["run", scan, "-o", tmp_path / "out", *words], capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_mask_of_another_grid_and_empty_mask_are_refused(phantom, scan, tmp_path, capsys):
+    geometry = phantom.series.geometry
+    empty, other = tmp_path / "empty.nii.gz", tmp_path / "other.nii.gz"
+    write_image(Image(np.zeros(geometry.shape, dtype=bool), geometry), empty)
+    small = head_phantom(HeadOptions(size=(60, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=10)).masks["brain"]
+    write_image(small, other)
+    assert "empty" in refused(["run", scan, "-o", tmp_path / "out", "--mask", empty], capsys)
+    message = refused(["run", scan, "-o", tmp_path / "out", "--aif-mask", other], capsys)
+    assert "64×64×4" in message
+    assert "60×64×4" in message
+
+
+def test_unwritable_output_is_refused_before_the_work(scan, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("")
+    refused(["run", scan, "-o", file], capsys)
+    refused(["run", scan, "-o", file / "below"], capsys)
+
+
+def test_disk_full_leaves_nothing_behind(scan, tmp_path, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert "No space left" in refused(["run", scan, "-o", tmp_path / "out", "--no-report"], capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unsigned_scan_is_converted_and_said(phantom, result, tmp_path):
+    values = (np.array(phantom.series.values) + 1024).astype(np.uint16)
+    path = tmp_path / "phantom_ctp.nii.gz"
+    write_series(Series(values, phantom.series.times_s, phantom.series.geometry, name="phantom_ctp"), path)
+    assert main(["run", str(path), "-o", str(tmp_path / "out"), "--no-report", "--quiet"]) == 0
+    summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
+    assert any("1024" in finding["text"] for finding in summary["findings"])
+    assert (tmp_path / "out/phantom_cbf.nii.gz").read_bytes() == (result / "phantom_cbf.nii.gz").read_bytes()
+
+
+def test_info_says_what_the_scan_is_and_what_would_stop_a_run(phantom, scan, tmp_path, capsys):
+    assert main(["info", str(scan)]) == 0
+    assert "45 frames, 0–44 s, every 1 s; from: NIfTI header" in capsys.readouterr().out
+    image = nibabel.load(scan)
+    image.header["pixdim"][4] = 0
+    nibabel.save(
+        nibabel.Nifti1Image(image.get_fdata().astype(np.int16), image.affine, image.header), tmp_path / "a.nii.gz"
+    )
+    assert main(["info", str(tmp_path / "a.nii.gz")]) == 2
+    said = capsys.readouterr().out
+    assert "64×64×4" in said
+    assert "--interval" in said
+
+
+def test_settings_list_and_file_round_trip(capsys, tmp_path, scan):
+    assert main(["settings"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name, _ in Settings().items())
+    assert main(["settings", "--toml"]) == 0
+    file = tmp_path / "settings.toml"
+    file.write_text(capsys.readouterr().out)
+    words = ["--settings", str(file), "--no-report", "--quiet"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), *words]) == 0
+
+
+def test_phantom_command_takes_options_and_refuses_unknown_ones(tmp_path, capsys):
+    words = ["--set", "size=64,64,3", "--set", "spacing_mm=3.2,3.2,10", "--set", "frames=12", "--set", "residue=box"]
+    assert main(["phantom", str(tmp_path / "head"), "--seed", "3", *words]) == 0
+    options = json.loads((tmp_path / "head/phantom_options.json").read_text())
+    assert (options["seed"], options["size"], options["residue"]) == (3, [64, 64, 3], "box")
+    capsys.readouterr()
+    assert "residue" in refused(["phantom", tmp_path / "b", "--set", "residu=box"], capsys)
+    assert "whole numbers" in refused(["phantom", tmp_path / "b", "--set", "size=a,b"], capsys)
+    assert main(["phantom", str(tmp_path / "tiles"), "--kind", "tiles", "--set", "frames=12"]) == 0
+
+
+def test_stages_are_written_as_pictures(scan, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    words = ["--stages", str(tmp_path / "stages"), "--no-report", "--quiet"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), *words]) == 0
+    assert len(list((tmp_path / "stages").glob("*.png"))) == 6
+
+
+def test_without_the_extra_packages_a_run_completes_and_says_what_is_left_out(scan, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("PyPeTLib.report.report_available", lambda: False)
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    assert "PyPeTLib[report]" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*.html"))

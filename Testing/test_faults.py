@@ -1,0 +1,243 @@
+"""Faults seen in other tools, one test each; the names say what must never happen again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import HEAD, TINY
+
+from PyPeTLib import Settings, analyze
+from PyPeTLib.curves import area_weights
+from PyPeTLib.deconvolve import deconvolve
+from PyPeTLib.gamma import fit_gamma_variate
+from PyPeTLib.maps import perfusion_maps
+from PyPeTLib.phantom import bolus_curve, head_phantom
+from PyPeTLib.records import silent
+
+DEFAULTS = Settings()
+RHO, KAPPA = 1.05, 0.55 / 0.75
+VOLUME, FLOW, MTT_S = 4.0, 60.0, 4.0  # mL/100 g, mL/100 g/min, s
+HEIGHT_PER_S = FLOW / 6000 * RHO / KAPPA
+UNEVEN_S = (*np.arange(0.0, 36.0, 1.5), *np.arange(36.0, 75.0, 3.0))
+
+
+def mapped(rows, aif, times, as_curves, row_grid, chosen=DEFAULTS):
+    """Maps of rows of enhancement as arrays, one value a row."""
+    curves = as_curves(rows)
+    response = deconvolve(curves, aif, times, settings=chosen)
+    geometry = row_grid(len(curves.coefficients))
+    maps = perfusion_maps(
+        curves, response, aif, times, arrival_s=12.0, geometry=geometry, settings=chosen, progress=silent
+    )
+    return {name: image.values[0, 0] for name, image in maps.items()}
+
+
+@pytest.fixture(scope="module")
+def late_head():
+    return head_phantom(replace(HEAD, bolus_arrival_s=30.0, frames=70, recirculation=0.3))
+
+
+@pytest.fixture(scope="module")
+def early_head():
+    return head_phantom(replace(HEAD, bolus_arrival_s=5.0))
+
+
+@pytest.fixture(scope="module")
+def uneven_head():
+    return head_phantom(replace(HEAD, times_s=UNEVEN_S))
+
+
+# --- grid and times -------------------------------------------------------------------------------------------------
+
+
+def test_grid_of_every_output_is_that_of_the_input_oblique_and_flipped():
+    oblique = head_phantom(replace(TINY, oblique_degrees=20.0)).series
+    axes = oblique.geometry.axes * [-1.0, 1.0, -1.0]
+    flipped = replace(oblique, geometry=replace(oblique.geometry, direction=tuple(axes.ravel())))
+    chosen = Settings(map_smoothing_mm=3.0, normalise="brain-mean")
+    for series in (oblique, flipped):
+        found = analyze(series, chosen)
+        images = [image for _, image in found.maps.items()] + list(found.derived.values())
+        for image in (*images, found.brain, found.aif.mask, found.vof.mask):
+            assert image.geometry == series.geometry
+            assert image.values.shape == series.values.shape[1:]
+
+
+def test_no_frame_and_no_slice_is_dropped_and_times_are_the_inputs(head, analysis):
+    assert analysis.maps.cbf.values.shape == head.series.values.shape[1:]
+    assert analysis.brain.values.any(axis=(1, 2)).all()
+    assert analysis.aif.curve_hu.shape == analysis.bolus.signal.shape == head.series.times_s.shape
+    assert analysis.curves.basis.shape[1] == head.series.frames
+
+
+def test_times_come_from_the_data_not_from_an_assumed_interval(tiny_head, tiny_analysis):
+    """The same frames, twice as far apart: flow halves, times double, volume stays."""
+    slower = analyze(replace(tiny_head.series, times_s=2.0 * tiny_head.series.times_s), aif=tiny_analysis.aif.mask)
+    given = analyze(tiny_head.series, aif=tiny_analysis.aif.mask)
+    factor = slower.aif.partial_volume_factor / given.aif.partial_volume_factor
+    for name, ratio in {"cbf": 0.5 / factor, "cbv": 1.0 / factor, "mtt": 2.0, "tmax": 2.0, "ttp": 2.0}.items():
+        one, other = getattr(slower.maps, name).values, ratio * getattr(given.maps, name).values
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=0.05, err_msg=name)
+
+
+# --- volume ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", [0.5, 1.0, 2.0, 3.0])
+def test_cbv_unchanged_when_curves_are_sampled_at_half_to_three_seconds(bolus, as_curves, row_grid, interval):
+    times = np.arange(0.0, 90.0, interval)
+    row = bolus.washout(times, flow=HEIGHT_PER_S, mtt_s=MTT_S)
+    found = mapped(row, bolus.aif(times), times, as_curves, row_grid)
+    assert found["cbv"][0] == pytest.approx(VOLUME, rel=0.01)
+
+
+@pytest.mark.parametrize("noise", [2.0, 4.0, 8.0])
+def test_cbv_unbiased_under_noise(bolus, as_curves, row_grid, noise):
+    times, voxels = np.arange(60.0), 20_000
+    row = bolus.washout(times, flow=HEIGHT_PER_S, mtt_s=MTT_S)
+    rows = row + np.random.default_rng(0).normal(0.0, noise, (voxels, times.size))
+    found = mapped(rows, bolus.aif(times), times, as_curves, row_grid)["cbv"]
+    assert abs(found.mean() - VOLUME) < 4.0 * found.std() / np.sqrt(voxels) + 0.005 * VOLUME
+    assert found.min() < 0.0 or found.std() < 0.25 * VOLUME  # signed: noise is not turned into blood
+
+
+# --- delay ----------------------------------------------------------------------------------------------------------
+
+DELAYS_S = np.array([-3.0, -1.7, 0.0, 0.5, 2.0, 4.3, 6.0])
+
+
+@pytest.mark.parametrize("method", ["bSVD", "tikhonov"])
+def test_cbf_unchanged_for_delays_of_minus_3_to_6_s(bolus, as_curves, row_grid, method):
+    times = np.arange(80.0)
+    rows = [bolus.washout(times, flow=HEIGHT_PER_S, mtt_s=MTT_S, delay_s=delay) for delay in DELAYS_S]
+    found = mapped(rows, bolus.aif(times), times, as_curves, row_grid, Settings(method=method))
+    np.testing.assert_allclose(found["cbf"], found["cbf"][2], rtol=0.02)
+    np.testing.assert_allclose(found["cbv"], VOLUME, rtol=0.01)
+
+
+def test_tissue_earlier_than_the_aif_has_negative_tmax_and_full_cbf(bolus, as_curves, row_grid):
+    """Ten seconds early, its whole response lies at negative lags; what is found is what one finds on time."""
+    times = np.arange(80.0)
+    rows = [bolus.washout(times, flow=HEIGHT_PER_S, mtt_s=MTT_S, delay_s=delay) for delay in (-10.0, 0.0)]
+    found = mapped(rows, bolus.aif(times), times, as_curves, row_grid)
+    assert found["tmax"][0] < -5.0
+    assert found["tmax"][0] - found["tmax"][1] == pytest.approx(-10.0, abs=0.1)
+    assert found["cbf"][0] == pytest.approx(found["cbf"][1], rel=0.02)
+
+
+def test_tmax_is_sub_sample_on_a_1_41_s_grid(bolus, as_curves, row_grid):
+    times, delays = 1.41 * np.arange(60), np.arange(0.0, 4.3, 0.3)
+    rows = [bolus.washout(times, flow=HEIGHT_PER_S, mtt_s=MTT_S, delay_s=delay) for delay in delays]
+    found = mapped(rows, bolus.aif(times), times, as_curves, row_grid)["tmax"]
+    np.testing.assert_allclose(found - found[0], delays, atol=0.1)
+
+
+# --- units ----------------------------------------------------------------------------------------------------------
+
+
+def test_maps_are_in_physical_units_not_relative_to_their_mean(tiny_analysis):
+    for name, unit, low, high in (
+        ("cbf", "mL/100 g/min", 5.0, 80.0),
+        ("cbv", "mL/100 g", 0.5, 8.0),
+        ("mtt", "s", 3.0, 30.0),
+        ("tmax", "s", 0.0, 10.0),
+        ("ttp", "s", 3.0, 30.0),
+    ):
+        image = getattr(tiny_analysis.maps, name)
+        assert image.unit == unit and low < np.nanmedian(image.values) < high
+
+
+# --- vessels --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phantom", ["head", "quiet_head", "late_head", "early_head", "uneven_head"])
+def test_every_aif_voxel_is_artery_and_its_area_within_10_percent(request, phantom):
+    made = request.getfixturevalue(phantom)
+    found = analyze(made.series)
+    assert found.aif.mask.values.any()
+    assert not (found.aif.mask.values & ~made.masks["arteries"].values).any()
+    areas = [np.trapezoid(curve, made.series.times_s) for curve in (found.aif.curve_hu, made.aif_hu)]
+    assert areas[0] == pytest.approx(areas[1], rel=0.1)
+
+
+def test_late_bolus_onset_30_s_and_recirculation_are_fitted(late_head):
+    found = analyze(late_head.series)
+    assert found.aif.fit.onset_s == pytest.approx(30.0, abs=1.5)
+    assert found.aif.fit.error < 0.1
+    times = late_head.series.times_s
+    first = bolus_curve(times, arrival_s=30.0, width_s=9.0, peak_hu=330.0, recirculation=0.0)
+    assert times[found.aif.fit(times).argmax()] == pytest.approx(times[first.argmax()], abs=1.0)
+    exact = fit_gamma_variate(late_head.aif_hu, times)
+    assert exact.onset_s == pytest.approx(30.0, abs=0.7)
+
+
+# --- baseline -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("phantom", "onset"), [("early_head", 5.0), ("head", 10.0), ("uneven_head", 10.0), ("late_head", 30.0)]
+)
+def test_baseline_ends_before_arrival_on_early_and_late_boluses(request, phantom, onset):
+    made = request.getfixturevalue(phantom)
+    bolus = analyze(made.series).bolus
+    times = made.series.times_s
+    assert made.aif_hu[: bolus.baseline_frames].max() < 0.03 * made.aif_hu.max()
+    assert bolus.baseline_frames >= np.count_nonzero(times <= onset) - 1
+    assert onset - np.diff(times).max() < bolus.arrival_s < onset + 2.5
+
+
+def test_baseline_ends_before_arrival_where_arteries_are_thin():
+    """Arteries of half their width show little of the bolus; the baseline must still not reach into it."""
+    made = head_phantom(replace(HEAD, artery_scale=0.5))
+    frames = analyze(made.series).bolus.baseline_frames
+    assert made.aif_hu[:frames].max() < 0.1 * made.aif_hu.max()
+
+
+# --- what others refuse or drop -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phantom", ["early_head", "late_head", "uneven_head"])
+def test_early_late_and_uneven_scans_have_the_volume_of_the_truth(request, phantom):
+    made = request.getfixturevalue(phantom)
+    found = analyze(made.series)
+    where = made.masks["pure_tissue"].values & ~made.masks["near_vessel"].values & found.brain.values
+    truth = made.truth["cbv"].values[where]
+    assert (truth @ found.maps.cbv.values[where]) / (truth @ truth) == pytest.approx(1.0, abs=0.1)
+    assert np.isfinite(found.maps.cbf.values[where]).all()
+
+
+def test_early_tissue_is_kept_in_the_whole_analysis(tiny_head, tiny_analysis):
+    """With a vein as input most tissue is early: Tmax turns negative, and no voxel is lost."""
+    late = analyze(tiny_head.series, Settings(partial_volume="none"), aif=tiny_head.masks["veins"])
+    where = tiny_head.masks["pure_tissue"].values & tiny_analysis.brain.values
+    assert np.median(late.maps.tmax.values[where]) < np.median(tiny_analysis.maps.tmax.values[where]) - 3.0
+    assert (late.maps.tmax.values[where] < 0).mean() > 0.3
+    weights = area_weights(tiny_head.series.times_s)
+    dilution = (tiny_analysis.aif.curve_hu @ weights) / (late.aif.curve_hu @ weights)
+    ratio = np.median(late.maps.cbv.values[where]) / np.median(tiny_analysis.maps.cbv.values[where])
+    assert ratio == pytest.approx(dilution, rel=0.02)
+    assert (late.maps.cbf.values[where] > 0).all()
+
+
+def test_uneven_times_are_told_not_hidden(uneven_head):
+    assert any("Uneven sampling, 1.5 to 3 s" in finding.text for finding in analyze(uneven_head.series).findings)
+
+
+# --- outside --------------------------------------------------------------------------------------------------------
+
+
+def test_outside_the_mask_is_nan(tiny_head):
+    found = analyze(tiny_head.series, Settings(map_smoothing_mm=3.0, normalise="brain-mean"))
+    outside = ~found.brain.values
+    for name, image in [*found.maps.items(), *found.derived.items()]:
+        assert np.isnan(image.values[outside]).all(), name
+        assert np.isfinite(image.values[~outside]).mean() > 0.9, name
+
+
+def test_missing_values_are_nan_never_a_sentinel(analysis):
+    for name, image in analysis.maps.items():
+        values = image.values[np.isfinite(image.values)]
+        assert np.count_nonzero(values == -1.0) == 0, name
+        assert np.isfinite(image.values[analysis.brain.values]).all() or name == "mtt", name

@@ -1,0 +1,136 @@
+"""The house has floors: who may import whom, and what the library never does."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import PyPeTLib
+
+LIBRARY = Path(PyPeTLib.__file__).parent
+MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.glob("*.py"))}
+STEPS = {"bolus", "brain", "denoise", "vessels", "deconvolve", "maps", "quality", "derive", "methods"}
+#: The ground floor, each with what it may stand on.
+GROUND = {
+    "errors": set(),
+    "records": {"errors", "settings"},
+    "settings": {"errors"},
+    "curves": {"records"},
+    "chunks": {"records"},
+    "gamma": {"records"},
+}
+ALLOWED_BETWEEN_STEPS = {("derive", "denoise")}
+SLICER = {"slicer", "qt", "vtk", "ctk", "PythonQt", "PyPeT", "PyPeTScene"}
+#: Heavy packages, and where they may be imported at module scope.
+HEAVY = {"matplotlib", "jinja2", "skimage"}
+HEAVY_HOMES = {"figures", "report", "stages"}
+
+
+def imported(tree, *, module_scope=False):
+    """Full dotted names that a module imports, anywhere or when it is itself imported."""
+    names = set()
+    for node in _run_on_import(tree) if module_scope else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _run_on_import(tree):
+    """Nodes outside functions and outside ``if TYPE_CHECKING``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _run_on_import(node)
+
+
+def own(tree, **scope):
+    """Modules of the library that a module imports."""
+    parts = [name.split(".") for name in imported(tree, **scope)]
+    return {part[1] for part in parts if part[0] == "PyPeTLib" and len(part) > 1 and part[1] in MODULES}
+
+
+def packages(tree, **scope):
+    return {name.partition(".")[0] for name in imported(tree, **scope)}
+
+
+def test_all_modules_of_the_plan_are_there():
+    assert STEPS | set(GROUND) | {"pipeline"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_in_the_library_imports_slicer(name):
+    assert not packages(MODULES[name]) & SLICER
+
+
+@pytest.mark.parametrize("name", sorted(GROUND))
+def test_the_ground_floor_imports_nothing_above_it(name):
+    assert own(MODULES[name], module_scope=True) <= GROUND[name] - {"settings"}
+    assert own(MODULES[name]) <= GROUND[name]
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_steps_do_not_import_each_other_nor_the_pipeline(name):
+    allowed = {two for one, two in ALLOWED_BETWEEN_STEPS if one == name}
+    assert own(MODULES[name]) <= set(GROUND) | allowed
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - STEPS - {"pipeline"}))
+def test_only_the_pipeline_imports_the_steps(name):
+    assert not own(MODULES[name]) & (STEPS - {"quality"})
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_heavy_packages_are_imported_where_they_are_used(name):
+    if name not in HEAVY_HOMES:
+        assert not packages(MODULES[name], module_scope=True) & HEAVY
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"__main__", "command", "commands", "cli", "app"}))
+def test_the_library_does_not_print(name):
+    calls = [node.func for node in ast.walk(MODULES[name]) if isinstance(node, ast.Call)]
+    assert "print" not in {call.id for call in calls if isinstance(call, ast.Name)}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_is_imported_with_a_star_and_nothing_swallowed(name):
+    assert not any(imported_name.endswith(".*") for imported_name in imported(MODULES[name]))
+    handlers = [node for node in ast.walk(MODULES[name]) if isinstance(node, ast.ExceptHandler)]
+    assert all(handler.type is not None for handler in handlers)
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_step_functions_take_settings_by_name_and_have_no_defaults_for_them(name):
+    for node in ast.walk(MODULES[name]):
+        if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        assert node.args.kwarg is None, f"{node.name} takes **kwargs"
+        for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+            assert default is None or argument.arg == "progress", f"{node.name}({argument.arg}) has a default"
+
+
+def test_importing_the_library_is_light():
+    """Start-up time counts in Slicer: no scipy, SimpleITK or picture package before it is needed."""
+    code = (
+        "import sys, PyPeTLib; print([p for p in ('scipy', 'SimpleITK', 'matplotlib', 'jinja2') if p in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=LIBRARY.parent, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_public_name_has_a_home():
+    assert set(PyPeTLib.__all__) == set(PyPeTLib._HOMES)
+    for name, home in PyPeTLib._HOMES.items():
+        if home in MODULES:
+            assert getattr(PyPeTLib, name).__module__ == f"PyPeTLib.{home}"
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        _ = PyPeTLib.nonsense

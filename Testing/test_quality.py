@@ -1,0 +1,118 @@
+"""Findings: each doubt is raised where it is due, with its number, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from PyPeTLib.phantom import bolus_curve
+from PyPeTLib.quality import judge
+from PyPeTLib.records import Bolus, Curves, GammaVariate, Geometry, Image, Series, VascularCurve
+
+GRID = Geometry((2, 2, 1), (1.0, 1.0, 5.0))
+MASK = np.ones(GRID.shape, dtype=bool)
+
+
+def good(times=None):
+    """Series, bolus, curves, artery and vein of a scan without any fault."""
+    times = np.arange(70.0) if times is None else times
+    artery = bolus_curve(times, arrival_s=10.0, width_s=9.0, peak_hu=300.0, recirculation=0.1)
+    vein = bolus_curve(times, arrival_s=14.0, width_s=12.0, peak_hu=250.0, recirculation=0.1)
+    fit = GammaVariate(10.0, 6.0, 3.0, 300.0, 0.01)
+    noise = np.random.default_rng(0).normal(0.0, 6.0, 4).astype(np.float32)
+    curves = Curves(np.zeros((4, 1), np.float32), np.zeros((1, times.size), np.float32), noise, MASK)
+    vascular = [VascularCurve(Image(MASK, GRID), c, c, fit, 1.0, (), "automatic") for c in (artery, vein)]
+    series = Series(np.zeros((times.size, *GRID.shape), np.int16), times, GRID)
+    return [series, Bolus(10.5, 10, artery / artery.max(), 0.05, 300.0, 0.0), curves, *vascular]
+
+
+def findings(**changes):
+    """Judge the good scan after replacing some of its parts by name."""
+    names = ["series", "bolus", "curves", "artery", "vein"]
+    parts = dict(zip(names, good(changes.pop("times", None)), strict=True))
+    for name, change in changes.items():
+        parts[name] = change(parts[name]) if callable(change) else change
+    return judge(*parts.values())
+
+
+def only(**changes):
+    found = findings(**changes)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_good_scan_has_no_findings():
+    assert findings() == ()
+
+
+def test_contrast_in_the_first_frames_is_invalid():
+    finding = only(bolus=lambda bolus: replace(bolus, baseline_frames=1))
+    assert (finding.severity, finding.value) == ("invalid", 1)
+    assert "at least 2 frames before" in finding.text and "found 1" in finding.text
+
+
+def test_vessels_that_are_brighter_at_the_start_than_at_the_end_are_invalid():
+    """The "baseline" was contrast already."""
+    finding = only(bolus=lambda bolus: replace(bolus, falling_share=0.2))
+    assert finding.severity == "invalid" and "20% of the vessels" in finding.text
+
+
+def test_a_short_baseline_is_a_warning():
+    finding = only(bolus=lambda bolus: replace(bolus, baseline_frames=3))
+    assert (finding.severity, finding.value) == ("warning", 3)
+
+
+def test_uneven_times_are_told():
+    times = np.concatenate([np.arange(0.0, 40.0, 1.5), np.arange(40.5, 90.0, 3.0)])
+    finding = only(times=times)
+    assert finding.severity == "info" and "1.5 to 3 s" in finding.text and finding.value == pytest.approx(3.0)
+
+
+def test_long_intervals_are_a_warning():
+    found = findings(times=np.arange(0.0, 100.0, 5.0))
+    assert [(f.severity, f.value) for f in found] == [("warning", 5.0)]
+    assert "Frames every 5 s" in found[0].text and "4 s" in found[0].text
+
+
+def test_high_noise_is_a_warning():
+    finding = only(curves=lambda curves: replace(curves, noise=np.full(4, 20.0, np.float32)))
+    assert finding.severity == "warning" and "Noise of 29.7 HU" in finding.text
+
+
+def test_a_weak_artery_is_a_warning():
+    finding = only(artery=lambda artery: replace(artery, measured_hu=0.1 * artery.measured_hu))
+    assert finding.severity == "warning" and finding.value == pytest.approx(30.0, rel=0.01)
+
+
+def test_a_scan_that_stops_too_early_is_a_warning():
+    found = findings(times=np.arange(24.0))
+    assert [f.severity for f in found] == ["warning", "warning"]
+    assert "arterial curve ends at" in found[0].text and "late tissue may look ischemic" in found[0].text
+    assert "venous curve ends at" in found[1].text
+
+
+def test_an_artery_without_a_fit_is_a_warning():
+    assert "AIF mask" in only(artery=lambda artery: replace(artery, fit=None)).text
+
+
+def test_a_missing_vein_is_a_warning():
+    finding = only(vein=None)
+    assert finding.severity == "warning" and "partial volume of the arterial input is not corrected" in finding.text
+
+
+def test_a_large_partial_volume_factor_is_a_warning():
+    finding = only(artery=lambda artery: replace(artery, partial_volume_factor=8.0))
+    assert finding.severity == "warning" and finding.value == 8.0
+
+
+def test_units_stand_with_their_numbers():
+    for finding in findings(
+        bolus=lambda bolus: replace(bolus, baseline_frames=1),
+        curves=lambda curves: replace(curves, noise=np.full(4, 20.0, np.float32)),
+        artery=lambda artery: replace(
+            artery, measured_hu=0.1 * artery.measured_hu, fit=None, partial_volume_factor=8.0
+        ),
+    ):
+        assert finding.text.endswith(".") and finding.text[0].isupper()

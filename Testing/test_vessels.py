@@ -1,0 +1,291 @@
+"""Arterial input and venous output, the gamma-variate fit, and partial volume."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import scipy.optimize
+
+from PyPeTLib import QualityError, Settings
+from PyPeTLib.gamma import fit_gamma_variate
+from PyPeTLib.phantom import bolus_curve
+from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, VascularCurve
+from PyPeTLib.vessels import (
+    VesselVoxels,
+    find_artery,
+    find_vein,
+    likely_vessels,
+    measured_curve,
+    partial_volume_factor,
+    scaled_to_vein,
+    vessel_voxels,
+)
+
+TIMES = np.arange(60.0)
+GRID = Geometry((40, 40, 4), (1.5, 1.5, 6.0))
+ARTERY_AT, THIN_AT, VEIN_AT = np.s_[1, 10:13, 10:13], np.s_[2, 30, 30:32], np.s_[:, 20:25, 34:38]
+
+
+def artery_curve(times=TIMES, onset=10.0):
+    return bolus_curve(times, arrival_s=onset, width_s=9.0, peak_hu=350.0, recirculation=0.15)
+
+
+def vein_curve(times=TIMES, onset=10.0):
+    return 0.95 * bolus_curve(times, arrival_s=onset + 4.0, width_s=12.0, peak_hu=300.0, recirculation=0.15)
+
+
+def scan_hu(noise=5.0, artery=1.0, thin=0.4, vein=1.0, seed=0):
+    """HU over time of tissue with a thick and a thin artery and a sinus, shape (t, z, y, x)."""
+    tissue = 0.04 * bolus_curve(TIMES, arrival_s=12.0, width_s=11.0, peak_hu=300.0, recirculation=0.15)
+    hu = 35.0 + np.broadcast_to(tissue[:, None, None, None], (TIMES.size, *GRID.shape)).copy()
+    bloods = ((ARTERY_AT, artery * artery_curve()), (THIN_AT, thin * artery_curve()), (VEIN_AT, vein * vein_curve()))
+    for place, curve in bloods:
+        if curve.any():
+            hu[(slice(None), *place)] = 40.0 + curve.reshape(-1, *(1,) * np.ndim(hu[0][place]))
+    return hu + np.random.default_rng(seed).normal(0.0, noise, hu.shape)
+
+
+def voxels_of(hu, baseline=9):
+    mask = np.ones(GRID.shape, dtype=bool)
+    return vessel_voxels(likely_vessels(hu.reshape(TIMES.size, -1)), baseline, mask, TIMES)
+
+
+def inside(mask, *places):
+    allowed = np.zeros(GRID.shape, dtype=bool)
+    for place in places:
+        allowed[place] = True
+    return mask.any() and not (mask & ~allowed).any()
+
+
+def curve_of(values, factor=1.0):
+    fit = fit_gamma_variate(values, TIMES)
+    mask = Image(np.ones((1, 1, 1), dtype=bool), Geometry((1, 1, 1), (1.0, 1.0, 1.0)))
+    return VascularCurve(mask, values, factor * values, fit, factor, (), "automatic")
+
+
+# --- gamma-variate --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("onset", [2.0, 10.0, 30.0])
+@pytest.mark.parametrize("rise", [4.0, 8.0])
+@pytest.mark.parametrize("shape", [1.5, 3.0, 10.0])
+def test_fit_returns_the_gamma_variate_it_is_given(onset, rise, shape):
+    truth = GammaVariate(onset, rise, shape, 300.0, 0.0)
+    fit = fit_gamma_variate(truth(TIMES), TIMES)
+    assert (fit.peak_s, fit.peak_hu) == (pytest.approx(truth.peak_s, abs=0.02), pytest.approx(300.0, rel=1e-3))
+    assert fit.onset_s == pytest.approx(onset, abs=0.2) and fit.error < 1e-3
+    assert fit.width_s == pytest.approx(truth.width_s, rel=0.02)
+
+
+@pytest.mark.parametrize("onset", [5.0, 30.0])
+def test_recirculation_does_not_spoil_the_first_pass(onset):
+    times = np.arange(0.0, onset + 40.0)
+    fit = fit_gamma_variate(bolus_curve(times, arrival_s=onset, width_s=9.0, peak_hu=300.0, recirculation=0.3), times)
+    first = bolus_curve(times, arrival_s=onset, width_s=9.0, peak_hu=300.0, recirculation=0.0)
+    assert fit.peak_hu == pytest.approx(300.0, rel=0.02)
+    assert fit.onset_s == pytest.approx(onset, abs=0.7)
+    np.testing.assert_allclose(fit(times), first, atol=0.05 * 300.0)
+
+
+def test_fit_of_uneven_times_is_in_seconds():
+    times = np.concatenate([np.arange(0.0, 30.0, 1.5), np.arange(30.0, 75.0, 3.0)])
+    truth = GammaVariate(12.0, 7.0, 3.0, 250.0, 0.0)
+    fit = fit_gamma_variate(truth(times), times)
+    assert (fit.onset_s, fit.rise_s) == (pytest.approx(12.0, abs=0.1), pytest.approx(7.0, abs=0.1))
+
+
+def test_fit_moves_with_time_zero_and_scales_with_height():
+    curve = artery_curve() + np.random.default_rng(0).normal(0.0, 3.0, TIMES.size)
+    base = fit_gamma_variate(curve, TIMES)
+    later, taller = fit_gamma_variate(curve, TIMES + 500.0), fit_gamma_variate(2.0 * curve, TIMES)
+    assert later.onset_s == pytest.approx(base.onset_s + 500.0, abs=0.02)
+    assert taller.peak_hu == pytest.approx(2.0 * base.peak_hu, rel=1e-3)
+    assert taller.error == pytest.approx(base.error, rel=0.01)
+
+
+def test_error_is_the_rms_residual_as_a_share_of_the_peak():
+    noise = np.random.default_rng(0).normal(0.0, 9.0, TIMES.size)
+    fit = fit_gamma_variate(GammaVariate(10.0, 6.0, 3.0, 300.0, 0.0)(TIMES) + noise, TIMES)
+    assert fit.error == pytest.approx(9.0 / 300.0, rel=0.35)  # some 25 samples
+
+
+def test_onset_may_lie_before_the_first_frame():
+    truth = GammaVariate(-3.0, 9.0, 3.0, 300.0, 0.0)
+    assert fit_gamma_variate(truth(TIMES), TIMES).onset_s == pytest.approx(-3.0, abs=0.5)
+
+
+def test_a_fit_that_does_not_converge_is_none_not_the_initial_guess(monkeypatch):
+    monkeypatch.setattr(scipy.optimize, "least_squares", partial(scipy.optimize.least_squares, max_nfev=1))
+    assert fit_gamma_variate(artery_curve(), TIMES) is None
+
+
+@pytest.mark.parametrize("curve", [np.zeros(60), -artery_curve(), artery_curve()[::-1][:4], np.exp(-TIMES)])
+def test_nothing_is_returned_where_nothing_can_be_fitted(curve):
+    """No signal, negative, too few samples, peak in the first frame: None, never the initial guess."""
+    assert fit_gamma_variate(curve, TIMES[: curve.size]) is None
+
+
+def test_gamma_variate_peaks_where_and_as_high_as_it_says():
+    curve = GammaVariate(12.0, 6.0, 3.0, 300.0, 0.0)
+    fine = np.arange(0.0, 80.0, 0.01)
+    values = curve(fine)
+    assert fine[values.argmax()] == pytest.approx(curve.peak_s) and values.max() == pytest.approx(300.0)
+    assert not values[fine <= 12.0].any()
+    mean = (values * fine).sum() / values.sum()
+    assert curve.width_s == pytest.approx(np.sqrt((values * (fine - mean) ** 2).sum() / values.sum()), rel=1e-3)
+
+
+# --- arteries and veins ---------------------------------------------------------------------------------------------
+
+
+def test_artery_is_found_in_the_artery_and_its_curve_is_the_arterys(settings):
+    found = find_artery(voxels_of(scan_hu()), GRID, TIMES, settings=settings)
+    assert inside(found.mask.values, ARTERY_AT)
+    np.testing.assert_allclose(found.curve_hu, artery_curve(), atol=0.06 * 350.0)
+    assert found.source == "automatic" and found.partial_volume_factor == 1.0
+    assert found.candidates[0].score == max(c.score for c in found.candidates if not c.refused)
+
+
+def test_a_thin_artery_is_taken_where_there_is_no_other(settings):
+    found = find_artery(voxels_of(scan_hu(artery=0.0)), GRID, TIMES, settings=settings)
+    assert inside(found.mask.values, THIN_AT)
+
+
+def test_vein_is_found_in_the_sinus(settings):
+    vessels = voxels_of(scan_hu())
+    artery = find_artery(vessels, GRID, TIMES, settings=settings)
+    vein = find_vein(vessels, artery, GRID, TIMES)
+    assert inside(vein.mask.values, VEIN_AT)
+    np.testing.assert_allclose(vein.curve_hu, vein_curve(), atol=0.05 * 300.0)
+
+
+def test_no_vein_is_found_where_nothing_enhances_later(settings):
+    hu = scan_hu()[:, :, :, :20]
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[ARTERY_AT] = True
+    vessels = vessel_voxels(likely_vessels(hu[:, mask[:, :, :20]]), 9, mask, TIMES)
+    assert find_vein(vessels, curve_of(artery_curve()), GRID, TIMES) is None
+
+
+def test_clusters_are_never_grown(settings):
+    """Every voxel of every candidate is itself among the vessel voxels."""
+    vessels = voxels_of(scan_hu())
+    found = find_artery(vessels, GRID, TIMES, settings=settings)
+    among = np.zeros(GRID.shape, dtype=bool)
+    among.ravel()[vessels.index] = True
+    for candidate in found.candidates:
+        assert not (candidate.mask & ~among).any()
+        assert candidate.volume_ml == pytest.approx(candidate.mask.sum() * GRID.voxel_volume_ml, abs=1e-9)
+
+
+def test_edges_of_an_artery_are_left_out(settings):
+    """Along an artery that fills less and less of its voxels, none below 60 % of the tallest is taken."""
+    shares = np.append([1.0, 0.9, 0.8, 0.55, 0.5], np.full(95, 0.1))
+    line, specks = 1600 + np.arange(5), 3200 + 2 * np.arange(95)  # places in the flattened grid: a row, single voxels
+    curves = shares[:, None] * artery_curve()
+    made = VesselVoxels(np.append(line, specks), curves, curves.max(axis=1), np.full(100, 16.0), curves.sum(axis=1))
+    best = find_artery(made, GRID, TIMES, settings=settings)
+    assert np.flatnonzero(best.mask.values).tolist() == line[:3].tolist()
+    np.testing.assert_allclose(best.curve_hu, 0.9 * artery_curve())
+
+
+def test_refused_candidates_have_a_reason_and_come_last(settings):
+    tight = settings.changed({"aif_minimum_volume_ml": 0.02})
+    found = find_artery(voxels_of(scan_hu()), GRID, TIMES, settings=tight)
+    refused = [candidate.refused for candidate in found.candidates]
+    assert refused == sorted(refused)
+    assert all(candidate.reason for candidate in found.candidates)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "reason"),
+    [
+        ({"aif_minimum_volume_ml": 1.0}, "less than 1 mL"),
+        ({"aif_maximum_volume_ml": 0.05, "aif_minimum_volume_ml": 0.045}, "mL"),
+    ],
+)
+def test_arteries_outside_the_volume_limits_are_refused_with_the_reason(chosen, reason):
+    message = rf"Arterial input: .* needed; \d+ looked at, none accepted.*{reason}.*--aif-mask"
+    with pytest.raises(QualityError, match=message):
+        find_artery(voxels_of(scan_hu(thin=0.0)), GRID, TIMES, settings=Settings(**chosen))
+
+
+def test_features_of_vessel_voxels_are_those_of_their_curves():
+    hu = scan_hu(noise=0.5)
+    vessels = voxels_of(hu)
+    artery = np.ravel_multi_index((1, 11, 11), GRID.shape)
+    row = int(np.flatnonzero(vessels.index == artery)[0])
+    assert vessels.height_hu[row] == pytest.approx(350.0, rel=0.02)
+    fine = np.arange(0.0, 60.0, 0.01)
+    assert vessels.peak_s[row] == pytest.approx(fine[artery_curve(fine).argmax()], abs=0.2)
+    np.testing.assert_allclose(vessels.curves_hu[row], artery_curve(), atol=3.0)
+
+
+def test_vessels_outside_the_mask_do_not_count(settings):
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[:, :, 20:] = True
+    hu = scan_hu()
+    vessels = vessel_voxels(likely_vessels(hu[:, mask]), 9, mask, TIMES)
+    found = find_artery(vessels, GRID, TIMES, settings=settings)
+    assert inside(found.mask.values, THIN_AT)
+
+
+# --- the user's mask and partial volume -----------------------------------------------------------------------------
+
+
+def test_curve_of_a_users_mask_is_its_mean_enhancement():
+    hu = scan_hu(noise=0.0)
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[ARTERY_AT] = True
+    series = Series(np.round(hu).astype(np.int16), TIMES, GRID)
+    found = measured_curve(series, Image(mask, GRID), baseline_frames=9)
+    np.testing.assert_allclose(found.curve_hu, artery_curve(), atol=1.0)
+    assert (found.source, found.candidates, found.partial_volume_factor) == ("user's mask", (), 1.0)
+    assert found.mask.values is not mask and (found.mask.values == mask).all()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_thin_artery_is_scaled_to_the_venous_area(settings, share):
+    artery, vein = curve_of(share * artery_curve()), curve_of(vein_curve())
+    scaled = scaled_to_vein(artery, vein, TIMES, settings=settings)
+    areas = [np.trapezoid(curve, TIMES) for curve in (scaled.curve_hu, vein_curve())]
+    assert areas[0] == pytest.approx(areas[1], rel=0.02)  # the tails beyond the scan count too
+    np.testing.assert_array_equal(scaled.measured_hu, artery.measured_hu)
+    assert scaled.fit.peak_hu == pytest.approx(artery.fit.peak_hu * scaled.partial_volume_factor)
+
+
+def test_artery_is_never_scaled_down(settings):
+    scaled = scaled_to_vein(curve_of(2.0 * artery_curve()), curve_of(vein_curve()), TIMES, settings=settings)
+    assert scaled.partial_volume_factor == 1.0
+    np.testing.assert_array_equal(scaled.curve_hu, 2.0 * artery_curve())
+
+
+def test_artery_is_left_alone_without_vein_or_on_request(settings):
+    artery = curve_of(0.5 * artery_curve())
+    assert scaled_to_vein(artery, None, TIMES, settings=settings) is artery
+    none = settings.changed({"partial_volume": "none"})
+    assert scaled_to_vein(artery, curve_of(vein_curve()), TIMES, settings=none) is artery
+
+
+def test_factor_is_the_ratio_of_areas_and_does_not_depend_on_sampling(bolus):
+    factors = []
+    for interval in (0.5, 1.0, 2.0, 3.0):
+        times = np.arange(0.0, 90.0, interval)
+        vein = bolus.washout(times, flow=1 / 6, mtt_s=6.0)
+        factors.append(partial_volume_factor(0.4 * bolus.aif(times), vein, times))
+    np.testing.assert_allclose(factors, 1.0 / 0.4, rtol=0.01)
+
+
+def test_factor_of_a_scan_that_ends_early_counts_the_tails(bolus):
+    times = np.arange(0.0, 40.0)
+    factor = partial_volume_factor(bolus.aif(times), bolus.washout(times, flow=1 / 10, mtt_s=10.0), times)
+    assert np.trapezoid(bolus.washout(times, flow=1 / 10, mtt_s=10.0), times) < 0.9 * bolus.area_hu_s
+    assert factor == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_candidate_is_refused_when_it_has_a_reason_but_no_score():
+    candidate = Candidate(np.ones((1, 1, 1), dtype=bool), np.ones(3), None, 1.0, float("nan"), "too small")
+    assert candidate.refused and not replace(candidate, score=0.5).refused and not replace(candidate, reason="").refused
