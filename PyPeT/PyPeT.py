@@ -1,0 +1,375 @@
+"""PyPeT in 3D Slicer: load a CT perfusion scan, Apply, correct, look. Everything computed is PyPeTLib's."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: the library is the folder beside
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from PyPeTPanel import actions, controls, running, scan, selftest, tables, views
+from PyPeTPanel.parameters import PyPeTParameterNode, interval_of, obstacle, segment_of, settings_of, time_axis
+
+#: Packages that Reload loads again.
+OWN_PACKAGES = ("PyPeTLib", "PyPeTScene", "PyPeTPanel")
+
+
+class PyPeT(ScriptedLoadableModule):
+    """What the list of modules shows."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("PyPeT")
+        parent.categories = ["Neuroimaging"]
+        parent.dependencies = []
+        parent.contributors = ["PyPeT developers"]
+        parent.helpText = _("Quantitative maps of brain perfusion (CBF, CBV, MTT, Tmax, TTP) from a CT perfusion scan.")
+        parent.acknowledgementText = _("Research use only.")
+        icon = self.resourcePath("Icons/PyPeT.png")
+        slicer.app.connect("startupCompleted()", lambda: scan.offer_phantom(icon))
+
+
+class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: it moves between controls, parameter node and logic."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = self.parameters = self._gui = self._browser = None
+        self._running = self._closing = False
+
+    def setup(self):
+        """Build the panel; works without a main window."""
+        ScriptedLoadableModuleWidget.setup(self)
+        panel = slicer.util.loadUI(self.resourcePath("UI/PyPeT.ui"))
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
+        panel.setMRMLScene(slicer.mrmlScene)
+        self.logic = PyPeTLogic()
+        self.ui.scan.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
+        controls.describe_controls(self.ui)
+        tables.set_up_table(self.ui.candidates, tables.CANDIDATE_COLUMNS)
+        tables.set_up_table(self.ui.medians, tables.MEDIAN_COLUMNS)
+        self._segments = [
+            controls.SegmentChoice(selector, key)
+            for selector, key in (
+                (self.ui.brainSegment, "brain"), (self.ui.aifSegment, "aif"), (self.ui.vofSegment, "vof"),
+            )
+        ]  # fmt: skip
+        self._connect_controls()
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.on_scene_closing)
+        self.addObserver(scene, scene.EndCloseEvent, self.on_scene_closed)
+        self.addObserver(scene, scene.EndImportEvent, self.on_scene_closed)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.refresh)
+        self.connect_parameters()
+
+    def _connect_controls(self):
+        ui = self.ui
+        for button, slot in (
+            (ui.loadFileButton, self.load_file),
+            (ui.loadFolderButton, self.load_folder),
+            (ui.createMaskButton, self.create_mask),
+            (ui.correctMaskButton, self.correct_mask),
+            (ui.applyButton, self.apply),
+            (ui.exportButton, self.export),
+        ):
+            button.connect("clicked(bool)", lambda _checked=False, slot=slot: slot())
+        for k in range(1, 7):
+            getattr(ui, f"stage{k}Button").connect("clicked(bool)", lambda _checked=False, k=k: self.show_stage(k))
+        for name in views.LABELS:
+            getattr(ui, f"{name}Button").connect("clicked(bool)", lambda _checked=False, n=name: self.show_map(n))
+        ui.candidates.connect("cellClicked(int,int)", self.choose_candidate)
+        ui.frame.connect("valueChanged(int)", self.show_frame)
+
+    def enter(self):
+        """Called when the user opens the module."""
+        self.connect_parameters()
+
+    def exit(self):
+        """Called when the user opens another module; the panel goes on following the scene."""
+
+    def cleanup(self):
+        """Called when the panel goes away."""
+        self.removeObservers()
+        self.disconnect_parameters()
+
+    def onReload(self):
+        """Load the library and the panel's own packages again, too."""
+        forget_own_packages()
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def connect_parameters(self):
+        """Join the controls with the parameter node of the scene."""
+        if self.parameters is None:
+            self.parameters = self.logic.getParameterNode()
+            self._gui = self.parameters.connectGui(self.ui)
+            self.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.refresh)
+        self.refresh()
+
+    def disconnect_parameters(self):
+        """Part the controls from the parameter node."""
+        if self.parameters is not None:
+            self.parameters.disconnectGui(self._gui)
+            if self.hasObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.refresh):
+                self.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.refresh)
+        self.parameters = None
+
+    def on_scene_closing(self, caller=None, event=None):
+        """Forget what belongs to the scene; a run that is going on ends."""
+        self._closing = True
+        self.disconnect_parameters()
+        self.logic.forget()
+        self._browser = None
+
+    def on_scene_closed(self, caller=None, event=None):
+        """Start again with the parameters of the new scene."""
+        self.disconnect_parameters()
+        self.connect_parameters()
+
+    # What the panel shows
+
+    def refresh(self, caller=None, event=None):
+        """Show what the parameter node says, and whether Apply can run."""
+        if self.parameters is None or slicer.mrmlScene.IsClosing():
+            return
+        for segment in self._segments:
+            segment.show(self.parameters)
+        controls.show_own_controls(self.ui, self.parameters)
+        self.logic.keep_only_present()
+        reason = _("A run is going on.") if self._running else obstacle(self.parameters)
+        self.ui.applyButton.enabled = not reason
+        self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
+        self.ui.timeAxis.text = time_axis(self.parameters)
+        self._enable_what_can_be_done()
+        self.show_results()
+
+    def _enable_what_can_be_done(self):
+        """Enable the buttons that have something to work on."""
+        ui, node = self.ui, actions.scan_or_none(self.parameters.scan)
+        known = actions.times_known(self.parameters) and not self._running
+        result = known and self.logic.analysis_of(node) is not None
+        for button in (ui.createMaskButton, ui.correctMaskButton, ui.stage1Button, ui.stage3Button):
+            button.enabled = known
+        for button in (ui.stage2Button, ui.stage4Button, ui.stage5Button, ui.stage6Button, ui.exportButton):
+            button.enabled = result
+        for name in views.LABELS:
+            getattr(ui, f"{name}Button").enabled = node is not None and actions.map_volume(node, name) is not None
+        ui.delayButton.visible = ui.delayButton.enabled
+        ui.frame.enabled = self._browser is not None and slicer.mrmlScene.IsNodePresent(self._browser) > 0
+
+    def show_results(self):
+        """Show numbers of the last run of this scan, or nothing."""
+        analysis = self.logic.analysis_of(actions.scan_or_none(self.parameters.scan))
+        if analysis is self._shown_analysis and analysis is not None:
+            return
+        self._shown_analysis = analysis
+        tables.show_analysis(self.ui, analysis, self.logic.candidates if analysis else ())
+
+    _shown_analysis = None
+
+    # What the buttons do
+
+    def load_file(self):
+        """Ask for a file and load it."""
+        path = qt.QFileDialog.getOpenFileName(self.parent, _("Load a CT perfusion scan"), "", scan.FILES)
+        self._load(path)
+
+    def load_folder(self):
+        """Ask for a folder of volumes and load it."""
+        self._load(qt.QFileDialog.getExistingDirectory(self.parent, _("Load a folder with one volume for each frame")))
+
+    def _load(self, path):
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The scan could not be loaded."), waitCursor=True):
+                self.parameters.scan = scan.load_scan(path, interval_of(self.parameters))
+
+    def create_mask(self):
+        """Make the brain mask and let Apply use it as a segment."""
+        with slicer.util.tryWithErrorDisplay(_("The brain mask could not be made."), waitCursor=True):
+            actions.create_brain(self.parameters)
+
+    def correct_mask(self):
+        """Open the brain mask in the Segment Editor."""
+        with slicer.util.tryWithErrorDisplay(_("The brain mask could not be opened."), waitCursor=True):
+            actions.correct_brain(self.parameters)
+
+    def choose_candidate(self, row, _column=0):
+        """Let the next Apply use another arterial candidate; the first is the automatic one."""
+        with slicer.util.tryWithErrorDisplay(_("The candidate could not be chosen.")):
+            actions.choose_candidate(self.parameters, self.logic, row)
+
+    def apply(self):
+        """Compute and show; a cancelled run leaves the scene as it was."""
+        if self._running or self.parameters is None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("PyPeT could not compute the maps."), waitCursor=True):
+            self._start_or_end(True)
+            try:
+                with running.cancellable(self.parent, lambda: self._closing) as progress:
+                    self.logic.process_parameters(self.parameters, progress)
+            except running.Cancelled:
+                slicer.util.showStatusMessage(_("PyPeT was stopped; the scene is as it was."), 3000)
+            finally:
+                self._start_or_end(False)
+
+    def _start_or_end(self, started):
+        self._running, self._closing = started, False
+        if not started and self.parameters is not None:
+            self._browser = self.logic.browser(actions.scan_or_none(self.parameters.scan)) or self._browser
+            self._set_up_frames()
+        self.refresh()
+
+    def export(self):
+        """Ask for a folder and write the files that ``pypet run`` writes."""
+        analysis = self.logic.analysis_of(actions.scan_or_none(self.parameters.scan))
+        folder = qt.QFileDialog.getExistingDirectory(self.parent, _("Export the results into a folder"))
+        if folder:
+            with slicer.util.tryWithErrorDisplay(_("The results could not be written."), waitCursor=True):
+                self.ui.stageNote.text = actions.export(analysis, folder)
+
+    def show_map(self, name):
+        """Show one map in all slice views."""
+        views.show_volume(actions.map_volume(actions.scan_or_none(self.parameters.scan), name))
+
+    def show_stage(self, number):
+        """Show one step of the analysis in its layout."""
+        with slicer.util.tryWithErrorDisplay(_("This step could not be shown."), waitCursor=True):
+            stage, self._browser = actions.stage(number, self.parameters, self.logic)
+            views.show_stage(stage)
+            self.ui.stageNote.text = stage.note
+            self._set_up_frames(stage.frame)
+            self.refresh()
+
+    def _set_up_frames(self, frame=None):
+        """Let the slider run over the frames of the browser."""
+        if self._browser is not None:
+            current = self._browser.GetSelectedItemNumber() if frame is None else frame
+            self.ui.frame.maximum = max(self._browser.GetNumberOfItems() - 1, 0)
+            self.ui.frame.value = current
+            self.show_frame(current)
+
+    def show_frame(self, frame):
+        """Scroll to a frame."""
+        if self._browser is not None and slicer.mrmlScene.IsNodePresent(self._browser):
+            self.ui.frameTime.text = actions.go_to_frame(self._browser, frame)
+
+
+class PyPeTLogic(ScriptedLoadableModuleLogic):
+    """Scene in, nodes out, for the panel and for scripts; keeps the last run for stages and export."""
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.forget()
+
+    def forget(self):
+        """Drop the last run."""
+        self.analysis, self.shown, self.candidates, self._candidates_of = None, None, (), ""
+
+    def getParameterNode(self):  # noqa: N802 (Slicer's name)
+        """Return the wrapped parameter node of the scene."""
+        return PyPeTParameterNode(super().getParameterNode())
+
+    def process(
+        self,
+        scan_node,
+        settings=None,
+        *,
+        interval_s=None,
+        brain=None,
+        aif=None,
+        vof=None,
+        force=False,
+        progress=None,
+    ):
+        """Analyse a scan and return the nodes that show the result, by name.
+
+        Parameters
+        ----------
+        scan_node : vtkMRMLSequenceNode, its proxy volume, or vtkMRMLMultiVolumeNode
+            The scan in HU.
+        settings : Settings, optional
+            What to do.
+        interval_s : float, optional
+            Time between frames in s, where the scan does not tell.
+        brain, aif, vof : tuple of segmentation node and segment identity, optional
+            Segments to be used instead of what is found automatically.
+        force : bool
+            Show a result even where the data allow no trustworthy one.
+        progress : callable, optional
+            ``progress(fraction, text)``; raising from it cancels.
+
+        Returns
+        -------
+        dict of str to vtkMRMLNode
+            "cbf", "cbv", ..., "segmentation", "enhancement", "curves", "curves_chart", "tissue", "tissue_chart".
+        """
+        self.analysis, self.shown = actions.process(
+            scan_node, settings, interval_s=interval_s, brain=brain, aif=aif, vof=vof, force=force, progress=progress
+        )
+        if self.analysis.aif.candidates or self._candidates_of != self.shown.scan:
+            self.candidates, self._candidates_of = self.analysis.aif.candidates, self.shown.scan
+        return actions.nodes_of(self.shown)
+
+    def process_parameters(self, parameters, progress=None):
+        """Do what the parameter node says; returns as `process`."""
+        return self.process(
+            parameters.scan,
+            settings_of(parameters),
+            interval_s=interval_of(parameters),
+            brain=segment_of(parameters, "brain"),
+            aif=segment_of(parameters, "aif"),
+            vof=segment_of(parameters, "vof"),
+            force=parameters.force,
+            progress=progress,
+        )
+
+    def analysis_of(self, scan_node):
+        """Return the last run if it is of this scan, else None."""
+        return self.analysis if scan_node is not None and self.shown and self.shown.scan == scan_node.GetID() else None
+
+    def browser(self, scan_node):
+        """Return the browser that scrolls the stages of the last run, None where there is none of this scan."""
+        return None if self.analysis_of(scan_node) is None else slicer.mrmlScene.GetNodeByID(self.shown.browser)
+
+    def keep_only_present(self):
+        """Drop the last run when its scan has left the scene."""
+        if self.shown and slicer.mrmlScene.GetNodeByID(self.shown.scan) is None:
+            self.forget()
+
+
+class PyPeTTest(ScriptedLoadableModuleTest):
+    """The self-test inside the application, also without a main window: phantom, Apply, truth, correction."""
+
+    def setUp(self):  # noqa: N802 (unittest's name)
+        """Start with an empty scene."""
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):  # noqa: N802 (unittest's name)
+        """Run the self-test."""
+        self.setUp()
+        self.test_phantom()
+
+    def test_phantom(self):
+        """Apply on a phantom, compare with its truth, correct the mask, apply again."""
+        selftest.check_phantom(PyPeTLogic(), self.delayDisplay)
+
+
+def forget_own_packages():
+    """Let the next import read PyPeT's packages from disk."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in OWN_PACKAGES]:
+        del sys.modules[name]
+    importlib.invalidate_caches()

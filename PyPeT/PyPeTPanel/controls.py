@@ -1,0 +1,114 @@
+"""What controls have in common: unit and tooltip from the library, rows that come and go, segments of the user."""
+
+from typing import Any
+
+import slicer
+
+from PyPeTPanel.parameters import AUTOMATIC, INFO, SEGMENT, PyPeTParameterNode
+
+#: Controls shown only for one word of another field.
+OWN_OF = {
+    "brain": {
+        "skull": ("bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm"),
+        "fast-marching": ("bone_hu", "tissue_low_hu", "tissue_high_hu"),
+    },
+    "denoise": {
+        "bilateral": ("bilateral_sigma_mm", "bilateral_similarity"),
+        "gaussian": ("gaussian_sigma_mm",),
+        "curvature-flow": ("curvature_flow_iterations", "curvature_flow_step"),
+    },
+    "method": {
+        "bSVD": ("bsvd_cutoff",),
+        "sSVD": ("ssvd_cutoff",),
+        "oSVD": ("oscillation_index",),
+        "tikhonov": ("tikhonov_strength",),
+    },
+}
+#: Tooltips of the controls that are no settings of the library.
+TIPS = {
+    "interval_s": "Time between frames in s; used only where the scan does not tell its times.",
+    "brain_source": "Find the brain automatically, or use a segment.",
+    "aif_source": "Find the arterial input automatically, or take the mean curve of a segment.",
+    "vof_source": "Find the venous output automatically, or take the mean curve of a segment.",
+    "brainSegment": "Segmentation and segment that is the brain mask.",
+    "aifSegment": "Segmentation and segment that is the arterial input.",
+    "vofSegment": "Segmentation and segment that is the venous output.",
+}
+
+
+def describe_controls(ui: Any) -> None:
+    """Give every setting's control its unit and its tooltip, and the label beside it the same tooltip."""
+    for name, info in INFO.items():
+        if name != "partial_volume":
+            unit = f" [{info.unit}]" if info.unit else ""
+            _explain(ui, name, f"{info.meaning}{unit}; {info.allowed}; default {info.default}")
+            if not info.choices and info.unit:
+                getattr(ui, name).suffix = f" {info.unit}"
+    _explain(ui, "scale_to_vein", INFO["partial_volume"].meaning)
+    for name, text in TIPS.items():
+        _explain(ui, name, text)
+    ui.interval_s.suffix = " s"
+    ui.interval_s.specialValueText = "from the scan"
+
+
+def show_own_controls(ui: Any, parameters: PyPeTParameterNode) -> None:
+    """Show the controls that matter for the chosen methods and sources, and only those."""
+    for field, groups in OWN_OF.items():
+        own = groups.get(getattr(parameters, field), ())
+        for name in {name for group in groups.values() for name in group}:
+            automatic = field != "brain" or parameters.brain_source == AUTOMATIC
+            show_row(ui, name, name in own and automatic)
+    show_row(ui, "brain", parameters.brain_source == AUTOMATIC)
+    for key in ("brain", "aif", "vof"):
+        show_row(ui, f"{key}Segment", getattr(parameters, f"{key}_source") == SEGMENT)
+
+
+def show_row(ui: Any, name: str, shown: bool) -> None:
+    """Show or hide a control with its label."""
+    getattr(ui, name).visible = shown
+    getattr(ui, f"{name}Label").visible = shown
+
+
+def _explain(ui: Any, name: str, text: str) -> None:
+    getattr(ui, name).toolTip = text
+    getattr(ui, f"{name}Label").toolTip = text
+
+
+class SegmentChoice:
+    """Joins a segment selector with the two fields of the parameter node that name segmentation and segment.
+
+    Parameters
+    ----------
+    selector : qMRMLSegmentSelectorWidget
+        The control.
+    key : str
+        "brain", "aif" or "vof".
+    """
+
+    def __init__(self, selector: Any, key: str):
+        self.selector, self.key = selector, key
+        self.parameters: PyPeTParameterNode | None = None
+        self._showing = False
+        selector.connect("currentNodeChanged(vtkMRMLNode*)", self.choose)
+        selector.connect("currentSegmentChanged(QString)", self.choose)
+
+    def show(self, parameters: PyPeTParameterNode | None) -> None:
+        """Show what the parameter node says."""
+        self.parameters = parameters
+        if parameters is None or self._showing:
+            return
+        self._showing = True
+        try:
+            segmentation = getattr(parameters, f"{self.key}_segmentation")
+            self.selector.setCurrentNode(segmentation)
+            self.selector.setCurrentSegmentID(getattr(parameters, f"{self.key}_segment"))
+        finally:
+            self._showing = False
+
+    def choose(self, *_: Any) -> None:
+        """Write what the user chose."""
+        if self.parameters is None or self._showing:
+            return
+        with slicer.util.NodeModify(self.parameters):
+            setattr(self.parameters, f"{self.key}_segmentation", self.selector.currentNode())
+            setattr(self.parameters, f"{self.key}_segment", self.selector.currentSegmentID())

@@ -1,0 +1,148 @@
+"""What the panel keeps in the scene: the scan, the segments, and every setting under the library's own name."""
+
+import math
+from typing import Annotated, Any
+
+import slicer
+from slicer.parameterNodeWrapper import Choice, Decimals, Default, SingleStep, WithinRange, parameterNodeWrapper
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.settings import Settings, describe_settings
+from PyPeTLib.times import MAXIMUM_INTERVAL_S
+from PyPeTScene.series import describe_time_axis
+
+INFO = {info.name: info for info in describe_settings()}
+#: Where a mask comes from.
+AUTOMATIC, SEGMENT = "automatic", "segment"
+#: What may be a scan; the class of MultiVolumes exists only where their module is loaded.
+ScanNode = slicer.vtkMRMLSequenceNode | slicer.vtkMRMLScalarVolumeNode | None
+if hasattr(slicer, "vtkMRMLMultiVolumeNode"):
+    ScanNode = slicer.vtkMRMLMultiVolumeNode | ScanNode
+#: Where a mask comes from, as a field.
+Source = Annotated[str, Choice([AUTOMATIC, SEGMENT]), Default(AUTOMATIC)]
+Segmentation = slicer.vtkMRMLSegmentationNode | None
+
+
+def number(name: str) -> Any:
+    """Return the type of a numeric setting: default, range, digits and step of its control."""
+    info = INFO[name]
+    if isinstance(info.default, int):
+        return Annotated[int, WithinRange(int(info.low), int(info.high)), Default(info.default)]
+    power = math.floor(math.log10((info.high - info.low) / 50.0))
+    digits = max(len(f"{value:g}".partition(".")[2]) for value in (info.default, info.low))
+    shown = 0 if power >= 0 and digits == 0 else max(2, digits, -power)
+    return Annotated[
+        float, WithinRange(info.low, info.high), Default(info.default), Decimals(shown), SingleStep(10.0**power)
+    ]
+
+
+def choice(name: str) -> Any:
+    """Return the type of a setting that takes one of a few words."""
+    return Annotated[str, Choice(list(INFO[name].choices)), Default(INFO[name].default)]
+
+
+@parameterNodeWrapper
+class PyPeTParameterNode:
+    """Everything the user chose; it is saved in the scene and comes back with it.
+
+    ``interval_s`` is 0 where the scan tells its own times.
+    """
+
+    scan: ScanNode
+    interval_s: Annotated[float, WithinRange(0.0, MAXIMUM_INTERVAL_S), Default(0.0), Decimals(3), SingleStep(0.1)]
+
+    brain_source: Source
+    brain_segmentation: Segmentation
+    brain_segment: str
+    brain: choice("brain")
+    bone_hu: number("bone_hu")
+    tissue_low_hu: number("tissue_low_hu")
+    tissue_high_hu: number("tissue_high_hu")
+    brain_opening_mm: number("brain_opening_mm")
+
+    denoise: choice("denoise")
+    bilateral_sigma_mm: number("bilateral_sigma_mm")
+    bilateral_similarity: number("bilateral_similarity")
+    gaussian_sigma_mm: number("gaussian_sigma_mm")
+    curvature_flow_iterations: number("curvature_flow_iterations")
+    curvature_flow_step: number("curvature_flow_step")
+
+    aif_source: Source
+    aif_segmentation: Segmentation
+    aif_segment: str
+    vof_source: Source
+    vof_segmentation: Segmentation
+    vof_segment: str
+    scale_to_vein: bool = True
+
+    method: choice("method")
+    bsvd_cutoff: number("bsvd_cutoff")
+    ssvd_cutoff: number("ssvd_cutoff")
+    oscillation_index: number("oscillation_index")
+    tikhonov_strength: number("tikhonov_strength")
+
+    arrival_rise: number("arrival_rise")
+    minimum_enhancement_hu: number("minimum_enhancement_hu")
+    aif_minimum_volume_ml: number("aif_minimum_volume_ml")
+    aif_maximum_volume_ml: number("aif_maximum_volume_ml")
+    tissue_density_g_ml: number("tissue_density_g_ml")
+    hematocrit_large: number("hematocrit_large")
+    hematocrit_small: number("hematocrit_small")
+    map_smoothing_mm: number("map_smoothing_mm")
+    normalise: choice("normalise")
+    force: bool = False
+
+
+def settings_of(parameters: PyPeTParameterNode) -> Settings:
+    """Return the settings as the library takes them."""
+    values = {name: getattr(parameters, name) for name in INFO if name != "partial_volume"}
+    return Settings(**values, partial_volume="venous" if parameters.scale_to_vein else "none")
+
+
+def interval_of(parameters: PyPeTParameterNode) -> float | None:
+    """Return the time between frames in s that the user typed, None where there is none."""
+    return parameters.interval_s or None
+
+
+def segment_of(parameters: PyPeTParameterNode, key: str) -> tuple[Any, str] | None:
+    """Return segmentation and segment chosen for "brain", "aif" or "vof"; None where it is found automatically.
+
+    Raises
+    ------
+    InputError
+        If a segment is wanted and none is chosen.
+    """
+    if getattr(parameters, f"{key}_source") == AUTOMATIC:
+        return None
+    segmentation, segment = getattr(parameters, f"{key}_segmentation"), getattr(parameters, f"{key}_segment")
+    what = {"brain": "Brain mask", "aif": "Arterial input", "vof": "Venous output"}[key]
+    if segmentation is None or segmentation.GetSegmentation().GetSegment(segment) is None:
+        raise InputError(f"{what}: a segment is needed; found none. Select one, or choose '{AUTOMATIC}'.")
+    return segmentation, segment
+
+
+def use_segment(parameters: PyPeTParameterNode, key: str, segmentation: Any, segment: str) -> None:
+    """Let the next Apply take "brain", "aif" or "vof" from a segment."""
+    with slicer.util.NodeModify(parameters):
+        setattr(parameters, f"{key}_segmentation", segmentation)
+        setattr(parameters, f"{key}_segment", segment)
+        setattr(parameters, f"{key}_source", SEGMENT)
+
+
+def time_axis(parameters: PyPeTParameterNode) -> str:
+    """Return the scan's frames and times in one line, or what is missing."""
+    try:
+        return describe_time_axis(parameters.scan, interval_of(parameters))
+    except InputError as error:
+        return str(error)
+
+
+def obstacle(parameters: PyPeTParameterNode) -> str:
+    """Return why Apply cannot run, "" where it can."""
+    try:
+        describe_time_axis(parameters.scan, interval_of(parameters))
+        for key in ("brain", "aif", "vof"):
+            segment_of(parameters, key)
+    except InputError as error:
+        return str(error)
+    return ""

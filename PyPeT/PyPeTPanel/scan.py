@@ -1,0 +1,61 @@
+"""Scans into the scene: files and folders by the library's reader, and the phantom as sample data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.phantom_options import HeadOptions
+from PyPeTLib.read import inspect_series
+from PyPeTLib.records import Series
+from PyPeTScene.series import sequence_from_series
+
+FILES = "CT perfusion scans (*.nii *.nii.gz *.nrrd *.nhdr)"
+SAMPLE = "CTPerfusionHeadPhantom"
+
+
+def load_scan(path: str | Path, interval_s: float | None = None) -> Any:
+    """Load a 4D file, or a folder of volumes, as a sequence; it is returned.
+
+    Where the times are not known the sequence is indexed by frame number, and the panel asks for the interval.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is no scan.
+    """
+    info = inspect_series(Path(path), interval_s=interval_s)
+    unknown = info.times_s is None
+    if len(info.problems) > unknown:
+        raise InputError(" ".join(info.problems))
+    times = np.arange(float(info.frames)) if unknown else info.times_s
+    series = Series(info.values, times, info.geometry, info.name, info.time_source, info.findings)
+    sequence = sequence_from_series(series, info.name)[0]
+    if unknown:
+        sequence.SetIndexName("frame")
+        sequence.SetIndexUnit("")
+    return sequence
+
+
+def load_phantom(options: HeadOptions | None = None) -> Any:
+    """Make the digital head phantom on the spot and return its sequence."""
+    from PyPeTLib.phantom import head_phantom
+
+    series = head_phantom(options or HeadOptions()).series
+    return sequence_from_series(series, "CT perfusion phantom")[0]
+
+
+def offer_phantom(icon: str) -> None:
+    """Register the phantom with the SampleData module, where that is there."""
+    try:
+        import SampleData
+    except ImportError:  # a Slicer built without it
+        return
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="PyPeT",
+        sampleName=SAMPLE,
+        thumbnailFileName=icon,
+        customDownloader=lambda source: load_phantom(),
+    )
