@@ -107,7 +107,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         self.disconnect_parameters()
 
-    def onReload(self):
+    def onReload(self):  # noqa: N802 (Slicer's name)
         """Load the library and the panel's own packages again, too."""
         forget_own_packages()
         ScriptedLoadableModuleWidget.onReload(self)
@@ -354,7 +354,7 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
 class PyPeTTest(ScriptedLoadableModuleTest):
     """The self-test inside the application, also without a main window: phantom, Apply, truth, correction."""
 
-    def setUp(self):  # noqa: N802 (unittest's name)
+    def setUp(self):
         """Start with an empty scene."""
         slicer.mrmlScene.Clear()
 

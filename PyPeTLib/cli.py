@@ -73,6 +73,7 @@ def _add_run(commands: Any) -> None:
     run.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder for the results")
     _add_analysis(run)
     run.add_argument("--stages", metavar="FOLDER", type=Path, help="write a picture of every step into this folder")
+    run.add_argument("--scene", action="store_true", help="write a scene for 3D Slicer (PREFIX_scene.mrb) as well")
     run.add_argument("--overwrite", action="store_true", help="replace the results in a folder that holds some")
     run.add_argument("--no-report", action="store_true", help="skip the page with pictures")
     run.set_defaults(command=_run)
@@ -147,6 +148,10 @@ def _run(options: argparse.Namespace) -> int:
     from PyPeTLib.write import staged_output
 
     settings = _settings_of(options)
+    if options.scene:
+        from PyPeTScene.bootstrap import require_slicer
+
+        require_slicer()
     pictures = options.stages is not None and _has_pictures("--stages", needed=True)
     with ExitStack() as folders:
         folder = folders.enter_context(staged_output(options.output, overwrite=options.overwrite))
@@ -159,6 +164,11 @@ def _run(options: argparse.Namespace) -> int:
             from PyPeTLib.stages import write_stages
 
             write_stages(analysis, stages)
+        if options.scene:
+            from PyPeTLib.write import prefix_of
+            from PyPeTScene.headless import write_scene
+
+            write_scene(analysis, folder / f"{prefix_of(analysis.series.name)}_scene.mrb")
     if not options.quiet:
         _print_result(analysis, options.output)
     return OK

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import slicer
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom_options import HeadOptions

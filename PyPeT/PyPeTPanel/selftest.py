@@ -12,10 +12,10 @@ from PyPeTScene.masks import SEGMENTS, mask_from_segment
 from PyPeTScene.nodes import scene_nodes
 from PyPeTScene.series import scan_volume, sequence_from_series
 
-SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)
-#: What a run on the small phantom reaches at least, or stays below.
-AT_LEAST = {"brain_dice": 0.9, "cbv_r": 0.6, "cbf_r": 0.6}
-HIGHEST_BIAS_S = 1.5
+#: A head without noise, so that what is found differs from the truth by the method alone.
+SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45, noise_hu=0.0)
+#: What a run on it reaches at least.
+AT_LEAST = {"brain_dice": 0.95, "aif_arterial_share": 1.0, "cbv_r": 0.9, "cbf_r": 0.95, "tmax_dice": 0.9}
 
 
 def check_phantom(logic: Any, say: Callable[[str], Any]) -> None:
@@ -30,7 +30,6 @@ def check_phantom(logic: Any, say: Callable[[str], Any]) -> None:
     figures = compare_with_truth(logic.analysis, phantom)
     for name, low in AT_LEAST.items():
         assert figures[name] >= low, f"{name} is {figures[name]:.2f}, below {low}"
-    assert abs(figures["tmax_bias_s"]) < HIGHEST_BIAS_S, f"Tmax is off by {figures['tmax_bias_s']:.2f} s"
     say("Correcting the mask, and Apply again")
     _check_correction(logic, scan, nodes)
     say("PyPeT passed")

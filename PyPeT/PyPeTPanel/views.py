@@ -68,7 +68,7 @@ def mask_stage(image: Image, brain: Image, name: str, scan: Any) -> Stage:
 
 def signal_stage(analysis: Analysis, scan: Any) -> Stage:
     """4: the enhancement over time beside the tissue curves, at the bolus' arrival."""
-    enhancement, chart = find_node("enhancement", scan), find_node("tissue.chart", scan)
+    enhancement, chart = find_node("stage.enhancement", scan), find_node("tissue.chart", scan)
     if enhancement is None or chart is None:
         raise InputError("Contrast signal: the result in the scene is needed; it was removed. Apply again.")
     arrival = analysis.bolus.arrival_s
@@ -91,7 +91,8 @@ def input_stage(analysis: Analysis, scan: Any) -> Stage:
 def maps_stage(analysis: Analysis, scan: Any) -> Stage:
     """6: all maps side by side."""
     volumes = [find_node(f"map.{name}", scan) for name in LABELS]
-    return Stage([volume for volume in volumes if volume is not None], note=f"Maps by {analysis.settings.method} deconvolution; the views are linked.")
+    note = f"Maps by {analysis.settings.method} deconvolution; the views are linked."
+    return Stage([volume for volume in volumes if volume is not None], note=note)
 
 
 def show_stage(stage: Stage) -> None:

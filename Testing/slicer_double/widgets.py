@@ -63,9 +63,8 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.contentsCollapsed.emit(not shown)
 
     def sizeHint(self):
-        hint = QtWidgets.QWidget.property(self, "minimumSize")
-        inner = self.layout().sizeHint() if self.layout() and self.property("checked") else hint
-        return QtCore.QSize(max(inner.width(), 120), max(inner.height(), self._title_height))
+        title = QtCore.QSize(120, self._title_height)
+        return self.layout().totalSizeHint().expandedTo(title) if self.layout() and self.property("checked") else title
 
     def minimumSizeHint(self):
         return self.sizeHint()
