@@ -1,0 +1,576 @@
+"""The panel on the test double: controls, Apply, cancel, errors, scene close, save and load."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from slicer_double.fixtures import dialogs, load, scene, slicer_app  # noqa: F401 (fixtures)
+
+MODULE = Path(__file__).parents[1] / "PyPeT" / "PyPeT.py"
+pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # VTK with numpy 2.5
+
+
+@pytest.fixture
+def panel(load):  # noqa: F811
+    return load(MODULE).widget
+
+
+@pytest.fixture
+def code(load):  # noqa: F811
+    return load(MODULE).code
+
+
+@pytest.fixture
+def scan(panel, tiny_head):
+    from PyPeTScene.series import sequence_from_series
+
+    sequence = sequence_from_series(tiny_head.series, "scan")[0]
+    panel.parameters.scan = sequence
+    return sequence
+
+
+@pytest.fixture
+def applied(panel, scan, dialogs):  # noqa: F811
+    panel.ui.applyButton.click()
+    assert not dialogs.errors()
+    return panel
+
+
+def ids() -> set[str]:
+    from PyPeTScene.nodes import scene_nodes
+
+    return {node.GetID() for node in scene_nodes()}
+
+
+def own(role: str, scan):
+    from PyPeTScene.nodes import find_node
+
+    return find_node(role, scan)
+
+
+def voxels(node) -> np.ndarray:
+    import slicer
+
+    return np.array(slicer.util.arrayFromVolume(node))
+
+
+def cancel_at(percent: int, dialogs):  # noqa: F811
+    import qt
+
+    def watch(dialog):
+        bar = dialog.findChild(qt.QProgressBar)
+        bar.connect("valueChanged(int)", lambda value: value >= percent and dialog.cancel())
+
+    dialogs.on_progress.append(watch)
+
+
+# Controls
+
+
+def other_value(info):
+    if info.choices:
+        return info.choices[-1]
+    return type(info.default)(info.low + (info.high - info.low) // 2 if isinstance(info.default, int) else info.high)
+
+
+def test_every_control_reaches_the_parameter_node_and_back(panel):
+    from PyPeTLib.settings import describe_settings
+    from PyPeTPanel.parameters import settings_of
+
+    for info in describe_settings():
+        if info.name == "partial_volume":
+            continue
+        control, wanted = getattr(panel.ui, info.name), other_value(info)
+        assert getattr(panel.parameters, info.name) == info.default
+        if info.choices:
+            control.currentIndex = info.choices.index(wanted)
+        else:
+            control.value = wanted
+        assert getattr(panel.parameters, info.name) == wanted
+        assert getattr(settings_of(panel.parameters), info.name) == wanted
+        setattr(panel.parameters, info.name, info.default)
+        shown = control.currentText if info.choices else control.value
+        assert shown == info.default, info.name
+
+
+@pytest.mark.parametrize("name", ["scale_to_vein", "force"])
+def test_check_boxes_reach_the_parameter_node_and_back(panel, name):
+    box = getattr(panel.ui, name)
+    box.checked = not box.checked
+    assert getattr(panel.parameters, name) == box.checked
+    setattr(panel.parameters, name, not box.checked)
+    assert box.checked == getattr(panel.parameters, name)
+
+
+def test_partial_volume_can_be_switched_off(panel):
+    from PyPeTLib import Settings
+    from PyPeTPanel.parameters import settings_of
+
+    assert settings_of(panel.parameters) == Settings()
+    panel.ui.scale_to_vein.checked = False
+    assert settings_of(panel.parameters).partial_volume == "none"
+
+
+def test_every_setting_shows_unit_and_meaning(panel):
+    from PyPeTLib.settings import describe_settings
+
+    for info in describe_settings():
+        if info.name != "partial_volume":
+            control = getattr(panel.ui, info.name)
+            assert info.meaning in control.toolTip
+            assert info.choices or control.suffix.strip() == info.unit
+
+
+def test_a_control_keeps_the_digits_of_its_default(panel):
+    from PyPeTLib.settings import describe_settings
+
+    for info in describe_settings():
+        if not info.choices:
+            assert getattr(panel.ui, info.name).value == info.default, "connecting the panel changed it"
+
+
+@pytest.mark.parametrize(
+    ("field", "word", "shown", "hidden"),
+    [
+        ("denoise", "gaussian", ["gaussian_sigma_mm"], ["bilateral_sigma_mm", "curvature_flow_step"]),
+        ("denoise", "none", [], ["gaussian_sigma_mm", "bilateral_similarity"]),
+        ("method", "oSVD", ["oscillation_index"], ["bsvd_cutoff", "tikhonov_strength"]),
+        ("brain", "fast-marching", ["bone_hu"], ["brain_opening_mm"]),
+        ("brain_source", "segment", ["brainSegment"], ["brain", "bone_hu"]),
+        ("aif_source", "segment", ["aifSegment"], ["vofSegment"]),
+    ],
+)
+def test_only_the_controls_of_the_chosen_method_are_shown(panel, field, word, shown, hidden):
+    setattr(panel.parameters, field, word)
+    assert not any(getattr(panel.ui, name).isHidden() for name in shown)
+    assert all(getattr(panel.ui, name).isHidden() and getattr(panel.ui, f"{name}Label").isHidden() for name in hidden)
+
+
+@pytest.mark.parametrize("key", ["brain", "aif", "vof"])
+def test_segment_selectors_reach_the_parameter_node_and_back(panel, key):
+    import slicer
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    for name in ("one", "two"):
+        node.GetSegmentation().AddEmptySegment(name, name)
+    selector = getattr(panel.ui, f"{key}Segment")
+    selector.setCurrentNode(node)
+    selector.setCurrentSegmentID("two")
+    assert getattr(panel.parameters, f"{key}_segmentation") is node
+    assert getattr(panel.parameters, f"{key}_segment") == "two"
+    setattr(panel.parameters, f"{key}_segment", "one")
+    assert selector.currentSegmentID() == "one"
+    slicer.mrmlScene.RemoveNode(node)
+    assert getattr(panel.parameters, f"{key}_segmentation") is None
+
+
+# Apply: when
+
+
+def test_apply_needs_a_scan_and_says_so(panel):
+    assert not panel.ui.applyButton.enabled
+    assert "Load a 4D scan" in panel.ui.applyButton.toolTip
+
+
+def test_apply_is_possible_with_a_scan_whose_times_are_known(panel, scan):
+    assert panel.ui.applyButton.enabled
+    assert panel.ui.timeAxis.text == "45 frames, 0–44 s, every 1 s, from the sequence's index (s)"
+
+
+def test_a_single_volume_is_refused(panel, dialogs):  # noqa: F811
+    import slicer
+
+    panel.parameters.scan = slicer.util.addVolumeFromArray(np.zeros((2, 3, 4), np.float32))
+    assert not panel.ui.applyButton.enabled
+    assert "a single 3D volume" in panel.ui.applyButton.toolTip
+
+
+def test_unknown_times_ask_for_the_interval(panel, scan):
+    scan.SetIndexUnit("")
+    scan.SetIndexName("frame")
+    panel.refresh()
+    assert not panel.ui.applyButton.enabled
+    assert "Type the time between frames" in panel.ui.timeAxis.text
+    panel.ui.interval_s.value = 1.5
+    assert panel.ui.applyButton.enabled
+    assert "0–66 s, every 1.5 s, from the interval typed" in panel.ui.timeAxis.text
+
+
+def test_a_missing_segment_disables_apply(panel, scan):
+    panel.parameters.brain_source = "segment"
+    assert not panel.ui.applyButton.enabled
+    assert panel.ui.applyButton.toolTip.startswith("Brain mask: a segment is needed")
+    panel.parameters.brain_source = "automatic"
+    assert panel.ui.applyButton.enabled
+
+
+def test_scan_removed_from_the_scene(applied, scan):
+    import slicer
+
+    assert applied.ui.exportButton.enabled
+    slicer.mrmlScene.RemoveNode(scan)
+    assert not applied.ui.applyButton.enabled
+    assert not applied.ui.exportButton.enabled
+    assert applied.logic.analysis is None, "the last run does not outlive its scan"
+
+
+# Apply: what
+
+
+def test_apply_shows_maps_numbers_and_curves(applied, scan, tiny_analysis):
+    np.testing.assert_array_equal(voxels(own("map.cbf", scan)), tiny_analysis.maps.cbf.values)
+    table = applied.ui.medians
+    assert [table.item(r, 0).text() for r in range(5)] == ["CBF", "CBV", "MTT", "Tmax", "TTP"]
+    assert table.item(0, 2).text() == "mL/100 g/min"
+    assert applied.ui.candidates.rowCount == len(tiny_analysis.aif.candidates)
+    assert f"{tiny_analysis.aif.partial_volume_factor:.2f}" in applied.ui.partialVolume.text
+    assert applied.ui.applyButton.enabled
+
+
+def test_settings_of_the_panel_are_those_of_the_run(panel, scan, dialogs):  # noqa: F811
+    panel.ui.method.currentIndex = 1
+    panel.ui.ssvd_cutoff.value = 0.3
+    panel.ui.applyButton.click()
+    settings = panel.logic.analysis.settings
+    assert (settings.method, settings.ssvd_cutoff) == ("sSVD", 0.3)
+
+
+def test_apply_again_makes_no_new_nodes(applied, scan):
+    before = ids()
+    applied.ui.applyButton.click()
+    assert ids() == before
+
+
+def test_progress_moves_and_is_closed(applied, dialogs):  # noqa: F811
+    values = [value for value in dialogs.progress_values if value >= 0]
+    assert len(set(values)) > 5
+    assert values == sorted(values)
+    assert not dialogs.progress[0].isVisible()
+
+
+@pytest.mark.parametrize("percent", [1, 30, 60, 95])
+def test_cancel_leaves_the_scene_as_before(panel, scan, dialogs, percent):  # noqa: F811
+    before = ids()
+    cancel_at(percent, dialogs)
+    panel.ui.applyButton.click()
+    assert ids() == before
+    assert panel.logic.analysis is None
+    assert not dialogs.messages
+    assert panel.ui.applyButton.enabled
+
+
+def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs):  # noqa: F811
+    from PyPeTScene.series import fill_sequence, node_geometry
+
+    geometry = node_geometry(scan.GetNthDataNode(0))
+    fill_sequence(scan, np.zeros((45, *geometry.shape), np.int16), np.arange(45.0), geometry)
+    before = ids()
+    panel.ui.applyButton.click()
+    assert len(dialogs.errors()) == 1
+    assert "Brain mask: a skull" in dialogs.errors()[0]
+    assert ids() == before
+    assert panel.ui.applyButton.enabled
+
+
+def test_scene_closed_during_apply(panel, scan, dialogs):  # noqa: F811
+    import qt
+    import slicer
+
+    def close_once(value):
+        if value >= 30 and panel.parameters.scan is not None:
+            slicer.mrmlScene.Clear(False)
+
+    dialogs.on_progress.append(
+        lambda dialog: dialog.findChild(qt.QProgressBar).connect("valueChanged(int)", close_once)
+    )
+    panel.ui.applyButton.click()
+    assert not dialogs.errors()
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert panel.parameters.scan is None
+    assert not panel.ui.applyButton.enabled
+
+
+def test_segmentation_deleted_during_apply(applied, scan, dialogs):  # noqa: F811
+    import qt
+    import slicer
+
+    from PyPeTPanel.parameters import use_segment
+
+    segmentation = own("segmentation", scan)
+    use_segment(applied.parameters, "brain", segmentation, "PyPeT_brain")
+    dialogs.on_progress.append(
+        lambda dialog: dialog.findChild(qt.QProgressBar).connect(
+            "valueChanged(int)", lambda value: value > 40 and slicer.mrmlScene.RemoveNode(segmentation)
+        )
+    )
+    applied.ui.applyButton.click()
+    assert not dialogs.errors()
+    assert own("segmentation", scan) is not None, "the result brings its own"
+
+
+def test_segmentation_deleted_before_apply(applied, scan):
+    import slicer
+
+    from PyPeTPanel.parameters import use_segment
+
+    use_segment(applied.parameters, "brain", own("segmentation", scan), "PyPeT_brain")
+    assert applied.ui.applyButton.enabled
+    slicer.mrmlScene.RemoveNode(own("segmentation", scan))
+    assert not applied.ui.applyButton.enabled
+    applied.parameters.brain_source = "automatic"
+    assert applied.ui.applyButton.enabled
+
+
+# Scene
+
+
+def test_scene_close_starts_afresh(applied):
+    import slicer
+
+    applied.parameters.method = "tikhonov"
+    slicer.mrmlScene.Clear(False)
+    assert applied.parameters.method == "bSVD"
+    assert applied.ui.method.currentText == "bSVD"
+    assert applied.ui.medians.rowCount == 0
+    applied.ui.method.currentIndex = 2
+    assert applied.parameters.method == "oSVD", "the panel follows the new parameter node"
+
+
+def test_parameters_are_saved_in_the_scene_and_come_back(applied, scan, tmp_path):
+    from slicer_double.scene import reload_scene
+
+    applied.ui.tikhonov_strength.value = 0.25
+    applied.ui.denoise.currentIndex = 1
+    applied.ui.applyButton.click()
+    cbf = voxels(own("map.cbf", scan))
+    reload_scene(tmp_path / "scene.mrb")
+    assert applied.parameters.tikhonov_strength == 0.25
+    assert applied.ui.denoise.currentText == "gaussian"
+    assert applied.parameters.scan.GetName() == "scan"
+    np.testing.assert_array_equal(voxels(own("map.cbf", applied.parameters.scan)), cbf)
+    before = ids()
+    applied.ui.applyButton.click()
+    assert ids() == before
+
+
+def test_without_a_main_window(load, tiny_head, dialogs):  # noqa: F811
+    from PyPeTScene.series import sequence_from_series
+
+    panel = load(MODULE, main_window=False).widget
+    panel.parameters.scan = sequence_from_series(tiny_head.series, "scan")[0]
+    for button in (panel.ui.applyButton, panel.ui.correctMaskButton, panel.ui.cbfButton):
+        button.click()
+    for k in range(1, 7):
+        getattr(panel.ui, f"stage{k}Button").click()
+    assert not dialogs.errors()
+    assert own("map.cbf", panel.parameters.scan) is not None
+
+
+# Correcting
+
+
+def test_created_mask_is_used_by_apply(panel, scan):
+    panel.ui.createMaskButton.click()
+    assert (panel.parameters.brain_source, panel.parameters.brain_segment) == ("segment", "PyPeT_brain")
+    panel.ui.applyButton.click()
+    assert panel.logic.analysis.brain_source == "user's mask"
+
+
+def test_corrected_mask_is_used_by_apply(applied, scan):
+    import slicer
+
+    from PyPeTScene.series import scan_volume
+
+    applied.ui.correctMaskButton.click()
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    assert slicer.util.mainWindow().moduleSelector().selectedModule == "SegmentEditor"
+    assert editor.segmentationNode() is own("segmentation", scan)
+    assert editor.sourceVolumeNode() is scan_volume(scan)
+    assert editor.currentSegmentID() == "PyPeT_brain"
+    mask = applied.logic.analysis.brain.values.astype(np.uint8)
+    mask[0] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, editor.segmentationNode(), "PyPeT_brain", scan_volume(scan))
+    applied.ui.applyButton.click()
+    np.testing.assert_array_equal(np.isfinite(voxels(own("map.cbf", scan))), mask.astype(bool))
+
+
+def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, scan):
+    wanted = applied.logic.candidates[1].mask
+    applied.ui.candidates.cellClicked.emit(1, 0)
+    assert (applied.parameters.aif_source, applied.parameters.aif_segment) == ("segment", "PyPeT_aif")
+    applied.ui.applyButton.click()
+    np.testing.assert_array_equal(applied.logic.analysis.aif.mask.values, wanted)
+    assert applied.ui.candidates.rowCount > 1, "the candidates stay for another choice"
+    applied.ui.candidates.cellClicked.emit(0, 0)
+    assert applied.parameters.aif_source == "automatic"
+
+
+# Steps and results
+
+
+def test_raw_scan_and_mask_can_be_seen_before_apply(panel, scan, dialogs):  # noqa: F811
+    import slicer
+
+    assert panel.ui.stage1Button.enabled
+    assert panel.ui.stage3Button.enabled
+    assert not panel.ui.stage2Button.enabled
+    panel.ui.stage1Button.click()
+    manager = slicer.app.layoutManager()
+    shown = [manager.sliceWidget(f"PyPeT{k}").mrmlSliceCompositeNode().GetBackgroundVolumeID() for k in (1, 2)]
+    assert shown[1] != shown[0]
+    panel.ui.stage3Button.click()
+    assert own("stage.masked", scan) is not None
+    assert not dialogs.errors()
+
+
+@pytest.mark.parametrize(("stage", "views", "chart"), [(2, 2, None), (4, 1, "tissue.chart"), (5, 1, "curves.chart")])
+def test_stages_show_volumes_and_charts(applied, scan, stage, views, chart):
+    import slicer
+
+    getattr(applied.ui, f"stage{stage}Button").click()
+    manager = slicer.app.layoutManager()
+    assert len(manager.sliceViewNames()) == views
+    assert manager.plotViewCount == (chart is not None)
+    if chart:
+        view = slicer.mrmlScene.GetSingletonNode("PyPeTChart", "vtkMRMLPlotViewNode")
+        assert view.GetPlotChartNode() is own(chart, scan)
+
+
+def test_maps_stand_side_by_side_linked(applied, scan):
+    import slicer
+
+    applied.ui.stage6Button.click()
+    manager = slicer.app.layoutManager()
+    composites = [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
+    assert [node.GetBackgroundVolumeID() for node in composites] == list(applied.logic.shown.maps.values())
+    assert all(node.GetLinkedControl() for node in composites)
+
+
+def test_time_slider_scrolls_scan_and_enhancement(applied, scan, tiny_head):
+    from PyPeTScene.series import scan_volume
+
+    assert applied.ui.frame.maximum == 44
+    applied.ui.frame.value = 20
+    assert applied.ui.frameTime.text == "20.0 s"
+    np.testing.assert_array_equal(voxels(scan_volume(scan)), tiny_head.series.values[20])
+    applied.ui.stage4Button.click()
+    arrival = applied.logic.analysis.bolus.arrival_s
+    assert applied.ui.frame.value == int(np.ceil(arrival))
+
+
+def test_input_stage_looks_at_the_slice_with_most_arterial_voxels(applied, scan):
+    import slicer
+
+    applied.ui.stage5Button.click()
+    logic = slicer.app.layoutManager().sliceWidget("PyPeT1").sliceLogic()
+    mask = applied.logic.analysis.aif.mask
+    k = int(mask.values.sum(axis=(1, 2)).argmax())
+    assert logic.GetSliceOffset() == pytest.approx(mask.geometry.origin_mm[2] + k * mask.geometry.spacing_mm[2])
+
+
+def test_map_buttons_show_the_map(applied, scan):
+    import slicer
+
+    applied.ui.tmaxButton.click()
+    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert composite.GetBackgroundVolumeID() == own("map.tmax", scan).GetID()
+
+
+def test_export_writes_the_files_of_a_run(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("PyPeTPanel.actions.report_available", lambda: False)
+    dialogs.paths.append(str(tmp_path))
+    applied.ui.exportButton.click()
+    assert {"scan_cbf.nii.gz", "scan_summary.json", "scan_curves.csv"} <= {path.name for path in tmp_path.iterdir()}
+    dialogs.paths.append("")
+    applied.ui.exportButton.click()
+    assert not dialogs.errors()
+
+
+# Loading
+
+
+@pytest.fixture
+def files(tiny_head, tmp_path):
+    from PyPeTLib.write import write_series
+
+    write_series(tiny_head.series, tmp_path / "scan_ctp.nii.gz")
+    return tmp_path
+
+
+def test_load_a_4d_file(panel, files, dialogs, tiny_head):  # noqa: F811
+    dialogs.paths.append(str(files / "scan_ctp.nii.gz"))
+    panel.ui.loadFileButton.click()
+    assert panel.parameters.scan.GetNumberOfDataNodes() == tiny_head.series.frames
+    assert panel.ui.applyButton.enabled
+    dialogs.paths.append("")
+    panel.ui.loadFileButton.click()
+    assert not dialogs.errors()
+
+
+def test_load_a_folder_whose_times_are_unknown(panel, dialogs, tmp_path, tiny_head):  # noqa: F811
+    from PyPeTLib.records import Image
+    from PyPeTLib.write import write_image
+
+    for k in range(12):
+        write_image(Image(tiny_head.series.values[k], tiny_head.series.geometry), tmp_path / f"frame{k}.nii.gz")
+    dialogs.paths.append(str(tmp_path))
+    panel.ui.loadFolderButton.click()
+    assert not dialogs.errors()
+    assert panel.parameters.scan.GetNumberOfDataNodes() == 12
+    assert not panel.ui.applyButton.enabled
+    panel.ui.interval_s.value = 2.0
+    assert panel.ui.applyButton.enabled
+
+
+def test_a_file_that_is_no_scan_is_refused_once(panel, dialogs, tmp_path):  # noqa: F811
+    (tmp_path / "no.nii").write_bytes(b"nothing")
+    before = ids()
+    dialogs.paths.append(str(tmp_path / "no.nii"))
+    panel.ui.loadFileButton.click()
+    assert len(dialogs.errors()) == 1
+    assert ids() == before
+
+
+def test_phantom_is_offered_as_sample_data(panel, tiny_head, monkeypatch):
+    from slicer_double.sample_data import registered
+
+    offered = registered[-1]
+    assert (offered["category"], offered["sampleName"]) == ("PyPeT", "CTPerfusionHeadPhantom")
+    assert Path(offered["thumbnailFileName"]).is_file()
+    monkeypatch.setattr("PyPeTLib.phantom.head_phantom", lambda options: tiny_head)
+    sequence = offered["customDownloader"](None)
+    assert sequence.GetNumberOfDataNodes() == tiny_head.series.frames
+
+
+# Scripts, self-test, reload
+
+
+def test_process_with_plain_nodes_returns_the_nodes_it_made(code, tiny_head, tiny_analysis):
+    from PyPeTScene.series import sequence_from_series
+
+    scan = sequence_from_series(tiny_head.series, "scan")[0]
+    nodes = code.PyPeTLogic().process(scan)
+    np.testing.assert_array_equal(voxels(nodes["cbv"]), tiny_analysis.maps.cbv.values)
+    assert nodes["segmentation"].IsA("vtkMRMLSegmentationNode")
+    assert nodes["curves_chart"].IsA("vtkMRMLPlotChartNode")
+
+
+@pytest.mark.parametrize("main_window", [True, False])
+def test_self_test(load, main_window):  # noqa: F811
+    load(MODULE, main_window=main_window).code.PyPeTTest().runTest()
+
+
+def test_reload_reads_the_packages_again(code):
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in code.OWN_PACKAGES}
+    try:
+        code.forget_own_packages()
+        assert not any(name in sys.modules for name in before)
+        import PyPeTLib
+
+        assert PyPeTLib is not before["PyPeTLib"]
+    finally:
+        code.forget_own_packages()
+        sys.modules.update(before)

@@ -1,0 +1,124 @@
+"""What the module ships and names is there: files, fields, controls, icon, imports. Needs neither Slicer nor Qt."""
+
+from __future__ import annotations
+
+import ast
+import re
+import struct
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+MODULE = Path(__file__).parents[1] / "PyPeT"
+SOURCES = {path.relative_to(MODULE).as_posix(): path for path in sorted(MODULE.rglob("*.py"))}
+PANEL = {name: path for name, path in SOURCES.items() if not name.startswith("PyPeTScene")}
+UI = ElementTree.parse(MODULE / "Resources/UI/PyPeT.ui").getroot()
+WIDGETS = {element.get("name") for element in UI.iter("widget")}
+#: What may be imported when the module is discovered: bundled with every Slicer, or PyPeT's own.
+AT_FILE_SCOPE = {"slicer", "qt", "ctk", "vtk", "numpy", "PyPeTLib", "PyPeTScene", "PyPeTPanel"}
+
+
+def listed(name: str) -> list[str]:
+    text = re.search(rf"set\({name}\n(.*?)\)", (MODULE / "CMakeLists.txt").read_text(), re.DOTALL).group(1)
+    return text.split()
+
+
+def tree(path: Path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def fields() -> set[str]:
+    node = next(
+        node
+        for node in tree(MODULE / "PyPeTPanel/parameters.py").body
+        if isinstance(node, ast.ClassDef) and node.name == "PyPeTParameterNode"
+    )
+    return {entry.target.id for entry in node.body if isinstance(entry, ast.AnnAssign)}
+
+
+def parameter_names() -> list[str]:
+    found = UI.iterfind(".//property[@name='SlicerParameterName']/string")
+    return [element.text for element in found]
+
+
+def test_cmake_lists_name_every_file_of_the_module():
+    assert sorted(listed("MODULE_PYTHON_SCRIPTS")) == sorted(SOURCES)
+    resources = [path.relative_to(MODULE).as_posix() for path in (MODULE / "Resources").rglob("*") if path.is_file()]
+    assert sorted(listed("MODULE_PYTHON_RESOURCES")) == sorted(resources)
+
+
+def test_only_the_module_lies_beside_its_packages():
+    assert [path.name for path in MODULE.glob("*.py")] == ["PyPeT.py"], "Slicer takes each for a module of its own"
+
+
+def test_every_parameter_name_in_the_ui_is_a_field():
+    assert set(parameter_names()) <= fields()
+    assert len(parameter_names()) == len(set(parameter_names()))
+
+
+def test_every_field_has_a_control():
+    by_hand = {f"{key}_{what}" for key in ("brain", "aif", "vof") for what in ("segmentation", "segment")}
+    assert fields() - set(parameter_names()) == by_hand
+
+
+def test_every_setting_of_the_library_has_a_field():
+    from PyPeTLib.settings import describe_settings
+
+    assert {info.name for info in describe_settings()} - fields() == {"partial_volume"}
+
+
+@pytest.mark.parametrize("name", PANEL)
+def test_every_control_that_is_used_exists(name):
+    used = {
+        node.attr
+        for node in ast.walk(tree(PANEL[name]))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self.ui", "ui", "widget.ui")
+    }
+    assert used <= WIDGETS
+
+
+def test_names_in_the_ui_are_unique_and_its_connections_have_ends():
+    names = [element.get("name") for tag in ("widget", "layout") for element in UI.iter(tag)]
+    assert len(names) == len(set(names))
+    for link in UI.iter("connection"):
+        assert {link.findtext("sender"), link.findtext("receiver")} <= WIDGETS
+
+
+def test_every_widget_with_a_scene_gets_it():
+    with_scene = {
+        element.get("name")
+        for element in UI.iter("widget")
+        if element.get("class").startswith("qMRML") and element.get("class") != "qMRMLWidget"
+    }
+    assert with_scene == {link.findtext("receiver") for link in UI.iter("connection")}
+
+
+def test_icon_is_a_png_of_128_by_128():
+    content = (MODULE / "Resources/Icons/PyPeT.png").read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", content[16:24]) == (128, 128)
+
+
+@pytest.mark.parametrize("name", PANEL)
+def test_only_what_every_slicer_has_is_imported_with_the_module(name):
+    imported = set()
+    for node in tree(PANEL[name]).body:
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module.partition(".")[0])
+    assert imported <= AT_FILE_SCOPE | set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("name", PANEL)
+def test_nothing_installs_packages_and_no_thread_touches_the_scene(name):
+    text = PANEL[name].read_text(encoding="utf-8")
+    assert not re.search(r"pip_install|pip_ensure|\bthreading\b|QThread|subprocess", text)
+
+
+def test_adapters_and_logic_process_no_events():
+    for name, path in SOURCES.items():
+        if name != "PyPeTPanel/running.py":
+            assert "processEvents" not in path.read_text(encoding="utf-8"), name
