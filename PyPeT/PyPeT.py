@@ -36,7 +36,10 @@ class PyPeT(ScriptedLoadableModule):
         parent.categories = ["Neuroimaging"]
         parent.dependencies = []
         parent.contributors = ["PyPeT developers"]
-        parent.helpText = _("Quantitative maps of brain perfusion (CBF, CBV, MTT, Tmax, TTP) from a CT perfusion scan.")
+        parent.helpText = _(
+            "Quantitative maps of brain perfusion (CBF, CBV, MTT, Tmax, TTP) from a CT perfusion scan. "
+            "Not yet: arterial input from points or from a table, comparison with a reference map."
+        )
         parent.acknowledgementText = _("Research use only.")
         icon = self.resourcePath("Icons/PyPeT.png")
         slicer.app.connect("startupCompleted()", lambda: scan.offer_phantom(icon))
@@ -69,6 +72,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 (self.ui.brainSegment, "brain"), (self.ui.aifSegment, "aif"), (self.ui.vofSegment, "vof"),
             )
         ]  # fmt: skip
+        self.ui.exported.visible = False
         self._connect_controls()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.on_scene_closing)
@@ -195,7 +199,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _load(self, path):
         if path:
             with slicer.util.tryWithErrorDisplay(_("The scan could not be loaded."), waitCursor=True):
-                self.parameters.scan = scan.load_scan(path, interval_of(self.parameters))
+                self.parameters.scan = scan.load_scan(path)
 
     def create_mask(self):
         """Make the brain mask and let Apply use it as a segment."""
@@ -239,7 +243,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         folder = qt.QFileDialog.getExistingDirectory(self.parent, _("Export the results into a folder"))
         if folder:
             with slicer.util.tryWithErrorDisplay(_("The results could not be written."), waitCursor=True):
-                self.ui.stageNote.text = actions.export(analysis, folder)
+                self.ui.exported.text = actions.export(analysis, folder)
+                self.ui.exported.visible = True
 
     def show_map(self, name):
         """Show one map in all slice views."""

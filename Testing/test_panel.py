@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -177,7 +178,7 @@ def test_apply_needs_a_scan_and_says_so(panel):
 
 def test_apply_is_possible_with_a_scan_whose_times_are_known(panel, scan):
     assert panel.ui.applyButton.enabled
-    assert panel.ui.timeAxis.text == "45 frames, 0–44 s, every 1 s, from the sequence's index (s)"
+    assert panel.ui.timeAxis.text == "45 frames, 0–44 s, every 1 s, from the sequence's index (s)."
 
 
 def test_a_single_volume_is_refused(panel, dialogs):  # noqa: F811
@@ -534,6 +535,21 @@ def test_a_file_that_is_no_scan_is_refused_once(panel, dialogs, tmp_path):  # no
     assert ids() == before
 
 
+def test_an_interval_left_over_does_not_overrule_the_times_of_a_file(panel, files, dialogs):  # noqa: F811
+    panel.ui.interval_s.value = 3.0
+    dialogs.paths.append(str(files / "scan_ctp.nii.gz"))
+    panel.ui.loadFileButton.click()
+    assert panel.ui.timeAxis.text.startswith("45 frames, 0–44 s, every 1 s")
+
+
+def test_what_reading_brought_to_light_is_shown(panel, scan):
+    from PyPeTPanel.parameters import NOTES
+
+    scan.SetAttribute(NOTES, "Values were shifted.")
+    panel.refresh()
+    assert panel.ui.timeAxis.text.endswith("Values were shifted.")
+
+
 def test_phantom_is_offered_as_sample_data(panel, tiny_head, monkeypatch):
     from slicer_double.sample_data import registered
 
@@ -561,6 +577,30 @@ def test_process_with_plain_nodes_returns_the_nodes_it_made(code, tiny_head, tin
 @pytest.mark.parametrize("main_window", [True, False])
 def test_self_test(load, main_window):  # noqa: F811
     load(MODULE, main_window=main_window).code.PyPeTTest().runTest()
+
+
+@pytest.fixture
+def script():
+    spec = importlib.util.spec_from_file_location("analyze", MODULE.parent / "Scripts" / "analyze.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_headless_script_does_what_pypet_run_does_and_writes_a_scene(scene, script, tiny_head, tmp_path):  # noqa: F811
+    from PyPeTLib.write import write_series
+
+    write_series(tiny_head.series, tmp_path / "small_ctp.nii.gz")
+    arguments = script.own_arguments(["--", str(tmp_path / "small_ctp.nii.gz"), "-o", str(tmp_path / "out")])
+    assert script.analyze([*arguments, "--no-report", "--quiet"]) == 0
+    assert {"small_cbf.nii.gz", "small_scene.mrb"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_headless_script_has_the_exit_codes_of_pypet_run(script, tmp_path, capsys):
+    arguments = script.own_arguments([str(tmp_path / "missing.nii.gz"), "-o", str(tmp_path / "out")])
+    assert script.analyze(arguments) == 2
+    assert "missing.nii.gz" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_reload_reads_the_packages_again(code):

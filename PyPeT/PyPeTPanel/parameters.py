@@ -9,9 +9,11 @@ from slicer.parameterNodeWrapper import Choice, Decimals, Default, SingleStep, W
 from PyPeTLib.errors import InputError
 from PyPeTLib.settings import Settings, describe_settings
 from PyPeTLib.times import MAXIMUM_INTERVAL_S
-from PyPeTScene.series import describe_time_axis
+from PyPeTScene.series import describe_time_axis, scan_of
 
 INFO = {info.name: info for info in describe_settings()}
+#: Attribute of a scan's node: what reading its files brought to light.
+NOTES = "PyPeT.Notes"
 #: Where a mask comes from.
 AUTOMATIC, SEGMENT = "automatic", "segment"
 #: What may be a scan; the class of MultiVolumes exists only where their module is loaded.
@@ -130,9 +132,10 @@ def use_segment(parameters: PyPeTParameterNode, key: str, segmentation: Any, seg
 
 
 def time_axis(parameters: PyPeTParameterNode) -> str:
-    """Return the scan's frames and times in one line, or what is missing."""
+    """Return the scan's frames and times in one line, with what reading it brought to light; or what is missing."""
     try:
-        return describe_time_axis(parameters.scan, interval_of(parameters))
+        axis = describe_time_axis(parameters.scan, interval_of(parameters))
+        return f"{axis}. {scan_of(parameters.scan).GetAttribute(NOTES) or ''}".rstrip()
     except InputError as error:
         return str(error)
 

@@ -9,13 +9,14 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.phantom_options import HeadOptions
 from PyPeTLib.read import inspect_series
 from PyPeTLib.records import Series
+from PyPeTPanel.parameters import NOTES
 from PyPeTScene.series import sequence_from_series
 
 FILES = "CT perfusion scans (*.nii *.nii.gz *.nrrd *.nhdr)"
 SAMPLE = "CTPerfusionHeadPhantom"
 
 
-def load_scan(path: str | Path, interval_s: float | None = None) -> Any:
+def load_scan(path: str | Path) -> Any:
     """Load a 4D file, or a folder of volumes, as a sequence; it is returned.
 
     Where the times are not known the sequence is indexed by frame number, and the panel asks for the interval.
@@ -25,13 +26,14 @@ def load_scan(path: str | Path, interval_s: float | None = None) -> Any:
     InputError
         If it cannot be read or is no scan.
     """
-    info = inspect_series(Path(path), interval_s=interval_s)
+    info = inspect_series(Path(path))
     unknown = info.times_s is None
     if len(info.problems) > unknown:
         raise InputError(" ".join(info.problems))
     times = np.arange(float(info.frames)) if unknown else info.times_s
     series = Series(info.values, times, info.geometry, info.name, info.time_source, info.findings)
     sequence = sequence_from_series(series, info.name)[0]
+    sequence.SetAttribute(NOTES, " ".join(finding.text for finding in info.findings))
     if unknown:
         sequence.SetIndexName("frame")
         sequence.SetIndexUnit("")
