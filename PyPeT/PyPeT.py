@@ -63,6 +63,16 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = PyPeTLogic()
         self.ui.scan.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
+        self._set_up_controls()
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.on_scene_closing)
+        self.addObserver(scene, scene.EndCloseEvent, self.on_scene_closed)
+        self.addObserver(scene, scene.EndImportEvent, self.on_scene_closed)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.refresh)
+        self.connect_parameters()
+
+    def _set_up_controls(self):
+        """Describe the controls and connect them."""
         controls.describe_controls(self.ui)
         tables.set_up_table(self.ui.candidates, tables.CANDIDATE_COLUMNS)
         tables.set_up_table(self.ui.medians, tables.MEDIAN_COLUMNS)
@@ -74,12 +84,6 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ]  # fmt: skip
         self.ui.exported.visible = False
         self._connect_controls()
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self.on_scene_closing)
-        self.addObserver(scene, scene.EndCloseEvent, self.on_scene_closed)
-        self.addObserver(scene, scene.EndImportEvent, self.on_scene_closed)
-        self.addObserver(scene, scene.NodeRemovedEvent, self.refresh)
-        self.connect_parameters()
 
     def _connect_controls(self):
         ui = self.ui

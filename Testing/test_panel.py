@@ -312,6 +312,23 @@ def test_segmentation_deleted_during_apply(applied, scan, dialogs):  # noqa: F81
     assert own("segmentation", scan) is not None, "the result brings its own"
 
 
+def test_scan_removed_during_apply(panel, scan, dialogs):  # noqa: F811
+    import qt
+    import slicer
+
+    before = ids()
+    dialogs.on_progress.append(
+        lambda dialog: dialog.findChild(qt.QProgressBar).connect(
+            "valueChanged(int)", lambda value: value > 40 and slicer.mrmlScene.RemoveNode(scan)
+        )
+    )
+    panel.ui.applyButton.click()
+    assert len(dialogs.errors()) == 1
+    assert "it was removed" in dialogs.errors()[0]
+    assert ids() < before, "nothing new"
+    assert not panel.ui.applyButton.enabled
+
+
 def test_segmentation_deleted_before_apply(applied, scan):
     import slicer
 
