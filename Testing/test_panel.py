@@ -239,6 +239,27 @@ def test_settings_of_the_panel_are_those_of_the_run(panel, scan, dialogs):  # no
     assert (settings.method, settings.ssvd_cutoff) == ("sSVD", 0.3)
 
 
+def test_the_interval_typed_is_that_of_the_run(panel, scan, dialogs):  # noqa: F811
+    scan.SetIndexUnit("")
+    panel.ui.interval_s.value = 1.0
+    panel.ui.applyButton.click()
+    assert not dialogs.errors()
+    np.testing.assert_array_equal(panel.logic.analysis.series.times_s, np.arange(45.0))
+
+
+def test_a_doubtful_result_needs_consent(panel, scan, dialogs, tiny_head):  # noqa: F811
+    from PyPeTScene.series import fill_sequence
+
+    late = tiny_head.series.values[16:]  # begins after the bolus
+    fill_sequence(scan, late, np.arange(float(len(late))), tiny_head.series.geometry)
+    panel.ui.applyButton.click()
+    assert len(dialogs.errors()) == 1
+    panel.ui.force.checked = True
+    panel.ui.applyButton.click()
+    assert len(dialogs.errors()) == 1
+    assert "invalid: " in panel.ui.findings.text
+
+
 def test_apply_again_makes_no_new_nodes(applied, scan):
     before = ids()
     applied.ui.applyButton.click()
@@ -413,6 +434,18 @@ def test_corrected_mask_is_used_by_apply(applied, scan):
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, editor.segmentationNode(), "PyPeT_brain", scan_volume(scan))
     applied.ui.applyButton.click()
     np.testing.assert_array_equal(np.isfinite(voxels(own("map.cbf", scan))), mask.astype(bool))
+
+
+@pytest.mark.parametrize("key", ["aif", "vof"])
+def test_segments_of_vessels_are_used(applied, scan, key):
+    from PyPeTPanel.parameters import use_segment
+
+    use_segment(applied.parameters, key, own("segmentation", scan), f"PyPeT_{key}")
+    wanted = np.array(getattr(applied.logic.analysis, key).mask.values)
+    applied.ui.applyButton.click()
+    found = getattr(applied.logic.analysis, key)
+    assert found.source == "user's mask"
+    np.testing.assert_array_equal(found.mask.values, wanted)
 
 
 def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, scan):
