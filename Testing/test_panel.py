@@ -176,6 +176,12 @@ def test_apply_needs_a_scan_and_says_so(panel):
     assert "Load a 4D scan" in panel.ui.applyButton.toolTip
 
 
+def test_nothing_can_be_done_without_a_scan(panel):
+    names = ["createMaskButton", "correctMaskButton", "exportButton", "cbfButton"]
+    buttons = [getattr(panel.ui, name) for name in [*names, *(f"stage{k}Button" for k in range(1, 7))]]
+    assert not any(button.enabled for button in buttons)
+
+
 def test_apply_is_possible_with_a_scan_whose_times_are_known(panel, scan):
     assert panel.ui.applyButton.enabled
     assert panel.ui.timeAxis.text == "45 frames, 0–44 s, every 1 s, from the sequence's index (s)."
@@ -271,6 +277,18 @@ def test_progress_moves_and_is_closed(applied, dialogs):  # noqa: F811
     assert len(set(values)) > 5
     assert values == sorted(values)
     assert not dialogs.progress[0].isVisible()
+
+
+def test_apply_during_apply_does_nothing(panel, scan, dialogs):  # noqa: F811
+    import qt
+
+    def watch(dialog):
+        dialog.findChild(qt.QProgressBar).connect("valueChanged(int)", lambda _value: panel.apply())
+
+    dialogs.on_progress.append(watch)
+    panel.ui.applyButton.click()
+    assert len(dialogs.progress) == 1
+    assert panel.logic.analysis is not None
 
 
 @pytest.mark.parametrize("percent", [1, 30, 60, 95])
@@ -530,6 +548,14 @@ def test_map_buttons_show_the_map(applied, scan):
     assert composite.GetBackgroundVolumeID() == own("map.tmax", scan).GetID()
 
 
+def test_a_map_that_was_removed_has_no_button(applied, scan):
+    import slicer
+
+    assert applied.ui.ttpButton.enabled
+    slicer.mrmlScene.RemoveNode(own("map.ttp", scan))
+    assert not applied.ui.ttpButton.enabled
+
+
 def test_export_writes_the_files_of_a_run(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr("PyPeTPanel.actions.report_available", lambda: False)
     dialogs.paths.append(str(tmp_path))
@@ -574,6 +600,20 @@ def test_load_a_folder_whose_times_are_unknown(panel, dialogs, tmp_path, tiny_he
     assert not panel.ui.applyButton.enabled
     panel.ui.interval_s.value = 2.0
     assert panel.ui.applyButton.enabled
+
+
+def test_a_file_with_too_few_frames_is_refused(panel, dialogs, tmp_path, tiny_head):  # noqa: F811
+    from dataclasses import replace
+
+    from PyPeTLib.write import write_series
+
+    series = tiny_head.series
+    write_series(replace(series, values=series.values[:5], times_s=series.times_s[:5]), tmp_path / "short_ctp.nii.gz")
+    before = ids()
+    dialogs.paths.append(str(tmp_path / "short_ctp.nii.gz"))
+    panel.ui.loadFileButton.click()
+    assert "at least 10 frames" in dialogs.errors()[0]
+    assert ids() == before
 
 
 def test_a_file_that_is_no_scan_is_refused_once(panel, dialogs, tmp_path):  # noqa: F811
