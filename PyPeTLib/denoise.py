@@ -271,7 +271,8 @@ def _curvature_flow(frame: npt.NDArray[Any], geometry: Geometry, settings: Setti
     image = sitk.GetImageFromArray(frame.astype(np.float32))
     image.SetSpacing(geometry.spacing_mm)
     flowed = sitk.CurvatureFlow(image, settings.curvature_flow_step, settings.curvature_flow_iterations)
-    return np.asarray(sitk.GetArrayViewFromImage(flowed))
+    copied: Float32Array = sitk.GetArrayFromImage(flowed)  # a view would outlive the image it looks at
+    return copied
 
 
 def _block_means(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry) -> FloatArray:
