@@ -133,15 +133,14 @@ def _on_vein(artery: VascularCurve, vein: VascularCurve | None, weights: FloatAr
     ratio = float((vein.measured_hu @ weights) / (artery.measured_hu @ weights))
     if ratio <= 0:
         yield Finding("invalid", f"The venous area is {ratio:.2g} times the arterial one. Check the VOF mask.", ratio)
-    elif ratio < SMALL_VEIN:
-        text = (
-            f"The vein has {ratio:.2f} times the area of the artery: it is diluted itself and was not used for scaling."
-        )
-        yield Finding("warning", text, ratio)
+        return
     end = end_share(vein.measured_hu)
     if end > COMPLETE_VEIN:
         text = f"The venous curve ends at {end:.0%} of its peak: its area, used for partial volume, is extrapolated."
         yield Finding("warning", text, end)
+    elif ratio < SMALL_VEIN:
+        text = f"The vein has {ratio:.2f} times the area of the artery: it is diluted itself, nothing was scaled to it."
+        yield Finding("warning", text, ratio)
     if artery.partial_volume_factor > LARGE_FACTOR:
         text = f"Partial-volume factor of {artery.partial_volume_factor:.1f}: the artery fills little of its voxels."
         yield Finding("warning", text, artery.partial_volume_factor)
