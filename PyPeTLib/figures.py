@@ -26,18 +26,15 @@ from PyPeTLib.display import (
     Array,
     Window,
     brain_crop,
-    displayed_shape,
     map_colours,
     method_label,
     peak_frame,
-    pixel_aspect,
     printable,
-    radiological,
-    slice_labels,
     spread_slices,
     tiles,
     window_grey,
 )
+from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Analysis, FloatArray, MaskArray
 
 Theme = Literal["light", "dark"]

@@ -16,12 +16,8 @@ from PyPeTLib.display import (
     Array,
     baseline_hu,
     brain_crop,
-    displayed_shape,
     enhancement_volume,
     peak_frame,
-    pixel_aspect,
-    radiological,
-    slice_labels,
     spread_slices,
 )
 from PyPeTLib.figures import (
@@ -36,6 +32,7 @@ from PyPeTLib.figures import (
     png,
     sheet,
 )
+from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Analysis
 from PyPeTLib.write import write_bytes
 

@@ -22,6 +22,7 @@ GROUND = {
     "curves": {"records"},
     "chunks": {"records"},
     "gamma": {"records"},
+    "orientation": {"errors", "records"},
 }
 ALLOWED_BETWEEN_STEPS = {("derive", "denoise")}
 SLICER = {"slicer", "qt", "vtk", "ctk", "PythonQt", "PyPeT", "PyPeTScene"}

@@ -15,16 +15,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from PyPeTLib import InputError, Settings, report
-from PyPeTLib.display import (
-    MAP_LABELS,
-    MAP_WINDOWS,
-    brain_crop,
-    pixel_aspect,
-    printable,
-    radiological,
-    slice_labels,
-    spread_slices,
-)
+from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, printable, spread_slices
 from PyPeTLib.figures import (
     artery_figure,
     curves_figure,
@@ -32,6 +23,7 @@ from PyPeTLib.figures import (
     maps_figure,
     png,
 )
+from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Finding, Geometry, Maps
 from PyPeTLib.report import MAP_NAMES, key_numbers, report_html
 
