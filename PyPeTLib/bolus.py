@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from PyPeTLib.errors import QualityError
-from PyPeTLib.records import Bolus, FloatArray
+from PyPeTLib.records import Bolus, FloatArray, GammaVariate
 from PyPeTLib.settings import Settings
 
 #: Arrival is sought in this share of the likely vessels, the earliest (thin arteries are few beside veins) ...
@@ -50,11 +52,17 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
         If no vessel enhances.
     """
     rising_hu = vessels_hu[:, np.ptp(vessels_hu, axis=0) >= RISE_NOISE_FACTOR * noise_hu]
+    if rising_hu.shape[1] < FEWEST_RISING:
+        raise QualityError(
+            f"Bolus: at least {FEWEST_RISING} voxels that change by {RISE_NOISE_FACTOR * noise_hu:.0f} HU "
+            f"({RISE_NOISE_FACTOR:g} times the noise) are needed; found {rising_hu.shape[1]}. Check that the scan is a "
+            "perfusion scan with contrast agent and that the brain mask holds vessels."
+        )
     measure, voxels = _early_mean(rising_hu)
-    if voxels < FEWEST_RISING or np.ptp(measure) < settings.minimum_enhancement_hu:
+    if np.ptp(measure) < settings.minimum_enhancement_hu:
         raise QualityError(
             f"Bolus: vessels that enhance by at least {settings.minimum_enhancement_hu:g} HU are needed; the most "
-            f"variable ones rise by {_highest_rise(vessels_hu):.1f} HU. "
+            f"variable ones rise by {np.ptp(measure):.1f} HU. "
             "Check that the scan is a perfusion scan with contrast agent."
         )
     falling = _falling_share(rising_hu, noise_hu)
@@ -78,10 +86,36 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
     )
 
 
+def before_artery(bolus: Bolus, artery: GammaVariate | None, times_s: FloatArray, *, settings: Settings) -> Bolus:
+    """Return the bolus with arrival and baseline no later than the arterial curve itself allows.
+
+    Where arteries are thin or noise is high the earliest vessels may be veins; the fit of the artery that is
+    found with them then shows that the baseline holds contrast agent.
+
+    Parameters
+    ----------
+    bolus : Bolus
+        As found from the vessels.
+    artery : GammaVariate or None
+        First pass of the arterial input.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+    settings : Settings
+        ``arrival_rise``.
+    """
+    if artery is None:
+        return bolus
+    fine = np.arange(times_s[0], artery.peak_s, 0.1)
+    rise = artery(fine) / artery.peak_hu
+    arrival = float(np.interp(settings.arrival_rise, rise, fine)) if fine.size else float(times_s[0])
+    clean = int((artery(times_s[times_s < artery.peak_s]) < 2.0 * BASELINE_RISE * artery.peak_hu).sum())
+    if clean >= bolus.baseline_frames:
+        return bolus
+    return replace(bolus, arrival_s=min(arrival, bolus.arrival_s), baseline_frames=max(1, clean))
+
+
 def _early_mean(rising_hu: FloatArray) -> tuple[FloatArray, int]:
     """Return the mean curve of the tallest of the earliest vessels, and how many voxels it is of."""
-    if rising_hu.shape[1] < FEWEST_RISING:
-        return np.zeros(len(rising_hu)), 0
     peak = rising_hu.argmax(axis=0)
     before = np.where(np.arange(len(rising_hu))[:, None] <= peak, rising_hu, np.inf)
     low, high = before.min(axis=0), rising_hu.max(axis=0)
@@ -90,12 +124,6 @@ def _early_mean(rising_hu: FloatArray) -> tuple[FloatArray, int]:
     early = np.lexsort((low - high, start))[:count]  # of those that start in the same frame the taller first
     tall = early[np.argsort((low - high)[early], kind="stable")[: max(FEWEST_RISING, round(TALL_SHARE * count))]]
     return rising_hu[:, tall].mean(axis=1), tall.size
-
-
-def _highest_rise(vessels_hu: FloatArray) -> float:
-    """Return by how many HU the mean of the likely vessels rises above its lowest value before the peak."""
-    mean = vessels_hu.mean(axis=1)
-    return float(mean.max() - mean[: mean.argmax() + 1].min())
 
 
 def _falling_share(rising_hu: FloatArray, noise_hu: float) -> float:

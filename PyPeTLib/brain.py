@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import QualityError
+from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.settings import BrainMethod, Settings
 
@@ -38,7 +39,9 @@ def brain_mask(mean_hu: npt.NDArray[np.float32], geometry: Geometry, *, settings
     QualityError
         If there is no skull with a brain in it.
     """
-    mask = METHODS[settings.brain](mean_hu, geometry.spacing_zyx_mm, settings)
+    mask = np.zeros(mean_hu.shape, dtype=bool)
+    slices = radiological(mean_hu, geometry)  # a view: the scan may be stored with any axis first
+    radiological(mask, geometry)[:] = METHODS[settings.brain](slices, displayed_spacing_mm(geometry), settings)
     found = float(mask.sum()) * geometry.voxel_volume_ml
     if found < MINIMUM_BRAIN_ML:
         raise QualityError(
@@ -57,13 +60,12 @@ def inside_skull(
     The bone of each slice is closed over gaps of twice ``brain_opening_mm`` and filled; soft tissue that remains
     after an opening is kept where it continues the brain of the neighbouring slice, starting from the largest.
     """
-    factor = max(1, round(SEARCH_PIXEL_MM / spacing_mm[1]))
-    coarse = _block_mean(mean_hu, factor)
-    pixel = spacing_mm[1] * factor
-    enclosed = np.stack([_enclosed(frame, pixel, settings) for frame in coarse])
-    brain = _continuous(enclosed)
-    fine = brain.repeat(factor, axis=1).repeat(factor, axis=2)[:, : mean_hu.shape[1], : mean_hu.shape[2]]
-    return _refined(fine, mean_hu, spacing_mm, factor, settings)
+    factors = tuple(max(1, round(SEARCH_PIXEL_MM / spacing)) for spacing in spacing_mm[1:])
+    coarse = _block_mean(mean_hu, factors)
+    pixel_mm = tuple(spacing * factor for spacing, factor in zip(spacing_mm[1:], factors, strict=True))
+    brain = _continuous(np.stack([_enclosed(frame, pixel_mm, settings) for frame in coarse]))
+    fine = brain.repeat(factors[0], axis=1).repeat(factors[1], axis=2)[:, : mean_hu.shape[1], : mean_hu.shape[2]]
+    return _refined(fine, mean_hu, spacing_mm[1:], max(pixel_mm), settings)
 
 
 def from_fast_marching(
@@ -101,15 +103,15 @@ METHODS: dict[BrainMethod, Callable[[npt.NDArray[np.float32], tuple[float, float
 }
 
 
-def _enclosed(frame: npt.NDArray[np.float32], pixel_mm: float, settings: Settings) -> MaskArray:
+def _enclosed(frame: npt.NDArray[np.float32], pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
     """Return the soft tissue that the bone of one slice encloses, gaps closed and thin bridges opened."""
-    radius = settings.brain_opening_mm / pixel_mm
+    radius = settings.brain_opening_mm
     bone = frame > settings.bone_hu
     if not bone.any():
         return bone
-    closed = ~_dilated(~_filled(_dilated(bone, radius)), radius)
+    closed = ~_dilated(~_filled(_dilated(bone, radius, pixel_mm)), radius, pixel_mm)
     soft = closed & ~bone & (frame > settings.tissue_low_hu) & (frame < settings.tissue_high_hu)
-    return _opened(_filled(soft), radius)
+    return _opened(_filled(soft), radius, pixel_mm)
 
 
 def _continuous(enclosed: MaskArray) -> MaskArray:
@@ -131,38 +133,37 @@ def _continuous(enclosed: MaskArray) -> MaskArray:
 def _refined(
     mask: MaskArray,
     mean_hu: npt.NDArray[np.float32],
-    spacing_mm: tuple[float, float, float],
-    factor: int,
+    pixel_mm: tuple[float, ...],
+    search_mm: float,
     settings: Settings,
 ) -> MaskArray:
     """Set the border on the scan's pixels: grow by a search pixel, drop bone, fat and air, fill vessels."""
-    grown = np.stack([_dilated(frame, factor + 1.0) for frame in mask])
+    grown = np.stack([_dilated(frame, search_mm + max(pixel_mm), pixel_mm) for frame in mask])
     inside = grown & (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu)
     return np.stack([_filled(frame) for frame in inside])
 
 
-def _block_mean(image: npt.NDArray[np.float32], factor: int) -> npt.NDArray[np.float32]:
+def _block_mean(image: npt.NDArray[np.float32], factors: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Average pixels in plane over blocks; the last block repeats the border."""
-    padding = [(0, 0)] + [(0, -length % factor) for length in image.shape[1:]]
-    padded = np.pad(image, padding, mode="edge")
+    sizes = zip(image.shape[1:], factors, strict=True)
+    padded = np.pad(image, [(0, 0)] + [(0, -length % factor) for length, factor in sizes], mode="edge")
     depth, height, width = padded.shape
-    means: npt.NDArray[np.float32] = padded.reshape(depth, height // factor, factor, width // factor, factor).mean(
-        (2, 4)
-    )
+    blocks = padded.reshape(depth, height // factors[0], factors[0], width // factors[1], factors[1])
+    means: npt.NDArray[np.float32] = blocks.mean(axis=(2, 4))
     return means
 
 
-def _dilated(mask: MaskArray, radius: float) -> MaskArray:
-    """Dilate one slice by a disc; the radius is in pixels."""
+def _dilated(mask: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
+    """Dilate one slice by a disc."""
     from scipy import ndimage
 
     if not mask.any():
         return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius)
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=pixel_mm) <= radius_mm)
 
 
-def _opened(mask: MaskArray, radius: float) -> MaskArray:
-    return _dilated(~_dilated(~mask, radius), radius)
+def _opened(mask: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
+    return _dilated(~_dilated(~mask, radius_mm, pixel_mm), radius_mm, pixel_mm)
 
 
 def _filled(mask: MaskArray) -> MaskArray:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -26,6 +28,7 @@ from PyPeTLib.settings import (
 )
 
 if TYPE_CHECKING:
+    from PyPeTLib.read import SeriesInfo
     from PyPeTLib.records import Analysis, Progress, Series
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
@@ -34,6 +37,8 @@ OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 done, 2 the user's error, 3 no trustworthy result, 130 stopped."""
     options = _parser().parse_args(arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)
     try:
         code: int = options.command(options)
         return code
@@ -45,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("error", error, USER_ERROR)
     except MemoryError as error:
         return _complain("error: not enough memory", error, USER_ERROR)
+
+
+def _stop(number: int, frame: object) -> None:
+    """Turn the request to end into an exception, so that everything unfinished is removed."""
+    raise KeyboardInterrupt
 
 
 def _complain(what: str, error: BaseException, code: int) -> int:
@@ -132,6 +142,7 @@ def _add_phantom(commands: Any) -> None:
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="phantom, run, and comparison with the truth")
     demo.add_argument("output", metavar="OUT", type=Path, nargs="?", default=Path("pypet-demo"))
+    demo.add_argument("--overwrite", action="store_true", help="write into a folder that holds other files")
     demo.set_defaults(command=_demo)
 
 
@@ -144,7 +155,7 @@ def _add_settings(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
-    from PyPeTLib.results import write_analysis
+    from PyPeTLib.results import result_names, write_analysis
     from PyPeTLib.write import staged_output
 
     settings = _settings_of(options)
@@ -158,7 +169,7 @@ def _run(options: argparse.Namespace) -> int:
         stages = folders.enter_context(staged_output(options.stages, overwrite=options.overwrite)) if pictures else None
         with _progress(options.quiet) as progress:
             analysis = _analysis(options, settings, progress)
-        report = not options.no_report and _has_pictures("the report")
+        report = not options.no_report and _has_pictures("the report", quiet=options.quiet)
         write_analysis(analysis, folder, source=" ".join(str(path) for path in options.scan), report=report)
         if stages is not None:
             from PyPeTLib.stages import write_stages
@@ -169,6 +180,9 @@ def _run(options: argparse.Namespace) -> int:
             from PyPeTScene.headless import write_scene
 
             write_scene(analysis, folder / f"{prefix_of(analysis.series.name)}_scene.mrb")
+        written = {path.name for path in folder.iterdir()}
+    for name in result_names(analysis) - written:  # of an earlier run with other settings
+        (options.output / name).unlink(missing_ok=True)
     if not options.quiet:
         _print_result(analysis, options.output)
     return OK
@@ -242,6 +256,8 @@ def _analysis(options: argparse.Namespace, settings: Settings, progress: Progres
 
 
 def _info(options: argparse.Namespace) -> int:
+    import numpy as np
+
     from PyPeTLib.read import inspect_series, read_times
     from PyPeTLib.records import describe_times
 
@@ -249,16 +265,31 @@ def _info(options: argparse.Namespace) -> int:
     info = inspect_series(_scan(options), times_s=times, interval_s=options.interval)
     print(f"Scan    {info.name}")
     print(f"Grid    {info.geometry.describe()}")
-    print(f"Values  {info.values.dtype}, {info.values.min():g} to {info.values.max():g} HU")
+    low, high = (float(function(info.values)) for function in (np.nanmin, np.nanmax))
+    print(f"Values  stored as {info.stored_type}, {low:g} to {high:g} HU")
     if info.times_s is None:
         print(f"Times   {info.frames} frames, times unknown")
     else:
         print(f"Times   {describe_times(info.times_s)}; from: {info.time_source}")
     for finding in info.findings:
         print(f"Note    {finding.text}")
-    for problem in info.problems:
+    problems = info.problems or _what_stops(info)
+    for problem in problems:
         print(f"Stops   {problem}")
-    return USER_ERROR if info.problems else OK
+    return OK if not problems else USER_ERROR if info.problems else NO_RESULT
+
+
+def _what_stops(info: SeriesInfo) -> tuple[str, ...]:
+    """Return why a run of a readable scan would end without a result, by running it with the quickest settings."""
+    from PyPeTLib.pipeline import analyze
+    from PyPeTLib.records import Series
+
+    assert info.times_s is not None
+    try:
+        analyze(Series(info.values, info.times_s, info.geometry, info.name), Settings(denoise="gaussian"))
+    except QualityError as error:
+        return (str(error),)
+    return ()
 
 
 def _phantom(options: argparse.Namespace) -> int:
@@ -287,7 +318,9 @@ def _demo(options: argparse.Namespace) -> int:
     from PyPeTLib.demo import run_demo
 
     with _progress(False) as progress:
-        figures, page = run_demo(options.output, report=_has_pictures("the report"), progress=progress)
+        figures, page = run_demo(
+            options.output, overwrite=options.overwrite, report=_has_pictures("the report"), progress=progress
+        )
     print("Found against the known truth of the phantom:")
     for name, value in figures.items():
         print(f"  {name:<20} {value:8.3f}")
@@ -317,16 +350,17 @@ def _print_result(analysis: Analysis, output: Path) -> None:
     print(f"Results in {output}. Research use only.")
 
 
-def _has_pictures(what: str, *, needed: bool = False) -> bool:
+def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bool:
     """Tell whether the packages for pictures are there; say what is left out, or refuse where it was asked for."""
     from PyPeTLib.report import report_available
 
     if report_available():
         return True
-    text = f"{what} needs matplotlib and jinja2: pip install 'PyPeTLib[report]'"
+    text = f"{what} needs matplotlib and jinja2: pip install 'PyPeTLib[report]' (in a clone '.[report]')"
     if needed:
         raise InputError(text + ".")
-    print(f"pypet: left out: {text}", file=sys.stderr)
+    if not quiet:
+        print(f"pypet: left out: {text}", file=sys.stderr)
     return False
 
 

@@ -13,14 +13,19 @@ from PyPeTLib.results import write_analysis
 from PyPeTLib.truth import compare_with_truth
 from PyPeTLib.write import staged_output, write_json
 
+#: The file by which a folder is known to hold a demonstration.
+COMPARISON = "phantom_comparison.json"
 
-def run_demo(output: str | Path, *, report: bool, progress: Progress) -> tuple[dict[str, float], Path]:
-    """Write phantom, maps and their comparison into a folder; earlier files of the demo are replaced.
+
+def run_demo(output: str | Path, *, overwrite: bool, report: bool, progress: Progress) -> tuple[dict[str, float], Path]:
+    """Write phantom, maps and their comparison into a folder; an earlier demonstration there is replaced.
 
     Parameters
     ----------
     output : str or Path
         The folder.
+    overwrite : bool
+        Write into a folder that holds other files than those of a demonstration.
     report : bool
         Write the page with pictures; it needs the extra ``report``.
     progress : callable
@@ -33,7 +38,8 @@ def run_demo(output: str | Path, *, report: bool, progress: Progress) -> tuple[d
     page : Path
         The report, or the folder where there is none.
     """
-    with staged_output(output, overwrite=True) as folder:
+    again = (Path(output) / COMPARISON).exists()
+    with staged_output(output, overwrite=overwrite or again) as folder:
         progress(0.0, "Making the phantom")
         phantom = head_phantom(HeadOptions())
         scan = write_phantom(phantom, folder)
@@ -41,6 +47,6 @@ def run_demo(output: str | Path, *, report: bool, progress: Progress) -> tuple[d
         progress(0.9, "Writing")
         write_analysis(analysis, folder, source=scan.name, report=report)
         figures = compare_with_truth(analysis, phantom)
-        write_json(figures, folder / "phantom_comparison.json")
+        write_json(figures, folder / COMPARISON)
     page = Path(output) / "phantom_report.html"
     return figures, page if report else Path(output)

@@ -30,6 +30,8 @@ LATE_SHARES = np.linspace(0.0, 0.3, 8)
 BLOCK_VOXELS = 65536
 #: Bilateral: the guide is smoothed by this share of the kernel.
 GUIDE_SHARE = 0.4
+#: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
+KERNEL_PART = 3
 #: Smoothing kernels end at this many standard deviations.
 KERNEL_REACH = 2.5
 
@@ -199,7 +201,23 @@ def _averaged(
 ) -> Float32Array:
     """Return the mean over a voxel and its neighbours, weighted by nearness and by likeness of the guide."""
     total, weight = values.copy(), mask.astype(np.float32)
-    for done, (offset, nearness) in enumerate(offsets):
+    parts = [offsets[start : start + KERNEL_PART] for start in range(0, len(offsets), KERNEL_PART)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sums = pool.map(lambda part: _neighbour_sums(values, guide, mask, part), parts)
+        for done, (part_total, part_weight) in enumerate(sums):
+            total += part_total
+            weight += part_weight
+            progress((done + 1) / len(parts), "")
+    total /= np.maximum(weight, np.float32(1.0))
+    return total
+
+
+def _neighbour_sums(
+    values: Float32Array, guide: Float32Array, mask: MaskArray, offsets: list[Offset]
+) -> tuple[Float32Array, Float32Array]:
+    """Return weighted sum of values and sum of weights over some of the offsets and their opposites."""
+    total, weight = np.zeros_like(values), np.zeros(mask.shape, dtype=np.float32)
+    for offset, nearness in offsets:
         here, there = _overlap(mask.shape, offset)
         distance = _squared_distance(guide[(slice(None), *here)], guide[(slice(None), *there)])
         likeness = np.float32(nearness) * np.exp(-distance) * (mask[here] & mask[there])
@@ -208,9 +226,7 @@ def _averaged(
         for target, source in zip(total, values, strict=True):
             target[here] += likeness * source[there]
             target[there] += likeness * source[here]
-        progress((done + 1) / len(offsets), "")
-    total /= np.maximum(weight, np.float32(1.0))
-    return total
+    return total, weight
 
 
 METHODS: dict[DenoiseMethod, Callable[[Curves, Geometry, Settings, Progress], Float32Array]] = {
@@ -255,7 +271,8 @@ def _curvature_flow(frame: npt.NDArray[Any], geometry: Geometry, settings: Setti
     image = sitk.GetImageFromArray(frame.astype(np.float32))
     image.SetSpacing(geometry.spacing_mm)
     flowed = sitk.CurvatureFlow(image, settings.curvature_flow_step, settings.curvature_flow_iterations)
-    return np.asarray(sitk.GetArrayViewFromImage(flowed))
+    copied: Float32Array = sitk.GetArrayFromImage(flowed)  # a view would outlive the image it looks at
+    return copied
 
 
 def _block_means(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry) -> FloatArray:

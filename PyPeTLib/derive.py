@@ -8,6 +8,9 @@ from PyPeTLib.denoise import gaussian_in_mask
 from PyPeTLib.records import Image, Maps
 from PyPeTLib.settings import Settings
 
+#: Maps that have a meaningful ratio to their mean; times of arrival do not.
+RELATIVE = ("cbf", "cbv", "mtt")
+
 
 def derived_maps(maps: Maps, brain: Image, *, settings: Settings) -> dict[str, Image]:
     """Return smoothed maps (``cbf_smooth`` ...) and maps divided by their brain mean (``cbf_relative`` ...).
@@ -25,7 +28,7 @@ def derived_maps(maps: Maps, brain: Image, *, settings: Settings) -> dict[str, I
     for name, image in maps.items():
         if settings.map_smoothing_mm > 0:
             derived[f"{name}_smooth"] = _smoothed(image, settings.map_smoothing_mm)
-        if settings.normalise == "brain-mean":
+        if settings.normalise == "brain-mean" and name in RELATIVE:
             mean = float(np.nanmean(image.values[brain.values]))
             derived[f"{name}_relative"] = Image(image.values / np.float32(mean), image.geometry, "of the brain mean")
     return derived

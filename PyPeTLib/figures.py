@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -19,39 +17,31 @@ from matplotlib.colors import Colormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from PyPeTLib.records import Analysis, FloatArray, Geometry, Image, MaskArray, VascularCurve
-from PyPeTLib.settings import Settings
+from PyPeTLib.display import (
+    BRAIN_HU,
+    GREY,
+    MAP_LABELS,
+    MAP_WINDOWS,
+    PURPLE,
+    Array,
+    Window,
+    brain_crop,
+    map_colours,
+    method_label,
+    peak_frame,
+    printable,
+    spread_slices,
+    tiles,
+    window_grey,
+)
+from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
+from PyPeTLib.records import Analysis, FloatArray, MaskArray
 
 Theme = Literal["light", "dark"]
-Window = tuple[float, float]
-Array = npt.NDArray[Any]
-
-#: Display range of each map in its unit, the same in every picture, so that pictures can be compared.
-MAP_WINDOWS: Mapping[str, Window] = {
-    "cbf": (0.0, 60.0),
-    "cbv": (0.0, 6.0),
-    "mtt": (0.0, 15.0),
-    "tmax": (0.0, 12.0),
-    "ttp": (0.0, 25.0),
-    "delay": (0.0, 12.0),
-}
-#: Names of the maps as they are printed.
-MAP_LABELS = {"cbf": "CBF", "cbv": "CBV", "mtt": "MTT", "tmax": "Tmax", "ttp": "TTP", "delay": "Delay"}
-#: Perceptually even colours: one map for flow and volume, one for times, one for HU.
-FLOW_COLOURS, TIME_COLOURS, GREY = "inferno", "viridis", "gray"
-#: Display ranges in HU: brain tissue, projections with vessels, enhancement.
-BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU = (0.0, 80.0), (0.0, 250.0), (0.0, 30.0)
 #: The enhancement around the arterial input is shown up to its peak, and at least up to this, in HU.
 LEAST_RISE_HU = 40.0
-#: The arterial input is purple wherever it is shown.
-PURPLE = "#b14dff"
-#: Most slices that a montage shows, and the smallest brain area, as a share of the largest, worth a column.
-MOST_SLICES, LEAST_AREA = 8, 0.25
 #: Resolution of the pictures in dots per inch.
 DPI = 150
-#: Longest part of a scan's name that is printed into a picture, in characters.
-LONGEST_NAME = 60
-
 _LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14
 _WIDEST_TILE_IN, _GAP = 1.75, 3
 _COLOURS: Mapping[Theme, Mapping[str, str]] = {
@@ -73,12 +63,6 @@ _COLOURS: Mapping[Theme, Mapping[str, str]] = {
         "vein": "#4fc3d9",
         "brain": "#a3abb4",
     },
-}
-_METHODS = {
-    "bSVD": "bSVD, cut-off {s.bsvd_cutoff:.3g}",
-    "sSVD": "sSVD, cut-off {s.ssvd_cutoff:.3g}",
-    "oSVD": "oSVD, oscillation index {s.oscillation_index:.3g}",
-    "tikhonov": "Tikhonov, strength {s.tikhonov_strength:.3g}",
 }
 
 
@@ -292,130 +276,11 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def radiological(values: Array, geometry: Geometry) -> Array:
-    """Return a view with axes (..., slice, row, column): from feet to head, to posterior, to the patient's left.
-
-    So the patient's left is on the right of the picture and the nose is on top. Each grid axis is taken for the patient
-    axis it runs along most; nothing is resampled.
-
-    Parameters
-    ----------
-    values : ndarray, shape (..., z, y, x)
-        Voxels on the grid of ``geometry``.
-    geometry : Geometry
-        Grid in LPS.
-
-    Examples
-    --------
-    >>> flipped = Geometry((2, 1, 1), (1.0, 1.0, 1.0), direction=(-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
-    >>> radiological(np.array([[["left", "right"]]]), flipped).tolist()
-    [[['right', 'left']]]
-    """
-    lead = values.ndim - 3
-    along = _patient_axes(geometry)
-    turned = np.transpose(values, (*range(lead), *(lead + 2 - along[k] for k in (2, 1, 0))))
-    backwards = [geometry.axes[k, along[k]] < 0 for k in (2, 1, 0)]
-    flipped: Array = np.flip(turned, tuple(lead + k for k in range(3) if backwards[k]))
-    return flipped
-
-
-def displayed_shape(geometry: Geometry) -> tuple[int, int]:
-    """Return rows and columns of a displayed slice."""
-    along = _patient_axes(geometry)
-    return geometry.size[along[1]], geometry.size[along[0]]
-
-
-def pixel_aspect(geometry: Geometry) -> float:
-    """Return height over width of a displayed pixel in mm."""
-    along = _patient_axes(geometry)
-    return geometry.spacing_mm[along[1]] / geometry.spacing_mm[along[0]]
-
-
-def slice_labels(geometry: Geometry) -> list[str]:
-    """Return where each displayed slice lies: mm superior (S) or inferior (I) of the scan's origin.
-
-    Examples
-    --------
-    >>> slice_labels(Geometry((4, 4, 3), (1.0, 1.0, 5.0), (0.0, 0.0, -5.0)))
-    ['I 5 mm', 'S 0 mm', 'S 5 mm']
-    """
-    return [f"{'I' if round(height) < 0 else 'S'} {abs(round(height))} mm" for height in _heights_mm(geometry)]
-
-
-def spread_slices(brain: MaskArray, most: int = MOST_SLICES) -> list[int]:
-    """Return at most ``most`` evenly spread slices that hold enough brain; its shape is (slice, row, column)."""
-    area = brain.sum(axis=(1, 2))
-    worthy = np.flatnonzero(area >= max(1, LEAST_AREA * area.max()))
-    places = np.linspace(0, len(worthy) - 1, min(most, len(worthy))).round().astype(int)
-    return [int(k) for k in worthy[places]]
-
-
-def brain_crop(brain: MaskArray) -> tuple[slice, slice]:
-    """Return rows and columns of the displayed brain, with a margin."""
-    found = [np.flatnonzero(brain.any(axis=axes)) for axes in ((0, 2), (0, 1))]
-    margins = [max(2, round(0.05 * len(lines))) for lines in found]
-    rows, columns = (slice(max(0, lines[0] - m), lines[-1] + m + 1) for lines, m in zip(found, margins, strict=True))
-    return rows, columns
-
-
-def tiles(image: Image, chosen: Sequence[int], crop: tuple[slice, slice]) -> list[Array]:
-    """Return some slices of an image as they are displayed."""
-    turned = radiological(image.values, image.geometry)
-    return [turned[(k, *crop)] for k in chosen]
-
-
-def baseline_hu(analysis: Analysis) -> npt.NDArray[np.float32]:
-    """Return the mean of the frames before the bolus in HU, shape (z, y, x)."""
-    frames = analysis.series.values[: analysis.bolus.baseline_frames]
-    return np.asarray(frames.mean(axis=0, dtype=np.float32))
-
-
-def window_grey(values: Array, window: Window) -> FloatArray:
-    """Return HU as grey RGB from 0 to 1, shape (row, column, 3)."""
-    share = np.clip((values - window[0]) / (window[1] - window[0]), 0.0, 1.0)
-    return np.repeat(share[..., None], 3, axis=-1)
-
-
 def highlighted(picture: FloatArray, voxels: MaskArray) -> FloatArray:
     """Return an RGB picture with some pixels tinted purple."""
     tinted = picture.copy()
     tinted[voxels] = 0.15 * picture[voxels] + 0.85 * np.asarray(to_rgb(PURPLE))
     return tinted
-
-
-def map_colours(unit: str) -> str:
-    """Return the colours for a map of this unit: times have their own."""
-    return TIME_COLOURS if unit == "s" else FLOW_COLOURS
-
-
-def method_label(settings: Settings) -> str:
-    """Return the deconvolution and its regularisation in a few words."""
-    return _METHODS.get(settings.method, settings.method).format(s=settings)
-
-
-def peak_frame(curve: VascularCurve) -> int:
-    """Return the frame in which a vascular curve is highest."""
-    return int(curve.measured_hu.argmax())
-
-
-def printable(name: str) -> str:
-    """Return a name that the font can print, shortened."""
-    known = "".join(letter if letter.isprintable() and ord(letter) < 0x250 else "?" for letter in name)
-    return known if len(known) <= LONGEST_NAME else known[: LONGEST_NAME - 1] + "…"
-
-
-def _patient_axes(geometry: Geometry) -> tuple[int, ...]:
-    """Return the grid axis (0 is x) that runs along each patient axis L, P, S: the most parallel assignment."""
-    parallel = np.abs(geometry.axes)
-    return max(itertools.permutations(range(3)), key=lambda order: sum(parallel[k, order[k]] for k in range(3)))
-
-
-def _heights_mm(geometry: Geometry) -> FloatArray:
-    """Return the height of the middle of each displayed slice in mm, rising."""
-    axis = _patient_axes(geometry)[2]
-    middle = geometry.corners_mm()[:, 2].mean()
-    steps = np.arange(geometry.size[axis]) - (geometry.size[axis] - 1) / 2
-    return np.asarray(middle + steps * geometry.spacing_mm[axis] * abs(geometry.axes[2, axis]))
 
 
 def _artery_hu(analysis: Analysis, place: int) -> tuple[Array, Array]:

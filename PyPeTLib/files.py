@@ -88,7 +88,7 @@ def load(path: Path) -> Stored:
     if values.dtype.kind not in "iuf":
         raise InputError(f"File {path}: real numbers are needed; found {image.GetPixelIDTypeAsString()}. Convert it.")
     about = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    if "vox_offset" in about:
+    if extension(path).startswith(".nii"):  # an NRRD file may carry the keys of the NIfTI it was made from
         values = _complete(path, about, values)
     else:
         _refuse_damaged_nrrd(path)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from PyPeTLib.bolus import find_bolus
+from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_mask
 from PyPeTLib.chunks import share
 from PyPeTLib.deconvolve import deconvolve
@@ -17,7 +19,7 @@ from PyPeTLib.derive import derived_maps
 from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
-from PyPeTLib.quality import judge
+from PyPeTLib.quality import judge, judge_maps
 from PyPeTLib.records import Analysis, Bolus, Curves, Finding, Image, Maps, Progress, Series, VascularCurve, silent
 from PyPeTLib.settings import Settings
 from PyPeTLib.vessels import (
@@ -58,6 +60,7 @@ def analyze(
         Masks on the scan's grid to be used instead of those found automatically.
     force : bool
         Return a result even where the data allow no trustworthy one; its findings say "invalid".
+        Without a brain, a bolus or anything that enhances there is nothing to force.
     progress : callable
         ``progress(fraction, text)`` with a fraction from 0 to 1; raising from it cancels.
 
@@ -84,14 +87,20 @@ def analyze(
     step = _stepper(seconds, progress)
     with step("Brain mask", 0.0, 0.1):
         mask = brain or brain_mask(series.values.mean(axis=0, dtype=np.float32), series.geometry, settings=settings)
-    bolus, curves, vessels = _enhancement_curves(series, mask, settings, step)
-    with step("Arterial input", 0.35, 0.5):
-        artery, vein = _vascular_curves(series, vessels, bolus, settings, aif, vof)
-    findings = (*series.findings, *judge(series, bolus, curves, artery, vein))
+    with step("Reading curves", 0.1, 0.2) as inner:
+        hu = masked_hu(series, mask.values, settings=settings, progress=inner)
+    with step("Arterial input", 0.2, 0.4):
+        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, aif, vof, force)
+    with step("Temporal components", 0.4, 0.5):
+        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings)
+        del hu
+    findings = (*series.findings, *judge(series, bolus, curves, artery, vein, settings=settings))
     _refuse_invalid(findings, force)
     with step("Denoising", 0.5, 0.75) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
     maps = _maps(series, smoothed, artery, bolus, settings, step)
+    findings = (*findings, *judge_maps(maps, mask))
+    _refuse_invalid(findings, force)
     return Analysis(
         series=series,
         settings=settings,
@@ -109,36 +118,39 @@ def analyze(
     )
 
 
-def _enhancement_curves(
-    series: Series, mask: Image, settings: Settings, step: Step
-) -> tuple[Bolus, Curves, VesselVoxels]:
-    """Find the bolus inside the mask; return it with the enhancement of tissue and of likely vessels."""
-    with step("Reading curves", 0.1, 0.2) as inner:
-        hu = masked_hu(series, mask.values, settings=settings, progress=inner)
-    with step("Bolus arrival", 0.2, 0.25):
-        likely = likely_vessels(hu)
-        bolus = find_bolus(likely.hu, likely.noise_hu, series.times_s, settings=settings)
-        vessels = vessel_voxels(likely, bolus.baseline_frames, mask.values, series.times_s)
-    with step("Temporal components", 0.25, 0.35):
-        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings)
-    return bolus, curves, vessels
-
-
 def _vascular_curves(
-    series: Series, vessels: VesselVoxels, bolus: Bolus, settings: Settings, aif: Image | None, vof: Image | None
-) -> tuple[VascularCurve, VascularCurve | None]:
-    """Return arterial input, scaled for partial volume, and venous output: the user's where there is one."""
-    artery = (
-        measured_curve(series, aif, baseline_frames=bolus.baseline_frames)
-        if aif
-        else find_artery(vessels, series.geometry, series.times_s, settings=settings)
-    )
+    series: Series,
+    hu: npt.NDArray[Any],
+    mask: Image,
+    settings: Settings,
+    aif: Image | None,
+    vof: Image | None,
+    force: bool,
+) -> tuple[Bolus, VascularCurve, VascularCurve | None]:
+    """Return bolus, arterial input, scaled for partial volume, and venous output: the user's where there is one.
+
+    Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline.
+    """
+    times_s, geometry = series.times_s, series.geometry
+    likely = likely_vessels(hu)
+
+    def with_baseline(bolus: Bolus) -> tuple[VesselVoxels, VascularCurve]:
+        vessels = vessel_voxels(likely, bolus.baseline_frames, mask.values, times_s)
+        if aif:
+            return vessels, measured_curve(series, aif, baseline_frames=bolus.baseline_frames)
+        return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force)
+
+    found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
+    vessels, artery = with_baseline(found)
+    bolus = before_artery(found, artery.fit, times_s, settings=settings)
+    if bolus is not found:
+        vessels, artery = with_baseline(bolus)
     vein = (
         measured_curve(series, vof, baseline_frames=bolus.baseline_frames)
         if vof
-        else find_vein(vessels, artery, series.geometry, series.times_s)
+        else find_vein(vessels, artery, geometry, times_s)
     )
-    return scaled_to_vein(artery, vein, series.times_s, settings=settings), vein
+    return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
 
 
 def _maps(series: Series, curves: Curves, artery: VascularCurve, bolus: Bolus, settings: Settings, step: Step) -> Maps:
@@ -169,7 +181,8 @@ def _check_masks(series: Series, masks: dict[str, Image | None]) -> None:
                 f"{mask.geometry.describe()}. Resample the mask to the scan."
             )
         if mask.values.dtype != bool or not mask.values.any():
-            raise InputError(f"{name}: a boolean mask with at least one voxel is needed; found none inside.")
+            found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"
+            raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
 
 
 def _refuse_invalid(findings: tuple[Finding, ...], force: bool) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from PyPeTLib.curves import end_share, robust_sd
-from PyPeTLib.records import Bolus, Curves, Finding, Series, VascularCurve
+from PyPeTLib.curves import area_weights, end_share, robust_sd
+from PyPeTLib.records import Bolus, Curves, Finding, FloatArray, Image, Maps, Series, VascularCurve
+from PyPeTLib.settings import Settings
 
 #: Fewer baseline frames than this cannot be averaged: the bolus was there from the start.
 FEWEST_BASELINE_FRAMES = 2
@@ -21,6 +22,10 @@ COMPLETE_VEIN, COMPLETE_ARTERY = 0.35, 0.4
 WEAK_ARTERY_HU = 40.0
 #: Partial-volume factors beyond this rest on very little artery.
 LARGE_FACTOR = 6.0
+#: A peak below this many standard deviations of the curve's own noise is no bolus.
+LEAST_SIGNAL = 5.0
+#: A vein of less than this share of the arterial area is diluted more than the artery.
+SMALL_VEIN = 0.9
 #: Frames further apart than this do not resolve a first pass, in s.
 LONG_INTERVAL_S = 4.0
 #: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful.
@@ -28,13 +33,39 @@ HIGH_NOISE_HU = 12.0
 
 
 def judge(
-    series: Series, bolus: Bolus, curves: Curves, artery: VascularCurve, vein: VascularCurve | None
+    series: Series,
+    bolus: Bolus,
+    curves: Curves,
+    artery: VascularCurve,
+    vein: VascularCurve | None,
+    *,
+    settings: Settings,
 ) -> tuple[Finding, ...]:
-    """Return the findings on sampling, baseline, noise and vascular curves.
+    """Return the findings on sampling, baseline, noise, vascular curves and method.
 
     Severity "invalid" means that the data allow no trustworthy result, "warning" doubt, "info" a fact to know.
     """
-    return (*_on_time(series, bolus), *_on_noise(curves), *_on_artery(artery), *_on_vein(artery, vein))
+    weights = area_weights(series.times_s)
+    return (
+        *_on_time(series, bolus),
+        *_on_noise(curves),
+        *_on_artery(artery, weights),
+        *_on_vein(artery, vein, weights),
+        *_on_method(settings),
+    )
+
+
+def judge_maps(maps: Maps, brain: Image) -> tuple[Finding, ...]:
+    """Return what is wrong with the maps as a whole: flow and volume of a brain are positive."""
+    found = []
+    for name, image in (("CBF", maps.cbf), ("CBV", maps.cbv)):
+        median = float(np.nanmedian(image.values[brain.values]))
+        if not median > 0:
+            text = (
+                f"The median {name} of the brain is {median:.3g} {image.unit}; it must be positive. Check AIF and VOF."
+            )
+            found.append(Finding("invalid", text, median))
+    return tuple(found)
 
 
 def _on_time(series: Series, bolus: Bolus) -> Iterator[Finding]:
@@ -64,8 +95,17 @@ def _on_noise(curves: Curves) -> Iterator[Finding]:
         yield Finding("warning", f"Noise of {noise:.1f} HU (usual: 4 to 9): maps of single voxels are doubtful.", noise)
 
 
-def _on_artery(artery: VascularCurve) -> Iterator[Finding]:
+def _on_artery(artery: VascularCurve, weights: FloatArray) -> Iterator[Finding]:
     peak = float(artery.measured_hu.max())
+    noise = robust_sd(np.diff(artery.measured_hu, n=2)) / float(np.sqrt(6.0))
+    if artery.measured_hu @ weights <= 0 or peak < LEAST_SIGNAL * noise:
+        text = (
+            f"The arterial curve is no bolus: its peak is {peak:.0f} HU, its noise {noise:.1f} HU. Check the AIF mask."
+        )
+        yield Finding("invalid", text, peak)
+    if artery.candidates and artery.candidates[0].refused:
+        text = f"The arterial input is a cluster that was refused: {artery.candidates[0].reason}. Mark an artery."
+        yield Finding("invalid", text, None)
     if peak < WEAK_ARTERY_HU:
         text = (
             f"Weak arterial input: a measured peak of {peak:.0f} HU (usual: above {WEAK_ARTERY_HU:g}), partial volume."
@@ -79,15 +119,28 @@ def _on_artery(artery: VascularCurve) -> Iterator[Finding]:
         yield Finding("warning", "No gamma-variate fits the arterial curve: check the AIF mask.", None)
 
 
-def _on_vein(artery: VascularCurve, vein: VascularCurve | None) -> Iterator[Finding]:
+def _on_method(settings: Settings) -> Iterator[Finding]:
+    if settings.method == "sSVD":
+        text = "sSVD depends on delay: its Tmax is no delay-insensitive one and late tissue has too low a CBF."
+        yield Finding("warning", text, None)
+
+
+def _on_vein(artery: VascularCurve, vein: VascularCurve | None, weights: FloatArray) -> Iterator[Finding]:
     if vein is None:
         text = "No vein found: partial volume of the arterial input is not corrected, CBF and CBV may be too high."
         yield Finding("warning", text, None)
+        return
+    ratio = float((vein.measured_hu @ weights) / (artery.measured_hu @ weights))
+    if ratio <= 0:
+        yield Finding("invalid", f"The venous area is {ratio:.2g} times the arterial one. Check the VOF mask.", ratio)
         return
     end = end_share(vein.measured_hu)
     if end > COMPLETE_VEIN:
         text = f"The venous curve ends at {end:.0%} of its peak: its area, used for partial volume, is extrapolated."
         yield Finding("warning", text, end)
+    elif ratio < SMALL_VEIN:
+        text = f"The vein has {ratio:.2f} times the area of the artery: it is diluted itself, nothing was scaled to it."
+        yield Finding("warning", text, ratio)
     if artery.partial_volume_factor > LARGE_FACTOR:
         text = f"Partial-volume factor of {artery.partial_volume_factor:.1f}: the artery fills little of its voxels."
         yield Finding("warning", text, artery.partial_volume_factor)

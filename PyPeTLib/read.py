@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,6 +220,14 @@ def _frames_in(folder: Path) -> list[Path]:
         dicom = any(is_dicom(p) for p in files)
         found = "DICOM, which is not read yet: convert to NIfTI" if dicom else f"{len(files)} other files"
         raise InputError(f"Folder {folder}: one 3D NIfTI or NRRD file a frame is needed; found {found}.")
+    patterns = Counter(re.sub(r"[0-9]+", "#", p.name.lower()) for p in frames)
+    if len(patterns) > 1:
+        odd = min(patterns, key=lambda pattern: patterns[pattern])
+        name = next(p.name for p in frames if re.sub(r"[0-9]+", "#", p.name.lower()) == odd)
+        raise InputError(
+            f"Folder {folder}: files whose names differ only by their numbers are needed; found {name} among "
+            f"{len(frames)}. Move it elsewhere, or list the frames one by one."
+        )
     return frames
 
 

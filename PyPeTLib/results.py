@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from PyPeTLib import __version__
-from PyPeTLib.curves import end_share
+from PyPeTLib.curves import area_weights, end_share
 from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, VascularCurve
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
@@ -59,7 +59,7 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
     """
     stem = str(Path(folder) / prefix_of(analysis.series.name))
     tasks: list[Callable[[], None]] = [
-        partial(write_image, image, f"{stem}_{name}.nii.gz", metadata=_sidecar(name, analysis))
+        partial(_write_map, image, f"{stem}_{name}.nii.gz", analysis, _sidecar(name, analysis))
         for name, image in (*analysis.maps.items(), *analysis.derived.items())
     ]
     tasks += [partial(write_image, mask, f"{stem}_{name}_mask.nii.gz") for name, mask in _masks(analysis)]
@@ -74,11 +74,26 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
         write_text(report_html(analysis), f"{stem}_report.html")
 
 
+def _write_map(image: Image, path: str, analysis: Analysis, sidecar: dict[str, object]) -> None:
+    """Write a map with 0 outside the brain mask and NaN where it is not defined inside."""
+    inside = np.where(analysis.brain.values, image.values, np.float32(0.0))
+    write_image(Image(inside, image.geometry, image.unit), path, metadata=sidecar, missing=float("nan"))
+
+
+def result_names(analysis: Analysis) -> set[str]:
+    """Return the names of all files that runs on this scan may have written, with any settings."""
+    prefix = prefix_of(analysis.series.name)
+    maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", "_smooth", "_relative")]
+    names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
+    names += [f"{name}_mask.nii.gz" for name in ("brain", "aif", "vof")]
+    return {f"{prefix}_{name}" for name in (*names, "curves.csv", "summary.json", "report.html")}
+
+
 def curve_table(analysis: Analysis) -> dict[str, FloatArray]:
     """Return the columns of the curve table: time in s, enhancement in HU; NaN where there is no curve.
 
     ``aif_measured_hu`` is the mean of the AIF mask, ``aif_hu`` the same after partial-volume scaling (the curve that is
-    deconvolved), ``aif_fit_hu`` its gamma-variate, ``brain_hu`` the mean of the brain mask.
+    deconvolved), ``aif_fit_hu`` its gamma-variate, ``brain_hu`` the mean of the brain mask after denoising.
     """
     times = np.asarray(analysis.series.times_s)
     missing = np.full(times.shape, np.nan)
@@ -145,6 +160,7 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     return {
         "LongName": LONG_NAMES[base] + {"": "", "smooth": ", smoothed", "relative": " over its brain mean"}[kind],
         "OutsideMask": 0,
+        "UndefinedInsideMask": "NaN",
         "DeconvolutionMethod": analysis.settings.method,
         setting: value,
         "Software": f"PyPeT {__version__}",
@@ -170,10 +186,16 @@ def _vascular(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:
         "peak_s": peak_s,
         "time_to_peak_s": peak_s - analysis.bolus.arrival_s,
         "end_share": end_share(curve.measured_hu),
+        "extrapolated_area_share": _extrapolated_share(curve.curve_hu, times),
         "partial_volume_factor": curve.partial_volume_factor,
         "gamma_variate": None if curve.fit is None else asdict(curve.fit),
         "candidates": [_candidate(candidate) for candidate in curve.candidates],
     }
+
+
+def _extrapolated_share(curve_hu: FloatArray, times_s: FloatArray) -> float:
+    """Return the share of a curve's area that lies beyond the last frame, where it is extrapolated."""
+    return 1.0 - float(np.trapezoid(curve_hu, times_s) / (curve_hu @ area_weights(times_s)))
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:

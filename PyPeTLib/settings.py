@@ -63,7 +63,9 @@ class Settings:
     tissue_high_hu: float = _number(300.0, "HU", 60.0, 800.0, "mean image: upper bound of what lies inside the skull")
     brain_opening_mm: float = _number(6.0, "mm", 1.0, 15.0, "openings of the skull narrower than twice this are shut")
 
-    arrival_rise: float = _number(0.05, "share", 0.01, 0.5, "rise of the contrast measure that counts as bolus arrival")
+    arrival_rise: float = _number(
+        0.05, "share", 0.01, 0.5, "rise of the contrast measure, as a share of its maximal rise, that is arrival"
+    )
     minimum_enhancement_hu: float = _number(5.0, "HU", 1.0, 50.0, "a vascular peak below this is no bolus")
 
     aif_minimum_volume_ml: float = _number(0.01, "mL", 0.0, 1.0, "smallest arterial cluster")
@@ -90,6 +92,12 @@ class Settings:
     def __post_init__(self) -> None:
         for name, value in self.items():
             _check(name, value)
+        if self.aif_minimum_volume_ml > self.aif_maximum_volume_ml or self.tissue_low_hu >= self.tissue_high_hu:
+            raise InputError(
+                "Settings: a minimum below its maximum is needed; found AIF volumes of "
+                f"{self.aif_minimum_volume_ml:g} to {self.aif_maximum_volume_ml:g} mL and tissue of "
+                f"{self.tissue_low_hu:g} to {self.tissue_high_hu:g} HU. Change one of them."
+            )
 
     def items(self) -> Iterator[tuple[str, Value]]:
         """Yield name and value of every setting."""
@@ -177,7 +185,10 @@ def settings_from_toml(text: str, *, source: str) -> dict[str, Value]:
             f"Settings file {source}: lines of the form name = value are needed; found: {error}."
         ) from error
     for name, value in values.items():
-        _check(name, value)
+        try:
+            _check(name, value)
+        except InputError as error:
+            raise InputError(f"Settings file {source}: {error}") from None
     return values
 
 
@@ -210,7 +221,11 @@ def _flat_toml(text: str) -> dict[str, Any]:
         name, equals, word = (part.strip() for part in bare.partition("="))
         if not (equals and name and word) or name in values:
             raise ValueError(f"line {number}: '{line.strip()}'")
-        values[name] = json.loads(word)
+        quoted = f'"{word[1:-1]}"' if len(word) > 1 and word[0] == word[-1] == "'" else word
+        try:
+            values[name] = json.loads(quoted)
+        except ValueError:
+            raise ValueError(f"line {number}: '{line.strip()}'") from None
     return values
 
 
@@ -233,8 +248,10 @@ def _check(name: str, value: object) -> None:
     info = _known(name)
     if info.choices:
         if value not in info.choices:
-            near = difflib.get_close_matches(str(value), info.choices, n=1, cutoff=0.0)
-            raise InputError(f"Setting {name}: one of {info.allowed} is needed; found '{value}' (nearest: {near[0]}).")
+            folded = {choice.casefold(): choice for choice in info.choices}
+            near = difflib.get_close_matches(str(value).casefold(), folded, n=1)
+            hint = f" (nearest: {folded[near[0]]})" if near else ""
+            raise InputError(f"Setting {name}: one of {info.allowed} is needed; found '{value}'{hint}. Choose one.")
         return
     number = isinstance(value, int) or (isinstance(value, float) and not isinstance(info.default, int))
     assert info.low is not None and info.high is not None

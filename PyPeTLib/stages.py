@@ -6,35 +6,34 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from PyPeTLib.figures import (
+from PyPeTLib.display import (
     BRAIN_HU,
     ENHANCEMENT_HU,
     FLOW_COLOURS,
     VESSELS_HU,
     Array,
-    Strip,
-    axes_in,
     baseline_hu,
     brain_crop,
+    enhancement_volume,
+    peak_frame,
+    spread_slices,
+)
+from PyPeTLib.figures import (
+    Strip,
+    axes_in,
     canvas,
-    displayed_shape,
     draw_artery,
     draw_bolus,
     draw_vessels,
     heading,
     maps_figure,
-    peak_frame,
-    pixel_aspect,
     png,
-    radiological,
     sheet,
-    slice_labels,
-    spread_slices,
 )
-from PyPeTLib.records import Analysis, Curves
+from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
+from PyPeTLib.records import Analysis
 from PyPeTLib.write import write_bytes
 
 #: Slices of the mask that are shown.
@@ -136,13 +135,6 @@ def shown_frames(analysis: Analysis) -> dict[int, str]:
         artery: "arterial peak",
     }
     return {frame: f"{times[frame]:.4g} s · {names[frame]}" for frame in sorted(names)}
-
-
-def enhancement_volume(curves: Curves, frame: int) -> npt.NDArray[np.float32]:
-    """Return the denoised enhancement of one frame in HU, 0 outside the mask, shape (z, y, x)."""
-    volume = np.zeros(curves.mask.shape, dtype=np.float32)
-    volume[curves.mask] = curves.coefficients @ curves.basis[:, frame]
-    return volume
 
 
 def _over_time(analysis: Analysis, note: str, volumes: list[Array], frames: Mapping[int, str]) -> Figure:

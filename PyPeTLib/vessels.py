@@ -45,6 +45,8 @@ MOST_CLUSTERS = 8
 #: A vein is made of voxels whose area is at least this share of the largest ones (their number is given below).
 VEIN_SHARE = 0.85
 VEIN_VOXELS = 30
+#: Blood keeps its iodine, so a vein has the area of the artery, or more where that is diluted; some leeway.
+LEAST_VENOUS_AREA = 0.75
 #: A venous peak below this share of the tallest vessel is tissue or noise.
 SMALLEST_VEIN = 0.15
 #: Time constants of the score: how late, and how much wider than the narrowest, a curve may be.
@@ -149,8 +151,12 @@ def _temporal_variance(hu: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return squares - total * total / np.float32(len(hu))
 
 
-def find_artery(vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, settings: Settings) -> VascularCurve:
+def find_artery(
+    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, settings: Settings, force: bool = False
+) -> VascularCurve:
     """Return the best arterial candidate as measured, not yet scaled for partial volume.
+
+    With ``force`` a refused candidate is better than none; it stays marked as refused.
 
     Raises
     ------
@@ -158,7 +164,7 @@ def find_artery(vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, 
         If no cluster passes for an artery.
     """
     candidates = arterial_candidates(vessels, geometry, times_s, settings=settings)
-    if not candidates or candidates[0].refused:
+    if not candidates or (candidates[0].refused and not force):
         reasons = "; ".join(candidate.reason for candidate in candidates[:3]) or "no voxel enhances above the noise"
         raise QualityError(
             f"Arterial input: a cluster of early, tall curves is needed; {len(candidates)} looked at, none accepted "
@@ -172,8 +178,9 @@ def find_vein(
 ) -> VascularCurve | None:
     """Return the best venous candidate, or None where nothing enhances later than the artery."""
     artery_peak_s = float(times_s[np.argmax(artery.curve_hu)]) if artery.fit is None else artery.fit.peak_s
-    candidates = venous_candidates(vessels, geometry, times_s, artery_peak_s=artery_peak_s)
-    return _as_curve(candidates, geometry) if candidates else None
+    least = LEAST_VENOUS_AREA * float(artery.curve_hu @ area_weights(times_s))
+    candidates = venous_candidates(vessels, geometry, times_s, artery_peak_s=artery_peak_s, least_area_hu_s=least)
+    return _as_curve(candidates, geometry) if candidates and not candidates[0].refused else None
 
 
 def measured_curve(series: Series, mask: Image, *, baseline_frames: int) -> VascularCurve:
@@ -227,11 +234,21 @@ def arterial_candidates(
 
 
 def venous_candidates(
-    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, artery_peak_s: float
+    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, artery_peak_s: float, least_area_hu_s: float
 ) -> tuple[Candidate, ...]:
-    """Return clusters of late voxels with the largest areas, best first.
+    """Return clusters of late voxels with the largest areas, best first; refused ones last, with the reason.
 
     A sinus is wider than a voxel, so its core shows undiluted blood: the largest area wins.
+
+    Parameters
+    ----------
+    vessels : VesselVoxels
+    geometry : Geometry
+    times_s : ndarray, shape (t,)
+    artery_peak_s : float
+        Time of the arterial peak in s.
+    least_area_hu_s : float
+        A vein whose area is smaller than this, in HU·s, is none.
     """
     late = vessels.peak_s >= artery_peak_s + VENOUS_DELAY_S
     late &= vessels.height_hu >= SMALLEST_VEIN * max(vessels.height_hu, default=0.0)
@@ -239,7 +256,7 @@ def venous_candidates(
         return ()
     largest = np.sort(vessels.area_hu_s[late])[-VEIN_VOXELS:][0]
     clusters = _clusters(vessels, late & (vessels.area_hu_s >= VEIN_SHARE * largest), geometry)
-    return _ranked([_vein(vessels, rows, geometry, times_s) for rows in clusters], _venous_score)
+    return _ranked([_vein(vessels, rows, geometry, times_s, least_area_hu_s) for rows in clusters], _venous_score)
 
 
 def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: FloatArray) -> float:
@@ -305,12 +322,20 @@ def _artery(
     return Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason)
 
 
-def _vein(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray) -> Candidate:
-    """Describe one late cluster."""
+def _vein(
+    vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray, least_area_hu_s: float
+) -> Candidate:
+    """Judge one late cluster: its first pass and its area."""
     curve = vessels.curves_hu[rows].mean(axis=0)
     fit = fit_gamma_variate(curve, times_s)
     volume = rows.size * geometry.voxel_volume_ml
-    return Candidate(_mask(vessels, rows, geometry), curve, fit, volume, float("nan"), "")
+    area = float(curve @ area_weights(times_s))
+    reason = ""
+    if fit is None or fit.error > WORST_FIT:
+        reason = "no gamma-variate fits its first pass"
+    elif area < least_area_hu_s:
+        reason = f"its area of {area:.0f} HU·s is less than {least_area_hu_s:.0f} HU·s"
+    return Candidate(_mask(vessels, rows, geometry), curve, fit, volume, float("nan"), reason)
 
 
 def _mask(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry) -> MaskArray:

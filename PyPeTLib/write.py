@@ -29,18 +29,22 @@ TABLE_DIGITS = 6
 NIFTI_HEADER_BYTES = 352
 
 
-def write_image(image: Image, path: str | Path, *, metadata: Mapping[str, object] | None = None) -> None:
+def write_image(
+    image: Image, path: str | Path, *, metadata: Mapping[str, object] | None = None, missing: float = 0.0
+) -> None:
     """Write an image as NIfTI on exactly its grid, and what its values mean as JSON beside it.
 
     Parameters
     ----------
     image : Image
-        The image. Booleans become uint8, other values but uint8 float32; NaN is written as 0.
+        The image. Booleans become uint8, other values but uint8 float32.
     path : str or Path
         A .nii.gz or .nii file; replaced where it exists. The same image gives the same bytes.
     metadata : mapping, optional
         More entries for the JSON file, which holds ``{"Unit": image.unit, ...}`` and is written where there is a unit
         or metadata.
+    missing : float
+        What is written for NaN.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def write_image(image: Image, path: str | Path, *, metadata: Mapping[str, object
     if not np.allclose(axes.T @ axes, np.eye(3), atol=AXES_TOLERANCE):
         raise InputError(f"Image {target}: perpendicular axes are needed; found {image.geometry.direction}.")
     with _replacing(target) as temporary:
-        _write_nifti(image.values, image.geometry, temporary)
+        _write_nifti(_stored(image.values, missing), image.geometry, temporary)
     if image.unit or metadata:
         write_json({"Unit": image.unit, **(metadata or {})}, target.with_name(scan_name(target) + ".json"))
 
@@ -255,11 +259,10 @@ def _explained(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be written: {reason}. Free space or choose another folder.") from error
 
 
-def _write_nifti(values: npt.NDArray[Any], geometry: Geometry, path: Path) -> None:
+def _write_nifti(stored: npt.NDArray[Any], geometry: Geometry, path: Path) -> None:
     """Let ITK write, and make sure that it did: on a full disk it says nothing."""
     import SimpleITK as sitk
 
-    stored = _stored(values)
     image = sitk.GetImageFromArray(stored)
     image.SetSpacing(geometry.spacing_mm)
     image.SetOrigin(geometry.origin_mm)
@@ -273,11 +276,11 @@ def _write_nifti(values: npt.NDArray[Any], geometry: Geometry, path: Path) -> No
         raise OSError("it could not be written in full: is the disk full?")
 
 
-def _stored(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _stored(values: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:
     """Return values in the type they are written in."""
     if values.dtype in (np.bool_, np.uint8):
         return values.astype(np.uint8)
-    return np.where(np.isnan(values), 0, values).astype(np.float32)
+    return np.where(np.isnan(values), missing, values).astype(np.float32)
 
 
 def _cell(value: object) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from PyPeTLib import QualityError, Settings
-from PyPeTLib.bolus import find_bolus
+from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.curves import noise_level
 from PyPeTLib.phantom import bolus_curve
+from PyPeTLib.records import GammaVariate
 from PyPeTLib.vessels import likely_vessels
 
 TISSUE, ARTERIES, VEINS = 4000, 80, 120  # vessels are 3 to 5 % of a brain
@@ -143,8 +146,26 @@ def test_arrival_rise_is_the_share_of_the_rise_that_counts(settings):
 
 def test_scan_without_bolus_is_refused_with_both_numbers():
     noise = np.random.default_rng(0).normal(35.0, 2.0, (40, 4000))
-    with pytest.raises(QualityError, match=r"at least 20 HU are needed; .* rise by \d+\.\d HU\. Check"):
-        bolus_of(noise, np.arange(40.0), settings=Settings(minimum_enhancement_hu=20.0))
+    with pytest.raises(QualityError, match=r"at least 5 voxels that change by \d+ HU .* are needed; found 0\. Check"):
+        bolus_of(noise, np.arange(40.0), settings=Settings())
+
+
+def test_bolus_below_the_wanted_enhancement_is_refused_with_both_numbers():
+    times = np.arange(60.0)
+    with pytest.raises(QualityError, match=r"at least 50 HU are needed; .* rise by \d+\.\d HU\. Check"):
+        bolus_of(brain_hu(times, 12.0) / 10.0, times, settings=Settings(minimum_enhancement_hu=50.0))
+
+
+def test_artery_that_begins_within_the_baseline_shortens_it(settings):
+    times = np.arange(60.0)
+    found = bolus_of(brain_hu(times, 12.0), times, settings=settings)
+    late = replace(found, baseline_frames=18, arrival_s=17.0)
+    artery = GammaVariate(onset_s=12.0, rise_s=6.0, shape=3.0, peak_hu=300.0, error=0.0)
+    mended = before_artery(late, artery, times, settings=settings)
+    assert mended.baseline_frames == 13  # at 12 s the curve is 0, at 13 s 5.6 % of its peak
+    assert mended.arrival_s == pytest.approx(12.95, abs=0.05)  # 5 %
+    assert before_artery(found, artery, times, settings=settings) is found
+    assert before_artery(late, None, times, settings=settings) is late
 
 
 def test_bolus_there_from_the_first_frame_leaves_one_baseline_frame(settings):

@@ -136,3 +136,20 @@ def test_image_without_a_skull_is_refused(method, level):
     message = rf"Brain mask: a skull with at least 20 mL inside is needed; found .* mL \(image from {level:.0f}.*--mask"
     with pytest.raises(QualityError, match=message):
         brain_mask(image, Geometry((60, 60, 4), (2.0, 2.0, 8.0)), settings=Settings(brain=method))
+
+
+def test_order_and_direction_of_the_stored_axes_do_not_matter(tiny_head):
+    """The same head stored with the slices along x, and turned upside down: the same mask."""
+    series = tiny_head.series
+    mean, grid = series.values.mean(axis=0, dtype=np.float32), series.geometry
+    straight = brain_mask(mean, grid, settings=Settings()).values
+    along_x = Geometry(
+        (grid.size[2], grid.size[1], grid.size[0]),
+        (grid.spacing_mm[2], grid.spacing_mm[1], grid.spacing_mm[0]),
+        direction=(0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0),
+    )
+    turned = brain_mask(np.ascontiguousarray(mean.transpose(2, 1, 0)), along_x, settings=Settings()).values
+    np.testing.assert_array_equal(turned.transpose(2, 1, 0), straight)
+    upside_down = replace(grid, direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
+    found = brain_mask(np.ascontiguousarray(mean[::-1]), upside_down, settings=Settings()).values
+    np.testing.assert_array_equal(found[::-1], straight)

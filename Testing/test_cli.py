@@ -296,6 +296,47 @@ def test_phantom_command_takes_options_and_refuses_unknown_ones(tmp_path, capsys
     assert main(["phantom", str(tmp_path / "tiles"), "--kind", "tiles", "--set", "frames=12"]) == 0
 
 
+def test_overwriting_leaves_no_results_of_an_earlier_run(scan, tmp_path):
+    words = ["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", "--overwrite"]
+    assert main([*words, "--set", "normalise=brain-mean"]) == 0
+    assert (tmp_path / "out/phantom_cbf_relative.nii.gz").exists()
+    assert main(words) == 0
+    assert not list((tmp_path / "out").glob("*_relative*"))
+
+
+def test_demo_keeps_its_hands_off_a_folder_with_other_files(tmp_path, capsys):
+    (tmp_path / "phantom_ctp.nii.gz").write_text("mine")
+    assert "--overwrite" in refused(["demo", tmp_path], capsys)
+    assert (tmp_path / "phantom_ctp.nii.gz").read_text() == "mine"
+
+
+def test_one_voxel_of_air_is_no_artery(phantom, scan, tmp_path, capsys):
+    air = np.zeros(phantom.series.geometry.shape, dtype=bool)
+    air[0, 0, 0] = True
+    write_image(Image(air, phantom.series.geometry), tmp_path / "air.nii.gz")
+    message = refused(["run", scan, "-o", tmp_path / "out", "--aif-mask", tmp_path / "air.nii.gz"], capsys, 3)
+    assert "AIF mask" in message
+
+
+def test_nrrd_made_from_nifti_is_read(scan, result, tmp_path):
+    import SimpleITK as sitk
+
+    sitk.WriteImage(sitk.ReadImage(str(scan)), str(tmp_path / "phantom_ctp.nrrd"))
+    words = ["--interval", "1", "--no-report", "--quiet"]
+    assert main(["run", str(tmp_path / "phantom_ctp.nrrd"), "-o", str(tmp_path / "out"), *words]) == 0
+    one, other = (nibabel.load(folder / "phantom_cbv.nii.gz").get_fdata() for folder in (tmp_path / "out", result))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_stray_image_in_a_folder_of_frames_is_refused(phantom, tmp_path, capsys):
+    (tmp_path / "frames").mkdir()
+    for index, frame in enumerate(phantom.series.values[:12]):
+        image = Image(frame.astype(np.float32), phantom.series.geometry)
+        write_image(image, tmp_path / "frames" / f"f{index}.nii.gz")
+    write_image(phantom.masks["brain"], tmp_path / "frames" / "mask.nii.gz")
+    assert "mask.nii.gz" in refused(["run", tmp_path / "frames", "-o", tmp_path / "out", "--interval", "1"], capsys)
+
+
 def test_stages_are_written_as_pictures(scan, tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")
@@ -306,6 +347,8 @@ def test_stages_are_written_as_pictures(scan, tmp_path):
 
 def test_without_the_extra_packages_a_run_completes_and_says_what_is_left_out(scan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("PyPeTLib.report.report_available", lambda: False)
-    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--quiet"]) == 0
+    assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 0
     assert "PyPeTLib[report]" in capsys.readouterr().err
+    assert main(["run", str(scan), "-o", str(tmp_path / "quiet"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
     assert not list((tmp_path / "out").glob("*.html"))

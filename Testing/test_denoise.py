@@ -382,3 +382,19 @@ def test_bilateral_reports_progress_and_can_be_cancelled(bolus):
 
     with pytest.raises(Cancelled):
         smooth(curves, GRID, settings=Settings(), progress=cancel)
+
+
+def test_curvature_flow_is_that_of_simpleitk_in_every_frame():
+    """Textured frames of real size: what is returned must not look into memory that is gone."""
+    import SimpleITK as sitk
+
+    grid = Geometry((160, 160, 8), (1.0, 1.0, 5.0))
+    values = np.random.default_rng(0).normal(40.0, 20.0, (3, *grid.shape)).astype(np.int16)
+    mask = np.ones(grid.shape, dtype=bool)
+    series = Series(values, np.arange(3.0), grid)
+    found = masked_hu(series, mask, settings=Settings(denoise="curvature-flow"), progress=silent)
+    for frame, flowed in zip(values, found, strict=True):
+        image = sitk.GetImageFromArray(frame.astype(np.float32))
+        image.SetSpacing(grid.spacing_mm)
+        expected = sitk.GetArrayFromImage(sitk.CurvatureFlow(image, 0.0625, 10))
+        np.testing.assert_array_equal(flowed.reshape(grid.shape), expected)

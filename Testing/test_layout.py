@@ -22,6 +22,7 @@ GROUND = {
     "curves": {"records"},
     "chunks": {"records"},
     "gamma": {"records"},
+    "orientation": {"errors", "records"},
 }
 ALLOWED_BETWEEN_STEPS = {("derive", "denoise")}
 SLICER = {"slicer", "qt", "vtk", "ctk", "PythonQt", "PyPeT", "PyPeTScene"}
@@ -115,7 +116,9 @@ def test_step_functions_take_settings_by_name_and_have_no_defaults_for_them(name
             continue
         assert node.args.kwarg is None, f"{node.name} takes **kwargs"
         for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-            assert default is None or argument.arg == "progress", f"{node.name}({argument.arg}) has a default"
+            assert default is None or argument.arg in ("progress", "force"), (
+                f"{node.name}({argument.arg}) has a default"
+            )
 
 
 def test_importing_the_library_is_light():

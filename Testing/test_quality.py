@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from PyPeTLib import Settings
 from PyPeTLib.phantom import bolus_curve
-from PyPeTLib.quality import judge
-from PyPeTLib.records import Bolus, Curves, GammaVariate, Geometry, Image, Series, VascularCurve
+from PyPeTLib.quality import judge, judge_maps
+from PyPeTLib.records import Bolus, Curves, GammaVariate, Geometry, Image, Maps, Series, VascularCurve
 
 GRID = Geometry((2, 2, 1), (1.0, 1.0, 5.0))
 MASK = np.ones(GRID.shape, dtype=bool)
@@ -31,16 +32,41 @@ def good(times=None):
 def findings(**changes):
     """Judge the good scan after replacing some of its parts by name."""
     names = ["series", "bolus", "curves", "artery", "vein"]
+    settings = changes.pop("settings", Settings())
     parts = dict(zip(names, good(changes.pop("times", None)), strict=True))
     for name, change in changes.items():
         parts[name] = change(parts[name]) if callable(change) else change
-    return judge(*parts.values())
+    return judge(*parts.values(), settings=settings)
 
 
 def only(**changes):
     found = findings(**changes)
     assert len(found) == 1, found
     return found[0]
+
+
+def test_standard_svd_is_a_warning():
+    assert "sSVD depends on delay" in only(settings=Settings(method="sSVD")).text
+
+
+def test_noise_instead_of_an_artery_is_invalid():
+    noise = np.abs(np.random.default_rng(0).normal(0.0, 20.0, 70))
+    found = findings(artery=lambda artery: replace(artery, measured_hu=noise))
+    assert any(finding.severity == "invalid" and "no bolus" in finding.text for finding in found)
+
+
+def test_a_vein_with_less_area_than_the_artery_is_told_and_one_without_area_is_invalid():
+    assert "diluted itself" in only(vein=lambda vein: replace(vein, measured_hu=0.3 * vein.measured_hu)).text
+    found = findings(vein=lambda vein: replace(vein, measured_hu=-vein.measured_hu))
+    assert "invalid" in {finding.severity for finding in found}
+
+
+def test_maps_without_positive_flow_and_volume_are_invalid():
+    image = Image(np.full(GRID.shape, -1.0, dtype=np.float32), GRID, "mL/100 g")
+    good = Image(np.ones(GRID.shape, dtype=np.float32), GRID, "mL/100 g")
+    assert judge_maps(Maps(good, good, good, good, good), Image(MASK, GRID)) == ()
+    (finding,) = judge_maps(Maps(good, image, good, good, good), Image(MASK, GRID))
+    assert finding.severity == "invalid" and "CBV" in finding.text
 
 
 def test_a_good_scan_has_no_findings():

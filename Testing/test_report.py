@@ -15,21 +15,15 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
 from PyPeTLib import InputError, Settings, report
+from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, printable, spread_slices
 from PyPeTLib.figures import (
-    MAP_LABELS,
-    MAP_WINDOWS,
     artery_figure,
-    brain_crop,
     curves_figure,
     highlighted,
     maps_figure,
-    pixel_aspect,
     png,
-    printable,
-    radiological,
-    slice_labels,
-    spread_slices,
 )
+from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Finding, Geometry, Maps
 from PyPeTLib.report import MAP_NAMES, key_numbers, report_html
 

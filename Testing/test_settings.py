@@ -70,9 +70,14 @@ def test_unknown_words_are_refused_with_all_words_and_the_nearest(info):
         with pytest.raises(InputError) as caught:
             Settings(**{info.name: wrong})
         assert all(word in str(caught.value) for word in info.choices)
-        assert f"found '{wrong}' (nearest: " in str(caught.value)
+        assert f"found '{wrong}'" in str(caught.value)
     with pytest.raises(InputError, match=f"nearest: {info.choices[0]}"):
-        Settings(**{info.name: info.choices[0] + "x"})
+        Settings(**{info.name: info.choices[0].swapcase() + "x"})
+
+
+def test_limits_must_leave_room_between_them():
+    with pytest.raises(InputError, match="minimum below its maximum"):
+        Settings(aif_minimum_volume_ml=1.0, aif_maximum_volume_ml=0.05)
 
 
 def test_errors_are_value_errors_with_one_parent():

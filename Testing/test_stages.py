@@ -12,8 +12,9 @@ pytest.importorskip("matplotlib")
 from matplotlib.image import imread
 
 from PyPeTLib import InputError
+from PyPeTLib.display import enhancement_volume
 from PyPeTLib.records import Curves, Geometry, Image
-from PyPeTLib.stages import STAGES, contrast_figure, enhancement_volume, raw_figure, shown_frames, write_stages
+from PyPeTLib.stages import STAGES, contrast_figure, raw_figure, shown_frames, write_stages
 
 NAMES = ["1_raw.png", "2_denoised.png", "3_mask.png", "4_contrast.png", "5_aif.png", "6_maps.png"]
 

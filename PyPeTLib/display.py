@@ -1,0 +1,107 @@
+"""What is shown of a scan and how: orientation, slices, windows, colours. Free of any drawing package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.orientation import radiological
+from PyPeTLib.records import Analysis, Curves, FloatArray, Image, MaskArray, VascularCurve
+from PyPeTLib.settings import Settings
+
+Window = tuple[float, float]
+Array = npt.NDArray[Any]
+
+#: Display range of each map in its unit, the same in every picture, so that pictures can be compared.
+MAP_WINDOWS: Mapping[str, Window] = {
+    "cbf": (0.0, 60.0),
+    "cbv": (0.0, 6.0),
+    "mtt": (0.0, 15.0),
+    "tmax": (0.0, 12.0),
+    "ttp": (0.0, 25.0),
+    "delay": (0.0, 12.0),
+}
+#: Names of the maps as they are printed.
+MAP_LABELS = {"cbf": "CBF", "cbv": "CBV", "mtt": "MTT", "tmax": "Tmax", "ttp": "TTP", "delay": "Delay"}
+#: Perceptually even colours: one map for flow and volume, one for times, one for HU.
+FLOW_COLOURS, TIME_COLOURS, GREY = "inferno", "viridis", "gray"
+#: Display ranges in HU: brain tissue, projections with vessels, enhancement.
+BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU = (0.0, 80.0), (0.0, 250.0), (0.0, 30.0)
+#: The arterial input is purple wherever it is shown.
+PURPLE = "#b14dff"
+#: Most slices that a montage shows, and the smallest brain area, as a share of the largest, worth a column.
+MOST_SLICES, LEAST_AREA = 8, 0.25
+#: Longest part of a scan's name that is printed into a picture, in characters.
+LONGEST_NAME = 60
+
+_METHODS = {
+    "bSVD": "bSVD, cut-off {s.bsvd_cutoff:.3g}",
+    "sSVD": "sSVD, cut-off {s.ssvd_cutoff:.3g}",
+    "oSVD": "oSVD, oscillation index {s.oscillation_index:.3g}",
+    "tikhonov": "Tikhonov, strength {s.tikhonov_strength:.3g}",
+}
+
+
+def spread_slices(brain: MaskArray, most: int = MOST_SLICES) -> list[int]:
+    """Return at most ``most`` evenly spread slices that hold enough brain; its shape is (slice, row, column)."""
+    area = brain.sum(axis=(1, 2))
+    worthy = np.flatnonzero(area >= max(1, LEAST_AREA * area.max()))
+    places = np.linspace(0, len(worthy) - 1, min(most, len(worthy))).round().astype(int)
+    return [int(k) for k in worthy[places]]
+
+
+def brain_crop(brain: MaskArray) -> tuple[slice, slice]:
+    """Return rows and columns of the displayed brain, with a margin."""
+    found = [np.flatnonzero(brain.any(axis=axes)) for axes in ((0, 2), (0, 1))]
+    margins = [max(2, round(0.05 * len(lines))) for lines in found]
+    rows, columns = (slice(max(0, lines[0] - m), lines[-1] + m + 1) for lines, m in zip(found, margins, strict=True))
+    return rows, columns
+
+
+def tiles(image: Image, chosen: Sequence[int], crop: tuple[slice, slice]) -> list[Array]:
+    """Return some slices of an image as they are displayed."""
+    turned = radiological(image.values, image.geometry)
+    return [turned[(k, *crop)] for k in chosen]
+
+
+def baseline_hu(analysis: Analysis) -> npt.NDArray[np.float32]:
+    """Return the mean of the frames before the bolus in HU, shape (z, y, x)."""
+    frames = analysis.series.values[: analysis.bolus.baseline_frames]
+    return np.asarray(frames.mean(axis=0, dtype=np.float32))
+
+
+def enhancement_volume(curves: Curves, frame: int) -> npt.NDArray[np.float32]:
+    """Return the denoised enhancement of one frame in HU, 0 outside the mask, shape (z, y, x)."""
+    volume = np.zeros(curves.mask.shape, dtype=np.float32)
+    volume[curves.mask] = curves.coefficients @ curves.basis[:, frame]
+    return volume
+
+
+def window_grey(values: Array, window: Window) -> FloatArray:
+    """Return HU as grey RGB from 0 to 1, shape (row, column, 3)."""
+    share = np.clip((values - window[0]) / (window[1] - window[0]), 0.0, 1.0)
+    return np.repeat(share[..., None], 3, axis=-1)
+
+
+def map_colours(unit: str) -> str:
+    """Return the colours for a map of this unit: times have their own."""
+    return TIME_COLOURS if unit == "s" else FLOW_COLOURS
+
+
+def method_label(settings: Settings) -> str:
+    """Return the deconvolution and its regularisation in a few words."""
+    return _METHODS.get(settings.method, settings.method).format(s=settings)
+
+
+def peak_frame(curve: VascularCurve) -> int:
+    """Return the frame in which a vascular curve is highest."""
+    return int(curve.measured_hu.argmax())
+
+
+def printable(name: str) -> str:
+    """Return a name that the font can print, shortened."""
+    known = "".join(letter if letter.isprintable() and ord(letter) < 0x250 else "?" for letter in name)
+    return known if len(known) <= LONGEST_NAME else known[: LONGEST_NAME - 1] + "…"
