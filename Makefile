@@ -11,8 +11,8 @@ test: .venv/test.stamp
 	$(BIN)/python -m pytest
 
 lint: .venv/test.stamp
-	$(BIN)/ruff check PyPeTLib Testing
-	$(BIN)/ruff format --check PyPeTLib Testing
+	$(BIN)/ruff check PyPeTLib PyPeT Testing
+	$(BIN)/ruff format --check PyPeTLib PyPeT Testing
 	$(BIN)/mypy
 
 benchmark: .venv/test.stamp

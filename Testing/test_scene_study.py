@@ -190,13 +190,12 @@ def test_projection_lies_in_the_middle_of_its_slices(tiny_analysis, scan):
 
 
 def test_stages_give_what_the_report_draws(tiny_analysis):
-    drawn = pytest.importorskip("PyPeTLib.stages", reason="matplotlib is not installed")
-    from PyPeTLib.figures import BRAIN_HU, ENHANCEMENT_HU, PURPLE, VESSELS_HU, baseline_hu
+    from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, PURPLE, VESSELS_HU, baseline_hu, enhancement_volume
 
     before = stages.baseline_image(tiny_analysis).values
     np.testing.assert_array_equal(before, baseline_hu(tiny_analysis))
     frame = list(stages.denoised_frames(tiny_analysis))[20]
-    np.testing.assert_array_equal(frame, before + drawn.enhancement_volume(tiny_analysis.curves, 20))
+    np.testing.assert_array_equal(frame, before + enhancement_volume(tiny_analysis.curves, 20))
     assert (BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU) == (stages.BRAIN_HU, stages.VESSELS_HU, stages.ENHANCEMENT_HU)
     purple = [int(PURPLE[k : k + 2], 16) / 255 for k in (1, 3, 5)]
     np.testing.assert_allclose(SEGMENTS["aif"][2], purple, atol=0.002)
