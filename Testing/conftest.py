@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,6 +17,17 @@ from PyPeTLib.records import Analysis, Curves, Geometry
 
 HEAD = HeadOptions(size=(96, 96, 6), spacing_mm=(2.1, 2.1, 8.0), frames=50)
 TINY = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)
+
+#: Without the slicer-core wheel these cannot even be imported; PYPET_NO_SKIP=1 lets them fail instead.
+NEED_SLICER = ["test_scene_*.py", "scene_cases.py", "test_slicer_double.py", "test_panel.py", "make_panel_picture.py"]
+WITHOUT_SLICER = find_spec("slicer") is None and not os.environ.get("PYPET_NO_SKIP")
+collect_ignore_glob = [*NEED_SLICER, "slicer_double/*"] if WITHOUT_SLICER else []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what is left out, and why."""
+    if WITHOUT_SLICER:
+        terminalreporter.write_line("left out, slicer-core is not installed: " + ", ".join(NEED_SLICER))
 
 
 @pytest.fixture(scope="session")
