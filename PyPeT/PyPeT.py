@@ -98,7 +98,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.connect("clicked(bool)", lambda _checked=False, slot=slot: slot())
         for k in range(1, 7):
             getattr(ui, f"stage{k}Button").connect("clicked(bool)", lambda _checked=False, k=k: self.show_stage(k))
-        for name in views.LABELS:
+        for name in views.MAP_LABELS:
             getattr(ui, f"{name}Button").connect("clicked(bool)", lambda _checked=False, n=name: self.show_map(n))
         ui.candidates.connect("cellClicked(int,int)", self.choose_candidate)
         ui.frame.connect("valueChanged(int)", self.show_frame)
@@ -174,7 +174,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             button.enabled = known
         for button in (ui.stage2Button, ui.stage4Button, ui.stage5Button, ui.stage6Button, ui.exportButton):
             button.enabled = result
-        for name in views.LABELS:
+        for name in views.MAP_LABELS:
             getattr(ui, f"{name}Button").enabled = node is not None and actions.map_volume(node, name) is not None
         ui.delayButton.visible = ui.delayButton.enabled
         ui.frame.enabled = self._browser is not None and slicer.mrmlScene.IsNodePresent(self._browser) > 0

@@ -13,8 +13,8 @@ from scene_cases import (
 )
 
 from PyPeTLib.derive import derived_maps
+from PyPeTLib.display import MAP_WINDOWS
 from PyPeTLib.records import Analysis, Finding, Image
-from PyPeTScene import maps
 from PyPeTScene.maps import FLOW_TABLE, TIME_TABLE, colour_table, map_label, show_maps
 from PyPeTScene.nodes import image_values, node_geometry
 from PyPeTScene.series import sequence_from_series
@@ -48,12 +48,6 @@ def test_maps_are_volumes_on_the_scans_grid(tiny_analysis: Analysis, scan):
         assert node_geometry(shown[name]) == image.geometry
 
 
-def test_windows_are_those_of_the_report():
-    figures = pytest.importorskip("PyPeTLib.figures", reason="matplotlib is not installed")
-    assert dict(figures.MAP_WINDOWS) == maps.WINDOWS
-    assert figures.MAP_LABELS == maps.LABELS
-
-
 @pytest.mark.parametrize(("name", "colours"), [(FLOW_TABLE, "inferno"), (TIME_TABLE, "viridis")])
 @pytest.mark.usefixtures("scene")
 def test_colour_tables_are_those_of_the_report(name, colours):
@@ -78,7 +72,7 @@ def test_two_colour_tables_serve_all_maps_and_are_found_by_name(tiny_analysis, s
 def test_window_is_fixed(tiny_analysis, scan):
     for name, node in show_maps(tiny_analysis, scan).items():
         display = node.GetDisplayNode()
-        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == maps.WINDOWS[name]
+        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == MAP_WINDOWS[name]
         assert not display.GetAutoWindowLevel()
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import slicer
 
+from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Analysis, Image, Series
 from PyPeTScene import stages
-from PyPeTScene.maps import LABELS
 from PyPeTScene.nodes import find_node
 from PyPeTScene.series import scan_volume
 from PyPeTScene.study import in_study
@@ -90,7 +90,7 @@ def input_stage(analysis: Analysis, scan: Any) -> Stage:
 
 def maps_stage(analysis: Analysis, scan: Any) -> Stage:
     """6: all maps side by side."""
-    volumes = [find_node(f"map.{name}", scan) for name in LABELS]
+    volumes = [find_node(f"map.{name}", scan) for name in MAP_LABELS]
     note = f"Maps by {analysis.settings.method} deconvolution; the views are linked."
     return Stage([volume for volume in volumes if volume is not None], note=note)
 

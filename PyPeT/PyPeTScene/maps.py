@@ -7,23 +7,13 @@ from typing import Any
 import numpy as np
 import slicer
 
+from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS
 from PyPeTLib.records import Analysis, Image
 from PyPeTLib.results import LONG_NAMES, regularisation
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
-#: Display range of each map in its unit, the same as in the report.
-WINDOWS = {
-    "cbf": (0.0, 60.0),
-    "cbv": (0.0, 6.0),
-    "mtt": (0.0, 15.0),
-    "tmax": (0.0, 12.0),
-    "ttp": (0.0, 25.0),
-    "delay": (0.0, 12.0),
-}
 #: Display range of a map divided by its brain mean.
 RELATIVE_WINDOW = (0.0, 2.0)
-#: Names of the maps as they are shown.
-LABELS = {"cbf": "CBF", "cbv": "CBV", "mtt": "MTT", "tmax": "Tmax", "ttp": "TTP", "delay": "Delay"}
 #: Colour tables by name; evenly spread anchors of the colour maps inferno and viridis (van der Walt and Smith, CC0).
 FLOW_TABLE, TIME_TABLE = "PyPeT flow and volume", "PyPeT times"
 ANCHORS = {
@@ -88,13 +78,13 @@ def map_label(name: str) -> str:
     ('Tmax', 'CBF relative')
     """
     base, _, kind = name.partition("_")
-    return f"{LABELS[base]} {kind}".strip()
+    return f"{MAP_LABELS[base]} {kind}".strip()
 
 
 def map_window(name: str) -> tuple[float, float]:
     """Return the display range of a map, derived or not."""
     base, _, kind = name.partition("_")
-    return RELATIVE_WINDOW if kind == "relative" else WINDOWS[base]
+    return RELATIVE_WINDOW if kind == "relative" else MAP_WINDOWS[base]
 
 
 def map_description(name: str, image: Image, analysis: Analysis) -> str:

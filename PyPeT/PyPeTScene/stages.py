@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 
+from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU
 from PyPeTLib.records import Analysis, Curves, Geometry, Image, Series
 from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
 from PyPeTScene.nodes import Node, own_node, put_values
 from PyPeTScene.series import fill_sequence, sequence_browser
 
 Array = npt.NDArray[Any]
-#: Display ranges in HU, as in the report: brain tissue, projections with vessels, enhancement.
-BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU = (0.0, 80.0), (0.0, 250.0), (0.0, 30.0)
 #: Built-in grey colours.
 GREY_ID = "vtkMRMLColorTableNodeGrey"
 #: Attribute of a display node that PyPeT has styled.
