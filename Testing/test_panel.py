@@ -898,6 +898,17 @@ def test_self_test(load, main_window):  # noqa: F811
     load(MODULE, main_window=main_window).code.PyPeTTest().runTest()
 
 
+def test_self_test_with_multivolumes(load, monkeypatch):  # noqa: F811
+    import slicer
+    from scene_cases import MultiVolume
+
+    monkeypatch.setattr(slicer, "vtkMRMLMultiVolumeNode", MultiVolume, raising=False)
+    load(MODULE).code.PyPeTTest().runTest()
+    found = slicer.util.getNode("PyPeT self-test MultiVolume")
+    assert found.GetNumberOfFrames() == 45
+    assert own("map.cbf", found) is not None
+
+
 @pytest.fixture
 def script():
     spec = importlib.util.spec_from_file_location("analyze", MODULE.parent / "Scripts" / "analyze.py")
