@@ -86,9 +86,12 @@ def test_what_is_there_is_not_asked_for(installer, dialogs):  # noqa: F811
     assert len(installer.calls) == 1
 
 
-def test_after_a_yes_it_is_installed_and_found_at_once(installer, dialogs):  # noqa: F811
+def test_after_a_yes_it_is_installed_and_found_at_once(installer, dialogs, monkeypatch):  # noqa: F811
+    order = []
+    monkeypatch.setattr(importlib, "invalidate_caches", lambda: order.append(len(installer.calls)))
     dialogs.answers.append(True)
     assert ensure()
+    assert order == [1], "Python looks again after the installation, not before"
     assert installer.calls == [("scikit-image", {"prompt_install": False, "requester": "PyPeT"})]
     assert len(dialogs.messages) == 1
 
