@@ -147,7 +147,10 @@ def similarity(image: Image, reference: Image, mask: Image | None = None) -> Sim
 
 
 def similarity_entries(result: Similarity) -> list[tuple[str, float, str]]:
-    """Return metric, value and unit of everything that a comparison measured, in the order of a table."""
+    """Return metric, value and unit of what a comparison measured, in the order of a table.
+
+    The relative bias is not among them: it is 0 by definition.
+    """
     unit = result.unit or result.reference_unit
     return [
         ("Voxels", float(result.voxels), ""),
@@ -157,6 +160,7 @@ def similarity_entries(result: Similarity) -> list[tuple[str, float, str]]:
         ("NCC", result.ncc, ""),
         ("Spearman", result.spearman, ""),
         *_difference_entries(result.physical, ""),
+        ("Bias", result.physical.bias, result.physical.unit),
         *_difference_entries(result.relative, ", relative"),
     ]
 
@@ -378,9 +382,8 @@ def _difference_entries(differences: Differences, suffix: str) -> Iterator[tuple
     unit = differences.unit
     yield f"SSIM{suffix}", differences.ssim, ""
     yield f"MAE{suffix}", differences.mae, unit
-    yield f"MSE{suffix}", differences.mse, f"({unit})²" if unit else ""
+    yield f"MSE{suffix}", differences.mse, f"({unit})²" if set(unit) & set(" /") else f"{unit}²" if unit else ""
     yield f"RMSE{suffix}", differences.rmse, unit
-    yield f"Bias{suffix}", differences.bias, unit
 
 
 def _digits(metric: str, value: float) -> str:
