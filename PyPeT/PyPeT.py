@@ -22,7 +22,7 @@ if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: th
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from PyPeTLib.records import silent
-from PyPeTPanel import actions, controls, running, scan, selftest, tables, views
+from PyPeTPanel import actions, controls, packages, running, scan, selftest, tables, views
 from PyPeTPanel.parameters import (
     CROSSHAIR,
     PyPeTParameterNode,
@@ -87,6 +87,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         controls.describe_controls(self.ui)
         tables.set_up_table(self.ui.candidates, tables.CANDIDATE_COLUMNS)
         tables.set_up_table(self.ui.medians, tables.MEDIAN_COLUMNS)
+        tables.set_up_table(self.ui.similarity, tables.SIMILARITY_COLUMNS)
         self._segments = [
             controls.SegmentChoice(selector, key)
             for selector, key in (
@@ -114,6 +115,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.curvesButton, views.maps_and_curves),
         ):
             button.connect("clicked(bool)", lambda _checked=False, show=show: self.show_layout(show))
+        ui.stage7Button.connect("clicked(bool)", lambda _checked=False: self.compare())
         for k in range(1, 7):
             getattr(ui, f"stage{k}Button").connect("clicked(bool)", lambda _checked=False, k=k: self.show_stage(k))
         for name in views.MAP_LABELS:
@@ -194,6 +196,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         maps = scan is not None and bool(views.maps_of(scan))
         for button in (ui.stage6Button, ui.mapsButton, ui.curvesButton):
             button.enabled = maps and not self._running
+        ui.stage7Button.enabled = ui.stage6Button.enabled and self.parameters.reference_map is not None
         for name in views.MAP_LABELS:
             getattr(ui, f"{name}Button").enabled = scan is not None and actions.map_volume(scan, name) is not None
         ui.delayButton.visible = ui.delayButton.enabled
@@ -298,6 +301,13 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show the chosen tissue curves beside a map."""
         with self._work(_("The curves could not be shown.")) as progress:
             self._show(actions.show_tissue(self.parameters, self.logic, progress))
+
+    def compare(self):
+        """Show a map beside the reference, with the metrics; SSIM needs a package that the user may install."""
+        with slicer.util.tryWithErrorDisplay(_("The maps could not be compared."), waitCursor=True):
+            packages.ensure_skimage()
+            self._show(actions.compare(self.parameters))
+            self.refresh()
 
     def show_layout(self, show):
         """Show maps, maps and curves, or return to Slicer's four views."""

@@ -19,7 +19,10 @@ HEAD = HeadOptions(size=(96, 96, 6), spacing_mm=(2.1, 2.1, 8.0), frames=50)
 TINY = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)
 
 #: Without the slicer-core wheel these cannot even be imported; PYPET_NO_SKIP=1 lets them fail instead.
-NEED_SLICER = ["test_scene_*.py", "scene_cases.py", "test_slicer_double.py", "test_panel.py", "make_panel_picture.py"]
+NEED_SLICER = [
+    "test_scene_*.py", "scene_cases.py", "test_slicer_double.py", "test_panel.py", "test_panel_packages.py",
+    "make_panel_picture.py",
+]  # fmt: skip
 WITHOUT_SLICER = find_spec("slicer") is None and not os.environ.get("PYPET_NO_SKIP")
 collect_ignore_glob = [*NEED_SLICER, "slicer_double/*"] if WITHOUT_SLICER else []
 

@@ -651,6 +651,54 @@ def test_layouts(applied, scan):
     assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
 
 
+# A reference map
+
+
+@pytest.fixture
+def other_map(applied, scan):
+    import slicer
+
+    volume = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, own("map.tmax", scan), "reference")
+    slicer.util.updateVolumeFromArray(volume, 2.0 * voxels(volume))
+    return volume
+
+
+def test_a_map_stands_beside_its_reference_with_metrics(applied, scan, other_map, dialogs, monkeypatch):  # noqa: F811
+    asked = []
+    monkeypatch.setattr("PyPeTPanel.packages.ensure_skimage", lambda: asked.append(1))
+    assert not applied.ui.stage7Button.enabled
+    applied.parameters.reference_map = other_map
+    applied.parameters.compared_map = own("map.tmax", scan)
+    assert not asked, "nobody is asked before the button is pressed"
+    applied.ui.stage7Button.click()
+    assert not dialogs.errors()
+    assert shown_volumes(2) == ["scan Tmax", "reference"]
+    displays = [node.GetDisplayNode() for node in (own("map.tmax", scan), other_map)]
+    assert displays[0].GetColorNodeID() == displays[1].GetColorNodeID()
+    assert displays[0].GetWindowLevelMax() == displays[1].GetWindowLevelMax()
+    assert similarity_cell(applied, "NCC") == pytest.approx(1.0)
+    mean = np.nanmean(voxels(own("map.tmax", scan)))
+    assert similarity_cell(applied, "Mean") == pytest.approx(mean, rel=0.01)
+    assert "compared with reference" in applied.ui.similarityNote.text
+    applied.ui.applyButton.click()
+    assert applied.ui.similarity.rowCount == 0, "the metrics are not those of the new maps"
+
+
+def similarity_cell(panel, metric: str) -> float:
+    table = panel.ui.similarity
+    cells = {table.item(r, 0).text(): table.item(r, 1).text() for r in range(table.rowCount)}
+    return float(cells[metric])
+
+
+def test_a_reference_that_is_the_map_itself_is_refused(applied, scan, dialogs, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("PyPeTPanel.packages.ensure_skimage", lambda: False)
+    applied.parameters.reference_map = own("map.cbf", scan)
+    before = ids()
+    applied.ui.stage7Button.click()
+    assert "two volumes are needed" in dialogs.errors()[0]
+    assert ids() == before
+
+
 # Tissue curves
 
 

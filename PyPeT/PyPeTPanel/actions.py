@@ -27,7 +27,7 @@ from PyPeTPanel.parameters import (
     settings_of,
     use_segment,
 )
-from PyPeTScene import stages, study
+from PyPeTScene import reference, stages, study
 from PyPeTScene.curves import (
     brain_regions,
     segment_regions,
@@ -36,6 +36,7 @@ from PyPeTScene.curves import (
     stale_plots,
     voxel_region,
 )
+from PyPeTScene.maps import style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
 from PyPeTScene.nodes import find_node, remove_node
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
@@ -208,6 +209,22 @@ def _doubts(prepared: Prepared, logic: Any) -> str:
     invalid = "".join(f" {found.text}" for found in prepared.findings if found.severity == "invalid")
     older = logic.analysis is not None and logic.analysis is not prepared
     return invalid + (" The maps are still those of the last Apply." if older else "")
+
+
+def compare(parameters: PyPeTParameterNode) -> views.Stage:
+    """7: show a map beside a reference in the same window and colours; their metrics become a table of the scene."""
+    scan = scan_of(parameters.scan)
+    ours, other = parameters.compared_map or map_volume(scan, "cbf"), parameters.reference_map
+    segmentation = find_node("segmentation", scan)
+    brain = find_segment(segmentation, "brain") and mask_from_segment(
+        segmentation, SEGMENTS["brain"][0], scan_volume(scan)
+    )
+    reference.compare(ours, other, brain, scan)
+    if other.GetDisplayNode() is None:
+        other.CreateDefaultDisplayNodes()
+    shown, beside = ours.GetDisplayNode(), other.GetDisplayNode()
+    style_display(beside, (shown.GetWindowLevelMin(), shown.GetWindowLevelMax()), shown.GetColorNode())
+    return views.Stage([ours, other], note=f"{ours.GetName()} beside {other.GetName()}; the views are linked.")
 
 
 def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress = silent) -> views.Stage:

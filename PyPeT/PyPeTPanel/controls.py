@@ -33,6 +33,9 @@ TIPS = {
     "tissue_source": "Which curves the chart shows: always the brain and its halves; with them those of each segment, "
     "or of the voxel under the crosshair (hold Shift and move the mouse over a slice).",
     "tissue_segmentation": "The segmentation whose segments get a curve each.",
+    "compared_map": "The map to be compared with a reference; CBF of the last run where none is chosen.",
+    "reference_map": "Another volume of the same quantity, e.g. a map of another program or of another run; it is "
+    "shown beside the map in the same window and colours, and resampled to it for the metrics.",
     "brainSegment": "Segmentation and segment that is the brain mask.",
     "aifSegment": "Segmentation and segment that is the arterial input.",
     "vofSegment": "Segmentation and segment that is the venous output.",

@@ -98,6 +98,8 @@ class PyPeTParameterNode:
 
     tissue_source: Annotated[str, Choice([HALVES, SEGMENTS_OF, CROSSHAIR]), Default(HALVES)]
     tissue_segmentation: Segmentation
+    compared_map: slicer.vtkMRMLScalarVolumeNode | None
+    reference_map: slicer.vtkMRMLScalarVolumeNode | None
 
 
 def settings_of(parameters: PyPeTParameterNode) -> Settings:

@@ -20,8 +20,8 @@ from PyPeTScene.bootstrap import check_target
 from PyPeTScene.curves import brain_regions, show_bolus, show_tissue_curves, show_vessel_curves, stale_plots
 from PyPeTScene.maps import show_maps, stale_maps
 from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
-from PyPeTScene.nodes import Node, node_name, own_nodes, remove_node
-from PyPeTScene.numbers import show_candidates, show_numbers
+from PyPeTScene.nodes import Node, find_node, node_name, own_nodes, remove_node
+from PyPeTScene.numbers import SIMILARITY, show_candidates, show_numbers
 from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
 from PyPeTScene.stages import show_enhancement, stage_browser
@@ -150,7 +150,8 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
         shown = _show_curves(analysis, scan)
         medians = show_numbers(analysis, scan)
         folder = gather(scan, analysis.series.name)
-        for node in [*stale_maps(scan, maps), *stale_plots(scan)]:
+        compared = find_node(SIMILARITY, scan)  # of the maps of another run
+        for node in [*stale_maps(scan, maps), *stale_plots(scan), *([compared] if compared else [])]:
             remove_node(node)  # last, because it cannot be undone
     return replace(
         shown, maps={name: node.GetID() for name, node in maps.items()}, medians=medians.GetID(), folder=folder
