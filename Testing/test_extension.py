@@ -153,6 +153,28 @@ def test_from_the_source_tree_the_module_finds_the_library_beside_it():
     assert found == [ROOT / "PyPeTLib", ROOT / "PyPeT" / "PyPeTPanel", ROOT / "PyPeT" / "PyPeTScene"]
 
 
+RELOAD = """
+import sys, slicer
+from slicer_double.loader import load_module
+from slicer_double.pythonqt import slot_errors
+panel = load_module({module!r}).widget
+before = {{name: module for name, module in sys.modules.items() if name.startswith("PyPeT")}}
+panel.onReload()
+assert slicer.modules.PyPeTWidget is panel.parent.self() is not panel
+assert not slot_errors
+print(*(name for name in before if sys.modules.get(name) is before[name]))
+print(*sorted(name for name in before if "." not in name))
+"""
+
+
+def test_reload_leaves_no_old_code():
+    fixtures.require()
+    output = run_python(RELOAD.format(module=str(ROOT / "PyPeT" / "PyPeT.py")), ROOT / "PyPeT", ROOT / "Testing")
+    kept, packages = output.splitlines()[-2:]
+    assert kept == ""
+    assert packages == "PyPeT PyPeTLib PyPeTPanel PyPeTScene"
+
+
 # Listing
 
 
