@@ -100,7 +100,7 @@ def _on_artery(artery: VascularCurve, weights: FloatArray) -> Iterator[Finding]:
     noise = robust_sd(np.diff(artery.measured_hu, n=2)) / float(np.sqrt(6.0))
     if artery.measured_hu @ weights <= 0 or peak < LEAST_SIGNAL * noise:
         text = (
-            f"The arterial curve is no bolus: its peak is {peak:.0f} HU, its noise {noise:.1f} HU. Check the AIF mask."
+            f"The arterial curve is no bolus: its peak is {peak:.0f} HU, its noise {noise:.1f} HU. Check the AIF."
         )
         yield Finding("invalid", text, peak)
     if artery.candidates and artery.candidates[0].refused:
@@ -116,7 +116,7 @@ def _on_artery(artery: VascularCurve, weights: FloatArray) -> Iterator[Finding]:
         text = f"The arterial curve ends at {end:.0%} of its peak: late tissue may look ischemic."
         yield Finding("warning", text, end)
     if artery.fit is None:
-        yield Finding("warning", "No gamma-variate fits the arterial curve: check the AIF mask.", None)
+        yield Finding("warning", "No gamma-variate fits the arterial curve: check the AIF.", None)
 
 
 def _on_method(settings: Settings) -> Iterator[Finding]:
@@ -132,7 +132,7 @@ def _on_vein(artery: VascularCurve, vein: VascularCurve | None, weights: FloatAr
         return
     ratio = float((vein.measured_hu @ weights) / (artery.measured_hu @ weights))
     if ratio <= 0:
-        yield Finding("invalid", f"The venous area is {ratio:.2g} times the arterial one. Check the VOF mask.", ratio)
+        yield Finding("invalid", f"The venous area is {ratio:.2g} times the arterial one. Check the VOF.", ratio)
         return
     end = end_share(vein.measured_hu)
     if end > COMPLETE_VEIN:

@@ -78,14 +78,15 @@ def signal_stage(analysis: Analysis, scan: Any) -> Stage:
 
 def input_stage(analysis: Analysis, scan: Any) -> Stage:
     """5: the slice with most arterial voxels beside measured curve and fit."""
-    mask = np.asarray(analysis.aif.mask.values)
+    found = np.asarray(analysis.aif.mask.values)
+    mask = found if found.any() else np.asarray(analysis.brain.values)  # the user's curve has no voxels
     k = int(mask.sum(axis=(1, 2)).argmax())
     index = np.array([*np.argwhere(mask[k]).mean(axis=0)[::-1], k])
     place = analysis.series.geometry
     x, y, z = np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm)
-    found = f"{int(mask.sum())} voxels, {int(mask[k].sum())} of them in this slice; {analysis.aif.source}."
+    voxels = f"{int(found.sum())} voxels, {int(found[k].sum())} of them in this slice; " if found.any() else ""
     chart = find_node("curves.chart", scan)
-    return Stage([scan_volume(scan)], chart, (float(-x), float(-y), float(z)), f"Arterial input: {found}")
+    return Stage([scan_volume(scan)], chart, (float(-x), float(-y), float(z)), f"Arterial input: {voxels}{analysis.aif.source}.")
 
 
 def maps_stage(analysis: Analysis, scan: Any) -> Stage:

@@ -13,19 +13,23 @@ import slicer
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.pipeline import analyze
-from PyPeTLib.records import Analysis, Image, Progress, Series, silent
+from PyPeTLib.records import Analysis, Image, Progress, Series, TimeCurve, silent
+from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTScene.bootstrap import check_target
-from PyPeTScene.curves import brain_regions, show_tissue_curves, show_vessel_curves, stale_plots
+from PyPeTScene.curves import brain_regions, curve_from_table, show_tissue_curves, show_vessel_curves, stale_plots
 from PyPeTScene.maps import show_maps, stale_maps
 from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
 from PyPeTScene.nodes import Node, node_name, own_nodes, remove_node
+from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
 from PyPeTScene.stages import show_enhancement, stage_browser
 
 #: A segment: its segmentation node and its identity.
 Segment = tuple[Node, str]
+#: What a vessel may be given as: a segment, a list of points in it, or a table with its curve.
+Vessel = Segment | Node
 #: Attribute of the subject hierarchy folders that hold PyPeT's nodes.
 FOLDER = "PyPeT.Folder"
 
@@ -69,8 +73,8 @@ def process(
     *,
     interval_s: float | None = None,
     brain: Segment | None = None,
-    aif: Segment | None = None,
-    vof: Segment | None = None,
+    aif: Vessel | None = None,
+    vof: Vessel | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> tuple[Analysis, SceneNodes]:
@@ -84,8 +88,10 @@ def process(
         What to do.
     interval_s : float, optional
         Time between frames in s, where the scan does not tell.
-    brain, aif, vof : tuple of segmentation node and segment identity, optional
-        Segments to be used instead of what is found automatically.
+    brain : tuple of segmentation node and segment identity, optional
+        Segment to be used instead of the automatic mask.
+    aif, vof : tuple of segmentation node and segment identity, vtkMRMLMarkupsNode or vtkMRMLTableNode, optional
+        Segment, points in the vessel, or table of its curve, to be used instead of what is found automatically.
     force, progress
         As for ``PyPeTLib.analyze``.
 
@@ -96,8 +102,10 @@ def process(
     """
     series = series_from_node(scan_node, interval_s)
     scan = scan_of(scan_node)
-    masks = {name: _mask(segment, scan) for name, segment in (("brain", brain), ("aif", aif), ("vof", vof))}
-    analysis = analyze(series, settings, **masks, force=force, progress=progress)
+    settings = settings or Settings()
+    mask = None if brain is None else mask_from_segment(*brain, scan_volume(scan))
+    given = {key: _given(vessel, key, series, mask, settings, scan) for key, vessel in (("aif", aif), ("vof", vof))}
+    analysis = analyze(series, settings, brain=mask, **given, force=force, progress=progress)
     return analysis, show_analysis(analysis, scan)
 
 
@@ -224,8 +232,20 @@ def save_scene(path: str | Path) -> None:
         shutil.move(temporary, target)
 
 
-def _mask(segment: Segment | None, scan: Node) -> Image | None:
-    return None if segment is None else mask_from_segment(*segment, scan_volume(scan))
+def _given(
+    vessel: Vessel | None, key: str, series: Series, brain: Image | None, settings: Settings, scan: Node
+) -> Image | TimeCurve | None:
+    """Return mask or curve of what was given for "aif" or "vof"."""
+    if vessel is None:
+        return None
+    if isinstance(vessel, tuple):
+        return mask_from_segment(*vessel, scan_volume(scan))
+    if vessel.IsA("vtkMRMLMarkupsNode"):
+        return grow_seeds(series, points_mm(vessel), brain, settings=settings)
+    if vessel.IsA("vtkMRMLTableNode"):
+        return curve_from_table(vessel, f"{key}_hu")
+    need = "a segment, a list of points or a table is needed"
+    raise InputError(f"{key.upper()}: {need}; found a {vessel.GetNodeTagName()}. Select one of these.")
 
 
 def _present_scan(node: Node) -> Node:
