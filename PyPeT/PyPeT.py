@@ -20,8 +20,8 @@ from slicer.util import VTKObservationMixin
 if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: the library is the folder beside
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from PyPeTPanel import actions, controls, running, scan, selftest, tables, views
-from PyPeTPanel.parameters import PyPeTParameterNode, interval_of, obstacle, segment_of, settings_of, time_axis
+from PyPeTPanel import actions, controls, inputs, running, scan, selftest, tables, views
+from PyPeTPanel.parameters import PyPeTParameterNode, interval_of, segment_of, settings_of, time_axis
 
 #: Packages that Reload loads again.
 OWN_PACKAGES = ("PyPeTLib", "PyPeTScene", "PyPeTPanel")
@@ -38,7 +38,7 @@ class PyPeT(ScriptedLoadableModule):
         parent.contributors = ["PyPeT developers"]
         parent.helpText = _(
             "Quantitative maps of brain perfusion (CBF, CBV, MTT, Tmax, TTP) from a CT perfusion scan. "
-            "Not yet: arterial input from points or from a table, comparison with a reference map."
+            "Not yet: comparison with a reference map."
         )
         parent.acknowledgementText = _("Research use only.")
         icon = self.resourcePath("Icons/PyPeT.png")
@@ -96,6 +96,10 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.exportButton, self.export),
         ):
             button.connect("clicked(bool)", lambda _checked=False, slot=slot: slot())
+        for key in ("aif", "vof"):
+            place, load = getattr(ui, f"{key}PlaceButton"), getattr(ui, f"{key}LoadButton")
+            place.connect("clicked(bool)", lambda _checked=False, key=key: self.place_points(key))
+            load.connect("clicked(bool)", lambda _checked=False, key=key: self.load_curve(key))
         for k in range(1, 7):
             getattr(ui, f"stage{k}Button").connect("clicked(bool)", lambda _checked=False, k=k: self.show_stage(k))
         for name in views.MAP_LABELS:
@@ -157,13 +161,21 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for segment in self._segments:
             segment.show(self.parameters)
         controls.show_own_controls(self.ui, self.parameters)
+        self._follow_inputs()
         self.logic.keep_only_present()
-        reason = _("A run is going on.") if self._running else obstacle(self.parameters)
+        reason = _("A run is going on.") if self._running else inputs.obstacle(self.parameters)
         self.ui.applyButton.enabled = not reason
         self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
         self.ui.timeAxis.text = time_axis(self.parameters)
         self._enable_what_can_be_done()
         self.show_results()
+
+    def _follow_inputs(self):
+        """Look again whether Apply can run when a chosen list of points or table changes."""
+        for node, name in inputs.chosen_inputs(self.parameters):
+            event = getattr(node, name) if name != "ModifiedEvent" else vtk.vtkCommand.ModifiedEvent
+            if not self.hasObserver(node, event, self.refresh):
+                self.addObserver(node, event, self.refresh)
 
     def _enable_what_can_be_done(self):
         """Enable the buttons that have something to work on."""
@@ -214,6 +226,18 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Open the brain mask in the Segment Editor."""
         with slicer.util.tryWithErrorDisplay(_("The brain mask could not be opened."), waitCursor=True):
             actions.correct_brain(self.parameters)
+
+    def place_points(self, key):
+        """Let the user drop points into the artery ("aif") or the vein ("vof")."""
+        with slicer.util.tryWithErrorDisplay(_("Points could not be placed.")):
+            inputs.place_points(self.parameters, key)
+
+    def load_curve(self, key):
+        """Ask for a file with the curve of the artery ("aif") or the vein ("vof") and let the next Apply use it."""
+        path = qt.QFileDialog.getOpenFileName(self.parent, _("Load a curve"), "", inputs.CURVE_FILES)
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The curve could not be loaded."), waitCursor=True):
+                inputs.load_curve(self.parameters, key, path)
 
     def choose_candidate(self, row, _column=0):
         """Let the next Apply use another arterial candidate; the first is the automatic one."""
@@ -314,8 +338,10 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
             What to do.
         interval_s : float, optional
             Time between frames in s, where the scan does not tell.
-        brain, aif, vof : tuple of segmentation node and segment identity, optional
-            Segments to be used instead of what is found automatically.
+        brain : tuple of segmentation node and segment identity, optional
+            Segment to be used instead of the automatic mask.
+        aif, vof : tuple of segmentation node and segment identity, vtkMRMLMarkupsNode or vtkMRMLTableNode, optional
+            Segment, points in the vessel, or table of its curve, to be used instead of what is found automatically.
         force : bool
             Show a result even where the data allow no trustworthy one.
         progress : callable, optional
@@ -340,8 +366,8 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
             settings_of(parameters),
             interval_s=interval_of(parameters),
             brain=segment_of(parameters, "brain"),
-            aif=segment_of(parameters, "aif"),
-            vof=segment_of(parameters, "vof"),
+            aif=inputs.vessel_of(parameters, "aif"),
+            vof=inputs.vessel_of(parameters, "vof"),
             force=parameters.force,
             progress=progress,
         )

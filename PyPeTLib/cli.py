@@ -108,7 +108,7 @@ def _add_analysis(parser: argparse.ArgumentParser) -> None:
             f"--{key}-points",
             metavar="FILE",
             type=Path,
-            help=f"3D Slicer markups (.mrk.json, .fcsv) in the {what}; the voxels around each that behave alike are taken",
+            help=f"markups of 3D Slicer (.mrk.json, .fcsv) in the {what}; grown to the voxels that behave alike",
         )
         given.add_argument(
             f"--{key}-curve", metavar="FILE", type=Path, help=f"table with the curve of the {what}: time in s, HU"

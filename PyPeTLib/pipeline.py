@@ -121,7 +121,8 @@ def prepare(
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
     settings = settings or Settings()
     _check_mask(series, brain, "Brain mask")
-    given_aif, given_vof = _given(series, aif, "Arterial curve", "AIF mask"), _given(series, vof, "Venous curve", "VOF mask")
+    given_aif = _given(series, aif, "Arterial curve", "AIF mask")
+    given_vof = _given(series, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
     with step("Brain mask", 0.0, 0.15):

@@ -17,7 +17,7 @@ from PyPeTLib.settings import Settings
 SNAP_MM = 3.0
 #: A vessel is followed no further from its seed than this, in mm: further on it is narrower and later, but the
 #: neighbours of slices of up to 10 mm are within reach.
-GROWTH_MM = 8.0
+GROWTH_MM = 10.0
 #: Partial volume scales a curve and keeps its shape: below this correlation with the seed, blood of another vessel
 #: is in the voxel.
 LEAST_CORRELATION = 0.97

@@ -230,7 +230,7 @@ def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatA
     if late > times_s[1] - times_s[0] or early > times_s[-1] - times_s[-2]:
         raise InputError(
             f"{what}: times that cover the scan, {times_s[0]:g} to {times_s[-1]:g} s, to within one frame are needed; "
-            f"found {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give the whole curve, in s on the scan's time axis."
+            f"found {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give all of it, in s on the scan's time axis."
         )
     hu = np.interp(times_s, given.times_s, given.hu)
     if not hu[1:].max() > hu[0]:

@@ -28,17 +28,15 @@ from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mas
 from PyPeTScene.nodes import find_node
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
 
-Segment = tuple[Any, str]
-
 
 def process(
     scan_node: Any,
     settings: Settings | None,
     *,
     interval_s: float | None,
-    brain: Segment | None,
-    aif: Segment | None,
-    vof: Segment | None,
+    brain: study.Segment | None,
+    aif: study.Vessel | None,
+    vof: study.Vessel | None,
     force: bool,
     progress: Progress | None,
 ) -> tuple[Analysis, study.SceneNodes]:

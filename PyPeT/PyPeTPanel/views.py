@@ -86,7 +86,8 @@ def input_stage(analysis: Analysis, scan: Any) -> Stage:
     x, y, z = np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm)
     voxels = f"{int(found.sum())} voxels, {int(found[k].sum())} of them in this slice; " if found.any() else ""
     chart = find_node("curves.chart", scan)
-    return Stage([scan_volume(scan)], chart, (float(-x), float(-y), float(z)), f"Arterial input: {voxels}{analysis.aif.source}.")
+    note = f"Arterial input: {voxels}{analysis.aif.source}."
+    return Stage([scan_volume(scan)], chart, (float(-x), float(-y), float(z)), note)
 
 
 def maps_stage(analysis: Analysis, scan: Any) -> Stage:

@@ -239,7 +239,8 @@ def _given(
     if vessel is None:
         return None
     if isinstance(vessel, tuple):
-        return mask_from_segment(*vessel, scan_volume(scan))
+        segmentation, segment = vessel
+        return mask_from_segment(segmentation, segment, scan_volume(scan))
     if vessel.IsA("vtkMRMLMarkupsNode"):
         return grow_seeds(series, points_mm(vessel), brain, settings=settings)
     if vessel.IsA("vtkMRMLTableNode"):
