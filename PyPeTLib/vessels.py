@@ -227,7 +227,8 @@ def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatA
     array([  0.,  50., 100.,  75.,  50.,  30.])
     """
     late, early = given.times_s[0] - times_s[0], times_s[-1] - given.times_s[-1]
-    if late > times_s[1] - times_s[0] or early > times_s[-1] - times_s[-2]:
+    slack_s = 1e-3  # times in tables are rounded
+    if late > times_s[1] - times_s[0] + slack_s or early > times_s[-1] - times_s[-2] + slack_s:
         raise InputError(
             f"{what}: times that cover the scan, {times_s[0]:g} to {times_s[-1]:g} s, to within one frame are needed; "
             f"found {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give all of it, in s on the scan's time axis."

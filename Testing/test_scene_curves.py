@@ -183,6 +183,14 @@ def test_users_curve_that_is_none_is_refused(columns, message):
         curve_from_table(pasted(*columns))
 
 
+def test_a_deleted_table_is_refused():
+    table = pasted(["0", "1", "2", "3", "4"], ["0", "1", "9", "3", "2"])
+    slicer.mrmlScene.RemoveNode(table)
+    for gone in (table, None):
+        with pytest.raises(InputError, match="a table of the scene is needed; it was deleted"):
+            curve_from_table(gone)
+
+
 def test_no_table_is_refused():
     with pytest.raises(InputError, match="two columns"):
         curve_from_table(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode"))

@@ -22,11 +22,15 @@ from scene_cases import (
 from PyPeTLib import cli
 from PyPeTLib.errors import Cancelled, InputError
 from PyPeTLib.phantom_files import write_phantom
+from PyPeTLib.results import curve_table
+from PyPeTLib.seeds import grow_seeds
+from PyPeTLib.settings import Settings
 from PyPeTScene import bootstrap, stages, study
-from PyPeTScene.curves import brain_regions, show_tissue_curves
+from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
 from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
 from PyPeTScene.nodes import node_geometry, scene_nodes
+from PyPeTScene.points import points_mm
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
 from PyPeTScene.study import in_study, process, save_scene, show_analysis, show_brain
 
@@ -305,6 +309,59 @@ def test_process_uses_the_corrected_mask(tiny_analysis, scan):
     np.testing.assert_array_equal(analysis.aif.mask.values, tiny_analysis.aif.mask.values)
     assert (analysis.brain_source, analysis.aif.source) == ("user's mask", "user's mask")
     assert again == shown
+
+
+def markups(mask, geometry, *, count=1):
+    """A list of points in some voxels of a mask."""
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "F")
+    for z, y, x in np.argwhere(mask)[:count]:
+        lps = np.asarray(geometry.origin_mm) + geometry.axes @ (np.array([x, y, z]) * geometry.spacing_mm)
+        points.AddControlPoint(-lps[0], -lps[1], lps[2])
+    return points
+
+
+def test_process_grows_points_and_shows_the_voxels(tiny_analysis, scan):
+    series = tiny_analysis.series
+    points = {key: markups(getattr(tiny_analysis, key).mask.values, series.geometry) for key in ("aif", "vof")}
+    analysis, shown = process(scan, Settings(denoise="gaussian"), **points)
+    for key, node_of_points in points.items():
+        found = getattr(analysis, key)
+        expected = grow_seeds(series, points_mm(node_of_points), settings=Settings())
+        np.testing.assert_array_equal(found.mask.values, expected.values)
+        back = mask_from_segment(node(shown.segmentation), SEGMENTS[key][0], scan_volume(scan))
+        np.testing.assert_array_equal(back.values, expected.values)
+
+
+def test_points_outside_the_users_brain_mask_are_refused(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    segmentation = node(shown.segmentation)
+    apart = tiny_analysis.brain.values & (np.arange(64) < 8 + np.nonzero(tiny_analysis.brain.values)[2].min())
+    put_mask(segmentation, "brain", replace(tiny_analysis.brain, values=apart), node(shown.maps["cbf"]))
+    points = markups(tiny_analysis.aif.mask.values, tiny_analysis.series.geometry)
+    before = contents()
+    with pytest.raises(InputError, match=r"Point 1: a voxel of the brain mask .* needed; found none"):
+        process(scan, brain=(segmentation, SEGMENTS["brain"][0]), aif=points)
+    assert contents() == before
+
+
+def test_process_takes_curves_of_a_table_and_shows_no_voxels(tiny_analysis, scan):
+    first = show_analysis(tiny_analysis, scan)
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "mine")
+    put_columns(table, curve_table(tiny_analysis))
+    analysis, again = process(scan, Settings(denoise="gaussian"), aif=table, vof=table)
+    assert again == first
+    assert (analysis.aif.source, analysis.vof.source) == ("user's curve", "user's curve")
+    np.testing.assert_allclose(analysis.aif.curve_hu, tiny_analysis.aif.curve_hu, atol=0.1)
+    np.testing.assert_allclose(analysis.vof.curve_hu, tiny_analysis.vof.curve_hu, atol=0.1)
+    assert list(node(again.segmentation).GetSegmentation().GetSegmentIDs()) == [SEGMENTS["brain"][0]]
+    _, third = process(scan, Settings(denoise="gaussian"))
+    assert list(node(third.segmentation).GetSegmentation().GetSegmentIDs()) == [s[0] for s in SEGMENTS.values()]
+
+
+def test_what_is_no_vessel_is_refused(scan):
+    text = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", "words")
+    with pytest.raises(InputError, match=r"VOF: a segment, a list of points or a table is needed; found a Text"):
+        process(scan, vof=text)
 
 
 def test_mask_is_shown_before_there_are_maps_and_updated_by_apply(tiny_analysis, scan):
