@@ -25,15 +25,34 @@ def test_points_are_in_lps(points):
     assert points_mm(points) == [(-1.5, 2.0, 7.0), (0.0, -3.0, -1.0)]
 
 
+def moved(node, *shift, turn=False):
+    """Put a node under a transform: a shift in mm, and a quarter turn from x to y."""
+    matrix = vtk.vtkMatrix4x4()
+    if turn:
+        matrix.DeepCopy((0, -1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1))
+    for row, value in enumerate(shift):
+        matrix.SetElement(row, 3, value)
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(matrix)
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    return transform
+
+
 def test_points_follow_the_transforms_above_them(points):
-    for shift in ((10.0, 0.0, 0.0), (0.0, 5.0, 1.0)):
-        matrix = vtk.vtkMatrix4x4()
-        for row, value in enumerate(shift):
-            matrix.SetElement(row, 3, value)
-        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-        transform.SetMatrixTransformToParent(matrix)
-        (points.GetParentTransformNode() or points).SetAndObserveTransformNodeID(transform.GetID())
+    moved(moved(points, 10.0, 0.0, 0.0), 0.0, 5.0, 1.0)
     assert points_mm(points) == [(-11.5, -3.0, 8.0), (-10.0, -8.0, 0.0)]
+    moved(points, 0.0, 0.0, 0.0, turn=True)
+    assert points_mm(points) == [(-2.0, -1.5, 7.0), (3.0, 0.0, -1.0)]
+
+
+def test_points_in_a_moved_volume_are_brought_onto_its_grid(points):
+    volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    assert points_mm(points, volume) == points_mm(points)
+    moved(volume, 10.0, 20.0, 30.0, turn=True)
+    (x, y, z), _ = points_mm(points, volume)
+    assert (x, y, z) == pytest.approx((22.0, -8.5, -23.0))
+    points.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    assert points_mm(points, volume) == [pytest.approx((-1.5, 2.0, 7.0)), pytest.approx((0.0, -3.0, -1.0))]
 
 
 def test_points_that_are_not_placed_do_not_count(points):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import slicer
+import vtk
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.inputs import Point
 from PyPeTScene.nodes import Node, node_name
 
 
-def points_mm(markups: Node) -> list[Point]:
+def points_mm(markups: Node, volume: Node | None = None) -> list[Point]:
     """Return the points of a list of markups in LPS, where they are seen: under the transforms above the list.
 
     Parameters
     ----------
     markups : vtkMRMLMarkupsNode
         A list of points, in the scene; points that are not placed yet do not count.
+    volume : vtkMRMLVolumeNode, optional
+        The volume in which they were placed: where a transform moves it, they are moved back onto its grid.
 
     Returns
     -------
@@ -35,7 +38,10 @@ def points_mm(markups: Node) -> list[Point]:
     if not placed:
         need = "at least one placed point is needed"
         raise InputError(f"Points {node_name(markups)}: {need}; found none. Place a point in the vessel.")
-    return [_to_lps(markups.GetNthControlPointPositionWorld(k)) for k in placed]
+    to_volume = vtk.vtkGeneralTransform()
+    above = None if volume is None else volume.GetParentTransformNode()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, above, to_volume)
+    return [_to_lps(to_volume.TransformPoint(*markups.GetNthControlPointPositionWorld(k))) for k in placed]
 
 
 def _to_lps(ras_mm: tuple[float, float, float]) -> Point:

@@ -242,7 +242,7 @@ def _given(
         segmentation, segment = vessel
         return mask_from_segment(segmentation, segment, scan_volume(scan))
     if vessel.IsA("vtkMRMLMarkupsNode"):
-        return grow_seeds(series, points_mm(vessel), brain, settings=settings)
+        return grow_seeds(series, points_mm(vessel, scan_volume(scan)), brain, settings=settings)
     if vessel.IsA("vtkMRMLTableNode"):
         return curve_from_table(vessel, f"{key}_hu")
     need = "a segment, a list of points or a table is needed"
