@@ -519,6 +519,8 @@ def test_place_points_goes_on_with_the_chosen_list(panel, scan):
     assert panel.parameters.aif_points is first
     panel.ui.vofPlaceButton.click()
     assert panel.parameters.vof_points is not first
+    panel.ui.aifPlaceButton.click()
+    assert slicer.modules.markups.logic().GetActiveListID() == first.GetID(), "clicks go into the list of the button"
     assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")) == 2
 
 
