@@ -21,12 +21,27 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.quality import judge, judge_maps
-from PyPeTLib.records import Analysis, Bolus, Finding, Image, Maps, Prepared, Progress, Series, VascularCurve, silent
+from PyPeTLib.records import (
+    Analysis,
+    Bolus,
+    Finding,
+    FloatArray,
+    Image,
+    Maps,
+    Prepared,
+    Progress,
+    Series,
+    TimeCurve,
+    VascularCurve,
+    silent,
+)
 from PyPeTLib.settings import Settings
 from PyPeTLib.vessels import (
     VesselVoxels,
+    at_scan_times,
     find_artery,
     find_vein,
+    given_curve,
     likely_vessels,
     measured_curve,
     scaled_to_vein,
@@ -37,6 +52,8 @@ from PyPeTLib.vessels import (
 PREPARED = 0.75
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
+#: What the user gave for a vessel: a mask, HU at the scan's times, or nothing.
+Given = Image | FloatArray | None
 
 
 def analyze(
@@ -44,8 +61,8 @@ def analyze(
     settings: Settings | None = None,
     *,
     brain: Image | None = None,
-    aif: Image | None = None,
-    vof: Image | None = None,
+    aif: Image | TimeCurve | None = None,
+    vof: Image | TimeCurve | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Analysis:
@@ -59,8 +76,10 @@ def analyze(
         The scan in HU.
     settings : Settings, optional
         What to do; the defaults otherwise.
-    brain, aif, vof : Image, optional
-        Masks on the scan's grid to be used instead of those found automatically.
+    brain : Image, optional
+        Brain mask on the scan's grid to be used instead of the automatic one.
+    aif, vof : Image or TimeCurve, optional
+        Mask on the scan's grid, or the curve itself, to be used instead of what is found automatically.
     force : bool
         Return a result even where the data allow no trustworthy one; its findings say "invalid".
         Without a brain, a bolus or anything that enhances there is nothing to force.
@@ -70,7 +89,7 @@ def analyze(
     Raises
     ------
     InputError
-        If a mask lies on another grid or is empty.
+        If a mask lies on another grid or is empty, or a curve does not cover the scan.
     QualityError
         If the data allow no trustworthy result: no brain, no bolus, no artery (even with ``force``), or
         contrast agent in the first frames (without it).
@@ -94,14 +113,16 @@ def prepare(
     settings: Settings | None = None,
     *,
     brain: Image | None = None,
-    aif: Image | None = None,
-    vof: Image | None = None,
+    aif: Image | TimeCurve | None = None,
+    vof: Image | TimeCurve | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
     settings = settings or Settings()
-    _check_masks(series, {"Brain mask": brain, "AIF mask": aif, "VOF mask": vof})
+    _check_mask(series, brain, "Brain mask")
+    given_aif = _given(series, aif, "Arterial curve", "AIF mask")
+    given_vof = _given(series, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
     with step("Brain mask", 0.0, 0.15):
@@ -109,7 +130,7 @@ def prepare(
     with step("Reading curves", 0.15, 0.3) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.3, 0.5):
-        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, aif, vof, force)
+        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, given_aif, given_vof, force)
     with step("Temporal components", 0.5, 0.65):
         curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings)
         del hu
@@ -157,8 +178,8 @@ def _vascular_curves(
     hu: npt.NDArray[Any],
     mask: Image,
     settings: Settings,
-    aif: Image | None,
-    vof: Image | None,
+    aif: Given,
+    vof: Given,
     force: bool,
 ) -> tuple[Bolus, VascularCurve, VascularCurve | None]:
     """Return bolus, arterial input, scaled for partial volume, and venous output: the user's where there is one.
@@ -170,8 +191,8 @@ def _vascular_curves(
 
     def with_baseline(bolus: Bolus) -> tuple[VesselVoxels, VascularCurve]:
         vessels = vessel_voxels(likely, bolus.baseline_frames, mask.values, times_s)
-        if aif:
-            return vessels, measured_curve(series, aif, baseline_frames=bolus.baseline_frames)
+        if aif is not None:
+            return vessels, _users_curve(series, aif, bolus)
         return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force)
 
     found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
@@ -179,11 +200,7 @@ def _vascular_curves(
     bolus = before_artery(found, artery.fit, times_s, settings=settings)
     if bolus is not found:
         vessels, artery = with_baseline(bolus)
-    vein = (
-        measured_curve(series, vof, baseline_frames=bolus.baseline_frames)
-        if vof
-        else find_vein(vessels, artery, geometry, times_s)
-    )
+    vein = find_vein(vessels, artery, geometry, times_s) if vof is None else _users_curve(series, vof, bolus)
     return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
 
 
@@ -205,19 +222,33 @@ def _maps(prepared: Prepared, step: Step) -> Maps:
         )
 
 
-def _check_masks(series: Series, masks: dict[str, Image | None]) -> None:
-    """Refuse masks that are empty or lie on another grid."""
-    for name, mask in masks.items():
-        if mask is None:
-            continue
-        if not mask.geometry.matches(series.geometry):
-            raise InputError(
-                f"{name}: the grid of the scan is needed, {series.geometry.describe()}; found "
-                f"{mask.geometry.describe()}. Resample the mask to the scan."
-            )
-        if mask.values.dtype != bool or not mask.values.any():
-            found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"
-            raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
+def _given(series: Series, what: Image | TimeCurve | None, curve: str, mask: str) -> Given:
+    """Return a mask that was checked, or the HU of a curve at the scan's times; the names are for messages."""
+    if isinstance(what, TimeCurve):
+        return at_scan_times(what, series.times_s, what=curve)
+    _check_mask(series, what, mask)
+    return what
+
+
+def _users_curve(series: Series, given: Image | FloatArray, bolus: Bolus) -> VascularCurve:
+    """Return the curve of a mask that the user drew, or the one the user gave, above the baseline."""
+    if isinstance(given, Image):
+        return measured_curve(series, given, baseline_frames=bolus.baseline_frames)
+    return given_curve(series, given, baseline_frames=bolus.baseline_frames)
+
+
+def _check_mask(series: Series, mask: Image | None, name: str) -> None:
+    """Refuse a mask that is empty or lies on another grid."""
+    if mask is None:
+        return
+    if not mask.geometry.matches(series.geometry):
+        raise InputError(
+            f"{name}: the grid of the scan is needed, {series.geometry.describe()}; found "
+            f"{mask.geometry.describe()}. Resample the mask to the scan."
+        )
+    if mask.values.dtype != bool or not mask.values.any():
+        found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"
+        raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
 
 
 def _refuse_invalid(findings: tuple[Finding, ...], force: bool) -> None:

@@ -141,7 +141,12 @@ def test_a_control_keeps_the_digits_of_its_default(panel):
         ("method", "oSVD", ["oscillation_index"], ["bsvd_cutoff", "tikhonov_strength"]),
         ("brain", "fast-marching", ["bone_hu"], ["brain_opening_mm"]),
         ("brain_source", "segment", ["brainSegment"], ["brain", "bone_hu"]),
-        ("aif_source", "segment", ["aifSegment"], ["vofSegment"]),
+        ("aif_source", "automatic", [], ["aifSegment", "aif_points", "aif_curve"]),
+        ("aif_source", "segment", ["aifSegment"], ["vofSegment", "aif_points", "aif_curve"]),
+        ("aif_source", "points", ["aif_points", "aifPlaceButton"], ["aifSegment", "aif_curve", "vof_points"]),
+        ("aif_source", "curve", ["aif_curve", "aifLoadButton"], ["aifSegment", "aif_points", "vof_curve"]),
+        ("vof_source", "points", ["vof_points", "vofPlaceButton"], ["vofSegment", "vof_curve", "aif_points"]),
+        ("vof_source", "curve", ["vof_curve", "vofLoadButton"], ["vofSegment", "vof_points", "aif_curve"]),
     ],
 )
 def test_only_the_controls_of_the_chosen_method_are_shown(panel, field, word, shown, hidden):
@@ -464,6 +469,155 @@ def test_segments_of_vessels_are_used(applied, scan, key):
     found = getattr(applied.logic.analysis, key)
     assert found.source == "user's mask"
     np.testing.assert_array_equal(found.mask.values, wanted)
+
+
+def place(points, curve, series):
+    """Drop a point into the first voxel of a vessel, as a click does."""
+    z, y, x = np.argwhere(curve.mask.values)[0]
+    grid = series.geometry
+    lps = np.asarray(grid.origin_mm) + grid.axes @ (np.array([x, y, z]) * grid.spacing_mm)
+    points.AddControlPoint(-lps[0], -lps[1], lps[2])
+
+
+@pytest.mark.parametrize("key", ["aif", "vof"])
+def test_placed_points_are_used_and_the_grown_voxels_shown(panel, scan, tiny_analysis, key):
+    import slicer
+
+    from PyPeTLib.seeds import grow_seeds
+    from PyPeTPanel.parameters import settings_of
+    from PyPeTScene.masks import mask_from_segment
+    from PyPeTScene.points import points_mm
+    from PyPeTScene.series import scan_volume
+
+    getattr(panel.ui, f"{key}PlaceButton").click()
+    points = getattr(panel.parameters, f"{key}_points")
+    assert points.GetName() == f"{key.upper()} points"
+    assert getattr(panel.parameters, f"{key}_source") == "points"
+    assert getattr(panel.ui, f"{key}_points").currentNode() is points
+    interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    assert interaction.GetPlaceModePersistence()
+    assert slicer.modules.markups.logic().GetActiveListID() == points.GetID()
+    assert not panel.ui.applyButton.enabled
+    assert "at least one placed point is needed" in panel.ui.applyButton.toolTip
+    place(points, getattr(tiny_analysis, key), tiny_analysis.series)
+    assert panel.ui.applyButton.enabled, "the panel follows the points"
+    panel.ui.applyButton.click()
+    found = getattr(panel.logic.analysis, key)
+    expected = grow_seeds(tiny_analysis.series, points_mm(points), settings=settings_of(panel.parameters))
+    np.testing.assert_array_equal(found.mask.values, expected.values)
+    back = mask_from_segment(own("segmentation", scan), f"PyPeT_{key}", scan_volume(scan))
+    np.testing.assert_array_equal(back.values, expected.values)
+
+
+def test_place_points_goes_on_with_the_chosen_list(panel, scan):
+    import slicer
+
+    panel.ui.aifPlaceButton.click()
+    first = panel.parameters.aif_points
+    panel.ui.aifPlaceButton.click()
+    assert panel.parameters.aif_points is first
+    panel.ui.vofPlaceButton.click()
+    assert panel.parameters.vof_points is not first
+    panel.ui.aifPlaceButton.click()
+    assert slicer.modules.markups.logic().GetActiveListID() == first.GetID(), "clicks go into the list of the button"
+    assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")) == 2
+
+
+def test_without_a_main_window_the_list_is_made_and_nothing_is_placed(load):  # noqa: F811
+    import slicer
+
+    panel = load(MODULE, main_window=False).widget
+    panel.ui.aifPlaceButton.click()
+    assert panel.parameters.aif_points is not None
+    interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    assert interaction.GetCurrentInteractionMode() != interaction.Place
+
+
+@pytest.mark.parametrize("key", ["aif", "vof"])
+def test_loaded_curve_is_used(panel, scan, tiny_analysis, tmp_path, dialogs, key):  # noqa: F811
+    from PyPeTLib.results import curve_table
+    from PyPeTLib.write import write_csv
+
+    write_csv(curve_table(tiny_analysis), tmp_path / "mine.csv")
+    dialogs.paths.append(str(tmp_path / "mine.csv"))
+    getattr(panel.ui, f"{key}LoadButton").click()
+    table = getattr(panel.parameters, f"{key}_curve")
+    assert (table.GetName(), getattr(panel.parameters, f"{key}_source")) == ("mine", "curve")
+    panel.ui.applyButton.click()
+    found = getattr(panel.logic.analysis, key)
+    assert found.source == "user's curve"
+    np.testing.assert_allclose(found.curve_hu, getattr(tiny_analysis, key).curve_hu, atol=0.1)
+    panel.ui.stage5Button.click()
+    assert not dialogs.errors()
+    assert "user's curve" in panel.ui.stageNote.text or key == "vof"
+    assert "nan" not in panel.ui.stageNote.text
+
+
+def test_a_curve_that_cannot_be_read_is_shown_once_and_changes_nothing(panel, tmp_path, dialogs, slicer_app):  # noqa: F811
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    before = ids()
+    dialogs.paths += [str(tmp_path / "bad.csv"), ""]
+    panel.ui.aifLoadButton.click()
+    panel.ui.aifLoadButton.click()
+    assert len(dialogs.errors()) == 1
+    assert "at least 5 points are needed" in dialogs.errors()[0]
+    assert ids() == before
+    assert (panel.parameters.aif_source, panel.parameters.aif_curve) == ("automatic", None)
+
+
+@pytest.mark.parametrize("key", ["aif", "vof"])
+@pytest.mark.parametrize(
+    ("source", "kind", "missing"),
+    [
+        ("points", "vtkMRMLMarkupsFiducialNode", "a list of points is needed; none is chosen, or it was deleted"),
+        ("curve", "vtkMRMLTableNode", "a table of its curve is needed; none is chosen, or it was deleted"),
+    ],
+)
+def test_apply_says_what_is_missing_of_a_vessel(panel, scan, key, source, kind, missing):
+    import slicer
+
+    what = {"aif": "Arterial input: ", "vof": "Venous output: "}[key]
+    setattr(panel.parameters, f"{key}_source", source)
+    assert panel.ui.applyButton.toolTip.startswith(what + missing)
+    node = slicer.mrmlScene.AddNewNodeByClass(kind)
+    getattr(panel.ui, f"{key}_{source}").setCurrentNode(node)
+    assert getattr(panel.parameters, f"{key}_{source}") is node
+    assert panel.ui.applyButton.toolTip.startswith(what)
+    assert missing not in panel.ui.applyButton.toolTip
+    assert not panel.ui.applyButton.enabled
+    slicer.mrmlScene.RemoveNode(node)
+    assert panel.ui.applyButton.toolTip.startswith(what + missing)
+    setattr(panel.parameters, f"{key}_source", "automatic")
+    assert panel.ui.applyButton.enabled
+
+
+def test_apply_can_run_again_once_a_table_is_filled(panel, scan):
+    import slicer
+
+    from PyPeTScene.curves import put_columns
+
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    panel.parameters.aif_curve, panel.parameters.aif_source = table, "curve"
+    assert not panel.ui.applyButton.enabled
+    put_columns(table, {"t": np.arange(5.0), "hu": np.array([0.0, 1.0, 9.0, 5.0, 1.0])})
+    assert panel.ui.applyButton.enabled
+
+
+def test_inputs_of_the_user_are_saved_in_the_scene_and_come_back(panel, scan, tmp_path):
+    import slicer
+    from slicer_double.scene import reload_scene
+
+    panel.ui.aifPlaceButton.click()
+    panel.parameters.aif_points.AddControlPoint(1.0, 2.0, 3.0)
+    panel.parameters.vof_curve = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "mine")
+    panel.parameters.vof_source = "curve"
+    reload_scene(tmp_path / "scene.mrb")
+    assert (panel.parameters.aif_source, panel.parameters.vof_source) == ("points", "curve")
+    assert panel.parameters.aif_points.GetNumberOfControlPoints() == 1
+    assert panel.parameters.vof_curve.GetName() == "mine"
+    assert panel.ui.aif_points.currentNode() is panel.parameters.aif_points
+    assert panel.ui.vof_curve.currentNode() is panel.parameters.vof_curve
 
 
 def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, scan):

@@ -24,13 +24,17 @@ from PyPeTLib.display import baseline_hu
 from PyPeTLib.errors import Cancelled, InputError
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.records import Image
+from PyPeTLib.results import curve_table
+from PyPeTLib.seeds import grow_seeds
+from PyPeTLib.settings import Settings
 from PyPeTScene import bootstrap, stages, study
-from PyPeTScene.curves import brain_regions, show_tissue_curves
+from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
 from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
 from PyPeTScene.nodes import node_geometry, scene_nodes
+from PyPeTScene.points import points_mm
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
-from PyPeTScene.study import in_study, process, save_scene, show_analysis, show_brain
+from PyPeTScene.study import Request, in_study, process, save_scene, show_analysis, show_brain
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -291,7 +295,7 @@ def test_scene_closed_during_the_run_is_refused(tiny_analysis, scan):
 
 
 def test_process_reads_analyses_and_shows(tiny_analysis, scan):
-    analysis, shown = process(scan)
+    analysis, shown = process(Request(scan))
     np.testing.assert_array_equal(analysis.maps.cbf.values, tiny_analysis.maps.cbf.values)
     assert node(shown.maps["cbf"]) is not None
 
@@ -303,11 +307,65 @@ def test_process_uses_the_corrected_mask(tiny_analysis, scan):
     corrected[:, 32:40, 28:36] = False
     put_mask(segmentation, "brain", replace(tiny_analysis.brain, values=corrected), node(shown.maps["cbf"]))
     brain, aif = ((segmentation, SEGMENTS[key][0]) for key in ("brain", "aif"))
-    analysis, again = process(scan, brain=brain, aif=aif)
+    analysis, again = process(Request(scan, brain=brain, aif=aif))
     np.testing.assert_array_equal(analysis.brain.values, corrected)
     np.testing.assert_array_equal(analysis.aif.mask.values, tiny_analysis.aif.mask.values)
     assert (analysis.brain_source, analysis.aif.source) == ("user's mask", "user's mask")
     assert again == shown
+
+
+def markups(mask, geometry, *, count=1):
+    """A list of points in some voxels of a mask."""
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "F")
+    for z, y, x in np.argwhere(mask)[:count]:
+        lps = np.asarray(geometry.origin_mm) + geometry.axes @ (np.array([x, y, z]) * geometry.spacing_mm)
+        points.AddControlPoint(-lps[0], -lps[1], lps[2])
+    return points
+
+
+def test_process_grows_points_and_shows_the_voxels(tiny_analysis, scan):
+    series = tiny_analysis.series
+    points = {key: markups(getattr(tiny_analysis, key).mask.values, series.geometry) for key in ("aif", "vof")}
+    analysis, shown = process(Request(scan, Settings(denoise="gaussian"), **points))
+    for key, node_of_points in points.items():
+        found = getattr(analysis, key)
+        expected = grow_seeds(series, points_mm(node_of_points), settings=Settings())
+        np.testing.assert_array_equal(found.mask.values, expected.values)
+        back = mask_from_segment(node(shown.segmentation), SEGMENTS[key][0], scan_volume(scan))
+        np.testing.assert_array_equal(back.values, expected.values)
+
+
+def test_points_outside_the_users_brain_mask_are_refused(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    segmentation = node(shown.segmentation)
+    away = np.abs(np.arange(64) - np.nonzero(tiny_analysis.aif.mask.values)[2][0]) > 5
+    apart = tiny_analysis.brain.values & away
+    put_mask(segmentation, "brain", replace(tiny_analysis.brain, values=apart), node(shown.maps["cbf"]))
+    points = markups(tiny_analysis.aif.mask.values, tiny_analysis.series.geometry)
+    before = contents()
+    with pytest.raises(InputError, match=r"Point 1: a voxel of the brain mask .* needed; found none"):
+        process(Request(scan, brain=(segmentation, SEGMENTS["brain"][0]), aif=points))
+    assert contents() == before
+
+
+def test_process_takes_curves_of_a_table_and_shows_no_voxels(tiny_analysis, scan):
+    first = show_analysis(tiny_analysis, scan)
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "mine")
+    put_columns(table, curve_table(tiny_analysis))
+    analysis, again = process(Request(scan, Settings(denoise="gaussian"), aif=table, vof=table))
+    assert again == first
+    assert (analysis.aif.source, analysis.vof.source) == ("user's curve", "user's curve")
+    np.testing.assert_allclose(analysis.aif.curve_hu, tiny_analysis.aif.curve_hu, atol=0.1)
+    np.testing.assert_allclose(analysis.vof.curve_hu, tiny_analysis.vof.curve_hu, atol=0.1)
+    assert list(node(again.segmentation).GetSegmentation().GetSegmentIDs()) == [SEGMENTS["brain"][0]]
+    _, third = process(Request(scan, Settings(denoise="gaussian")))
+    assert list(node(third.segmentation).GetSegmentation().GetSegmentIDs()) == [SEGMENTS[key][0] for key in ("brain", "aif", "vof")]
+
+
+def test_what_is_no_vessel_is_refused(scan):
+    text = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", "words")
+    with pytest.raises(InputError, match=r"VOF: a segment, a list of points or a table is needed; found a Text"):
+        process(Request(scan, vof=text))
 
 
 def test_mask_is_shown_before_there_are_maps_and_updated_by_apply(tiny_analysis, scan):
@@ -334,7 +392,7 @@ def test_cancel_leaves_the_scene_alone(scan):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        process(scan, progress=cancel)
+        process(Request(scan), cancel)
     assert ids() == before
 
 

@@ -13,9 +13,8 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
 from PyPeTLib.report import report_available
 from PyPeTLib.results import result_names, write_analysis
-from PyPeTLib.settings import Settings
 from PyPeTLib.write import staged_output
-from PyPeTPanel import views
+from PyPeTPanel import inputs, views
 from PyPeTPanel.parameters import (
     AUTOMATIC,
     CROSSHAIR,
@@ -40,32 +39,6 @@ from PyPeTScene.maps import style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
 from PyPeTScene.nodes import find_node, remove_node
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
-
-Segment = tuple[Any, str]
-
-
-def process(
-    scan_node: Any,
-    settings: Settings | None,
-    *,
-    interval_s: float | None,
-    brain: Segment | None,
-    aif: Segment | None,
-    vof: Segment | None,
-    force: bool,
-    progress: Progress | None,
-) -> tuple[Analysis, study.SceneNodes]:
-    """Analyse a scan of the scene and show the result, as ``PyPeTScene.study.process``."""
-    return study.process(
-        scan_node,
-        settings,
-        interval_s=interval_s,
-        brain=brain,
-        aif=aif,
-        vof=vof,
-        force=force,
-        progress=progress or silent,
-    )
 
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
@@ -97,33 +70,35 @@ def map_volume(scan: Any, name: str) -> Any:
     return find_node(f"map.{name}", scan)
 
 
-def inputs_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
-    """Return what the curves of a run depend on: while it is the same, so are they; None where it is gone."""
-    try:
-        scan, segments = scan_of(parameters.scan), [segment_of(parameters, key) for key in ("brain", "aif", "vof")]
-    except InputError:
-        return None
-    states = [one and (one[0].GetID(), one[1], one[0].GetSegmentation().GetMTime()) for one in segments]
-    return scan.GetID(), interval_of(parameters), settings_of(parameters), *states
-
-
-def prepare(parameters: PyPeTParameterNode, progress: Progress) -> Prepared:
-    """Compute what the steps before the maps show, even where the data allow no trustworthy maps."""
-    return study.prepare_scan(
+def request_of(parameters: PyPeTParameterNode) -> study.Request:
+    """Return what the parameter node asks for; errors as `inputs.vessel_of`."""
+    return study.Request(
         parameters.scan,
         settings_of(parameters),
         interval_s=interval_of(parameters),
         brain=segment_of(parameters, "brain"),
-        aif=segment_of(parameters, "aif"),
-        vof=segment_of(parameters, "vof"),
-        force=True,
-        progress=progress,
+        aif=inputs.vessel_of(parameters, "aif"),
+        vof=inputs.vessel_of(parameters, "vof"),
+        force=parameters.force,
     )
 
 
-def show_prepared(prepared: Prepared, scan: Any) -> None:
-    """Show masks, enhancement and curves."""
-    study.show_prepared(prepared, scan)
+def state_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
+    """Return what the curves of a run depend on: while it is the same, so are they; None where something is gone."""
+    try:
+        request, scan = request_of(parameters), scan_of(parameters.scan)
+    except InputError:
+        return None
+    given = [_state(one) for one in (request.brain, request.aif, request.vof)]
+    return scan.GetID(), request.interval_s, request.settings, *given
+
+
+def _state(given: Any) -> tuple[Any, ...] | None:
+    """Return what changes with a segment, a list of points or a table."""
+    if isinstance(given, tuple):
+        segmentation, segment = given
+        return segmentation.GetID(), segment, segmentation.GetSegmentation().GetMTime()
+    return given and (given.GetID(), given.GetMTime())
 
 
 def brain_of(parameters: PyPeTParameterNode, series: Series) -> Image:

@@ -78,16 +78,16 @@ def signal_stage(prepared: Prepared, scan: Any) -> Stage:
 
 def input_stage(prepared: Prepared, scan: Any) -> Stage:
     """5: the slice with most arterial voxels beside measured curve and fit, at the arterial peak."""
-    mask = np.asarray(prepared.aif.mask.values)
+    found = np.asarray(prepared.aif.mask.values)
+    mask = found if found.any() else np.asarray(prepared.brain.values)  # the user's curve has no voxels
     chart, frame = _needed("curves.chart", scan), int(prepared.aif.measured_hu.argmax())
-    if not mask.any():
-        return Stage([scan_volume(scan)], [chart], note=f"Arterial input: {prepared.aif.source}.", frame=frame)
     k = int(mask.sum(axis=(1, 2)).argmax())
     index = np.array([*np.argwhere(mask[k]).mean(axis=0)[::-1], k])
     place = prepared.series.geometry
     x, y, z = np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm)
-    found = f"{int(mask.sum())} voxels, {int(mask[k].sum())} of them in this slice; {prepared.aif.source}."
-    return Stage([scan_volume(scan)], [chart], (float(-x), float(-y), float(z)), f"Arterial input: {found}", frame)
+    voxels = f"{int(found.sum())} voxels, {int(found[k].sum())} of them in this slice; " if found.any() else ""
+    note = f"Arterial input: {voxels}{prepared.aif.source}."
+    return Stage([scan_volume(scan)], [chart], (float(-x), float(-y), float(z)), note, frame)
 
 
 def maps_stage(scan: Any) -> Stage:

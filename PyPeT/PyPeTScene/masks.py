@@ -34,7 +34,7 @@ FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.7, "choice": 0.0}
 
 
 def show_masks(analysis: Prepared, scan: Node, reference: Node) -> Node:
-    """Put the masks of a run into the scan's segmentation; a segment without a mask (no vein) is removed.
+    """Put the masks of a run into the scan's segmentation; a segment without voxels (no vein, a curve) is removed.
 
     Parameters
     ----------
@@ -45,9 +45,10 @@ def show_masks(analysis: Prepared, scan: Node, reference: Node) -> Node:
     reference : vtkMRMLScalarVolumeNode
         A volume of the scene on the scan's grid: it gives the segmentation its geometry.
     """
-    masks = {"brain": analysis.brain, "aif": analysis.aif.mask}
-    if analysis.vof is not None:
-        masks["vof"] = analysis.vof.mask
+    masks = {"brain": analysis.brain}
+    for key, curve in (("aif", analysis.aif), ("vof", analysis.vof)):
+        if curve is not None and curve.mask.values.any():  # the user's curve was measured in no voxel
+            masks[key] = curve.mask
     segmentation = show_mask("brain", masks.pop("brain"), scan, reference, analysis.series.name)
     for key in ("aif", "vof"):
         if key in masks:

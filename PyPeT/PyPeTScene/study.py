@@ -14,20 +14,33 @@ import slicer
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.pipeline import PREPARED, finish, prepare
-from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
+from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, TimeCurve, silent
+from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTScene.bootstrap import check_target
-from PyPeTScene.curves import brain_regions, show_bolus, show_tissue_curves, show_vessel_curves, stale_plots
+from PyPeTScene.curves import (
+    brain_regions,
+    curve_from_table,
+    show_bolus,
+    show_tissue_curves,
+    show_vessel_curves,
+    stale_plots,
+)
 from PyPeTScene.maps import show_maps, stale_maps
 from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
 from PyPeTScene.nodes import Node, find_node, node_name, own_nodes, remove_node
 from PyPeTScene.numbers import SIMILARITY, show_candidates, show_numbers
+from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
 from PyPeTScene.stages import show_enhancement, stage_browser
 
+#: What is done where nothing else is asked for.
+DEFAULTS = Settings()
 #: A segment: its segmentation node and its identity.
 Segment = tuple[Node, str]
+#: What a vessel may be given as: a segment, a list of points in it, or a table with its curve.
+Vessel = Segment | Node
 #: Attribute of the subject hierarchy folders that hold PyPeT's nodes.
 FOLDER = "PyPeT.Folder"
 
@@ -69,64 +82,61 @@ class SceneNodes:
     medians: str = ""
 
 
-def process(
-    scan_node: Node,
-    settings: Settings | None = None,
-    *,
-    interval_s: float | None = None,
-    brain: Segment | None = None,
-    aif: Segment | None = None,
-    vof: Segment | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> tuple[Analysis, SceneNodes]:
-    """Analyse a scan of the scene and show the result; the scene changes only at the end, and as a whole.
+@dataclass(frozen=True)
+class Request:
+    """What a run on a scan of the scene is told.
 
     Parameters
     ----------
-    scan_node : vtkMRMLSequenceNode, its proxy volume, or vtkMRMLMultiVolumeNode
+    scan : vtkMRMLSequenceNode, its proxy volume, or vtkMRMLMultiVolumeNode
         The scan in HU.
-    settings : Settings, optional
+    settings : Settings
         What to do.
     interval_s : float, optional
         Time between frames in s, where the scan does not tell.
-    brain, aif, vof : tuple of segmentation node and segment identity, optional
-        Segments to be used instead of what is found automatically.
-    force, progress
+    brain : tuple of segmentation node and segment identity, optional
+        Segment to be used instead of the automatic mask.
+    aif, vof : tuple of segmentation node and segment identity, vtkMRMLMarkupsNode or vtkMRMLTableNode, optional
+        Segment, points in the vessel, or table of its curve, to be used instead of what is found automatically.
+    force : bool
         As for ``PyPeTLib.analyze``.
+    """
+
+    scan: Node
+    settings: Settings = DEFAULTS
+    interval_s: float | None = None
+    brain: Segment | None = None
+    aif: Vessel | None = None
+    vof: Vessel | None = None
+    force: bool = False
+
+
+def process(request: Request, progress: Progress = silent) -> tuple[Analysis, SceneNodes]:
+    """Analyse a scan of the scene and show the result; the scene changes only at the end, and as a whole.
 
     Raises
     ------
     InputError, QualityError, Cancelled
         The scene is then as it was.
     """
-    before, after = share(progress, 0.0, PREPARED), share(progress, PREPARED, 1.0)
-    prepared = prepare_scan(
-        scan_node, settings, interval_s=interval_s, brain=brain, aif=aif, vof=vof, force=force, progress=before
-    )
-    analysis = finish(prepared, force=force, progress=after)
-    return analysis, show_analysis(analysis, scan_node)
+    prepared = prepare_scan(request, share(progress, 0.0, PREPARED))
+    analysis = finish(prepared, force=request.force, progress=share(progress, PREPARED, 1.0))
+    return analysis, show_analysis(analysis, request.scan)
 
 
-def prepare_scan(
-    scan_node: Node,
-    settings: Settings | None = None,
-    *,
-    interval_s: float | None = None,
-    brain: Segment | None = None,
-    aif: Segment | None = None,
-    vof: Segment | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> Prepared:
-    """Do the first half of `process`, up to the denoised curves, and show nothing; parameters and errors are the same.
+def prepare_scan(request: Request, progress: Progress = silent) -> Prepared:
+    """Do the first half of `process`, up to the denoised curves, and show nothing.
 
-    What is read from a node is read here: nodes may change or go while the library works.
+    What is read from a node is read at once: nodes may change or go while the library works.
     """
-    series = series_from_node(scan_node, interval_s)
-    scan = scan_of(scan_node)
-    masks = {name: _mask(segment, scan) for name, segment in (("brain", brain), ("aif", aif), ("vof", vof))}
-    return prepare(series, settings, **masks, force=force, progress=progress)
+    series = series_from_node(request.scan, request.interval_s)
+    scan = scan_of(request.scan)
+    brain = None if request.brain is None else mask_from_segment(*request.brain, scan_volume(scan))
+    aif, vof = (
+        _given(vessel, key, series, brain, request.settings, scan)
+        for key, vessel in (("aif", request.aif), ("vof", request.vof))
+    )
+    return prepare(series, request.settings, brain=brain, aif=aif, vof=vof, force=request.force, progress=progress)
 
 
 def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
@@ -270,8 +280,21 @@ def save_scene(path: str | Path) -> None:
         shutil.move(temporary, target)
 
 
-def _mask(segment: Segment | None, scan: Node) -> Image | None:
-    return None if segment is None else mask_from_segment(*segment, scan_volume(scan))
+def _given(
+    vessel: Vessel | None, key: str, series: Series, brain: Image | None, settings: Settings, scan: Node
+) -> Image | TimeCurve | None:
+    """Return mask or curve of what was given for "aif" or "vof"."""
+    if vessel is None:
+        return None
+    if isinstance(vessel, tuple):
+        segmentation, segment = vessel
+        return mask_from_segment(segmentation, segment, scan_volume(scan))
+    if vessel.IsA("vtkMRMLMarkupsNode"):
+        return grow_seeds(series, points_mm(vessel, scan_volume(scan)), brain, settings=settings)
+    if vessel.IsA("vtkMRMLTableNode"):
+        return curve_from_table(vessel, f"{key}_hu")
+    need = "a segment, a list of points or a table is needed"
+    raise InputError(f"{key.upper()}: {need}; found a {vessel.GetNodeTagName()}. Select one of these.")
 
 
 def _present_scan(node: Node) -> Node:
