@@ -229,8 +229,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             try:
                 with running.cancellable(self.parent, lambda: self._closing) as progress:
                     self.logic.process_parameters(self.parameters, progress)
-            except running.Cancelled:
-                slicer.util.showStatusMessage(_("PyPeT was stopped; the scene is as it was."), 3000)
+            except running.Cancelled as stop:
+                slicer.util.showStatusMessage(_(str(stop)), 3000)
             finally:
                 self._start_or_end(False)
 

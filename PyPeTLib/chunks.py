@@ -19,7 +19,8 @@ BLOCK_ROWS = 8192
 #: Progress is called at least so often, in s, while a block is computed.
 PATIENCE_S = 0.1
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def in_chunks(

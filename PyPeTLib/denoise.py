@@ -209,11 +209,14 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
     """
     mask = curves.mask[_bounding_box(curves.mask)]
     sigma = settings.bilateral_sigma_mm
-    first, rest = share(progress, 0.0, GUIDE_TIME), share(progress, GUIDE_TIME, 1.0)
+    first, rest = share(progress, 0.0, 0.8 * GUIDE_TIME), share(progress, GUIDE_TIME, 1.0)
     guide = gaussian_in_mask(curves.coefficients, curves.mask, geometry, GUIDE_SHARE * sigma, progress=first)
     guide_noise = gaussian_in_mask(curves.noise[:, None], curves.mask, geometry, GUIDE_SHARE * sigma)
     width = settings.bilateral_similarity * robust_sd(guide_noise) * np.sqrt(guide.shape[1])
-    scaled = _on_grid(guide * np.float32(np.sqrt(0.5) / max(width, 1e-3)), mask)
+    progress(0.9 * GUIDE_TIME, "")
+    guide *= np.float32(np.sqrt(0.5) / max(width, 1e-3))
+    scaled = _on_grid(guide, mask)
+    progress(GUIDE_TIME, "")
     values = _on_grid(curves.coefficients, mask)
     strides = _strides(geometry, sigma)
     near = _half_kernel(geometry, sigma, [stride // 2 for stride in strides], [1, 1, 1])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.chunks import share
 from PyPeTLib.curves import area_weights, end_share, noise_level, peaks
 from PyPeTLib.errors import QualityError
 from PyPeTLib.gamma import fit_gamma_variate
@@ -110,15 +111,20 @@ def likely_vessels(hu: npt.NDArray[Any], *, progress: Progress = silent) -> Like
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
     """
-    variance = _temporal_variance(hu, progress)
+    variance = _temporal_variance(hu, share(progress, 0.0, 0.6))
     count = min(hu.shape[1], max(FEWEST_VESSELS, round(VESSEL_SHARE * hu.shape[1])))
     columns = np.sort(np.argpartition(variance, -count)[-count:])
+    progress(0.7, "")
     curves = hu[:, columns].astype(float)
     level = curves.mean(axis=0)
+    progress(0.8, "")
     _, components = np.linalg.eigh((curves - level) @ (curves - level).T)
     kept = components[:, -min(VESSEL_COMPONENTS, len(hu) // 2) :]
+    projected = level + kept @ (kept.T @ (curves - level))
+    progress(0.9, "")
     noise = noise_level(hu) * float(np.sqrt(kept.shape[1] / len(hu)))
-    return LikelyVessels(columns, level + kept @ (kept.T @ (curves - level)), noise)
+    progress(1.0, "")
+    return LikelyVessels(columns, projected, noise)
 
 
 def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, times_s: FloatArray) -> VesselVoxels:
@@ -237,6 +243,7 @@ def arterial_candidates(
     """
     found: list[Candidate] = []
     for done, (area_percentile, time_percentile) in enumerate(RELAXATION):
+        progress(done / len(RELAXATION), "")
         if vessels.index.size == 0:
             break
         early = vessels.peak_s <= np.percentile(vessels.peak_s, time_percentile)

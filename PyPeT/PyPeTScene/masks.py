@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Image
+from PyPeTLib.records import Analysis, Image, Progress, silent
 from PyPeTScene.nodes import Node, leaving_no_nodes, node_geometry, node_name, own_node
 
 #: Identity, name and colour (RGB from 0 to 1) of the segments; the arterial input is purple wherever it is shown.
@@ -30,7 +30,7 @@ TERMINOLOGY = {
 FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.7}
 
 
-def show_masks(analysis: Analysis, scan: Node, reference: Node) -> Node:
+def show_masks(analysis: Analysis, scan: Node, reference: Node, *, progress: Progress = silent) -> Node:
     """Put the masks of a run into the scan's segmentation; a segment without a mask (no vein) is removed.
 
     Parameters
@@ -41,12 +41,15 @@ def show_masks(analysis: Analysis, scan: Node, reference: Node) -> Node:
         The scan it is of.
     reference : vtkMRMLScalarVolumeNode
         A volume of the scene on the scan's grid: it gives the segmentation its geometry.
+    progress : callable
+        ``progress(fraction, text)`` after each segment; raising from it cancels.
     """
     masks = {"brain": analysis.brain, "aif": analysis.aif.mask}
     if analysis.vof is not None:
         masks["vof"] = analysis.vof.mask
     segmentation = show_mask("brain", masks.pop("brain"), scan, reference, analysis.series.name)
-    for key in ("aif", "vof"):
+    for done, key in enumerate(("aif", "vof")):
+        progress((done + 1) / 3, "")
         if key in masks:
             put_mask(segmentation, key, masks[key], reference)
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import slicer
 
+from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.records import Analysis, Image, Progress, Series, silent
@@ -28,6 +29,8 @@ from PyPeTScene.stages import show_enhancement, stage_browser
 Segment = tuple[Node, str]
 #: Attribute of the subject hierarchy folders that hold PyPeT's nodes.
 FOLDER = "PyPeT.Folder"
+#: Where, on the way from 0 to 1, the scan is read and the analysis done: about their shares of the time.
+READ, ANALYSED = 0.1, 0.8
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,15 @@ def process(
     InputError, QualityError, Cancelled
         The scene is then as it was.
     """
-    series = series_from_node(scan_node, interval_s)
     scan = scan_of(scan_node)
+    progress = _while_present(scan, progress)
+    series = series_from_node(scan_node, interval_s, progress=share(progress, 0.0, READ))
     masks = {name: _mask(segment, scan) for name, segment in (("brain", brain), ("aif", aif), ("vof", vof))}
-    analysis = analyze(series, settings, **masks, force=force, progress=progress)
-    return analysis, show_analysis(analysis, scan)
+    analysis = analyze(series, settings, **masks, force=force, progress=share(progress, READ, ANALYSED))
+    return analysis, show_analysis(analysis, scan, progress=share(progress, ANALYSED, 1.0))
 
 
-def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
+def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
     """Show maps, masks, enhancement and curves of a run; when anything raises, the scene is as before.
 
     Parameters
@@ -110,20 +114,30 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
         The run.
     scan_node : vtkMRMLNode
         The scan it is of, in the scene.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
 
     Raises
     ------
     InputError
-        If the scan is no longer in the scene.
+        If the scan is no longer in the scene, or PyPeT's nodes are removed meanwhile.
     """
     scan = _present_scan(scan_node)
+    progress = _while_whole(scan, progress)
     with unchanged_on_error(scan):
-        maps = show_maps(analysis, scan)
-        segmentation = show_masks(analysis, scan, maps["cbf"])
-        enhancement, volume = show_enhancement(analysis, scan)
+        maps = show_maps(analysis, scan, progress=share(progress, 0.0, 0.2, "Showing the maps"))
+        masks_shown = share(progress, 0.2, 0.4, "Showing the masks")
+        segmentation = show_masks(analysis, scan, maps["cbf"], progress=masks_shown)
+        frames_shown = share(progress, 0.4, 0.9, "Showing the enhancement over time")
+        enhancement, volume = show_enhancement(analysis, scan, progress=frames_shown)
+        progress(0.9, "Showing the curves")
         table, chart = show_vessel_curves(analysis, scan)
-        tissue, tissue_chart = show_tissue_curves(analysis, scan, brain_regions(analysis.brain))
+        regions = brain_regions(analysis.brain)
+        progress(0.93, "Showing the curves")
+        tissue, tissue_chart = show_tissue_curves(analysis, scan, regions)
+        progress(0.96, "Showing the curves")
         folder = gather(scan, analysis.series.name)
+        progress(1.0, "Done")
         for node in [*stale_maps(scan, maps), *stale_plots(scan)]:
             remove_node(node)  # last, because it cannot be undone
     return SceneNodes(
@@ -234,6 +248,31 @@ def _present_scan(node: Node) -> Node:
         name = "none" if node is None else node_name(node)
         raise InputError(f"Scan {name}: it must be in the scene; it was removed. Load it again and apply.")
     return scan_of(node)
+
+
+def _while_present(scan: Node, progress: Progress) -> Progress:
+    """Return a callback that raises, too, where the scan was removed meanwhile, or the scene closed."""
+
+    def checked(fraction: float, text: str) -> None:
+        progress(fraction, text)
+        _present_scan(scan)
+
+    return checked
+
+
+def _while_whole(scan: Node, progress: Progress) -> Progress:
+    """Return a callback that raises also where one of PyPeT's nodes of the scan was removed meanwhile."""
+    watched = _while_present(scan, progress)
+
+    def checked(fraction: float, text: str) -> None:
+        before = {node.GetID() for node in own_nodes(scan)}
+        watched(fraction, text)
+        gone = before - {node.GetID() for node in own_nodes(scan)}
+        if gone:
+            need = "PyPeT's nodes must stay in the scene while they are filled"
+            raise InputError(f"Results of {node_name(scan)}: {need}; found {len(gone)} removed. Apply again.")
+
+    return checked
 
 
 def _follow_transform(nodes: list[Node], scan: Node) -> None:
