@@ -30,7 +30,7 @@ Segment = tuple[Node, str]
 #: Attribute of the subject hierarchy folders that hold PyPeT's nodes.
 FOLDER = "PyPeT.Folder"
 #: Where, on the way from 0 to 1, the scan is read and the analysis done: about their shares of the time.
-READ, ANALYSED = 0.1, 0.8
+READ, ANALYSED = 0.06, 0.77
 
 
 @dataclass(frozen=True)
