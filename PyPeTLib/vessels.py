@@ -117,10 +117,12 @@ def likely_vessels(hu: npt.NDArray[Any], *, progress: Progress = silent) -> Like
     progress(0.7, "")
     curves = hu[:, columns].astype(float)
     level = curves.mean(axis=0)
+    curves -= level
     progress(0.8, "")
-    _, components = np.linalg.eigh((curves - level) @ (curves - level).T)
+    _, components = np.linalg.eigh(curves @ curves.T)
+    progress(0.85, "")
     kept = components[:, -min(VESSEL_COMPONENTS, len(hu) // 2) :]
-    projected = level + kept @ (kept.T @ (curves - level))
+    projected = level + kept @ (kept.T @ curves)
     progress(0.9, "")
     noise = noise_level(hu) * float(np.sqrt(kept.shape[1] / len(hu)))
     progress(1.0, "")

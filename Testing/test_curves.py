@@ -263,8 +263,11 @@ def test_itk_reports_progress_and_gives_the_same_image():
 
 @pytest.mark.parametrize("error", [Cancelled("by the test"), KeyError("mine"), KeyboardInterrupt()])
 def test_itk_stops_at_once_with_the_callbacks_own_error(error, capfd):
+    import SimpleITK as sitk
+
     made, image = curvature_flow()
-    seen = []
+    seen, iterations = [], []
+    made.AddCommand(sitk.sitkIterationEvent, lambda: iterations.append(1))
 
     def progress(fraction, text):
         seen.append(threading.current_thread())
@@ -275,6 +278,7 @@ def test_itk_stops_at_once_with_the_callbacks_own_error(error, capfd):
         execute(made, image, progress=progress)
     assert raised.value is error
     assert seen == 5 * [threading.main_thread()]
+    assert len(iterations) < 10, "of 20"
     assert capfd.readouterr() == ("", "")
 
 

@@ -21,6 +21,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "PyPeT"))
 
 from PyPeTLib.errors import Cancelled
@@ -29,12 +31,6 @@ from PyPeTLib.pipeline import analyze
 from PyPeTLib.records import Series
 from PyPeTLib.settings import BrainMethod, DenoiseMethod, Settings
 from PyPeTScene.bootstrap import boot_scene
-
-SCENE = boot_scene()
-
-from PyPeTScene.nodes import image_values, scene_nodes  # noqa: E402
-from PyPeTScene.series import sequence_from_series  # noqa: E402
-from PyPeTScene.study import process  # noqa: E402
 
 #: Small enough to load, in no time, every package that a run uses.
 TINY = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)
@@ -49,6 +45,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--large", action="store_true", help="a scan of 40×512×512×60 (1.3 GB as int16), defaults only")
     options = parser.parse_args()
+    boot_scene()
     for chosen in every_method():
         Apply(head_phantom(TINY).series).run(chosen)
     if options.large:
@@ -77,12 +74,18 @@ class Apply:
     """A scan in an otherwise empty scene, and the calls of progress of its last run."""
 
     def __init__(self, series: Series) -> None:
-        SCENE.Clear(False)
+        import slicer
+
+        from PyPeTScene.series import sequence_from_series
+
+        slicer.mrmlScene.Clear(False)
         self.scan = sequence_from_series(series, "scan")[0]
         self.calls: list[tuple[float, str]] = []
 
     def run(self, settings: Settings | None = None, stop_after_s: float = float("inf")) -> Any:
         """Apply; `Cancelled` is raised by the first call of progress after a time."""
+        from PyPeTScene.study import process
+
         start = time.perf_counter()
         self.calls = [(start, "before the first call")]
 
@@ -174,12 +177,14 @@ def seconds_of(function: Callable[[], Any]) -> tuple[float, float]:
 
 def frames(series: Series, size: str) -> None:
     """Print the time to scroll through the enhancement, and whether the voxels shown are those stored."""
-    import numpy as np
     import slicer
+
+    from PyPeTScene.nodes import image_values
 
     shown = Apply(series).run()[1]
     browser, sequence, proxy = (
-        SCENE.GetNodeByID(identity) for identity in (shown.browser, shown.enhancement, shown.enhancement_volume)
+        slicer.mrmlScene.GetNodeByID(identity)
+        for identity in (shown.browser, shown.enhancement, shown.enhancement_volume)
     )
     logic, times, same = slicer.modules.sequences.logic(), [], 0
     count = sequence.GetNumberOfDataNodes()
@@ -244,6 +249,8 @@ def scene_bytes() -> int:
 
 
 def arrays() -> Iterator[Any]:
+    from PyPeTScene.nodes import scene_nodes
+
     for node in scene_nodes():
         volumes = [node] if node.IsA("vtkMRMLVolumeNode") else []
         if node.IsA("vtkMRMLSequenceNode"):
