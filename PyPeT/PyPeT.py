@@ -283,8 +283,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             try:
                 with running.cancellable(self.parent, lambda: self._closing) as progress:
                     yield progress
-            except running.Cancelled:
-                slicer.util.showStatusMessage(_("PyPeT was stopped; the scene is as it was."), 3000)
+            except running.Cancelled as stop:
+                slicer.util.showStatusMessage(_(str(stop)), 3000)
             finally:
                 self._start_or_end(False)
 
@@ -446,10 +446,10 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
         """Tell whether `prepared_for` has nothing to compute."""
         return None not in (self.prepared, self._state) and self._state == actions.state_of(parameters)
 
-    def show_curves_of(self, prepared, scan_node):
+    def show_curves_of(self, prepared, scan_node, progress=silent):
         """Show masks, enhancement and curves, once."""
         if self._curves_shown is not prepared:
-            study.show_prepared(prepared, scan_node)
+            study.show_prepared(prepared, scan_node, progress=progress)
             self._curves_shown = prepared
 
     def candidates_of(self, scan_node):

@@ -8,12 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_mask
-from PyPeTLib.chunks import share
+from PyPeTLib.chunks import mean_frame, share
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
@@ -125,14 +124,14 @@ def prepare(
     given_vof = _given(series, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
-    with step("Brain mask", 0.0, 0.15):
-        mask = brain or brain_mask(series.values.mean(axis=0, dtype=np.float32), series.geometry, settings=settings)
+    with step("Brain mask", 0.0, 0.15) as inner:
+        mask = brain or _brain(series, settings, inner)
     with step("Reading curves", 0.15, 0.3) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
-    with step("Arterial input", 0.3, 0.5):
-        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, given_aif, given_vof, force)
-    with step("Temporal components", 0.5, 0.65):
-        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings)
+    with step("Arterial input", 0.3, 0.5) as inner:
+        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, given_aif, given_vof, force, inner)
+    with step("Temporal components", 0.5, 0.65) as inner:
+        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
         del hu
     findings = (*series.findings, *judge(series, bolus, curves, artery, vein, settings=settings))
     _refuse_invalid(findings, force)
@@ -173,6 +172,12 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
     )
 
 
+def _brain(series: Series, settings: Settings, progress: Progress) -> Image:
+    """Return the automatic brain mask."""
+    mean_hu = mean_frame(series.values, progress=share(progress, 0.0, 0.5))
+    return brain_mask(mean_hu, series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
+
+
 def _vascular_curves(
     series: Series,
     hu: npt.NDArray[Any],
@@ -181,26 +186,28 @@ def _vascular_curves(
     aif: Given,
     vof: Given,
     force: bool,
+    progress: Progress,
 ) -> tuple[Bolus, VascularCurve, VascularCurve | None]:
     """Return bolus, arterial input, scaled for partial volume, and venous output: the user's where there is one.
 
     Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline.
     """
     times_s, geometry = series.times_s, series.geometry
-    likely = likely_vessels(hu)
+    likely = likely_vessels(hu, progress=share(progress, 0.0, 0.5))
 
-    def with_baseline(bolus: Bolus) -> tuple[VesselVoxels, VascularCurve]:
+    def with_baseline(bolus: Bolus, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
         vessels = vessel_voxels(likely, bolus.baseline_frames, mask.values, times_s)
         if aif is not None:
-            return vessels, _users_curve(series, aif, bolus)
-        return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force)
+            return vessels, _users_curve(series, aif, bolus, progress)
+        return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force, progress=progress)
 
     found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
-    vessels, artery = with_baseline(found)
+    vessels, artery = with_baseline(found, share(progress, 0.5, 0.7))
     bolus = before_artery(found, artery.fit, times_s, settings=settings)
     if bolus is not found:
-        vessels, artery = with_baseline(bolus)
-    vein = find_vein(vessels, artery, geometry, times_s) if vof is None else _users_curve(series, vof, bolus)
+        vessels, artery = with_baseline(bolus, share(progress, 0.7, 0.9))
+    last = share(progress, 0.9, 1.0)
+    vein = find_vein(vessels, artery, geometry, times_s) if vof is None else _users_curve(series, vof, bolus, last)
     return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
 
 
@@ -230,10 +237,10 @@ def _given(series: Series, what: Image | TimeCurve | None, curve: str, mask: str
     return what
 
 
-def _users_curve(series: Series, given: Image | FloatArray, bolus: Bolus) -> VascularCurve:
+def _users_curve(series: Series, given: Image | FloatArray, bolus: Bolus, progress: Progress) -> VascularCurve:
     """Return the curve of a mask that the user drew, or the one the user gave, above the baseline."""
     if isinstance(given, Image):
-        return measured_curve(series, given, baseline_frames=bolus.baseline_frames)
+        return measured_curve(series, given, baseline_frames=bolus.baseline_frames, progress=progress)
     return given_curve(series, given, baseline_frames=bolus.baseline_frames)
 
 

@@ -15,8 +15,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWar
 
 
 @pytest.fixture
-def panel(load):  # noqa: F811
-    return load(MODULE).widget
+def panel(load, monkeypatch):  # noqa: F811
+    """The panel; its progress dialog moves at every call, however fast the machine."""
+    widget = load(MODULE).widget
+    monkeypatch.setattr("PyPeTPanel.running.INTERVAL_S", 0.0)
+    return widget
 
 
 @pytest.fixture
@@ -66,6 +69,20 @@ def cancel_at(percent: int, dialogs):  # noqa: F811
         bar.connect("valueChanged(int)", lambda value: value >= percent and dialog.cancel())
 
     dialogs.on_progress.append(watch)
+
+
+def at_percent(percent: int, dialogs, action):  # noqa: F811
+    """Do something, once, while the dialog takes clicks and stands at this or more."""
+    import qt
+
+    done = []
+
+    def act(value):
+        if value >= percent and not done:
+            done.append(value)
+            action()
+
+    dialogs.on_progress.append(lambda dialog: dialog.findChild(qt.QProgressBar).connect("valueChanged(int)", act))
 
 
 # Controls
@@ -311,7 +328,8 @@ def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs)
     from PyPeTScene.series import fill_sequence, node_geometry
 
     geometry = node_geometry(scan.GetNthDataNode(0))
-    fill_sequence(scan, np.zeros((45, *geometry.shape), np.int16), np.arange(45.0), geometry)
+    water = np.random.default_rng(0).normal(0.0, 5.0, (45, *geometry.shape)).astype(np.int16)
+    fill_sequence(scan, water, np.arange(45.0), geometry)
     before = ids()
     panel.ui.applyButton.click()
     assert len(dialogs.errors()) == 1
@@ -320,57 +338,94 @@ def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs)
     assert panel.ui.applyButton.enabled
 
 
-def test_scene_closed_during_apply(panel, scan, dialogs):  # noqa: F811
-    import qt
+@pytest.mark.parametrize("percent", [2, 30, 85, 98])
+def test_scene_closed_during_apply(panel, scan, dialogs, percent, monkeypatch):  # noqa: F811
     import slicer
 
-    def close_once(value):
-        if value >= 30 and panel.parameters.scan is not None:
-            slicer.mrmlScene.Clear(False)
-
-    dialogs.on_progress.append(
-        lambda dialog: dialog.findChild(qt.QProgressBar).connect("valueChanged(int)", close_once)
-    )
+    said = []
+    monkeypatch.setattr(slicer.util, "showStatusMessage", lambda text, *_: said.append(text))
+    at_percent(percent, dialogs, lambda: slicer.mrmlScene.Clear(False))
     panel.ui.applyButton.click()
     assert not dialogs.errors()
+    assert said == ["The scene was closed; PyPeT was stopped."]
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 0
     assert panel.parameters.scan is None
     assert not panel.ui.applyButton.enabled
 
 
-def test_segmentation_deleted_during_apply(applied, scan, dialogs):  # noqa: F811
-    import qt
+@pytest.mark.parametrize("percent", [2, 40])
+def test_segmentation_deleted_during_apply(applied, scan, dialogs, percent):  # noqa: F811
     import slicer
 
     from PyPeTPanel.parameters import use_segment
 
     segmentation = own("segmentation", scan)
     use_segment(applied.parameters, "brain", segmentation, "PyPeT_brain")
-    dialogs.on_progress.append(
-        lambda dialog: dialog.findChild(qt.QProgressBar).connect(
-            "valueChanged(int)", lambda value: value > 40 and slicer.mrmlScene.RemoveNode(segmentation)
-        )
-    )
+    at_percent(percent, dialogs, lambda: slicer.mrmlScene.RemoveNode(segmentation))
     applied.ui.applyButton.click()
-    assert not dialogs.errors()
-    assert own("segmentation", scan) is not None, "the result brings its own"
+    assert len(dialogs.errors()) == (percent < 10)
+    if dialogs.errors():
+        assert "Mask: a segmentation of the scene is needed; it was deleted" in dialogs.errors()[0]
+    else:
+        assert own("segmentation", scan) is not None, "the result brings its own"
 
 
-def test_scan_removed_during_apply(panel, scan, dialogs):  # noqa: F811
-    import qt
+@pytest.mark.parametrize("role", ["segmentation", "map.cbf"])
+def test_result_deleted_while_it_is_shown(applied, scan, dialogs, role):  # noqa: F811
+    import slicer
+
+    before, former = ids(), voxels(own("map.tmax", scan))
+    applied.ui.bsvd_cutoff.value = 0.3
+    at_percent(90, dialogs, lambda: slicer.mrmlScene.RemoveNode(own(role, scan)))
+    applied.ui.applyButton.click()
+    assert len(dialogs.errors()) == 1
+    assert "must stay in the scene while they are filled; found 1 removed. Apply again." in dialogs.errors()[0]
+    assert ids() < before, "nothing new"
+    np.testing.assert_array_equal(voxels(own("map.tmax", scan)), former)
+    applied.ui.applyButton.click()
+    assert len(dialogs.errors()) == 1
+    assert own(role, scan) is not None
+
+
+@pytest.mark.parametrize("percent", [2, 40, 85, 98])
+def test_scan_removed_during_apply(panel, scan, dialogs, percent):  # noqa: F811
     import slicer
 
     before = ids()
-    dialogs.on_progress.append(
-        lambda dialog: dialog.findChild(qt.QProgressBar).connect(
-            "valueChanged(int)", lambda value: value > 40 and slicer.mrmlScene.RemoveNode(scan)
-        )
-    )
+    at_percent(percent, dialogs, lambda: slicer.mrmlScene.RemoveNode(scan))
     panel.ui.applyButton.click()
     assert len(dialogs.errors()) == 1
     assert "it was removed" in dialogs.errors()[0]
     assert ids() < before, "nothing new"
     assert not panel.ui.applyButton.enabled
+
+
+def test_hundreds_of_calls_move_the_dialog_only_now_and_then(slicer_app, dialogs, monkeypatch):  # noqa: F811
+    from types import SimpleNamespace
+
+    from PyPeTPanel import running
+
+    now = [10.0]
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with running.cancellable(None, lambda: False) as progress:
+        for k in range(400):
+            now[0] += 0.001
+            progress(k / 400, "Working")
+    moved = [value for value in dialogs.progress_values if value > 0]
+    assert 5 <= len(moved) <= 8
+    assert moved[-1] > 80
+
+
+def test_cancel_is_seen_at_the_next_call_even_between_two_moves(slicer_app, dialogs, monkeypatch):  # noqa: F811
+    from PyPeTPanel import running
+
+    monkeypatch.setattr(running, "INTERVAL_S", 1.0e6)
+    with running.cancellable(None, lambda: False) as progress:
+        progress(0.1, "Working")
+        dialogs.progress[0].cancel()
+        with pytest.raises(running.Cancelled, match="the scene is as it was"):
+            progress(0.2, "Working")
 
 
 def test_segmentation_deleted_before_apply(applied, scan):

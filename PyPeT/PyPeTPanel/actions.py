@@ -9,6 +9,7 @@ import numpy.typing as npt
 import slicer
 
 from PyPeTLib.brain import brain_mask
+from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
 from PyPeTLib.report import report_available
@@ -158,9 +159,9 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
     if number == 1 or (number == 3 and not logic.is_prepared_for(parameters)):
         series = series_from_node(parameters.scan, interval_of(parameters))
         return _early_stage(number, parameters, series, scan), stages.stage_browser(series, scan)
-    prepared = logic.prepared_for(parameters, progress)
+    prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
-        logic.show_curves_of(prepared, scan)
+        logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
     shown = of_curves[number](prepared, scan)
     return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}"), stages.stage_browser(prepared.series, scan)
@@ -205,8 +206,8 @@ def compare(parameters: PyPeTParameterNode) -> views.Stage:
 def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress = silent) -> views.Stage:
     """Show the curves of the brain's halves, and of the segments or of the voxel that the user chose."""
     scan = scan_of(parameters.scan)
-    prepared = logic.prepared_for(parameters, progress)
-    logic.show_curves_of(prepared, scan)
+    prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
+    logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
     regions = brain_regions(prepared.brain)
     if parameters.tissue_source == SEGMENTS_OF:
         if parameters.tissue_segmentation is None:

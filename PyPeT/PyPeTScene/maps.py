@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS
-from PyPeTLib.records import Analysis, Image
+from PyPeTLib.records import Analysis, Image, Progress, silent
 from PyPeTLib.results import LONG_NAMES, regularisation
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
@@ -29,7 +29,7 @@ ANY_VALUE = 1.0e6
 LEGEND_SIZE = (0.1, 0.5)
 
 
-def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
+def show_maps(analysis: Analysis, scan: Node, *, progress: Progress = silent) -> dict[str, Node]:
     """Put all maps of a run into the scene, or update those of the last run.
 
     Parameters
@@ -38,6 +38,8 @@ def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
         The run.
     scan : vtkMRMLNode
         The scan it is of.
+    progress : callable
+        ``progress(fraction, text)`` after each map; raising from it cancels.
 
     Returns
     -------
@@ -45,7 +47,11 @@ def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
         By name: "cbf", ..., and derived ones, as "cbf_smooth".
     """
     images = {**dict(analysis.maps.items()), **analysis.derived}
-    return {name: show_map(name, image, analysis, scan) for name, image in images.items()}
+    shown = {}
+    for name, image in images.items():
+        shown[name] = show_map(name, image, analysis, scan)
+        progress(len(shown) / len(images), "")
+    return shown
 
 
 def stale_maps(scan: Node, shown: dict[str, Node]) -> list[Node]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import slicer
 
 from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU, baseline_hu
-from PyPeTLib.records import Curves, Geometry, Image, Prepared, Series
+from PyPeTLib.records import Curves, Geometry, Image, Prepared, Progress, Series, silent
 from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
 from PyPeTScene.nodes import Node, own_node, put_values
 from PyPeTScene.series import fill_sequence, sequence_browser
@@ -25,10 +25,11 @@ STYLED = "PyPeT.Styled"
 SAME_TIME_S = 1e-3
 
 
-def show_enhancement(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
+def show_enhancement(analysis: Prepared, scan: Node, *, progress: Progress = silent) -> tuple[Node, Node]:
     """Show the denoised enhancement above baseline over time, NaN outside the brain: return sequence and proxy."""
     frames = enhancement_frames(analysis.curves, np.nan)
-    return _show("enhancement", "enhancement", frames, analysis.series, scan, ENHANCEMENT_HU, FLOW_TABLE)
+    window = ENHANCEMENT_HU
+    return _show("enhancement", "enhancement", frames, analysis.series, scan, window, FLOW_TABLE, progress=progress)
 
 
 def show_denoised(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
@@ -127,10 +128,12 @@ def _show(
     scan: Node,
     window: tuple[float, float],
     colours: str,
+    *,
+    progress: Progress = silent,
 ) -> tuple[Node, Node]:
     """Fill the sequence of one stage and return it with its proxy volume."""
     sequence = own_node("vtkMRMLSequenceNode", f"{series.name} {label}", f"stage.{role}", scan)
-    fill_sequence(sequence, frames, series.times_s, series.geometry)
+    fill_sequence(sequence, frames, series.times_s, series.geometry, progress=progress)
     proxy = _synchronised(sequence, series, scan)
     _style_once(proxy, window, colours)
     return sequence, proxy

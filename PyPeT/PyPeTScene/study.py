@@ -43,6 +43,8 @@ Segment = tuple[Node, str]
 Vessel = Segment | Node
 #: Attribute of the subject hierarchy folders that hold PyPeT's nodes.
 FOLDER = "PyPeT.Folder"
+#: Where, on the way from 0 to 1, the scan is read and the analysis done: about their shares of the time.
+READ, ANALYSED = 0.06, 0.77
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,12 @@ def process(request: Request, progress: Progress = silent) -> tuple[Analysis, Sc
     InputError, QualityError, Cancelled
         The scene is then as it was.
     """
-    prepared = prepare_scan(request, share(progress, 0.0, PREPARED))
-    analysis = finish(prepared, force=request.force, progress=share(progress, PREPARED, 1.0))
-    return analysis, show_analysis(analysis, request.scan)
+    scan = scan_of(request.scan)
+    progress = _while_present(scan, progress)
+    prepared = prepare_scan(request, share(progress, 0.0, PREPARED * ANALYSED))
+    last = share(progress, PREPARED * ANALYSED, ANALYSED)
+    analysis = finish(prepared, force=request.force, progress=last)
+    return analysis, show_analysis(analysis, scan, progress=share(progress, ANALYSED, 1.0))
 
 
 def prepare_scan(request: Request, progress: Progress = silent) -> Prepared:
@@ -129,17 +134,19 @@ def prepare_scan(request: Request, progress: Progress = silent) -> Prepared:
 
     What is read from a node is read at once: nodes may change or go while the library works.
     """
-    series = series_from_node(request.scan, request.interval_s)
     scan = scan_of(request.scan)
+    progress = _while_present(scan, progress)
+    series = series_from_node(scan, request.interval_s, progress=share(progress, 0.0, READ))
     brain = None if request.brain is None else mask_from_segment(*request.brain, scan_volume(scan))
     aif, vof = (
         _given(vessel, key, series, brain, request.settings, scan)
         for key, vessel in (("aif", request.aif), ("vof", request.vof))
     )
-    return prepare(series, request.settings, brain=brain, aif=aif, vof=vof, force=request.force, progress=progress)
+    rest = share(progress, READ, 1.0)
+    return prepare(series, request.settings, brain=brain, aif=aif, vof=vof, force=request.force, progress=rest)
 
 
-def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
+def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
     """Show maps, masks, enhancement, curves and numbers of a run; when anything raises, the scene is as before.
 
     Parameters
@@ -148,18 +155,22 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
         The run.
     scan_node : vtkMRMLNode
         The scan it is of, in the scene.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
 
     Raises
     ------
     InputError
-        If the scan is no longer in the scene.
+        If the scan is no longer in the scene, or PyPeT's nodes are removed meanwhile.
     """
     scan = _present_scan(scan_node)
+    progress = _while_whole(scan, progress)
     with unchanged_on_error(scan):
-        maps = show_maps(analysis, scan)
-        shown = _show_curves(analysis, scan)
+        maps = show_maps(analysis, scan, progress=share(progress, 0.0, 0.2, "Showing the maps"))
+        shown = _show_curves(analysis, scan, share(progress, 0.2, 0.95))
         medians = show_numbers(analysis, scan)
         folder = gather(scan, analysis.series.name)
+        progress(1.0, "Done")
         compared = find_node(SIMILARITY, scan)  # of the maps of another run
         for node in [*stale_maps(scan, maps), *stale_plots(scan), *([compared] if compared else [])]:
             remove_node(node)  # last, because it cannot be undone
@@ -168,20 +179,26 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
     )
 
 
-def show_prepared(prepared: Prepared, scan_node: Node) -> SceneNodes:
+def show_prepared(prepared: Prepared, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
     """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and candidates."""
     with in_study(scan_node, prepared.series.name) as scan:
-        shown = _show_curves(prepared, scan)
+        shown = _show_curves(prepared, scan, _while_whole(scan, progress))
         show_candidates(prepared, scan)
     return replace(shown, folder=gather(scan, prepared.series.name))
 
 
-def _show_curves(prepared: Prepared, scan: Node) -> SceneNodes:
+def _show_curves(prepared: Prepared, scan: Node, progress: Progress) -> SceneNodes:
     """Show enhancement, masks and curves."""
-    enhancement, volume = show_enhancement(prepared, scan)
-    segmentation = show_masks(prepared, scan, volume)
+    frames_shown = share(progress, 0.0, 0.7, "Showing the enhancement over time")
+    enhancement, volume = show_enhancement(prepared, scan, progress=frames_shown)
+    masks_shown = share(progress, 0.7, 0.9, "Showing the masks")
+    segmentation = show_masks(prepared, scan, volume, progress=masks_shown)
+    progress(0.9, "Showing the curves")
     table, chart = show_vessel_curves(prepared, scan)
-    tissue, tissue_chart = show_tissue_curves(prepared, scan, brain_regions(prepared.brain))
+    regions = brain_regions(prepared.brain)
+    progress(0.95, "Showing the curves")
+    tissue, tissue_chart = show_tissue_curves(prepared, scan, regions)
+    progress(1.0, "Showing the curves")
     return SceneNodes(
         scan=scan.GetID(),
         folder=0,
@@ -303,6 +320,31 @@ def _present_scan(node: Node) -> Node:
         name = "none" if node is None else node_name(node)
         raise InputError(f"Scan {name}: it must be in the scene; it was removed. Load it again and apply.")
     return scan_of(node)
+
+
+def _while_present(scan: Node, progress: Progress) -> Progress:
+    """Return a callback that raises, too, where the scan was removed meanwhile, or the scene closed."""
+
+    def checked(fraction: float, text: str) -> None:
+        progress(fraction, text)
+        _present_scan(scan)
+
+    return checked
+
+
+def _while_whole(scan: Node, progress: Progress) -> Progress:
+    """Return a callback that raises also where one of PyPeT's nodes of the scan was removed meanwhile."""
+    watched = _while_present(scan, progress)
+
+    def checked(fraction: float, text: str) -> None:
+        before = {node.GetID() for node in own_nodes(scan)}
+        watched(fraction, text)
+        gone = before - {node.GetID() for node in own_nodes(scan)}
+        if gone:
+            need = "PyPeT's nodes must stay in the scene while they are filled"
+            raise InputError(f"Results of {node_name(scan)}: {need}; found {len(gone)} removed. Apply again.")
+
+    return checked
 
 
 def _follow_transform(nodes: list[Node], scan: Node) -> None:
