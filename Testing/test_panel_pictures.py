@@ -153,22 +153,20 @@ def has_colour(picture, colour) -> bool:
 
 
 def test_layout_is_drawn_whole_with_its_chart(panel, screen):
-    show(panel, screen, 4, 2)
+    show(panel, screen, 5, 2)
     picture = screen.picture()
     assert picture.shape == (SIDE + slice_views.BAR, 2 * SIDE + slice_views.GAP, 3)
     assert (picture[slice_views.BAR :, SIDE + slice_views.GAP :] == slice_views.CHART_PAPER).all(axis=-1).mean() > 0.5
     np.testing.assert_array_equal(picture[slice_views.BAR :, :SIDE], screen.slice_picture("PyPeT1"))
 
 
-def test_views_share_the_screen_evenly(scene):  # noqa: F811
-    from PyPeTPanel.views import _description
-
-    description = ElementTree.fromstring(_description(4, True))
-    places = list(slice_views._places(description, (0, 0, 606, 406)))
-    assert [place.name for place in places] == ["PyPeT1", "PyPeT2", "PyPeT3", "PyPeT4", "PyPeTChart"]
-    assert [(place.left, place.top, place.width, place.height) for place in places] == [
-        (0, 0, 198, 200), (204, 0, 198, 200), (408, 0, 198, 200), (0, 206, 300, 200), (306, 206, 300, 200),
-    ]  # fmt: skip
+def test_views_share_the_screen_evenly():
+    rows = [["a", "b", "c"], ["d", "e"]]
+    views = ["".join(f'<item><view class="v" singletontag="{name}"/></item>' for name in row) for row in rows]
+    inner = "".join(f'<item><layout type="horizontal">{row}</layout></item>' for row in views)
+    description = ElementTree.fromstring(f'<layout type="vertical" split="true">{inner}</layout>')
+    places = [(place.name, place.left, place.top) for place in slice_views._places(description, (0, 0, 606, 406))]
+    assert places == [("a", 0, 0), ("b", 204, 0), ("c", 408, 0), ("d", 0, 206), ("e", 306, 206)]
 
 
 @pytest.mark.parametrize(("name", "letters"), [("Axial", "RL"), ("Sagittal", "AP"), ("Coronal", "RL")])
