@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import qt
@@ -20,8 +21,17 @@ from slicer.util import VTKObservationMixin
 if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: the library is the folder beside
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from PyPeTLib.records import silent
 from PyPeTPanel import actions, controls, running, scan, selftest, tables, views
-from PyPeTPanel.parameters import PyPeTParameterNode, interval_of, obstacle, segment_of, settings_of, time_axis
+from PyPeTPanel.parameters import (
+    CROSSHAIR,
+    PyPeTParameterNode,
+    interval_of,
+    obstacle,
+    segment_of,
+    settings_of,
+    time_axis,
+)
 
 #: Packages that Reload loads again.
 OWN_PACKAGES = ("PyPeTLib", "PyPeTScene", "PyPeTPanel")
@@ -38,7 +48,7 @@ class PyPeT(ScriptedLoadableModule):
         parent.contributors = ["PyPeT developers"]
         parent.helpText = _(
             "Quantitative maps of brain perfusion (CBF, CBV, MTT, Tmax, TTP) from a CT perfusion scan. "
-            "Not yet: arterial input from points or from a table, comparison with a reference map."
+            "Select the scan, press Apply, look; correct the mask or the arterial input and apply again."
         )
         parent.acknowledgementText = _("Research use only.")
         icon = self.resourcePath("Icons/PyPeT.png")
@@ -69,6 +79,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.on_scene_closed)
         self.addObserver(scene, scene.EndImportEvent, self.on_scene_closed)
         self.addObserver(scene, scene.NodeRemovedEvent, self.refresh)
+        self.addObserver(actions.crosshair(), vtk.vtkCommand.ModifiedEvent, self.follow_crosshair)
         self.connect_parameters()
 
     def _set_up_controls(self):
@@ -96,6 +107,13 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.exportButton, self.export),
         ):
             button.connect("clicked(bool)", lambda _checked=False, slot=slot: slot())
+        ui.showTissueButton.connect("clicked(bool)", lambda _checked=False: self.show_tissue())
+        for button, show in (
+            (ui.fourViewsButton, None),
+            (ui.mapsButton, views.maps_stage),
+            (ui.curvesButton, views.maps_and_curves),
+        ):
+            button.connect("clicked(bool)", lambda _checked=False, show=show: self.show_layout(show))
         for k in range(1, 7):
             getattr(ui, f"stage{k}Button").connect("clicked(bool)", lambda _checked=False, k=k: self.show_stage(k))
         for name in views.MAP_LABELS:
@@ -163,31 +181,34 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
         self.ui.timeAxis.text = time_axis(self.parameters)
         self._enable_what_can_be_done()
-        self.show_results()
+        tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))
 
     def _enable_what_can_be_done(self):
         """Enable the buttons that have something to work on."""
-        ui, node = self.ui, actions.scan_or_none(self.parameters.scan)
-        known = actions.times_known(self.parameters) and not self._running
-        result = known and self.logic.analysis_of(node) is not None
-        for button in (ui.createMaskButton, ui.correctMaskButton, ui.stage1Button, ui.stage3Button):
+        ui, scan = self.ui, actions.scan_or_none(self.parameters.scan)
+        known = not self._running and not obstacle(self.parameters)
+        for button in (ui.createMaskButton, ui.correctMaskButton):
+            button.enabled = not self._running and actions.times_known(self.parameters)
+        for button in (*(getattr(ui, f"stage{k}Button") for k in range(1, 6)), ui.showTissueButton):
             button.enabled = known
-        for button in (ui.stage2Button, ui.stage4Button, ui.stage5Button, ui.stage6Button, ui.exportButton):
-            button.enabled = result
+        maps = scan is not None and bool(views.maps_of(scan))
+        for button in (ui.stage6Button, ui.mapsButton, ui.curvesButton):
+            button.enabled = maps and not self._running
         for name in views.MAP_LABELS:
-            getattr(ui, f"{name}Button").enabled = node is not None and actions.map_volume(node, name) is not None
+            getattr(ui, f"{name}Button").enabled = scan is not None and actions.map_volume(scan, name) is not None
         ui.delayButton.visible = ui.delayButton.enabled
         ui.frame.enabled = self._browser is not None and slicer.mrmlScene.IsNodePresent(self._browser) > 0
+        self._enable_export(scan)
 
-    def show_results(self):
-        """Show numbers of the last run of this scan, or nothing."""
-        analysis = self.logic.analysis_of(actions.scan_or_none(self.parameters.scan))
-        if analysis is self._shown_analysis and analysis is not None:
-            return
-        self._shown_analysis = analysis
-        tables.show_analysis(self.ui, analysis, self.logic.candidates if analysis else ())
-
-    _shown_analysis = None
+    def _enable_export(self, scan):
+        """Export needs the run itself, which a scene from a file does not hold."""
+        ready = self.logic.analysis_of(scan) is not None and not self._running
+        self.ui.exportButton.enabled = ready
+        self.ui.exportButton.toolTip = (
+            _("Write maps, masks, curves, summary and report into a folder, as pypet run does.")
+            if ready
+            else _("Apply first: a run of this session is needed.")
+        )
 
     # What the buttons do
 
@@ -217,18 +238,26 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def choose_candidate(self, row, _column=0):
         """Let the next Apply use another arterial candidate; the first is the automatic one."""
-        with slicer.util.tryWithErrorDisplay(_("The candidate could not be chosen.")):
-            actions.choose_candidate(self.parameters, self.logic, row)
+        with self._work(_("The candidate could not be chosen.")) as progress:
+            actions.choose_candidate(self.parameters, self.logic, row, progress)
 
     def apply(self):
         """Compute and show; a cancelled run leaves the scene as it was."""
         if self._running or self.parameters is None:
             return
-        with slicer.util.tryWithErrorDisplay(_("PyPeT could not compute the maps."), waitCursor=True):
+        with self._work(_("PyPeT could not compute the maps.")) as progress:
+            self.logic.process_parameters(self.parameters, progress)
+            if not views.in_own_layout():
+                self._show(views.maps_stage(actions.scan_or_none(self.parameters.scan)))
+
+    @contextmanager
+    def _work(self, failed):
+        """Yield a progress callback for what may take a while; one message where it fails, none where it is stopped."""
+        with slicer.util.tryWithErrorDisplay(failed, waitCursor=True):
             self._start_or_end(True)
             try:
                 with running.cancellable(self.parent, lambda: self._closing) as progress:
-                    self.logic.process_parameters(self.parameters, progress)
+                    yield progress
             except running.Cancelled:
                 slicer.util.showStatusMessage(_("PyPeT was stopped; the scene is as it was."), 3000)
             finally:
@@ -237,7 +266,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _start_or_end(self, started):
         self._running, self._closing = started, False
         if not started and self.parameters is not None:
-            self._browser = self.logic.browser(actions.scan_or_none(self.parameters.scan)) or self._browser
+            scan_node = actions.scan_or_none(self.parameters.scan)
+            self._browser = actions.enhancement_browser(scan_node) or self._browser
             self._set_up_frames()
         self.refresh()
 
@@ -245,8 +275,12 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Ask for a folder and write the files that ``pypet run`` writes."""
         analysis = self.logic.analysis_of(actions.scan_or_none(self.parameters.scan))
         folder = qt.QFileDialog.getExistingDirectory(self.parent, _("Export the results into a folder"))
-        if folder:
-            with slicer.util.tryWithErrorDisplay(_("The results could not be written."), waitCursor=True):
+        if not folder:
+            return
+        with slicer.util.tryWithErrorDisplay(_("The results could not be written."), waitCursor=True):
+            replaced = actions.in_the_way(analysis, folder)
+            question = _("These files will be replaced: {names}. Go on?").format(names=", ".join(replaced))
+            if not replaced or slicer.util.confirmOkCancelDisplay(question, parent=self.parent):
                 self.ui.exported.text = actions.export(analysis, folder)
                 self.ui.exported.visible = True
 
@@ -256,12 +290,37 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def show_stage(self, number):
         """Show one step of the analysis in its layout."""
-        with slicer.util.tryWithErrorDisplay(_("This step could not be shown."), waitCursor=True):
-            stage, self._browser = actions.stage(number, self.parameters, self.logic)
-            views.show_stage(stage)
-            self.ui.stageNote.text = stage.note
-            self._set_up_frames(stage.frame)
-            self.refresh()
+        with self._work(_("This step could not be shown.")) as progress:
+            stage, browser = actions.stage(number, self.parameters, self.logic, progress)
+            self._show(stage, browser)
+
+    def show_tissue(self):
+        """Show the chosen tissue curves beside a map."""
+        with self._work(_("The curves could not be shown.")) as progress:
+            self._show(actions.show_tissue(self.parameters, self.logic, progress))
+
+    def show_layout(self, show):
+        """Show maps, maps and curves, or return to Slicer's four views."""
+        with slicer.util.tryWithErrorDisplay(_("The views could not be arranged.")):
+            if show is None:
+                views.show_four_views()
+            else:
+                self._show(show(actions.scan_or_none(self.parameters.scan)))
+
+    def follow_crosshair(self, caller=None, event=None):
+        """Let the curve of the voxel follow the crosshair, once it is shown."""
+        scan_node = None if self.parameters is None else actions.scan_or_none(self.parameters.scan)
+        if self._running or scan_node is None or self.parameters.tissue_source != CROSSHAIR:
+            return
+        if self.logic.is_prepared_for(self.parameters):
+            self.ui.tissueNote.text = actions.follow_crosshair(self.logic, scan_node)
+
+    def _show(self, stage, browser=None):
+        """Show a stage and what it says."""
+        self._browser = browser or self._browser
+        views.show_stage(stage)
+        self.ui.stageNote.text = stage.note
+        self._set_up_frames(stage.frame)
 
     def _set_up_frames(self, frame=None):
         """Let the slider run over the frames of the browser."""
@@ -286,7 +345,8 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
 
     def forget(self):
         """Drop the last run."""
-        self.analysis, self.shown, self.candidates, self._candidates_of = None, None, (), ""
+        self.analysis = self.shown = self.prepared = self._inputs = self._curves_shown = None
+        self._candidates = self._candidates_of = None
 
     def getParameterNode(self):  # noqa: N802 (Slicer's name)
         """Return the wrapped parameter node of the scene."""
@@ -329,13 +389,12 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
         self.analysis, self.shown = actions.process(
             scan_node, settings, interval_s=interval_s, brain=brain, aif=aif, vof=vof, force=force, progress=progress
         )
-        if self.analysis.aif.candidates or self._candidates_of != self.shown.scan:
-            self.candidates, self._candidates_of = self.analysis.aif.candidates, self.shown.scan
+        self._keep(self.analysis, self.shown.scan, shown=True)
         return actions.nodes_of(self.shown)
 
     def process_parameters(self, parameters, progress=None):
         """Do what the parameter node says; returns as `process`."""
-        return self.process(
+        nodes = self.process(
             parameters.scan,
             settings_of(parameters),
             interval_s=interval_of(parameters),
@@ -345,18 +404,44 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
             force=parameters.force,
             progress=progress,
         )
+        self._inputs = actions.inputs_of(parameters)
+        return nodes
+
+    def prepared_for(self, parameters, progress=silent):
+        """Return what the steps before the maps show: kept from the last run where the parameters are the same."""
+        if not self.is_prepared_for(parameters):
+            self._keep(actions.prepare(parameters, progress), actions.scan_or_none(parameters.scan).GetID())
+            self._inputs = actions.inputs_of(parameters)
+        return self.prepared
+
+    def is_prepared_for(self, parameters):
+        """Tell whether `prepared_for` has nothing to compute."""
+        return None not in (self.prepared, self._inputs) and self._inputs == actions.inputs_of(parameters)
+
+    def show_curves_of(self, prepared, scan_node):
+        """Show masks, enhancement and curves, once."""
+        if self._curves_shown is not prepared:
+            actions.show_prepared(prepared, scan_node)
+            self._curves_shown = prepared
+
+    def candidates_of(self, scan_node):
+        """Return the arterial candidates of the last search in this scan."""
+        return self._candidates if scan_node is not None and self._candidates_of == scan_node.GetID() else ()
+
+    def _keep(self, prepared, scan_id, *, shown=False):
+        """Keep a run, or its first half; the candidates stay where the user's own input was taken."""
+        self.prepared, self._inputs = prepared, None
+        self._curves_shown = prepared if shown else self._curves_shown
+        if prepared.aif.candidates or self._candidates_of != scan_id:
+            self._candidates, self._candidates_of = prepared.aif.candidates, scan_id
 
     def analysis_of(self, scan_node):
         """Return the last run if it is of this scan, else None."""
         return self.analysis if scan_node is not None and self.shown and self.shown.scan == scan_node.GetID() else None
 
-    def browser(self, scan_node):
-        """Return the browser that scrolls the stages of the last run, None where there is none of this scan."""
-        return None if self.analysis_of(scan_node) is None else slicer.mrmlScene.GetNodeByID(self.shown.browser)
-
     def keep_only_present(self):
         """Drop the last run when its scan has left the scene."""
-        if self.shown and slicer.mrmlScene.GetNodeByID(self.shown.scan) is None:
+        if self._candidates_of and slicer.mrmlScene.GetNodeByID(self._candidates_of) is None:
             self.forget()
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
-    from PyPeTLib.pipeline import analyze
+    from PyPeTLib.pipeline import analyze, finish, prepare
     from PyPeTLib.read import read_image, read_mask, read_series
-    from PyPeTLib.records import Analysis, Geometry, Image, Series
+    from PyPeTLib.records import Analysis, Geometry, Image, Prepared, Series
     from PyPeTLib.results import write_analysis
     from PyPeTLib.settings import Settings
 
@@ -20,6 +20,8 @@ __version__ = "0.1.0"
 #: Where each public name lives; imported when first used, because start-up time counts.
 _HOMES = {
     "analyze": "pipeline",
+    "prepare": "pipeline",
+    "finish": "pipeline",
     "read_series": "read",
     "read_mask": "read",
     "read_image": "read",
@@ -28,6 +30,7 @@ _HOMES = {
     "Analysis": "records",
     "Geometry": "records",
     "Image": "records",
+    "Prepared": "records",
     "Series": "records",
     "PyPeTError": "errors",
     "InputError": "errors",
@@ -40,11 +43,14 @@ __all__ = [
     "Geometry",
     "Image",
     "InputError",
+    "Prepared",
     "PyPeTError",
     "QualityError",
     "Series",
     "Settings",
     "analyze",
+    "finish",
+    "prepare",
     "read_image",
     "read_mask",
     "read_series",

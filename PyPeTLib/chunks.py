@@ -53,6 +53,6 @@ def in_chunks(
     return np.concatenate(done)
 
 
-def share(progress: Progress, low: float, high: float, text: str) -> Progress:
-    """Return a callback that maps 0 … 1 of one step to ``low`` … ``high`` of the whole, under one text."""
-    return lambda fraction, _: progress(low + (high - low) * fraction, text)
+def share(progress: Progress, low: float, high: float, text: str = "") -> Progress:
+    """Return a callback that maps 0 … 1 of one step to ``low`` … ``high`` of the whole, under one text or its own."""
+    return lambda fraction, inner: progress(low + (high - low) * fraction, text or inner)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.orientation import radiological
-from PyPeTLib.records import Analysis, Curves, FloatArray, Image, MaskArray, VascularCurve
+from PyPeTLib.records import Curves, FloatArray, Image, MaskArray, Prepared, VascularCurve
 from PyPeTLib.settings import Settings
 
 Window = tuple[float, float]
@@ -67,7 +67,7 @@ def tiles(image: Image, chosen: Sequence[int], crop: tuple[slice, slice]) -> lis
     return [turned[(k, *crop)] for k in chosen]
 
 
-def baseline_hu(analysis: Analysis) -> npt.NDArray[np.float32]:
+def baseline_hu(analysis: Prepared) -> npt.NDArray[np.float32]:
     """Return the mean of the frames before the bolus in HU, shape (z, y, x)."""
     frames = analysis.series.values[: analysis.bolus.baseline_frames]
     return np.asarray(frames.mean(axis=0, dtype=np.float32))

@@ -35,7 +35,7 @@ from PyPeTLib.display import (
     window_grey,
 )
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Analysis, FloatArray, MaskArray
+from PyPeTLib.records import Analysis, FloatArray, MaskArray, Prepared
 
 Theme = Literal["light", "dark"]
 #: The enhancement around the arterial input is shown up to its peak, and at least up to this, in HU.
@@ -109,7 +109,7 @@ def maps_figure(analysis: Analysis) -> Figure:
     return sheet(analysis.series.name, note, [labels[k] for k in chosen], strips, pixel_aspect(geometry))
 
 
-def curves_figure(analysis: Analysis, theme: Theme = "light") -> Figure:
+def curves_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
     """Return the vascular curves and, below on an axis of its own, the brain's mean curve.
 
     Parameters
@@ -130,7 +130,7 @@ def curves_figure(analysis: Analysis, theme: Theme = "light") -> Figure:
     return figure
 
 
-def artery_figure(analysis: Analysis) -> Figure:
+def artery_figure(analysis: Prepared) -> Figure:
     """Return the slice with most AIF voxels: CT with the AIF in purple, enhancement at the arterial peak, close-up."""
     geometry = analysis.series.geometry
     rows, columns = displayed_shape(geometry)
@@ -140,7 +140,7 @@ def artery_figure(analysis: Analysis) -> Figure:
     return figure
 
 
-def draw_artery(panels: Sequence[Axes], analysis: Analysis) -> None:
+def draw_artery(panels: Sequence[Axes], analysis: Prepared) -> None:
     """Draw on three axes the slice with most AIF voxels: CT, AIF in purple; enhancement at its peak; close-up."""
     geometry = analysis.series.geometry
     mask = radiological(analysis.aif.mask.values, geometry)
@@ -158,7 +158,7 @@ def draw_artery(panels: Sequence[Axes], analysis: Analysis) -> None:
     _outline(panels[2], voxels[box])
 
 
-def draw_vessels(axes: Axes, analysis: Analysis, theme: Theme) -> None:
+def draw_vessels(axes: Axes, analysis: Prepared, theme: Theme) -> None:
     """Draw arterial input (measured, scaled, fitted) and venous output in HU over s."""
     colours = _COLOURS[theme]
     artery, times = analysis.aif, analysis.series.times_s
@@ -180,7 +180,7 @@ def draw_vessels(axes: Axes, analysis: Analysis, theme: Theme) -> None:
     axes.legend(loc="upper right", frameon=False, fontsize=8.5, labelcolor=colours["ink"], handlelength=2.2)
 
 
-def draw_brain(axes: Axes, analysis: Analysis, theme: Theme) -> None:
+def draw_brain(axes: Axes, analysis: Prepared, theme: Theme) -> None:
     """Draw the mean curve of the brain in HU over s, on a scale of its own."""
     colours = _COLOURS[theme]
     _style(axes, theme)
@@ -191,7 +191,7 @@ def draw_brain(axes: Axes, analysis: Analysis, theme: Theme) -> None:
     axes.legend(loc="upper right", frameon=False, fontsize=8.5, labelcolor=colours["ink"], handlelength=2.2)
 
 
-def draw_bolus(axes: Axes, analysis: Analysis, theme: Theme, shown_s: FloatArray) -> None:
+def draw_bolus(axes: Axes, analysis: Prepared, theme: Theme, shown_s: FloatArray) -> None:
     """Draw the contrast measure over s with its threshold, the arrival and dots at the times ``shown_s``."""
     colours, bolus, times = _COLOURS[theme], analysis.bolus, analysis.series.times_s
     _style(axes, theme)
@@ -283,7 +283,7 @@ def highlighted(picture: FloatArray, voxels: MaskArray) -> FloatArray:
     return tinted
 
 
-def _artery_hu(analysis: Analysis, place: int) -> tuple[Array, Array]:
+def _artery_hu(analysis: Prepared, place: int) -> tuple[Array, Array]:
     """Return the displayed slice ``place`` before contrast and its rise at the arterial peak, both in HU."""
     turned = radiological(analysis.series.values, analysis.series.geometry)[:, place]
     before = turned[: analysis.bolus.baseline_frames].mean(axis=0)
@@ -384,7 +384,7 @@ def _style(axes: Axes, theme: Theme) -> None:
     axes.set_ymargin(0.13)
 
 
-def _mark_arrival(axes: Axes, analysis: Analysis, theme: Theme, *, labelled: bool) -> None:
+def _mark_arrival(axes: Axes, analysis: Prepared, theme: Theme, *, labelled: bool) -> None:
     """Draw a line at the bolus arrival."""
     arrival, quiet = analysis.bolus.arrival_s, _COLOURS[theme]["quiet"]
     axes.axvline(arrival, color=quiet, lw=1.0, ls=(0, (4, 3)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from PyPeTLib.records import Bolus, VascularCurve
-from PyPeTLib.settings import Settings
+from PyPeTLib.records import Prepared, VascularCurve
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed by a bilateral filter guided by "
@@ -30,31 +29,14 @@ BRAIN = {
 }
 
 
-def methods_text(
-    settings: Settings,
-    brain_given: bool,
-    components: int,
-    bolus: Bolus,
-    artery: VascularCurve,
-    vein: VascularCurve | None,
-) -> str:
-    """Return the paragraph.
-
-    Parameters
-    ----------
-    settings : Settings
-    brain_given : bool
-        Whether the user gave the brain mask.
-    components : int
-        Number of temporal components kept.
-    bolus, artery, vein
-        What was found.
-    """
+def methods_text(prepared: Prepared) -> str:
+    """Return the paragraph."""
+    settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
     sentences = [
-        "The brain mask was supplied." if brain_given else BRAIN[settings.brain],
+        "The brain mask was supplied." if prepared.brain_source != "automatic" else BRAIN[settings.brain],
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
-        _arterial_sentence(artery, vein),
+        _arterial_sentence(prepared.aif, prepared.vof),
         f"Impulse responses were computed by {DECONVOLUTION[settings.method]}.".format(s=settings),
         f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
         f"{settings.hematocrit_large:g} (large vessels) and {settings.hematocrit_small:g} (small vessels); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.quality import judge, judge_maps
-from PyPeTLib.records import Analysis, Bolus, Curves, Finding, Image, Maps, Progress, Series, VascularCurve, silent
+from PyPeTLib.records import Analysis, Bolus, Finding, Image, Maps, Prepared, Progress, Series, VascularCurve, silent
 from PyPeTLib.settings import Settings
 from PyPeTLib.vessels import (
     VesselVoxels,
@@ -32,6 +33,8 @@ from PyPeTLib.vessels import (
     vessel_voxels,
 )
 
+#: Share of a run that comes before deconvolution.
+PREPARED = 0.75
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
 
@@ -81,27 +84,40 @@ def analyze(
     >>> analysis.maps.cbf.unit
     'mL/100 g/min'
     """
+    before = share(progress, 0.0, PREPARED)
+    prepared = prepare(series, settings, brain=brain, aif=aif, vof=vof, force=force, progress=before)
+    return finish(prepared, force=force, progress=share(progress, PREPARED, 1.0))
+
+
+def prepare(
+    series: Series,
+    settings: Settings | None = None,
+    *,
+    brain: Image | None = None,
+    aif: Image | None = None,
+    vof: Image | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Prepared:
+    """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
     settings = settings or Settings()
     _check_masks(series, {"Brain mask": brain, "AIF mask": aif, "VOF mask": vof})
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
-    with step("Brain mask", 0.0, 0.1):
+    with step("Brain mask", 0.0, 0.15):
         mask = brain or brain_mask(series.values.mean(axis=0, dtype=np.float32), series.geometry, settings=settings)
-    with step("Reading curves", 0.1, 0.2) as inner:
+    with step("Reading curves", 0.15, 0.3) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
-    with step("Arterial input", 0.2, 0.4):
+    with step("Arterial input", 0.3, 0.5):
         bolus, artery, vein = _vascular_curves(series, hu, mask, settings, aif, vof, force)
-    with step("Temporal components", 0.4, 0.5):
+    with step("Temporal components", 0.5, 0.65):
         curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings)
         del hu
     findings = (*series.findings, *judge(series, bolus, curves, artery, vein, settings=settings))
     _refuse_invalid(findings, force)
-    with step("Denoising", 0.5, 0.75) as inner:
+    with step("Denoising", 0.65, 1.0) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
-    maps = _maps(series, smoothed, artery, bolus, settings, step)
-    findings = (*findings, *judge_maps(maps, mask))
-    _refuse_invalid(findings, force)
-    return Analysis(
+    return Prepared(
         series=series,
         settings=settings,
         brain=mask,
@@ -110,11 +126,29 @@ def analyze(
         curves=smoothed,
         aif=artery,
         vof=vein,
-        maps=maps,
-        derived=derived_maps(maps, mask, settings=settings),
         findings=findings,
-        methods_text=methods_text(settings, brain is not None, len(curves.basis), bolus, artery, vein),
         seconds=seconds,
+    )
+
+
+def finish(prepared: Prepared, *, force: bool = False, progress: Progress = silent) -> Analysis:
+    """Do the second half of `analyze`: deconvolution and maps.
+
+    Raises
+    ------
+    QualityError
+        If the maps cannot be those of a brain, without ``force``.
+    """
+    seconds = dict(prepared.seconds)
+    maps = _maps(prepared, _stepper(seconds, progress))
+    findings = (*prepared.findings, *judge_maps(maps, prepared.brain))
+    _refuse_invalid(findings, force)
+    known = {entry.name: getattr(prepared, entry.name) for entry in fields(prepared)}
+    return Analysis(
+        **{**known, "findings": findings, "seconds": seconds},
+        maps=maps,
+        derived=derived_maps(maps, prepared.brain, settings=prepared.settings),
+        methods_text=methods_text(prepared),
     )
 
 
@@ -153,19 +187,20 @@ def _vascular_curves(
     return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
 
 
-def _maps(series: Series, curves: Curves, artery: VascularCurve, bolus: Bolus, settings: Settings, step: Step) -> Maps:
+def _maps(prepared: Prepared, step: Step) -> Maps:
     """Deconvolve the curves and turn the responses into maps."""
-    with step("Deconvolution", 0.75, 0.9) as inner:
-        response = deconvolve(curves, artery.curve_hu, series.times_s, settings=settings, progress=inner)
-    with step("Maps", 0.9, 1.0) as inner:
+    curves, aif_hu, times_s = prepared.curves, prepared.aif.curve_hu, prepared.series.times_s
+    with step("Deconvolution", 0.0, 0.6) as inner:
+        response = deconvolve(curves, aif_hu, times_s, settings=prepared.settings, progress=inner)
+    with step("Maps", 0.6, 1.0) as inner:
         return perfusion_maps(
             curves,
             response,
-            artery.curve_hu,
-            series.times_s,
-            arrival_s=bolus.arrival_s,
-            geometry=series.geometry,
-            settings=settings,
+            aif_hu,
+            times_s,
+            arrival_s=prepared.bolus.arrival_s,
+            geometry=prepared.series.geometry,
+            settings=prepared.settings,
             progress=inner,
         )
 

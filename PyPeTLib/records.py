@@ -440,9 +440,9 @@ class Maps:
                 yield entry.name, image
 
 
-@dataclass(frozen=True)
-class Analysis:
-    """Everything one run found out.
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run up to the curves that are deconvolved.
 
     Parameters
     ----------
@@ -460,14 +460,8 @@ class Analysis:
         Denoised enhancement of the brain.
     aif, vof : VascularCurve
         Arterial input and venous output; None where no vein was found.
-    maps : Maps
-        The perfusion maps.
-    derived : mapping of str to Image
-        Optional smoothed or normalised maps, by file name.
     findings : tuple of Finding
         What the user should know.
-    methods_text : str
-        A Methods paragraph made of the steps that ran.
     seconds : mapping of str to float
         Time spent in each step.
     """
@@ -480,8 +474,24 @@ class Analysis:
     curves: Curves
     aif: VascularCurve
     vof: VascularCurve | None
+    findings: tuple[Finding, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis(Prepared):
+    """Everything one run found out: what `Prepared` holds, and the maps.
+
+    Parameters
+    ----------
+    maps : Maps
+        The perfusion maps.
+    derived : mapping of str to Image
+        Optional smoothed or normalised maps, by file name.
+    methods_text : str
+        A Methods paragraph made of the steps that ran.
+    """
+
     maps: Maps
     derived: Mapping[str, Image] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
     methods_text: str = ""
-    seconds: Mapping[str, float] = field(default_factory=dict)

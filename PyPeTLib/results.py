@@ -13,7 +13,7 @@ import numpy as np
 
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
-from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, VascularCurve
+from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Prepared, VascularCurve
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
@@ -89,7 +89,7 @@ def result_names(analysis: Analysis) -> set[str]:
     return {f"{prefix}_{name}" for name in (*names, "curves.csv", "summary.json", "report.html")}
 
 
-def curve_table(analysis: Analysis) -> dict[str, FloatArray]:
+def curve_table(analysis: Prepared) -> dict[str, FloatArray]:
     """Return the columns of the curve table: time in s, enhancement in HU; NaN where there is no curve.
 
     ``aif_measured_hu`` is the mean of the AIF mask, ``aif_hu`` the same after partial-volume scaling (the curve that is

@@ -33,7 +33,7 @@ from PyPeTLib.figures import (
     sheet,
 )
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Analysis
+from PyPeTLib.records import Analysis, Prepared
 from PyPeTLib.write import write_bytes
 
 #: Slices of the mask that are shown.
@@ -61,20 +61,20 @@ def write_stages(analysis: Analysis, folder: Path) -> None:
         write_bytes(png(draw(analysis)), Path(folder) / f"{name}.png")
 
 
-def raw_figure(analysis: Analysis) -> Figure:
+def raw_figure(analysis: Prepared) -> Figure:
     """Return the scan as read: middle slice and projection of the middle third of the slices at several times."""
     frames = shown_frames(analysis)
     return _over_time(analysis, "1 · Raw scan", [analysis.series.values[k] for k in frames], frames)
 
 
-def denoised_figure(analysis: Analysis) -> Figure:
+def denoised_figure(analysis: Prepared) -> Figure:
     """Return what is analysed, as `raw_figure`: the baseline's mean plus the denoised enhancement inside the mask."""
     frames, before = shown_frames(analysis), baseline_hu(analysis)
     volumes = [before + enhancement_volume(analysis.curves, k) for k in frames]
     return _over_time(analysis, "2 · Denoised", volumes, frames)
 
 
-def mask_figure(analysis: Analysis) -> Figure:
+def mask_figure(analysis: Prepared) -> Figure:
     """Return mask, image and masked image of several slices."""
     geometry = analysis.series.geometry
     mask, image = (radiological(values, geometry) for values in (analysis.brain.values, baseline_hu(analysis)))
@@ -88,7 +88,7 @@ def mask_figure(analysis: Analysis) -> Figure:
     return sheet(analysis.series.name, note, [labels[k] for k in chosen], strips, pixel_aspect(geometry))
 
 
-def contrast_figure(analysis: Analysis) -> Figure:
+def contrast_figure(analysis: Prepared) -> Figure:
     """Return the contrast signal at several times, above the bolus curve with its arrival."""
     geometry, frames = analysis.series.geometry, shown_frames(analysis)
     brain = radiological(analysis.brain.values, geometry)
@@ -108,7 +108,7 @@ def contrast_figure(analysis: Analysis) -> Figure:
     return figure
 
 
-def aif_figure(analysis: Analysis) -> Figure:
+def aif_figure(analysis: Prepared) -> Figure:
     """Return the slice with most AIF voxels, in purple, above the arterial curve with its fit."""
     geometry = analysis.series.geometry
     rows, columns = displayed_shape(geometry)
@@ -122,7 +122,7 @@ def aif_figure(analysis: Analysis) -> Figure:
     return figure
 
 
-def shown_frames(analysis: Analysis) -> dict[int, str]:
+def shown_frames(analysis: Prepared) -> dict[int, str]:
     """Return the frames worth a picture, in order, with time and name: first, arrival, peaks, last."""
     times = analysis.series.times_s
     artery = peak_frame(analysis.aif)
@@ -137,7 +137,7 @@ def shown_frames(analysis: Analysis) -> dict[int, str]:
     return {frame: f"{times[frame]:.4g} s · {names[frame]}" for frame in sorted(names)}
 
 
-def _over_time(analysis: Analysis, note: str, volumes: list[Array], frames: Mapping[int, str]) -> Figure:
+def _over_time(analysis: Prepared, note: str, volumes: list[Array], frames: Mapping[int, str]) -> Figure:
     """Return middle slice and projection of the middle third of the slices, one column a time."""
     geometry = analysis.series.geometry
     turned = [radiological(volume, geometry) for volume in volumes]

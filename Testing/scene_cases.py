@@ -15,7 +15,7 @@ import slicer
 import vtk
 
 from PyPeTLib.records import Geometry, Series
-from PyPeTScene.nodes import image_values, put_values, scene_nodes
+from PyPeTScene.nodes import new_image, place, put_values, scene_nodes
 from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS
 
 scene = fixtures.scene
@@ -65,24 +65,30 @@ def dicom_sequence(series: Series, unit="ms", scale=1000.0, start=35000.0, name=
     return sequence(frames, name=name, labels=labels, label_unit=unit)
 
 
+class MultiVolume(slicer.vtkMRMLVectorVolumeNode):
+    """A strict stand-in for vtkMRMLMultiVolumeNode, whose class only the application has: one component a frame."""
+
+    frames = 0
+
+    def IsA(self, name):  # noqa: N802
+        return name == "vtkMRMLMultiVolumeNode" or (name != "vtkMRMLSequenceNode" and super().IsA(name))
+
+    def SetNumberOfFrames(self, frames):  # noqa: N802
+        self.frames = frames
+
+    def GetNumberOfFrames(self):  # noqa: N802
+        return self.frames
+
+
 def multivolume(series: Series):
-    """A stand-in for vtkMRMLMultiVolumeNode, whose class only the application has: one component a frame."""
-
-    class MultiVolume(slicer.vtkMRMLVectorVolumeNode):
-        def IsA(self, name):  # noqa: N802
-            return name == "vtkMRMLMultiVolumeNode" or (name != "vtkMRMLSequenceNode" and super().IsA(name))
-
-        def GetNumberOfFrames(self):  # noqa: N802
-            return series.frames
-
+    """A scan as Slicer's MultiVolume import keeps it."""
     node = MultiVolume()
     node.SetName("multi")
-    put_values(node, np.asarray(series.values[0]), series.geometry)
-    image = vtk.vtkImageData()
-    image.SetDimensions(*series.geometry.size)
-    image.AllocateScalars(vtk.VTK_SHORT, series.frames)
-    image_values(image)[...] = np.moveaxis(series.values, 0, -1)
+    node.SetNumberOfFrames(series.frames)
+    image, voxels = new_image(series.geometry.shape, series.values.dtype, components=series.frames)
+    voxels[...] = np.moveaxis(series.values, 0, -1)
     node.SetAndObserveImageData(image)
+    place(node, series.geometry)
     node.SetAttribute(FRAME_LABELS, ",".join(repr(float(1000.0 * t)) for t in series.times_s))
     node.SetAttribute(FRAME_UNITS, "ms")
     slicer.mrmlScene.AddNode(node)

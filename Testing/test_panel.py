@@ -467,9 +467,14 @@ def test_segments_of_vessels_are_used(applied, scan, key):
 
 
 def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, scan):
-    wanted = applied.logic.candidates[1].mask
+    from PyPeTScene.masks import mask_from_segment
+    from PyPeTScene.series import scan_volume
+
+    wanted, automatic = (applied.logic.candidates_of(scan)[k].mask for k in (1, 0))
     applied.ui.candidates.cellClicked.emit(1, 0)
-    assert (applied.parameters.aif_source, applied.parameters.aif_segment) == ("segment", "PyPeT_aif")
+    assert (applied.parameters.aif_source, applied.parameters.aif_segment) == ("segment", "PyPeT_aif_choice")
+    kept = mask_from_segment(own("segmentation", scan), "PyPeT_aif", scan_volume(scan))
+    np.testing.assert_array_equal(kept.values, automatic, "the result on the screen stays until Apply")
     applied.ui.applyButton.click()
     np.testing.assert_array_equal(applied.logic.analysis.aif.mask.values, wanted)
     assert applied.ui.candidates.rowCount > 1, "the candidates stay for another choice"
@@ -480,32 +485,106 @@ def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, s
 # Steps and results
 
 
-def test_raw_scan_and_mask_can_be_seen_before_apply(panel, scan, dialogs):  # noqa: F811
+def shown_volumes(count: int) -> list[str]:
     import slicer
 
-    assert panel.ui.stage1Button.enabled
-    assert panel.ui.stage3Button.enabled
-    assert not panel.ui.stage2Button.enabled
-    panel.ui.stage1Button.click()
     manager = slicer.app.layoutManager()
-    shown = [manager.sliceWidget(f"PyPeT{k}").mrmlSliceCompositeNode().GetBackgroundVolumeID() for k in (1, 2)]
-    assert shown[1] != shown[0]
-    panel.ui.stage3Button.click()
-    assert own("stage.masked", scan) is not None
+    assert len(manager.sliceViewNames()) == count
+    composites = [manager.sliceWidget(f"PyPeT{k + 1}").mrmlSliceCompositeNode() for k in range(count)]
+    return [slicer.mrmlScene.GetNodeByID(one.GetBackgroundVolumeID()).GetName() for one in composites]
+
+
+def shown_charts() -> list:
+    import slicer
+
+    views = [slicer.mrmlScene.GetSingletonNode(f"PyPeTChart{k + 1}", "vtkMRMLPlotViewNode") for k in range(2)]
+    return [view.GetPlotChartNode() for view in views[: slicer.app.layoutManager().plotViewCount]]
+
+
+#: Stage: names of the volumes and roles of the charts that it shows.
+STAGES = {
+    1: (["scan", "scan raw projection"], []),
+    2: (["scan denoised", "scan denoised projection"], []),
+    3: (["scan mask", "scan", "scan masked"], []),
+    4: (["scan enhancement"], ["bolus.chart", "tissue.chart"]),
+    5: (["scan"], ["curves.chart"]),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("before", [True, False])
+def test_every_stage_can_be_seen_before_apply_and_after(panel, scan, dialogs, stage, before):  # noqa: F811
+    if not before:
+        panel.ui.applyButton.click()
+    button = getattr(panel.ui, f"stage{stage}Button")
+    assert button.enabled
+    button.click()
+    assert not dialogs.errors()
+    volumes, charts = STAGES[stage]
+    assert shown_volumes(len(volumes)) == volumes
+    assert shown_charts() == [own(role, scan) for role in charts]
+    assert (own("map.cbf", scan) is None) == before
+    nodes = ids()
+    button.click()
+    assert ids() == nodes, "looking again makes nothing new"
+
+
+def test_maps_cannot_be_seen_before_apply(panel, scan):
+    assert not any(button.enabled for button in (panel.ui.stage6Button, panel.ui.mapsButton, panel.ui.curvesButton))
+
+
+def test_stages_show_what_the_parameters_say_now(applied, scan):
+    assert "denoised (bilateral)" in stage_note(applied, 2).lower()
+    applied.ui.denoise.currentIndex = 1
+    note = stage_note(applied, 2)
+    assert "denoised (gaussian)" in note.lower()
+    assert "still those of the last Apply" in note
+    assert applied.logic.analysis.settings.denoise == "bilateral"
+
+
+def stage_note(panel, number: int) -> str:
+    getattr(panel.ui, f"stage{number}Button").click()
+    return panel.ui.stageNote.text
+
+
+def test_looking_twice_computes_once(panel, scan, monkeypatch):
+    from PyPeTScene import study
+
+    runs = []
+    real = study.prepare
+    monkeypatch.setattr(study, "prepare", lambda *given, **named: runs.append(1) or real(*given, **named))
+    for number in (2, 4, 5, 3):
+        stage_note(panel, number)
+    assert len(runs) == 1
+    panel.ui.brain_opening_mm.value = 8.0
+    stage_note(panel, 5)
+    assert len(runs) == 2
+
+
+def test_a_scan_without_baseline_can_be_looked_at(panel, scan, dialogs, tiny_head):  # noqa: F811
+    from PyPeTScene.series import fill_sequence
+
+    late = tiny_head.series.values[16:]
+    fill_sequence(scan, late, np.arange(float(len(late))), tiny_head.series.geometry)
+    assert "Contrast agent is there from the start" in stage_note(panel, 4)
     assert not dialogs.errors()
 
 
-@pytest.mark.parametrize(("stage", "views", "chart"), [(2, 2, None), (4, 1, "tissue.chart"), (5, 1, "curves.chart")])
-def test_stages_show_volumes_and_charts(applied, scan, stage, views, chart):
-    import slicer
+def test_cancelling_a_stage_leaves_the_scene_as_before(panel, scan, dialogs):  # noqa: F811
+    before = ids()
+    cancel_at(30, dialogs)
+    panel.ui.stage5Button.click()
+    assert ids() == before
+    assert not dialogs.errors()
+    assert panel.ui.stage5Button.enabled
 
-    getattr(applied.ui, f"stage{stage}Button").click()
-    manager = slicer.app.layoutManager()
-    assert len(manager.sliceViewNames()) == views
-    assert manager.plotViewCount == (chart is not None)
-    if chart:
-        view = slicer.mrmlScene.GetSingletonNode("PyPeTChart", "vtkMRMLPlotViewNode")
-        assert view.GetPlotChartNode() is own(chart, scan)
+
+@pytest.mark.parametrize("stage", [4, 5])
+def test_arrival_and_arterial_peak_are_where_the_slider_stands(applied, scan, stage):
+    stage_note(applied, stage)
+    analysis = applied.logic.analysis
+    wanted = int(np.ceil(analysis.bolus.arrival_s)) if stage == 4 else int(analysis.aif.measured_hu.argmax())
+    assert applied.ui.frame.value == wanted
 
 
 def test_maps_stand_side_by_side_linked(applied, scan):
@@ -525,9 +604,6 @@ def test_time_slider_scrolls_scan_and_enhancement(applied, scan, tiny_head):
     applied.ui.frame.value = 20
     assert applied.ui.frameTime.text == "20.0 s"
     np.testing.assert_array_equal(voxels(scan_volume(scan)), tiny_head.series.values[20])
-    applied.ui.stage4Button.click()
-    arrival = applied.logic.analysis.bolus.arrival_s
-    assert applied.ui.frame.value == int(np.ceil(arrival))
 
 
 def test_input_stage_looks_at_the_slice_with_most_arterial_voxels(applied, scan):
@@ -543,6 +619,7 @@ def test_input_stage_looks_at_the_slice_with_most_arterial_voxels(applied, scan)
 def test_map_buttons_show_the_map(applied, scan):
     import slicer
 
+    applied.ui.fourViewsButton.click()
     applied.ui.tmaxButton.click()
     composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
     assert composite.GetBackgroundVolumeID() == own("map.tmax", scan).GetID()
@@ -554,6 +631,158 @@ def test_a_map_that_was_removed_has_no_button(applied, scan):
     assert applied.ui.ttpButton.enabled
     slicer.mrmlScene.RemoveNode(own("map.ttp", scan))
     assert not applied.ui.ttpButton.enabled
+
+
+def test_apply_shows_the_maps_and_keeps_the_view_that_the_user_chose_of_ours(panel, scan):
+    panel.ui.applyButton.click()
+    assert shown_volumes(5)[0] == "scan CBF"
+    panel.ui.stage5Button.click()
+    panel.ui.applyButton.click()
+    assert shown_volumes(1) == ["scan"]
+
+
+def test_layouts(applied, scan):
+    import slicer
+
+    applied.ui.curvesButton.click()
+    assert len(shown_volumes(5)) == 5
+    assert shown_charts() == [own("curves.chart", scan), own("tissue.chart", scan)]
+    applied.ui.fourViewsButton.click()
+    assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+
+# Tissue curves
+
+
+def tissue_names(scan) -> list[str]:
+    chart = own("tissue.chart", scan)
+    return [chart.GetNthPlotSeriesNode(k).GetName() for k in range(chart.GetNumberOfPlotSeriesNodes())]
+
+
+def tissue_column(scan, name: str) -> np.ndarray:
+    import slicer
+
+    return np.array(slicer.util.arrayFromTableColumn(own("tissue.table", scan), name))
+
+
+HALVES = ["Brain", "Right half", "Left half"]
+
+
+def test_tissue_curves_of_each_segment(applied, scan, dialogs):  # noqa: F811
+    assert applied.ui.tissue_segmentation.isHidden()
+    applied.ui.tissue_source.currentIndex = 1
+    assert not applied.ui.tissue_segmentation.isHidden()
+    applied.ui.showTissueButton.click()
+    assert "a segmentation is needed" in dialogs.errors()[0]
+    applied.parameters.tissue_segmentation = own("segmentation", scan)
+    applied.ui.showTissueButton.click()
+    assert len(dialogs.errors()) == 1
+    assert tissue_names(scan) == [*HALVES, "AIF", "VOF"]
+    before = ids()
+    applied.ui.tissue_source.currentIndex = 0
+    applied.ui.showTissueButton.click()
+    assert tissue_names(scan) == HALVES
+    assert ids() < before, "the curves no longer shown are gone"
+
+
+def test_the_curve_of_a_voxel_follows_the_crosshair(applied, scan, dialogs):  # noqa: F811
+    from PyPeTPanel.actions import crosshair
+
+    analysis = applied.logic.analysis
+    inside = np.argwhere(analysis.curves.mask)
+    voxels_zyx = inside[len(inside) // 3], inside[len(inside) // 2]
+    crosshair().SetCrosshairRAS(*ras(analysis.series.geometry, voxels_zyx[1]))
+    applied.ui.tissue_source.currentIndex = 2
+    applied.ui.showTissueButton.click()
+    assert tissue_names(scan) == [*HALVES, "Voxel"]
+    for place in voxels_zyx:
+        crosshair().SetCrosshairRAS(*ras(analysis.series.geometry, place))
+        row = int(np.flatnonzero((inside == place).all(axis=1))[0])
+        wanted = analysis.curves.coefficients[row] @ analysis.curves.basis
+        np.testing.assert_allclose(tissue_column(scan, "Voxel"), wanted, rtol=1e-5, atol=1e-4)
+        assert "mm RAS" in applied.ui.tissueNote.text
+    crosshair().SetCrosshairRAS(*ras(analysis.series.geometry, (0, 0, 0)))
+    assert "found none among 1" in applied.ui.tissueNote.text
+    np.testing.assert_allclose(tissue_column(scan, "Voxel"), wanted, rtol=1e-5, atol=1e-4)
+    assert not dialogs.errors()
+
+
+def ras(geometry, place_zyx):
+    x, y, z = np.asarray(geometry.origin_mm) + geometry.axes @ (np.array(place_zyx[::-1]) * geometry.spacing_mm)
+    return -x, -y, z
+
+
+# A scene that comes from a file
+
+
+@pytest.fixture
+def reloaded(applied, scan, tmp_path):
+    from slicer_double.scene import reload_scene
+
+    reload_scene(tmp_path / "scene.mrb")
+    return applied
+
+
+def test_numbers_come_back_with_the_scene(panel, scan, dialogs, tmp_path):  # noqa: F811
+    from slicer_double.scene import reload_scene
+
+    panel.ui.applyButton.click()
+    before = shown_numbers(panel)
+    assert before[0] and before[1]
+    reload_scene(tmp_path / "scene.mrb")
+    assert shown_numbers(panel) == before
+    assert panel.logic.analysis is None
+
+
+def shown_numbers(panel) -> list:
+    tables = [panel.ui.medians, panel.ui.candidates]
+    cells = [[[t.item(r, c).text() for c in range(t.columnCount)] for r in range(t.rowCount)] for t in tables]
+    return [*cells, panel.ui.findings.text, panel.ui.partialVolume.text]
+
+
+def test_stages_work_in_a_scene_from_a_file(reloaded, dialogs):  # noqa: F811
+    scan = reloaded.parameters.scan
+    reloaded.ui.stage6Button.click()
+    assert shown_volumes(5)[0] == "scan CBF"
+    assert reloaded.logic.prepared is None, "nothing was computed for it"
+    nodes = ids()
+    reloaded.ui.stage4Button.click()
+    reloaded.ui.stage5Button.click()
+    assert shown_charts() == [own("curves.chart", scan)]
+    new = ids() - nodes
+    assert all("PlotView" in identity for identity in new), "the nodes of the scene are used"
+    assert not reloaded.ui.exportButton.enabled
+    assert "Apply first" in reloaded.ui.exportButton.toolTip
+    assert not dialogs.errors()
+
+
+def test_a_candidate_can_be_chosen_in_a_scene_from_a_file(reloaded, dialogs, tiny_analysis):  # noqa: F811
+    reloaded.ui.candidates.cellClicked.emit(1, 0)
+    reloaded.ui.applyButton.click()
+    assert not dialogs.errors()
+    np.testing.assert_array_equal(reloaded.logic.analysis.aif.mask.values, tiny_analysis.aif.candidates[1].mask)
+
+
+def test_charts_come_back_with_the_scene(reloaded):
+    import slicer
+
+    chart = own("curves.chart", reloaded.parameters.scan)
+    for k in range(chart.GetNumberOfPlotSeriesNodes()):
+        plot = chart.GetNthPlotSeriesNode(k)
+        values = slicer.util.arrayFromTableColumn(plot.GetTableNode(), plot.GetYColumnName())
+        assert values.dtype == float
+        assert np.isfinite(values).any()
+
+
+def test_export_asks_before_it_replaces(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("PyPeTPanel.actions.report_available", lambda: False)
+    (tmp_path / "scan_cbf.nii.gz").write_text("the user's")
+    for agreed in (False, True):
+        dialogs.paths.append(str(tmp_path))
+        dialogs.answers.append(agreed)
+        applied.ui.exportButton.click()
+        assert "scan_cbf.nii.gz" in dialogs.messages[-1].text
+        assert ((tmp_path / "scan_cbf.nii.gz").read_bytes() != b"the user's") == agreed
 
 
 def test_export_writes_the_files_of_a_run(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811
@@ -667,6 +896,17 @@ def test_process_with_plain_nodes_returns_the_nodes_it_made(code, tiny_head, tin
 @pytest.mark.parametrize("main_window", [True, False])
 def test_self_test(load, main_window):  # noqa: F811
     load(MODULE, main_window=main_window).code.PyPeTTest().runTest()
+
+
+def test_self_test_with_multivolumes(load, monkeypatch):  # noqa: F811
+    import slicer
+    from scene_cases import MultiVolume
+
+    monkeypatch.setattr(slicer, "vtkMRMLMultiVolumeNode", MultiVolume, raising=False)
+    load(MODULE).code.PyPeTTest().runTest()
+    found = slicer.util.getNode("PyPeT self-test MultiVolume")
+    assert found.GetNumberOfFrames() == 45
+    assert own("map.cbf", found) is not None
 
 
 @pytest.fixture

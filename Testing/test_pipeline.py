@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PyPeTLib import Cancelled, Image, InputError, QualityError, Series, Settings, analyze
+from PyPeTLib import Cancelled, Image, InputError, Prepared, QualityError, Series, Settings, analyze, finish, prepare
 from PyPeTLib.settings import describe_settings
 
 MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp")
@@ -323,3 +323,14 @@ def test_scan_stays_untouched(tiny_head):
     values.flags.writeable = times.flags.writeable = False
     analyze(Series(values, times, tiny_head.series.geometry))
     np.testing.assert_array_equal(values, tiny_head.series.values)
+
+
+def test_a_run_is_its_two_halves_and_the_first_is_enough_for_curves(tiny_head, tiny_analysis):
+    prepared = prepare(tiny_head.series)
+    assert isinstance(prepared, Prepared) and not hasattr(prepared, "maps")
+    whole = finish(prepared)
+    for name, image in whole.maps.items():
+        np.testing.assert_array_equal(image.values, getattr(tiny_analysis.maps, name).values)
+    np.testing.assert_array_equal(prepared.aif.curve_hu, tiny_analysis.aif.curve_hu)
+    assert list(whole.seconds) == list(tiny_analysis.seconds) and "deconvolution" not in prepared.seconds
+    assert whole.methods_text == tiny_analysis.methods_text

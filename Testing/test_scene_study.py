@@ -20,8 +20,10 @@ from scene_cases import (
 )
 
 from PyPeTLib import cli
+from PyPeTLib.display import baseline_hu
 from PyPeTLib.errors import Cancelled, InputError
 from PyPeTLib.phantom_files import write_phantom
+from PyPeTLib.records import Image
 from PyPeTScene import bootstrap, stages, study
 from PyPeTScene.curves import brain_regions, show_tissue_curves
 from PyPeTScene.maps import map_label
@@ -60,7 +62,8 @@ def contents() -> dict[str, object]:
             found[key] = (indices, [slicer.util.arrayFromVolume(frame).tobytes() for frame in frames])
         elif one.IsA("vtkMRMLTableNode"):
             names = [one.GetColumnName(k) for k in range(one.GetNumberOfColumns())]
-            found[key] = {name: np.array(slicer.util.arrayFromTableColumn(one, name)).tobytes() for name in names}
+            cells = [[one.GetCellText(r, c) for r in range(one.GetNumberOfRows())] for c in range(len(names))]
+            found[key] = dict(zip(names, cells, strict=True))
         elif one.IsA("vtkMRMLPlotChartNode"):
             found[key] = [one.GetNthPlotSeriesNodeID(k) for k in range(one.GetNumberOfPlotSeriesNodes())]
         elif one.IsA("vtkMRMLSegmentationNode"):
@@ -148,11 +151,12 @@ def test_results_of_a_multivolume(tiny_analysis):
 def test_stages_are_made_on_demand_and_reused(tiny_analysis, scan):
     def show():
         series = tiny_analysis.series
+        mean = Image(baseline_hu(tiny_analysis), series.geometry, "HU")
         return (
             *stages.show_projection(series, scan),
             *stages.show_denoised(tiny_analysis, scan),
             *stages.show_denoised_projection(tiny_analysis, scan),
-            stages.show_masked_image(stages.baseline_image(tiny_analysis), tiny_analysis.brain, series.name, scan),
+            stages.show_masked_image(mean, tiny_analysis.brain, series.name, scan),
             *stages.show_seconds(series, scan),
         )
 
@@ -190,10 +194,9 @@ def test_projection_lies_in_the_middle_of_its_slices(tiny_analysis, scan):
 
 
 def test_stages_give_what_the_report_draws(tiny_analysis):
-    from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, PURPLE, VESSELS_HU, baseline_hu, enhancement_volume
+    from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, PURPLE, VESSELS_HU, enhancement_volume
 
-    before = stages.baseline_image(tiny_analysis).values
-    np.testing.assert_array_equal(before, baseline_hu(tiny_analysis))
+    before = baseline_hu(tiny_analysis)
     frame = list(stages.denoised_frames(tiny_analysis))[20]
     np.testing.assert_array_equal(frame, before + enhancement_volume(tiny_analysis.curves, 20))
     assert (BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU) == (stages.BRAIN_HU, stages.VESSELS_HU, stages.ENHANCEMENT_HU)

@@ -1,22 +1,26 @@
 """What the buttons of the panel do, on nodes and parameters; no dialogs, no layouts."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import slicer
 
 from PyPeTLib.brain import brain_mask
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Image, Progress, Series, silent
+from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
 from PyPeTLib.report import report_available
-from PyPeTLib.results import write_analysis
+from PyPeTLib.results import result_names, write_analysis
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import staged_output
 from PyPeTPanel import views
 from PyPeTPanel.parameters import (
     AUTOMATIC,
+    CROSSHAIR,
     SEGMENT,
+    SEGMENTS_OF,
     PyPeTParameterNode,
     interval_of,
     segment_of,
@@ -24,8 +28,16 @@ from PyPeTPanel.parameters import (
     use_segment,
 )
 from PyPeTScene import stages, study
+from PyPeTScene.curves import (
+    brain_regions,
+    segment_regions,
+    show_tissue_curves,
+    show_voxel_curve,
+    stale_plots,
+    voxel_region,
+)
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
-from PyPeTScene.nodes import find_node
+from PyPeTScene.nodes import find_node, remove_node
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
 
 Segment = tuple[Any, str]
@@ -57,8 +69,8 @@ def process(
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
     """Return the nodes of a run by name."""
-    names = ("segmentation", "enhancement", "enhancement_volume", "browser", "curves", "curves_chart", "tissue")
-    identities = {**shown.maps, **{name: getattr(shown, name) for name in (*names, "tissue_chart")}}
+    names = [entry.name for entry in fields(shown) if entry.name not in ("scan", "folder", "maps")]
+    identities = {**shown.maps, **{name: getattr(shown, name) for name in names}}
     return {name: slicer.mrmlScene.GetNodeByID(identity) for name, identity in identities.items()}
 
 
@@ -84,25 +96,47 @@ def map_volume(scan: Any, name: str) -> Any:
     return find_node(f"map.{name}", scan)
 
 
-def series_of(parameters: PyPeTParameterNode, analysis: Analysis | None) -> Series:
-    """Return the scan: that of the last run where there is one, without copying it again."""
-    return series_from_node(parameters.scan, interval_of(parameters)) if analysis is None else analysis.series
+def inputs_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
+    """Return what the curves of a run depend on: while it is the same, so are they; None where it is gone."""
+    try:
+        scan, segments = scan_of(parameters.scan), [segment_of(parameters, key) for key in ("brain", "aif", "vof")]
+    except InputError:
+        return None
+    states = [one and (one[0].GetID(), one[1], one[0].GetSegmentation().GetMTime()) for one in segments]
+    return scan.GetID(), interval_of(parameters), settings_of(parameters), *states
 
 
-def brain_of(parameters: PyPeTParameterNode, series: Series) -> tuple[Image, Image]:
-    """Return the mean image in HU and the brain mask: the user's segment, or the automatic one."""
-    mean = Image(series.values.mean(axis=0, dtype=np.float32), series.geometry, "HU")
+def prepare(parameters: PyPeTParameterNode, progress: Progress) -> Prepared:
+    """Compute what the steps before the maps show, even where the data allow no trustworthy maps."""
+    return study.prepare_scan(
+        parameters.scan,
+        settings_of(parameters),
+        interval_s=interval_of(parameters),
+        brain=segment_of(parameters, "brain"),
+        aif=segment_of(parameters, "aif"),
+        vof=segment_of(parameters, "vof"),
+        force=True,
+        progress=progress,
+    )
+
+
+def show_prepared(prepared: Prepared, scan: Any) -> None:
+    """Show masks, enhancement and curves."""
+    study.show_prepared(prepared, scan)
+
+
+def brain_of(parameters: PyPeTParameterNode, series: Series) -> Image:
+    """Return the brain mask: the user's segment, or the automatic one."""
     segment = segment_of(parameters, "brain")
     if segment is not None:
-        return mean, mask_from_segment(*segment, scan_volume(scan_of(parameters.scan)))
-    return mean, brain_mask(np.asarray(mean.values), series.geometry, settings=settings_of(parameters))
+        return mask_from_segment(*segment, scan_volume(scan_of(parameters.scan)))
+    return brain_mask(_mean(series), series.geometry, settings=settings_of(parameters))
 
 
 def create_brain(parameters: PyPeTParameterNode) -> None:
     """Make the automatic brain mask as a segment, which the next Apply will use."""
-    series = series_of(parameters, None)
-    mean = series.values.mean(axis=0, dtype=np.float32)
-    mask = brain_mask(mean, series.geometry, settings=settings_of(parameters))
+    series = series_from_node(parameters.scan, interval_of(parameters))
+    mask = brain_mask(_mean(series), series.geometry, settings=settings_of(parameters))
     identity = study.show_brain(mask, series, parameters.scan)
     use_segment(parameters, "brain", slicer.mrmlScene.GetNodeByID(identity), SEGMENTS["brain"][0])
 
@@ -125,35 +159,109 @@ def correct_brain(parameters: PyPeTParameterNode) -> None:
     editor.setCurrentSegmentID(segment)
 
 
-def choose_candidate(parameters: PyPeTParameterNode, logic: Any, row: int) -> None:
-    """Put an arterial candidate into the segmentation and use it; the first one returns to automatic."""
+def choose_candidate(parameters: PyPeTParameterNode, logic: Any, row: int, progress: Progress = silent) -> None:
+    """Put an arterial candidate into a segment of its own and use it; the first one returns to automatic."""
     if row == 0:
         parameters.aif_source = AUTOMATIC
         return
-    scan, series = scan_of(parameters.scan), logic.analysis.series
-    mask = Image(logic.candidates[row].mask, series.geometry)
-    with study.in_study(scan, series.name):
-        segmentation = show_mask("aif", mask, scan, scan_volume(scan), series.name)
-    use_segment(parameters, "aif", segmentation, SEGMENTS["aif"][0])
-
-
-def stage(number: int, parameters: PyPeTParameterNode, logic: Any) -> tuple[views.Stage, Any]:
-    """Return what a stage shows, and the browser that scrolls it; stages 1 and 3 need no run."""
     scan = scan_of(parameters.scan)
-    analysis = logic.analysis_of(scan)
-    series = series_of(parameters, analysis)
+    if not logic.candidates_of(scan):  # the table came with the scene
+        parameters.aif_source = AUTOMATIC
+        logic.prepared_for(parameters, progress)
+    series, mask = logic.prepared.series, logic.candidates_of(scan)[row].mask
+    with study.in_study(scan, series.name):
+        segmentation = show_mask("choice", Image(mask, series.geometry), scan, scan_volume(scan), series.name)
+    use_segment(parameters, "aif", segmentation, SEGMENTS["choice"][0])
+
+
+def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> tuple[views.Stage, Any]:
+    """Return what a stage shows, and the browser that scrolls it; none but the sixth needs a run."""
+    scan = scan_of(parameters.scan)
+    if number == 6:
+        return views.maps_stage(scan), enhancement_browser(scan)
+    if number == 1 or (number == 3 and not logic.is_prepared_for(parameters)):
+        series = series_from_node(parameters.scan, interval_of(parameters))
+        return _early_stage(number, parameters, series, scan), stages.stage_browser(series, scan)
+    prepared = logic.prepared_for(parameters, progress)
+    if number in (4, 5):
+        logic.show_curves_of(prepared, scan)
+    of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
+    shown = of_curves[number](prepared, scan)
+    return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}"), stages.stage_browser(prepared.series, scan)
+
+
+def _early_stage(number: int, parameters: PyPeTParameterNode, series: Series, scan: Any) -> views.Stage:
+    """Return the raw scan or the mask, which need no curves."""
     if number == 1:
-        shown = views.raw_stage(series, scan)
-    elif number == 3 and analysis is None:
-        shown = views.mask_stage(*brain_of(parameters, series), series.name, scan)
-    elif analysis is None:
-        raise InputError("This step shows a result; there is none of this scan. Apply first.")
-    elif number == 3:
-        shown = views.mask_stage(stages.baseline_image(analysis), analysis.brain, series.name, scan)
-    else:
-        of_result = {2: views.denoised_stage, 4: views.signal_stage, 5: views.input_stage, 6: views.maps_stage}
-        shown = of_result[number](analysis, scan)
-    return shown, stages.stage_browser(series, scan)
+        return views.raw_stage(series, scan)
+    brain = brain_of(parameters, series)
+    return views.mask_stage(Image(_mean(series), series.geometry, "HU"), brain, series.name, scan)
+
+
+def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:
+    mean = Image(_mean(prepared.series), prepared.series.geometry, "HU")
+    return views.mask_stage(mean, prepared.brain, prepared.series.name, scan)
+
+
+def _doubts(prepared: Prepared, logic: Any) -> str:
+    """Return why there can be no maps, or that those in the scene are of other parameters."""
+    invalid = "".join(f" {found.text}" for found in prepared.findings if found.severity == "invalid")
+    older = logic.analysis is not None and logic.analysis is not prepared
+    return invalid + (" The maps are still those of the last Apply." if older else "")
+
+
+def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress = silent) -> views.Stage:
+    """Show the curves of the brain's halves, and of the segments or of the voxel that the user chose."""
+    scan = scan_of(parameters.scan)
+    prepared = logic.prepared_for(parameters, progress)
+    logic.show_curves_of(prepared, scan)
+    regions = brain_regions(prepared.brain)
+    if parameters.tissue_source == SEGMENTS_OF:
+        if parameters.tissue_segmentation is None:
+            raise InputError("Tissue curves: a segmentation is needed; found none. Select one below.")
+        regions.update(segment_regions(parameters.tissue_segmentation, scan_volume(scan)))
+    elif parameters.tissue_source == CROSSHAIR:
+        regions.update(voxel_region(prepared.series.geometry, crosshair_ras_mm(scan)))
+    with study.in_study(scan, prepared.series.name):
+        show_tissue_curves(prepared, scan, regions)
+        for node in stale_plots(scan):
+            remove_node(node)
+    shown = next(iter(views.maps_of(scan)), None) or scan_volume(find_node("stage.enhancement", scan))
+    return views.tissue_stage(shown, scan)
+
+
+def follow_crosshair(logic: Any, scan: Any) -> str:
+    """Update the curve of the voxel under the crosshair, whose chart is there already; say which voxel, or why none."""
+    prepared = logic.prepared
+    try:
+        place = crosshair_ras_mm(scan)
+        show_voxel_curve(prepared, scan, voxel_region(prepared.series.geometry, place))
+    except InputError as error:
+        return str(error)
+    return "Voxel at ({:.0f}, {:.0f}, {:.0f}) mm RAS.".format(*place)
+
+
+def crosshair_ras_mm(scan: Any) -> tuple[float, float, float]:
+    """Return where the crosshair is, in the frame of the scan before any transform."""
+    place = [0.0, 0.0, 0.0]
+    scan_volume(scan).TransformPointFromWorld(crosshair().GetCrosshairRAS(), place)
+    return place[0], place[1], place[2]
+
+
+def crosshair() -> Any:
+    """Return the crosshair of the slice views."""
+    return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+
+
+def _mean(series: Series) -> npt.NDArray[np.float32]:
+    """Return the mean of all frames in HU."""
+    return np.asarray(series.values.mean(axis=0, dtype=np.float32))
+
+
+def enhancement_browser(scan: Any) -> Any:
+    """Return the browser that scrolls the enhancement of a scan, None where there is none."""
+    sequence = None if scan is None else find_node("stage.enhancement", scan)
+    return None if sequence is None else slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(sequence)
 
 
 def go_to_frame(browser: Any, frame: int) -> str:
@@ -165,6 +273,11 @@ def go_to_frame(browser: Any, frame: int) -> str:
         return ""
     value, unit = sequence.GetNthIndexValue(frame), sequence.GetIndexUnit()
     return f"{float(value):.1f} {unit}" if unit else f"frame {frame + 1}"
+
+
+def in_the_way(analysis: Analysis, folder: str) -> list[str]:
+    """Return the files of a folder that an export would replace, by name."""
+    return sorted(name for name in result_names(analysis) if (Path(folder) / name).exists())
 
 
 def export(analysis: Analysis, folder: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import slicer
 
-from PyPeTPanel.parameters import AUTOMATIC, INFO, SEGMENT, PyPeTParameterNode
+from PyPeTPanel.parameters import AUTOMATIC, INFO, SEGMENT, SEGMENTS_OF, PyPeTParameterNode
 
 #: Controls shown only for one word of another field.
 OWN_OF = {
@@ -30,6 +30,9 @@ TIPS = {
     "brain_source": "Find the brain automatically, or use a segment.",
     "aif_source": "Find the arterial input automatically, or take the mean curve of a segment.",
     "vof_source": "Find the venous output automatically, or take the mean curve of a segment.",
+    "tissue_source": "Which curves the chart shows: always the brain and its halves; with them those of each segment, "
+    "or of the voxel under the crosshair (hold Shift and move the mouse over a slice).",
+    "tissue_segmentation": "The segmentation whose segments get a curve each.",
     "brainSegment": "Segmentation and segment that is the brain mask.",
     "aifSegment": "Segmentation and segment that is the arterial input.",
     "vofSegment": "Segmentation and segment that is the venous output.",
@@ -59,6 +62,7 @@ def show_own_controls(ui: Any, parameters: PyPeTParameterNode) -> None:
             automatic = field != "brain" or parameters.brain_source == AUTOMATIC
             show_row(ui, name, name in own and automatic)
     show_row(ui, "brain", parameters.brain_source == AUTOMATIC)
+    show_row(ui, "tissue_segmentation", parameters.tissue_source == SEGMENTS_OF)
     for key in ("brain", "aif", "vof"):
         show_row(ui, f"{key}Segment", getattr(parameters, f"{key}_source") == SEGMENT)
 

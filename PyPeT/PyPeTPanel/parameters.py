@@ -16,6 +16,8 @@ INFO = {info.name: info for info in describe_settings()}
 NOTES = "PyPeT.Notes"
 #: Where a mask comes from.
 AUTOMATIC, SEGMENT = "automatic", "segment"
+#: Which tissue curves are shown beside those of the brain and its halves.
+HALVES, SEGMENTS_OF, CROSSHAIR = "brain and halves", "segments", "voxel under the crosshair"
 #: What may be a scan; the class of MultiVolumes exists only where their module is loaded.
 ScanNode = slicer.vtkMRMLSequenceNode | slicer.vtkMRMLScalarVolumeNode | None
 if hasattr(slicer, "vtkMRMLMultiVolumeNode"):
@@ -93,6 +95,9 @@ class PyPeTParameterNode:
     map_smoothing_mm: number("map_smoothing_mm")
     normalise: choice("normalise")
     force: bool = False
+
+    tissue_source: Annotated[str, Choice([HALVES, SEGMENTS_OF, CROSSHAIR]), Default(HALVES)]
+    tissue_segmentation: Segmentation
 
 
 def settings_of(parameters: PyPeTParameterNode) -> Settings:

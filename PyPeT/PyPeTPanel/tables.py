@@ -6,9 +6,9 @@ from typing import Any
 
 import qt
 
-from PyPeTLib.records import Analysis, Candidate
-from PyPeTLib.results import map_medians
-from PyPeTScene.maps import map_label
+from PyPeTScene.curves import PARTIAL_VOLUME
+from PyPeTScene.nodes import find_node
+from PyPeTScene.numbers import CANDIDATES, FINDINGS, MEDIANS, rows_of
 
 CANDIDATE_COLUMNS = ("Score", "Peak [HU]", "At [s]", "Voxels", "Remark")
 MEDIAN_COLUMNS = ("Map", "Median", "Unit")
@@ -43,32 +43,31 @@ def fill_table(table: Any, rows: Iterable[Sequence[str]]) -> None:
     table.setFixedHeight(min(max(height, 48), TALLEST))
 
 
-def candidate_row(candidate: Candidate) -> tuple[str, ...]:
+def candidate_row(score: float, peak_hu: float, peak_s: float, voxels: float, remark: str) -> tuple[str, ...]:
     """Return the cells of one candidate."""
-    score = "refused" if math.isnan(candidate.score) else f"{candidate.score:.2f}"
-    peak_s = "" if candidate.fit is None else f"{candidate.fit.peak_s:.1f}"
-    return score, f"{candidate.curve_hu.max():.0f}", peak_s, f"{int(candidate.mask.sum())}", candidate.reason
+    shown = "refused" if math.isnan(score) else f"{score:.2f}"
+    return shown, f"{peak_hu:.0f}", "" if math.isnan(peak_s) else f"{peak_s:.1f}", f"{voxels:.0f}", remark
 
 
-def median_rows(analysis: Analysis) -> list[tuple[str, ...]]:
-    """Return map, median over the brain and unit of every map."""
-    units = {name: image.unit for name, image in analysis.maps.items()}
-    return [(map_label(name), f"{value:.3g}", units[name]) for name, value in map_medians(analysis).items()]
+def show_results(ui: Any, scan: Any) -> None:
+    """Show the numbers that the scene holds of a scan, or that there are none."""
+    candidates, medians = rows_of(CANDIDATES, scan), rows_of(MEDIANS, scan)
+    fill_table(ui.candidates, [candidate_row(*row) for row in candidates])
+    fill_table(ui.medians, [(name, f"{median:.3g}", unit) for name, median, unit in medians])
+    ui.findings.text = _findings_text(scan) if medians else "No result yet: select a scan and press Apply."
+    ui.partialVolume.text = _partial_volume_text(scan)
+    for table, rows in ((ui.candidates, candidates), (ui.medians, medians)):
+        table.visible = bool(rows)
+    ui.candidatesLabel.visible = bool(candidates)
 
 
-def findings_text(analysis: Analysis) -> str:
-    """Return the findings, one a line, doubts by their severity."""
-    lines = [f"{finding.severity}: {finding.text}" for finding in analysis.findings]
+def _findings_text(scan: Any) -> str:
+    """Return the findings, one a line, by their severity."""
+    lines = [f"{severity}: {text}" for severity, text in rows_of(FINDINGS, scan)]
     return "\n".join(lines) or "Nothing speaks against the result."
 
 
-def show_analysis(ui: Any, analysis: Analysis | None, candidates: Sequence[Candidate]) -> None:
-    """Show the numbers of a run, or that there is none."""
-    fill_table(ui.candidates, [candidate_row(candidate) for candidate in candidates])
-    fill_table(ui.medians, [] if analysis is None else median_rows(analysis))
-    ui.findings.text = "No result yet: select a scan and press Apply." if analysis is None else findings_text(analysis)
-    factor = "" if analysis is None else f"Factor {analysis.aif.partial_volume_factor:.2f} in the last run."
-    ui.partialVolume.text = factor or "The factor is shown after Apply."
-    for table, rows in ((ui.candidates, bool(candidates)), (ui.medians, analysis is not None)):
-        table.visible = rows
-    ui.candidatesLabel.visible = bool(candidates)
+def _partial_volume_text(scan: Any) -> str:
+    table = None if scan is None else find_node("curves.table", scan)
+    factor = None if table is None else table.GetAttribute(PARTIAL_VOLUME)
+    return f"Factor {float(factor):.2f} in the last run." if factor else "The factor is shown after Apply."

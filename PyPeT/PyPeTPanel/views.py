@@ -9,15 +9,15 @@ import slicer
 
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Image, Series
+from PyPeTLib.records import Image, Prepared, Series
 from PyPeTScene import stages
 from PyPeTScene.nodes import find_node
 from PyPeTScene.series import scan_volume
 from PyPeTScene.study import in_study
 
-#: Layout numbers from here on are PyPeT's: 10 for each slice view, and 1 for a chart.
+#: Layout numbers from here on are PyPeT's: 10 for each slice view, and 1 for each chart.
 FIRST_LAYOUT = 77300
-#: Slice views side by side in one row.
+#: Views side by side in one row.
 ROW = 3
 COLOUR = "#7A4EAB"
 SLICE_VIEW = (
@@ -26,19 +26,18 @@ SLICE_VIEW = (
     '<property name="viewlabel" action="default">P{number}</property>'
     f'<property name="viewcolor" action="default">{COLOUR}</property></view></item>'
 )
-CHART_TAG = "PyPeTChart"
 CHART_VIEW = (
-    f'<item><view class="vtkMRMLPlotViewNode" singletontag="{CHART_TAG}">'
-    '<property name="viewlabel" action="default">C</property></view></item>'
+    '<item><view class="vtkMRMLPlotViewNode" singletontag="{tag}">'
+    '<property name="viewlabel" action="default">C{number}</property></view></item>'
 )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage shows: volumes side by side, a chart beside them, where to look, and what to say."""
+    """What a stage shows: volumes side by side, charts after them, where to look, and what to say."""
 
     volumes: Sequence[Any]
-    chart: Any = None
+    charts: Sequence[Any] = ()
     place_ras_mm: tuple[float, float, float] | None = None
     note: str = ""
     frame: int | None = None
@@ -51,48 +50,69 @@ def raw_stage(series: Series, scan: Any) -> Stage:
     return Stage(volumes, note="Raw scan; maximum of the middle third of the slices.")
 
 
-def denoised_stage(analysis: Analysis, scan: Any) -> Stage:
+def denoised_stage(prepared: Prepared, scan: Any) -> Stage:
     """2: the same after denoising."""
-    with in_study(scan, analysis.series.name) as node:
-        volumes = [stages.show_denoised(analysis, node)[1], stages.show_denoised_projection(analysis, node)[1]]
-    return Stage(volumes, note=f"Denoised ({analysis.settings.denoise}); maximum of the middle third of the slices.")
+    with in_study(scan, prepared.series.name) as node:
+        volumes = [stages.show_denoised(prepared, node)[1], stages.show_denoised_projection(prepared, node)[1]]
+    return Stage(volumes, note=f"Denoised ({prepared.settings.denoise}); maximum of the middle third of the slices.")
 
 
 def mask_stage(image: Image, brain: Image, name: str, scan: Any) -> Stage:
-    """3: the image with the mask's outline beside the masked image."""
+    """3: mask, image and masked image."""
     with in_study(scan, name) as node:
-        volumes = [scan_volume(node), stages.show_masked_image(image, brain, name, node)]
+        mask, masked = stages.show_mask_volume(brain, name, node), stages.show_masked_image(image, brain, name, node)
+        volumes = [mask, scan_volume(node), masked]
     volume_ml = float(np.asarray(brain.values).sum()) * brain.geometry.voxel_volume_ml
-    return Stage(volumes, note=f"Brain mask of {volume_ml:.0f} mL; image before the bolus inside it.")
+    return Stage(volumes, note=f"Brain mask of {volume_ml:.0f} mL; the scan; its mean inside the mask.")
 
 
-def signal_stage(analysis: Analysis, scan: Any) -> Stage:
-    """4: the enhancement over time beside the tissue curves, at the bolus' arrival."""
-    enhancement, chart = find_node("stage.enhancement", scan), find_node("tissue.chart", scan)
-    if enhancement is None or chart is None:
-        raise InputError("Contrast signal: the result in the scene is needed; it was removed. Apply again.")
-    arrival = analysis.bolus.arrival_s
-    frame = int(np.searchsorted(analysis.series.times_s, arrival))
-    return Stage([scan_volume(enhancement)], chart, note=f"The bolus arrives at {arrival:.1f} s.", frame=frame)
+def signal_stage(prepared: Prepared, scan: Any) -> Stage:
+    """4: the enhancement over time beside the bolus curve with its arrival, and the tissue curves."""
+    enhancement = _needed("stage.enhancement", scan)
+    charts = [_needed("bolus.chart", scan), _needed("tissue.chart", scan)]
+    arrival = prepared.bolus.arrival_s
+    frame = int(np.searchsorted(prepared.series.times_s, arrival))
+    note = f"The bolus arrives at {arrival:.1f} s, after {prepared.bolus.baseline_frames} frames of baseline."
+    return Stage([scan_volume(enhancement)], charts, note=note, frame=frame)
 
 
-def input_stage(analysis: Analysis, scan: Any) -> Stage:
-    """5: the slice with most arterial voxels beside measured curve and fit."""
-    mask = np.asarray(analysis.aif.mask.values)
+def input_stage(prepared: Prepared, scan: Any) -> Stage:
+    """5: the slice with most arterial voxels beside measured curve and fit, at the arterial peak."""
+    mask = np.asarray(prepared.aif.mask.values)
+    chart, frame = _needed("curves.chart", scan), int(prepared.aif.measured_hu.argmax())
+    if not mask.any():
+        return Stage([scan_volume(scan)], [chart], note=f"Arterial input: {prepared.aif.source}.", frame=frame)
     k = int(mask.sum(axis=(1, 2)).argmax())
     index = np.array([*np.argwhere(mask[k]).mean(axis=0)[::-1], k])
-    place = analysis.series.geometry
+    place = prepared.series.geometry
     x, y, z = np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm)
-    found = f"{int(mask.sum())} voxels, {int(mask[k].sum())} of them in this slice; {analysis.aif.source}."
-    chart = find_node("curves.chart", scan)
-    return Stage([scan_volume(scan)], chart, (float(-x), float(-y), float(z)), f"Arterial input: {found}")
+    found = f"{int(mask.sum())} voxels, {int(mask[k].sum())} of them in this slice; {prepared.aif.source}."
+    return Stage([scan_volume(scan)], [chart], (float(-x), float(-y), float(z)), f"Arterial input: {found}", frame)
 
 
-def maps_stage(analysis: Analysis, scan: Any) -> Stage:
+def maps_stage(scan: Any) -> Stage:
     """6: all maps side by side."""
+    volumes = maps_of(scan)
+    if not volumes:
+        raise InputError("Maps: a result in the scene is needed; found none of this scan. Apply first.")
+    return Stage(volumes, note=f"{volumes[0].GetDescription().split('; ')[-1]} The views are linked.")
+
+
+def maps_and_curves(scan: Any) -> Stage:
+    """All maps, and the charts of vessels and tissue."""
+    shown = maps_stage(scan)
+    return Stage(shown.volumes, [_needed("curves.chart", scan), _needed("tissue.chart", scan)], note=shown.note)
+
+
+def tissue_stage(volume: Any, scan: Any) -> Stage:
+    """Return one volume beside the tissue curves."""
+    return Stage([volume], [_needed("tissue.chart", scan)], note="Mean enhancement of the tissue over time.")
+
+
+def maps_of(scan: Any) -> list[Any]:
+    """Return the map volumes of a scan that are in the scene."""
     volumes = [find_node(f"map.{name}", scan) for name in MAP_LABELS]
-    note = f"Maps by {analysis.settings.method} deconvolution; the views are linked."
-    return Stage([volume for volume in volumes if volume is not None], note=note)
+    return [volume for volume in volumes if volume is not None]
 
 
 def show_stage(stage: Stage) -> None:
@@ -100,9 +120,9 @@ def show_stage(stage: Stage) -> None:
     manager = slicer.app.layoutManager()
     if manager is None or not stage.volumes:
         return
-    manager.setLayout(_layout(manager, len(stage.volumes), stage.chart is not None))
+    manager.setLayout(_layout(manager, len(stage.volumes), len(stage.charts)))
     for k, volume in enumerate(stage.volumes):
-        widget = manager.sliceWidget(_tag(k))
+        widget = manager.sliceWidget(_slice_tag(k))
         composite = widget.mrmlSliceCompositeNode()
         composite.SetLinkedControl(False)
         composite.SetBackgroundVolumeID(volume.GetID())
@@ -113,10 +133,21 @@ def show_stage(stage: Stage) -> None:
         if stage.place_ras_mm:
             widget.mrmlSliceNode().JumpSliceByOffsetting(*stage.place_ras_mm)
     for k in range(len(stage.volumes)):
-        manager.sliceWidget(_tag(k)).mrmlSliceCompositeNode().SetLinkedControl(True)
-    if stage.chart is not None:
-        view = slicer.mrmlScene.GetSingletonNode(CHART_TAG, "vtkMRMLPlotViewNode")
-        view.SetPlotChartNodeID(stage.chart.GetID())
+        manager.sliceWidget(_slice_tag(k)).mrmlSliceCompositeNode().SetLinkedControl(True)
+    for k, chart in enumerate(stage.charts):
+        slicer.mrmlScene.GetSingletonNode(_chart_tag(k), "vtkMRMLPlotViewNode").SetPlotChartNodeID(chart.GetID())
+
+
+def show_four_views() -> None:
+    """Return to Slicer's own layout of three slices and a 3D view."""
+    if slicer.app.layoutManager() is not None:
+        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+
+def in_own_layout() -> bool:
+    """Tell whether one of PyPeT's layouts is shown; True where there is no window to show one in."""
+    manager = slicer.app.layoutManager()
+    return manager is None or manager.layout >= FIRST_LAYOUT
 
 
 def show_volume(volume: Any) -> None:
@@ -125,22 +156,36 @@ def show_volume(volume: Any) -> None:
     slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=window)
 
 
-def _tag(k: int) -> str:
+def _needed(role: str, scan: Any) -> Any:
+    """Return a node of the result; refuse where it was removed."""
+    node = find_node(role, scan)
+    if node is None:
+        what = role.partition(".")[0] if role.endswith("chart") else role.partition(".")[2]
+        raise InputError(f"This step shows the {what} of a run; found none in the scene. Apply again.")
+    return node
+
+
+def _slice_tag(k: int) -> str:
     return f"PyPeT{k + 1}"
 
 
-def _layout(manager: Any, slices: int, chart: bool) -> int:
+def _chart_tag(k: int) -> str:
+    return f"PyPeTChart{k + 1}"
+
+
+def _layout(manager: Any, slices: int, charts: int) -> int:
     """Return the number of a layout, described to Slicer when it is first wanted."""
-    number = FIRST_LAYOUT + 10 * slices + chart
+    number = FIRST_LAYOUT + 10 * slices + charts
     node = manager.layoutLogic().GetLayoutNode()
     if not node.IsLayoutDescription(number):
-        node.AddLayoutDescription(number, _description(slices, chart))
+        node.AddLayoutDescription(number, _description(slices, charts))
     return number
 
 
-def _description(slices: int, chart: bool) -> str:
-    """Return a layout: rows of slice views, and a chart at the end of the last row."""
-    items = [SLICE_VIEW.format(tag=_tag(k), number=k + 1) for k in range(slices)] + [CHART_VIEW] * chart
+def _description(slices: int, charts: int) -> str:
+    """Return a layout: rows of slice views, charts after them."""
+    items = [SLICE_VIEW.format(tag=_slice_tag(k), number=k + 1) for k in range(slices)]
+    items += [CHART_VIEW.format(tag=_chart_tag(k), number=k + 1) for k in range(charts)]
     rows = ["".join(items[first : first + ROW]) for first in range(0, len(items), ROW)]
     inner = "".join(f'<item><layout type="horizontal">{row}</layout></item>' for row in rows)
     return f'<layout type="vertical" split="true">{inner}</layout>'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,13 @@ import vtk
 from vtk.util import numpy_support
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared
 from PyPeTLib.results import curve_table
 from PyPeTScene.masks import mask_from_segment
-from PyPeTScene.nodes import Node, node_name, own_node, own_nodes
+from PyPeTScene.nodes import Node, find_node, node_name, own_node, own_nodes
 
+#: Values of one column of a table.
+Column = Sequence[str] | Sequence[float] | npt.NDArray[np.floating[Any]]
 #: Curves of the vessel chart: column, label, colour (RGB from 0 to 1), and whether it is a dashed line.
 VESSEL_CURVES = (
     ("aif_measured_hu", "AIF, measured", (0.80, 0.60, 1.00), False),
@@ -24,6 +26,8 @@ VESSEL_CURVES = (
     ("aif_fit_hu", "AIF, gamma-variate fit", (0.45, 0.45, 0.48), True),
     ("vof_hu", "VOF", (0.043, 0.447, 0.522), False),
 )
+#: Colours of the bolus chart.
+BOLUS_COLOUR, ARRIVAL_COLOUR = (0.85, 0.33, 0.10), (0.45, 0.45, 0.48)
 #: Colours of the tissue curves, in order, repeated where there are more.
 TISSUE_COLOURS = (
     (0.35, 0.38, 0.43),
@@ -33,18 +37,21 @@ TISSUE_COLOURS = (
     (0.93, 0.69, 0.13),
     (0.49, 0.18, 0.56),
 )
+#: Attribute of the table of vessel curves: by how much the arterial one was scaled for partial volume.
+PARTIAL_VOLUME = "PyPeT.PartialVolumeFactor"
 #: Name of the tissue curve at the point that the user picked.
 VOXEL = "Voxel"
 #: Fewest points of a curve that a user gives.
 FEWEST_POINTS = 5
 
 
-def show_vessel_curves(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
+def show_vessel_curves(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
     """Show arterial input, its gamma-variate fit and venous output: return the table and its chart."""
     name = analysis.series.name
     table = own_node("vtkMRMLTableNode", f"{name} curves", "curves.table", scan)
     columns = curve_table(analysis)
     put_columns(table, columns)
+    table.SetAttribute(PARTIAL_VOLUME, f"{analysis.aif.partial_volume_factor:.3f}")
     chart = _chart(f"{name} AIF and VOF", "curves.chart", "Arterial input and venous output", scan)
     shown = [
         _plot(table, column, label, colour, dashed, "curves.plot.", scan)
@@ -55,12 +62,12 @@ def show_vessel_curves(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
     return table, chart
 
 
-def show_tissue_curves(analysis: Analysis, scan: Node, regions: Mapping[str, MaskArray]) -> tuple[Node, Node]:
+def show_tissue_curves(analysis: Prepared, scan: Node, regions: Mapping[str, MaskArray]) -> tuple[Node, Node]:
     """Show the mean enhancement of regions: return the table and its chart.
 
     Parameters
     ----------
-    analysis : Analysis
+    analysis : Prepared
         The run.
     scan : vtkMRMLNode
         The scan it is of.
@@ -85,6 +92,50 @@ def show_tissue_curves(analysis: Analysis, scan: Node, regions: Mapping[str, Mas
         for k, label in enumerate(regions)
     ]
     _fill_chart(chart, shown)
+    return table, chart
+
+
+def show_voxel_curve(analysis: Prepared, scan: Node, voxel: Mapping[str, MaskArray]) -> None:
+    """Replace the curve of the picked voxel alone, many times a second; the chart of tissue curves shows it already.
+
+    Parameters
+    ----------
+    analysis : Prepared
+        The run.
+    scan : vtkMRMLNode
+        The scan it is of.
+    voxel : mapping of str to ndarray of bool
+        What `voxel_region` returns.
+
+    Raises
+    ------
+    InputError
+        If the voxel is not in the brain mask.
+    """
+    table = find_node("tissue.table", scan)
+    if table is None or table.GetTable().GetColumnByName(VOXEL) is None:
+        return
+    _check_inside(VOXEL, voxel[VOXEL], analysis)
+    column = table.GetTable().GetColumnByName(VOXEL)
+    numpy_support.vtk_to_numpy(column)[:] = analysis.curves.mean(voxel[VOXEL])
+    column.Modified()
+    table.GetTable().Modified()
+    table.Modified()
+
+
+def show_bolus(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
+    """Show the contrast signal of the earliest vessels, the bolus arrival marked: return the table and its chart."""
+    name, bolus = analysis.series.name, analysis.bolus
+    signal = np.asarray(bolus.rise_hu * bolus.signal)
+    table = own_node("vtkMRMLTableNode", f"{name} bolus", "bolus.table", scan)
+    put_columns(table, {"time_s": np.asarray(analysis.series.times_s), "bolus_hu": signal})
+    marks = own_node("vtkMRMLTableNode", f"{name} bolus arrival", "bolus.marks", scan)
+    height = np.array([min(0.0, float(signal.min())), float(signal.max())])
+    put_columns(marks, {"time_s": np.full(2, bolus.arrival_s), "arrival_hu": height})
+    chart = _chart(f"{name} bolus", "bolus.chart", f"Bolus, arriving at {bolus.arrival_s:.1f} s", scan)
+    curve = _plot(table, "bolus_hu", "Earliest vessels", BOLUS_COLOUR, False, "bolus.plot.", scan)
+    arrival = _plot(marks, "arrival_hu", "Arrival", ARRIVAL_COLOUR, True, "bolus.plot.", scan)
+    _fill_chart(chart, [curve, arrival])
     return table, chart
 
 
@@ -174,11 +225,16 @@ def curve_from_table(table: Node) -> FloatArray:
     return curve
 
 
-def put_columns(table: Node, columns: Mapping[str, npt.NDArray[np.floating]]) -> None:
-    """Give a table node new columns of numbers; its former table stays as it was."""
+def put_columns(table: Node, columns: Mapping[str, Column]) -> None:
+    """Give a table node new columns of numbers or of text; its former table stays as it was."""
     content = vtk.vtkTable()
     for name, values in columns.items():
-        column = numpy_support.numpy_to_vtk(np.ascontiguousarray(values, dtype=float), deep=True)
+        if len(values) and isinstance(values[0], str):
+            column = vtk.vtkStringArray()
+            for value in values:
+                column.InsertNextValue(value)
+        else:
+            column = numpy_support.numpy_to_vtk(np.ascontiguousarray(values, dtype=float), deep=True)
         column.SetName(name)
         content.AddColumn(column)
     table.SetAndObserveTable(content)
@@ -209,7 +265,7 @@ def _number(cell: Any) -> float:
     return float(cell.ToString()) if cell.ToString().strip() else float("nan")
 
 
-def _check_inside(label: str, mask: MaskArray, analysis: Analysis) -> None:
+def _check_inside(label: str, mask: MaskArray, analysis: Prepared) -> None:
     if mask.shape != analysis.curves.mask.shape or not (mask & analysis.curves.mask).any():
         raise InputError(
             f"Tissue curve '{label}': a voxel of the brain mask is needed; found none among {int(mask.sum())}. "

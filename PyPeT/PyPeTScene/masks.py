@@ -8,14 +8,16 @@ import numpy as np
 import slicer
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Image
+from PyPeTLib.records import Image, Prepared
 from PyPeTScene.nodes import Node, leaving_no_nodes, node_geometry, node_name, own_node
 
 #: Identity, name and colour (RGB from 0 to 1) of the segments; the arterial input is purple wherever it is shown.
+#: "choice" is a candidate that the user prefers to the automatic one: the next run does not write over it.
 SEGMENTS = {
     "brain": ("PyPeT_brain", "Brain", (0.55, 0.60, 0.66)),
     "aif": ("PyPeT_aif", "AIF", (0.694, 0.302, 1.0)),
     "vof": ("PyPeT_vof", "VOF", (0.310, 0.765, 0.851)),
+    "choice": ("PyPeT_aif_choice", "AIF, chosen", (0.85, 0.55, 1.0)),
 }
 #: Terminology entry of each segment: category, type and modifier in the form that Slicer keeps as a segment's tag.
 TERMINOLOGY = {
@@ -26,16 +28,17 @@ TERMINOLOGY = {
     "vof": "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^29092000^Vein~^^~"
     "Anatomic codes - DICOM master list~^^~^^",
 }
+TERMINOLOGY["choice"] = TERMINOLOGY["aif"]
 #: Opacity of the filling in slice views: the brain is an outline.
-FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.7}
+FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.7, "choice": 0.0}
 
 
-def show_masks(analysis: Analysis, scan: Node, reference: Node) -> Node:
+def show_masks(analysis: Prepared, scan: Node, reference: Node) -> Node:
     """Put the masks of a run into the scan's segmentation; a segment without a mask (no vein) is removed.
 
     Parameters
     ----------
-    analysis : Analysis
+    analysis : Prepared
         The run.
     scan : vtkMRMLNode
         The scan it is of.
@@ -55,7 +58,7 @@ def show_masks(analysis: Analysis, scan: Node, reference: Node) -> Node:
 
 
 def show_mask(key: str, mask: Image, scan: Node, reference: Node, name: str) -> Node:
-    """Put one mask, "brain", "aif" or "vof", into the scan's segmentation, which is made where there is none."""
+    """Put one mask, by its key in `SEGMENTS`, into the scan's segmentation, which is made where there is none."""
     segmentation = own_node("vtkMRMLSegmentationNode", f"{name} masks", "segmentation", scan)
     if segmentation.GetDisplayNode() is None:
         segmentation.CreateDefaultDisplayNodes()

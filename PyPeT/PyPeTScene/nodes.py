@@ -125,11 +125,11 @@ def place(volume: Node, geometry: Geometry) -> None:
     volume.SetIJKToRASDirections(*(float(value) for value in to_ras.ravel()))
 
 
-def new_image(shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[Any, npt.NDArray[Any]]:
-    """Return a new vtkImageData, and its voxels as a writable array of shape (z, y, x)."""
+def new_image(shape: tuple[int, ...], dtype: npt.DTypeLike, components: int = 1) -> tuple[Any, npt.NDArray[Any]]:
+    """Return a new vtkImageData, and its voxels as a writable array as `image_values` does."""
     image = vtk.vtkImageData()
     image.SetDimensions(*shape[::-1])
-    image.AllocateScalars(numpy_support.get_vtk_array_type(np.dtype(dtype)), 1)
+    image.AllocateScalars(numpy_support.get_vtk_array_type(np.dtype(dtype)), components)
     return image, image_values(image)
 
 

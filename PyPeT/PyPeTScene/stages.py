@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 
-from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU
-from PyPeTLib.records import Analysis, Curves, Geometry, Image, Series
+from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU, baseline_hu
+from PyPeTLib.records import Curves, Geometry, Image, Prepared, Series
 from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
 from PyPeTScene.nodes import Node, own_node, put_values
 from PyPeTScene.series import fill_sequence, sequence_browser
@@ -25,13 +25,13 @@ STYLED = "PyPeT.Styled"
 SAME_TIME_S = 1e-3
 
 
-def show_enhancement(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
+def show_enhancement(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
     """Show the denoised enhancement above baseline over time, NaN outside the brain: return sequence and proxy."""
     frames = enhancement_frames(analysis.curves, np.nan)
     return _show("enhancement", "enhancement", frames, analysis.series, scan, ENHANCEMENT_HU, FLOW_TABLE)
 
 
-def show_denoised(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
+def show_denoised(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
     """Show what is analysed, the baseline's mean plus the denoised enhancement: return sequence and proxy."""
     return _show("denoised", "denoised", denoised_frames(analysis), analysis.series, scan, BRAIN_HU, GREY_ID)
 
@@ -41,10 +41,18 @@ def show_projection(series: Series, scan: Node) -> tuple[Node, Node]:
     return _show_projection("raw projection", "projection", series.values, series, scan)
 
 
-def show_denoised_projection(analysis: Analysis, scan: Node) -> tuple[Node, Node]:
+def show_denoised_projection(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
     """Show the same projection of what is analysed: return sequence and proxy."""
     frames = denoised_frames(analysis)
     return _show_projection("denoised projection", "denoised_projection", frames, analysis.series, scan)
+
+
+def show_mask_volume(brain: Image, name: str, scan: Node) -> Node:
+    """Show a brain mask as a picture of its own, 1 inside and 0 outside: return the volume."""
+    volume = own_node("vtkMRMLScalarVolumeNode", f"{name} mask", "stage.mask", scan)
+    put_values(volume, brain.values.astype(np.uint8), brain.geometry)
+    _style_once(volume, (0.0, 1.0), GREY_ID)
+    return volume
 
 
 def show_masked_image(image: Image, brain: Image, name: str, scan: Node) -> Node:
@@ -53,7 +61,7 @@ def show_masked_image(image: Image, brain: Image, name: str, scan: Node) -> Node
     Parameters
     ----------
     image : Image
-        CT in HU, e.g. `baseline_image`.
+        CT in HU.
     brain : Image
         The mask, on the same grid.
     name : str
@@ -78,15 +86,9 @@ def show_seconds(series: Series, scan: Node) -> tuple[Node, Node]:
     return _show("raw", "raw", series.values, series, scan, BRAIN_HU, GREY_ID)
 
 
-def baseline_image(analysis: Analysis) -> Image:
-    """Return the mean of the frames before the bolus in HU."""
-    frames = analysis.series.values[: analysis.bolus.baseline_frames]
-    return Image(np.asarray(frames.mean(axis=0, dtype=np.float32)), analysis.series.geometry, "HU")
-
-
-def denoised_frames(analysis: Analysis) -> Iterator[Array]:
+def denoised_frames(analysis: Prepared) -> Iterator[Array]:
     """Yield the frames of what is analysed in HU: the baseline's mean plus the denoised enhancement."""
-    before = baseline_image(analysis).values
+    before = baseline_hu(analysis)
     for frame in enhancement_frames(analysis.curves, 0.0):
         yield before + frame
 

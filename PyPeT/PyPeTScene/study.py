@@ -6,20 +6,22 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import slicer
 
+from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
-from PyPeTLib.pipeline import analyze
-from PyPeTLib.records import Analysis, Image, Progress, Series, silent
+from PyPeTLib.pipeline import PREPARED, finish, prepare
+from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
 from PyPeTLib.settings import Settings
 from PyPeTScene.bootstrap import check_target
-from PyPeTScene.curves import brain_regions, show_tissue_curves, show_vessel_curves, stale_plots
+from PyPeTScene.curves import brain_regions, show_bolus, show_tissue_curves, show_vessel_curves, stale_plots
 from PyPeTScene.maps import show_maps, stale_maps
 from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
 from PyPeTScene.nodes import Node, node_name, own_nodes, remove_node
+from PyPeTScene.numbers import show_candidates, show_numbers
 from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
 from PyPeTScene.stages import show_enhancement, stage_browser
@@ -46,8 +48,10 @@ class SceneNodes:
         Brain, arterial input and venous output; segment identities are in ``masks.SEGMENTS``.
     enhancement, enhancement_volume, browser : str
         Enhancement over time: sequence, proxy volume, and the browser to scroll it with.
-    curves, curves_chart, tissue, tissue_chart : str
-        Table and chart of vessels, table and chart of tissue.
+    curves, curves_chart, bolus_chart, tissue, tissue_chart : str
+        Table and chart of vessels, chart of the bolus with its arrival, table and chart of tissue.
+    medians : str
+        Table of the maps' medians over the brain.
     """
 
     scan: str
@@ -59,8 +63,10 @@ class SceneNodes:
     browser: str = ""
     curves: str = ""
     curves_chart: str = ""
+    bolus_chart: str = ""
     tissue: str = ""
     tissue_chart: str = ""
+    medians: str = ""
 
 
 def process(
@@ -94,15 +100,37 @@ def process(
     InputError, QualityError, Cancelled
         The scene is then as it was.
     """
+    before, after = share(progress, 0.0, PREPARED), share(progress, PREPARED, 1.0)
+    prepared = prepare_scan(
+        scan_node, settings, interval_s=interval_s, brain=brain, aif=aif, vof=vof, force=force, progress=before
+    )
+    analysis = finish(prepared, force=force, progress=after)
+    return analysis, show_analysis(analysis, scan_node)
+
+
+def prepare_scan(
+    scan_node: Node,
+    settings: Settings | None = None,
+    *,
+    interval_s: float | None = None,
+    brain: Segment | None = None,
+    aif: Segment | None = None,
+    vof: Segment | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Prepared:
+    """Do the first half of `process`, up to the denoised curves, and show nothing; parameters and errors are the same.
+
+    What is read from a node is read here: nodes may change or go while the library works.
+    """
     series = series_from_node(scan_node, interval_s)
     scan = scan_of(scan_node)
     masks = {name: _mask(segment, scan) for name, segment in (("brain", brain), ("aif", aif), ("vof", vof))}
-    analysis = analyze(series, settings, **masks, force=force, progress=progress)
-    return analysis, show_analysis(analysis, scan)
+    return prepare(series, settings, **masks, force=force, progress=progress)
 
 
 def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
-    """Show maps, masks, enhancement and curves of a run; when anything raises, the scene is as before.
+    """Show maps, masks, enhancement, curves and numbers of a run; when anything raises, the scene is as before.
 
     Parameters
     ----------
@@ -119,23 +147,40 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
     scan = _present_scan(scan_node)
     with unchanged_on_error(scan):
         maps = show_maps(analysis, scan)
-        segmentation = show_masks(analysis, scan, maps["cbf"])
-        enhancement, volume = show_enhancement(analysis, scan)
-        table, chart = show_vessel_curves(analysis, scan)
-        tissue, tissue_chart = show_tissue_curves(analysis, scan, brain_regions(analysis.brain))
+        shown = _show_curves(analysis, scan)
+        medians = show_numbers(analysis, scan)
         folder = gather(scan, analysis.series.name)
         for node in [*stale_maps(scan, maps), *stale_plots(scan)]:
             remove_node(node)  # last, because it cannot be undone
+    return replace(
+        shown, maps={name: node.GetID() for name, node in maps.items()}, medians=medians.GetID(), folder=folder
+    )
+
+
+def show_prepared(prepared: Prepared, scan_node: Node) -> SceneNodes:
+    """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and candidates."""
+    with in_study(scan_node, prepared.series.name) as scan:
+        shown = _show_curves(prepared, scan)
+        show_candidates(prepared, scan)
+    return replace(shown, folder=gather(scan, prepared.series.name))
+
+
+def _show_curves(prepared: Prepared, scan: Node) -> SceneNodes:
+    """Show enhancement, masks and curves."""
+    enhancement, volume = show_enhancement(prepared, scan)
+    segmentation = show_masks(prepared, scan, volume)
+    table, chart = show_vessel_curves(prepared, scan)
+    tissue, tissue_chart = show_tissue_curves(prepared, scan, brain_regions(prepared.brain))
     return SceneNodes(
         scan=scan.GetID(),
-        folder=folder,
-        maps={name: node.GetID() for name, node in maps.items()},
+        folder=0,
         segmentation=segmentation.GetID(),
         enhancement=enhancement.GetID(),
         enhancement_volume=volume.GetID(),
-        browser=stage_browser(analysis.series, scan).GetID(),
+        browser=stage_browser(prepared.series, scan).GetID(),
         curves=table.GetID(),
         curves_chart=chart.GetID(),
+        bolus_chart=show_bolus(prepared, scan)[1].GetID(),
         tissue=tissue.GetID(),
         tissue_chart=tissue_chart.GetID(),
     )

@@ -1,0 +1,76 @@
+"""Numbers into the scene as tables: medians of the maps, arterial candidates, findings; and the tables read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from PyPeTLib.records import Analysis, Candidate, Finding, Prepared
+from PyPeTLib.results import map_medians
+from PyPeTScene.curves import Column, put_columns
+from PyPeTScene.maps import map_label
+from PyPeTScene.nodes import Node, find_node, own_node
+
+MEDIANS, CANDIDATES, FINDINGS = "medians.table", "candidates.table", "findings.table"
+
+
+def show_numbers(analysis: Analysis, scan: Node) -> Node:
+    """Show the median of each map over the brain mask, the candidates and the findings: return the table of medians."""
+    show_candidates(analysis, scan)
+    _show(FINDINGS, "findings", finding_columns(analysis.findings), analysis, scan)
+    return _show(MEDIANS, "medians", median_columns(analysis), analysis, scan)
+
+
+def show_candidates(prepared: Prepared, scan: Node) -> Node | None:
+    """Show the arterial candidates; a run with the user's own input has none and leaves those of the last search."""
+    candidates = prepared.aif.candidates
+    if not candidates:
+        return find_node(CANDIDATES, scan)
+    return _show(CANDIDATES, "AIF candidates", candidate_columns(candidates), prepared, scan)
+
+
+def rows_of(role: str, scan: Node | None) -> list[tuple[Any, ...]]:
+    """Return the rows of one of the tables, numbers as float, everything else as text; none where there is no table."""
+    table = None if scan is None else find_node(role, scan)
+    if table is None:
+        return []
+    content = table.GetTable()
+    columns = range(content.GetNumberOfColumns())
+    return [tuple(_cell(content.GetValue(r, c)) for c in columns) for r in range(content.GetNumberOfRows())]
+
+
+def median_columns(analysis: Analysis) -> dict[str, Column]:
+    """Return map, median and unit."""
+    medians, units = map_medians(analysis), {name: image.unit for name, image in analysis.maps.items()}
+    return {
+        "Map": [map_label(name) for name in medians],
+        "Median": list(medians.values()),
+        "Unit": [units[name] for name in medians],
+    }
+
+
+def candidate_columns(candidates: Sequence[Candidate]) -> dict[str, Column]:
+    """Return score (NaN where refused), peak in HU, its time in s, number of voxels, and why."""
+    peaks = [float("nan") if one.fit is None else one.fit.peak_s for one in candidates]
+    return {
+        "Score": [one.score for one in candidates],
+        "Peak [HU]": [float(one.curve_hu.max()) for one in candidates],
+        "At [s]": peaks,
+        "Voxels": [float(one.mask.sum()) for one in candidates],
+        "Remark": [one.reason for one in candidates],
+    }
+
+
+def finding_columns(findings: Sequence[Finding]) -> dict[str, Column]:
+    """Return severity and text."""
+    return {"Severity": [one.severity for one in findings], "Finding": [one.text for one in findings]}
+
+
+def _show(role: str, label: str, columns: Mapping[str, Column], prepared: Prepared, scan: Node) -> Node:
+    table = own_node("vtkMRMLTableNode", f"{prepared.series.name} {label}", role, scan)
+    put_columns(table, columns)
+    return table
+
+
+def _cell(value: Any) -> float | str:
+    return float(value.ToDouble()) if value.IsNumeric() else str(value.ToString())
