@@ -789,10 +789,11 @@ def test_cancelling_a_stage_leaves_the_scene_as_before(panel, scan, dialogs):  #
 
 
 @pytest.mark.parametrize("stage", [4, 5])
-def test_arrival_and_arterial_peak_are_where_the_slider_stands(applied, scan, stage):
+def test_the_slider_stands_at_the_peak_of_brain_or_artery(applied, scan, stage):
     stage_note(applied, stage)
     analysis = applied.logic.analysis
-    wanted = int(np.ceil(analysis.bolus.arrival_s)) if stage == 4 else int(analysis.aif.measured_hu.argmax())
+    curve = analysis.curves.mean(analysis.brain.values) if stage == 4 else analysis.aif.measured_hu
+    wanted = int(curve.argmax())
     assert applied.ui.frame.value == wanted
 
 
@@ -1135,6 +1136,20 @@ def test_phantom_is_offered_as_sample_data(panel, tiny_head, monkeypatch):
     monkeypatch.setattr("PyPeTLib.phantom.head_phantom", lambda options: tiny_head)
     sequence = offered["customDownloader"](None)
     assert sequence.GetNumberOfDataNodes() == tiny_head.series.frames
+
+
+def test_scan_that_pypet_loads_has_the_brain_window_and_keeps_what_the_user_sets(panel, tiny_head, monkeypatch):
+    from PyPeTPanel.scan import load_phantom
+    from PyPeTScene.series import scan_volume
+
+    monkeypatch.setattr("PyPeTLib.phantom.head_phantom", lambda options: tiny_head)
+    panel.parameters.scan = load_phantom()
+    display = scan_volume(panel.parameters.scan).GetDisplayNode()
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 80.0)
+    display.SetWindowLevelMinMax(-100.0, 300.0)
+    panel.ui.stage1Button.click()
+    panel.ui.frame.value = 20
+    assert display.GetWindowLevelMax() == 300.0
 
 
 # Scripts, self-test, reload

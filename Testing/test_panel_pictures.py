@@ -123,6 +123,39 @@ def grown(mask) -> np.ndarray:
     return binary_dilation(mask, iterations=4)
 
 
+@pytest.mark.parametrize("view", ["PyPeT1", "PyPeT2", "PyPeT3", "PyPeT4", "PyPeT5"])
+def test_every_map_has_its_legend(panel, screen, view):
+    show(panel, screen, 6, 3, 2)
+    assert len(legend_colours(panel, screen, view)) > 30
+
+
+def test_enhancement_has_its_legend(panel, screen):
+    show(panel, screen, 4, 3)
+    assert len(legend_colours(panel, screen, "PyPeT1")) > 30
+
+
+def test_legend_changes_with_the_map_that_is_shown(panel, screen):
+    import slicer
+
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    panel.ui.cbfButton.click()
+    flow = legend_colours(panel, screen, "Red")
+    panel.ui.tmaxButton.click()
+    time = legend_colours(panel, screen, "Red")
+    panel.ui.cbfButton.click()
+    assert legend_colours(panel, screen, "Red") == flow
+    assert len(flow) > 12
+    assert len(time) > 12
+    assert len(flow & time) < 0.2 * len(flow)
+
+
+def legend_colours(panel, screen, view: str) -> set[tuple[int, int, int]]:
+    """Return the colours that stand to the right of the brain."""
+    picture, brain = screen.slice_picture(view), seen(panel.logic.analysis.brain, view)
+    beside = np.arange(picture.shape[1]) > np.flatnonzero(brain.any(axis=0)).max() + 3
+    return {tuple(map(int, colour)) for colour in picture[:, beside].reshape(-1, 3) if np.ptp(colour.astype(int)) > 25}
+
+
 def test_raw_scan_follows_the_time_slider(panel, screen):
     show(panel, screen, 1, 2)
     arteries = int(panel.logic.analysis.aif.measured_hu.argmax())

@@ -29,8 +29,8 @@ TERMINOLOGY = {
     "Anatomic codes - DICOM master list~^^~^^",
 }
 TERMINOLOGY["choice"] = TERMINOLOGY["aif"]
-#: Opacity of the filling in slice views: the brain is an outline.
-FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.7, "choice": 0.0}
+#: Opacity of the filling in slice views: the brain is an outline, a sinus is seen through.
+FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "choice": 0.0}
 
 
 def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Progress = silent) -> Node:

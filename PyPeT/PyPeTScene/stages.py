@@ -12,9 +12,9 @@ import slicer
 
 from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU, baseline_hu
 from PyPeTLib.records import Curves, Geometry, Image, Prepared, Progress, Series, silent
-from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
+from PyPeTScene.maps import FLOW_TABLE, add_legend, colour_table, style_display
 from PyPeTScene.nodes import Node, own_node, put_values
-from PyPeTScene.series import fill_sequence, sequence_browser
+from PyPeTScene.series import fill_sequence, scan_volume, sequence_browser
 
 Array = npt.NDArray[Any]
 #: Built-in grey colours.
@@ -29,7 +29,9 @@ def show_enhancement(analysis: Prepared, scan: Node, *, progress: Progress = sil
     """Show the denoised enhancement above baseline over time, NaN outside the brain: return sequence and proxy."""
     frames = enhancement_frames(analysis.curves, np.nan)
     window = ENHANCEMENT_HU
-    return _show("enhancement", "enhancement", frames, analysis.series, scan, window, FLOW_TABLE, progress=progress)
+    shown = _show("enhancement", "enhancement", frames, analysis.series, scan, window, FLOW_TABLE, progress=progress)
+    add_legend(shown[1], "Enhancement [HU]", ENHANCEMENT_HU[1])
+    return shown
 
 
 def show_denoised(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
@@ -85,6 +87,11 @@ def show_seconds(series: Series, scan: Node) -> tuple[Node, Node]:
     if _counts_seconds(scan, series):
         return scan, _synchronised(scan, series, scan)
     return _show("raw", "raw", series.values, series, scan, BRAIN_HU, GREY_ID)
+
+
+def style_scan(scan: Node) -> None:
+    """Show a scan that PyPeT loaded in the brain window, not from air to bone; once, then it is the user's."""
+    _style_once(scan_volume(scan), BRAIN_HU, GREY_ID)
 
 
 def denoised_frames(analysis: Prepared) -> Iterator[Array]:
