@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import qt
@@ -24,6 +23,7 @@ if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: th
 
 from PyPeTLib.records import silent
 from PyPeTPanel import actions, controls, inputs, packages, running, scan, selftest, tables, views
+from PyPeTPanel.lastrun import LastRun
 from PyPeTPanel.parameters import (
     CROSSHAIR,
     PyPeTParameterNode,
@@ -350,7 +350,9 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _show(self, stage, browser=None):
         """Show a stage and what it says."""
         self._browser = browser or self._browser
-        views.show_stage(stage)
+        views.arrange(stage)
+        running.settle()
+        views.fill(stage)
         self.ui.stageNote.text = stage.note
         self._set_up_frames(stage.frame)
 
@@ -368,17 +370,12 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.frameTime.text = actions.go_to_frame(self._browser, frame)
 
 
-class PyPeTLogic(ScriptedLoadableModuleLogic):
+class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
     """Scene in, nodes out, for the panel and for scripts; keeps the last run for stages and export."""
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
-        self.forget()
-
-    def forget(self):
-        """Drop the last run."""
-        self.analysis = self.shown = self.prepared = self._state = self._curves_shown = None
-        self._candidates = self._candidates_of = None
+        LastRun.__init__(self)
 
     def getParameterNode(self):  # noqa: N802 (Slicer's name)
         """Return the wrapped parameter node of the scene."""
@@ -421,56 +418,7 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
             "cbf", "cbv", ..., "segmentation", "enhancement", "curves", "curves_chart", "tissue", "tissue_chart".
         """
         told = study.Request(scan_node, settings or study.DEFAULTS, interval_s, brain, aif, vof, force)
-        return self._process(told, progress)
-
-    def process_parameters(self, parameters, progress=silent):
-        """Do what the parameter node says; returns as `process`."""
-        nodes = self._process(actions.request_of(parameters), progress)
-        self._state = actions.state_of(parameters)
-        return nodes
-
-    def _process(self, request, progress):
-        self.analysis, self.shown = study.process(request, progress)
-        self._keep(self.analysis, self.shown.scan, shown=True)
-        return actions.nodes_of(self.shown)
-
-    def prepared_for(self, parameters, progress=silent):
-        """Return what the steps before the maps show: kept from the last run where the parameters are the same."""
-        if not self.is_prepared_for(parameters):
-            request = replace(actions.request_of(parameters), force=True)  # one may look at what gives no maps
-            self._keep(study.prepare_scan(request, progress), actions.scan_or_none(parameters.scan).GetID())
-            self._state = actions.state_of(parameters)
-        return self.prepared
-
-    def is_prepared_for(self, parameters):
-        """Tell whether `prepared_for` has nothing to compute."""
-        return None not in (self.prepared, self._state) and self._state == actions.state_of(parameters)
-
-    def show_curves_of(self, prepared, scan_node, progress=silent):
-        """Show masks, enhancement and curves, once."""
-        if self._curves_shown is not prepared:
-            study.show_prepared(prepared, scan_node, progress=progress)
-            self._curves_shown = prepared
-
-    def candidates_of(self, scan_node):
-        """Return the arterial candidates of the last search in this scan."""
-        return self._candidates if scan_node is not None and self._candidates_of == scan_node.GetID() else ()
-
-    def _keep(self, prepared, scan_id, *, shown=False):
-        """Keep a run, or its first half; the candidates stay where the user's own input was taken."""
-        self.prepared, self._state = prepared, None
-        self._curves_shown = prepared if shown else self._curves_shown
-        if prepared.aif.candidates or self._candidates_of != scan_id:
-            self._candidates, self._candidates_of = prepared.aif.candidates, scan_id
-
-    def analysis_of(self, scan_node):
-        """Return the last run if it is of this scan, else None."""
-        return self.analysis if scan_node is not None and self.shown and self.shown.scan == scan_node.GetID() else None
-
-    def keep_only_present(self):
-        """Drop the last run when its scan has left the scene."""
-        if self._candidates_of and slicer.mrmlScene.GetNodeByID(self._candidates_of) is None:
-            self.forget()
+        return self.run(told, progress)
 
 
 class PyPeTTest(ScriptedLoadableModuleTest):

@@ -23,6 +23,7 @@ from scene_cases import (
 
 from PyPeTLib.errors import Cancelled, InputError
 from PyPeTLib.records import Geometry, Series
+from PyPeTScene.nodes import image_values
 from PyPeTScene.series import describe_time_axis, scan_of, sequence_from_series, series_from_node
 
 pytestmark = pytest.mark.usefixtures("scene")
@@ -270,3 +271,26 @@ def test_times_that_do_not_increase_are_refused(labels):
 def test_interval_that_no_scan_has_is_refused(interval_s):
     with pytest.raises(InputError, match="must increase by"):
         series_from_node(sequence(volumes()), interval_s=interval_s)
+
+
+def test_a_scan_read_before_is_not_copied_again_while_it_is_unchanged():
+    series = small_series()
+    scan = sequence_from_series(series, "small")[0]
+    first = series_from_node(scan)
+    again = series_from_node(scan, former=first)
+    assert np.shares_memory(again.values, first.values)
+    slicer.util.arrayFromVolume(scan.GetNthDataNode(3))[0, 0, 0] += 1
+    changed = series_from_node(scan, former=first)
+    assert not np.shares_memory(changed.values, first.values)
+    assert changed.values[3, 0, 0, 0] == first.values[3, 0, 0, 0] + 1
+    scan.GetNthDataNode(5).SetOrigin(1.0, 2.0, 3.0)
+    with pytest.raises(InputError, match="all frames on one grid"):
+        series_from_node(scan, former=first)
+
+
+def test_a_multivolume_read_before_is_not_copied_again():
+    node = multivolume(small_series())
+    first = series_from_node(node)
+    assert np.shares_memory(series_from_node(node, former=first).values, first.values)
+    image_values(node.GetImageData())[0, 0, 0, 4] += 1
+    assert not np.shares_memory(series_from_node(node, former=first).values, first.values)

@@ -51,3 +51,8 @@ def cancellable(parent: Any, stopped: Callable[[], bool]) -> Iterator[Progress]:
     finally:
         dialog.close()
         dialog.deleteLater()
+
+
+def settle() -> None:
+    """Let new views get their size, before slices are fitted into them."""
+    slicer.app.processEvents()

@@ -119,13 +119,18 @@ def maps_of(scan: Any) -> list[Any]:
     return [volume for volume in volumes if volume is not None]
 
 
-def show_stage(stage: Stage) -> None:
+def arrange(stage: Stage) -> None:
+    """Show the layout of a stage; its new views have their size once the application has processed its events."""
+    manager = slicer.app.layoutManager()
+    if manager is not None and stage.volumes:
+        manager.setLayout(_layout(manager, len(stage.volumes), len(stage.charts)))
+
+
+def fill(stage: Stage) -> None:
     """Show a stage in its layout; without a main window there is nothing to be done."""
     manager = slicer.app.layoutManager()
     if manager is None or not stage.volumes:
         return
-    manager.setLayout(_layout(manager, len(stage.volumes), len(stage.charts)))
-    slicer.app.processEvents()  # new views get their size before slices are fitted into them
     for k, volume in enumerate(stage.volumes):
         widget = manager.sliceWidget(_slice_tag(k))
         composite = widget.mrmlSliceCompositeNode()

@@ -33,7 +33,9 @@ class _Clue:
     text: str
 
 
-def series_from_node(node: Node, interval_s: float | None = None, *, progress: Progress = silent) -> Series:
+def series_from_node(
+    node: Node, interval_s: float | None = None, *, former: Series | None = None, progress: Progress = silent
+) -> Series:
     """Return the scan that a node holds; its voxels are copied once, in their own type (float64 becomes float32).
 
     Parameters
@@ -42,6 +44,8 @@ def series_from_node(node: Node, interval_s: float | None = None, *, progress: P
         The scan in HU.
     interval_s : float, optional
         What the user typed: time between frames in s, used where neither the DICOM times nor the index tell.
+    former : Series, optional
+        What was read from a node before: where the node still holds the same, its voxels are not copied again.
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
 
@@ -54,12 +58,14 @@ def series_from_node(node: Node, interval_s: float | None = None, *, progress: P
     scan = scan_of(node)
     axis = _time_axis(scan, interval_s)
     assert axis.times_s is not None
+    name = node_name(scan)
+    if former is not None and _holds(scan, former, share(progress, 0.0, 1.0, "Reading the scan")):
+        return Series(former.values, axis.times_s, former.geometry, name, axis.text, former.findings)
     copying = share(progress, 0.0, 0.6, "Reading the scan")
     if scan.IsA("vtkMRMLSequenceNode"):
         values, geometry = _sequence_values(scan, copying)
     else:
         values, geometry = _multivolume_values(scan, copying), node_geometry(scan)
-    name = node_name(scan)
     values, findings = in_hu(values, name, progress=share(progress, 0.6, 1.0, "Checking the values of the scan"))
     return Series(values, axis.times_s, geometry, name, axis.text, findings)
 
@@ -271,6 +277,20 @@ def _sequence_values(sequence: Node, progress: Progress) -> tuple[npt.NDArray[An
         values[k] = frame
         progress((k + 1) / count, "")
     return values, geometry
+
+
+def _holds(scan: Node, former: Series, progress: Progress) -> bool:
+    """Tell whether a node holds what was read before, grid and voxels."""
+    frames, sequence = _frame_count(scan), scan.IsA("vtkMRMLSequenceNode")
+    if frames != former.frames:
+        return False
+    for k in range(frames):
+        volume = scan.GetNthDataNode(k) if sequence else scan
+        voxels = _scalar_frame(scan, k) if sequence else image_values(scan.GetImageData())[..., k]
+        if not node_geometry(volume).matches(former.geometry) or not np.array_equal(voxels, former.values[k]):
+            return False
+        progress((k + 1) / frames, "")
+    return True
 
 
 def _scalar_frame(sequence: Node, k: int) -> npt.NDArray[Any]:

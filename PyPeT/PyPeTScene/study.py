@@ -102,6 +102,8 @@ class Request:
         Segment, points in the vessel, or table of its curve, to be used instead of what is found automatically.
     force : bool
         As for ``PyPeTLib.analyze``.
+    former : Series, optional
+        What the last run read: an unchanged scan is not copied again.
     """
 
     scan: Node
@@ -111,6 +113,7 @@ class Request:
     aif: Vessel | None = None
     vof: Vessel | None = None
     force: bool = False
+    former: Series | None = None
 
 
 def process(request: Request, progress: Progress = silent) -> tuple[Analysis, SceneNodes]:
@@ -136,7 +139,7 @@ def prepare_scan(request: Request, progress: Progress = silent) -> Prepared:
     """
     scan = scan_of(request.scan)
     progress = _while_present(scan, progress)
-    series = series_from_node(scan, request.interval_s, progress=share(progress, 0.0, READ))
+    series = series_from_node(scan, request.interval_s, former=request.former, progress=share(progress, 0.0, READ))
     brain = None if request.brain is None else mask_from_segment(*request.brain, scan_volume(scan))
     aif, vof = (
         _given(vessel, key, series, brain, request.settings, scan)

@@ -1,0 +1,92 @@
+"""The last run: what stages, candidates and export are made of while the scene and the parameters stay the same."""
+
+from dataclasses import replace
+from typing import Any
+
+import slicer
+
+from PyPeTLib.records import Analysis, Candidate, Prepared, Progress, silent
+from PyPeTPanel import actions
+from PyPeTPanel.parameters import PyPeTParameterNode
+from PyPeTScene import study
+
+
+class LastRun:
+    """Runs what it is asked for, and keeps the result.
+
+    Attributes
+    ----------
+    analysis : Analysis or None
+        The last whole run.
+    shown : SceneNodes or None
+        Its nodes.
+    prepared : Prepared or None
+        The last run, whole or up to the curves.
+    """
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop everything."""
+        self.analysis: Analysis | None = None
+        self.shown: study.SceneNodes | None = None
+        self.prepared: Prepared | None = None
+        self._curves_shown: Prepared | None = None
+        self._candidates: tuple[Candidate, ...] = ()
+        self._state = self._candidates_of = None
+
+    def run(self, request: study.Request, progress: Progress = silent) -> dict[str, Any]:
+        """Analyse and show; return the nodes by name."""
+        self.analysis, self.shown = study.process(self._with_former(request), progress)
+        self._curves_shown = self.analysis
+        self._keep(self.analysis, self.shown.scan)
+        return actions.nodes_of(self.shown)
+
+    def process_parameters(self, parameters: PyPeTParameterNode, progress: Progress = silent) -> dict[str, Any]:
+        """Do what the parameter node says; returns as `run`."""
+        nodes = self.run(actions.request_of(parameters), progress)
+        self._state = actions.state_of(parameters)
+        return nodes
+
+    def prepared_for(self, parameters: PyPeTParameterNode, progress: Progress = silent) -> Prepared:
+        """Return what the steps before the maps show: kept from the last run where the parameters are the same."""
+        if not self.is_prepared_for(parameters):
+            request = replace(actions.request_of(parameters), force=True)  # one may look at what gives no maps
+            prepared = study.prepare_scan(self._with_former(request), progress)
+            self._keep(prepared, actions.scan_or_none(parameters.scan).GetID())
+            self._state = actions.state_of(parameters)
+        return self.prepared
+
+    def is_prepared_for(self, parameters: PyPeTParameterNode) -> bool:
+        """Tell whether `prepared_for` has nothing to compute."""
+        return None not in (self.prepared, self._state) and self._state == actions.state_of(parameters)
+
+    def show_curves_of(self, prepared: Prepared, scan: Any, progress: Progress = silent) -> None:
+        """Show masks, enhancement and curves, once."""
+        if self._curves_shown is not prepared:
+            study.show_prepared(prepared, scan, progress=progress)
+            self._curves_shown = prepared
+
+    def candidates_of(self, scan: Any) -> tuple[Candidate, ...]:
+        """Return the arterial candidates of the last search in this scan."""
+        return self._candidates if scan is not None and self._candidates_of == scan.GetID() else ()
+
+    def analysis_of(self, scan: Any) -> Analysis | None:
+        """Return the last whole run if it is of this scan."""
+        return self.analysis if scan is not None and self.shown and self.shown.scan == scan.GetID() else None
+
+    def keep_only_present(self) -> None:
+        """Drop everything when the scan has left the scene."""
+        if self._candidates_of and slicer.mrmlScene.GetNodeByID(self._candidates_of) is None:
+            self.forget()
+
+    def _with_former(self, request: study.Request) -> study.Request:
+        """Let a scan that was read before, and is unchanged, not be copied again."""
+        return request if self.prepared is None else replace(request, former=self.prepared.series)
+
+    def _keep(self, prepared: Prepared, scan_id: str) -> None:
+        """Keep a run, or its first half; the candidates stay where the user's own input was taken."""
+        self.prepared, self._state = prepared, None
+        if prepared.aif.candidates or self._candidates_of != scan_id:
+            self._candidates, self._candidates_of = prepared.aif.candidates, scan_id
