@@ -381,6 +381,14 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         """Return the wrapped parameter node of the scene."""
         return PyPeTParameterNode(super().getParameterNode())
 
+    def load(self, path):
+        """Load a 4D file, or a folder of volumes, and return its sequence."""
+        return scan.load_scan(path)
+
+    def phantom(self):
+        """Make the digital head, which is the sample data too, and return its sequence."""
+        return scan.load_phantom()
+
     def process(
         self,
         scan_node,
@@ -415,7 +423,8 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         Returns
         -------
         dict of str to vtkMRMLNode
-            "cbf", "cbv", ..., "segmentation", "enhancement", "curves", "curves_chart", "tissue", "tissue_chart".
+            "cbf", "cbv", ..., "segmentation", "enhancement", "enhancement_volume", "browser", "curves",
+            "curves_chart", "bolus_chart", "tissue", "tissue_chart", "medians".
         """
         told = study.Request(scan_node, settings or study.DEFAULTS, interval_s, brain, aif, vof, force)
         return self.run(told, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -1163,6 +1164,20 @@ def test_process_with_plain_nodes_returns_the_nodes_it_made(code, tiny_head, tin
     np.testing.assert_array_equal(voxels(nodes["cbv"]), tiny_analysis.maps.cbv.values)
     assert nodes["segmentation"].IsA("vtkMRMLSegmentationNode")
     assert nodes["curves_chart"].IsA("vtkMRMLPlotChartNode")
+
+
+def test_the_script_of_the_readme_runs(load, tiny_head, monkeypatch, capsys):  # noqa: F811
+    import slicer
+
+    module = load(MODULE)
+    text = (MODULE.parents[1] / "README.md").read_text(encoding="utf-8")
+    code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "import PyPeT\n" in block)
+    monkeypatch.setitem(sys.modules, "PyPeT", module.code)
+    monkeypatch.setattr("PyPeTLib.phantom.head_phantom", lambda options: tiny_head)
+    names = {"slicer": slicer}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["nodes"]["tmax"].IsA("vtkMRMLScalarVolumeNode")
+    assert len(capsys.readouterr().out.split()) >= 5, "five medians"
 
 
 @pytest.mark.parametrize("main_window", [True, False])

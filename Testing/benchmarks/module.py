@@ -84,7 +84,7 @@ class Apply:
 
     def run(self, settings: Settings | None = None, stop_after_s: float = float("inf")) -> Any:
         """Apply; `Cancelled` is raised by the first call of progress after a time."""
-        from PyPeTScene.study import process
+        from PyPeTScene.study import Request, process
 
         start = time.perf_counter()
         self.calls = [(start, "before the first call")]
@@ -94,7 +94,7 @@ class Apply:
             if self.calls[-1][0] - start > stop_after_s:
                 raise Cancelled
 
-        done = process(self.scan, settings, progress=progress)
+        done = process(Request(self.scan, settings), progress)
         self.calls.append((time.perf_counter(), "the end"))
         return done
 
