@@ -80,7 +80,8 @@ def show_own_controls(ui: Any, parameters: PyPeTParameterNode) -> None:
         source = getattr(parameters, f"{key}_source")
         for kind, button in ((POINTS, "PlaceButton"), (CURVE, "LoadButton")):
             show_row(ui, f"{key}_{kind}", source == kind)
-            getattr(ui, f"{key}{button}").visible = source == kind
+            for name in (f"{key}{button}", f"{key}_{kind}Row"):  # an empty row would leave a gap
+                getattr(ui, name).visible = source == kind
 
 
 def show_row(ui: Any, name: str, shown: bool) -> None:

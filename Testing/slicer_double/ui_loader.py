@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 
-from PySide6 import QtCore, QtUiTools
+from PySide6 import QtCore, QtUiTools, QtWidgets
 
 from . import pythonqt
 
 DYNAMIC = {"SlicerParameterName", "SlicerPackParameterName"}  # properties that Slicer reads from any widget
+#: The form builder takes these for a layout's margins, though no layout has them as properties.
+MARGINS = {"leftMargin", "topMargin", "rightMargin", "bottomMargin"}
 
 
 def make_loader(widgets: dict[str, type]) -> type:
@@ -58,7 +60,8 @@ def _refuse_undeclared(panel) -> None:
     """A property the class does not have becomes a dynamic one, which nobody reads."""
     for item in [panel, *panel.findChildren(QtCore.QObject)]:
         dynamic = {bytes(name.data()).decode() for name in item.dynamicPropertyNames()}
-        unknown = {name for name in dynamic - DYNAMIC if not name.startswith("_")}  # Qt's and PySide's own
+        known = DYNAMIC | (MARGINS if isinstance(item, QtWidgets.QLayout) else set())
+        unknown = {name for name in dynamic - known if not name.startswith("_")}  # Qt's and PySide's own
         if unknown:
             raise AttributeError(f"{item.metaObject().className()} {item.objectName!r} has no property {unknown}")
 
