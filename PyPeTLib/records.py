@@ -223,6 +223,28 @@ def describe_times(times_s: FloatArray) -> str:
 
 
 @dataclass(frozen=True)
+class Motion:
+    """Where the head is in every frame: a point x of the first frame lies at ``turn @ (x - centre) + centre + shift``.
+
+    Parameters
+    ----------
+    turns : ndarray, shape (t, 3, 3)
+        Rotations; the identity in the first frame.
+    shifts_mm : ndarray, shape (t, 3)
+        Displacements of the centre in mm, LPS.
+    centre_mm : ndarray, shape (3,)
+        Centre of rotation, LPS.
+    displacement_mm : ndarray, shape (t,)
+        Largest displacement of any point of the skull in mm.
+    """
+
+    turns: FloatArray
+    shifts_mm: FloatArray
+    centre_mm: FloatArray
+    displacement_mm: FloatArray
+
+
+@dataclass(frozen=True)
 class Bolus:
     """When the contrast agent reaches the head.
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from PyPeTLib.errors import InputError
 
+MotionCorrection = Literal["auto", "on", "off"]
 DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
 BrainMethod = Literal["skull", "fast-marching"]
 DeconvolutionMethod = Literal["bSVD", "sSVD", "oSVD", "tikhonov"]
@@ -47,6 +48,11 @@ class Settings:
     >>> Settings(method="sSVD").method
     'sSVD'
     """
+
+    motion: MotionCorrection = _choice(
+        "auto", "correct motion of the head: where it exceeds the tolerance, always, never"
+    )
+    motion_tolerance_mm: float = _number(0.5, "mm", 0.0, 5.0, "frames in which the skull moved less stay as acquired")
 
     denoise: DenoiseMethod = _choice("bilateral", "how noise is removed from the curves")
     bilateral_sigma_mm: float = _number(5.0, "mm", 0.3, 10.0, "bilateral: standard deviation of the spatial kernel")
