@@ -2,18 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slicer lint benchmark clean
+.PHONY: demo test lint benchmark clean
 
 demo: .venv/demo.stamp
 	$(BIN)/pypet demo pypet-demo
 
 test: .venv/test.stamp
 	$(BIN)/python -m pytest
-
-# The tests of scene and panel need the slicer-core wheel and Qt (Python 3.12 was tried); the others do without.
-test-slicer: .venv/test.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "slicer-core==5.12.4.0" PySide6-Essentials
-	PYPET_NO_SKIP=1 $(BIN)/python -m pytest Testing/test_scene_*.py Testing/test_slicer_double.py Testing/test_panel*.py
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check PyPeTLib PyPeT Testing

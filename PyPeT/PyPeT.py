@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import qt
@@ -22,16 +23,13 @@ if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: th
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from PyPeTLib.records import silent
-from PyPeTPanel import actions, controls, running, scan, selftest, tables, views
+from PyPeTPanel import actions, controls, inputs, packages, running, scan, selftest, tables, views
 from PyPeTPanel.parameters import (
     CROSSHAIR,
     PyPeTParameterNode,
-    interval_of,
-    obstacle,
-    segment_of,
-    settings_of,
     time_axis,
 )
+from PyPeTScene import study
 
 #: Packages that Reload loads again.
 OWN_PACKAGES = ("PyPeTLib", "PyPeTScene", "PyPeTPanel")
@@ -87,6 +85,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         controls.describe_controls(self.ui)
         tables.set_up_table(self.ui.candidates, tables.CANDIDATE_COLUMNS)
         tables.set_up_table(self.ui.medians, tables.MEDIAN_COLUMNS)
+        tables.set_up_table(self.ui.similarity, tables.SIMILARITY_COLUMNS)
         self._segments = [
             controls.SegmentChoice(selector, key)
             for selector, key in (
@@ -114,6 +113,11 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.curvesButton, views.maps_and_curves),
         ):
             button.connect("clicked(bool)", lambda _checked=False, show=show: self.show_layout(show))
+        ui.stage7Button.connect("clicked(bool)", lambda _checked=False: self.compare())
+        for key in ("aif", "vof"):
+            place, load = getattr(ui, f"{key}PlaceButton"), getattr(ui, f"{key}LoadButton")
+            place.connect("clicked(bool)", lambda _checked=False, key=key: self.place_points(key))
+            load.connect("clicked(bool)", lambda _checked=False, key=key: self.load_curve(key))
         for k in range(1, 7):
             getattr(ui, f"stage{k}Button").connect("clicked(bool)", lambda _checked=False, k=k: self.show_stage(k))
         for name in views.MAP_LABELS:
@@ -175,18 +179,26 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for segment in self._segments:
             segment.show(self.parameters)
         controls.show_own_controls(self.ui, self.parameters)
+        self._follow_inputs()
         self.logic.keep_only_present()
-        reason = _("A run is going on.") if self._running else obstacle(self.parameters)
+        reason = _("A run is going on.") if self._running else inputs.obstacle(self.parameters)
         self.ui.applyButton.enabled = not reason
         self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
         self.ui.timeAxis.text = time_axis(self.parameters)
         self._enable_what_can_be_done()
         tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))
 
+    def _follow_inputs(self):
+        """Look again whether Apply can run when a chosen list of points or table changes."""
+        for node, name in inputs.chosen_inputs(self.parameters):
+            event = getattr(node, name) if name != "ModifiedEvent" else vtk.vtkCommand.ModifiedEvent
+            if not self.hasObserver(node, event, self.refresh):
+                self.addObserver(node, event, self.refresh)
+
     def _enable_what_can_be_done(self):
         """Enable the buttons that have something to work on."""
         ui, scan = self.ui, actions.scan_or_none(self.parameters.scan)
-        known = not self._running and not obstacle(self.parameters)
+        known = not self._running and not inputs.obstacle(self.parameters)
         for button in (ui.createMaskButton, ui.correctMaskButton):
             button.enabled = not self._running and actions.times_known(self.parameters)
         for button in (*(getattr(ui, f"stage{k}Button") for k in range(1, 6)), ui.showTissueButton):
@@ -194,6 +206,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         maps = scan is not None and bool(views.maps_of(scan))
         for button in (ui.stage6Button, ui.mapsButton, ui.curvesButton):
             button.enabled = maps and not self._running
+        ui.stage7Button.enabled = ui.stage6Button.enabled and self.parameters.reference_map is not None
         for name in views.MAP_LABELS:
             getattr(ui, f"{name}Button").enabled = scan is not None and actions.map_volume(scan, name) is not None
         ui.delayButton.visible = ui.delayButton.enabled
@@ -236,6 +249,18 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         with slicer.util.tryWithErrorDisplay(_("The brain mask could not be opened."), waitCursor=True):
             actions.correct_brain(self.parameters)
 
+    def place_points(self, key):
+        """Let the user drop points into the artery ("aif") or the vein ("vof")."""
+        with slicer.util.tryWithErrorDisplay(_("Points could not be placed.")):
+            inputs.place_points(self.parameters, key)
+
+    def load_curve(self, key):
+        """Ask for a file with the curve of the artery ("aif") or the vein ("vof") and let the next Apply use it."""
+        path = qt.QFileDialog.getOpenFileName(self.parent, _("Load a curve"), "", inputs.CURVE_FILES)
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The curve could not be loaded."), waitCursor=True):
+                inputs.load_curve(self.parameters, key, path)
+
     def choose_candidate(self, row, _column=0):
         """Let the next Apply use another arterial candidate; the first is the automatic one."""
         with self._work(_("The candidate could not be chosen.")) as progress:
@@ -258,8 +283,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             try:
                 with running.cancellable(self.parent, lambda: self._closing) as progress:
                     yield progress
-            except running.Cancelled:
-                slicer.util.showStatusMessage(_("PyPeT was stopped; the scene is as it was."), 3000)
+            except running.Cancelled as stop:
+                slicer.util.showStatusMessage(_(str(stop)), 3000)
             finally:
                 self._start_or_end(False)
 
@@ -298,6 +323,13 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show the chosen tissue curves beside a map."""
         with self._work(_("The curves could not be shown.")) as progress:
             self._show(actions.show_tissue(self.parameters, self.logic, progress))
+
+    def compare(self):
+        """Show a map beside the reference, with the metrics; SSIM needs a package that the user may install."""
+        with slicer.util.tryWithErrorDisplay(_("The maps could not be compared."), waitCursor=True):
+            packages.ensure_skimage()
+            self._show(actions.compare(self.parameters))
+            self.refresh()
 
     def show_layout(self, show):
         """Show maps, maps and curves, or return to Slicer's four views."""
@@ -345,7 +377,7 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
 
     def forget(self):
         """Drop the last run."""
-        self.analysis = self.shown = self.prepared = self._inputs = self._curves_shown = None
+        self.analysis = self.shown = self.prepared = self._state = self._curves_shown = None
         self._candidates = self._candidates_of = None
 
     def getParameterNode(self):  # noqa: N802 (Slicer's name)
@@ -362,7 +394,7 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
         aif=None,
         vof=None,
         force=False,
-        progress=None,
+        progress=silent,
     ):
         """Analyse a scan and return the nodes that show the result, by name.
 
@@ -374,8 +406,10 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
             What to do.
         interval_s : float, optional
             Time between frames in s, where the scan does not tell.
-        brain, aif, vof : tuple of segmentation node and segment identity, optional
-            Segments to be used instead of what is found automatically.
+        brain : tuple of segmentation node and segment identity, optional
+            Segment to be used instead of the automatic mask.
+        aif, vof : tuple of segmentation node and segment identity, vtkMRMLMarkupsNode or vtkMRMLTableNode, optional
+            Segment, points in the vessel, or table of its curve, to be used instead of what is found automatically.
         force : bool
             Show a result even where the data allow no trustworthy one.
         progress : callable, optional
@@ -386,42 +420,36 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
         dict of str to vtkMRMLNode
             "cbf", "cbv", ..., "segmentation", "enhancement", "curves", "curves_chart", "tissue", "tissue_chart".
         """
-        self.analysis, self.shown = actions.process(
-            scan_node, settings, interval_s=interval_s, brain=brain, aif=aif, vof=vof, force=force, progress=progress
-        )
+        told = study.Request(scan_node, settings or study.DEFAULTS, interval_s, brain, aif, vof, force)
+        return self._process(told, progress)
+
+    def process_parameters(self, parameters, progress=silent):
+        """Do what the parameter node says; returns as `process`."""
+        nodes = self._process(actions.request_of(parameters), progress)
+        self._state = actions.state_of(parameters)
+        return nodes
+
+    def _process(self, request, progress):
+        self.analysis, self.shown = study.process(request, progress)
         self._keep(self.analysis, self.shown.scan, shown=True)
         return actions.nodes_of(self.shown)
-
-    def process_parameters(self, parameters, progress=None):
-        """Do what the parameter node says; returns as `process`."""
-        nodes = self.process(
-            parameters.scan,
-            settings_of(parameters),
-            interval_s=interval_of(parameters),
-            brain=segment_of(parameters, "brain"),
-            aif=segment_of(parameters, "aif"),
-            vof=segment_of(parameters, "vof"),
-            force=parameters.force,
-            progress=progress,
-        )
-        self._inputs = actions.inputs_of(parameters)
-        return nodes
 
     def prepared_for(self, parameters, progress=silent):
         """Return what the steps before the maps show: kept from the last run where the parameters are the same."""
         if not self.is_prepared_for(parameters):
-            self._keep(actions.prepare(parameters, progress), actions.scan_or_none(parameters.scan).GetID())
-            self._inputs = actions.inputs_of(parameters)
+            request = replace(actions.request_of(parameters), force=True)  # one may look at what gives no maps
+            self._keep(study.prepare_scan(request, progress), actions.scan_or_none(parameters.scan).GetID())
+            self._state = actions.state_of(parameters)
         return self.prepared
 
     def is_prepared_for(self, parameters):
         """Tell whether `prepared_for` has nothing to compute."""
-        return None not in (self.prepared, self._inputs) and self._inputs == actions.inputs_of(parameters)
+        return None not in (self.prepared, self._state) and self._state == actions.state_of(parameters)
 
-    def show_curves_of(self, prepared, scan_node):
+    def show_curves_of(self, prepared, scan_node, progress=silent):
         """Show masks, enhancement and curves, once."""
         if self._curves_shown is not prepared:
-            actions.show_prepared(prepared, scan_node)
+            study.show_prepared(prepared, scan_node, progress=progress)
             self._curves_shown = prepared
 
     def candidates_of(self, scan_node):
@@ -430,7 +458,7 @@ class PyPeTLogic(ScriptedLoadableModuleLogic):
 
     def _keep(self, prepared, scan_id, *, shown=False):
         """Keep a run, or its first half; the candidates stay where the user's own input was taken."""
-        self.prepared, self._inputs = prepared, None
+        self.prepared, self._state = prepared, None
         self._curves_shown = prepared if shown else self._curves_shown
         if prepared.aif.candidates or self._candidates_of != scan_id:
             self._candidates, self._candidates_of = prepared.aif.candidates, scan_id

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
     from PyPeTLib.pipeline import analyze, finish, prepare
     from PyPeTLib.read import read_image, read_mask, read_series
-    from PyPeTLib.records import Analysis, Geometry, Image, Prepared, Series
+    from PyPeTLib.records import Analysis, Geometry, Image, Prepared, Series, TimeCurve
     from PyPeTLib.results import write_analysis
     from PyPeTLib.settings import Settings
 
@@ -32,6 +32,7 @@ _HOMES = {
     "Image": "records",
     "Prepared": "records",
     "Series": "records",
+    "TimeCurve": "records",
     "PyPeTError": "errors",
     "InputError": "errors",
     "QualityError": "errors",
@@ -48,6 +49,7 @@ __all__ = [
     "QualityError",
     "Series",
     "Settings",
+    "TimeCurve",
     "analyze",
     "finish",
     "prepare",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.chunks import execute, share
 from PyPeTLib.errors import QualityError
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Progress, silent
 from PyPeTLib.settings import BrainMethod, Settings
 
 #: The mask is searched on pixels of about this size in mm; its border is then set on the scan's own pixels.
@@ -21,8 +23,10 @@ MINIMUM_BRAIN_ML = 20.0
 #: Share of a region that must lie under (or over) the brain of the neighbouring slice.
 CONTINUITY = 0.5
 
+Float32Array = npt.NDArray[np.float32]
 
-def brain_mask(mean_hu: npt.NDArray[np.float32], geometry: Geometry, *, settings: Settings) -> Image:
+
+def brain_mask(mean_hu: Float32Array, geometry: Geometry, *, settings: Settings, progress: Progress = silent) -> Image:
     """Return the mask of everything inside the skull, bool.
 
     Parameters
@@ -33,6 +37,8 @@ def brain_mask(mean_hu: npt.NDArray[np.float32], geometry: Geometry, *, settings
         Its grid; all lengths are taken in mm.
     settings : Settings
         ``brain`` names the method; thresholds in HU and mm.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
 
     Raises
     ------
@@ -41,7 +47,8 @@ def brain_mask(mean_hu: npt.NDArray[np.float32], geometry: Geometry, *, settings
     """
     mask = np.zeros(mean_hu.shape, dtype=bool)
     slices = radiological(mean_hu, geometry)  # a view: the scan may be stored with any axis first
-    radiological(mask, geometry)[:] = METHODS[settings.brain](slices, displayed_spacing_mm(geometry), settings)
+    spacing_mm = displayed_spacing_mm(geometry)
+    radiological(mask, geometry)[:] = METHODS[settings.brain](slices, spacing_mm, settings, progress)
     found = float(mask.sum()) * geometry.voxel_volume_ml
     if found < MINIMUM_BRAIN_ML:
         raise QualityError(
@@ -53,7 +60,7 @@ def brain_mask(mean_hu: npt.NDArray[np.float32], geometry: Geometry, *, settings
 
 
 def inside_skull(
-    mean_hu: npt.NDArray[np.float32], spacing_mm: tuple[float, float, float], settings: Settings
+    mean_hu: Float32Array, spacing_mm: tuple[float, float, float], settings: Settings, progress: Progress
 ) -> MaskArray:
     """Find the region that the skull encloses in each slice and that continues from slice to slice.
 
@@ -63,13 +70,16 @@ def inside_skull(
     factors = tuple(max(1, round(SEARCH_PIXEL_MM / spacing)) for spacing in spacing_mm[1:])
     coarse = _block_mean(mean_hu, factors)
     pixel_mm = tuple(spacing * factor for spacing, factor in zip(spacing_mm[1:], factors, strict=True))
-    brain = _continuous(np.stack([_enclosed(frame, pixel_mm, settings) for frame in coarse]))
+    enclosed = _slice_by_slice(
+        lambda frame: _enclosed(frame, pixel_mm, settings), coarse, progress=share(progress, 0.0, 0.6)
+    )
+    brain = _continuous(enclosed)
     fine = brain.repeat(factors[0], axis=1).repeat(factors[1], axis=2)[:, : mean_hu.shape[1], : mean_hu.shape[2]]
-    return _refined(fine, mean_hu, spacing_mm[1:], max(pixel_mm), settings)
+    return _refined(fine, mean_hu, spacing_mm[1:], max(pixel_mm), settings, share(progress, 0.6, 1.0))
 
 
 def from_fast_marching(
-    mean_hu: npt.NDArray[np.float32], spacing_mm: tuple[float, float, float], settings: Settings
+    mean_hu: Float32Array, spacing_mm: tuple[float, float, float], settings: Settings, progress: Progress
 ) -> MaskArray:
     """Grow a front from the middle of the skull and stop it at bone, as published.
 
@@ -82,13 +92,18 @@ def from_fast_marching(
     tissue = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu) & ~bone
     if not (bone.any() and tissue.any()):
         return np.zeros(mean_hu.shape, dtype=bool)
+    progress(0.1, "")
     seed = _middle(bone, tissue)
+    progress(0.2, "")
     speed = sitk.GetImageFromArray(tissue.astype(np.float32))
     speed.SetSpacing(spacing_mm[::-1])
     extent = float(max(np.multiply(mean_hu.shape, spacing_mm)))
-    arrival = sitk.FastMarching(speed, [tuple(int(i) for i in seed[::-1])], 1.0, extent)
+    marching = sitk.FastMarchingImageFilter()
+    marching.SetTrialPoints([tuple(int(i) for i in seed[::-1])])
+    marching.SetStoppingValue(extent)
+    arrival = execute(marching, speed, progress=share(progress, 0.2, 0.9))
     reached = sitk.GetArrayViewFromImage(arrival) < 0.75 * extent
-    return np.stack([_filled(frame) for frame in reached & tissue])
+    return _slice_by_slice(_filled, reached & tissue, progress=share(progress, 0.9, 1.0))
 
 
 def _middle(bone: MaskArray, tissue: MaskArray) -> FloatArray:
@@ -97,13 +112,24 @@ def _middle(bone: MaskArray, tissue: MaskArray) -> FloatArray:
     return np.asarray(inside[np.linalg.norm(inside - np.argwhere(bone).mean(axis=0), axis=1).argmin()])
 
 
-METHODS: dict[BrainMethod, Callable[[npt.NDArray[np.float32], tuple[float, float, float], Settings], MaskArray]] = {
+METHODS: dict[BrainMethod, Callable[[Float32Array, tuple[float, float, float], Settings, Progress], MaskArray]] = {
     "skull": inside_skull,
     "fast-marching": from_fast_marching,
 }
 
 
-def _enclosed(frame: npt.NDArray[np.float32], pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
+def _slice_by_slice(
+    function: Callable[[npt.NDArray[Any]], MaskArray], slices: npt.NDArray[Any], *, progress: Progress
+) -> MaskArray:
+    """Apply a function to each slice, which can be cancelled in between."""
+    mask = np.zeros(slices.shape, dtype=bool)
+    for index, frame in enumerate(slices):
+        mask[index] = function(frame)
+        progress((index + 1) / len(slices), "")
+    return mask
+
+
+def _enclosed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
     """Return the soft tissue that the bone of one slice encloses, gaps closed and thin bridges opened."""
     radius = settings.brain_opening_mm
     bone = frame > settings.bone_hu
@@ -132,24 +158,28 @@ def _continuous(enclosed: MaskArray) -> MaskArray:
 
 def _refined(
     mask: MaskArray,
-    mean_hu: npt.NDArray[np.float32],
+    mean_hu: Float32Array,
     pixel_mm: tuple[float, ...],
     search_mm: float,
     settings: Settings,
+    progress: Progress,
 ) -> MaskArray:
     """Set the border on the scan's pixels: grow by a search pixel, drop bone, fat and air, fill vessels."""
-    grown = np.stack([_dilated(frame, search_mm + max(pixel_mm), pixel_mm) for frame in mask])
-    inside = grown & (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu)
-    return np.stack([_filled(frame) for frame in inside])
+    soft = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu)
+    radius_mm = search_mm + max(pixel_mm)
+    grown = _slice_by_slice(
+        lambda frame: _dilated(frame, radius_mm, pixel_mm), mask, progress=share(progress, 0.0, 0.8)
+    )
+    return _slice_by_slice(_filled, grown & soft, progress=share(progress, 0.8, 1.0))
 
 
-def _block_mean(image: npt.NDArray[np.float32], factors: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def _block_mean(image: Float32Array, factors: tuple[int, ...]) -> Float32Array:
     """Average pixels in plane over blocks; the last block repeats the border."""
     sizes = zip(image.shape[1:], factors, strict=True)
     padded = np.pad(image, [(0, 0)] + [(0, -length % factor) for length, factor in sizes], mode="edge")
     depth, height, width = padded.shape
     blocks = padded.reshape(depth, height // factors[0], factors[0], width // factors[1], factors[1])
-    means: npt.NDArray[np.float32] = blocks.mean(axis=(2, 4))
+    means: Float32Array = blocks.mean(axis=(2, 4))
     return means
 
 

@@ -1,11 +1,12 @@
-"""Work on many voxels in blocks of a fixed size, on all processors, with the same result on any number of them."""
+"""Long work in pieces that report progress and can be cancelled, with the same result on any number of processors."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,11 @@ from PyPeTLib.records import Progress, silent
 #: Rows of a block: small enough for the cache and for prompt cancelling, and fixed,
 #: so that rounding does not depend on the machine.
 BLOCK_ROWS = 8192
+#: Progress is called at least so often, in s, while a block is computed.
+PATIENCE_S = 0.1
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def in_chunks(
@@ -41,16 +47,87 @@ def in_chunks(
     array([2., 2., 2.])
     """
     blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
-    done = []
+    return np.concatenate(list(in_parallel(function, blocks, progress=progress)))
+
+
+def in_parallel(
+    function: Callable[[Item], Result], items: Sequence[Item], *, progress: Progress = silent
+) -> Iterator[Result]:
+    """Yield ``function(item)`` in the order of the items, computed on all processors.
+
+    Progress is called after every result and, with the fraction reached, while one takes its time, on the caller's
+    thread; when it raises, what has not begun is dropped.
+
+    Examples
+    --------
+    >>> list(in_parallel(abs, [-1, 2]))
+    [1, 2]
+    """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         try:
-            for result in pool.map(function, blocks):
-                done.append(result)
-                progress(len(done) / len(blocks), "")
+            futures = deque(pool.submit(function, item) for item in items)
+            while futures:
+                fraction = 1.0 - len(futures) / len(items)
+                while not wait([futures[0]], PATIENCE_S).done:
+                    progress(fraction, "")
+                yield futures.popleft().result()
+                progress(1.0 - len(futures) / len(items), "")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return np.concatenate(done)
+
+
+def mean_frame(frames: npt.NDArray[Any], *, progress: Progress = silent) -> npt.NDArray[np.float32]:
+    """Return the mean over time, float32.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (t, …)
+        The frames, t >= 1; not modified.
+    progress : callable
+        ``progress(fraction, text)`` after every frame; raising from it cancels.
+
+    Examples
+    --------
+    >>> mean_frame(np.array([[1, 2], [3, 6]], dtype=np.int16))
+    array([2., 4.], dtype=float32)
+    """
+    total = np.zeros(frames.shape[1:], dtype=np.float32)
+    for done, frame in enumerate(frames):
+        total += frame
+        progress((done + 1) / len(frames), "")
+    total /= np.float32(len(frames))
+    return total
+
+
+def execute(sitk_filter: Any, image: Any, *, progress: Progress) -> Any:
+    """Execute a SimpleITK filter on an image, with progress; where that raises, the filter stops and the error is its.
+
+    An exception must not cross ITK, which prints it and makes another of it.
+    """
+    import SimpleITK as sitk
+
+    raised: list[BaseException] = []
+
+    def tell() -> None:
+        try:
+            if not raised:
+                progress(sitk_filter.GetProgress(), "")
+        except BaseException as error:
+            raised.append(error)
+            sitk_filter.Abort()
+
+    sitk_filter.AddCommand(sitk.sitkProgressEvent, tell)
+    try:
+        made = sitk_filter.Execute(image)
+    except RuntimeError:
+        if not raised:
+            raise
+    finally:
+        sitk_filter.RemoveAllCommands()  # the command holds the filter, which holds the command
+    if raised:
+        raise raised[0]
+    return made
 
 
 def share(progress: Progress, low: float, high: float, text: str = "") -> Progress:

@@ -29,7 +29,7 @@ from PyPeTLib.settings import (
 
 if TYPE_CHECKING:
     from PyPeTLib.read import SeriesInfo
-    from PyPeTLib.records import Analysis, Progress, Series
+    from PyPeTLib.records import Analysis, Image, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 
@@ -101,8 +101,18 @@ def _add_scene(commands: Any) -> None:
 def _add_analysis(parser: argparse.ArgumentParser) -> None:
     """Add what an analysis can be told."""
     parser.add_argument("--mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
-    parser.add_argument("--aif-mask", metavar="FILE", type=Path, help="voxels of the arterial input")
-    parser.add_argument("--vof-mask", metavar="FILE", type=Path, help="voxels of the venous output")
+    for key, what in (("aif", "arterial input"), ("vof", "venous output")):
+        given = parser.add_mutually_exclusive_group()
+        given.add_argument(f"--{key}-mask", metavar="FILE", type=Path, help=f"voxels of the {what}")
+        given.add_argument(
+            f"--{key}-points",
+            metavar="FILE",
+            type=Path,
+            help=f"markups of 3D Slicer (.mrk.json, .fcsv) in the {what}; grown to the voxels that behave alike",
+        )
+        given.add_argument(
+            f"--{key}-curve", metavar="FILE", type=Path, help=f"table with the curve of the {what}: time in s, HU"
+        )
     parser.add_argument("--method", metavar="NAME", help=f"deconvolution: {', '.join(get_args(DeconvolutionMethod))}")
     parser.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="change a setting (repeatable)"
@@ -232,7 +242,7 @@ def _scan(options: argparse.Namespace) -> Path | list[Path]:
 
 
 def _analysis(options: argparse.Namespace, settings: Settings, progress: Progress) -> Analysis:
-    """Read scan and masks and analyse them; the time of reading is added to the steps'."""
+    """Read scan and what the user gave with it and analyse them; the time of reading is added to the steps'."""
     import time
     from dataclasses import replace
 
@@ -242,17 +252,27 @@ def _analysis(options: argparse.Namespace, settings: Settings, progress: Progres
     start = time.perf_counter()
     progress(0.0, "Reading")
     series = _read(options)
-    masks = {
-        name: read_mask(path, series.geometry, what=what) if path else None
-        for name, path, what in (
-            ("brain", options.mask, "Brain mask"),
-            ("aif", options.aif_mask, "AIF mask"),
-            ("vof", options.vof_mask, "VOF mask"),
-        )
-    }
+    brain = read_mask(options.mask, series.geometry, what="Brain mask") if options.mask else None
+    aif, vof = (_vessel(options, key, series, brain, settings) for key in ("aif", "vof"))
     reading = time.perf_counter() - start
-    analysis = analyze(series, settings, **masks, force=options.force, progress=progress)
+    analysis = analyze(series, settings, brain=brain, aif=aif, vof=vof, force=options.force, progress=progress)
     return replace(analysis, seconds={"reading": reading, **analysis.seconds})
+
+
+def _vessel(
+    options: argparse.Namespace, key: str, series: Series, brain: Image | None, settings: Settings
+) -> Image | TimeCurve | None:
+    """Return what the user gave for "aif" or "vof": mask, points or curve; None where it is to be found."""
+    from PyPeTLib.inputs import read_curve, read_points
+    from PyPeTLib.read import read_mask
+    from PyPeTLib.seeds import grow_seeds
+
+    mask, points, curve = (getattr(options, f"{key}_{what}") for what in ("mask", "points", "curve"))
+    if mask:
+        return read_mask(mask, series.geometry, what=f"{key.upper()} mask")
+    if points:
+        return grow_seeds(series, read_points(points), brain, settings=settings)
+    return read_curve(curve, column=f"{key}_hu") if curve else None
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import share
+from PyPeTLib.chunks import execute, in_parallel, share
 from PyPeTLib.curves import robust_sd
-from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress, Series
+from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress, Series, silent
 from PyPeTLib.settings import DenoiseMethod, Settings
 
 #: Curves are averaged over blocks of about this edge before their components are sought, in mm:
@@ -30,6 +28,8 @@ LATE_SHARES = np.linspace(0.0, 0.3, 8)
 BLOCK_VOXELS = 65536
 #: Bilateral: the guide is smoothed by this share of the kernel.
 GUIDE_SHARE = 0.4
+#: ... which takes about this share of the time.
+GUIDE_TIME = 0.1
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
 KERNEL_PART = 3
 #: Smoothing kernels end at this many standard deviations.
@@ -49,17 +49,23 @@ def masked_hu(series: Series, mask: MaskArray, *, settings: Settings, progress: 
     ndarray, shape (t, voxel)
         In the scan's own type, or float32 after curvature flow.
     """
-    if settings.denoise != "curvature-flow":
-        return np.stack([frame[mask] for frame in series.values])
-    frames = []
+    flow = settings.denoise == "curvature-flow"
+    hu = np.empty((series.frames, np.count_nonzero(mask)), dtype=np.float32 if flow else series.values.dtype)
     for index, frame in enumerate(series.values):
-        frames.append(_curvature_flow(frame, series.geometry, settings)[mask])
-        progress((index + 1) / series.frames, "Curvature flow")
-    return np.stack(frames)
+        inner = share(progress, index / series.frames, (index + 1) / series.frames)
+        hu[index] = _curvature_flow(frame, series.geometry, settings, inner)[mask] if flow else frame[mask]
+        inner(1.0, "")
+    return hu
 
 
 def enhancement(
-    hu: npt.NDArray[Any], baseline_frames: int, mask: MaskArray, geometry: Geometry, *, settings: Settings
+    hu: npt.NDArray[Any],
+    baseline_frames: int,
+    mask: MaskArray,
+    geometry: Geometry,
+    *,
+    settings: Settings,
+    progress: Progress = silent,
 ) -> Curves:
     """Return signed enhancement above baseline, as weights of the few temporal components that carry signal.
 
@@ -80,15 +86,17 @@ def enhancement(
         Grid of ``mask``.
     settings : Settings
         ``denoise``.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
     """
-    signal, noise = temporal_components(hu, mask, geometry)
-    noise_image = weights(noise[None], hu)[:, 0]
+    signal, noise = temporal_components(hu, mask, geometry, progress=share(progress, 0.0, 0.4))
+    noise_image = weights(noise[None], hu, progress=share(progress, 0.4, 0.6))[:, 0]
+    last = share(progress, 0.6, 1.0)
     if settings.denoise in ("none", "curvature-flow"):
         signal = np.eye(len(hu), dtype=np.float32)
-        above = (hu - hu[:baseline_frames].mean(axis=0, dtype=np.float32)).astype(np.float32, copy=False)
-        return Curves(np.ascontiguousarray(above.T), signal, noise_image, mask)
+        return Curves(_above_baseline(hu, baseline_frames, last), signal, noise_image, mask)
     basis = signal - signal[:, :baseline_frames].mean(axis=1, keepdims=True)
-    return Curves(weights(signal, hu), basis, noise_image, mask)
+    return Curves(weights(signal, hu, progress=last), basis, noise_image, mask)
 
 
 def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: Progress) -> Curves:
@@ -108,7 +116,9 @@ def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: 
     return replace(curves, coefficients=METHODS[settings.denoise](curves, geometry, settings, progress))
 
 
-def temporal_components(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry) -> tuple[Float32Array, Float32Array]:
+def temporal_components(
+    hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry, *, progress: Progress = silent
+) -> tuple[Float32Array, Float32Array]:
     """Return the orthonormal temporal components above the noise, and one without signal; all sum to 0.
 
     Returns
@@ -118,7 +128,7 @@ def temporal_components(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometr
     noise : ndarray, shape (t,)
         A component from the lower half of the spectrum: what the scan's noise leaves in any component.
     """
-    means = _block_means(hu, mask, geometry)
+    means = _block_means(hu, mask, geometry, progress)
     free = _without_mean(len(hu))
     variance, rotations = np.linalg.eigh(free @ (means.T @ means) @ free.T)
     variance, components = variance[::-1], (rotations.T[::-1] @ free).astype(np.float32)
@@ -148,7 +158,7 @@ def _without_mean(frames: int) -> FloatArray:
     return np.asarray(np.linalg.svd(basis)[2][:-1])
 
 
-def weights(components: Float32Array, hu: npt.NDArray[Any]) -> Float32Array:
+def weights(components: Float32Array, hu: npt.NDArray[Any], *, progress: Progress = silent) -> Float32Array:
     """Return the weight of each component in each curve, shape (voxel, component), float32.
 
     Examples
@@ -157,10 +167,26 @@ def weights(components: Float32Array, hu: npt.NDArray[Any]) -> Float32Array:
     array([10.,  0.], dtype=float32)
     """
     found = np.zeros((hu.shape[1], len(components)), dtype=np.float32)
-    for start in range(0, hu.shape[1], BLOCK_VOXELS):
-        block = hu[:, start : start + BLOCK_VOXELS].astype(np.float32)
-        found[start : start + BLOCK_VOXELS] = block.T @ components.T
+    for block in _blocks(hu.shape[1], progress):
+        found[block] = hu[:, block].astype(np.float32).T @ components.T
     return found
+
+
+def _above_baseline(hu: npt.NDArray[Any], baseline_frames: int, progress: Progress) -> Float32Array:
+    """Return each voxel's curve less the mean of its leading frames, shape (voxel, t)."""
+    above = np.empty(hu.shape[::-1], dtype=np.float32)
+    for block in _blocks(hu.shape[1], progress):
+        values = hu[:, block]
+        above[block] = (values - values[:baseline_frames].mean(axis=0, dtype=np.float32)).T
+    return above
+
+
+def _blocks(voxels: int, progress: Progress) -> Iterator[slice]:
+    """Yield slices of voxels, and call progress after each."""
+    for start in range(0, voxels, BLOCK_VOXELS):
+        stop = min(start + BLOCK_VOXELS, voxels)
+        yield slice(start, stop)
+        progress(stop / voxels, "")
 
 
 def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
@@ -170,7 +196,8 @@ def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Prog
 
 def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
     """Smooth with a Gaussian, normalised by the part of the kernel that lies inside the mask."""
-    return gaussian_in_mask(curves.coefficients, curves.mask, geometry, settings.gaussian_sigma_mm)
+    sigma = settings.gaussian_sigma_mm
+    return gaussian_in_mask(curves.coefficients, curves.mask, geometry, sigma, progress=progress)
 
 
 def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
@@ -182,17 +209,21 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
     """
     mask = curves.mask[_bounding_box(curves.mask)]
     sigma = settings.bilateral_sigma_mm
-    guide = gaussian_in_mask(curves.coefficients, curves.mask, geometry, GUIDE_SHARE * sigma)
+    first, rest = share(progress, 0.0, 0.8 * GUIDE_TIME), share(progress, GUIDE_TIME, 1.0)
+    guide = gaussian_in_mask(curves.coefficients, curves.mask, geometry, GUIDE_SHARE * sigma, progress=first)
     guide_noise = gaussian_in_mask(curves.noise[:, None], curves.mask, geometry, GUIDE_SHARE * sigma)
     width = settings.bilateral_similarity * robust_sd(guide_noise) * np.sqrt(guide.shape[1])
-    scaled = _on_grid(guide * np.float32(np.sqrt(0.5) / max(width, 1e-3)), mask)
+    progress(0.9 * GUIDE_TIME, "")
+    guide *= np.float32(np.sqrt(0.5) / max(width, 1e-3))
+    scaled = _on_grid(guide, mask)
+    progress(GUIDE_TIME, "")
     values = _on_grid(curves.coefficients, mask)
     strides = _strides(geometry, sigma)
     near = _half_kernel(geometry, sigma, [stride // 2 for stride in strides], [1, 1, 1])
     far = _half_kernel(geometry, sigma, _reach(geometry, sigma), strides)
     steps = len(near) + len(far)
-    values = _averaged(values, scaled, mask, near, share(progress, 0.0, len(near) / steps, "Denoising"))
-    values = _averaged(values, scaled, mask, far, share(progress, len(near) / steps, 1.0, "Denoising"))
+    values = _averaged(values, scaled, mask, near, share(rest, 0.0, len(near) / steps))
+    values = _averaged(values, scaled, mask, far, share(rest, len(near) / steps, 1.0))
     return np.ascontiguousarray(values[:, mask].T)
 
 
@@ -202,12 +233,10 @@ def _averaged(
     """Return the mean over a voxel and its neighbours, weighted by nearness and by likeness of the guide."""
     total, weight = values.copy(), mask.astype(np.float32)
     parts = [offsets[start : start + KERNEL_PART] for start in range(0, len(offsets), KERNEL_PART)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sums = pool.map(lambda part: _neighbour_sums(values, guide, mask, part), parts)
-        for done, (part_total, part_weight) in enumerate(sums):
-            total += part_total
-            weight += part_weight
-            progress((done + 1) / len(parts), "")
+    sums = in_parallel(lambda part: _neighbour_sums(values, guide, mask, part), parts, progress=progress)
+    for part_total, part_weight in sums:
+        total += part_total
+        weight += part_weight
     total /= np.maximum(weight, np.float32(1.0))
     return total
 
@@ -237,7 +266,9 @@ METHODS: dict[DenoiseMethod, Callable[[Curves, Geometry, Settings, Progress], Fl
 }
 
 
-def gaussian_in_mask(rows: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float) -> Float32Array:
+def gaussian_in_mask(
+    rows: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float, *, progress: Progress = silent
+) -> Float32Array:
     """Smooth voxel values by normalised convolution: nothing enters from outside the mask.
 
     Parameters
@@ -248,6 +279,8 @@ def gaussian_in_mask(rows: Float32Array, mask: MaskArray, geometry: Geometry, si
     geometry : Geometry
     sigma_mm : float
         Standard deviation of the kernel in mm.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -260,28 +293,38 @@ def gaussian_in_mask(rows: Float32Array, mask: MaskArray, geometry: Geometry, si
         return smoothed
 
     weight = filtered(inside.astype(np.float32))[inside]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        columns = list(pool.map(lambda image: filtered(image)[inside] / weight, _on_grid(rows, inside)))
-    return np.stack(columns, axis=1)
+    images = list(_on_grid(rows, inside))
+    columns = in_parallel(lambda image: filtered(image)[inside] / weight, images, progress=progress)
+    return np.stack(list(columns), axis=1)
 
 
-def _curvature_flow(frame: npt.NDArray[Any], geometry: Geometry, settings: Settings) -> Float32Array:
+def _curvature_flow(
+    frame: npt.NDArray[Any], geometry: Geometry, settings: Settings, progress: Progress
+) -> Float32Array:
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(frame.astype(np.float32))
     image.SetSpacing(geometry.spacing_mm)
-    flowed = sitk.CurvatureFlow(image, settings.curvature_flow_step, settings.curvature_flow_iterations)
+    flow = sitk.CurvatureFlowImageFilter()
+    flow.SetTimeStep(settings.curvature_flow_step)
+    flow.SetNumberOfIterations(settings.curvature_flow_iterations)
+    flowed = execute(flow, image, progress=progress)
     copied: Float32Array = sitk.GetArrayFromImage(flowed)  # a view would outlive the image it looks at
     return copied
 
 
-def _block_means(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry) -> FloatArray:
+def _block_means(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry, progress: Progress) -> FloatArray:
     """Return mean curves of blocks about their time means, times the root of the voxel count (equal noise)."""
     steps = [max(1, round(BLOCK_MM / spacing)) for spacing in geometry.spacing_zyx_mm]
     index = [axis // step for axis, step in zip(np.nonzero(mask), steps, strict=True)]
     counts = [length // step + 1 for length, step in zip(mask.shape, steps, strict=True)]
-    _, block, voxels = np.unique(np.ravel_multi_index(index, counts), return_inverse=True, return_counts=True)
-    sums = np.stack([np.bincount(block, weights=frame) for frame in hu], axis=1)
+    block = np.ravel_multi_index(index, counts)
+    voxels = np.bincount(block)
+    sums = np.empty((voxels.size, len(hu)))
+    for done, frame in enumerate(hu):
+        sums[:, done] = np.bincount(block, weights=frame)
+        progress((done + 1) / len(hu), "")
+    sums, voxels = sums[voxels > 0], voxels[voxels > 0]
     return np.asarray((sums - sums.mean(axis=1, keepdims=True)) / np.sqrt(voxels)[:, None])
 
 

@@ -141,17 +141,24 @@ def artery_figure(analysis: Prepared) -> Figure:
 
 
 def draw_artery(panels: Sequence[Axes], analysis: Prepared) -> None:
-    """Draw on three axes the slice with most AIF voxels: CT, AIF in purple; enhancement at its peak; close-up."""
+    """Draw on three axes the slice with most AIF voxels: CT, AIF in purple; enhancement at its peak; close-up.
+
+    A curve that the user gave has no voxels: the slice is the one with most brain, and there is no close-up.
+    """
     geometry = analysis.series.geometry
     mask = radiological(analysis.aif.mask.values, geometry)
-    place = int(mask.sum(axis=(1, 2)).argmax())
+    shown = mask if mask.any() else radiological(analysis.brain.values, geometry)
+    place = int(shown.sum(axis=(1, 2)).argmax())
     voxels, aspect = mask[place], pixel_aspect(geometry)
     before_hu, rise_hu = _artery_hu(analysis, place)
     before = window_grey(before_hu, BRAIN_HU)
     rise = window_grey(rise_hu, (0.0, max(LEAST_RISE_HU, float(analysis.aif.measured_hu.max()))))
-    box = _close_up(voxels)
     _picture(panels[0], highlighted(before, voxels), aspect, f"CT before contrast, {slice_labels(geometry)[place]}")
     _picture(panels[1], rise, aspect, f"Enhancement at {analysis.series.times_s[peak_frame(analysis.aif)]:.4g} s")
+    if not voxels.any():
+        _note(panels[2], "AIF supplied as a curve:\nno voxels to show")
+        return
+    box = _close_up(voxels)
     _picture(panels[2], rise[box], aspect, "Close-up, AIF outlined")
     for axes in panels[:2]:
         _frame(axes, box)
@@ -308,6 +315,12 @@ def _picture(axes: Axes, picture: Array, aspect: float, title: str) -> None:
     axes.set_axis_off()
     axes.set_title(title, color=_COLOURS["dark"]["ink"], fontsize=9, pad=6)
     _sides(axes, 0.0, picture.shape[1], picture.shape[0])
+
+
+def _note(axes: Axes, text: str) -> None:
+    """Write a remark where there is no picture."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, color=_COLOURS["dark"]["quiet"], fontsize=9, ha="center", transform=axes.transAxes)
 
 
 def _frame(axes: Axes, box: tuple[slice, slice]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from PyPeTLib.chunks import in_chunks
+from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.curves import area_weights, peaks
 from PyPeTLib.records import Curves, FloatArray, Geometry, Image, Maps, Progress, Response
 from PyPeTLib.settings import Settings
@@ -53,7 +53,8 @@ def perfusion_maps(
     Østergaard 1996, doi:10.1002/mrm.1910360510; Fieselmann 2011, doi:10.1155/2011/467563
     """
     scale = settings.hematocrit_factor / settings.tissue_density_g_ml
-    tissue = in_chunks(lambda rows: peaks(rows @ curves.basis), curves.coefficients, progress=progress)
+    searched = share(progress, 0.0, 0.6)
+    tissue = in_chunks(lambda rows: peaks(rows @ curves.basis), curves.coefficients, progress=searched)
     weights = area_weights(times_s)
     flow = 6000.0 * scale * response.height
     volume = 100.0 * scale * (curves.coefficients @ (curves.basis @ weights)) / (aif_hu @ weights)
@@ -65,9 +66,12 @@ def perfusion_maps(
         "ttp": np.interp(tissue[:, 1], np.arange(times_s.size), times_s) - arrival_s,
         "delay": response.delay_s,
     }
-    return Maps(
-        **{name: _image(value, curves, geometry, UNITS[name]) for name, value in values.items() if value is not None}
-    )
+    maps = {}
+    for done, (name, value) in enumerate(values.items()):
+        progress(0.7 + 0.3 * done / len(values), "")
+        if value is not None:
+            maps[name] = _image(value, curves, geometry, UNITS[name])
+    return Maps(**maps)
 
 
 def mean_transit_time(flow: FloatArray, volume: FloatArray) -> FloatArray:

@@ -48,8 +48,10 @@ def methods_text(prepared: Prepared) -> str:
 
 
 def _arterial_sentence(artery: VascularCurve, vein: VascularCurve | None) -> str:
-    how = "chosen automatically" if artery.source == "automatic" else "supplied"
-    text = f"The arterial input ({int(artery.mask.values.sum())} voxels) was {how}"
+    how = {"automatic": "chosen automatically", "user's curve": "supplied as a curve"}.get(artery.source, "supplied")
+    voxels = int(artery.mask.values.sum())
+    text = f"The arterial input ({voxels} voxels) was {how}" if voxels else f"The arterial input was {how}"
     if vein is not None and artery.partial_volume_factor > 1.0:
-        text += f" and scaled by {artery.partial_volume_factor:.2f} to the area of the venous curve"
+        supplied = "supplied " if vein.source == "user's curve" else ""
+        text += f" and scaled by {artery.partial_volume_factor:.2f} to the area of the {supplied}venous curve"
     return text + "."

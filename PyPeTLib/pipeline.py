@@ -8,12 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_mask
-from PyPeTLib.chunks import share
+from PyPeTLib.chunks import mean_frame, share
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
@@ -21,12 +20,27 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.quality import judge, judge_maps
-from PyPeTLib.records import Analysis, Bolus, Finding, Image, Maps, Prepared, Progress, Series, VascularCurve, silent
+from PyPeTLib.records import (
+    Analysis,
+    Bolus,
+    Finding,
+    FloatArray,
+    Image,
+    Maps,
+    Prepared,
+    Progress,
+    Series,
+    TimeCurve,
+    VascularCurve,
+    silent,
+)
 from PyPeTLib.settings import Settings
 from PyPeTLib.vessels import (
     VesselVoxels,
+    at_scan_times,
     find_artery,
     find_vein,
+    given_curve,
     likely_vessels,
     measured_curve,
     scaled_to_vein,
@@ -37,6 +51,8 @@ from PyPeTLib.vessels import (
 PREPARED = 0.75
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
+#: What the user gave for a vessel: a mask, HU at the scan's times, or nothing.
+Given = Image | FloatArray | None
 
 
 def analyze(
@@ -44,8 +60,8 @@ def analyze(
     settings: Settings | None = None,
     *,
     brain: Image | None = None,
-    aif: Image | None = None,
-    vof: Image | None = None,
+    aif: Image | TimeCurve | None = None,
+    vof: Image | TimeCurve | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Analysis:
@@ -59,8 +75,10 @@ def analyze(
         The scan in HU.
     settings : Settings, optional
         What to do; the defaults otherwise.
-    brain, aif, vof : Image, optional
-        Masks on the scan's grid to be used instead of those found automatically.
+    brain : Image, optional
+        Brain mask on the scan's grid to be used instead of the automatic one.
+    aif, vof : Image or TimeCurve, optional
+        Mask on the scan's grid, or the curve itself, to be used instead of what is found automatically.
     force : bool
         Return a result even where the data allow no trustworthy one; its findings say "invalid".
         Without a brain, a bolus or anything that enhances there is nothing to force.
@@ -70,7 +88,7 @@ def analyze(
     Raises
     ------
     InputError
-        If a mask lies on another grid or is empty.
+        If a mask lies on another grid or is empty, or a curve does not cover the scan.
     QualityError
         If the data allow no trustworthy result: no brain, no bolus, no artery (even with ``force``), or
         contrast agent in the first frames (without it).
@@ -94,24 +112,26 @@ def prepare(
     settings: Settings | None = None,
     *,
     brain: Image | None = None,
-    aif: Image | None = None,
-    vof: Image | None = None,
+    aif: Image | TimeCurve | None = None,
+    vof: Image | TimeCurve | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
     settings = settings or Settings()
-    _check_masks(series, {"Brain mask": brain, "AIF mask": aif, "VOF mask": vof})
+    _check_mask(series, brain, "Brain mask")
+    given_aif = _given(series, aif, "Arterial curve", "AIF mask")
+    given_vof = _given(series, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
-    with step("Brain mask", 0.0, 0.15):
-        mask = brain or brain_mask(series.values.mean(axis=0, dtype=np.float32), series.geometry, settings=settings)
+    with step("Brain mask", 0.0, 0.15) as inner:
+        mask = brain or _brain(series, settings, inner)
     with step("Reading curves", 0.15, 0.3) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
-    with step("Arterial input", 0.3, 0.5):
-        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, aif, vof, force)
-    with step("Temporal components", 0.5, 0.65):
-        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings)
+    with step("Arterial input", 0.3, 0.5) as inner:
+        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, given_aif, given_vof, force, inner)
+    with step("Temporal components", 0.5, 0.65) as inner:
+        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
         del hu
     findings = (*series.findings, *judge(series, bolus, curves, artery, vein, settings=settings))
     _refuse_invalid(findings, force)
@@ -152,38 +172,42 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
     )
 
 
+def _brain(series: Series, settings: Settings, progress: Progress) -> Image:
+    """Return the automatic brain mask."""
+    mean_hu = mean_frame(series.values, progress=share(progress, 0.0, 0.5))
+    return brain_mask(mean_hu, series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
+
+
 def _vascular_curves(
     series: Series,
     hu: npt.NDArray[Any],
     mask: Image,
     settings: Settings,
-    aif: Image | None,
-    vof: Image | None,
+    aif: Given,
+    vof: Given,
     force: bool,
+    progress: Progress,
 ) -> tuple[Bolus, VascularCurve, VascularCurve | None]:
     """Return bolus, arterial input, scaled for partial volume, and venous output: the user's where there is one.
 
     Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline.
     """
     times_s, geometry = series.times_s, series.geometry
-    likely = likely_vessels(hu)
+    likely = likely_vessels(hu, progress=share(progress, 0.0, 0.5))
 
-    def with_baseline(bolus: Bolus) -> tuple[VesselVoxels, VascularCurve]:
+    def with_baseline(bolus: Bolus, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
         vessels = vessel_voxels(likely, bolus.baseline_frames, mask.values, times_s)
-        if aif:
-            return vessels, measured_curve(series, aif, baseline_frames=bolus.baseline_frames)
-        return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force)
+        if aif is not None:
+            return vessels, _users_curve(series, aif, bolus, progress)
+        return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force, progress=progress)
 
     found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
-    vessels, artery = with_baseline(found)
+    vessels, artery = with_baseline(found, share(progress, 0.5, 0.7))
     bolus = before_artery(found, artery.fit, times_s, settings=settings)
     if bolus is not found:
-        vessels, artery = with_baseline(bolus)
-    vein = (
-        measured_curve(series, vof, baseline_frames=bolus.baseline_frames)
-        if vof
-        else find_vein(vessels, artery, geometry, times_s)
-    )
+        vessels, artery = with_baseline(bolus, share(progress, 0.7, 0.9))
+    last = share(progress, 0.9, 1.0)
+    vein = find_vein(vessels, artery, geometry, times_s) if vof is None else _users_curve(series, vof, bolus, last)
     return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
 
 
@@ -205,19 +229,33 @@ def _maps(prepared: Prepared, step: Step) -> Maps:
         )
 
 
-def _check_masks(series: Series, masks: dict[str, Image | None]) -> None:
-    """Refuse masks that are empty or lie on another grid."""
-    for name, mask in masks.items():
-        if mask is None:
-            continue
-        if not mask.geometry.matches(series.geometry):
-            raise InputError(
-                f"{name}: the grid of the scan is needed, {series.geometry.describe()}; found "
-                f"{mask.geometry.describe()}. Resample the mask to the scan."
-            )
-        if mask.values.dtype != bool or not mask.values.any():
-            found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"
-            raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
+def _given(series: Series, what: Image | TimeCurve | None, curve: str, mask: str) -> Given:
+    """Return a mask that was checked, or the HU of a curve at the scan's times; the names are for messages."""
+    if isinstance(what, TimeCurve):
+        return at_scan_times(what, series.times_s, what=curve)
+    _check_mask(series, what, mask)
+    return what
+
+
+def _users_curve(series: Series, given: Image | FloatArray, bolus: Bolus, progress: Progress) -> VascularCurve:
+    """Return the curve of a mask that the user drew, or the one the user gave, above the baseline."""
+    if isinstance(given, Image):
+        return measured_curve(series, given, baseline_frames=bolus.baseline_frames, progress=progress)
+    return given_curve(series, given, baseline_frames=bolus.baseline_frames)
+
+
+def _check_mask(series: Series, mask: Image | None, name: str) -> None:
+    """Refuse a mask that is empty or lies on another grid."""
+    if mask is None:
+        return
+    if not mask.geometry.matches(series.geometry):
+        raise InputError(
+            f"{name}: the grid of the scan is needed, {series.geometry.describe()}; found "
+            f"{mask.geometry.describe()}. Resample the mask to the scan."
+        )
+    if mask.values.dtype != bool or not mask.values.any():
+        found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"
+        raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
 
 
 def _refuse_invalid(findings: tuple[Finding, ...], force: bool) -> None:

@@ -99,9 +99,8 @@ def _on_artery(artery: VascularCurve, weights: FloatArray) -> Iterator[Finding]:
     peak = float(artery.measured_hu.max())
     noise = robust_sd(np.diff(artery.measured_hu, n=2)) / float(np.sqrt(6.0))
     if artery.measured_hu @ weights <= 0 or peak < LEAST_SIGNAL * noise:
-        text = (
-            f"The arterial curve is no bolus: its peak is {peak:.0f} HU, its noise {noise:.1f} HU. Check the AIF mask."
-        )
+        text = f"The arterial curve is no bolus: its peak is {peak:.0f} HU, its noise {noise:.1f} HU. "
+        text += f"Check the AIF {_kind(artery)}."
         yield Finding("invalid", text, peak)
     if artery.candidates and artery.candidates[0].refused:
         text = f"The arterial input is a cluster that was refused: {artery.candidates[0].reason}. Mark an artery."
@@ -116,7 +115,7 @@ def _on_artery(artery: VascularCurve, weights: FloatArray) -> Iterator[Finding]:
         text = f"The arterial curve ends at {end:.0%} of its peak: late tissue may look ischemic."
         yield Finding("warning", text, end)
     if artery.fit is None:
-        yield Finding("warning", "No gamma-variate fits the arterial curve: check the AIF mask.", None)
+        yield Finding("warning", f"No gamma-variate fits the arterial curve: check the AIF {_kind(artery)}.", None)
 
 
 def _on_method(settings: Settings) -> Iterator[Finding]:
@@ -132,7 +131,8 @@ def _on_vein(artery: VascularCurve, vein: VascularCurve | None, weights: FloatAr
         return
     ratio = float((vein.measured_hu @ weights) / (artery.measured_hu @ weights))
     if ratio <= 0:
-        yield Finding("invalid", f"The venous area is {ratio:.2g} times the arterial one. Check the VOF mask.", ratio)
+        text = f"The venous area is {ratio:.2g} times the arterial one. Check the VOF {_kind(vein)}."
+        yield Finding("invalid", text, ratio)
         return
     end = end_share(vein.measured_hu)
     if end > COMPLETE_VEIN:
@@ -144,3 +144,8 @@ def _on_vein(artery: VascularCurve, vein: VascularCurve | None, weights: FloatAr
     if artery.partial_volume_factor > LARGE_FACTOR:
         text = f"Partial-volume factor of {artery.partial_volume_factor:.1f}: the artery fills little of its voxels."
         yield Finding("warning", text, artery.partial_volume_factor)
+
+
+def _kind(curve: VascularCurve) -> str:
+    """Return what the user would check: the mask, or the curve itself."""
+    return "curve" if curve.source == "user's curve" else "mask"

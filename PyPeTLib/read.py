@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
-from PyPeTLib.records import Finding, FloatArray, Geometry, Image, MaskArray, Series
+from PyPeTLib.hounsfield import in_hu
+from PyPeTLib.records import Finding, FloatArray, Geometry, Image, Series
 from PyPeTLib.times import read_sidecar, read_times, resolve_times
 
 __all__ = ["SeriesInfo", "inspect_series", "read_image", "read_mask", "read_series", "read_times"]
@@ -24,23 +25,6 @@ ScanPath = str | Path | Sequence[str | Path]
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
 MINIMUM_FRAMES = 10
-
-#: CT number of air in HU: what a voxel without a value outside the head is.
-AIR_HU = -1024
-
-#: HU above which a voxel belongs to the head: between air and fat.
-HEAD_HU = -200
-
-#: Offset of CT values that are stored without sign, in HU.
-OFFSET_HU = 1024
-
-#: Ranges of stored values where, in a scan with that offset, air, soft tissue, and little in between lie.
-OFFSET_AIR = (0, 200)
-OFFSET_BETWEEN = (300, 974)
-OFFSET_TISSUE = (974, 1174)
-
-#: Share of the voxels that must be air, and soft tissue, before values count as offset.
-OFFSET_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -131,7 +115,7 @@ def inspect_series(
     except InputError as error:
         problems.append(str(error))
     try:
-        values, notes = _in_hu(values, scan_name(scan))
+        values, notes = in_hu(values, scan_name(scan))
         findings += notes
     except InputError as error:
         problems.append(str(error))
@@ -261,69 +245,3 @@ def _refuse_other_grid(what: str, found: Geometry, needed: Geometry) -> None:
         if need == have:
             need, have = f"{need}, axes {needed.direction}", f"{have}, axes {found.direction}"
         raise InputError(f"{what}: the scan's grid is needed, {need}; found {have}. Resample it to the scan.")
-
-
-def _in_hu(values: npt.NDArray[Any], name: str) -> tuple[npt.NDArray[Any], tuple[Finding, ...]]:
-    """Return values in HU with a number in every voxel; the input where that is what it is."""
-    low, high = values.min(), values.max()
-    whole = bool(np.isfinite(low) and np.isfinite(high))
-    if not whole:
-        numbers = values[np.isfinite(values)]
-        low, high = (numbers.min(), numbers.max()) if numbers.size else (0, 0)
-    if low == high:
-        raise InputError(f"Scan {name}: CT values are needed; found {low:g} in every voxel. Is the file empty?")
-    findings: tuple[Finding, ...] = ()
-    if low >= 0 and _has_offset(values[0]):
-        values = _without_offset(values, float(high))
-        text = f"Values are stored as HU + {OFFSET_HU}; {OFFSET_HU} was subtracted."
-        findings = (Finding("warning", text, OFFSET_HU),)
-    if not whole:
-        values, finding = _without_gaps(values, name)
-        findings += (finding,)
-    return values, findings
-
-
-def _has_offset(frame: npt.NDArray[Any]) -> bool:
-    """Tell whether values without sign are HU + 1024: much near air and near soft tissue at 1024, little in between.
-
-    In a skull-stripped scan with a background of 0 there is no soft tissue at 1024; in one whose air was cut at 0 HU,
-    bone gives more values below that range than inside it.
-    """
-    air, between, tissue = (
-        np.count_nonzero((frame >= low) & (frame <= high)) for low, high in (OFFSET_AIR, OFFSET_BETWEEN, OFFSET_TISSUE)
-    )
-    return bool(min(air, tissue) >= OFFSET_SHARE * frame.size and tissue > 2 * between)
-
-
-def _without_offset(values: npt.NDArray[Any], high: float) -> npt.NDArray[Any]:
-    if values.dtype.kind == "f":
-        return np.asarray(values - np.float32(OFFSET_HU))
-    narrow = np.int16 if high - OFFSET_HU < 2**15 else np.int32
-    return np.asarray(np.subtract(values, OFFSET_HU, dtype=narrow, casting="unsafe"))
-
-
-def _without_gaps(values: npt.NDArray[Any], name: str) -> tuple[npt.NDArray[Any], Finding]:
-    """Put air where values are NaN or infinite; refuse where that is inside the head."""
-    finite = np.isfinite(values)
-    count = finite.sum(axis=0)
-    total = np.where(finite, values, 0).sum(axis=0, dtype=float)
-    mean = np.where(count > 0, total / np.maximum(count, 1), AIR_HU)
-    gaps = np.count_nonzero(_head(mean > HEAD_HU) & (count < len(values)))
-    if gaps:
-        need = "a number in every voxel of the head is needed"
-        raise InputError(f"Scan {name}: {need}; found {gaps} with NaN or infinite values. Export the scan again.")
-    missing = int(finite.size - count.sum())
-    text = f"{missing} values outside the head were NaN or infinite; they count as air ({AIR_HU} HU)."
-    return np.where(finite, values, np.float32(AIR_HU)), Finding("warning", text, missing)
-
-
-def _head(tissue: MaskArray) -> MaskArray:
-    """Return the largest connected part with its holes filled in every slice."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(tissue)
-    if count == 0:
-        return tissue
-    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
-    in_plane = ndimage.generate_binary_structure(3, 1) & (np.arange(3) == 1)[:, None, None]
-    return np.asarray(ndimage.binary_fill_holes(largest, structure=in_plane), dtype=bool)

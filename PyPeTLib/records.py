@@ -19,6 +19,8 @@ MaskArray = npt.NDArray[np.bool_]
 Progress = Callable[[float, str], None]
 Severity = Literal["info", "warning", "invalid"]
 
+#: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
+FEWEST_POINTS = 5
 #: Two grids are the same when no corner is further apart than this share of a voxel.
 GRID_TOLERANCE_VOXELS = 0.01
 
@@ -245,6 +247,51 @@ class Motion:
 
 
 @dataclass(frozen=True)
+class TimeCurve:
+    """A curve that the user gives instead of a mask: HU over time, at times of its own.
+
+    Parameters
+    ----------
+    times_s : ndarray, shape (point,)
+        Times in s on the scan's axis, strictly increasing, at least five; need not be those of the scan.
+    hu : ndarray, shape (point,)
+        HU, with or without the baseline.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, a value is missing, or the times do not increase.
+
+    Examples
+    --------
+    >>> TimeCurve(np.arange(5.0), np.array([0.0, 1.0, 90.0, 200.0, 50.0])).hu.tolist()
+    [0.0, 1.0, 90.0, 200.0, 50.0]
+    """
+
+    times_s: FloatArray
+    hu: FloatArray
+
+    def __post_init__(self) -> None:
+        times, hu = (np.array(values, dtype=float) for values in (self.times_s, self.hu))
+        if times.ndim != 1 or times.shape != hu.shape or times.size < FEWEST_POINTS:
+            need = f"at least {FEWEST_POINTS} points are needed, each a time in s and HU"
+            raise InputError(f"Curve: {need}; found times of shape {times.shape} and HU of shape {hu.shape}.")
+        missing = int((~np.isfinite(times) | ~np.isfinite(hu)).sum())
+        if missing:
+            need = "a time and a value in every point are needed"
+            raise InputError(f"Curve: {need}; found {missing} of {times.size} incomplete. Delete empty rows.")
+        late = np.diff(times) <= 0
+        if late.any():
+            row = int(np.argmax(late)) + 2
+            raise InputError(
+                f"Curve: times in s must increase; found {times[row - 1]:g} s after {times[row - 2]:g} s in row {row}. "
+                "Sort the rows by time."
+            )
+        object.__setattr__(self, "times_s", read_only(times))
+        object.__setattr__(self, "hu", read_only(hu))
+
+
+@dataclass(frozen=True)
 class Bolus:
     """When the contrast agent reaches the head.
 
@@ -384,9 +431,9 @@ class VascularCurve:
     Parameters
     ----------
     mask : Image
-        The voxels it was measured in.
+        The voxels it was measured in; none where the user gave the curve itself.
     measured_hu : ndarray, shape (t,)
-        Mean enhancement of the mask in HU.
+        Mean enhancement of the mask, or the user's curve, in HU above baseline.
     curve_hu : ndarray, shape (t,)
         ``measured_hu`` times ``partial_volume_factor``: what is deconvolved.
     fit : GammaVariate or None
@@ -394,9 +441,9 @@ class VascularCurve:
     partial_volume_factor : float
         Scaling for partial volume, 1 where none was applied.
     candidates : tuple of Candidate
-        All clusters looked at, best first; empty where the user gave the mask.
+        All clusters looked at, best first; empty where the user gave mask or curve.
     source : str
-        "automatic" or "user's mask".
+        "automatic", "user's mask" or "user's curve".
     """
 
     mask: Image

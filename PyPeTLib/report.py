@@ -161,7 +161,7 @@ def _curve_facts(curve: VascularCurve, times_s: FloatArray, arrival_s: float) ->
         "Peak after scaling": f"{curve.curve_hu.max():.0f} HU",
         "Time to peak": f"{peak_s:.1f} s ({peak_s - arrival_s:.1f} s after arrival)",
         "End of the curve": f"{end_share(curve.measured_hu):.0%} of the peak",
-        "Voxels": f"{voxels} ({_number(voxels * curve.mask.geometry.voxel_volume_ml)} mL)",
+        "Voxels": f"{voxels} ({_number(voxels * curve.mask.geometry.voxel_volume_ml)} mL)" if voxels else "none",
         "Partial-volume factor": f"{curve.partial_volume_factor:.2f}",
         "Onset of the fit": f"{fit.onset_s:.1f} s" if fit else "no fit",
         "Peak of the fit": f"{fit.peak_hu:.0f} HU at {fit.peak_s:.1f} s" if fit else "–",
@@ -186,12 +186,16 @@ def _pictures(analysis: Analysis) -> list[Picture]:
             drawn(figures.curves_figure),
             drawn(lambda run: figures.curves_figure(run, "dark")),
         ),
-        Picture(
-            "Place of the arterial input",
-            "The slice with most AIF voxels, AIF in purple. The square is the close-up.",
-            drawn(figures.artery_figure),
-        ),
+        *([_place_of_artery(drawn)] if analysis.aif.mask.values.any() else []),
     ]
+
+
+def _place_of_artery(drawn: Callable[[Callable[[Analysis], Figure]], str]) -> Picture:
+    """Return the picture of the AIF voxels; a curve that the user gave has none."""
+    from PyPeTLib import figures
+
+    text = "The slice with most AIF voxels, AIF in purple. The square is the close-up."
+    return Picture("Place of the arterial input", text, drawn(figures.artery_figure))
 
 
 def _number(value: float) -> str:

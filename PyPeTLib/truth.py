@@ -33,10 +33,11 @@ def compare_with_truth(analysis: Analysis, phantom: Phantom) -> dict[str, float]
     timed = tissue & np.isfinite(truth["delay"]) & np.isfinite(maps["tmax"])
     transit = tissue & np.isfinite(maps["mtt"]) & np.isfinite(truth["mtt"])
     weights = area_weights(analysis.series.times_s)
+    arterial = truth["arterial_share"][analysis.aif.mask.values]  # none of a curve that the user gave
     return {
         "brain_dice": dice(brain, true_brain),
         "outside_share": float((brain & ~true_brain).sum() / brain.sum()),
-        "aif_arterial_share": float((truth["arterial_share"][analysis.aif.mask.values] >= ARTERIAL).mean()),
+        "aif_arterial_share": float((arterial >= ARTERIAL).mean()) if arterial.size else float("nan"),
         "aif_area_ratio": float((analysis.aif.curve_hu @ weights) / (phantom.aif_hu @ weights)),
         "cbv_slope": slope(truth["cbv"][tissue], maps["cbv"][tissue]),
         "cbf_slope": slope(truth["cbf"][tissue], maps["cbf"][tissue]),

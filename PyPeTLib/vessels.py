@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.chunks import share
 from PyPeTLib.curves import area_weights, end_share, noise_level, peaks
-from PyPeTLib.errors import QualityError
+from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.records import (
     Candidate,
@@ -18,8 +19,11 @@ from PyPeTLib.records import (
     Geometry,
     Image,
     MaskArray,
+    Progress,
     Series,
+    TimeCurve,
     VascularCurve,
+    silent,
 )
 from PyPeTLib.settings import Settings
 
@@ -98,23 +102,32 @@ class VesselVoxels:
     area_hu_s: FloatArray
 
 
-def likely_vessels(hu: npt.NDArray[Any]) -> LikelyVessels:
+def likely_vessels(hu: npt.NDArray[Any], *, progress: Progress = silent) -> LikelyVessels:
     """Return the most variable voxels of the brain with their curves.
 
     Parameters
     ----------
     hu : ndarray, shape (t, voxel)
         HU of the voxels inside the skull.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
     """
-    variance = _temporal_variance(hu)
+    variance = _temporal_variance(hu, share(progress, 0.0, 0.6))
     count = min(hu.shape[1], max(FEWEST_VESSELS, round(VESSEL_SHARE * hu.shape[1])))
     columns = np.sort(np.argpartition(variance, -count)[-count:])
+    progress(0.7, "")
     curves = hu[:, columns].astype(float)
     level = curves.mean(axis=0)
-    _, components = np.linalg.eigh((curves - level) @ (curves - level).T)
+    curves -= level
+    progress(0.8, "")
+    _, components = np.linalg.eigh(curves @ curves.T)
+    progress(0.85, "")
     kept = components[:, -min(VESSEL_COMPONENTS, len(hu) // 2) :]
+    projected = level + kept @ (kept.T @ curves)
+    progress(0.9, "")
     noise = noise_level(hu) * float(np.sqrt(kept.shape[1] / len(hu)))
-    return LikelyVessels(columns, level + kept @ (kept.T @ (curves - level)), noise)
+    progress(1.0, "")
+    return LikelyVessels(columns, projected, noise)
 
 
 def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, times_s: FloatArray) -> VesselVoxels:
@@ -139,20 +152,28 @@ def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, 
     return VesselVoxels(index[strong], values[strong], found[strong, 0], peak_s[strong], area[strong])
 
 
-def _temporal_variance(hu: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def _temporal_variance(hu: npt.NDArray[Any], progress: Progress) -> npt.NDArray[np.float32]:
     """Return the variance of each curve times the number of frames, frame by frame to spare memory."""
     total = np.zeros(hu.shape[1], dtype=np.float32)
     squares = np.zeros(hu.shape[1], dtype=np.float32)
     start = hu[0].astype(np.float32)
-    for frame in hu:
+    for done, frame in enumerate(hu):
         change = frame - start
         total += change
-        squares += change * change
+        change *= change
+        squares += change
+        progress((done + 1) / len(hu), "")
     return squares - total * total / np.float32(len(hu))
 
 
 def find_artery(
-    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, settings: Settings, force: bool = False
+    vessels: VesselVoxels,
+    geometry: Geometry,
+    times_s: FloatArray,
+    *,
+    settings: Settings,
+    force: bool = False,
+    progress: Progress = silent,
 ) -> VascularCurve:
     """Return the best arterial candidate as measured, not yet scaled for partial volume.
 
@@ -163,7 +184,7 @@ def find_artery(
     QualityError
         If no cluster passes for an artery.
     """
-    candidates = arterial_candidates(vessels, geometry, times_s, settings=settings)
+    candidates = arterial_candidates(vessels, geometry, times_s, settings=settings, progress=progress)
     if not candidates or (candidates[0].refused and not force):
         reasons = "; ".join(candidate.reason for candidate in candidates[:3]) or "no voxel enhances above the noise"
         raise QualityError(
@@ -183,12 +204,65 @@ def find_vein(
     return _as_curve(candidates, geometry) if candidates and not candidates[0].refused else None
 
 
-def measured_curve(series: Series, mask: Image, *, baseline_frames: int) -> VascularCurve:
+def measured_curve(series: Series, mask: Image, *, baseline_frames: int, progress: Progress = silent) -> VascularCurve:
     """Return the mean enhancement of a mask that the user drew, which may leave the brain mask."""
-    hu = np.array([frame[mask.values].mean(dtype=float) for frame in series.values])
+    hu = np.empty(series.frames)
+    for done, frame in enumerate(series.values):
+        hu[done] = frame[mask.values].mean(dtype=float)
+        progress((done + 1) / series.frames, "")
     curve = hu - hu[:baseline_frames].mean()
     fit = fit_gamma_variate(curve, series.times_s)
     return VascularCurve(mask, curve, curve, fit, 1.0, (), "user's mask")
+
+
+def given_curve(series: Series, hu: FloatArray, *, baseline_frames: int) -> VascularCurve:
+    """Return a curve that the user gave, at the scan's times (see `at_scan_times`), above its own baseline.
+
+    It was measured in no voxel of this scan, so its mask is empty.
+    """
+    curve = hu - hu[:baseline_frames].mean()
+    fit = fit_gamma_variate(curve, series.times_s)
+    nowhere = Image(np.zeros(series.geometry.shape, dtype=bool), series.geometry)
+    return VascularCurve(nowhere, curve, curve, fit, 1.0, (), "user's curve")
+
+
+def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatArray:
+    """Return the HU of a user's curve at the times of the scan, between its points by straight lines.
+
+    Parameters
+    ----------
+    given : TimeCurve
+        Must cover the scan to within one of its intervals at either end, where the outermost value is kept.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+    what : str
+        What the curve is, for messages, e.g. "Arterial curve".
+
+    Raises
+    ------
+    InputError
+        If the curve begins too late, ends too early, or has no rise.
+
+    Examples
+    --------
+    >>> given = TimeCurve(np.arange(0.0, 10.0, 2.0), np.array([0.0, 0.0, 100.0, 50.0, 10.0]))
+    >>> at_scan_times(given, np.arange(2.0, 8.0), what="Arterial curve")
+    array([  0.,  50., 100.,  75.,  50.,  30.])
+    """
+    late, early = given.times_s[0] - times_s[0], times_s[-1] - given.times_s[-1]
+    slack_s = 1e-3  # times in tables are rounded
+    if late > times_s[1] - times_s[0] + slack_s or early > times_s[-1] - times_s[-2] + slack_s:
+        raise InputError(
+            f"{what}: times that cover the scan, {times_s[0]:g} to {times_s[-1]:g} s, to within one frame are needed; "
+            f"found {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give all of it, in s on the scan's time axis."
+        )
+    hu = np.interp(times_s, given.times_s, given.hu)
+    if not hu[1:].max() > hu[0]:
+        need = "HU that rise above the first value are needed"
+        raise InputError(
+            f"{what}: {need}; found {hu[0]:g} HU at first and at most {hu[1:].max():g} HU later. Check the column."
+        )
+    return hu
 
 
 def scaled_to_vein(
@@ -203,7 +277,7 @@ def scaled_to_vein(
 
 
 def arterial_candidates(
-    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, settings: Settings
+    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, settings: Settings, progress: Progress = silent
 ) -> tuple[Candidate, ...]:
     """Return clusters of early, tall voxels, best first; refused ones last, with the reason.
 
@@ -217,17 +291,20 @@ def arterial_candidates(
     times_s : ndarray, shape (t,)
     settings : Settings
         Volume limits in mL.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
     """
     found: list[Candidate] = []
-    for area_percentile, time_percentile in RELAXATION:
+    for done, (area_percentile, time_percentile) in enumerate(RELAXATION):
+        progress(done / len(RELAXATION), "")
         if vessels.index.size == 0:
             break
         early = vessels.peak_s <= np.percentile(vessels.peak_s, time_percentile)
         tall = vessels.area_hu_s >= np.percentile(vessels.area_hu_s[early], area_percentile)
-        clusters = _clusters(vessels, early & tall, geometry)
-        found += [
-            _artery(vessels, rows, geometry, times_s, settings) for rows in clusters if not _seen(vessels, rows, found)
-        ]
+        for rows in _clusters(vessels, early & tall, geometry):
+            progress(done / len(RELAXATION), "")
+            if not _seen(vessels, rows, found):
+                found.append(_artery(vessels, rows, geometry, times_s, settings))
         if sum(not candidate.refused for candidate in found) >= ENOUGH_CANDIDATES:
             break
     return _ranked(found, _arterial_score)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 from scipy.special import gammainc
 from scipy.stats import gamma
+from slicer_double import fixtures
 
 from PyPeTLib import Settings, analyze
 from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
@@ -18,16 +18,37 @@ from PyPeTLib.records import Analysis, Curves, Geometry
 HEAD = HeadOptions(size=(96, 96, 6), spacing_mm=(2.1, 2.1, 8.0), frames=50)
 TINY = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)
 
-#: Without the slicer-core wheel these cannot even be imported; PYPET_NO_SKIP=1 lets them fail instead.
-NEED_SLICER = ["test_scene_*.py", "scene_cases.py", "test_slicer_double.py", "test_panel.py", "make_panel_picture.py"]
-WITHOUT_SLICER = find_spec("slicer") is None and not os.environ.get("PYPET_NO_SKIP")
-collect_ignore_glob = [*NEED_SLICER, "slicer_double/*"] if WITHOUT_SLICER else []
+#: Set where everything has to run, as in .ci/run: a skip is a failure then.
+NO_SKIP = bool(os.environ.get("PYPET_NO_SKIP"))
+#: Without slicer-core these cannot even be imported.
+NEED_SLICER = ["test_scene_*.py", "scene_cases.py", "test_slicer_double.py", "test_panel.py", "test_panel_packages.py"]
+LEFT_OUT = "" if NO_SKIP else fixtures.missing(qt=False)
+collect_ignore_glob = ["slicer_double/*", "make_panel_picture.py", *(NEED_SLICER if LEFT_OUT else [])]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what is left out, and why."""
-    if WITHOUT_SLICER:
-        terminalreporter.write_line("left out, slicer-core is not installed: " + ", ".join(NEED_SLICER))
+    """Say what is left out or skipped, and why."""
+    reasons = {report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])}
+    for reason in [*([f"{', '.join(NEED_SLICER)}: {LEFT_OUT}"] if LEFT_OUT else []), *sorted(reasons)]:
+        terminalreporter.write_line(f"not run: {reason}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Fail what was skipped in a test."""
+    return without_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Fail what was skipped in the collection of a file."""
+    return without_skip((yield))
+
+
+def without_skip(report):
+    if NO_SKIP and report.skipped:
+        report.outcome, report.longrepr = "failed", f"PYPET_NO_SKIP forbids this. {report.longrepr[2]}"
+    return report
 
 
 @pytest.fixture(scope="session")

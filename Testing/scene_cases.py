@@ -1,18 +1,11 @@
-"""What the test_scene_* files share; without slicer-core they are skipped, with the reason."""
+"""What the test_scene_* files share."""
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
-import pytest
-from slicer_double import fixtures
-
-if fixtures.missing(qt=False) and not os.environ.get("PYPET_NO_SKIP"):
-    pytest.skip(fixtures.missing(qt=False), allow_module_level=True)
-
 import slicer
 import vtk
+from slicer_double import fixtures
 
 from PyPeTLib.records import Geometry, Series
 from PyPeTScene.nodes import new_image, place, put_values, scene_nodes

@@ -14,7 +14,9 @@ import pytest
 from PyPeTLib.cli import main
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
+from PyPeTLib.read import read_image
 from PyPeTLib.records import Image, Series
+from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import write_image, write_series
 
@@ -127,6 +129,67 @@ def test_users_masks_are_used(scan, tmp_path, phantom):
     summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
     assert summary["brain"]["source"] == summary["aif"]["source"] == summary["vof"]["source"] == "user's mask"
     assert summary["aif"]["voxels"] == int(phantom.masks["arteries"].values.sum())
+
+
+def test_users_curves_are_used(scan, result, tmp_path):
+    table = str(result / "phantom_curves.csv")
+    words = ["--aif-curve", table, "--vof-curve", table, "--set", "denoise=gaussian"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
+    summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
+    former = json.loads((result / "phantom_summary.json").read_text())
+    assert summary["aif"]["source"] == summary["vof"]["source"] == "user's curve"
+    assert summary["aif"]["peak_hu"] == pytest.approx(former["aif"]["peak_hu"], rel=1e-3)
+    assert summary["vof"]["peak_hu"] == pytest.approx(former["vof"]["peak_hu"], rel=1e-3)
+    assert "supplied as a curve" in summary["methods_text"]
+
+
+@pytest.mark.parametrize("system", ["LPS", "RAS"])
+def test_users_points_are_grown(scan, phantom, analysis_points, tmp_path, system):
+    sign = 1.0 if system == "LPS" else -1.0
+    words = []
+    for key, point in analysis_points.items():
+        controls = [{"position": [sign * point[0], sign * point[1], point[2]]}]
+        content = {"markups": [{"coordinateSystem": system, "controlPoints": controls}]}
+        (tmp_path / f"{key}.mrk.json").write_text(json.dumps(content))
+        words += [f"--{key}-points", str(tmp_path / f"{key}.mrk.json")]
+    words += ["--set", "denoise=gaussian"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
+    summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
+    for key, point in analysis_points.items():
+        assert summary[key]["source"] == "user's mask"
+        expected = grow_seeds(phantom.series, [point], settings=Settings()).values
+        assert (read_image(tmp_path / f"out/phantom_{key}_mask.nii.gz").values > 0).tolist() == expected.tolist()
+
+
+@pytest.fixture(scope="module")
+def analysis_points(result, phantom):
+    """A point in each vessel that the automatic run found, in mm LPS."""
+    points = {}
+    for key in ("aif", "vof"):
+        z, y, x = np.argwhere(read_image(result / f"phantom_{key}_mask.nii.gz").values > 0)[0]
+        grid = phantom.series.geometry
+        points[key] = tuple(grid.origin_mm + grid.axes @ (np.array([x, y, z]) * grid.spacing_mm))
+    return points
+
+
+@pytest.mark.parametrize("key", ["aif", "vof"])
+def test_a_vessel_is_given_in_one_way_only(scan, tmp_path, key, capsys):
+    for one, other in (("mask", "curve"), ("mask", "points"), ("points", "curve")):
+        with pytest.raises(SystemExit) as stopped:
+            main(["run", str(scan), "-o", str(tmp_path / "out"), f"--{key}-{one}", "a", f"--{key}-{other}", "b"])
+        assert stopped.value.code == 2
+        assert "not allowed with" in capsys.readouterr().err
+
+
+def test_bad_curves_and_points_are_refused(scan, tmp_path, capsys):
+    (tmp_path / "short.csv").write_text("0,0\n1,0\n2,90\n3,40\n4,9\n")
+    (tmp_path / "air.fcsv").write_text("# CoordinateSystem = LPS\nF,0,0,0\nG,9000,0,0\n")
+    run = ["run", scan, "-o", tmp_path / "out"]
+    assert "Arterial curve: times that cover the scan" in refused([*run, "--aif-curve", tmp_path / "short.csv"], capsys)
+    assert "Curve" in refused([*run, "--vof-curve", tmp_path / "none.csv"], capsys)
+    assert "Point" in refused([*run, "--aif-points", tmp_path / "air.fcsv"], capsys)
+    assert "markup file" in refused([*run, "--vof-points", tmp_path / "short.csv"], capsys)
+    assert not (tmp_path / "out").exists()
 
 
 def test_settings_come_from_file_then_set_then_method(scan, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import chunks
-from PyPeTLib.chunks import BLOCK_ROWS, in_chunks, share
+from PyPeTLib.chunks import BLOCK_ROWS, execute, in_chunks, in_parallel, mean_frame, share
 from PyPeTLib.curves import (
     area_weights,
     continuation,
@@ -199,6 +199,95 @@ def test_cancelled_blocks_stop_at_once_and_leave_no_thread(monkeypatch):
 def test_an_error_in_a_block_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         in_chunks(lambda block: block / (1 // 0), np.zeros(10))
+
+
+def test_a_long_piece_of_work_is_waited_for_with_progress(monkeypatch):
+    """Without calls meanwhile this test would wait for ever: the third call lets the piece end."""
+    monkeypatch.setattr(chunks, "PATIENCE_S", 0.001)
+    enough, seen = threading.Event(), []
+
+    def progress(fraction, text):
+        seen.append(fraction)
+        if len(seen) == 3:
+            enough.set()
+
+    assert list(in_parallel(lambda _: enough.wait(60.0), [None, None], progress=progress)) == [True, True]
+    assert seen[:3] == [0.0, 0.0, 0.0] and seen == sorted(seen) and seen[-1] == 1.0
+
+
+def test_a_long_piece_of_work_is_cancelled_while_it_runs(monkeypatch):
+    monkeypatch.setattr(chunks, "PATIENCE_S", 0.001)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    cancelled, begun = threading.Event(), []
+
+    def work(number):
+        begun.append(number)
+        return cancelled.wait(60.0)
+
+    def cancel(fraction, text):
+        cancelled.set()
+        raise Cancelled("stopped by the test")
+
+    with pytest.raises(Cancelled, match="stopped by the test"):
+        list(in_parallel(work, range(100), progress=cancel))
+    assert len(begun) < 100, "what has not begun is dropped"
+
+
+def test_mean_frame_is_that_of_numpy_to_the_last_bit():
+    frames = np.random.default_rng(0).integers(-1024, 3000, (55, 3, 40, 30)).astype(np.int16)
+    seen = []
+    found = mean_frame(frames, progress=lambda fraction, _: seen.append(fraction))
+    np.testing.assert_array_equal(found, frames.mean(axis=0, dtype=np.float32))
+    assert len(seen) == 55 and seen[-1] == 1.0
+
+
+def curvature_flow():
+    import SimpleITK as sitk
+
+    made = sitk.CurvatureFlowImageFilter()
+    made.SetNumberOfIterations(20)
+    return made, sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(4, 32, 32)).astype(np.float32))
+
+
+def test_itk_reports_progress_and_gives_the_same_image():
+    import SimpleITK as sitk
+
+    made, image = curvature_flow()
+    seen = []
+    found = execute(made, image, progress=lambda fraction, _: seen.append(fraction))
+    assert seen == sorted(seen) and len(seen) >= 20
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(curvature_flow()[0].Execute(image))
+    )
+
+
+@pytest.mark.parametrize("error", [Cancelled("by the test"), KeyError("mine"), KeyboardInterrupt()])
+def test_itk_stops_at_once_with_the_callbacks_own_error(error, capfd):
+    import SimpleITK as sitk
+
+    made, image = curvature_flow()
+    seen, iterations = [], []
+    made.AddCommand(sitk.sitkIterationEvent, lambda: iterations.append(1))
+
+    def progress(fraction, text):
+        seen.append(threading.current_thread())
+        if len(seen) == 5:
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        execute(made, image, progress=progress)
+    assert raised.value is error
+    assert seen == 5 * [threading.main_thread()]
+    assert len(iterations) < 10, "of 20"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_error_of_itk_itself_is_kept():
+    import SimpleITK as sitk
+
+    made, _ = curvature_flow()
+    with pytest.raises(RuntimeError, match="sitk::ERROR"):
+        execute(made, sitk.Image([4, 4], sitk.sitkComplexFloat32), progress=lambda fraction, text: None)
 
 
 def test_share_maps_a_step_into_the_whole_under_one_text():

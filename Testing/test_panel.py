@@ -15,8 +15,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWar
 
 
 @pytest.fixture
-def panel(load):  # noqa: F811
-    return load(MODULE).widget
+def panel(load, monkeypatch):  # noqa: F811
+    """The panel; its progress dialog moves at every call, however fast the machine."""
+    widget = load(MODULE).widget
+    monkeypatch.setattr("PyPeTPanel.running.INTERVAL_S", 0.0)
+    return widget
 
 
 @pytest.fixture
@@ -66,6 +69,20 @@ def cancel_at(percent: int, dialogs):  # noqa: F811
         bar.connect("valueChanged(int)", lambda value: value >= percent and dialog.cancel())
 
     dialogs.on_progress.append(watch)
+
+
+def at_percent(percent: int, dialogs, action):  # noqa: F811
+    """Do something, once, while the dialog takes clicks and stands at this or more."""
+    import qt
+
+    done = []
+
+    def act(value):
+        if value >= percent and not done:
+            done.append(value)
+            action()
+
+    dialogs.on_progress.append(lambda dialog: dialog.findChild(qt.QProgressBar).connect("valueChanged(int)", act))
 
 
 # Controls
@@ -141,7 +158,12 @@ def test_a_control_keeps_the_digits_of_its_default(panel):
         ("method", "oSVD", ["oscillation_index"], ["bsvd_cutoff", "tikhonov_strength"]),
         ("brain", "fast-marching", ["bone_hu"], ["brain_opening_mm"]),
         ("brain_source", "segment", ["brainSegment"], ["brain", "bone_hu"]),
-        ("aif_source", "segment", ["aifSegment"], ["vofSegment"]),
+        ("aif_source", "automatic", [], ["aifSegment", "aif_points", "aif_curve"]),
+        ("aif_source", "segment", ["aifSegment"], ["vofSegment", "aif_points", "aif_curve"]),
+        ("aif_source", "points", ["aif_points", "aifPlaceButton"], ["aifSegment", "aif_curve", "vof_points"]),
+        ("aif_source", "curve", ["aif_curve", "aifLoadButton"], ["aifSegment", "aif_points", "vof_curve"]),
+        ("vof_source", "points", ["vof_points", "vofPlaceButton"], ["vofSegment", "vof_curve", "aif_points"]),
+        ("vof_source", "curve", ["vof_curve", "vofLoadButton"], ["vofSegment", "vof_points", "aif_curve"]),
     ],
 )
 def test_only_the_controls_of_the_chosen_method_are_shown(panel, field, word, shown, hidden):
@@ -306,7 +328,8 @@ def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs)
     from PyPeTScene.series import fill_sequence, node_geometry
 
     geometry = node_geometry(scan.GetNthDataNode(0))
-    fill_sequence(scan, np.zeros((45, *geometry.shape), np.int16), np.arange(45.0), geometry)
+    water = np.random.default_rng(0).normal(0.0, 5.0, (45, *geometry.shape)).astype(np.int16)
+    fill_sequence(scan, water, np.arange(45.0), geometry)
     before = ids()
     panel.ui.applyButton.click()
     assert len(dialogs.errors()) == 1
@@ -315,57 +338,94 @@ def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs)
     assert panel.ui.applyButton.enabled
 
 
-def test_scene_closed_during_apply(panel, scan, dialogs):  # noqa: F811
-    import qt
+@pytest.mark.parametrize("percent", [2, 30, 85, 98])
+def test_scene_closed_during_apply(panel, scan, dialogs, percent, monkeypatch):  # noqa: F811
     import slicer
 
-    def close_once(value):
-        if value >= 30 and panel.parameters.scan is not None:
-            slicer.mrmlScene.Clear(False)
-
-    dialogs.on_progress.append(
-        lambda dialog: dialog.findChild(qt.QProgressBar).connect("valueChanged(int)", close_once)
-    )
+    said = []
+    monkeypatch.setattr(slicer.util, "showStatusMessage", lambda text, *_: said.append(text))
+    at_percent(percent, dialogs, lambda: slicer.mrmlScene.Clear(False))
     panel.ui.applyButton.click()
     assert not dialogs.errors()
+    assert said == ["The scene was closed; PyPeT was stopped."]
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 0
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 0
     assert panel.parameters.scan is None
     assert not panel.ui.applyButton.enabled
 
 
-def test_segmentation_deleted_during_apply(applied, scan, dialogs):  # noqa: F811
-    import qt
+@pytest.mark.parametrize("percent", [2, 40])
+def test_segmentation_deleted_during_apply(applied, scan, dialogs, percent):  # noqa: F811
     import slicer
 
     from PyPeTPanel.parameters import use_segment
 
     segmentation = own("segmentation", scan)
     use_segment(applied.parameters, "brain", segmentation, "PyPeT_brain")
-    dialogs.on_progress.append(
-        lambda dialog: dialog.findChild(qt.QProgressBar).connect(
-            "valueChanged(int)", lambda value: value > 40 and slicer.mrmlScene.RemoveNode(segmentation)
-        )
-    )
+    at_percent(percent, dialogs, lambda: slicer.mrmlScene.RemoveNode(segmentation))
     applied.ui.applyButton.click()
-    assert not dialogs.errors()
-    assert own("segmentation", scan) is not None, "the result brings its own"
+    assert len(dialogs.errors()) == (percent < 10)
+    if dialogs.errors():
+        assert "Mask: a segmentation of the scene is needed; it was deleted" in dialogs.errors()[0]
+    else:
+        assert own("segmentation", scan) is not None, "the result brings its own"
 
 
-def test_scan_removed_during_apply(panel, scan, dialogs):  # noqa: F811
-    import qt
+@pytest.mark.parametrize("role", ["segmentation", "map.cbf"])
+def test_result_deleted_while_it_is_shown(applied, scan, dialogs, role):  # noqa: F811
+    import slicer
+
+    before, former = ids(), voxels(own("map.tmax", scan))
+    applied.ui.bsvd_cutoff.value = 0.3
+    at_percent(90, dialogs, lambda: slicer.mrmlScene.RemoveNode(own(role, scan)))
+    applied.ui.applyButton.click()
+    assert len(dialogs.errors()) == 1
+    assert "must stay in the scene while they are filled; found 1 removed. Apply again." in dialogs.errors()[0]
+    assert ids() < before, "nothing new"
+    np.testing.assert_array_equal(voxels(own("map.tmax", scan)), former)
+    applied.ui.applyButton.click()
+    assert len(dialogs.errors()) == 1
+    assert own(role, scan) is not None
+
+
+@pytest.mark.parametrize("percent", [2, 40, 85, 98])
+def test_scan_removed_during_apply(panel, scan, dialogs, percent):  # noqa: F811
     import slicer
 
     before = ids()
-    dialogs.on_progress.append(
-        lambda dialog: dialog.findChild(qt.QProgressBar).connect(
-            "valueChanged(int)", lambda value: value > 40 and slicer.mrmlScene.RemoveNode(scan)
-        )
-    )
+    at_percent(percent, dialogs, lambda: slicer.mrmlScene.RemoveNode(scan))
     panel.ui.applyButton.click()
     assert len(dialogs.errors()) == 1
     assert "it was removed" in dialogs.errors()[0]
     assert ids() < before, "nothing new"
     assert not panel.ui.applyButton.enabled
+
+
+def test_hundreds_of_calls_move_the_dialog_only_now_and_then(slicer_app, dialogs, monkeypatch):  # noqa: F811
+    from types import SimpleNamespace
+
+    from PyPeTPanel import running
+
+    now = [10.0]
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with running.cancellable(None, lambda: False) as progress:
+        for k in range(400):
+            now[0] += 0.001
+            progress(k / 400, "Working")
+    moved = [value for value in dialogs.progress_values if value > 0]
+    assert 5 <= len(moved) <= 8
+    assert moved[-1] > 80
+
+
+def test_cancel_is_seen_at_the_next_call_even_between_two_moves(slicer_app, dialogs, monkeypatch):  # noqa: F811
+    from PyPeTPanel import running
+
+    monkeypatch.setattr(running, "INTERVAL_S", 1.0e6)
+    with running.cancellable(None, lambda: False) as progress:
+        progress(0.1, "Working")
+        dialogs.progress[0].cancel()
+        with pytest.raises(running.Cancelled, match="the scene is as it was"):
+            progress(0.2, "Working")
 
 
 def test_segmentation_deleted_before_apply(applied, scan):
@@ -464,6 +524,155 @@ def test_segments_of_vessels_are_used(applied, scan, key):
     found = getattr(applied.logic.analysis, key)
     assert found.source == "user's mask"
     np.testing.assert_array_equal(found.mask.values, wanted)
+
+
+def place(points, curve, series):
+    """Drop a point into the first voxel of a vessel, as a click does."""
+    z, y, x = np.argwhere(curve.mask.values)[0]
+    grid = series.geometry
+    lps = np.asarray(grid.origin_mm) + grid.axes @ (np.array([x, y, z]) * grid.spacing_mm)
+    points.AddControlPoint(-lps[0], -lps[1], lps[2])
+
+
+@pytest.mark.parametrize("key", ["aif", "vof"])
+def test_placed_points_are_used_and_the_grown_voxels_shown(panel, scan, tiny_analysis, key):
+    import slicer
+
+    from PyPeTLib.seeds import grow_seeds
+    from PyPeTPanel.parameters import settings_of
+    from PyPeTScene.masks import mask_from_segment
+    from PyPeTScene.points import points_mm
+    from PyPeTScene.series import scan_volume
+
+    getattr(panel.ui, f"{key}PlaceButton").click()
+    points = getattr(panel.parameters, f"{key}_points")
+    assert points.GetName() == f"{key.upper()} points"
+    assert getattr(panel.parameters, f"{key}_source") == "points"
+    assert getattr(panel.ui, f"{key}_points").currentNode() is points
+    interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    assert interaction.GetPlaceModePersistence()
+    assert slicer.modules.markups.logic().GetActiveListID() == points.GetID()
+    assert not panel.ui.applyButton.enabled
+    assert "at least one placed point is needed" in panel.ui.applyButton.toolTip
+    place(points, getattr(tiny_analysis, key), tiny_analysis.series)
+    assert panel.ui.applyButton.enabled, "the panel follows the points"
+    panel.ui.applyButton.click()
+    found = getattr(panel.logic.analysis, key)
+    expected = grow_seeds(tiny_analysis.series, points_mm(points), settings=settings_of(panel.parameters))
+    np.testing.assert_array_equal(found.mask.values, expected.values)
+    back = mask_from_segment(own("segmentation", scan), f"PyPeT_{key}", scan_volume(scan))
+    np.testing.assert_array_equal(back.values, expected.values)
+
+
+def test_place_points_goes_on_with_the_chosen_list(panel, scan):
+    import slicer
+
+    panel.ui.aifPlaceButton.click()
+    first = panel.parameters.aif_points
+    panel.ui.aifPlaceButton.click()
+    assert panel.parameters.aif_points is first
+    panel.ui.vofPlaceButton.click()
+    assert panel.parameters.vof_points is not first
+    panel.ui.aifPlaceButton.click()
+    assert slicer.modules.markups.logic().GetActiveListID() == first.GetID(), "clicks go into the list of the button"
+    assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")) == 2
+
+
+def test_without_a_main_window_the_list_is_made_and_nothing_is_placed(load):  # noqa: F811
+    import slicer
+
+    panel = load(MODULE, main_window=False).widget
+    panel.ui.aifPlaceButton.click()
+    assert panel.parameters.aif_points is not None
+    interaction = slicer.mrmlScene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    assert interaction.GetCurrentInteractionMode() != interaction.Place
+
+
+@pytest.mark.parametrize("key", ["aif", "vof"])
+def test_loaded_curve_is_used(panel, scan, tiny_analysis, tmp_path, dialogs, key):  # noqa: F811
+    from PyPeTLib.results import curve_table
+    from PyPeTLib.write import write_csv
+
+    write_csv(curve_table(tiny_analysis), tmp_path / "mine.csv")
+    dialogs.paths.append(str(tmp_path / "mine.csv"))
+    getattr(panel.ui, f"{key}LoadButton").click()
+    table = getattr(panel.parameters, f"{key}_curve")
+    assert (table.GetName(), getattr(panel.parameters, f"{key}_source")) == ("mine", "curve")
+    panel.ui.applyButton.click()
+    found = getattr(panel.logic.analysis, key)
+    assert found.source == "user's curve"
+    np.testing.assert_allclose(found.curve_hu, getattr(tiny_analysis, key).curve_hu, atol=0.1)
+    panel.ui.stage5Button.click()
+    assert not dialogs.errors()
+    assert "user's curve" in panel.ui.stageNote.text or key == "vof"
+    assert "nan" not in panel.ui.stageNote.text
+
+
+def test_a_curve_that_cannot_be_read_is_shown_once_and_changes_nothing(panel, tmp_path, dialogs, slicer_app):  # noqa: F811
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    before = ids()
+    dialogs.paths += [str(tmp_path / "bad.csv"), ""]
+    panel.ui.aifLoadButton.click()
+    panel.ui.aifLoadButton.click()
+    assert len(dialogs.errors()) == 1
+    assert "at least 5 points are needed" in dialogs.errors()[0]
+    assert ids() == before
+    assert (panel.parameters.aif_source, panel.parameters.aif_curve) == ("automatic", None)
+
+
+@pytest.mark.parametrize("key", ["aif", "vof"])
+@pytest.mark.parametrize(
+    ("source", "kind", "missing"),
+    [
+        ("points", "vtkMRMLMarkupsFiducialNode", "a list of points is needed; none is chosen, or it was deleted"),
+        ("curve", "vtkMRMLTableNode", "a table of its curve is needed; none is chosen, or it was deleted"),
+    ],
+)
+def test_apply_says_what_is_missing_of_a_vessel(panel, scan, key, source, kind, missing):
+    import slicer
+
+    what = {"aif": "Arterial input: ", "vof": "Venous output: "}[key]
+    setattr(panel.parameters, f"{key}_source", source)
+    assert panel.ui.applyButton.toolTip.startswith(what + missing)
+    node = slicer.mrmlScene.AddNewNodeByClass(kind)
+    getattr(panel.ui, f"{key}_{source}").setCurrentNode(node)
+    assert getattr(panel.parameters, f"{key}_{source}") is node
+    assert panel.ui.applyButton.toolTip.startswith(what)
+    assert missing not in panel.ui.applyButton.toolTip
+    assert not panel.ui.applyButton.enabled
+    slicer.mrmlScene.RemoveNode(node)
+    assert panel.ui.applyButton.toolTip.startswith(what + missing)
+    setattr(panel.parameters, f"{key}_source", "automatic")
+    assert panel.ui.applyButton.enabled
+
+
+def test_apply_can_run_again_once_a_table_is_filled(panel, scan):
+    import slicer
+
+    from PyPeTScene.curves import put_columns
+
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    panel.parameters.aif_curve, panel.parameters.aif_source = table, "curve"
+    assert not panel.ui.applyButton.enabled
+    put_columns(table, {"t": np.arange(5.0), "hu": np.array([0.0, 1.0, 9.0, 5.0, 1.0])})
+    assert panel.ui.applyButton.enabled
+
+
+def test_inputs_of_the_user_are_saved_in_the_scene_and_come_back(panel, scan, tmp_path):
+    import slicer
+    from slicer_double.scene import reload_scene
+
+    panel.ui.aifPlaceButton.click()
+    panel.parameters.aif_points.AddControlPoint(1.0, 2.0, 3.0)
+    panel.parameters.vof_curve = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "mine")
+    panel.parameters.vof_source = "curve"
+    reload_scene(tmp_path / "scene.mrb")
+    assert (panel.parameters.aif_source, panel.parameters.vof_source) == ("points", "curve")
+    assert panel.parameters.aif_points.GetNumberOfControlPoints() == 1
+    assert panel.parameters.vof_curve.GetName() == "mine"
+    assert panel.ui.aif_points.currentNode() is panel.parameters.aif_points
+    assert panel.ui.vof_curve.currentNode() is panel.parameters.vof_curve
 
 
 def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, scan):
@@ -580,10 +789,11 @@ def test_cancelling_a_stage_leaves_the_scene_as_before(panel, scan, dialogs):  #
 
 
 @pytest.mark.parametrize("stage", [4, 5])
-def test_arrival_and_arterial_peak_are_where_the_slider_stands(applied, scan, stage):
+def test_the_slider_stands_at_the_peak_of_brain_or_artery(applied, scan, stage):
     stage_note(applied, stage)
     analysis = applied.logic.analysis
-    wanted = int(np.ceil(analysis.bolus.arrival_s)) if stage == 4 else int(analysis.aif.measured_hu.argmax())
+    curve = analysis.curves.mean(analysis.brain.values) if stage == 4 else analysis.aif.measured_hu
+    wanted = int(curve.argmax())
     assert applied.ui.frame.value == wanted
 
 
@@ -649,6 +859,54 @@ def test_layouts(applied, scan):
     assert shown_charts() == [own("curves.chart", scan), own("tissue.chart", scan)]
     applied.ui.fourViewsButton.click()
     assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+
+
+# A reference map
+
+
+@pytest.fixture
+def other_map(applied, scan):
+    import slicer
+
+    volume = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, own("map.tmax", scan), "reference")
+    slicer.util.updateVolumeFromArray(volume, 2.0 * voxels(volume))
+    return volume
+
+
+def test_a_map_stands_beside_its_reference_with_metrics(applied, scan, other_map, dialogs, monkeypatch):  # noqa: F811
+    asked = []
+    monkeypatch.setattr("PyPeTPanel.packages.ensure_skimage", lambda: asked.append(1))
+    assert not applied.ui.stage7Button.enabled
+    applied.parameters.reference_map = other_map
+    applied.parameters.compared_map = own("map.tmax", scan)
+    assert not asked, "nobody is asked before the button is pressed"
+    applied.ui.stage7Button.click()
+    assert not dialogs.errors()
+    assert shown_volumes(2) == ["scan Tmax", "reference"]
+    displays = [node.GetDisplayNode() for node in (own("map.tmax", scan), other_map)]
+    assert displays[0].GetColorNodeID() == displays[1].GetColorNodeID()
+    assert displays[0].GetWindowLevelMax() == displays[1].GetWindowLevelMax()
+    assert similarity_cell(applied, "NCC") == pytest.approx(1.0)
+    mean = np.nanmean(voxels(own("map.tmax", scan)))
+    assert similarity_cell(applied, "Mean") == pytest.approx(mean, rel=0.01)
+    assert "compared with reference" in applied.ui.similarityNote.text
+    applied.ui.applyButton.click()
+    assert applied.ui.similarity.rowCount == 0, "the metrics are not those of the new maps"
+
+
+def similarity_cell(panel, metric: str) -> float:
+    table = panel.ui.similarity
+    cells = {table.item(r, 0).text(): table.item(r, 1).text() for r in range(table.rowCount)}
+    return float(cells[metric])
+
+
+def test_a_reference_that_is_the_map_itself_is_refused(applied, scan, dialogs, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("PyPeTPanel.packages.ensure_skimage", lambda: False)
+    applied.parameters.reference_map = own("map.cbf", scan)
+    before = ids()
+    applied.ui.stage7Button.click()
+    assert "two volumes are needed" in dialogs.errors()[0]
+    assert ids() == before
 
 
 # Tissue curves
@@ -878,6 +1136,20 @@ def test_phantom_is_offered_as_sample_data(panel, tiny_head, monkeypatch):
     monkeypatch.setattr("PyPeTLib.phantom.head_phantom", lambda options: tiny_head)
     sequence = offered["customDownloader"](None)
     assert sequence.GetNumberOfDataNodes() == tiny_head.series.frames
+
+
+def test_scan_that_pypet_loads_has_the_brain_window_and_keeps_what_the_user_sets(panel, tiny_head, monkeypatch):
+    from PyPeTPanel.scan import load_phantom
+    from PyPeTScene.series import scan_volume
+
+    monkeypatch.setattr("PyPeTLib.phantom.head_phantom", lambda options: tiny_head)
+    panel.parameters.scan = load_phantom()
+    display = scan_volume(panel.parameters.scan).GetDisplayNode()
+    assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == (0.0, 80.0)
+    display.SetWindowLevelMinMax(-100.0, 300.0)
+    panel.ui.stage1Button.click()
+    panel.ui.frame.value = 20
+    assert display.GetWindowLevelMax() == 300.0
 
 
 # Scripts, self-test, reload

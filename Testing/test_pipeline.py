@@ -14,7 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from PyPeTLib import Cancelled, Image, InputError, Prepared, QualityError, Series, Settings, analyze, finish, prepare
+from PyPeTLib import (
+    Cancelled,
+    Image,
+    InputError,
+    Prepared,
+    QualityError,
+    Series,
+    Settings,
+    TimeCurve,
+    analyze,
+    finish,
+    prepare,
+    read_image,
+)
 from PyPeTLib.settings import describe_settings
 
 MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp")
@@ -105,6 +118,100 @@ def test_masks_of_the_user_win(tiny_head):
     mean = tiny_head.series.values[:, masks["aif"].values].mean(axis=1)
     expected = mean - mean[: found.bolus.baseline_frames].mean()
     np.testing.assert_allclose(found.aif.measured_hu, expected, atol=1e-3)
+
+
+def test_the_curve_of_a_mask_given_instead_of_it_gives_the_same_maps(tiny_head, tiny_analysis):
+    """The baseline of what is given does not matter, nor does where it was measured."""
+    times, quick = tiny_head.series.times_s, Settings(denoise="gaussian")
+    masks = {"aif": tiny_analysis.aif.mask, "vof": tiny_analysis.vof.mask}
+    curves = {name: mask_curve(tiny_head.series, mask) for name, mask in masks.items()}
+    by_mask, by_curve = analyze(tiny_head.series, quick, **masks), analyze(tiny_head.series, quick, **curves)
+    same_maps(by_curve, by_mask, rtol=1e-6, atol=1e-6)
+    for found, expected in ((by_curve.aif, by_mask.aif), (by_curve.vof, by_mask.vof)):
+        np.testing.assert_allclose(found.curve_hu, expected.curve_hu, atol=1e-6)
+        assert found.fit.peak_s == pytest.approx(expected.fit.peak_s, abs=1e-3)
+        assert found.partial_volume_factor == pytest.approx(expected.partial_volume_factor)
+        assert found.source == "user's curve" and not found.mask.values.any()
+        assert found.mask.geometry.matches(tiny_head.series.geometry)
+    assert by_curve.bolus.baseline_frames == by_mask.bolus.baseline_frames
+    assert times is tiny_head.series.times_s
+
+
+def mask_curve(series, mask):
+    """HU of a mask, with its baseline."""
+    return TimeCurve(series.times_s, np.array([frame[mask.values].mean(dtype=float) for frame in series.values]))
+
+
+def test_a_users_curve_shortens_the_baseline_as_a_mask_does(tiny_head, tiny_analysis):
+    """What enhances earlier than the vessels of the scan shows that its baseline holds contrast agent."""
+    curve = mask_curve(tiny_head.series, tiny_analysis.aif.mask)
+    times = np.append(curve.times_s - 3.0, curve.times_s[-1])
+    early = prepare(
+        tiny_head.series, Settings(denoise="gaussian"), aif=TimeCurve(times, np.append(curve.hu, curve.hu[-1]))
+    )
+    assert 1 < early.bolus.baseline_frames < tiny_analysis.bolus.baseline_frames
+    before = early.aif.measured_hu[: early.bolus.baseline_frames]
+    assert before.mean() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_curve_at_other_times_is_brought_onto_those_of_the_scan(tiny_head, tiny_analysis):
+    given = mask_curve(tiny_head.series, tiny_analysis.aif.mask)
+    fine = np.arange(given.times_s[0] - 7.25, given.times_s[-1] + 9.0, 0.25)
+    dense = TimeCurve(fine, np.interp(fine, given.times_s, given.hu))
+    one, other = (prepare(tiny_head.series, Settings(denoise="gaussian"), aif=curve).aif for curve in (given, dense))
+    np.testing.assert_allclose(other.curve_hu, one.curve_hu, atol=1e-9)
+
+
+@pytest.mark.parametrize(("start", "end"), [(1.5, 44.0), (0.0, 42.5), (5.0, 20.0)])
+def test_a_curve_that_does_not_cover_the_scan_is_refused(tiny_head, start, end):
+    times = np.linspace(start, end, 30)
+    message = rf"Arterial curve: times that cover the scan, 0 to 44 s, .* found {start:g} to {end:g} s\. Give"
+    with pytest.raises(InputError, match=message):
+        analyze(tiny_head.series, aif=TimeCurve(times, np.sin(times)))
+    with pytest.raises(InputError, match="Venous curve: times"):
+        analyze(tiny_head.series, vof=TimeCurve(times, np.sin(times)))
+
+
+def test_a_curve_may_end_one_frame_from_the_end_of_the_scan(tiny_head, tiny_analysis):
+    given = mask_curve(tiny_head.series, tiny_analysis.aif.mask)
+    short = TimeCurve(given.times_s[1:-1], given.hu[1:-1])
+    found = prepare(tiny_head.series, Settings(denoise="gaussian"), aif=short).aif.curve_hu
+    assert found[-1] == found[-2] and found[0] == found[1]
+
+
+@pytest.mark.parametrize("values", [np.zeros(45), np.linspace(9.0, 0.0, 45)])
+def test_a_curve_that_does_not_rise_is_refused(tiny_head, values):
+    with pytest.raises(InputError, match="Arterial curve: HU that rise above the first value are needed; found"):
+        analyze(tiny_head.series, aif=TimeCurve(np.arange(45.0), values))
+
+
+def test_a_curve_without_a_bolus_is_invalid(tiny_head):
+    noise = np.random.default_rng(0).normal(0.0, 5.0, 45)
+    with pytest.raises(QualityError, match=r"The arterial curve is no bolus: .* Check the AIF curve"):
+        analyze(tiny_head.series, aif=TimeCurve(np.arange(45.0), noise))
+
+
+def test_a_run_on_curves_is_written_and_described_without_voxels(tiny_head, tiny_analysis, tmp_path):
+    from PyPeTLib.results import summary, write_analysis
+    from PyPeTLib.stages import STAGES, aif_figure
+    from PyPeTLib.truth import compare_with_truth
+
+    curves = [mask_curve(tiny_head.series, one.mask) for one in (tiny_analysis.aif, tiny_analysis.vof)]
+    run = analyze(tiny_head.series, Settings(denoise="gaussian"), aif=curves[0], vof=curves[1])
+    assert "The arterial input was supplied as a curve" in run.methods_text
+    assert "to the area of the supplied venous curve" in run.methods_text
+    assert "0 voxels" not in run.methods_text
+    facts = summary(run)["aif"]
+    assert (facts["voxels"], facts["source"], facts["candidates"]) == (0, "user's curve", [])
+    write_analysis(run, tmp_path)
+    written = (tmp_path / "phantom_report.html").read_text(encoding="utf-8")
+    assert "Place of the arterial input" not in written and "user&#39;s curve" in written
+    masks = [tmp_path / f"phantom_{key}_mask.nii.gz" for key in ("aif", "vof")]
+    assert not any(read_image(path).values.any() for path in masks)
+    assert np.isnan(compare_with_truth(run, tiny_head)["aif_arterial_share"])
+    assert "5_aif" in STAGES
+    texts = [text.get_text() for axes in aif_figure(run).axes for text in axes.texts]
+    assert any("AIF supplied as a curve" in text for text in texts)
 
 
 def test_a_small_brain_mask_gives_the_same_tissue(tiny_head, tiny_analysis):

@@ -157,12 +157,15 @@ def test_segments_of_a_segmentation_are_regions(tiny_analysis, scan):
 def test_users_curve_is_read_from_numbers_by_name(tiny_analysis, scan):
     table, _ = show_vessel_curves(tiny_analysis, scan)
     curve = curve_from_table(table)
-    np.testing.assert_array_equal(curve, np.stack([tiny_analysis.series.times_s, tiny_analysis.aif.curve_hu], axis=1))
+    np.testing.assert_array_equal(curve.times_s, tiny_analysis.series.times_s)
+    np.testing.assert_array_equal(curve.hu, tiny_analysis.aif.curve_hu)
+    np.testing.assert_array_equal(curve_from_table(table, "vof_hu").hu, tiny_analysis.vof.curve_hu)
 
 
 def test_users_curve_is_read_from_pasted_text():
     table = pasted(["a", "b", "c", "d", "e"], ["0", "1.5", "3", "4.5", "6"], ["0", "1e1", "200", "30", "4"])
-    assert curve_from_table(table).tolist() == [[0, 0], [1.5, 10], [3, 200], [4.5, 30], [6, 4]]
+    curve = curve_from_table(table)
+    assert (curve.times_s.tolist(), curve.hu.tolist()) == ([0, 1.5, 3, 4.5, 6], [0, 10, 200, 30, 4])
 
 
 @pytest.mark.parametrize(
@@ -170,14 +173,22 @@ def test_users_curve_is_read_from_pasted_text():
     [
         ([["0", "1", "2", "3", "4"]], "two columns of numbers are needed.*found Column 1"),
         ([["x"] * 5, ["y"] * 5], "found none"),
-        ([["0", "1"], ["0", "1"]], "at least 5 points .* found 2"),
-        ([["0", "1", "2", "", "4"], ["0", "1", "2", "3", "4"]], "found 5, 1 of them incomplete"),
-        ([["0", "1", "1", "3", "4"], ["0", "1", "2", "3", "4"]], "must increase; row 3 does not"),
+        ([["0", "1"], ["0", "1"]], "at least 5 points .* found times of shape .2,."),
+        ([["0", "1", "2", "", "4"], ["0", "1", "2", "3", "4"]], "found 1 of 5 incomplete"),
+        ([["0", "1", "1", "3", "4"], ["0", "1", "2", "3", "4"]], "must increase; found 1 s after 1 s in row 3"),
     ],
 )
 def test_users_curve_that_is_none_is_refused(columns, message):
     with pytest.raises(InputError, match=message):
         curve_from_table(pasted(*columns))
+
+
+def test_a_deleted_table_is_refused():
+    table = pasted(["0", "1", "2", "3", "4"], ["0", "1", "9", "3", "2"])
+    slicer.mrmlScene.RemoveNode(table)
+    for gone in (table, None):
+        with pytest.raises(InputError, match="a table of the scene is needed; it was deleted"):
+            curve_from_table(gone)
 
 
 def test_no_table_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ from scene_cases import (
     volumes,
 )
 
-from PyPeTLib.errors import InputError
-from PyPeTLib.records import Geometry
+from PyPeTLib.errors import Cancelled, InputError
+from PyPeTLib.records import Geometry, Series
 from PyPeTScene.series import describe_time_axis, scan_of, sequence_from_series, series_from_node
 
 pytestmark = pytest.mark.usefixtures("scene")
@@ -144,6 +145,70 @@ def test_a_sequence_is_refilled_with_its_browser_and_proxy():
     assert sequence_from_series(longer, "other", first[0]) == first
     assert ids() == before
     assert series_from_node(first[0]).frames == 15
+
+
+def head(dtype=np.float32):
+    """A brain in a skull in air, 12 frames, as a scan."""
+    y, x = np.mgrid[:24, :20]
+    radius = np.hypot((y - 11.5) / 11, (x - 9.5) / 9)
+    frame = np.select([radius < 0.85, radius < 1.0], [35.0, 900.0], -1000.0)
+    values = frame + np.random.default_rng(0).normal(0, 5, (12, 4, 24, 20))
+    return Series(np.round(values).astype(dtype), FRAMES_S, Geometry((20, 24, 4), (0.9, 0.8, 5.0)), name="head")
+
+
+def as_sequence(series):
+    return sequence_from_series(series, "head")[0]
+
+
+@pytest.mark.parametrize("as_node", [as_sequence, multivolume])
+def test_node_with_an_offset_is_read_as_a_file_is(as_node):
+    stored = np.maximum(head(int).values + 1024, 0)
+    series = series_from_node(as_node(replace(head(), values=stored.astype(np.int16))))
+    np.testing.assert_array_equal(series.values, stored - 1024)
+    assert [(found.severity, found.value) for found in series.findings] == [("warning", 1024)]
+    assert "1024 was subtracted" in series.findings[0].text
+
+
+def test_node_with_nan_in_the_head_is_refused():
+    values = head().values.copy()
+    values[3, 2, 12, 10] = np.nan
+    with pytest.raises(InputError, match="Scan head: a number in every voxel of the head is needed; found 1 with NaN"):
+        series_from_node(as_sequence(replace(head(), values=values)))
+
+
+def test_node_with_nan_around_the_head_is_mended_and_it_is_told():
+    values = head().values.copy()
+    values[:, :, 0] = np.nan
+    series = series_from_node(as_sequence(replace(head(), values=values)))
+    assert (series.values[:, :, 0] == -1024).all()
+    assert series.findings[0].value == 12 * 4 * 20
+
+
+@pytest.mark.parametrize("as_node", [as_sequence, multivolume])
+@pytest.mark.parametrize("value", [0, 40])
+def test_node_with_one_value_everywhere_is_refused(as_node, value):
+    with pytest.raises(InputError, match=f"CT values are needed; found {value} in every voxel"):
+        series_from_node(as_node(replace(head(), values=np.full((12, 4, 24, 20), value, np.int16))))
+
+
+@pytest.mark.parametrize(("as_node", "pieces"), [(as_sequence, 12), (multivolume, 4)])
+def test_reading_tells_every_frame_and_can_be_cancelled_at_each(as_node, pieces):
+    node, seen = as_node(head(np.int16)), []
+    series_from_node(node, progress=lambda fraction, text: seen.append((fraction, text)))
+    assert seen == sorted(seen, key=lambda told: told[0]) and seen[-1][0] == 1.0
+    assert [text for _, text in seen].count("Reading the scan") == pieces
+    before = ids()
+    for stop in range(len(seen)):
+        calls = []
+
+        def cancel(fraction, text, calls=calls, stop=stop):
+            calls.append(text)
+            if len(calls) > stop:
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            series_from_node(node, progress=cancel)
+    assert ids() == before
 
 
 def test_no_scan_is_refused():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import slicer
+import vtk
 from scene_cases import (
     dicom_sequence,
     ids,
@@ -24,13 +25,18 @@ from PyPeTLib.display import baseline_hu
 from PyPeTLib.errors import Cancelled, InputError
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.records import Image
+from PyPeTLib.results import curve_table
+from PyPeTLib.seeds import grow_seeds
+from PyPeTLib.settings import Settings
 from PyPeTScene import bootstrap, stages, study
-from PyPeTScene.curves import brain_regions, show_tissue_curves
+from PyPeTScene.bootstrap import boot_scene
+from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
 from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
-from PyPeTScene.nodes import node_geometry, scene_nodes
+from PyPeTScene.nodes import find_node, node_geometry, scene_nodes
+from PyPeTScene.points import points_mm
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
-from PyPeTScene.study import in_study, process, save_scene, show_analysis, show_brain
+from PyPeTScene.study import Request, in_study, process, save_scene, show_analysis, show_brain
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -49,10 +55,12 @@ def hierarchy():
 
 
 def contents() -> dict[str, object]:
-    """Everything a user could see change: voxels, frames, columns, segments, plots, descriptions."""
-    found: dict[str, object] = {}
+    """Everything a user could see change: voxels, frames, columns, segments, plots, names, attributes, places."""
+    found: dict[str, object] = {"places": places()}
     for one in scene_nodes():
         key = one.GetID()
+        attributes = {name: one.GetAttribute(name) for name in one.GetAttributeNames()}
+        found[f"{key} attributes"] = (one.GetName(), one.GetDescription(), attributes)
         found[key] = (one.GetName(), one.GetDescription())
         if one.IsA("vtkMRMLVolumeNode") and one.GetImageData():
             found[key] = (*found[key], slicer.util.arrayFromVolume(one).tobytes(), node_geometry(one))
@@ -71,6 +79,14 @@ def contents() -> dict[str, object]:
             segments = one.GetSegmentation().GetSegmentIDs()
             found[key] = [(s, mask_from_segment(one, s, volume).values.tobytes()) for s in segments]
     return found
+
+
+def places() -> list[tuple[str, str]]:
+    """The items of the subject hierarchy with their parents."""
+    inside = vtk.vtkIdList()
+    hierarchy().GetItemChildren(hierarchy().GetSceneItemID(), inside, True)
+    found = [inside.GetId(k) for k in range(inside.GetNumberOfIds())]
+    return [(hierarchy().GetItemName(item), hierarchy().GetItemName(hierarchy().GetItemParent(item))) for item in found]
 
 
 def changed(analysis):
@@ -241,8 +257,8 @@ def test_after_an_error_at_first_apply_no_node_remains(tiny_analysis, scan, monk
     before, tree = contents(), items()
     real = getattr(study, late)
 
-    def fail(*arguments):
-        real(*arguments)
+    def fail(*arguments, **keywords):
+        real(*arguments, **keywords)
         raise MemoryError
 
     monkeypatch.setattr(study, late, fail)
@@ -259,8 +275,8 @@ def test_after_an_error_at_next_apply_the_last_results_remain(tiny_analysis, sca
     before, tree = contents(), items()
     real = getattr(study, late)
 
-    def fail(*arguments):
-        real(*arguments)
+    def fail(*arguments, **keywords):
+        real(*arguments, **keywords)
         raise Cancelled
 
     monkeypatch.setattr(study, late, fail)
@@ -270,6 +286,122 @@ def test_after_an_error_at_next_apply_the_last_results_remain(tiny_analysis, sca
     assert {key for key in before if after.get(key) != before[key]} == set()
     assert set(after) == set(before)
     assert items() == tree
+
+
+class Told:
+    """A progress callback that keeps what it is told and does something at one of its calls."""
+
+    def __init__(self, at=None, action=None):
+        self.calls, self.at, self.action = [], at, action
+
+    def __call__(self, fraction, text):
+        self.calls.append((fraction, text))
+        if self.action and (self.at == len(self.calls) or self.at == text):
+            self.action()
+
+
+def stop():
+    raise Cancelled("by the test")
+
+
+@pytest.fixture(scope="module")
+def calls_of_showing(tiny_analysis):
+    boot_scene()
+    told = Told()
+    show_analysis(tiny_analysis, sequence_from_series(tiny_analysis.series, "scan")[0], progress=told)
+    slicer.mrmlScene.Clear(False)
+    return told.calls
+
+
+def test_showing_tells_every_map_segment_and_frame(calls_of_showing, tiny_analysis):
+    fractions = [fraction for fraction, _ in calls_of_showing]
+    assert fractions == sorted(fractions) and fractions[-1] == 1.0
+    texts = [text for _, text in calls_of_showing]
+    assert texts.count("Showing the maps") == 5
+    assert texts.count("Showing the masks") == 2
+    assert texts.count("Showing the enhancement over time") == tiny_analysis.series.frames
+    assert texts.count("Showing the curves") == 3
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_cancelling_at_any_call_while_showing_leaves_all_as_before(tiny_analysis, scan, calls_of_showing, again):
+    if again:
+        show_analysis(tiny_analysis, scan)
+    before = contents()
+    for at in range(1, len(calls_of_showing) + 1):
+        with pytest.raises(Cancelled, match="by the test"):
+            show_analysis(changed(tiny_analysis), scan, progress=Told(at, stop))
+        assert contents() == before, f"call {at}, {calls_of_showing[at - 1]}"
+        assert not slicer.mrmlScene.IsBatchProcessing()
+
+
+def test_a_run_tells_where_it_is_from_reading_to_the_end(scan):
+    told = Told()
+    process(Request(scan), told)
+    fractions, texts = zip(*told.calls, strict=True)
+    assert list(fractions) == sorted(fractions) and fractions[-1] == pytest.approx(1.0)
+    assert texts.count("Reading the scan") >= 45, "each frame"
+    assert texts.count("Checking the values of the scan") >= 45
+    assert texts.count("Brain mask") >= 45 + 4, "each frame of the mean, each slice"
+    assert {"Arterial input", "Denoising", "Deconvolution", "Maps", "Showing the masks"} < set(texts)
+
+
+@pytest.mark.parametrize("brain", ["skull", "fast-marching"])
+@pytest.mark.parametrize("denoise", ["gaussian", "curvature-flow"])
+def test_cancelling_in_any_step_leaves_all_as_before(scan, denoise, brain):
+    chosen, told = Settings(denoise=denoise, brain=brain, curvature_flow_iterations=1), Told()
+    process(Request(scan, chosen), told)
+    before = contents()
+    for text in dict.fromkeys(text for _, text in told.calls):
+        with pytest.raises(Cancelled, match="by the test"):
+            process(Request(scan, chosen), Told(text, stop))
+        assert contents() == before, text
+
+
+@pytest.mark.parametrize(
+    "at", ["Reading the scan", "Brain mask", "Denoising", "Showing the maps", "Showing the curves"]
+)
+def test_scan_removed_in_any_step_is_refused(scan, at):
+    before = ids()
+    with pytest.raises(InputError, match="Scan scan: it must be in the scene; it was removed"):
+        process(Request(scan), Told(at, lambda: slicer.mrmlScene.RemoveNode(scan)))
+    assert ids() <= before
+
+
+@pytest.mark.parametrize(
+    "at", ["Reading the scan", "Brain mask", "Denoising", "Showing the maps", "Showing the curves"]
+)
+def test_scene_closed_in_any_step_stays_empty(scan, at):
+    with pytest.raises(InputError, match="it was removed"):
+        process(Request(scan), Told(at, lambda: slicer.mrmlScene.Clear(False)))
+    assert not [one for one in scene_nodes() if one.GetAttribute("PyPeT.Role") or one.IsA("vtkMRMLVolumeNode")]
+    assert not slicer.mrmlScene.IsBatchProcessing()
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("role", ["map.cbf", "segmentation", "stage.enhancement", "curves.table", "tissue.chart"])
+def test_result_removed_while_it_is_shown_is_refused(tiny_analysis, scene, calls_of_showing, role, again):  # noqa: F811
+    refused = []
+    for text in dict.fromkeys(text for _, text in calls_of_showing):
+        scene.Clear(False)
+        scan = sequence_from_series(tiny_analysis.series, "scan")[0]
+        if again:
+            show_analysis(tiny_analysis, scan)
+        before, gone = ids(), []
+
+        def remove(gone=gone, scan=scan):
+            if not gone and (one := find_node(role, scan)) is not None:
+                gone.append(one.GetID())
+                slicer.mrmlScene.RemoveNode(one)
+
+        try:
+            show_analysis(tiny_analysis, scan, progress=Told(text, remove))
+        except InputError as error:
+            assert "must stay in the scene while they are filled; found 1 removed" in str(error)
+            assert ids() <= before | {"vtkMRMLSubjectHierarchyNode1"}
+            refused.append(text)
+        assert bool(gone) == (text in refused)
+    assert refused
 
 
 def test_scan_removed_during_the_run_is_refused(tiny_analysis, scan):
@@ -291,7 +423,7 @@ def test_scene_closed_during_the_run_is_refused(tiny_analysis, scan):
 
 
 def test_process_reads_analyses_and_shows(tiny_analysis, scan):
-    analysis, shown = process(scan)
+    analysis, shown = process(Request(scan))
     np.testing.assert_array_equal(analysis.maps.cbf.values, tiny_analysis.maps.cbf.values)
     assert node(shown.maps["cbf"]) is not None
 
@@ -303,11 +435,67 @@ def test_process_uses_the_corrected_mask(tiny_analysis, scan):
     corrected[:, 32:40, 28:36] = False
     put_mask(segmentation, "brain", replace(tiny_analysis.brain, values=corrected), node(shown.maps["cbf"]))
     brain, aif = ((segmentation, SEGMENTS[key][0]) for key in ("brain", "aif"))
-    analysis, again = process(scan, brain=brain, aif=aif)
+    analysis, again = process(Request(scan, brain=brain, aif=aif))
     np.testing.assert_array_equal(analysis.brain.values, corrected)
     np.testing.assert_array_equal(analysis.aif.mask.values, tiny_analysis.aif.mask.values)
     assert (analysis.brain_source, analysis.aif.source) == ("user's mask", "user's mask")
     assert again == shown
+
+
+def markups(mask, geometry, *, count=1):
+    """A list of points in some voxels of a mask."""
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "F")
+    for z, y, x in np.argwhere(mask)[:count]:
+        lps = np.asarray(geometry.origin_mm) + geometry.axes @ (np.array([x, y, z]) * geometry.spacing_mm)
+        points.AddControlPoint(-lps[0], -lps[1], lps[2])
+    return points
+
+
+def test_process_grows_points_and_shows_the_voxels(tiny_analysis, scan):
+    series = tiny_analysis.series
+    points = {key: markups(getattr(tiny_analysis, key).mask.values, series.geometry) for key in ("aif", "vof")}
+    analysis, shown = process(Request(scan, Settings(denoise="gaussian"), **points))
+    for key, node_of_points in points.items():
+        found = getattr(analysis, key)
+        expected = grow_seeds(series, points_mm(node_of_points), settings=Settings())
+        np.testing.assert_array_equal(found.mask.values, expected.values)
+        back = mask_from_segment(node(shown.segmentation), SEGMENTS[key][0], scan_volume(scan))
+        np.testing.assert_array_equal(back.values, expected.values)
+
+
+def test_points_outside_the_users_brain_mask_are_refused(tiny_analysis, scan):
+    shown = show_analysis(tiny_analysis, scan)
+    segmentation = node(shown.segmentation)
+    away = np.abs(np.arange(64) - np.nonzero(tiny_analysis.aif.mask.values)[2][0]) > 5
+    apart = tiny_analysis.brain.values & away
+    put_mask(segmentation, "brain", replace(tiny_analysis.brain, values=apart), node(shown.maps["cbf"]))
+    points = markups(tiny_analysis.aif.mask.values, tiny_analysis.series.geometry)
+    before = contents()
+    with pytest.raises(InputError, match=r"Point 1: a voxel of the brain mask .* needed; found none"):
+        process(Request(scan, brain=(segmentation, SEGMENTS["brain"][0]), aif=points))
+    assert contents() == before
+
+
+def test_process_takes_curves_of_a_table_and_shows_no_voxels(tiny_analysis, scan):
+    first = show_analysis(tiny_analysis, scan)
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "mine")
+    put_columns(table, curve_table(tiny_analysis))
+    analysis, again = process(Request(scan, Settings(denoise="gaussian"), aif=table, vof=table))
+    assert again == first
+    assert (analysis.aif.source, analysis.vof.source) == ("user's curve", "user's curve")
+    np.testing.assert_allclose(analysis.aif.curve_hu, tiny_analysis.aif.curve_hu, atol=0.1)
+    np.testing.assert_allclose(analysis.vof.curve_hu, tiny_analysis.vof.curve_hu, atol=0.1)
+    assert list(node(again.segmentation).GetSegmentation().GetSegmentIDs()) == [SEGMENTS["brain"][0]]
+    _, third = process(Request(scan, Settings(denoise="gaussian")))
+    assert list(node(third.segmentation).GetSegmentation().GetSegmentIDs()) == [
+        SEGMENTS[key][0] for key in ("brain", "aif", "vof")
+    ]
+
+
+def test_what_is_no_vessel_is_refused(scan):
+    text = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", "words")
+    with pytest.raises(InputError, match=r"VOF: a segment, a list of points or a table is needed; found a Text"):
+        process(Request(scan, vof=text))
 
 
 def test_mask_is_shown_before_there_are_maps_and_updated_by_apply(tiny_analysis, scan):
@@ -334,7 +522,7 @@ def test_cancel_leaves_the_scene_alone(scan):
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        process(scan, progress=cancel)
+        process(Request(scan), cancel)
     assert ids() == before
 
 

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import slicer
 
 from PyPeTLib.brain import brain_mask
+from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
 from PyPeTLib.report import report_available
 from PyPeTLib.results import result_names, write_analysis
-from PyPeTLib.settings import Settings
 from PyPeTLib.write import staged_output
-from PyPeTPanel import views
+from PyPeTPanel import inputs, views
 from PyPeTPanel.parameters import (
     AUTOMATIC,
     CROSSHAIR,
@@ -27,7 +27,7 @@ from PyPeTPanel.parameters import (
     settings_of,
     use_segment,
 )
-from PyPeTScene import stages, study
+from PyPeTScene import reference, stages, study
 from PyPeTScene.curves import (
     brain_regions,
     segment_regions,
@@ -36,35 +36,10 @@ from PyPeTScene.curves import (
     stale_plots,
     voxel_region,
 )
+from PyPeTScene.maps import style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
 from PyPeTScene.nodes import find_node, remove_node
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
-
-Segment = tuple[Any, str]
-
-
-def process(
-    scan_node: Any,
-    settings: Settings | None,
-    *,
-    interval_s: float | None,
-    brain: Segment | None,
-    aif: Segment | None,
-    vof: Segment | None,
-    force: bool,
-    progress: Progress | None,
-) -> tuple[Analysis, study.SceneNodes]:
-    """Analyse a scan of the scene and show the result, as ``PyPeTScene.study.process``."""
-    return study.process(
-        scan_node,
-        settings,
-        interval_s=interval_s,
-        brain=brain,
-        aif=aif,
-        vof=vof,
-        force=force,
-        progress=progress or silent,
-    )
 
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
@@ -96,33 +71,35 @@ def map_volume(scan: Any, name: str) -> Any:
     return find_node(f"map.{name}", scan)
 
 
-def inputs_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
-    """Return what the curves of a run depend on: while it is the same, so are they; None where it is gone."""
-    try:
-        scan, segments = scan_of(parameters.scan), [segment_of(parameters, key) for key in ("brain", "aif", "vof")]
-    except InputError:
-        return None
-    states = [one and (one[0].GetID(), one[1], one[0].GetSegmentation().GetMTime()) for one in segments]
-    return scan.GetID(), interval_of(parameters), settings_of(parameters), *states
-
-
-def prepare(parameters: PyPeTParameterNode, progress: Progress) -> Prepared:
-    """Compute what the steps before the maps show, even where the data allow no trustworthy maps."""
-    return study.prepare_scan(
+def request_of(parameters: PyPeTParameterNode) -> study.Request:
+    """Return what the parameter node asks for; errors as `inputs.vessel_of`."""
+    return study.Request(
         parameters.scan,
         settings_of(parameters),
         interval_s=interval_of(parameters),
         brain=segment_of(parameters, "brain"),
-        aif=segment_of(parameters, "aif"),
-        vof=segment_of(parameters, "vof"),
-        force=True,
-        progress=progress,
+        aif=inputs.vessel_of(parameters, "aif"),
+        vof=inputs.vessel_of(parameters, "vof"),
+        force=parameters.force,
     )
 
 
-def show_prepared(prepared: Prepared, scan: Any) -> None:
-    """Show masks, enhancement and curves."""
-    study.show_prepared(prepared, scan)
+def state_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
+    """Return what the curves of a run depend on: while it is the same, so are they; None where something is gone."""
+    try:
+        request, scan = request_of(parameters), scan_of(parameters.scan)
+    except InputError:
+        return None
+    given = [_state(one) for one in (request.brain, request.aif, request.vof)]
+    return scan.GetID(), request.interval_s, request.settings, *given
+
+
+def _state(given: Any) -> tuple[Any, ...] | None:
+    """Return what changes with a segment, a list of points or a table."""
+    if isinstance(given, tuple):
+        segmentation, segment = given
+        return segmentation.GetID(), segment, segmentation.GetSegmentation().GetMTime()
+    return given and (given.GetID(), given.GetMTime())
 
 
 def brain_of(parameters: PyPeTParameterNode, series: Series) -> Image:
@@ -182,9 +159,9 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
     if number == 1 or (number == 3 and not logic.is_prepared_for(parameters)):
         series = series_from_node(parameters.scan, interval_of(parameters))
         return _early_stage(number, parameters, series, scan), stages.stage_browser(series, scan)
-    prepared = logic.prepared_for(parameters, progress)
+    prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
-        logic.show_curves_of(prepared, scan)
+        logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
     shown = of_curves[number](prepared, scan)
     return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}"), stages.stage_browser(prepared.series, scan)
@@ -210,11 +187,27 @@ def _doubts(prepared: Prepared, logic: Any) -> str:
     return invalid + (" The maps are still those of the last Apply." if older else "")
 
 
+def compare(parameters: PyPeTParameterNode) -> views.Stage:
+    """7: show a map beside a reference in the same window and colours; their metrics become a table of the scene."""
+    scan = scan_of(parameters.scan)
+    ours, other = parameters.compared_map or map_volume(scan, "cbf"), parameters.reference_map
+    segmentation = find_node("segmentation", scan)
+    brain = find_segment(segmentation, "brain") and mask_from_segment(
+        segmentation, SEGMENTS["brain"][0], scan_volume(scan)
+    )
+    reference.compare(ours, other, brain, scan)
+    if other.GetDisplayNode() is None:
+        other.CreateDefaultDisplayNodes()
+    shown, beside = ours.GetDisplayNode(), other.GetDisplayNode()
+    style_display(beside, (shown.GetWindowLevelMin(), shown.GetWindowLevelMax()), shown.GetColorNode())
+    return views.Stage([ours, other], note=f"{ours.GetName()} beside {other.GetName()}; the views are linked.")
+
+
 def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress = silent) -> views.Stage:
     """Show the curves of the brain's halves, and of the segments or of the voxel that the user chose."""
     scan = scan_of(parameters.scan)
-    prepared = logic.prepared_for(parameters, progress)
-    logic.show_curves_of(prepared, scan)
+    prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
+    logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
     regions = brain_regions(prepared.brain)
     if parameters.tissue_source == SEGMENTS_OF:
         if parameters.tissue_segmentation is None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import slicer
 
-from PyPeTPanel.parameters import AUTOMATIC, INFO, SEGMENT, SEGMENTS_OF, PyPeTParameterNode
+from PyPeTPanel.parameters import AUTOMATIC, CURVE, INFO, POINTS, SEGMENT, SEGMENTS_OF, VESSELS, PyPeTParameterNode
 
 #: Controls shown only for one word of another field.
 OWN_OF = {
@@ -28,14 +28,25 @@ OWN_OF = {
 TIPS = {
     "interval_s": "Time between frames in s; used only where the scan does not tell its times.",
     "brain_source": "Find the brain automatically, or use a segment.",
-    "aif_source": "Find the arterial input automatically, or take the mean curve of a segment.",
-    "vof_source": "Find the venous output automatically, or take the mean curve of a segment.",
     "tissue_source": "Which curves the chart shows: always the brain and its halves; with them those of each segment, "
     "or of the voxel under the crosshair (hold Shift and move the mouse over a slice).",
     "tissue_segmentation": "The segmentation whose segments get a curve each.",
+    "compared_map": "The map to be compared with a reference; CBF of the last run where none is chosen.",
+    "reference_map": "Another volume of the same quantity, e.g. a map of another program or of another run; it is "
+    "shown beside the map in the same window and colours, and resampled to it for the metrics.",
+    "aif_source": "Find the arterial input automatically, take the mean curve of a segment or of the voxels around "
+    "points that behave alike, or take a curve from a table.",
+    "vof_source": "Find the venous output automatically, take the mean curve of a segment or of the voxels around "
+    "points that behave alike, or take a curve from a table.",
     "brainSegment": "Segmentation and segment that is the brain mask.",
     "aifSegment": "Segmentation and segment that is the arterial input.",
     "vofSegment": "Segmentation and segment that is the venous output.",
+    "aif_points": "Points in the artery; each is moved to the brightest voxel within 3 mm, and its neighbours within "
+    "10 mm with the same curve are taken.",
+    "vof_points": "Points in the vein; each is moved to the brightest voxel within 3 mm, and its neighbours within "
+    "10 mm with the same curve are taken.",
+    "aif_curve": "Table of the arterial curve: columns time_s and aif_hu, or time in s and HU as the first two.",
+    "vof_curve": "Table of the venous curve: columns time_s and vof_hu, or time in s and HU as the first two.",
 }
 
 
@@ -65,6 +76,11 @@ def show_own_controls(ui: Any, parameters: PyPeTParameterNode) -> None:
     show_row(ui, "tissue_segmentation", parameters.tissue_source == SEGMENTS_OF)
     for key in ("brain", "aif", "vof"):
         show_row(ui, f"{key}Segment", getattr(parameters, f"{key}_source") == SEGMENT)
+    for key in VESSELS:
+        source = getattr(parameters, f"{key}_source")
+        for kind, button in ((POINTS, "PlaceButton"), (CURVE, "LoadButton")):
+            show_row(ui, f"{key}_{kind}", source == kind)
+            getattr(ui, f"{key}{button}").visible = source == kind
 
 
 def show_row(ui: Any, name: str, shown: bool) -> None:

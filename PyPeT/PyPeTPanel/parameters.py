@@ -14,17 +14,22 @@ from PyPeTScene.series import describe_time_axis, scan_of
 INFO = {info.name: info for info in describe_settings()}
 #: Attribute of a scan's node: what reading its files brought to light.
 NOTES = "PyPeT.Notes"
-#: Where a mask comes from.
-AUTOMATIC, SEGMENT = "automatic", "segment"
+#: Where a mask or a curve comes from.
+AUTOMATIC, SEGMENT, POINTS, CURVE = "automatic", "segment", "points", "curve"
+#: What "aif" and "vof" are called in messages.
+VESSELS = {"aif": "Arterial input", "vof": "Venous output"}
 #: Which tissue curves are shown beside those of the brain and its halves.
 HALVES, SEGMENTS_OF, CROSSHAIR = "brain and halves", "segments", "voxel under the crosshair"
 #: What may be a scan; the class of MultiVolumes exists only where their module is loaded.
 ScanNode = slicer.vtkMRMLSequenceNode | slicer.vtkMRMLScalarVolumeNode | None
 if hasattr(slicer, "vtkMRMLMultiVolumeNode"):
     ScanNode = slicer.vtkMRMLMultiVolumeNode | ScanNode
-#: Where a mask comes from, as a field.
+#: Where the brain mask and a vessel come from, as fields.
 Source = Annotated[str, Choice([AUTOMATIC, SEGMENT]), Default(AUTOMATIC)]
+VesselSource = Annotated[str, Choice([AUTOMATIC, SEGMENT, POINTS, CURVE]), Default(AUTOMATIC)]
 Segmentation = slicer.vtkMRMLSegmentationNode | None
+Points = slicer.vtkMRMLMarkupsFiducialNode | None
+Table = slicer.vtkMRMLTableNode | None
 
 
 def number(name: str) -> Any:
@@ -71,12 +76,16 @@ class PyPeTParameterNode:
     curvature_flow_iterations: number("curvature_flow_iterations")
     curvature_flow_step: number("curvature_flow_step")
 
-    aif_source: Source
+    aif_source: VesselSource
     aif_segmentation: Segmentation
     aif_segment: str
-    vof_source: Source
+    aif_points: Points
+    aif_curve: Table
+    vof_source: VesselSource
     vof_segmentation: Segmentation
     vof_segment: str
+    vof_points: Points
+    vof_curve: Table
     scale_to_vein: bool = True
 
     method: choice("method")
@@ -98,6 +107,8 @@ class PyPeTParameterNode:
 
     tissue_source: Annotated[str, Choice([HALVES, SEGMENTS_OF, CROSSHAIR]), Default(HALVES)]
     tissue_segmentation: Segmentation
+    compared_map: slicer.vtkMRMLScalarVolumeNode | None
+    reference_map: slicer.vtkMRMLScalarVolumeNode | None
 
 
 def settings_of(parameters: PyPeTParameterNode) -> Settings:
@@ -122,7 +133,7 @@ def segment_of(parameters: PyPeTParameterNode, key: str) -> tuple[Any, str] | No
     if getattr(parameters, f"{key}_source") == AUTOMATIC:
         return None
     segmentation, segment = getattr(parameters, f"{key}_segmentation"), getattr(parameters, f"{key}_segment")
-    what = {"brain": "Brain mask", "aif": "Arterial input", "vof": "Venous output"}[key]
+    what = VESSELS.get(key, "Brain mask")
     if segmentation is None or segmentation.GetSegmentation().GetSegment(segment) is None:
         raise InputError(f"{what}: a segment is needed; found none. Select one, or choose '{AUTOMATIC}'.")
     return segmentation, segment
@@ -143,14 +154,3 @@ def time_axis(parameters: PyPeTParameterNode) -> str:
         return f"{axis}. {scan_of(parameters.scan).GetAttribute(NOTES) or ''}".rstrip()
     except InputError as error:
         return str(error)
-
-
-def obstacle(parameters: PyPeTParameterNode) -> str:
-    """Return why Apply cannot run, "" where it can."""
-    try:
-        describe_time_axis(parameters.scan, interval_of(parameters))
-        for key in ("brain", "aif", "vof"):
-            segment_of(parameters, key)
-    except InputError as error:
-        return str(error)
-    return ""

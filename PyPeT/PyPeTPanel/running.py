@@ -1,5 +1,6 @@
 """A run with a progress dialog that can be cancelled."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,9 @@ import slicer
 
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.records import Progress
+
+#: The dialog moves, and takes clicks, at most so often, in s: hundreds of calls then cost nothing.
+INTERVAL_S = 0.05
 
 
 @contextmanager
@@ -20,20 +24,26 @@ def cancellable(parent: Any, stopped: Callable[[], bool]) -> Iterator[Progress]:
     parent : QWidget
         What the dialog belongs to.
     stopped : callable
-        Tells whether something else, such as the scene being closed, ends the run.
+        Tells whether the scene was closed meanwhile, which ends the run, too.
     """
     dialog = slicer.util.createProgressDialog(
         parent=parent, maximum=100, labelText="Reading the scan", windowTitle="PyPeT"
     )
     dialog.windowModality = qt.Qt.ApplicationModal
     dialog.autoReset = dialog.autoClose = False
+    due = 0.0
 
     def progress(fraction: float, text: str) -> None:
-        dialog.labelText = text
-        dialog.value = round(100.0 * fraction)
-        slicer.app.processEvents()
-        if dialog.wasCanceled or stopped():
-            raise Cancelled("Stopped by the user.")
+        nonlocal due
+        if time.monotonic() >= due:
+            dialog.labelText = text
+            dialog.value = round(100.0 * fraction)
+            slicer.app.processEvents()
+            due = time.monotonic() + INTERVAL_S
+        if stopped():
+            raise Cancelled("The scene was closed; PyPeT was stopped.")
+        if dialog.wasCanceled:
+            raise Cancelled("PyPeT was stopped; the scene is as it was.")
 
     try:
         progress(0.0, "Reading the scan")

@@ -11,6 +11,7 @@ from PyPeTLib.read import inspect_series
 from PyPeTLib.records import Series
 from PyPeTPanel.parameters import NOTES
 from PyPeTScene.series import sequence_from_series
+from PyPeTScene.stages import style_scan
 
 FILES = "CT perfusion scans (*.nii *.nii.gz *.nrrd *.nhdr)"
 SAMPLE = "CTPerfusionHeadPhantom"
@@ -34,6 +35,7 @@ def load_scan(path: str | Path) -> Any:
     series = Series(info.values, times, info.geometry, info.name, info.time_source, info.findings)
     sequence = sequence_from_series(series, info.name)[0]
     sequence.SetAttribute(NOTES, " ".join(finding.text for finding in info.findings))
+    style_scan(sequence)
     if unknown:
         sequence.SetIndexName("frame")
         sequence.SetIndexUnit("")
@@ -45,7 +47,9 @@ def load_phantom(options: HeadOptions | None = None) -> Any:
     from PyPeTLib.phantom import head_phantom
 
     series = head_phantom(options or HeadOptions()).series
-    return sequence_from_series(series, "CT perfusion phantom")[0]
+    sequence = sequence_from_series(series, "CT perfusion phantom")[0]
+    style_scan(sequence)
+    return sequence
 
 
 def offer_phantom(icon: str) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 
 import qt
 
+from PyPeTLib.similarity import similarity_rows
 from PyPeTScene.curves import PARTIAL_VOLUME
 from PyPeTScene.nodes import find_node
-from PyPeTScene.numbers import CANDIDATES, FINDINGS, MEDIANS, rows_of
+from PyPeTScene.numbers import CANDIDATES, FINDINGS, MEDIANS, SIMILARITY, rows_of
 
 CANDIDATE_COLUMNS = ("Score", "Peak [HU]", "At [s]", "Voxels", "Remark")
 MEDIAN_COLUMNS = ("Map", "Median", "Unit")
+SIMILARITY_COLUMNS = ("Metric", "Value", "Unit")
 #: Tables grow up to this height in pixels and scroll beyond it.
 TALLEST = 160
 
@@ -56,7 +58,10 @@ def show_results(ui: Any, scan: Any) -> None:
     fill_table(ui.medians, [(name, f"{median:.3g}", unit) for name, median, unit in medians])
     ui.findings.text = _findings_text(scan) if medians else "No result yet: select a scan and press Apply."
     ui.partialVolume.text = _partial_volume_text(scan)
-    for table, rows in ((ui.candidates, candidates), (ui.medians, medians)):
+    similarity = rows_of(SIMILARITY, scan)
+    fill_table(ui.similarity, similarity_rows(similarity))
+    ui.similarityNote.text = find_node(SIMILARITY, scan).GetDescription() if similarity else ""
+    for table, rows in ((ui.candidates, candidates), (ui.medians, medians), (ui.similarity, similarity)):
         table.visible = bool(rows)
     ui.candidatesLabel.visible = bool(candidates)
 

@@ -17,6 +17,8 @@ from PyPeTScene.study import in_study
 
 #: Layout numbers from here on are PyPeT's: 10 for each slice view, and 1 for each chart.
 FIRST_LAYOUT = 77300
+#: Field of view in mm around the arterial input, which is a few voxels.
+INPUT_FIELD_MM = 80.0
 #: Views side by side in one row.
 ROW = 3
 COLOUR = "#7A4EAB"
@@ -34,13 +36,14 @@ CHART_VIEW = (
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage shows: volumes side by side, charts after them, where to look, and what to say."""
+    """What a stage shows: volumes side by side, charts after them, where to look and how close, and what to say."""
 
     volumes: Sequence[Any]
     charts: Sequence[Any] = ()
     place_ras_mm: tuple[float, float, float] | None = None
     note: str = ""
     frame: int | None = None
+    field_mm: float | None = None
 
 
 def raw_stage(series: Series, scan: Any) -> Stage:
@@ -70,24 +73,25 @@ def signal_stage(prepared: Prepared, scan: Any) -> Stage:
     """4: the enhancement over time beside the bolus curve with its arrival, and the tissue curves."""
     enhancement = _needed("stage.enhancement", scan)
     charts = [_needed("bolus.chart", scan), _needed("tissue.chart", scan)]
-    arrival = prepared.bolus.arrival_s
-    frame = int(np.searchsorted(prepared.series.times_s, arrival))
-    note = f"The bolus arrives at {arrival:.1f} s, after {prepared.bolus.baseline_frames} frames of baseline."
+    frame = int(prepared.curves.mean(np.asarray(prepared.brain.values)).argmax())
+    arrival, peak = prepared.bolus.arrival_s, prepared.series.times_s[frame]
+    before = prepared.bolus.baseline_frames
+    note = f"The bolus arrives at {arrival:.1f} s, after {before} frames; the brain enhances most at {peak:.1f} s."
     return Stage([scan_volume(enhancement)], charts, note=note, frame=frame)
 
 
 def input_stage(prepared: Prepared, scan: Any) -> Stage:
     """5: the slice with most arterial voxels beside measured curve and fit, at the arterial peak."""
-    mask = np.asarray(prepared.aif.mask.values)
+    found = np.asarray(prepared.aif.mask.values)
+    mask = found if found.any() else np.asarray(prepared.brain.values)  # the user's curve has no voxels
     chart, frame = _needed("curves.chart", scan), int(prepared.aif.measured_hu.argmax())
-    if not mask.any():
-        return Stage([scan_volume(scan)], [chart], note=f"Arterial input: {prepared.aif.source}.", frame=frame)
     k = int(mask.sum(axis=(1, 2)).argmax())
     index = np.array([*np.argwhere(mask[k]).mean(axis=0)[::-1], k])
     place = prepared.series.geometry
     x, y, z = np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm)
-    found = f"{int(mask.sum())} voxels, {int(mask[k].sum())} of them in this slice; {prepared.aif.source}."
-    return Stage([scan_volume(scan)], [chart], (float(-x), float(-y), float(z)), f"Arterial input: {found}", frame)
+    voxels = f"{int(found.sum())} voxels, {int(found[k].sum())} of them in this slice; " if found.any() else ""
+    note, where = f"Arterial input: {voxels}{prepared.aif.source}.", (float(-x), float(-y), float(z))
+    return Stage([scan_volume(scan)], [chart], where, note, frame, INPUT_FIELD_MM if found.any() else None)
 
 
 def maps_stage(scan: Any) -> Stage:
@@ -95,7 +99,7 @@ def maps_stage(scan: Any) -> Stage:
     volumes = maps_of(scan)
     if not volumes:
         raise InputError("Maps: a result in the scene is needed; found none of this scan. Apply first.")
-    return Stage(volumes, note=f"{volumes[0].GetDescription().split('; ')[-1]} The views are linked.")
+    return Stage(volumes, note=f"Maps by {volumes[0].GetDescription().split('; ')[-1]} The views are linked.")
 
 
 def maps_and_curves(scan: Any) -> Stage:
@@ -121,6 +125,7 @@ def show_stage(stage: Stage) -> None:
     if manager is None or not stage.volumes:
         return
     manager.setLayout(_layout(manager, len(stage.volumes), len(stage.charts)))
+    slicer.app.processEvents()  # new views get their size before slices are fitted into them
     for k, volume in enumerate(stage.volumes):
         widget = manager.sliceWidget(_slice_tag(k))
         composite = widget.mrmlSliceCompositeNode()
@@ -131,7 +136,10 @@ def show_stage(stage: Stage) -> None:
         widget.mrmlSliceNode().RotateToVolumePlane(volume)
         widget.sliceLogic().FitSliceToBackground()
         if stage.place_ras_mm:
-            widget.mrmlSliceNode().JumpSliceByOffsetting(*stage.place_ras_mm)
+            widget.mrmlSliceNode().JumpSliceByCentering(*stage.place_ras_mm)
+        if stage.field_mm:
+            _zoom(widget.mrmlSliceNode(), stage.field_mm)
+        _tell_legend(widget.sliceLogic())
     for k in range(len(stage.volumes)):
         manager.sliceWidget(_slice_tag(k)).mrmlSliceCompositeNode().SetLinkedControl(True)
     for k, chart in enumerate(stage.charts):
@@ -154,6 +162,25 @@ def show_volume(volume: Any) -> None:
     """Show one volume in every slice view."""
     window = slicer.app.layoutManager() is not None
     slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=window)
+    if window:
+        manager = slicer.app.layoutManager()
+        for name in manager.sliceViewNames():
+            _tell_legend(manager.sliceWidget(name).sliceLogic())
+
+
+def _zoom(node: Any, field_mm: float) -> None:
+    """Let the shorter side of a slice view show so many millimetres."""
+    width, height, depth = node.GetFieldOfView()
+    share = field_mm / min(width, height)
+    node.SetFieldOfView(share * width, share * height, depth)
+
+
+def _tell_legend(logic: Any) -> None:
+    """Let a view draw the colour legend of its new volume: it looks at changes that are marked as the user's only."""
+    composite = logic.GetSliceCompositeNode()
+    logic.StartSliceCompositeNodeInteraction(composite.BackgroundVolumeFlag)
+    composite.Modified()
+    logic.EndSliceCompositeNodeInteraction()
 
 
 def _needed(role: str, scan: Any) -> Any:

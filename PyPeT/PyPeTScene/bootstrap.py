@@ -18,6 +18,7 @@ LOGICS = {
     "Segmentations": "vtkSlicerSegmentationsModuleLogic",
     "Plots": "vtkSlicerPlotsLogic",
     "Tables": "vtkSlicerTablesLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
 }
 
 _kept: list[Any] = []  # what the scene uses without owning it; the application keeps these alive

@@ -12,7 +12,8 @@ import vtk
 from vtk.util import numpy_support
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared
+from PyPeTLib.inputs import curve_of_columns
+from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared, TimeCurve
 from PyPeTLib.results import curve_table
 from PyPeTScene.masks import mask_from_segment
 from PyPeTScene.nodes import Node, find_node, node_name, own_node, own_nodes
@@ -41,8 +42,6 @@ TISSUE_COLOURS = (
 PARTIAL_VOLUME = "PyPeT.PartialVolumeFactor"
 #: Name of the tissue curve at the point that the user picked.
 VOXEL = "Voxel"
-#: Fewest points of a curve that a user gives.
-FEWEST_POINTS = 5
 
 
 def show_vessel_curves(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
@@ -195,34 +194,20 @@ def voxel_region(geometry: Geometry, ras_mm: tuple[float, float, float]) -> dict
     return {VOXEL: mask}
 
 
-def curve_from_table(table: Node) -> FloatArray:
-    """Return a curve that the user pasted or loaded as a table: columns time in s and HU, shape (t, 2).
+def curve_from_table(table: Node, column: str = "aif_hu") -> TimeCurve:
+    """Return a curve that the user pasted or loaded as a table: columns time in s and HU.
 
-    The columns ``time_s`` and ``aif_hu`` are taken where they exist, the first two columns of numbers otherwise.
+    The columns ``time_s`` and ``column`` are taken where they exist, the first two columns of numbers otherwise.
 
     Raises
     ------
     InputError
-        If there are no such columns, fewer than five points, missing values or times that do not increase.
+        If the table was deleted, there are no such columns, fewer than five points, missing values or times that do
+        not increase.
     """
-    columns = _number_columns(table)
-    if "time_s" in columns and "aif_hu" in columns:
-        columns = {name: columns[name] for name in ("time_s", "aif_hu")}
-    name = node_name(table)
-    if len(columns) < 2:
-        found = ", ".join(columns) or "none"
-        raise InputError(f"Curve {name}: two columns of numbers are needed, time in s and HU; found {found}.")
-    curve = np.stack(list(columns.values())[:2], axis=1)
-    if len(curve) < FEWEST_POINTS or not np.isfinite(curve).all():
-        missing = int((~np.isfinite(curve)).any(axis=1).sum())
-        raise InputError(
-            f"Curve {name}: at least {FEWEST_POINTS} points without gaps are needed; found {len(curve)}, "
-            f"{missing} of them incomplete. Delete empty rows."
-        )
-    if (np.diff(curve[:, 0]) <= 0).any():
-        row = int(np.argmax(np.diff(curve[:, 0]) <= 0)) + 2
-        raise InputError(f"Curve {name}: times in s must increase; row {row} does not. Sort the rows by time.")
-    return curve
+    if table is None or slicer.mrmlScene.GetNodeByID(table.GetID() or "") is None:
+        raise InputError("Curve: a table of the scene is needed; it was deleted. Select another one.")
+    return curve_of_columns(_number_columns(table), column=column, name=node_name(table))
 
 
 def put_columns(table: Node, columns: Mapping[str, Column]) -> None:
@@ -245,7 +230,7 @@ def put_columns(table: Node, columns: Mapping[str, Column]) -> None:
 def _number_columns(table: Node) -> dict[str, FloatArray]:
     """Return the columns that are numbers, or text that reads as numbers (what is pasted is text)."""
     found: dict[str, FloatArray] = {}
-    if table is None or table.GetTable() is None:
+    if table.GetTable() is None:
         return found
     content = table.GetTable()
     for c in range(content.GetNumberOfColumns()):

@@ -25,8 +25,10 @@ def write_scene(analysis: Analysis, path: str | Path) -> None:
     """
     boot_scene()
     from PyPeTScene.series import sequence_from_series
+    from PyPeTScene.stages import style_scan
     from PyPeTScene.study import save_scene, show_analysis
 
     scan, _, _ = sequence_from_series(analysis.series, analysis.series.name)
+    style_scan(scan)
     show_analysis(analysis, scan)
     save_scene(path)

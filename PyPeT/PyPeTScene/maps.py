@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS
-from PyPeTLib.records import Analysis, Image
+from PyPeTLib.records import Analysis, Image, Progress, silent
 from PyPeTLib.results import LONG_NAMES, regularisation
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
@@ -25,11 +25,12 @@ ANCHORS = {
 COLOURS = 256
 #: Display threshold so wide that it hides no value: only NaN, outside the brain, becomes transparent.
 ANY_VALUE = 1.0e6
-#: Place of the legend in a slice view: width and height as shares of the view.
-LEGEND_SIZE = (0.1, 0.5)
+#: The legend stands in the upper right corner, beside the head: size and place as shares of the view. The letters
+#: become as wide as bar and numbers leave room, so numbers of equal length give legends of one size.
+LEGEND_SIZE, LEGEND_PLACE = (0.06, 0.36), (0.98, 0.82)
 
 
-def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
+def show_maps(analysis: Analysis, scan: Node, *, progress: Progress = silent) -> dict[str, Node]:
     """Put all maps of a run into the scene, or update those of the last run.
 
     Parameters
@@ -38,6 +39,8 @@ def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
         The run.
     scan : vtkMRMLNode
         The scan it is of.
+    progress : callable
+        ``progress(fraction, text)`` after each map; raising from it cancels.
 
     Returns
     -------
@@ -45,7 +48,11 @@ def show_maps(analysis: Analysis, scan: Node) -> dict[str, Node]:
         By name: "cbf", ..., and derived ones, as "cbf_smooth".
     """
     images = {**dict(analysis.maps.items()), **analysis.derived}
-    return {name: show_map(name, image, analysis, scan) for name, image in images.items()}
+    shown = {}
+    for name, image in images.items():
+        shown[name] = show_map(name, image, analysis, scan)
+        progress(len(shown) / len(images), "")
+    return shown
 
 
 def stale_maps(scan: Node, shown: dict[str, Node]) -> list[Node]:
@@ -65,7 +72,8 @@ def show_map(name: str, image: Image, analysis: Analysis, scan: Node) -> Node:
         display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
         volume.SetAndObserveDisplayNodeID(display.GetID())
         style_display(display, map_window(name), colour_table(TIME_TABLE if image.unit == "s" else FLOW_TABLE))
-        _add_legend(volume, name, image.unit)
+        title = f"{map_label(name)} [{image.unit}]" if image.unit else map_label(name)
+        add_legend(volume, title, map_window(name)[1])
     return volume
 
 
@@ -130,9 +138,25 @@ def _colours(anchors: str) -> Any:
     return np.stack([np.interp(place, np.arange(len(rgb)), channel) for channel in rgb.T], axis=1)
 
 
-def _add_legend(volume: Node, name: str, unit: str) -> None:
-    """Add a colour legend whose title says what and in which unit."""
-    legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(volume)
-    legend.SetTitleText(f"{map_label(name)} [{unit}]" if unit else map_label(name))
-    legend.SetLabelFormat("%.0f" if map_window(name)[1] >= 10.0 else "%.1f")
+def add_legend(volume: Node, title: str, highest: float) -> None:
+    """Add a colour legend from 0 to ``highest``, with numbers where they are round; once."""
+    logic = slicer.modules.colors.logic()
+    if logic.GetColorLegendDisplayNode(volume) is not None:
+        return  # it is the user's by now
+    legend = logic.AddDefaultColorLegendDisplayNode(volume)
+    legend.SetTitleText(title)
+    legend.SetNumberOfLabels(legend_labels(highest))
+    legend.SetLabelFormat("%2.0f" if highest % (legend_labels(highest) - 1) == 0 else "%.1f")
     legend.SetSize(*LEGEND_SIZE)
+    legend.SetPosition(*LEGEND_PLACE)
+
+
+def legend_labels(highest: float) -> int:
+    """Return how many numbers a legend shows: as many as fall on whole values.
+
+    Examples
+    --------
+    >>> [legend_labels(highest) for highest in (60.0, 6.0, 15.0, 12.0, 25.0, 2.0)]
+    [5, 4, 4, 5, 6, 5]
+    """
+    return next((count for count in (5, 4, 6) if highest % (count - 1) == 0), 5)

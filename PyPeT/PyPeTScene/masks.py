@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Image, Prepared
+from PyPeTLib.records import Image, Prepared, Progress, silent
 from PyPeTScene.nodes import Node, leaving_no_nodes, node_geometry, node_name, own_node
 
 #: Identity, name and colour (RGB from 0 to 1) of the segments; the arterial input is purple wherever it is shown.
@@ -29,12 +29,12 @@ TERMINOLOGY = {
     "Anatomic codes - DICOM master list~^^~^^",
 }
 TERMINOLOGY["choice"] = TERMINOLOGY["aif"]
-#: Opacity of the filling in slice views: the brain is an outline.
-FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.7, "choice": 0.0}
+#: Opacity of the filling in slice views: the brain is an outline, a sinus is seen through.
+FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "choice": 0.0}
 
 
-def show_masks(analysis: Prepared, scan: Node, reference: Node) -> Node:
-    """Put the masks of a run into the scan's segmentation; a segment without a mask (no vein) is removed.
+def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Progress = silent) -> Node:
+    """Put the masks of a run into the scan's segmentation; a segment without voxels (no vein, a curve) is removed.
 
     Parameters
     ----------
@@ -44,12 +44,16 @@ def show_masks(analysis: Prepared, scan: Node, reference: Node) -> Node:
         The scan it is of.
     reference : vtkMRMLScalarVolumeNode
         A volume of the scene on the scan's grid: it gives the segmentation its geometry.
+    progress : callable
+        ``progress(fraction, text)`` after each segment; raising from it cancels.
     """
-    masks = {"brain": analysis.brain, "aif": analysis.aif.mask}
-    if analysis.vof is not None:
-        masks["vof"] = analysis.vof.mask
+    masks = {"brain": analysis.brain}
+    for key, curve in (("aif", analysis.aif), ("vof", analysis.vof)):
+        if curve is not None and curve.mask.values.any():  # the user's curve was measured in no voxel
+            masks[key] = curve.mask
     segmentation = show_mask("brain", masks.pop("brain"), scan, reference, analysis.series.name)
-    for key in ("aif", "vof"):
+    for done, key in enumerate(("aif", "vof")):
+        progress((done + 1) / 3, "")
         if key in masks:
             put_mask(segmentation, key, masks[key], reference)
         else:

@@ -11,7 +11,8 @@ from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
 from PyPeTScene.nodes import Node, find_node, own_node
 
-MEDIANS, CANDIDATES, FINDINGS = "medians.table", "candidates.table", "findings.table"
+#: Roles of the tables; that of similarity compares the maps of one run with a reference.
+MEDIANS, CANDIDATES, FINDINGS, SIMILARITY = "medians.table", "candidates.table", "findings.table", "similarity.table"
 
 
 def show_numbers(analysis: Analysis, scan: Node) -> Node:

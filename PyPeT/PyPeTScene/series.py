@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 
+from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
+from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.read import MINIMUM_FRAMES
-from PyPeTLib.records import FloatArray, Geometry, Series, describe_times
+from PyPeTLib.records import FloatArray, Geometry, Progress, Series, describe_times, silent
 from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_INTERVAL_S, SECONDS
 from PyPeTScene.nodes import Node, image_values, new_image, node_geometry, node_name, place
 
@@ -31,7 +33,7 @@ class _Clue:
     text: str
 
 
-def series_from_node(node: Node, interval_s: float | None = None) -> Series:
+def series_from_node(node: Node, interval_s: float | None = None, *, progress: Progress = silent) -> Series:
     """Return the scan that a node holds; its voxels are copied once, in their own type (float64 becomes float32).
 
     Parameters
@@ -40,21 +42,26 @@ def series_from_node(node: Node, interval_s: float | None = None) -> Series:
         The scan in HU.
     interval_s : float, optional
         What the user typed: time between frames in s, used where neither the DICOM times nor the index tell.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
 
     Raises
     ------
     InputError
-        If the node is no scan, a frame is no scalar volume on the grid of the first, there are too few frames, or the
-        time of each frame is not known or not strictly increasing.
+        If the node is no scan, a frame is no scalar volume on the grid of the first, there are too few frames, the
+        time of each frame is not known or not strictly increasing, or the values are no HU, as for a scan from a file.
     """
     scan = scan_of(node)
     axis = _time_axis(scan, interval_s)
     assert axis.times_s is not None
+    copying = share(progress, 0.0, 0.6, "Reading the scan")
     if scan.IsA("vtkMRMLSequenceNode"):
-        values, geometry = _sequence_values(scan)
+        values, geometry = _sequence_values(scan, copying)
     else:
-        values, geometry = _multivolume_values(scan), node_geometry(scan)
-    return Series(values, axis.times_s, geometry, name=node_name(scan), time_source=axis.text)
+        values, geometry = _multivolume_values(scan, copying), node_geometry(scan)
+    name = node_name(scan)
+    values, findings = in_hu(values, name, progress=share(progress, 0.6, 1.0, "Checking the values of the scan"))
+    return Series(values, axis.times_s, geometry, name, axis.text, findings)
 
 
 def describe_time_axis(node: Node, interval_s: float | None = None) -> str:
@@ -130,7 +137,14 @@ def sequence_browser(sequence: Node) -> Node:
     return browser
 
 
-def fill_sequence(sequence: Node, frames: Iterable[npt.NDArray[Any]], times_s: FloatArray, geometry: Geometry) -> None:
+def fill_sequence(
+    sequence: Node,
+    frames: Iterable[npt.NDArray[Any]],
+    times_s: FloatArray,
+    geometry: Geometry,
+    *,
+    progress: Progress = silent,
+) -> None:
     """Replace the frames of a sequence: one copy of each, made when it comes; the index is time in s.
 
     Parameters
@@ -143,8 +157,13 @@ def fill_sequence(sequence: Node, frames: Iterable[npt.NDArray[Any]], times_s: F
         Times in s, written with every digit.
     geometry : Geometry
         Grid of each frame.
+    progress : callable
+        ``progress(fraction, text)`` after each frame is copied; raising from it leaves the sequence as it was.
     """
-    images = [_image_of(frame) for frame in frames]
+    images = []
+    for frame in frames:
+        images.append(_image_of(frame))
+        progress(len(images) / len(times_s), "")
     sequence.RemoveAllDataNodes()
     sequence.SetIndexName("time")
     sequence.SetIndexUnit("s")
@@ -235,7 +254,7 @@ def _frame_count(scan: Node) -> int:
     return int(count)
 
 
-def _sequence_values(sequence: Node) -> tuple[npt.NDArray[Any], Geometry]:
+def _sequence_values(sequence: Node, progress: Progress) -> tuple[npt.NDArray[Any], Geometry]:
     """Copy all frames into one array of their type."""
     name, count = node_name(sequence), sequence.GetNumberOfDataNodes()
     first = _scalar_frame(sequence, 0)
@@ -250,6 +269,7 @@ def _sequence_values(sequence: Node) -> tuple[npt.NDArray[Any], Geometry]:
                 f"with {found.describe()}, {frame.dtype}. Load the series again, without its localisers."
             )
         values[k] = frame
+        progress((k + 1) / count, "")
     return values, geometry
 
 
@@ -269,7 +289,7 @@ def _scalar_frame(sequence: Node, k: int) -> npt.NDArray[Any]:
     return image_values(node.GetImageData())
 
 
-def _multivolume_values(scan: Node) -> npt.NDArray[Any]:
+def _multivolume_values(scan: Node, progress: Progress) -> npt.NDArray[Any]:
     """Copy the components of a MultiVolume, one a frame."""
     node_geometry(scan)
     frames = scan.GetNumberOfFrames()
@@ -278,4 +298,8 @@ def _multivolume_values(scan: Node) -> npt.NDArray[Any]:
         found = voxels.shape[3] if voxels.ndim == 4 else 1
         raise InputError(f"Scan {node_name(scan)}: {frames} values a voxel are needed; found {found}. Load it again.")
     kind = np.float32 if voxels.dtype == np.float64 else voxels.dtype
-    return np.ascontiguousarray(np.moveaxis(voxels, -1, 0), dtype=kind)
+    values = np.empty((frames, *voxels.shape[:3]), dtype=kind)
+    for k, voxels_of_slice in enumerate(voxels):
+        values[:, k] = np.moveaxis(voxels_of_slice, -1, 0)
+        progress((k + 1) / len(voxels), "")
+    return values

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import slicer
 
 from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU, baseline_hu
-from PyPeTLib.records import Curves, Geometry, Image, Prepared, Series
-from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
+from PyPeTLib.records import Curves, Geometry, Image, Prepared, Progress, Series, silent
+from PyPeTScene.maps import FLOW_TABLE, add_legend, colour_table, style_display
 from PyPeTScene.nodes import Node, own_node, put_values
-from PyPeTScene.series import fill_sequence, sequence_browser
+from PyPeTScene.series import fill_sequence, scan_volume, sequence_browser
 
 Array = npt.NDArray[Any]
 #: Built-in grey colours.
@@ -25,10 +25,13 @@ STYLED = "PyPeT.Styled"
 SAME_TIME_S = 1e-3
 
 
-def show_enhancement(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
+def show_enhancement(analysis: Prepared, scan: Node, *, progress: Progress = silent) -> tuple[Node, Node]:
     """Show the denoised enhancement above baseline over time, NaN outside the brain: return sequence and proxy."""
     frames = enhancement_frames(analysis.curves, np.nan)
-    return _show("enhancement", "enhancement", frames, analysis.series, scan, ENHANCEMENT_HU, FLOW_TABLE)
+    window = ENHANCEMENT_HU
+    shown = _show("enhancement", "enhancement", frames, analysis.series, scan, window, FLOW_TABLE, progress=progress)
+    add_legend(shown[1], "Enhancement [HU]", ENHANCEMENT_HU[1])
+    return shown
 
 
 def show_denoised(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
@@ -86,6 +89,11 @@ def show_seconds(series: Series, scan: Node) -> tuple[Node, Node]:
     return _show("raw", "raw", series.values, series, scan, BRAIN_HU, GREY_ID)
 
 
+def style_scan(scan: Node) -> None:
+    """Show a scan that PyPeT loaded in the brain window, not from air to bone; once, then it is the user's."""
+    _style_once(scan_volume(scan), BRAIN_HU, GREY_ID)
+
+
 def denoised_frames(analysis: Prepared) -> Iterator[Array]:
     """Yield the frames of what is analysed in HU: the baseline's mean plus the denoised enhancement."""
     before = baseline_hu(analysis)
@@ -127,10 +135,12 @@ def _show(
     scan: Node,
     window: tuple[float, float],
     colours: str,
+    *,
+    progress: Progress = silent,
 ) -> tuple[Node, Node]:
     """Fill the sequence of one stage and return it with its proxy volume."""
     sequence = own_node("vtkMRMLSequenceNode", f"{series.name} {label}", f"stage.{role}", scan)
-    fill_sequence(sequence, frames, series.times_s, series.geometry)
+    fill_sequence(sequence, frames, series.times_s, series.geometry, progress=progress)
     proxy = _synchronised(sequence, series, scan)
     _style_once(proxy, window, colours)
     return sequence, proxy

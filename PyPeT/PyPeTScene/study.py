@@ -14,22 +14,37 @@ import slicer
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.pipeline import PREPARED, finish, prepare
-from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
+from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, TimeCurve, silent
+from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTScene.bootstrap import check_target
-from PyPeTScene.curves import brain_regions, show_bolus, show_tissue_curves, show_vessel_curves, stale_plots
+from PyPeTScene.curves import (
+    brain_regions,
+    curve_from_table,
+    show_bolus,
+    show_tissue_curves,
+    show_vessel_curves,
+    stale_plots,
+)
 from PyPeTScene.maps import show_maps, stale_maps
 from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
-from PyPeTScene.nodes import Node, node_name, own_nodes, remove_node
-from PyPeTScene.numbers import show_candidates, show_numbers
+from PyPeTScene.nodes import Node, find_node, node_name, own_nodes, remove_node
+from PyPeTScene.numbers import SIMILARITY, show_candidates, show_numbers
+from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
 from PyPeTScene.stages import show_enhancement, stage_browser
 
+#: What is done where nothing else is asked for.
+DEFAULTS = Settings()
 #: A segment: its segmentation node and its identity.
 Segment = tuple[Node, str]
+#: What a vessel may be given as: a segment, a list of points in it, or a table with its curve.
+Vessel = Segment | Node
 #: Attribute of the subject hierarchy folders that hold PyPeT's nodes.
 FOLDER = "PyPeT.Folder"
+#: Where, on the way from 0 to 1, the scan is read and the analysis done: about their shares of the time.
+READ, ANALYSED = 0.06, 0.77
 
 
 @dataclass(frozen=True)
@@ -69,67 +84,69 @@ class SceneNodes:
     medians: str = ""
 
 
-def process(
-    scan_node: Node,
-    settings: Settings | None = None,
-    *,
-    interval_s: float | None = None,
-    brain: Segment | None = None,
-    aif: Segment | None = None,
-    vof: Segment | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> tuple[Analysis, SceneNodes]:
-    """Analyse a scan of the scene and show the result; the scene changes only at the end, and as a whole.
+@dataclass(frozen=True)
+class Request:
+    """What a run on a scan of the scene is told.
 
     Parameters
     ----------
-    scan_node : vtkMRMLSequenceNode, its proxy volume, or vtkMRMLMultiVolumeNode
+    scan : vtkMRMLSequenceNode, its proxy volume, or vtkMRMLMultiVolumeNode
         The scan in HU.
-    settings : Settings, optional
+    settings : Settings
         What to do.
     interval_s : float, optional
         Time between frames in s, where the scan does not tell.
-    brain, aif, vof : tuple of segmentation node and segment identity, optional
-        Segments to be used instead of what is found automatically.
-    force, progress
+    brain : tuple of segmentation node and segment identity, optional
+        Segment to be used instead of the automatic mask.
+    aif, vof : tuple of segmentation node and segment identity, vtkMRMLMarkupsNode or vtkMRMLTableNode, optional
+        Segment, points in the vessel, or table of its curve, to be used instead of what is found automatically.
+    force : bool
         As for ``PyPeTLib.analyze``.
+    """
+
+    scan: Node
+    settings: Settings = DEFAULTS
+    interval_s: float | None = None
+    brain: Segment | None = None
+    aif: Vessel | None = None
+    vof: Vessel | None = None
+    force: bool = False
+
+
+def process(request: Request, progress: Progress = silent) -> tuple[Analysis, SceneNodes]:
+    """Analyse a scan of the scene and show the result; the scene changes only at the end, and as a whole.
 
     Raises
     ------
     InputError, QualityError, Cancelled
         The scene is then as it was.
     """
-    before, after = share(progress, 0.0, PREPARED), share(progress, PREPARED, 1.0)
-    prepared = prepare_scan(
-        scan_node, settings, interval_s=interval_s, brain=brain, aif=aif, vof=vof, force=force, progress=before
-    )
-    analysis = finish(prepared, force=force, progress=after)
-    return analysis, show_analysis(analysis, scan_node)
+    scan = scan_of(request.scan)
+    progress = _while_present(scan, progress)
+    prepared = prepare_scan(request, share(progress, 0.0, PREPARED * ANALYSED))
+    last = share(progress, PREPARED * ANALYSED, ANALYSED)
+    analysis = finish(prepared, force=request.force, progress=last)
+    return analysis, show_analysis(analysis, scan, progress=share(progress, ANALYSED, 1.0))
 
 
-def prepare_scan(
-    scan_node: Node,
-    settings: Settings | None = None,
-    *,
-    interval_s: float | None = None,
-    brain: Segment | None = None,
-    aif: Segment | None = None,
-    vof: Segment | None = None,
-    force: bool = False,
-    progress: Progress = silent,
-) -> Prepared:
-    """Do the first half of `process`, up to the denoised curves, and show nothing; parameters and errors are the same.
+def prepare_scan(request: Request, progress: Progress = silent) -> Prepared:
+    """Do the first half of `process`, up to the denoised curves, and show nothing.
 
-    What is read from a node is read here: nodes may change or go while the library works.
+    What is read from a node is read at once: nodes may change or go while the library works.
     """
-    series = series_from_node(scan_node, interval_s)
-    scan = scan_of(scan_node)
-    masks = {name: _mask(segment, scan) for name, segment in (("brain", brain), ("aif", aif), ("vof", vof))}
-    return prepare(series, settings, **masks, force=force, progress=progress)
+    scan = scan_of(request.scan)
+    progress = _while_present(scan, progress)
+    series = series_from_node(scan, request.interval_s, progress=share(progress, 0.0, READ))
+    brain = None if request.brain is None else mask_from_segment(*request.brain, scan_volume(scan))
+    aif, vof = (
+        _given(vessel, key, series, brain, request.settings, scan)
+        for key, vessel in (("aif", request.aif), ("vof", request.vof))
+    )
+    rest = share(progress, READ, 1.0)
+    return prepare(series, request.settings, brain=brain, aif=aif, vof=vof, force=request.force, progress=rest)
 
 
-def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
+def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
     """Show maps, masks, enhancement, curves and numbers of a run; when anything raises, the scene is as before.
 
     Parameters
@@ -138,39 +155,50 @@ def show_analysis(analysis: Analysis, scan_node: Node) -> SceneNodes:
         The run.
     scan_node : vtkMRMLNode
         The scan it is of, in the scene.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
 
     Raises
     ------
     InputError
-        If the scan is no longer in the scene.
+        If the scan is no longer in the scene, or PyPeT's nodes are removed meanwhile.
     """
     scan = _present_scan(scan_node)
+    progress = _while_whole(scan, progress)
     with unchanged_on_error(scan):
-        maps = show_maps(analysis, scan)
-        shown = _show_curves(analysis, scan)
+        maps = show_maps(analysis, scan, progress=share(progress, 0.0, 0.2, "Showing the maps"))
+        shown = _show_curves(analysis, scan, share(progress, 0.2, 0.95))
         medians = show_numbers(analysis, scan)
         folder = gather(scan, analysis.series.name)
-        for node in [*stale_maps(scan, maps), *stale_plots(scan)]:
+        progress(1.0, "Done")
+        compared = find_node(SIMILARITY, scan)  # of the maps of another run
+        for node in [*stale_maps(scan, maps), *stale_plots(scan), *([compared] if compared else [])]:
             remove_node(node)  # last, because it cannot be undone
     return replace(
         shown, maps={name: node.GetID() for name, node in maps.items()}, medians=medians.GetID(), folder=folder
     )
 
 
-def show_prepared(prepared: Prepared, scan_node: Node) -> SceneNodes:
+def show_prepared(prepared: Prepared, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
     """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and candidates."""
     with in_study(scan_node, prepared.series.name) as scan:
-        shown = _show_curves(prepared, scan)
+        shown = _show_curves(prepared, scan, _while_whole(scan, progress))
         show_candidates(prepared, scan)
     return replace(shown, folder=gather(scan, prepared.series.name))
 
 
-def _show_curves(prepared: Prepared, scan: Node) -> SceneNodes:
+def _show_curves(prepared: Prepared, scan: Node, progress: Progress) -> SceneNodes:
     """Show enhancement, masks and curves."""
-    enhancement, volume = show_enhancement(prepared, scan)
-    segmentation = show_masks(prepared, scan, volume)
+    frames_shown = share(progress, 0.0, 0.7, "Showing the enhancement over time")
+    enhancement, volume = show_enhancement(prepared, scan, progress=frames_shown)
+    masks_shown = share(progress, 0.7, 0.9, "Showing the masks")
+    segmentation = show_masks(prepared, scan, volume, progress=masks_shown)
+    progress(0.9, "Showing the curves")
     table, chart = show_vessel_curves(prepared, scan)
-    tissue, tissue_chart = show_tissue_curves(prepared, scan, brain_regions(prepared.brain))
+    regions = brain_regions(prepared.brain)
+    progress(0.95, "Showing the curves")
+    tissue, tissue_chart = show_tissue_curves(prepared, scan, regions)
+    progress(1.0, "Showing the curves")
     return SceneNodes(
         scan=scan.GetID(),
         folder=0,
@@ -269,8 +297,21 @@ def save_scene(path: str | Path) -> None:
         shutil.move(temporary, target)
 
 
-def _mask(segment: Segment | None, scan: Node) -> Image | None:
-    return None if segment is None else mask_from_segment(*segment, scan_volume(scan))
+def _given(
+    vessel: Vessel | None, key: str, series: Series, brain: Image | None, settings: Settings, scan: Node
+) -> Image | TimeCurve | None:
+    """Return mask or curve of what was given for "aif" or "vof"."""
+    if vessel is None:
+        return None
+    if isinstance(vessel, tuple):
+        segmentation, segment = vessel
+        return mask_from_segment(segmentation, segment, scan_volume(scan))
+    if vessel.IsA("vtkMRMLMarkupsNode"):
+        return grow_seeds(series, points_mm(vessel, scan_volume(scan)), brain, settings=settings)
+    if vessel.IsA("vtkMRMLTableNode"):
+        return curve_from_table(vessel, f"{key}_hu")
+    need = "a segment, a list of points or a table is needed"
+    raise InputError(f"{key.upper()}: {need}; found a {vessel.GetNodeTagName()}. Select one of these.")
 
 
 def _present_scan(node: Node) -> Node:
@@ -279,6 +320,31 @@ def _present_scan(node: Node) -> Node:
         name = "none" if node is None else node_name(node)
         raise InputError(f"Scan {name}: it must be in the scene; it was removed. Load it again and apply.")
     return scan_of(node)
+
+
+def _while_present(scan: Node, progress: Progress) -> Progress:
+    """Return a callback that raises, too, where the scan was removed meanwhile, or the scene closed."""
+
+    def checked(fraction: float, text: str) -> None:
+        progress(fraction, text)
+        _present_scan(scan)
+
+    return checked
+
+
+def _while_whole(scan: Node, progress: Progress) -> Progress:
+    """Return a callback that raises also where one of PyPeT's nodes of the scan was removed meanwhile."""
+    watched = _while_present(scan, progress)
+
+    def checked(fraction: float, text: str) -> None:
+        before = {node.GetID() for node in own_nodes(scan)}
+        watched(fraction, text)
+        gone = before - {node.GetID() for node in own_nodes(scan)}
+        if gone:
+            need = "PyPeT's nodes must stay in the scene while they are filled"
+            raise InputError(f"Results of {node_name(scan)}: {need}; found {len(gone)} removed. Apply again.")
+
+    return checked
 
 
 def _follow_transform(nodes: list[Node], scan: Node) -> None:

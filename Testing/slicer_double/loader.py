@@ -9,10 +9,11 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import slicer
-from PySide6 import QtCore
+from PySide6 import QtCore, QtWidgets
 
 from . import sample_data
 from .application import boot_application, close_main_window, open_main_window
+from .selectors import qMRMLWidget
 
 
 class ModuleParent:
@@ -25,6 +26,24 @@ class ModuleParent:
 
     def __init__(self, name: str, path: str):
         self.name, self.path = name, path
+
+
+class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):  # noqa: N801 (the real class's name)
+    """What a panel is built on: ``self()`` is the Python object, ``reload()`` makes a new one of the new class."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self._name, self._panel = name, None
+        self.setLayout(QtWidgets.QVBoxLayout())
+        self.setMRMLScene(slicer.mrmlScene)
+
+    def self(self):
+        return self._panel
+
+    def reload(self):
+        self._panel = getattr(sys.modules[self._name], f"{self._name}Widget")(self)
+        setattr(slicer.modules, f"{self._name}Widget", self._panel)
+        self._panel.setup()
 
 
 class Loaded(NamedTuple):
@@ -53,29 +72,23 @@ def load_module(path, *, main_window: bool = True) -> Loaded:
     setattr(slicer.modules, name.lower(), known)
     setattr(slicer.modules, f"{name}Instance", module)
     app.startupCompleted.emit()
-    widget = open_panel(code, name)
-    known.widgetRepresentation = lambda: SimpleNamespace(self=lambda: widget)
-    setattr(slicer.modules, f"{name}Widget", widget)
+    parent = qSlicerScriptedLoadableModuleWidget(name)
+    known.widgetRepresentation = lambda: parent
+    widget = open_panel(parent)
     return Loaded(code, module, widget, getattr(widget, "logic", None))
 
 
-def open_panel(code, name: str):
+def open_panel(parent: qSlicerScriptedLoadableModuleWidget):
     """Make the panel, set it up and enter it."""
-    import qt
-
-    parent = slicer.qMRMLWidget()
-    parent.setLayout(qt.QVBoxLayout())
-    parent.setMRMLScene(slicer.mrmlScene)
-    widget = getattr(code, f"{name}Widget")(parent)
-    widget.setup()
-    if hasattr(widget, "enter"):
-        widget.enter()
-    return widget
+    parent.reload()
+    if hasattr(parent.self(), "enter"):
+        parent.self().enter()
+    return parent.self()
 
 
 def close_panel(loaded: Loaded) -> None:
-    """What unloading the module does: leave, clean up, delete."""
-    widget = loaded.widget
+    """What unloading the module does: leave, clean up, delete; after Reload that of the new panel."""
+    widget = loaded.widget.parent.self()
     if hasattr(widget, "exit"):
         widget.exit()
     slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(loaded.code.__name__)

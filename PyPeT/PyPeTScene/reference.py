@@ -1,0 +1,122 @@
+"""A map of the scene beside a reference map that the user picks: volumes to images, and the metrics as a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import Geometry, Image
+from PyPeTLib.similarity import Similarity, similarity, similarity_entries
+from PyPeTScene.curves import put_columns
+from PyPeTScene.nodes import Node, image_values, node_geometry, node_name, own_node
+from PyPeTScene.numbers import SIMILARITY
+from PyPeTScene.series import scan_of, scan_volume
+from PyPeTScene.study import in_study
+
+#: Node attribute that holds the unit of a map.
+UNIT = "PyPeT.Unit"
+
+
+def compare(map_volume: Node, reference_volume: Node, brain: Image | None, scan_node: Node) -> tuple[Similarity, Node]:
+    """Compare a map with a reference and show the metrics; when anything raises, the scene is as before.
+
+    Parameters
+    ----------
+    map_volume, reference_volume : vtkMRMLScalarVolumeNode
+        Two maps of the same quantity, on any grids; `map_image` says what is refused.
+    brain : Image or None
+        Brain mask on the scan's grid; it is moved with the scan by the transform that the scan is under.
+    scan_node : vtkMRMLNode
+        The scan that the map is of, or its proxy volume.
+
+    Returns
+    -------
+    Similarity, vtkMRMLTableNode
+        The metrics, and the table of `show_similarity`.
+
+    Raises
+    ------
+    InputError
+        If a volume cannot be taken, both are the same, they share no voxel of the mask, or the scan is gone.
+    """
+    scan = scan_of(scan_node)
+    if map_volume is not None and map_volume is reference_volume:
+        name = node_name(map_volume)
+        raise InputError(f"Comparison: two volumes are needed; found {name} twice. Select another reference.")
+    mask = None if brain is None else _moved(brain, scan_volume(scan))
+    result = similarity(map_image(map_volume), map_image(reference_volume, "Reference"), mask)
+    with in_study(scan_node, node_name(scan)):
+        table = show_similarity(result, scan)
+        pair = f"{node_name(map_volume)} compared with {node_name(reference_volume)}."
+        table.SetDescription(" ".join([pair, *result.remarks]))
+    return result, table
+
+
+def map_image(volume: Node, what: str = "Map") -> Image:
+    """Return the voxels of a scalar volume where they lie in the scene: a linear transform is applied to the grid.
+
+    Parameters
+    ----------
+    volume : vtkMRMLScalarVolumeNode
+        A map; its unit is the node attribute "PyPeT.Unit", "" where there is none.
+    what : str
+        What error messages call it.
+
+    Raises
+    ------
+    InputError
+        If there is no volume, it holds no voxels, labels or several numbers a voxel (colour, time, vectors), or is
+        under a transform that is not linear.
+    """
+    if volume is None or not volume.IsA("vtkMRMLScalarVolumeNode"):
+        found = "none" if volume is None else f"{node_name(volume)}, a {volume.GetNodeTagName()}"
+        raise InputError(f"{what}: a volume with one number a voxel is needed; found {found}. Select a map.")
+    geometry, components = node_geometry(volume), volume.GetImageData().GetNumberOfScalarComponents()
+    if volume.IsA("vtkMRMLLabelMapVolumeNode") or components != 1:
+        found = f"{components} numbers a voxel" if components != 1 else "labels"
+        raise InputError(
+            f"{what} {node_name(volume)}: a volume with one measured number a voxel is needed; found {found}. "
+            "Select the map itself, not a picture or a segmentation of it."
+        )
+    image = Image(image_values(volume.GetImageData()), geometry, volume.GetAttribute(UNIT) or "")
+    return _moved(image, volume, what)
+
+
+def show_similarity(result: Similarity, scan: Node) -> Node:
+    """Return the table of a scan's comparison, with its new content: metric, value and unit, a row each.
+
+    Values have every digit; what is not defined is NaN, and the table's description says why.
+    """
+    table = own_node("vtkMRMLTableNode", f"{node_name(scan)} similarity", SIMILARITY, scan)
+    metrics, values, units = zip(*similarity_entries(result), strict=True)
+    put_columns(table, {"Metric": metrics, "Value": values, "Unit": units})
+    table.SetDescription(" ".join(result.remarks))
+    return table
+
+
+def _moved(image: Image, volume: Node, what: str = "Map") -> Image:
+    """Return an image where the transform that a volume is under puts it."""
+    transform = volume.GetParentTransformNode()
+    if transform is None:
+        return image
+    if not transform.IsTransformToWorldLinear():
+        raise InputError(
+            f"{what} {node_name(volume)}: no transform, or a linear one, is needed; found {node_name(transform)}, "
+            "which is not linear. Harden the transform on a copy of the volume, and select that."
+        )
+    to_world = vtk.vtkMatrix4x4()
+    transform.GetMatrixTransformToWorld(to_world)
+    return Image(image.values, _transformed(image.geometry, slicer.util.arrayFromVTKMatrix(to_world)), image.unit)
+
+
+def _transformed(geometry: Geometry, ras: np.ndarray) -> Geometry:
+    """Return a grid after a linear transform of RAS coordinates, shape (4, 4)."""
+    to_lps = np.diag((-1.0, -1.0, 1.0, 1.0))
+    lps = to_lps @ ras @ to_lps
+    steps = lps[:3, :3] @ geometry.axes * geometry.spacing_mm
+    spacing = np.linalg.norm(steps, axis=0)
+    origin = lps[:3, :3] @ geometry.origin_mm + lps[:3, 3]
+    axes = steps / np.where(spacing > 0, spacing, 1.0)
+    return Geometry(geometry.size, tuple(spacing.tolist()), tuple(origin.tolist()), tuple(axes.ravel().tolist()))

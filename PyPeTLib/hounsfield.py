@@ -1,0 +1,152 @@
+"""Are these values HU? What can be mended is, and said; what cannot is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.chunks import share
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import Finding, MaskArray, Progress, silent
+
+#: CT number of air in HU: what a voxel without a value outside the head is.
+AIR_HU = -1024
+
+#: HU above which a voxel belongs to the head: between air and fat.
+HEAD_HU = -200
+
+#: Offset of CT values that are stored without sign, in HU.
+OFFSET_HU = 1024
+
+#: Ranges of stored values where, in a scan with that offset, air, soft tissue, and little in between lie.
+OFFSET_AIR = (0, 200)
+OFFSET_BETWEEN = (300, 974)
+OFFSET_TISSUE = (974, 1174)
+
+#: Share of the voxels that must be air, and soft tissue, before values count as offset.
+OFFSET_SHARE = 0.05
+
+
+def in_hu(
+    values: npt.NDArray[Any], name: str, *, progress: Progress = silent
+) -> tuple[npt.NDArray[Any], tuple[Finding, ...]]:
+    """Return a scan in HU with a number in every voxel, and what was done to it.
+
+    Parameters
+    ----------
+    values : ndarray, shape (t, z, y, x)
+        The scan as stored; not modified.
+    name : str
+        Its name, for messages.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
+
+    Returns
+    -------
+    values : ndarray, shape (t, z, y, x)
+        The input itself where nothing had to be done. An offset of 1024 is subtracted; NaN and infinity outside the
+        head become air.
+    findings : tuple of Finding
+        What was done.
+
+    Raises
+    ------
+    InputError
+        If all values are the same, or one inside the head is NaN or infinite.
+
+    Examples
+    --------
+    >>> scan = np.arange(8.0).reshape(2, 1, 2, 2)
+    >>> in_hu(scan, "scan")[0] is scan
+    True
+    """
+    low, high = _extremes(values, share(progress, 0.0, 0.5))
+    whole = bool(np.isfinite(low) and np.isfinite(high))
+    if not whole:
+        low, high = _finite_extremes(values)
+    if low == high:
+        raise InputError(f"Scan {name}: CT values are needed; found {low:g} in every voxel. Is the scan empty?")
+    findings: tuple[Finding, ...] = ()
+    if low >= 0 and _has_offset(values[0]):
+        values = _without_offset(values, high, share(progress, 0.5, 0.75))
+        text = f"Values are stored as HU + {OFFSET_HU}; {OFFSET_HU} was subtracted."
+        findings = (Finding("warning", text, OFFSET_HU),)
+    if not whole:
+        values, finding = _without_gaps(values, name, share(progress, 0.75, 1.0))
+        findings += (finding,)
+    progress(1.0, "")
+    return values, findings
+
+
+def _extremes(values: npt.NDArray[Any], progress: Progress) -> tuple[float, float]:
+    """Return the smallest and the largest value; NaN where there is one."""
+    found = np.empty((len(values), 2))
+    for done, frame in enumerate(values):
+        found[done] = frame.min(), frame.max()
+        progress((done + 1) / len(values), "")
+    return float(found[:, 0].min()), float(found[:, 1].max())
+
+
+def _finite_extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return the smallest and the largest number, 0 and 0 where there is none."""
+    low, high = np.inf, -np.inf
+    for frame in values:
+        finite = np.isfinite(frame)
+        low = min(low, float(frame.min(initial=np.inf, where=finite)))
+        high = max(high, float(frame.max(initial=-np.inf, where=finite)))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _has_offset(frame: npt.NDArray[Any]) -> bool:
+    """Tell whether values without sign are HU + 1024: much near air and near soft tissue at 1024, little in between.
+
+    In a skull-stripped scan with a background of 0 there is no soft tissue at 1024; in one whose air was cut at 0 HU,
+    bone gives more values below that range than inside it.
+    """
+    air, between, tissue = (
+        np.count_nonzero((frame >= low) & (frame <= high)) for low, high in (OFFSET_AIR, OFFSET_BETWEEN, OFFSET_TISSUE)
+    )
+    return bool(min(air, tissue) >= OFFSET_SHARE * frame.size and tissue > 2 * between)
+
+
+def _without_offset(values: npt.NDArray[Any], high: float, progress: Progress) -> npt.NDArray[Any]:
+    whole = np.int16 if high - OFFSET_HU < 2**15 else np.int32
+    shifted = np.empty(values.shape, dtype=np.float32 if values.dtype.kind == "f" else whole)
+    for done, frame in enumerate(values):
+        np.subtract(frame, OFFSET_HU, out=shifted[done], dtype=shifted.dtype, casting="unsafe")
+        progress((done + 1) / len(values), "")
+    return shifted
+
+
+def _without_gaps(values: npt.NDArray[Any], name: str, progress: Progress) -> tuple[npt.NDArray[Any], Finding]:
+    """Put air where values are NaN or infinite; refuse where that is inside the head."""
+    count = np.zeros(values.shape[1:], dtype=np.int32)
+    total = np.zeros(values.shape[1:])
+    filled = np.empty(values.shape, dtype=np.float32)
+    for done, frame in enumerate(values):
+        finite = np.isfinite(frame)
+        count += finite
+        np.add(total, frame, out=total, where=finite)
+        filled[done] = np.where(finite, frame, np.float32(AIR_HU))
+        progress((done + 1) / len(values), "")
+    mean = np.where(count > 0, total / np.maximum(count, 1), AIR_HU)
+    gaps = np.count_nonzero(_head(mean > HEAD_HU) & (count < len(values)))
+    if gaps:
+        need = "a number in every voxel of the head is needed"
+        raise InputError(f"Scan {name}: {need}; found {gaps} with NaN or infinite values. Export the scan again.")
+    missing = values.size - int(count.sum(dtype=np.int64))
+    text = f"{missing} values outside the head were NaN or infinite; they count as air ({AIR_HU} HU)."
+    return filled, Finding("warning", text, missing)
+
+
+def _head(tissue: MaskArray) -> MaskArray:
+    """Return the largest connected part with its holes filled in every slice."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(tissue)
+    if count == 0:
+        return tissue
+    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    return np.stack([ndimage.binary_fill_holes(one) for one in largest])

@@ -1,0 +1,191 @@
+"""What a user gives instead of a mask, from files: curves as tables, points as 3D Slicer's markups."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import FloatArray, TimeCurve
+
+#: Column of the times in s in PyPeT's own curve tables.
+TIME_COLUMN = "time_s"
+#: Separators of a table, in the order in which they are looked for: a comma may be a decimal one beside the others.
+SEPARATORS = ("\t", ";", ",")
+#: Factors that turn the coordinates of a markup file into LPS. Old files have numbers instead of names.
+TO_LPS = {"LPS": (1.0, 1.0, 1.0), "RAS": (-1.0, -1.0, 1.0)}
+OLD_NAMES = {"0": "RAS", "1": "LPS"}
+#: A point of the user: x, y, z in mm, LPS.
+Point = tuple[float, float, float]
+
+
+def read_curve(path: str | Path, *, column: str) -> TimeCurve:
+    """Read a curve from a table: time in s and HU.
+
+    Parameters
+    ----------
+    path : str or Path
+        Text, UTF-8: columns separated by tab, semicolon or comma (decimal commas beside tab or semicolon are read), a
+        line of names or none; lines that begin with ``#`` and empty ones are skipped.
+    column : str
+        The column of HU in a table that has the column ``time_s``, such as ``PREFIX_curves.csv``: "aif_hu", "vof_hu".
+        Otherwise the first two columns of numbers are taken.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or holds no such curve.
+    """
+    return curve_of_columns(_number_columns(_rows(path)), column=column, name=str(path))
+
+
+def curve_of_columns(columns: Mapping[str, FloatArray], *, column: str, name: str) -> TimeCurve:
+    """Return the curve in a table's columns of numbers, chosen as by `read_curve`.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (row,)
+        Columns of numbers in order; NaN where a cell is empty.
+    column : str
+        The column of HU beside ``time_s``.
+    name : str
+        What the table is called, for messages.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two columns, no such column beside ``time_s``, or they make no curve.
+
+    Examples
+    --------
+    >>> table = {"a": np.arange(5.0), "b": np.array([0.0, 1.0, 9.0, 5.0, 2.0])}
+    >>> curve_of_columns(table, column="aif_hu", name="pasted").hu.tolist()
+    [0.0, 1.0, 9.0, 5.0, 2.0]
+    """
+    found = ", ".join(columns) or "none"
+    if TIME_COLUMN in columns and (column in columns or len(columns) > 2):
+        if column not in columns:
+            need = f"numbers in column {column} beside {TIME_COLUMN} are needed"
+            raise InputError(f"Curve {name}: {need}; found {found}. Rename the column of HU, or delete the others.")
+        chosen = [columns[TIME_COLUMN], columns[column]]
+    elif len(columns) < 2:
+        raise InputError(f"Curve {name}: two columns of numbers are needed, time in s and HU; found {found}.")
+    else:
+        chosen = list(columns.values())[:2]
+    try:
+        return TimeCurve(*chosen)
+    except InputError as error:
+        raise InputError(str(error).replace("Curve:", f"Curve {name}:", 1)) from None
+
+
+def read_points(path: str | Path) -> list[Point]:
+    """Read points that were dropped in 3D Slicer, all of them where there are several lists.
+
+    Parameters
+    ----------
+    path : str or Path
+        A markup file, .mrk.json or .json, or its older form .fcsv; RAS and LPS files are told apart.
+
+    Returns
+    -------
+    list of tuple of float
+        x, y, z in mm, LPS.
+
+    Raises
+    ------
+    InputError
+        If the file is no such file or holds no point with a position.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".json", ".fcsv"):
+        need = "a markup file of 3D Slicer (.mrk.json or .fcsv) is needed"
+        raise InputError(f"Points {path}: {need}; found '{path.suffix}'. Save the points from its Markups module.")
+    text = _text(path, "Points")
+    points = _markup_points(text, path) if path.suffix.lower() == ".json" else _fcsv_points(text, path)
+    if not points:
+        raise InputError(f"Points {path}: at least one point with a position is needed; found none. Drop one.")
+    return points
+
+
+def _text(path: str | Path, what: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{what} {path}: a text file is needed; found {error}.") from error
+
+
+def _rows(path: str | Path) -> list[list[str]]:
+    """Return the cells of a table; with a tab or semicolon between columns a decimal comma becomes a point."""
+    lines = [line for line in _text(path, "Curve").splitlines() if line.strip() and not line.startswith("#")]
+    separator = next((mark for mark in SEPARATORS if lines and mark in lines[-1]), ",")
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    if separator != ",":
+        rows = [[re.sub(r"^([-+]?\d*),(\d)", r"\1.\2", cell) for cell in row] for row in rows]
+    return rows
+
+
+def _number_columns(rows: Sequence[Sequence[str]]) -> dict[str, FloatArray]:
+    """Return the columns that hold numbers, by name, NaN for empty cells; the first row may hold the names."""
+    named = bool(rows) and not any(_is_number(cell) for cell in rows[0])
+    body, width = rows[named:], max((len(row) for row in rows), default=0)
+    columns: dict[str, FloatArray] = {}
+    for k in range(width):
+        cells = [row[k] if k < len(row) else "" for row in body]
+        name = rows[0][k] if named and k < len(rows[0]) and rows[0][k] else f"column {k + 1}"
+        if any(cells) and all(_is_number(cell) for cell in cells if cell):
+            columns[name] = np.array([float(cell or "nan") for cell in cells])
+    return columns
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _markup_points(text: str, path: Path) -> list[Point]:
+    """Return the points with a position of all lists of a markup file; without a system it is LPS, as in 3D Slicer."""
+    try:
+        lists = json.loads(text)["markups"]
+        return [
+            _to_lps(point["position"], str(markup.get("coordinateSystem", "LPS")), path)
+            for markup in lists
+            for point in markup.get("controlPoints", [])
+            if point.get("positionStatus", "defined") == "defined" and "position" in point
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        need = "3D Slicer's markups, with the position of every control point, are needed"
+        raise InputError(f"Points {path}: {need}; found {type(error).__name__}: {error}. Save them again.") from error
+
+
+def _fcsv_points(text: str, path: Path) -> list[Point]:
+    """Return the points of the older form: a comment that names the system, then id, x, y, z and more a line."""
+    system = re.search(r"^#\s*CoordinateSystem\s*=\s*(\S+)", text, re.MULTILINE)
+    if system is None:
+        need = "a line '# CoordinateSystem = RAS' or LPS is needed"
+        raise InputError(f"Points {path}: {need}; found none. Save the points again from 3D Slicer.")
+    rows = csv.reader(line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return [_to_lps(row[1:4], system.group(1), path) for row in rows]
+
+
+def _to_lps(position: Any, system: str, path: Path) -> Point:
+    """Return a point in LPS; refuse what is no point or in a system that is not known."""
+    factors = TO_LPS.get(OLD_NAMES.get(system, system))
+    if factors is None:
+        need = f"coordinates in {' or '.join(TO_LPS)} are needed"
+        raise InputError(f"Points {path}: {need}; found '{system}'. Save the points again from 3D Slicer.")
+    try:
+        x, y, z = (factor * float(value) for factor, value in zip(factors, position, strict=True))
+    except (TypeError, ValueError):
+        raise InputError(f"Points {path}: three numbers in mm a point are needed; found {position}.") from None
+    return x, y, z

@@ -1,0 +1,63 @@
+"""Are these values HU? What files and nodes have in common; the files themselves are in test_read.py."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from PyPeTLib.errors import Cancelled, InputError
+from PyPeTLib.hounsfield import in_hu
+
+
+def head(dtype=np.float32):
+    """A brain in a skull in air, with noise, shape (t, z, y, x)."""
+    y, x = np.mgrid[:24, :20]
+    radius = np.hypot((y - 11.5) / 11, (x - 9.5) / 9)
+    frame = np.select([radius < 0.85, radius < 1.0], [35.0, 900.0], -1000.0)
+    return np.round(frame + np.random.default_rng(0).normal(0, 5, (12, 4, 24, 20))).astype(dtype)
+
+
+def with_gaps():
+    values = head()
+    values[3, 1, 0, :] = np.nan
+    values[4, 1, 0, :] = np.inf
+    return values
+
+
+def test_what_is_in_hu_is_returned_as_it_is():
+    values = head()
+    assert in_hu(values, "scan") == (values, ())
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_one_value_everywhere_is_refused(value):
+    with pytest.raises(
+        InputError, match=r"Scan here: CT values are needed; found 0 in every voxel\. Is the scan empty"
+    ):
+        in_hu(np.full((12, 4, 24, 20), value, dtype=np.float32), "here")
+
+
+@pytest.mark.parametrize("make", [lambda: np.maximum(head(int) + 1024, 0).astype(np.uint16), with_gaps])
+def test_input_stays_as_it_is(make):
+    values = make()
+    values.flags.writeable = False
+    found, findings = in_hu(values, "scan")
+    np.testing.assert_array_equal(values, make())
+    assert len(findings) == 1
+    assert -1100 < found.min() < -900
+
+
+@pytest.mark.parametrize("make", [head, lambda: np.maximum(head(int) + 1024, 0).astype(np.uint16), with_gaps])
+def test_every_frame_is_told_and_can_be_the_last(make):
+    seen = []
+    in_hu(make(), "scan", progress=lambda fraction, _: seen.append(fraction))
+    assert len(seen) > 12
+    assert seen == sorted(seen) and seen[-1] == 1.0
+    for stop in seen:
+
+        def cancel(fraction, text, stop=stop):
+            if fraction >= stop:
+                raise Cancelled("by the test")
+
+        with pytest.raises(Cancelled, match="by the test"):
+            in_hu(make(), "scan", progress=cancel)

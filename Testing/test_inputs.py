@@ -1,0 +1,171 @@
+"""Curves and points that a user gives in files: read, told apart, or refused with the reason."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from PyPeTLib import InputError, TimeCurve
+from PyPeTLib.inputs import curve_of_columns, read_curve, read_points
+from PyPeTLib.write import write_csv
+
+TIMES, HU = [0.0, 1.5, 3.0, 4.5, 6.0], [0.0, 10.0, 200.0, 30.5, 4.0]
+
+
+def table(folder, text, name="curve.csv"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def rows(separator, head=()):
+    lines = [*head, *(separator.join([str(t), str(hu)]) for t, hu in zip(TIMES, HU, strict=True))]
+    return "\n".join(lines) + "\n"
+
+
+def markups(folder, points, *, system="LPS", name="F.mrk.json", **more):
+    controls = [{"id": str(k), "position": list(point), **more} for k, point in enumerate(points)]
+    content = {"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": controls}]}
+    if system is None:
+        del content["markups"][0]["coordinateSystem"]
+    return table(folder, json.dumps(content), name)
+
+
+# --- curves ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("head", [(), ("# from elsewhere",), ("time,HU",), ("", "Zeit [s];HU")])
+def test_curve_is_read_with_any_separator_and_with_or_without_names(tmp_path, separator, head):
+    head = [line.replace(",", separator).replace(";", separator) for line in head]
+    curve = read_curve(table(tmp_path, rows(separator, head)), column="aif_hu")
+    assert (curve.times_s.tolist(), curve.hu.tolist()) == (TIMES, HU)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_decimal_commas_are_read_beside_other_separators(tmp_path, separator):
+    text = rows(separator).replace(".", ",").replace("\n", f"{separator}a,1\n")
+    curve = read_curve(table(tmp_path, text), column="aif_hu")
+    assert (curve.times_s.tolist(), curve.hu.tolist()) == (TIMES, HU)
+
+
+@pytest.mark.parametrize("column", ["aif_hu", "vof_hu"])
+def test_own_curve_table_is_read_by_name(tmp_path, column):
+    columns = {"time_s": np.array(TIMES), "aif_measured_hu": np.zeros(5), "aif_hu": np.array(HU), "vof_hu": np.ones(5)}
+    write_csv(columns, tmp_path / "x_curves.csv")
+    assert read_curve(tmp_path / "x_curves.csv", column=column).hu.tolist() == columns[column].tolist()
+
+
+def test_own_curve_table_without_the_column_is_not_guessed(tmp_path):
+    columns = {"time_s": np.array(TIMES), "aif_hu": np.array(HU), "brain_hu": np.ones(5), "vof_hu": np.full(5, np.nan)}
+    write_csv(columns, tmp_path / "x_curves.csv")
+    with pytest.raises(InputError, match=r"column vof_hu beside time_s are needed; found time_s, aif_hu, brain_hu\."):
+        read_curve(tmp_path / "x_curves.csv", column="vof_hu")
+
+
+def test_columns_of_words_do_not_count(tmp_path):
+    text = "".join(f"frame {k};{t};{hu}\n" for k, (t, hu) in enumerate(zip(TIMES, HU, strict=True)))
+    assert read_curve(table(tmp_path, text), column="aif_hu").hu.tolist() == HU
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "two columns of numbers are needed.*found none"),
+        ("1\n2\n3\n4\n5\n", r"found column 1\."),
+        ("a,b\nc,d\n", "found none"),
+        ("0,1\n1,2\n2,9\n", r"at least 5 points .* found times of shape \(3,\)"),
+        ("0,1\n1,2\n2,\n3,9\n4,5\n", "found 1 of 5 incomplete. Delete"),
+        ("0,1\n1,2\n2,inf\n3,9\n4,5\n", "found 1 of 5 incomplete"),
+        ("0,1\n2,2\n1,3\n3,9\n4,5\n", "must increase; found 1 s after 2 s in row 3. Sort"),
+    ],
+)
+def test_table_that_holds_no_curve_is_refused(tmp_path, text, message):
+    path = table(tmp_path, text)
+    with pytest.raises(InputError, match=rf"Curve .*curve\.csv: .*{message}"):
+        read_curve(path, column="aif_hu")
+
+
+def test_missing_or_binary_file_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x81")
+    for name in ("x.csv", "none.csv"):
+        with pytest.raises(InputError, match="a text file is needed"):
+            read_curve(tmp_path / name, column="aif_hu")
+
+
+def test_curve_is_frozen_and_leaves_its_input_alone():
+    times, hu = np.array(TIMES), np.array(HU)
+    curve = TimeCurve(times, hu)
+    times[0] = hu[0] = -9.0
+    assert (curve.times_s[0], curve.hu[0]) == (0.0, 0.0)
+    with pytest.raises(ValueError, match="read-only"):
+        curve.hu[0] = 1.0
+
+
+def test_curve_of_two_shapes_is_refused():
+    with pytest.raises(InputError, match=r"found times of shape \(5,\) and HU of shape \(4,\)"):
+        TimeCurve(np.array(TIMES), np.array(HU[:4]))
+    with pytest.raises(InputError, match="shape"):
+        TimeCurve(np.zeros((5, 2)), np.zeros((5, 2)))
+
+
+def test_columns_without_names_of_ours_are_the_first_two():
+    columns = {"t": np.array(TIMES), "artery": np.array(HU), "vein": np.zeros(5)}
+    assert curve_of_columns(columns, column="vof_hu", name="x").hu.tolist() == HU
+
+
+# --- points ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("system", ["LPS", "RAS", "0", "1", None])
+def test_points_of_a_markup_file_are_in_lps(tmp_path, system):
+    sign = -1.0 if system in ("RAS", "0") else 1.0
+    path = markups(tmp_path, [(sign * 1.5, sign * -2.0, 7.0), (sign * 3.0, 0.0, -1.0)], system=system)
+    assert read_points(path) == [(1.5, -2.0, 7.0), (3.0, 0.0, -1.0)]
+
+
+def test_points_of_several_lists_count_and_those_not_placed_do_not(tmp_path):
+    path = markups(tmp_path, [(1.0, 2.0, 3.0)])
+    content = json.loads(path.read_text())
+    open_point = {"position": [0.0, 0.0, 0.0], "positionStatus": "undefined"}
+    content["markups"].append({"coordinateSystem": "RAS", "controlPoints": [open_point, {"position": [1, 1, 1]}]})
+    path.write_text(json.dumps(content))
+    assert read_points(path) == [(1.0, 2.0, 3.0), (-1.0, -1.0, 1.0)]
+
+
+@pytest.mark.parametrize(("system", "sign"), [("RAS", -1.0), ("LPS", 1.0), ("0", -1.0), ("1", 1.0)])
+def test_older_point_files_are_read(tmp_path, system, sign):
+    text = f"# Markups fiducial file version = 5.0\n# CoordinateSystem = {system}\n# columns = id,x,y,z,ow\n"
+    path = table(tmp_path, text + "F-1,1.5,2,3,0\nF-2,4,5,6,0\n", "F.fcsv")
+    assert read_points(path) == [(sign * 1.5, sign * 2.0, 3.0), (sign * 4.0, sign * 5.0, 6.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("F.csv", "1,2,3", "markup file of 3D Slicer .* is needed; found '.csv'"),
+        ("F.json", "{", "3D Slicer's markups.* are needed"),
+        ("F.json", "[]", "3D Slicer's markups.* are needed"),
+        ("F.json", '{"markups": []}', "at least one point .* found none"),
+        (
+            "F.json",
+            '{"markups": [{"controlPoints": [{"position": [1, 2]}]}]}',
+            r"numbers in mm .* found \[1, 2\]",
+        ),
+        ("F.json", '{"markups": [{"controlPoints": [{"position": [1, 2, "x"]}]}]}', "three numbers in mm"),
+        (
+            "F.json",
+            '{"markups": [{"coordinateSystem": "IJK", "controlPoints": [{"position": [1, 2, 3]}]}]}',
+            "RAS are needed; found 'IJK'",
+        ),
+        ("F.fcsv", "F-1,1,2,3\n", "a line '# CoordinateSystem = RAS' or LPS is needed; found none"),
+        ("F.fcsv", "# CoordinateSystem = LPS\n", "at least one point"),
+        ("F.fcsv", "# CoordinateSystem = LPS\nF-1,1,2\n", "three numbers in mm"),
+    ],
+)
+def test_file_that_holds_no_points_is_refused(tmp_path, name, text, message):
+    path = table(tmp_path, text, name)
+    with pytest.raises(InputError, match=rf"Points .*{name}: .*{message}"):
+        read_points(path)

@@ -1,0 +1,36 @@
+"""What a machine lacks is named; where everything has to run it is a failure."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from slicer_double.fixtures import DEBIAN_PACKAGES
+
+TESTING = Path(__file__).parent
+INSIDE = "import pytest\n\ndef test_one():\n    pytest.skip('no such library')\n"
+OUTSIDE = "import pytest\n\npytest.importorskip('no_such_module')\n"
+
+
+def run_pytest(folder: Path, no_skip: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYPET_NO_SKIP": no_skip, "PYTHONPATH": f"{TESTING}{os.pathsep}{TESTING.parent}"}
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-c", os.devnull, "--rootdir", folder, folder]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize(("text", "reason"), [(INSIDE, "no such library"), (OUTSIDE, "no_such_module")])
+def test_a_skip_says_why_and_fails_where_everything_has_to_run(tmp_path, text, reason):
+    (tmp_path / "test_it.py").write_text(text + "\ndef test_two():\n    pass\n")
+    allowed, forbidden = run_pytest(tmp_path, ""), run_pytest(tmp_path, "1")
+    assert allowed.returncode in (0, 5), "5: nothing left to run"
+    assert re.search(f"^not run: .*{reason}", allowed.stdout, re.MULTILINE)
+    assert forbidden.returncode in (1, 2), "2: a file that cannot be collected"
+    assert re.search(f"PYPET_NO_SKIP forbids this.*{reason}", forbidden.stdout)
+
+
+def test_a_submission_installs_what_qt_needs():
+    assert f'libraries="{DEBIAN_PACKAGES}"' in (TESTING.parent / ".ci" / "run").read_text()
