@@ -5,17 +5,15 @@ Bone neither enhances nor deforms, so the passing bolus does not disturb its reg
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import share
+from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.errors import QualityError
-from PyPeTLib.records import FloatArray, Geometry, Motion, Progress, Series
+from PyPeTLib.records import FloatArray, Geometry, MaskArray, Motion, Progress, Series
 from PyPeTLib.settings import Settings
 
 #: HU between which the image counts: below lies tissue that enhances, above metal.
@@ -36,6 +34,14 @@ LEAST_RESIDUAL_HU = 20.0
 #: Steps of each level at most, and the step in mm at which it ends.
 MOST_STEPS = 12
 LAST_STEP_MM = 0.01
+#: What lies outside this range of HU is bone or air and would spill into the tissue beside it; the first frame is
+#: smoothed by this SD in plane before, against noise and for the scanner's blur.
+SOFT_HU = (-100.0, 100.0)
+SPREAD_MM = 0.9
+#: From this share on, bone spills.
+LEAST_SPILL = 0.02
+#: Soft tissue needs this share of the weights of interpolation.
+LEAST_WEIGHT = 0.5
 
 Float32 = npt.NDArray[np.float32]
 
@@ -89,57 +95,167 @@ def measure_motion(series: Series, *, settings: Settings, progress: Progress) ->
     ----------
     Baker and Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd
     """
-    coarse, fine = (_edges(series, block_mm) for block_mm in BLOCKS_MM)
+    coarse = _edges(series, BLOCKS_MM[0])
     motion = _measure(series, [coarse], share(progress, 0.0, 0.3, "Measuring motion"))
     if settings.motion == "auto" and motion.displacement_mm.max() <= settings.motion_tolerance_mm:
         return motion
-    return _measure(series, [coarse, fine], share(progress, 0.3, 1.0, "Measuring motion"))
+    return _measure(series, [coarse, _edges(series, BLOCKS_MM[1])], share(progress, 0.3, 1.0, "Measuring motion"))
 
 
-def corrected(series: Series, motion: Motion, *, settings: Settings, progress: Progress) -> Series:
+def corrected(
+    series: Series, motion: Motion, *, settings: Settings, progress: Progress
+) -> tuple[Series, Motion, MaskArray | None]:
     """Return the scan with every frame that moved beyond the tolerance resampled once to the first frame's position.
+
+    Interpolation is linear, and twice careful about thick slices, in which a step of brightness where the head moves
+    would be taken for contrast agent. It is normalised: bone and air, whose thousand HU would spill into the brain in
+    the slice beside them, get no weight; where they are is known from the first frame, which no contrast agent
+    reached, moved along with the head. And it blurs all frames alike: between two slices a place is averaged over
+    both, so where any frame is blurred so, the others, the first one too, are smoothed across slices to the same
+    second moment.
 
     Parameters
     ----------
     series : Series
     motion : Motion
+        As measured on it.
     settings : Settings
-        ``motion_tolerance_mm``: frames that moved less stay as they were acquired.
+        ``motion_tolerance_mm``: frames that moved less stay where they are. ``motion_beyond`` and
+        ``motion_limit_mm``: frames that moved further are left out; the times of the others keep the gap.
     progress : callable
         ``progress(fraction, text)``.
+
+    Returns
+    -------
+    series : Series
+        The very same where nothing moved.
+    motion : Motion
+        With the frames that were corrected and left out.
+    restored : ndarray of bool, shape (z, y, x), or None
+        Soft tissue of which every frame saw enough; None where nothing was resampled.
     """
-    moved = np.flatnonzero(motion.displacement_mm > settings.motion_tolerance_mm)
-    if not moved.size:
-        return series
-    values = np.array(series.values)
-    with ThreadPoolExecutor(2) as pool:
-        frames = pool.map(lambda k: _resampled(series, motion, int(k)), moved)
-        for done, (k, frame) in enumerate(zip(moved, frames, strict=True)):
-            values[k] = frame
-            progress((done + 1) / moved.size, "Correcting motion")
-    return replace(series, values=values)
+    left_out = motion.displacement_mm > settings.motion_limit_mm
+    left_out &= settings.motion_beyond == "leave-out"
+    moved = (motion.displacement_mm > settings.motion_tolerance_mm) & ~left_out
+    known = replace(motion, corrected=moved, left_out=left_out)
+    if left_out.any():
+        series = replace(series, values=series.values[~left_out], times_s=series.times_s[~left_out])
+    if not moved.any():
+        return series, known, None
+    kept = _Poses(motion.turns[~left_out], motion.shifts_mm[~left_out], motion.centre_mm, moved[~left_out])
+    still, restored = _resampled(series, kept, progress)
+    return still, known, restored
 
 
-def _resampled(series: Series, motion: Motion, k: int) -> npt.NDArray[Any]:
-    """Return one frame in the position of the first; where it does not reach, its nearest slice."""
-    import SimpleITK
+@dataclass(frozen=True)
+class _Poses:
+    """The poses of the frames that are kept, and which of them are to be moved back."""
 
-    sitk: Any = SimpleITK
-    place = series.geometry
-    image = sitk.GetImageFromArray(np.asarray(series.values[k], dtype=np.float32))
-    image.SetSpacing(place.spacing_mm)
-    image.SetOrigin(place.origin_mm)
-    image.SetDirection(place.direction)
-    pose = sitk.AffineTransform(3)
-    pose.SetMatrix(motion.turns[k].ravel().tolist())
-    pose.SetCenter(motion.centre_mm.tolist())
-    pose.SetTranslation(motion.shifts_mm[k].tolist())
-    moved = sitk.Resample(image, image, pose, INTERPOLATION or sitk.sitkLinear, 0.0, sitk.sitkFloat32, True)
-    frame = sitk.GetArrayFromImage(moved)
-    return np.rint(frame).astype(series.values.dtype) if series.values.dtype.kind in "iu" else frame
+    turns: FloatArray
+    shifts_mm: FloatArray
+    centre_mm: FloatArray
+    moved: MaskArray
+
+    def transform(self, k: int) -> Any:
+        """Return one frame's pose as a transform: from a place in the first frame to where it is then."""
+        import SimpleITK as sitk
+
+        pose = sitk.AffineTransform(3)
+        pose.SetMatrix(self.turns[k].ravel().tolist())
+        pose.SetCenter(self.centre_mm.tolist())
+        pose.SetTranslation(self.shifts_mm[k].tolist())
+        return pose
+
+    def blur(self, k: int, geometry: Geometry) -> Float32:
+        """Return the second moment across slices, in slices², that linear interpolation adds at each voxel."""
+        if not self.moved[k]:
+            return np.zeros((1, 1, 1), dtype=np.float32)
+        across = geometry.axes[:, 2] / geometry.spacing_mm[2]
+        origin = np.asarray(geometry.origin_mm)
+        there = self.turns[k] @ (origin - self.centre_mm) + self.centre_mm + self.shifts_mm[k] - origin
+        slopes = across @ self.turns[k] @ geometry.axes * geometry.spacing_mm
+        x, y, z = (slope * np.arange(n) for slope, n in zip(slopes, geometry.size, strict=True))
+        place = (across @ there + z[:, None, None] + y[:, None] + x).astype(np.float32)
+        place -= np.floor(place)
+        return place * (1 - place)
 
 
-INTERPOLATION = None
+def _resampled(series: Series, poses: _Poses, progress: Progress) -> tuple[Series, MaskArray]:
+    """Return all frames in the position of the first, equally blurred, and the soft tissue that all of them saw."""
+    geometry, frames = series.geometry, range(series.frames)
+    restored = ~_spilling(series)
+    bone = _with_border(_as_image((~restored).astype(np.float32), geometry))
+    blur = np.zeros(geometry.shape, dtype=np.float32)
+    for k in frames:
+        np.maximum(blur, poses.blur(k, geometry), out=blur)
+    values = np.empty_like(series.values)
+    work = in_parallel(lambda k: _seen_again(series.values[k], geometry, poses, k, bone, blur), frames)
+    for k, (frame, enough) in zip(frames, work, strict=True):
+        values[k] = frame
+        restored &= enough
+        progress((k + 1) / series.frames, "Correcting motion")
+    return replace(series, values=values), restored
+
+
+def _seen_again(
+    frame: npt.NDArray[Any], geometry: Geometry, poses: _Poses, k: int, bone: Any, blur: Float32
+) -> tuple[npt.NDArray[Any], MaskArray]:
+    """Return a frame in the position of the first, and where soft tissue had enough of the weights.
+
+    Where it had too little all weights count: bone stays bone.
+    """
+    pose, values = poses.transform(k), frame.astype(np.float32)
+    soft = (_read(bone, pose.GetInverse(), grid=_as_image(values, geometry)) < LEAST_SPILL).astype(np.float32)
+
+    def there(image: Float32, *, extrapolate: bool = False) -> Float32:
+        return _read(_as_image(image, geometry), pose, extrapolate=extrapolate) if poses.moved[k] else image
+
+    missing = np.maximum(blur - poses.blur(k, geometry), 0.0) / 2.0
+    weight = there(soft) + missing * there(_bend(soft))
+    weighted = there(soft * values) + missing * there(_bend(soft * values))
+    enough = weight >= LEAST_WEIGHT
+    found = np.where(enough, weighted / np.where(enough, weight, 1.0), there(values, extrapolate=True))
+    return (np.rint(found) if frame.dtype.kind in "iu" else found), enough
+
+
+def _bend(image: Float32) -> Float32:
+    """Return the second difference across slices; beyond the last slice it repeats."""
+    padded = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    return padded[2:] + padded[:-2] - 2.0 * image
+
+
+def _spilling(series: Series) -> MaskArray:
+    """Return bone and air of the first frame, what is within its reach in plane included."""
+    from scipy import ndimage
+
+    sigma = [0.0, *(SPREAD_MM / s for s in series.geometry.spacing_zyx_mm[1:])]
+    hu = ndimage.gaussian_filter(series.values[0].astype(np.float32), sigma, mode="nearest", truncate=3.0)
+    return (hu < SOFT_HU[0]) | (hu > SOFT_HU[1])
+
+
+def _as_image(values: npt.NDArray[Any], geometry: Geometry) -> Any:
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(geometry.spacing_mm)
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction)
+    return image
+
+
+def _with_border(bone: Any) -> Any:
+    """Return bone with a slice more at either end: what the first frame did not show may be bone."""
+    import SimpleITK as sitk
+
+    return sitk.ConstantPad(bone, (0, 0, 1), (0, 0, 1), 1.0)
+
+
+def _read(image: Any, pose: Any, *, grid: Any = None, extrapolate: bool = False) -> npt.NDArray[np.float32]:
+    """Return an image's values where a pose puts each voxel, linear between voxels; outside 0 or its border."""
+    import SimpleITK as sitk
+
+    read = sitk.Resample(image, grid or image, pose, sitk.sitkLinear, 0.0, sitk.sitkFloat32, extrapolate)
+    return np.asarray(sitk.GetArrayFromImage(read), dtype=np.float32)
 
 
 def _edges(series: Series, block_mm: float) -> _Edges:
@@ -183,7 +299,7 @@ def _blocks(frame: npt.NDArray[Any], geometry: Geometry, factors: tuple[int, int
 
 def _measure(series: Series, levels: list[_Edges], progress: Progress) -> Motion:
     """Follow the head from frame to frame."""
-    turn, shift, centre = np.eye(3), np.zeros(3), levels[-1].centre_mm
+    turn, shift = np.eye(3), np.zeros(3)
     turns, shifts = [turn], [shift]
     for k, frame in enumerate(series.values[1:], start=1):
         for edges in levels:
@@ -192,7 +308,7 @@ def _measure(series: Series, levels: list[_Edges], progress: Progress) -> Motion
         turns.append(turn)
         shifts.append(shift)
         progress(k / (series.frames - 1), "")
-    return _in_patient(series.geometry, np.stack(turns), np.stack(shifts), levels[0])
+    return _in_patient(series, np.stack(turns), np.stack(shifts), levels[0])
 
 
 def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -224,13 +340,15 @@ def _tukey(residual: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
     return np.where(np.abs(scaled) < 1.0, (1.0 - scaled**2) ** 2, 0.0)
 
 
-def _in_patient(geometry: Geometry, turns: FloatArray, shifts_mm: FloatArray, edges: _Edges) -> Motion:
+def _in_patient(series: Series, turns: FloatArray, shifts_mm: FloatArray, edges: _Edges) -> Motion:
     """Return poses along the grid's axes as poses of the patient, and how far the skull has moved."""
-    axes = geometry.axes
-    centre = np.asarray(geometry.origin_mm) + axes @ edges.centre_mm
+    axes = series.geometry.axes
+    centre = np.asarray(series.geometry.origin_mm) + axes @ edges.centre_mm
     apart = edges.places_mm - edges.centre_mm
     displaced = [
         np.linalg.norm(apart @ turn.T - apart + shift, axis=1).max()
         for turn, shift in zip(turns, shifts_mm, strict=True)
     ]
-    return Motion(axes @ turns @ np.linalg.inv(axes), shifts_mm @ axes.T, centre, np.array(displaced))
+    nothing = np.zeros(len(turns), dtype=bool)
+    turns = axes @ turns @ np.linalg.inv(axes)
+    return Motion(series.times_s, turns, shifts_mm @ axes.T, centre, np.array(displaced), nothing, nothing)
