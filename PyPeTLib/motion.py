@@ -274,7 +274,7 @@ def _edges(series: Series, block_mm: float) -> _Edges:
         )
     chosen = chosen[:: max(1, chosen.size // MOST_EDGES)]
     places = np.stack(np.unravel_index(chosen, image.shape)[::-1], axis=-1) * block + offset
-    centre = places.mean(axis=0)
+    centre = (np.asarray(series.geometry.size) - 1) / 2 * spacing  # one for all levels: poses pass between them
     slope = gradient.reshape(-1, 3)[chosen].astype(float)
     normal = np.concatenate([slope, np.cross(places - centre, slope)], axis=1)
     return _Edges(places, image.ravel()[chosen].astype(float), normal, block, offset, factors, centre)

@@ -61,8 +61,9 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Finding, ...]:
     found = []
     if motion.corrected.any():
         text = (
-            f"The head moved by up to {largest:.1f} mm and {_turn_degrees(motion):.1f}°: {motion.corrected.sum()} of "
-            f"{moved.size} frames were resampled to the position of the first."
+            f"The head moved by up to {largest:.1f} mm and {motion.largest_turn_degrees:.1f}°: {motion.corrected.sum()} of "
+            f"{moved.size} frames were resampled to the position of the first; brain beside bone or at the ends of the "
+            "scan that not every frame shows is left out of the mask."
         )
         found.append(Finding("info", text, largest))
     beyond = moved > settings.motion_limit_mm
@@ -71,11 +72,6 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Finding, ...]:
         text = f"{beyond.sum()} of {moved.size} frames moved by more than {settings.motion_limit_mm:g} mm: {done}."
         found.append(Finding("warning", text, float(beyond.sum())))
     return tuple(found)
-
-
-def _turn_degrees(motion: Motion) -> float:
-    """Return the largest turn."""
-    return float(np.linalg.norm(motion.rotations_degrees, axis=1).max())
 
 
 def judge_maps(maps: Maps, brain: Image) -> tuple[Finding, ...]:

@@ -239,7 +239,7 @@ class Motion:
     shifts_mm : ndarray, shape (t, 3)
         Displacements of the centre in mm, LPS.
     centre_mm : ndarray, shape (3,)
-        Centre of rotation, LPS.
+        Centre of rotation, LPS: the centre of the grid.
     displacement_mm : ndarray, shape (t,)
         Largest displacement of any point of the skull in mm.
     corrected, left_out : ndarray of bool, shape (t,)
@@ -260,6 +260,16 @@ class Motion:
         from scipy.spatial.transform import Rotation
 
         return np.asarray(np.degrees(Rotation.from_matrix(self.turns).as_rotvec()))
+
+    @property
+    def mattered(self) -> bool:
+        """Whether any frame was corrected or left out."""
+        return bool(self.corrected.any() or self.left_out.any())
+
+    @property
+    def largest_turn_degrees(self) -> float:
+        """Largest angle against the first frame in degrees."""
+        return float(np.linalg.norm(self.rotations_degrees, axis=1).max())
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def describe_settings() -> tuple[SettingInfo, ...]:
     Examples
     --------
     >>> describe_settings()[0].choices
-    ('bilateral', 'gaussian', 'curvature-flow', 'none')
+    ('auto', 'on', 'off')
     """
     kinds = get_type_hints(Settings)
     return tuple(
