@@ -35,7 +35,7 @@ from PyPeTLib.display import (
     window_grey,
 )
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Analysis, FloatArray, MaskArray, Prepared
+from PyPeTLib.records import Analysis, FloatArray, MaskArray, Motion, Prepared
 
 Theme = Literal["light", "dark"]
 #: The enhancement around the arterial input is shown up to its peak, and at least up to this, in HU.
@@ -128,6 +128,42 @@ def curves_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
     brain.set_xlabel("time in s", color=_COLOURS[theme]["ink"], fontsize=9)
     figure.align_ylabels([vessels, brain])
     return figure
+
+
+def motion_figure(motion: Motion, theme: Theme = "light") -> Figure:
+    """Return the shifts in mm and, below, the turns in degrees of the head over time.
+
+    Parameters
+    ----------
+    motion : Motion
+        The poses; frames that were left out are marked by a cross.
+    theme : {"light", "dark"}
+        Dark curves on white or light curves on black.
+    """
+    figure = canvas(9.0, 4.3, _COLOURS[theme]["paper"])
+    shift, turn = axes_in(figure, 0.77, 0.17, 8.09, 2.0), axes_in(figure, 0.77, 2.4, 8.09, 1.4)
+    turn.sharex(shift)
+    draw_motion(shift, motion, motion.shifts_mm, "shift in mm", theme)
+    shift.plot(motion.times_s, motion.displacement_mm, "--", color=_COLOURS[theme]["ink"], lw=1.2, label="skull, most")
+    shift.legend(loc="upper left", frameon=False, fontsize=8.5, labelcolor=_COLOURS[theme]["ink"], ncols=4)
+    draw_motion(turn, motion, motion.rotations_degrees, "turn in °", theme)
+    shift.tick_params(labelbottom=False)
+    turn.set_xlabel("time in s", color=_COLOURS[theme]["ink"], fontsize=9)
+    figure.align_ylabels([shift, turn])
+    return figure
+
+
+def draw_motion(axes: Axes, motion: Motion, values: FloatArray, label: str, theme: Theme) -> None:
+    """Draw three parameters of the head's pose, shape (t, 3), over s: x to the left, y to the back, z up."""
+    colours = _COLOURS[theme]
+    _style(axes, theme)
+    for name, key, line, column in zip(
+        ("x, left", "y, back", "z, up"), ("artery", "vein", "brain"), ("-", "-", "-."), values.T, strict=True
+    ):
+        axes.plot(motion.times_s, column, line, color=colours[key], lw=1.6, label=name)
+        axes.plot(motion.times_s[motion.left_out], column[motion.left_out], "x", color=colours["ink"], ms=5)
+    axes.set_ylabel(label, color=colours["ink"], fontsize=9)
+    axes.set_xlim(motion.times_s[0], motion.times_s[-1])
 
 
 def artery_figure(analysis: Prepared) -> Figure:

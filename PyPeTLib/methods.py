@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from PyPeTLib.records import Prepared, VascularCurve
+from collections.abc import Iterator
+
+from PyPeTLib.records import Motion, Prepared, VascularCurve
+from PyPeTLib.settings import Settings
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed by a bilateral filter guided by "
@@ -33,6 +36,7 @@ def methods_text(prepared: Prepared) -> str:
     """Return the paragraph."""
     settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
     sentences = [
+        *_on_motion(prepared.motion, settings),
         "The brain mask was supplied." if prepared.brain_source != "automatic" else BRAIN[settings.brain],
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
@@ -45,6 +49,27 @@ def methods_text(prepared: Prepared) -> str:
         "for areas and block-circulant methods alike. CBF and Tmax carry the bias of the regularised deconvolution.",
     ]
     return " ".join(sentences)
+
+
+def _on_motion(motion: Motion | None, settings: Settings) -> Iterator[str]:
+    """Yield what was done about motion; nothing where it was not measured."""
+    if motion is None:
+        return
+    yield (
+        "Motion of the head was measured by rigid registration of the edges of bone in every frame to the first "
+        f"(inverse compositional, Baker and Matthews 2004; largest displacement {motion.displacement_mm.max():.1f} mm)."
+    )
+    if motion.corrected.any():
+        yield (
+            f"{motion.corrected.sum()} of {motion.times_s.size} frames that moved by more than "
+            f"{settings.motion_tolerance_mm:g} mm were resampled once, linearly and without bone and air, to the "
+            "position of the first; all frames were given the same blur across slices."
+        )
+    if motion.left_out.any():
+        yield (
+            f"{motion.left_out.sum()} frames that moved by more than {settings.motion_limit_mm:g} mm were left out; "
+            "the time axis keeps their gap."
+        )
 
 
 def _arterial_sentence(artery: VascularCurve, vein: VascularCurve | None) -> str:

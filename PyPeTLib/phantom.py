@@ -13,15 +13,15 @@ from PyPeTLib.phantom_curves import Residue, bolus_curve, residue_curve
 from PyPeTLib.phantom_head import Label
 from PyPeTLib.phantom_options import HeadOptions, Phantom, TilesOptions, check_head
 from PyPeTLib.phantom_scan import (
-    average,
     describe,
     digitise,
     frame_times,
     grid_geometry,
+    images_hu,
     label_curves,
     label_table,
-    moved_parts,
     scene_of,
+    true_motion,
 )
 from PyPeTLib.phantom_tiles import tile_input, tiles_phantom
 from PyPeTLib.records import Series
@@ -74,8 +74,9 @@ def head_phantom(options: HeadOptions = TYPICAL_HEAD) -> Phantom:
     curves = label_curves(options, table, times_s)
     noise = np.random.default_rng([options.seed, 3])
     frames = np.empty((len(times_s), *geometry.shape), np.int16)
-    for index, parts in enumerate(moved_parts(scene, options, times_s)):
-        frames[index] = digitise(average(parts, curves[index], geometry), options.noise_hu, noise)
+    turns, shifts_mm = true_motion(options, times_s)
+    for index, hu in enumerate(images_hu(scene, curves, turns, shifts_mm, geometry)):
+        frames[index] = digitise(hu, options.noise_hu, noise)
     series = Series(frames, times_s, geometry, name="phantom_ctp", time_source="phantom")
     truth, masks = describe(scene, table, options.residue, geometry)
     aif, vof = (curves[:, k].astype(float) - table.hu[k] for k in (Label.ARTERY, Label.VEIN))

@@ -126,18 +126,44 @@ def _split(fine: npt.NDArray[Any], factors: tuple[int, int, int]) -> npt.NDArray
 # --- motion ---------------------------------------------------------------------------------------------------------
 
 
-def moved_parts(scene: Scene, options: HeadOptions, times_s: FloatArray) -> Iterator[Labels]:
-    """Yield the parts of each voxel, frame by frame."""
-    still = _split(scene.labels[scene.margin : scene.margin + scene.fine.size[2]], scene.factors)
-    moving = options.motion_mm > 0 or options.motion_degrees > 0
+def true_motion(options: HeadOptions, times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return where the head is in each frame: a point x of the first frame lies at ``turn @ x + shift``.
+
+    Returns
+    -------
+    turns : ndarray, shape (t, 3, 3)
+        Rotations about the origin of the patient frame; the identity in the first frame.
+    shifts_mm : ndarray, shape (t, 3)
+        Displacements in mm, LPS.
+    """
     rng = np.random.default_rng([options.seed, 2])
     way, axis = (d / np.linalg.norm(d) for d in rng.standard_normal((2, 3)))
-    for share in _motion_share(times_s, rng):
-        if moving and share > 0:
-            turn = rotation(share * options.motion_degrees * axis)
-            yield _split(_move(scene, turn, share * options.motion_mm * way), scene.factors)
+    shares = _motion_share(times_s, rng)
+    turns = np.stack([rotation(share * options.motion_degrees * axis) for share in shares])
+    return turns, shares[:, None] * options.motion_mm * way
+
+
+def images_hu(
+    scene: Scene, curves: Float32, turns: FloatArray, shifts_mm: FloatArray, geometry: Geometry
+) -> Iterator[Float32]:
+    """Yield the HU of each frame before noise, with the head where it is then.
+
+    Parameters
+    ----------
+    scene : Scene
+    curves : ndarray, shape (t, label)
+        HU of every label.
+    turns, shifts_mm : ndarray
+        As `true_motion` returns them.
+    geometry : Geometry
+        The scan's grid.
+    """
+    still = _split(scene.labels[scene.margin : scene.margin + scene.fine.size[2]], scene.factors)
+    for values, turn, shift in zip(curves, turns, shifts_mm, strict=True):
+        if np.array_equal(turn, np.eye(3)) and not shift.any():
+            yield average(still, values, geometry)
         else:
-            yield still
+            yield _seen(_split(_move(scene, values, turn, shift), scene.factors).mean(axis=0), geometry)
 
 
 def _motion_share(times_s: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -146,9 +172,12 @@ def _motion_share(times_s: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.asarray(0.5 * phase**2 * (3 - 2 * phase) + 0.5 * (phase > rng.uniform(0.4, 0.7)))
 
 
-def _move(scene: Scene, turn: FloatArray, shift_mm: FloatArray) -> Labels:
-    """Return the labels of the fine grid after the head turned about the origin of the patient frame and shifted."""
-    image = sitk.GetImageFromArray(scene.labels)
+def _move(scene: Scene, values: Float32, turn: FloatArray, shift_mm: FloatArray) -> Float32:
+    """Return HU on the fine grid after the head turned about the origin of the patient frame and shifted.
+
+    HU, not labels, are interpolated: a shift by a tenth of a voxel must show.
+    """
+    image = sitk.GetImageFromArray(values[scene.labels])
     padded = crop_slices(scene.fine, -scene.margin, scene.labels.shape[0])
     image.SetSpacing(padded.spacing_mm)
     image.SetOrigin(padded.origin_mm)
@@ -156,9 +185,9 @@ def _move(scene: Scene, turn: FloatArray, shift_mm: FloatArray) -> Labels:
     back = sitk.AffineTransform(3)
     back.SetMatrix(turn.T.ravel().tolist())
     back.SetTranslation((-turn.T @ shift_mm).tolist())
-    grid = (scene.fine.size, back, sitk.sitkNearestNeighbor, scene.fine.origin_mm, scene.fine.spacing_mm)
-    moved = sitk.Resample(image, *grid, scene.fine.direction, 0, sitk.sitkUInt8, True)
-    return np.asarray(sitk.GetArrayFromImage(moved), dtype=np.uint8)
+    grid = (scene.fine.size, back, sitk.sitkLinear, scene.fine.origin_mm, scene.fine.spacing_mm, scene.fine.direction)
+    moved = sitk.Resample(image, *grid, float(values[Label.AIR]), sitk.sitkFloat32, True)
+    return np.asarray(sitk.GetArrayFromImage(moved), dtype=np.float32)
 
 
 # --- what each label is ---------------------------------------------------------------------------------------------
@@ -259,9 +288,13 @@ def average(parts: Labels, values: FloatArray, geometry: Geometry) -> Float32:
     total = np.zeros(geometry.shape, np.float32)
     for labels in parts:
         total += lookup[labels]
-    total /= len(parts)
+    return _seen(total / len(parts), geometry)
+
+
+def _seen(hu: Float32, geometry: Geometry) -> Float32:
+    """Return an image through the scanner's point spread."""
     spread = (0.0, POINT_SPREAD_MM / geometry.spacing_mm[1], POINT_SPREAD_MM / geometry.spacing_mm[0])
-    return np.asarray(ndimage.gaussian_filter(total, spread, mode="nearest", truncate=3.0), dtype=np.float32)
+    return np.asarray(ndimage.gaussian_filter(hu, spread, mode="nearest", truncate=3.0), dtype=np.float32)
 
 
 def digitise(hu: Float32, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:

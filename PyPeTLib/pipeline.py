@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from PyPeTLib.derive import derived_maps
 from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
-from PyPeTLib.quality import judge, judge_maps
+from PyPeTLib.motion import corrected, measure_motion
+from PyPeTLib.quality import judge, judge_maps, judge_motion
 from PyPeTLib.records import (
     Analysis,
     Bolus,
@@ -27,6 +28,8 @@ from PyPeTLib.records import (
     FloatArray,
     Image,
     Maps,
+    MaskArray,
+    Motion,
     Prepared,
     Progress,
     Series,
@@ -67,7 +70,7 @@ def analyze(
 ) -> Analysis:
     """Compute perfusion maps from a CT perfusion scan.
 
-    Brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, deconvolution, maps.
+    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, deconvolution, maps.
 
     Parameters
     ----------
@@ -124,22 +127,28 @@ def prepare(
     given_vof = _given(series, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
-    with step("Brain mask", 0.0, 0.15) as inner:
-        mask = brain or _brain(series, settings, inner)
-    with step("Reading curves", 0.15, 0.3) as inner:
+    with step("Motion", 0.0, 0.2) as inner:
+        still = _steadied(series, settings, inner)
+    series = still.series
+    given_aif, given_vof = (_kept(given, still.motion) for given in (given_aif, given_vof))
+    with step("Brain mask", 0.2, 0.3) as inner:
+        mask = _restored(brain or _brain(series, settings, inner), still.restored)
+    with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
-    with step("Arterial input", 0.3, 0.5) as inner:
+    with step("Arterial input", 0.4, 0.55) as inner:
         bolus, artery, vein = _vascular_curves(series, hu, mask, settings, given_aif, given_vof, force, inner)
-    with step("Temporal components", 0.5, 0.65) as inner:
+    with step("Temporal components", 0.55, 0.7) as inner:
         curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
         del hu
-    findings = (*series.findings, *judge(series, bolus, curves, artery, vein, settings=settings))
+    doubts = judge(series, bolus, curves, artery, vein, settings=settings)
+    findings = (*series.findings, *still.findings, *doubts)
     _refuse_invalid(findings, force)
-    with step("Denoising", 0.65, 1.0) as inner:
+    with step("Denoising", 0.7, 1.0) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
     return Prepared(
         series=series,
         settings=settings,
+        motion=still.motion,
         brain=mask,
         brain_source="user's mask" if brain else "automatic",
         bolus=bolus,
@@ -170,6 +179,49 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
         derived=derived_maps(maps, prepared.brain, settings=prepared.settings),
         methods_text=methods_text(prepared),
     )
+
+
+@dataclass(frozen=True)
+class _Still:
+    """A scan of a head that is still: what motion correction returns, or the scan itself."""
+
+    series: Series
+    motion: Motion | None
+    restored: MaskArray | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def _steadied(series: Series, settings: Settings, progress: Progress) -> _Still:
+    """Measure motion and correct it where the settings ask for it."""
+    if settings.motion == "off":
+        return _Still(series, None)
+    try:
+        measured = measure_motion(series, settings=settings, progress=share(progress, 0.0, 0.5))
+    except QualityError as error:
+        if settings.motion == "on":
+            raise
+        return _Still(series, None, findings=(Finding("warning", str(error), None),))
+    still, motion, restored = corrected(series, measured, settings=settings, progress=share(progress, 0.5, 1.0))
+    return _Still(still, motion, restored, judge_motion(motion, settings=settings))
+
+
+def _restored(brain: Image, restored: MaskArray | None) -> Image:
+    """Return the part of a mask where every frame could be put into the position of the first."""
+    if restored is None:
+        return brain
+    if not (brain.values & restored).any():
+        raise QualityError(
+            "Motion: brain that every frame shows is needed; found none. Leave frames out "
+            "(motion_beyond=leave-out, motion_limit_mm) or switch the correction off (motion=off)."
+        )
+    return replace(brain, values=brain.values & restored)
+
+
+def _kept(given: Given, motion: Motion | None) -> Given:
+    """Return what the user gave for a vessel; of a curve the frames that are left."""
+    if given is None or isinstance(given, Image) or motion is None:
+        return given
+    return given[~motion.left_out]
 
 
 def _brain(series: Series, settings: Settings, progress: Progress) -> Image:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from PyPeTLib.curves import area_weights, end_share, robust_sd
-from PyPeTLib.records import Bolus, Curves, Finding, FloatArray, Image, Maps, Series, VascularCurve
+from PyPeTLib.records import Bolus, Curves, Finding, FloatArray, Image, Maps, Motion, Series, VascularCurve
 from PyPeTLib.settings import Settings
 
 #: Fewer baseline frames than this cannot be averaged: the bolus was there from the start.
@@ -53,6 +53,25 @@ def judge(
         *_on_vein(artery, vein, weights),
         *_on_method(settings),
     )
+
+
+def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Finding, ...]:
+    """Return what is to be known of motion: nothing where none was corrected or left out."""
+    moved, largest = motion.displacement_mm, float(motion.displacement_mm.max())
+    found = []
+    if motion.corrected.any():
+        text = (
+            f"The head moved by up to {largest:.1f} mm and {motion.largest_turn_degrees:.1f}°: {motion.corrected.sum()} of "
+            f"{moved.size} frames were resampled to the position of the first; brain beside bone or at the ends of the "
+            "scan that not every frame shows is left out of the mask."
+        )
+        found.append(Finding("info", text, largest))
+    beyond = moved > settings.motion_limit_mm
+    if beyond.any():
+        done = "left out" if motion.left_out.any() else "kept (motion_beyond=leave-out does without them)"
+        text = f"{beyond.sum()} of {moved.size} frames moved by more than {settings.motion_limit_mm:g} mm: {done}."
+        found.append(Finding("warning", text, float(beyond.sum())))
+    return tuple(found)
 
 
 def judge_maps(maps: Maps, brain: Image) -> tuple[Finding, ...]:

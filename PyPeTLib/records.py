@@ -225,6 +225,54 @@ def describe_times(times_s: FloatArray) -> str:
 
 
 @dataclass(frozen=True)
+class Motion:
+    """Where the head is in every frame: a point x of the first frame lies at ``turn @ (x - centre) + centre + shift``.
+
+    Every frame that was acquired has its entry, also one that was left out.
+
+    Parameters
+    ----------
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+    turns : ndarray, shape (t, 3, 3)
+        Rotations; the identity in the first frame.
+    shifts_mm : ndarray, shape (t, 3)
+        Displacements of the centre in mm, LPS.
+    centre_mm : ndarray, shape (3,)
+        Centre of rotation, LPS: the centre of the grid.
+    displacement_mm : ndarray, shape (t,)
+        Largest displacement of any point of the skull in mm.
+    corrected, left_out : ndarray of bool, shape (t,)
+        Frames that were resampled to the position of the first, and those that the analysis does without.
+    """
+
+    times_s: FloatArray
+    turns: FloatArray
+    shifts_mm: FloatArray
+    centre_mm: FloatArray
+    displacement_mm: FloatArray
+    corrected: MaskArray
+    left_out: MaskArray
+
+    @property
+    def rotations_degrees(self) -> FloatArray:
+        """Rotation vectors in degrees about x, y, z (LPS), shape (t, 3)."""
+        from scipy.spatial.transform import Rotation
+
+        return np.asarray(np.degrees(Rotation.from_matrix(self.turns).as_rotvec()))
+
+    @property
+    def mattered(self) -> bool:
+        """Whether any frame was corrected or left out."""
+        return bool(self.corrected.any() or self.left_out.any())
+
+    @property
+    def largest_turn_degrees(self) -> float:
+        """Largest angle against the first frame in degrees."""
+        return float(np.linalg.norm(self.rotations_degrees, axis=1).max())
+
+
+@dataclass(frozen=True)
 class TimeCurve:
     """A curve that the user gives instead of a mask: HU over time, at times of its own.
 
@@ -494,9 +542,11 @@ class Prepared:
     Parameters
     ----------
     series : Series
-        The scan, as read.
+        The scan the curves were measured on: as read, or, where the head moved, in the position of the first frame.
     settings : Settings
         What the run was told.
+    motion : Motion or None
+        Where the head is in every frame; None where it was not measured.
     brain : Image
         Brain mask (bool): everything inside the skull.
     brain_source : str
@@ -515,6 +565,7 @@ class Prepared:
 
     series: Series
     settings: Settings
+    motion: Motion | None = None
     brain: Image
     brain_source: str
     bolus: Bolus

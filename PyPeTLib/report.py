@@ -12,7 +12,7 @@ import numpy as np
 
 from PyPeTLib.curves import end_share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, FloatArray, Image, Maps, Severity, VascularCurve, describe_times
+from PyPeTLib.records import Analysis, FloatArray, Image, Maps, Motion, Severity, VascularCurve, describe_times
 from PyPeTLib.settings import SettingInfo, Settings, Value, describe_settings
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ def _pictures(analysis: Analysis) -> list[Picture]:
             drawn(lambda run: figures.curves_figure(run, "dark")),
         ),
         *([_place_of_artery(drawn)] if analysis.aif.mask.values.any() else []),
+        *([_motion(analysis.motion, drawn)] if analysis.motion is not None and analysis.motion.mattered else []),
     ]
 
 
@@ -196,6 +197,18 @@ def _place_of_artery(drawn: Callable[[Callable[[Analysis], Figure]], str]) -> Pi
 
     text = "The slice with most AIF voxels, AIF in purple. The square is the close-up."
     return Picture("Place of the arterial input", text, drawn(figures.artery_figure))
+
+
+def _motion(motion: Motion, drawn: Callable[[Callable[[Analysis], Figure]], str]) -> Picture:
+    """Return the picture of the head's motion."""
+    from PyPeTLib import figures
+
+    return Picture(
+        "Motion of the head",
+        "Shift of the scan's centre and turn against the first frame, and the largest displacement of the skull.",
+        drawn(lambda _: figures.motion_figure(motion)),
+        drawn(lambda _: figures.motion_figure(motion, "dark")),
+    )
 
 
 def _number(value: float) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
-from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Prepared, VascularCurve
+from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
@@ -38,8 +38,8 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
     """Write everything a run found out into a folder that exists.
 
     Files are ``PREFIX_{cbf,cbv,mtt,tmax,ttp,...}.nii.gz`` with a JSON sidecar each,
-    ``PREFIX_{brain,aif,vof}_mask.nii.gz``, ``PREFIX_curves.csv``, ``PREFIX_summary.json`` and ``PREFIX_report.html``;
-    PREFIX is the name of the scan without a trailing ``_ctp``. Existing files of these names are replaced.
+    ``PREFIX_{brain,aif,vof}_mask.nii.gz``, ``PREFIX_curves.csv``, ``PREFIX_motion.csv`` (unless motion
+    was not measured), ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the name of the scan without a trailing ``_ctp``. Existing files of these names are replaced.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
         for done in [pool.submit(task) for task in tasks]:
             done.result()
     write_csv(curve_table(analysis), f"{stem}_curves.csv")
+    if analysis.motion is not None:
+        write_csv(motion_table(analysis.motion), f"{stem}_motion.csv")
     write_json(summary(analysis, source=source), f"{stem}_summary.json")
     if report:
         from PyPeTLib.report import report_html
@@ -86,7 +88,7 @@ def result_names(analysis: Analysis) -> set[str]:
     maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", "_smooth", "_relative")]
     names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
     names += [f"{name}_mask.nii.gz" for name in ("brain", "aif", "vof")]
-    return {f"{prefix}_{name}" for name in (*names, "curves.csv", "summary.json", "report.html")}
+    return {f"{prefix}_{name}" for name in (*names, "curves.csv", "motion.csv", "summary.json", "report.html")}
 
 
 def curve_table(analysis: Prepared) -> dict[str, FloatArray]:
@@ -105,6 +107,25 @@ def curve_table(analysis: Prepared) -> dict[str, FloatArray]:
         "aif_fit_hu": missing if fit is None else fit(times),
         "vof_hu": missing if analysis.vof is None else analysis.vof.curve_hu,
         "brain_hu": analysis.curves.mean(analysis.brain.values),
+    }
+
+
+def motion_table(motion: Motion) -> dict[str, FloatArray]:
+    """Return the columns of the motion table, a row for every frame that was acquired.
+
+    ``shift_{x,y,z}_mm`` is the displacement of the grid's centre and ``turn_{x,y,z}_degrees`` the rotation vector,
+    both LPS, against the first frame; ``displacement_mm`` the largest displacement of any point of the skull;
+    ``corrected`` and ``left_out`` are 0 or 1.
+    """
+    shifts = {f"shift_{axis}_mm": column for axis, column in zip("xyz", motion.shifts_mm.T, strict=True)}
+    turns = {f"turn_{axis}_degrees": column for axis, column in zip("xyz", motion.rotations_degrees.T, strict=True)}
+    return {
+        "time_s": motion.times_s,
+        **shifts,
+        **turns,
+        "displacement_mm": motion.displacement_mm,
+        "corrected": motion.corrected.astype(float),
+        "left_out": motion.left_out.astype(float),
     }
 
 
@@ -128,6 +149,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "input": {"name": series.name, "path": source, "grid": asdict(series.geometry), "frames": series.frames},
         "times_s": series.times_s,
         "time_source": series.time_source,
+        "motion": None if analysis.motion is None else _motion(analysis.motion),
         "bolus_arrival_s": analysis.bolus.arrival_s,
         "baseline_frames": analysis.bolus.baseline_frames,
         "brain": {
@@ -143,6 +165,16 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "methods_text": analysis.methods_text,
         "software": {"name": "PyPeT", "version": __version__},
         "seconds": dict(analysis.seconds),
+    }
+
+
+def _motion(motion: Motion) -> dict[str, Any]:
+    """Return the facts of the head's motion."""
+    return {
+        "largest_displacement_mm": float(motion.displacement_mm.max()),
+        "largest_turn_degrees": motion.largest_turn_degrees,
+        "frames_corrected": int(motion.corrected.sum()),
+        "frames_left_out": int(motion.left_out.sum()),
     }
 
 

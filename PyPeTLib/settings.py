@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from PyPeTLib.errors import InputError
 
+MotionCorrection = Literal["auto", "on", "off"]
+BeyondLimit = Literal["keep", "leave-out"]
 DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
 BrainMethod = Literal["skull", "fast-marching"]
 DeconvolutionMethod = Literal["bSVD", "sSVD", "oSVD", "tikhonov"]
@@ -47,6 +49,13 @@ class Settings:
     >>> Settings(method="sSVD").method
     'sSVD'
     """
+
+    motion: MotionCorrection = _choice(
+        "auto", "correct motion of the head: where it exceeds the tolerance, always, never"
+    )
+    motion_tolerance_mm: float = _number(0.5, "mm", 0.0, 5.0, "frames in which the skull moved less stay as acquired")
+    motion_limit_mm: float = _number(10.0, "mm", 0.5, 100.0, "frames in which the skull moved further are flagged")
+    motion_beyond: BeyondLimit = _choice("keep", "what becomes of frames beyond the limit of motion")
 
     denoise: DenoiseMethod = _choice("bilateral", "how noise is removed from the curves")
     bilateral_sigma_mm: float = _number(5.0, "mm", 0.3, 10.0, "bilateral: standard deviation of the spatial kernel")
@@ -141,7 +150,7 @@ def describe_settings() -> tuple[SettingInfo, ...]:
     Examples
     --------
     >>> describe_settings()[0].choices
-    ('bilateral', 'gaussian', 'curvature-flow', 'none')
+    ('auto', 'on', 'off')
     """
     kinds = get_type_hints(Settings)
     return tuple(

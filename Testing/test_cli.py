@@ -59,7 +59,7 @@ def test_run_writes_the_promised_files(result):
     names = {path.name for path in result.iterdir()}
     masks = {f"phantom_{name}_mask.nii.gz" for name in ("brain", "aif", "vof")}
     maps = {f"phantom_{name}{suffix}" for name in MAPS for suffix in (".nii.gz", ".json")}
-    assert names == masks | maps | {"phantom_curves.csv", "phantom_summary.json"}
+    assert names == masks | maps | {"phantom_curves.csv", "phantom_motion.csv", "phantom_summary.json"}
 
 
 def test_maps_lie_on_the_grid_of_the_scan_with_their_unit(result, scan):

@@ -13,7 +13,7 @@ import PyPeTLib
 
 LIBRARY = Path(PyPeTLib.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.glob("*.py"))}
-STEPS = {"bolus", "brain", "denoise", "vessels", "deconvolve", "maps", "quality", "derive", "methods"}
+STEPS = {"motion", "bolus", "brain", "denoise", "vessels", "deconvolve", "maps", "quality", "derive", "methods"}
 #: The ground floor, each with what it may stand on.
 GROUND = {
     "errors": set(),

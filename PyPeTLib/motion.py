@@ -1,0 +1,354 @@
+"""Motion of the head: a rigid pose for every frame, measured on bone, and frames resampled once to the first one's.
+
+Bone neither enhances nor deforms, so the passing bolus does not disturb its registration as it does that of tissue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.chunks import in_parallel, share
+from PyPeTLib.errors import QualityError
+from PyPeTLib.records import FloatArray, Geometry, MaskArray, Motion, Progress, Series
+from PyPeTLib.settings import Settings
+
+#: HU between which the image counts: below lies tissue that enhances, above metal.
+BONE_HU = (50.0, 2000.0)
+#: Edges of the blocks in mm over which frames are averaged, from coarse to fine.
+BLOCKS_MM = (4.0, 2.0)
+#: Slices thicker than the blocks are smoothed across by this many slices (SD): interpolation between them blurs them
+#: by up to half a slice, and a reference as blurred as the moved frame does not pull the pose towards whole slices.
+SMOOTHING_BLOCKS = 0.8
+#: Blocks whose gradient exceeds this share of the steepest one are edges of bone; so many of them are used.
+EDGE_SHARE = 0.15
+MOST_EDGES = 30_000
+FEWEST_EDGES = 500
+#: Tukey's biweight: residuals beyond this many robust standard deviations do not count.
+TUKEY = 4.685
+#: Residuals below this, in HU, are noise: the weights do not sharpen further.
+LEAST_RESIDUAL_HU = 20.0
+#: Steps of each level at most, and the step in mm at which it ends.
+MOST_STEPS = 12
+LAST_STEP_MM = 0.01
+#: What lies outside this range of HU is bone or air and would spill into the tissue beside it; the first frame is
+#: smoothed by this SD in plane before, against noise and for the scanner's blur.
+SOFT_HU = (-100.0, 100.0)
+SPREAD_MM = 0.9
+#: From this share on, bone spills.
+LEAST_SPILL = 0.02
+#: Soft tissue needs this share of the weights of interpolation.
+LEAST_WEIGHT = 0.5
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Edges of bone in the first frame at one level.
+
+    Parameters
+    ----------
+    places_mm : ndarray, shape (edge, 3)
+        Their places along the grid's axes x, y, z from voxel (0, 0, 0), in mm.
+    values_hu : ndarray, shape (edge,)
+    normal : ndarray, shape (edge, 6)
+        Change in HU for a shift by 1 mm along each axis, and for a turn by 1 rad about it through ``centre_mm``.
+    block_mm, offset_mm : ndarray, shape (3,)
+        Size of a block, and place of the first one's centre.
+    """
+
+    places_mm: FloatArray
+    values_hu: FloatArray
+    normal: FloatArray
+    block_mm: FloatArray
+    offset_mm: FloatArray
+    factors: tuple[int, int, int]
+    centre_mm: FloatArray
+
+
+def measure_motion(series: Series, *, settings: Settings, progress: Progress) -> Motion:
+    """Return where the head is in every frame, against the first.
+
+    Iterated least squares with Tukey's weights on edges of bone (inverse compositional registration), from coarse to
+    fine; each frame begins at the pose of the one before. With ``motion="auto"`` the fine level is left out where the
+    coarse one finds less than ``motion_tolerance_mm`` in every frame.
+
+    Parameters
+    ----------
+    series : Series
+        The scan in HU.
+    settings : Settings
+        ``motion``, ``motion_tolerance_mm``.
+    progress : callable
+        ``progress(fraction, text)``.
+
+    Raises
+    ------
+    QualityError
+        If the first frame shows too little bone.
+
+    References
+    ----------
+    Baker and Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd
+    """
+    coarse = _edges(series, BLOCKS_MM[0])
+    motion = _measure(series, [coarse], share(progress, 0.0, 0.3, "Measuring motion"))
+    if settings.motion == "auto" and motion.displacement_mm.max() <= settings.motion_tolerance_mm:
+        return motion
+    return _measure(series, [coarse, _edges(series, BLOCKS_MM[1])], share(progress, 0.3, 1.0, "Measuring motion"))
+
+
+def corrected(
+    series: Series, motion: Motion, *, settings: Settings, progress: Progress
+) -> tuple[Series, Motion, MaskArray | None]:
+    """Return the scan with every frame that moved beyond the tolerance resampled once to the first frame's position.
+
+    Interpolation is linear, and twice careful about thick slices, in which a step of brightness where the head moves
+    would be taken for contrast agent. It is normalised: bone and air, whose thousand HU would spill into the brain in
+    the slice beside them, get no weight; where they are is known from the first frame, which no contrast agent
+    reached, moved along with the head. And it blurs all frames alike: between two slices a place is averaged over
+    both, so where any frame is blurred so, the others, the first one too, are smoothed across slices to the same
+    second moment.
+
+    Parameters
+    ----------
+    series : Series
+    motion : Motion
+        As measured on it.
+    settings : Settings
+        ``motion_tolerance_mm``: frames that moved less stay where they are. ``motion_beyond`` and
+        ``motion_limit_mm``: frames that moved further are left out; the times of the others keep the gap.
+    progress : callable
+        ``progress(fraction, text)``.
+
+    Returns
+    -------
+    series : Series
+        The very same where nothing moved.
+    motion : Motion
+        With the frames that were corrected and left out.
+    restored : ndarray of bool, shape (z, y, x), or None
+        Soft tissue of which every frame saw enough; None where nothing was resampled.
+    """
+    left_out = motion.displacement_mm > settings.motion_limit_mm
+    left_out &= settings.motion_beyond == "leave-out"
+    moved = (motion.displacement_mm > settings.motion_tolerance_mm) & ~left_out
+    known = replace(motion, corrected=moved, left_out=left_out)
+    if left_out.any():
+        series = replace(series, values=series.values[~left_out], times_s=series.times_s[~left_out])
+    if not moved.any():
+        return series, known, None
+    kept = _Poses(motion.turns[~left_out], motion.shifts_mm[~left_out], motion.centre_mm, moved[~left_out])
+    still, restored = _resampled(series, kept, progress)
+    return still, known, restored
+
+
+@dataclass(frozen=True)
+class _Poses:
+    """The poses of the frames that are kept, and which of them are to be moved back."""
+
+    turns: FloatArray
+    shifts_mm: FloatArray
+    centre_mm: FloatArray
+    moved: MaskArray
+
+    def transform(self, k: int) -> Any:
+        """Return one frame's pose as a transform: from a place in the first frame to where it is then."""
+        import SimpleITK as sitk
+
+        pose = sitk.AffineTransform(3)
+        pose.SetMatrix(self.turns[k].ravel().tolist())
+        pose.SetCenter(self.centre_mm.tolist())
+        pose.SetTranslation(self.shifts_mm[k].tolist())
+        return pose
+
+    def blur(self, k: int, geometry: Geometry) -> Float32:
+        """Return the second moment across slices, in slices², that linear interpolation adds at each voxel."""
+        if not self.moved[k]:
+            return np.zeros((1, 1, 1), dtype=np.float32)
+        across = geometry.axes[:, 2] / geometry.spacing_mm[2]
+        origin = np.asarray(geometry.origin_mm)
+        there = self.turns[k] @ (origin - self.centre_mm) + self.centre_mm + self.shifts_mm[k] - origin
+        slopes = across @ self.turns[k] @ geometry.axes * geometry.spacing_mm
+        x, y, z = (slope * np.arange(n) for slope, n in zip(slopes, geometry.size, strict=True))
+        place = (across @ there + z[:, None, None] + y[:, None] + x).astype(np.float32)
+        place -= np.floor(place)
+        return place * (1 - place)
+
+
+def _resampled(series: Series, poses: _Poses, progress: Progress) -> tuple[Series, MaskArray]:
+    """Return all frames in the position of the first, equally blurred, and the soft tissue that all of them saw."""
+    geometry, frames = series.geometry, range(series.frames)
+    restored = ~_spilling(series)
+    bone = _with_border(_as_image((~restored).astype(np.float32), geometry))
+    blur = np.zeros(geometry.shape, dtype=np.float32)
+    for k in frames:
+        np.maximum(blur, poses.blur(k, geometry), out=blur)
+    values = np.empty_like(series.values)
+    work = in_parallel(lambda k: _seen_again(series.values[k], geometry, poses, k, bone, blur), frames)
+    for k, (frame, enough) in zip(frames, work, strict=True):
+        values[k] = frame
+        restored &= enough
+        progress((k + 1) / series.frames, "Correcting motion")
+    return replace(series, values=values), restored
+
+
+def _seen_again(
+    frame: npt.NDArray[Any], geometry: Geometry, poses: _Poses, k: int, bone: Any, blur: Float32
+) -> tuple[npt.NDArray[Any], MaskArray]:
+    """Return a frame in the position of the first, and where soft tissue had enough of the weights.
+
+    Where it had too little all weights count: bone stays bone.
+    """
+    pose, values = poses.transform(k), frame.astype(np.float32)
+    soft = (_read(bone, pose.GetInverse(), grid=_as_image(values, geometry)) < LEAST_SPILL).astype(np.float32)
+
+    def there(image: Float32, *, extrapolate: bool = False) -> Float32:
+        return _read(_as_image(image, geometry), pose, extrapolate=extrapolate) if poses.moved[k] else image
+
+    missing = np.maximum(blur - poses.blur(k, geometry), 0.0) / 2.0
+    weight = there(soft) + missing * there(_bend(soft))
+    weighted = there(soft * values) + missing * there(_bend(soft * values))
+    enough = weight >= LEAST_WEIGHT
+    found = np.where(enough, weighted / np.where(enough, weight, 1.0), there(values, extrapolate=True))
+    return (np.rint(found) if frame.dtype.kind in "iu" else found), enough
+
+
+def _bend(image: Float32) -> Float32:
+    """Return the second difference across slices; beyond the last slice it repeats."""
+    padded = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    return padded[2:] + padded[:-2] - 2.0 * image
+
+
+def _spilling(series: Series) -> MaskArray:
+    """Return bone and air of the first frame, what is within its reach in plane included."""
+    from scipy import ndimage
+
+    sigma = [0.0, *(SPREAD_MM / s for s in series.geometry.spacing_zyx_mm[1:])]
+    hu = ndimage.gaussian_filter(series.values[0].astype(np.float32), sigma, mode="nearest", truncate=3.0)
+    return (hu < SOFT_HU[0]) | (hu > SOFT_HU[1])
+
+
+def _as_image(values: npt.NDArray[Any], geometry: Geometry) -> Any:
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(geometry.spacing_mm)
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction)
+    return image
+
+
+def _with_border(bone: Any) -> Any:
+    """Return bone with a slice more at either end: what the first frame did not show may be bone."""
+    import SimpleITK as sitk
+
+    return sitk.ConstantPad(bone, (0, 0, 1), (0, 0, 1), 1.0)
+
+
+def _read(image: Any, pose: Any, *, grid: Any = None, extrapolate: bool = False) -> npt.NDArray[np.float32]:
+    """Return an image's values where a pose puts each voxel, linear between voxels; outside 0 or its border."""
+    import SimpleITK as sitk
+
+    read = sitk.Resample(image, grid or image, pose, sitk.sitkLinear, 0.0, sitk.sitkFloat32, extrapolate)
+    return np.asarray(sitk.GetArrayFromImage(read), dtype=np.float32)
+
+
+def _edges(series: Series, block_mm: float) -> _Edges:
+    """Find edges of bone in the first frame."""
+    spacing = np.asarray(series.geometry.spacing_mm)
+    factors = tuple(int(max(1, round(block_mm / s))) for s in spacing)
+    block, offset = spacing * factors, (np.asarray(factors) - 1) / 2 * spacing
+    image = _blocks(series.values[0], series.geometry, factors)
+    gradient = np.stack([_slope(image, axis) / block[2 - axis] for axis in (2, 1, 0)], axis=-1)
+    steepness = np.linalg.norm(gradient, axis=-1).ravel()
+    chosen = np.flatnonzero(steepness > EDGE_SHARE * steepness.max())
+    if chosen.size < FEWEST_EDGES or steepness.max() <= 0:
+        raise QualityError(
+            f"Motion: at least {FEWEST_EDGES} edges of bone in the first frame are needed; found {chosen.size}. "
+            "Switch motion correction off (motion=off)."
+        )
+    chosen = chosen[:: max(1, chosen.size // MOST_EDGES)]
+    places = np.stack(np.unravel_index(chosen, image.shape)[::-1], axis=-1) * block + offset
+    centre = (np.asarray(series.geometry.size) - 1) / 2 * spacing  # one for all levels: poses pass between them
+    slope = gradient.reshape(-1, 3)[chosen].astype(float)
+    normal = np.concatenate([slope, np.cross(places - centre, slope)], axis=1)
+    return _Edges(places, image.ravel()[chosen].astype(float), normal, block, offset, factors, centre)
+
+
+def _slope(image: Float32, axis: int) -> Float32:
+    return np.gradient(image, axis=axis) if image.shape[axis] > 1 else np.zeros_like(image)
+
+
+def _blocks(frame: npt.NDArray[Any], geometry: Geometry, factors: tuple[int, int, int]) -> Float32:
+    """Return the means of a frame's bone over blocks, thick slices smoothed across."""
+    from scipy import ndimage
+
+    x, y, z = factors
+    shape = tuple(n // f for n, f in zip(geometry.shape, (z, y, x), strict=True))
+    whole = frame[: shape[0] * z, : shape[1] * y, : shape[2] * x]
+    bone = np.clip(whole, *BONE_HU).astype(np.float32)
+    means = bone.reshape(shape[0], z, shape[1], y, shape[2], x).mean(axis=(1, 3, 5))
+    sigma = [SMOOTHING_BLOCKS if n > 1 else 0.0 for n in shape]
+    return ndimage.gaussian_filter(means, sigma, mode="nearest", truncate=3.0)
+
+
+def _measure(series: Series, levels: list[_Edges], progress: Progress) -> Motion:
+    """Follow the head from frame to frame."""
+    turn, shift = np.eye(3), np.zeros(3)
+    turns, shifts = [turn], [shift]
+    for k, frame in enumerate(series.values[1:], start=1):
+        for edges in levels:
+            image = _blocks(frame, series.geometry, edges.factors)
+            turn, shift = _register(image, edges, turn, shift)
+        turns.append(turn)
+        shifts.append(shift)
+        progress(k / (series.frames - 1), "")
+    return _in_patient(series, np.stack(turns), np.stack(shifts), levels[0])
+
+
+def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the pose, along the grid's axes, at which an image agrees with the first frame on its edges of bone."""
+    from scipy import ndimage
+    from scipy.spatial.transform import Rotation
+
+    reach_mm = float(np.abs(edges.places_mm - edges.centre_mm).max())
+    last = np.asarray(image.shape) - 1
+    for _ in range(MOST_STEPS):
+        places = (edges.places_mm - edges.centre_mm) @ turn.T + edges.centre_mm + shift_mm
+        index = ((places - edges.offset_mm) / edges.block_mm)[:, ::-1]
+        seen = ((index >= 0) & (index <= last)).all(axis=1)
+        residual = ndimage.map_coordinates(image, index.T, order=1, mode="nearest") - edges.values_hu
+        weight = np.where(seen, _tukey(residual, seen), 0.0)
+        weighted = edges.normal * weight[:, None]
+        step, *_ = np.linalg.lstsq(weighted.T @ edges.normal, weighted.T @ residual, rcond=1e-9)
+        turn = turn @ Rotation.from_rotvec(step[3:]).as_matrix().T
+        shift_mm = shift_mm - turn @ step[:3]
+        if np.abs(step[:3]).max() + np.abs(step[3:]).max() * reach_mm < LAST_STEP_MM:
+            break
+    return turn, shift_mm
+
+
+def _tukey(residual: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return Tukey's weights for residuals in HU."""
+    spread = np.median(np.abs(residual[seen])) / 0.6745 if seen.any() else 0.0
+    scaled = residual / (TUKEY * max(spread, LEAST_RESIDUAL_HU))
+    return np.where(np.abs(scaled) < 1.0, (1.0 - scaled**2) ** 2, 0.0)
+
+
+def _in_patient(series: Series, turns: FloatArray, shifts_mm: FloatArray, edges: _Edges) -> Motion:
+    """Return poses along the grid's axes as poses of the patient, and how far the skull has moved."""
+    axes = series.geometry.axes
+    centre = np.asarray(series.geometry.origin_mm) + axes @ edges.centre_mm
+    apart = edges.places_mm - edges.centre_mm
+    displaced = [
+        np.linalg.norm(apart @ turn.T - apart + shift, axis=1).max()
+        for turn, shift in zip(turns, shifts_mm, strict=True)
+    ]
+    nothing = np.zeros(len(turns), dtype=bool)
+    turns = axes @ turns @ np.linalg.inv(axes)
+    return Motion(series.times_s, turns, shifts_mm @ axes.T, centre, np.array(displaced), nothing, nothing)

@@ -1,0 +1,321 @@
+"""Motion of the head: poses in mm on any grid, frames back in the position of the first, and what a still scan keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from PyPeTLib import QualityError, Settings, analyze
+from PyPeTLib.methods import methods_text
+from PyPeTLib.motion import corrected, measure_motion
+from PyPeTLib.phantom import HeadOptions, head_phantom
+from PyPeTLib.phantom_scan import true_motion
+from PyPeTLib.pipeline import prepare
+from PyPeTLib.records import Geometry, Motion, Series, silent
+from PyPeTLib.results import motion_table, result_names, summary, write_analysis
+from PyPeTLib.truth import compare_with_truth
+
+ON, AUTO = Settings(motion="on"), Settings()
+TURN, SHIFT_MM = np.deg2rad([2.0, -1.5, 2.5]), np.array([2.0, -1.5, 1.2])
+GRIDS = {
+    "axial": Geometry((60, 72, 24), (3.0, 3.0, 5.0), (-90.0, -105.0, -60.0)),
+    "anisotropic": Geometry((100, 60, 40), (1.8, 3.6, 3.0), (-90.0, -105.0, -60.0)),
+    "flipped": Geometry((60, 72, 24), (3.0, 3.0, 5.0), (90.0, 105.0, 60.0), (-1, 0, 0, 0, -1, 0, 0, 0, -1)),
+    "oblique": Geometry(
+        (64, 76, 28), (3.0, 3.0, 5.0), (-95.0, -95.0, -80.0),
+        tuple(Rotation.from_rotvec([0.3, 0.0, 0.1]).as_matrix().ravel()),
+    ),
+}  # fmt: skip
+
+
+def points_mm(grid: Geometry) -> np.ndarray:
+    z, y, x = np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij")
+    return np.asarray(grid.origin_mm) + (np.stack([x, y, z], axis=-1) * grid.spacing_mm) @ grid.axes.T
+
+
+def skull_hu(points: np.ndarray, tissue_hu: float = 40.0) -> np.ndarray:
+    """A smooth ellipsoidal shell that thickens unevenly, around soft tissue."""
+    scaled = np.linalg.norm(points / [62.0, 78.0, 55.0], axis=-1)
+    bumps = 1.0 + 0.25 * np.sin(points[..., 0] / 11.0) * np.cos(points[..., 1] / 13.0 + points[..., 2] / 17.0)
+    shell = np.exp(-(((scaled - 0.9) / 0.07) ** 2)) * bumps
+    return 1000.0 * shell + np.where(scaled < 0.9, tissue_hu, -300.0 * (scaled > 1.05))
+
+
+def scan(grid: Geometry, poses, tissue_hu=None, noise_hu: float = 0.0) -> Series:
+    """Frames of the skull, each analytic at its pose: the head's point x lies at ``turn @ x + shift``."""
+    points, noise = points_mm(grid), np.random.default_rng(0)
+    tissue_hu = [40.0] * len(poses) if tissue_hu is None else tissue_hu
+    frames = [
+        skull_hu((points - shift) @ Rotation.from_rotvec(turn).as_matrix(), level)
+        for (turn, shift), level in zip(poses, tissue_hu, strict=True)
+    ]
+    values = np.stack(frames) + noise_hu * noise.standard_normal((len(poses), *grid.shape))
+    return Series(values.astype(np.float32), 2.0 * np.arange(len(poses)), grid)
+
+
+STILL = (np.zeros(3), np.zeros(3))
+MOVED = (TURN, SHIFT_MM)
+
+
+def errors(motion: Motion, turns: np.ndarray, shifts_mm: np.ndarray) -> tuple[float, float]:
+    """Largest error of the centre in mm and of the turn in degrees; truth turns about the origin."""
+    at = motion.centre_mm
+    apart = [np.linalg.norm(at + s - (turn @ at + true)) for s, turn, true in zip(motion.shifts_mm, turns, shifts_mm)]
+    turned = Rotation.from_matrix(motion.turns @ turns.transpose(0, 2, 1)).magnitude()
+    return max(apart), float(np.degrees(turned).max())
+
+
+def pose_errors(motion: Motion, poses) -> tuple[float, float]:
+    turns = np.stack([Rotation.from_rotvec(turn).as_matrix() for turn, _ in poses])
+    return errors(motion, turns, np.stack([shift for _, shift in poses]))
+
+
+# --- poses ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_a_known_pose_is_found_in_mm_on_any_grid(name):
+    poses = [STILL, MOVED]
+    apart_mm, apart_degrees = pose_errors(measure_motion(scan(GRIDS[name], poses), settings=ON, progress=silent), poses)
+    assert apart_mm < 0.3 and apart_degrees < 0.3
+
+
+def test_the_same_pose_is_found_on_every_grid():
+    found = [measure_motion(scan(grid, [STILL, MOVED]), settings=ON, progress=silent) for grid in GRIDS.values()]
+    for one in found:
+        np.testing.assert_allclose(one.rotations_degrees[1], np.rad2deg(TURN), atol=0.3)
+
+
+def test_a_head_that_does_not_move_has_the_identity():
+    motion = measure_motion(scan(GRIDS["axial"], [STILL] * 3), settings=ON, progress=silent)
+    np.testing.assert_allclose(motion.turns, np.broadcast_to(np.eye(3), (3, 3, 3)), atol=1e-6)
+    np.testing.assert_allclose(motion.shifts_mm, 0.0, atol=1e-4)
+    assert motion.displacement_mm.max() < 1e-3
+
+
+def test_from_there_to_here_is_the_inverse_of_from_here_to_there():
+    there = measure_motion(scan(GRIDS["axial"], [STILL, MOVED]), settings=ON, progress=silent)
+    back = measure_motion(scan(GRIDS["axial"], [MOVED, STILL]), settings=ON, progress=silent)
+    np.testing.assert_allclose(there.turns[1] @ back.turns[1], np.eye(3), atol=np.deg2rad(0.3))
+    np.testing.assert_allclose(there.turns[1] @ back.shifts_mm[1] + there.shifts_mm[1], 0.0, atol=0.3)
+
+
+def test_the_passing_bolus_does_not_move_the_pose():
+    poses, bolus_hu = [STILL, MOVED, MOVED], [40.0, 40.0, 90.0]
+    motion = measure_motion(scan(GRIDS["axial"], poses, bolus_hu), settings=ON, progress=silent)
+    np.testing.assert_allclose(motion.shifts_mm[2], motion.shifts_mm[1], atol=0.1)
+    np.testing.assert_allclose(motion.rotations_degrees[2], motion.rotations_degrees[1], atol=0.1)
+
+
+def test_noise_hardly_moves_the_pose():
+    poses = [STILL, MOVED, STILL]
+    motion = measure_motion(scan(GRIDS["axial"], poses, noise_hu=15.0), settings=ON, progress=silent)
+    apart_mm, apart_degrees = pose_errors(motion, poses)
+    assert apart_mm < 0.3 and apart_degrees < 0.3
+    assert motion.displacement_mm[2] < 0.3 < 2.0 < motion.displacement_mm[1]
+
+
+def test_displacement_is_the_largest_of_the_skull():
+    poses = [STILL, (np.zeros(3), SHIFT_MM), MOVED]
+    motion = measure_motion(scan(GRIDS["axial"], poses), settings=ON, progress=silent)
+    assert motion.displacement_mm[1] == pytest.approx(np.linalg.norm(SHIFT_MM), abs=0.3)
+    reach_mm = 78.0 * 1.05 * np.linalg.norm(TURN) + np.linalg.norm(SHIFT_MM)
+    assert motion.displacement_mm[1] < motion.displacement_mm[2] < reach_mm
+
+
+def test_too_little_bone_is_refused_with_both_numbers_and_a_cure():
+    water = Series(np.zeros((3, 6, 40, 40), np.int16), np.arange(3.0), Geometry((40, 40, 6), (3.0, 3.0, 5.0)))
+    with pytest.raises(QualityError, match=r"at least 500 edges of bone.*found \d+.*motion=off"):
+        measure_motion(water, settings=ON, progress=silent)
+
+
+def test_measuring_and_correcting_can_be_cancelled():
+    series = scan(GRIDS["axial"], [STILL, MOVED, MOVED])
+    motion = measure_motion(series, settings=ON, progress=silent)
+
+    def stop(fraction, text):
+        assert 0.0 <= fraction <= 1.0
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_motion(series, settings=ON, progress=stop)
+    with pytest.raises(KeyboardInterrupt):
+        corrected(series, motion, settings=ON, progress=stop)
+
+
+# --- correction -----------------------------------------------------------------------------------------------------
+
+
+def known(poses, series: Series) -> Motion:
+    """The true poses, as measured ones would be."""
+    turns = np.stack([Rotation.from_rotvec(turn).as_matrix() for turn, _ in poses])
+    shifts = np.stack([shift for _, shift in poses])
+    nothing = np.zeros(len(poses), dtype=bool)
+    moved = 3.0 * np.array([bool(turn.any() or shift.any()) for turn, shift in poses])
+    return Motion(series.times_s, turns, shifts, np.zeros(3), moved, nothing, nothing)
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_frames_come_back_to_the_position_of_the_first(name):
+    """Coordinates themselves, in HU: linear interpolation is exact on them, whatever the grid."""
+    grid = GRIDS[name]
+    points = points_mm(grid)
+    here = points @ [0.3, -0.2, 0.4]
+    there = ((points - SHIFT_MM) @ Rotation.from_rotvec(TURN).as_matrix()) @ [0.3, -0.2, 0.4]
+    series = Series(np.stack([here, there]).astype(np.float32), np.arange(2.0), grid)
+    still, motion, restored = corrected(series, known([STILL, MOVED], series), settings=ON, progress=silent)
+    inner = (slice(None), *(slice(6, -6) for _ in range(3)))
+    assert restored[inner[1:]].mean() > 0.9
+    np.testing.assert_allclose(still.values[inner][0], here[inner[1:]], atol=1e-3)
+    np.testing.assert_allclose(still.values[inner][1], here[inner[1:]], atol=1e-3)
+    assert motion.corrected.tolist() == [False, True]
+    assert series.values.flags.writeable is False
+
+
+def test_bone_does_not_spill_into_the_slices_beside_it():
+    grid = Geometry((20, 20, 6), (2.0, 2.0, 8.0))
+    hu = np.full(grid.shape, 40.0)
+    hu[4:] = 1000.0
+    up = (np.zeros(3), np.array([0.0, 0.0, 3.0]))
+    moved = hu.copy()  # by 3 of 8 mm upwards: the lowest bone slice is bone no longer in full
+    moved[4] = 1000.0 - 3.0 / 8.0 * 960.0
+    series = Series(np.stack([hu, moved]).astype(np.float32), np.arange(2.0), grid)
+    still, _, restored = corrected(series, known([STILL, up], series), settings=ON, progress=silent)
+    assert restored[1:4].all() and not restored[4:].any()
+    np.testing.assert_allclose(still.values[:, 1:4], 40.0, atol=1e-3)
+
+
+def test_what_the_first_frame_did_not_show_gets_no_weight():
+    grid = Geometry((20, 20, 6), (2.0, 2.0, 8.0))
+    hu = np.full((2, *grid.shape), 40.0, dtype=np.float32)
+    hu[1, 0] = 400.0  # bone that comes into view from below as the head rises
+    series = Series(hu, np.arange(2.0), grid)
+    rise = (np.zeros(3), np.array([0.0, 0.0, 3.0]))
+    still, _, restored = corrected(series, known([STILL, rise], series), settings=ON, progress=silent)
+    np.testing.assert_allclose(still.values[1][restored], 40.0, atol=1e-3)
+
+
+def test_every_frame_is_blurred_alike_across_slices():
+    """A parabola across slices: the second moment of the interpolation is added, the same in all frames."""
+    grid = Geometry((16, 16, 12), (2.0, 2.0, 8.0))
+    depth = np.arange(12.0)[:, None, None] - 5.5 + np.zeros((1, 16, 16))
+    shares = (0.0, 0.25, 0.5)
+    frames = np.stack([(depth - share) ** 2 for share in shares]).astype(np.float32)
+    series = Series(frames, np.arange(3.0), grid)
+    poses = [(np.zeros(3), np.array([0.0, 0.0, 8.0 * share])) for share in shares]
+    still, _, restored = corrected(series, known(poses, series), settings=ON, progress=silent)
+    assert restored[3:9].all()
+    np.testing.assert_allclose(still.values[:, 3:9], np.broadcast_to(depth**2 + 0.25, frames.shape)[:, 3:9], atol=1e-3)
+
+
+def test_frames_within_the_tolerance_stay_and_a_still_scan_is_the_very_same():
+    series = scan(GRIDS["axial"], [STILL] * 3, noise_hu=6.0)
+    motion = measure_motion(series, settings=AUTO, progress=silent)
+    still, motion, restored = corrected(series, motion, settings=AUTO, progress=silent)
+    assert still is series and restored is None and not motion.mattered
+
+
+def test_whole_numbers_stay_whole():
+    series = scan(GRIDS["axial"], [STILL, MOVED])
+    whole = replace(series, values=np.rint(series.values).astype(np.int16))
+    still, *_ = corrected(whole, known([STILL, MOVED], whole), settings=ON, progress=silent)
+    exact, *_ = corrected(series, known([STILL, MOVED], series), settings=ON, progress=silent)
+    assert still.values.dtype == np.int16
+    assert np.median(np.abs(still.values - exact.values)) <= 0.5
+
+
+def test_frames_beyond_the_limit_are_left_out_and_the_time_axis_keeps_their_gap():
+    series = scan(GRIDS["axial"], [STILL, MOVED, STILL, STILL])
+    chosen = Settings(motion="on", motion_limit_mm=1.0, motion_beyond="leave-out")
+    motion = measure_motion(series, settings=chosen, progress=silent)
+    still, motion, restored = corrected(series, motion, settings=chosen, progress=silent)
+    assert motion.left_out.tolist() == [False, True, False, False]
+    assert still.times_s.tolist() == [0.0, 4.0, 6.0]
+    np.testing.assert_array_equal(still.values, series.values[[0, 2, 3]])
+    assert restored is None and motion.times_s.size == 4
+
+
+# --- end to end -----------------------------------------------------------------------------------------------------
+
+HEAD = HeadOptions(size=(110, 110, 14), spacing_mm=(1.8, 1.8, 8.0), frames=50, seed=1)
+MOVING = replace(HEAD, motion_mm=3.0, motion_degrees=3.0)
+
+
+@pytest.fixture(scope="module")
+def still_head():
+    return head_phantom(HEAD)
+
+
+@pytest.fixture(scope="module")
+def moving_head():
+    return head_phantom(MOVING)
+
+
+@pytest.fixture(scope="module")
+def moved_run(moving_head):
+    return analyze(moving_head.series)
+
+
+def test_the_pose_of_the_phantom_is_found(moving_head):
+    motion = measure_motion(moving_head.series, settings=AUTO, progress=silent)
+    apart_mm, apart_degrees = errors(motion, *true_motion(MOVING, moving_head.series.times_s))
+    assert apart_mm < 0.3 and apart_degrees < 0.3
+
+
+def test_maps_of_a_moving_head_are_those_of_a_still_one(still_head, moving_head, moved_run):
+    still = compare_with_truth(analyze(still_head.series), still_head)
+    moved = compare_with_truth(moved_run, moving_head)
+    for name in ("aif_area_ratio", "cbv_slope", "cbf_slope", "cbf_r", "tmax_r", "tmax_bias_s", "tmax_dice"):
+        assert moved[name] == pytest.approx(still[name], rel=0.1), name
+
+
+def test_without_correction_the_moving_head_is_refused(moving_head):
+    with pytest.raises(QualityError):
+        analyze(moving_head.series, Settings(motion="off"))
+
+
+def test_maps_of_a_still_scan_are_identical_with_and_without(tiny_head, tiny_analysis):
+    off = analyze(tiny_head.series, Settings(motion="off"))
+    assert off.motion is None and tiny_analysis.motion is not None and not tiny_analysis.motion.mattered
+    assert tiny_analysis.series is tiny_head.series
+    for (_, one), (_, other) in zip(off.maps.items(), tiny_analysis.maps.items(), strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+    assert off.findings == tiny_analysis.findings
+
+
+def test_a_moving_head_leaves_finding_table_summary_and_sentence(moved_run, tmp_path):
+    motion, texts = moved_run.motion, [finding.text for finding in moved_run.findings]
+    assert any("The head moved by up to" in text and "resampled" in text for text in texts)
+    table = motion_table(motion)
+    assert [name for name in table][:2] == ["time_s", "shift_x_mm"] and len(table["time_s"]) == 50
+    assert table["corrected"].sum() == summary(moved_run)["motion"]["frames_corrected"] == motion.corrected.sum() > 10
+    assert "were resampled once" in methods_text(moved_run)
+    write_analysis(moved_run, tmp_path, report=False)
+    written = (tmp_path / "phantom_motion.csv").read_text().splitlines()
+    assert len(written) == 51 and "phantom_motion.csv" in result_names(moved_run)
+
+
+def test_left_out_frames_leave_a_run_on_the_axis_that_has_their_gap(still_head):
+    values = np.array(still_head.series.values)
+    values[30] = np.roll(values[30], 8, axis=1)  # by 14 mm
+    series = replace(still_head.series, values=values)
+    prepared = prepare(series, Settings(motion_beyond="leave-out"))
+    assert np.flatnonzero(prepared.motion.left_out).tolist() == [30]
+    assert 30.0 not in prepared.series.times_s and prepared.series.frames == 49
+    assert prepared.aif.curve_hu.size == 49
+    warned = [finding for finding in prepared.findings if finding.severity == "warning" and "left out" in finding.text]
+    assert len(warned) == 1 and "more than 10 mm" in warned[0].text
+
+
+def test_too_little_bone_is_a_warning_in_auto_and_an_error_on_request(tiny_head):
+    boneless = replace(tiny_head.series, values=np.minimum(tiny_head.series.values, 50))
+    from PyPeTLib.pipeline import _steadied
+
+    still = _steadied(boneless, AUTO, silent)
+    assert still.motion is None and still.series is boneless
+    assert [finding.severity for finding in still.findings] == ["warning"]
+    with pytest.raises(QualityError, match="edges of bone"):
+        _steadied(boneless, ON, silent)
