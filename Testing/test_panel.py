@@ -731,12 +731,27 @@ def test_every_stage_can_be_seen_before_apply_and_after(panel, scan, dialogs, st
     button.click()
     assert not dialogs.errors()
     volumes, charts = STAGES[stage]
+    charts = charts if before or stage != 1 else ["motion.chart"]
     assert shown_volumes(len(volumes)) == volumes
     assert shown_charts() == [own(role, scan) for role in charts]
     assert (own("map.cbf", scan) is None) == before
     nodes = ids()
     button.click()
     assert ids() == nodes, "looking again makes nothing new"
+
+
+def test_motion_is_a_chart_while_it_is_measured(applied, scan):
+    import slicer
+
+    chart = own("motion.chart", scan)
+    plots = [chart.GetNthPlotSeriesNode(k) for k in range(chart.GetNumberOfPlotSeriesNodes())]
+    found = slicer.util.arrayFromTableColumn(own("motion.table", scan), plots[0].GetYColumnName())
+    np.testing.assert_allclose(found, applied.logic.analysis.motion.displacement_mm)
+    applied.parameters.motion = "off"
+    applied.ui.applyButton.click()
+    assert own("motion.chart", scan) is None
+    assert own("motion.table", scan) is None
+    assert not any("motion" in plot.GetName() for plot in slicer.util.getNodesByClass("vtkMRMLPlotSeriesNode"))
 
 
 def test_maps_cannot_be_seen_before_apply(panel, scan):

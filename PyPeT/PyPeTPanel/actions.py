@@ -45,7 +45,7 @@ from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_f
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
     """Return the nodes of a run by name."""
     names = [entry.name for entry in fields(shown) if entry.name not in ("scan", "folder", "maps")]
-    identities = {**shown.maps, **{name: getattr(shown, name) for name in names}}
+    identities = {**shown.maps, **{name: getattr(shown, name) for name in names if getattr(shown, name)}}
     return {name: slicer.mrmlScene.GetNodeByID(identity) for name, identity in identities.items()}
 
 

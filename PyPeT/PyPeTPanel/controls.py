@@ -8,6 +8,10 @@ from PyPeTPanel.parameters import AUTOMATIC, CURVE, INFO, POINTS, SEGMENT, SEGME
 
 #: Controls shown only for one word of another field.
 OWN_OF = {
+    "motion": {
+        "auto": ("motion_tolerance_mm", "motion_limit_mm", "motion_beyond"),
+        "on": ("motion_limit_mm", "motion_beyond"),
+    },
     "brain": {
         "skull": ("bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm"),
         "fast-marching": ("bone_hu", "tissue_low_hu", "tissue_high_hu"),

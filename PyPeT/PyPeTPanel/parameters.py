@@ -69,6 +69,10 @@ class PyPeTParameterNode:
     tissue_high_hu: number("tissue_high_hu")
     brain_opening_mm: number("brain_opening_mm")
 
+    motion: choice("motion")
+    motion_tolerance_mm: number("motion_tolerance_mm")
+    motion_limit_mm: number("motion_limit_mm")
+    motion_beyond: choice("motion_beyond")
     denoise: choice("denoise")
     bilateral_sigma_mm: number("bilateral_sigma_mm")
     bilateral_similarity: number("bilateral_similarity")

@@ -50,7 +50,11 @@ def raw_stage(series: Series, scan: Any) -> Stage:
     """1: the scan beside its projection."""
     with in_study(scan, series.name) as node:
         volumes = [stages.show_seconds(series, node)[1], stages.show_projection(series, node)[1]]
-    return Stage(volumes, note="Raw scan; maximum of the middle third of the slices.")
+    motion = find_node("motion.chart", scan)
+    note = "Raw scan; maximum of the middle third of the slices" + (
+        "; motion as measured in the last run." if motion else "."
+    )
+    return Stage(volumes, [motion] if motion else (), note=note)
 
 
 def denoised_stage(prepared: Prepared, scan: Any) -> Stage:

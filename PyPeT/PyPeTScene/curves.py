@@ -14,7 +14,7 @@ from vtk.util import numpy_support
 from PyPeTLib.errors import InputError
 from PyPeTLib.inputs import curve_of_columns
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared, TimeCurve
-from PyPeTLib.results import curve_table
+from PyPeTLib.results import curve_table, motion_table
 from PyPeTScene.masks import mask_from_segment
 from PyPeTScene.nodes import Node, find_node, node_name, own_node, own_nodes
 
@@ -29,6 +29,13 @@ VESSEL_CURVES = (
 )
 #: Colours of the bolus chart.
 BOLUS_COLOUR, ARRIVAL_COLOUR = (0.85, 0.33, 0.10), (0.45, 0.45, 0.48)
+#: Curves of the motion chart: column, label and colour.
+MOTION_CURVES = (
+    ("displacement_mm", "Skull, largest", (0.35, 0.38, 0.43)),
+    ("shift_x_mm", "Centre, to the left", (0.85, 0.33, 0.10)),
+    ("shift_y_mm", "Centre, backward", (0.00, 0.45, 0.74)),
+    ("shift_z_mm", "Centre, upward", (0.47, 0.67, 0.19)),
+)
 #: Colours of the tissue curves, in order, repeated where there are more.
 TISSUE_COLOURS = (
     (0.35, 0.38, 0.43),
@@ -136,6 +143,22 @@ def show_bolus(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
     arrival = _plot(marks, "arrival_hu", "Arrival", ARRIVAL_COLOUR, True, "bolus.plot.", scan)
     _fill_chart(chart, [curve, arrival])
     return table, chart
+
+
+def show_motion(analysis: Prepared, scan: Node) -> Node | None:
+    """Show how far the head moved: return the chart, None where it was not measured."""
+    if analysis.motion is None:
+        return None
+    name = analysis.series.name
+    table = own_node("vtkMRMLTableNode", f"{name} motion", "motion.table", scan)
+    put_columns(table, motion_table(analysis.motion))
+    chart = _chart(f"{name} motion", "motion.chart", "Motion of the head against the first frame", scan)
+    chart.SetYAxisTitle("displacement in mm")
+    shown = [
+        _plot(table, column, label, colour, False, "motion.plot.", scan) for column, label, colour in MOTION_CURVES
+    ]
+    _fill_chart(chart, shown)
+    return chart
 
 
 def stale_plots(scan: Node) -> list[Node]:

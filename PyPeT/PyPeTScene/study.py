@@ -22,6 +22,7 @@ from PyPeTScene.curves import (
     brain_regions,
     curve_from_table,
     show_bolus,
+    show_motion,
     show_tissue_curves,
     show_vessel_curves,
     stale_plots,
@@ -63,8 +64,9 @@ class SceneNodes:
         Brain, arterial input and venous output; segment identities are in ``masks.SEGMENTS``.
     enhancement, enhancement_volume, browser : str
         Enhancement over time: sequence, proxy volume, and the browser to scroll it with.
-    curves, curves_chart, bolus_chart, tissue, tissue_chart : str
-        Table and chart of vessels, chart of the bolus with its arrival, table and chart of tissue.
+    curves, curves_chart, bolus_chart, motion_chart, tissue, tissue_chart : str
+        Table and chart of vessels, chart of the bolus with its arrival, of the head's motion ("" where it was not
+        measured), table and chart of tissue.
     medians : str
         Table of the maps' medians over the brain.
     """
@@ -79,6 +81,7 @@ class SceneNodes:
     curves: str = ""
     curves_chart: str = ""
     bolus_chart: str = ""
+    motion_chart: str = ""
     tissue: str = ""
     tissue_chart: str = ""
     medians: str = ""
@@ -174,9 +177,12 @@ def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = s
         medians = show_numbers(analysis, scan)
         folder = gather(scan, analysis.series.name)
         progress(1.0, "Done")
-        compared = find_node(SIMILARITY, scan)  # of the maps of another run
-        for node in [*stale_maps(scan, maps), *stale_plots(scan), *([compared] if compared else [])]:
+        old = () if shown.motion_chart else ("motion.chart", "motion.table")
+        stale = [find_node(role, scan) for role in (SIMILARITY, *old)]  # of another run
+        for node in [*stale_maps(scan, maps), *filter(None, stale)]:
             remove_node(node)  # last, because it cannot be undone
+        for node in stale_plots(scan):
+            remove_node(node)
     return replace(
         shown, maps={name: node.GetID() for name, node in maps.items()}, medians=medians.GetID(), folder=folder
     )
@@ -201,6 +207,7 @@ def _show_curves(prepared: Prepared, scan: Node, progress: Progress) -> SceneNod
     regions = brain_regions(prepared.brain)
     progress(0.95, "Showing the curves")
     tissue, tissue_chart = show_tissue_curves(prepared, scan, regions)
+    motion = show_motion(prepared, scan)
     progress(1.0, "Showing the curves")
     return SceneNodes(
         scan=scan.GetID(),
@@ -212,6 +219,7 @@ def _show_curves(prepared: Prepared, scan: Node, progress: Progress) -> SceneNod
         curves=table.GetID(),
         curves_chart=chart.GetID(),
         bolus_chart=show_bolus(prepared, scan)[1].GetID(),
+        motion_chart="" if motion is None else motion.GetID(),
         tissue=tissue.GetID(),
         tissue_chart=tissue_chart.GetID(),
     )
