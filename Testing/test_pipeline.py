@@ -97,7 +97,8 @@ def test_a_head_without_noise_is_analysed_too(quiet_head):
 def test_analysis_says_what_it_did(head, analysis):
     assert analysis.series is head.series and analysis.settings == Settings()
     assert (analysis.brain_source, analysis.aif.source) == ("automatic", "automatic")
-    assert analysis.findings == head.series.findings
+    (coverage,) = analysis.findings
+    assert (coverage.severity, coverage.value) == ("info", 48.0)
     assert f"{analysis.bolus.baseline_frames} frames before bolus arrival" in analysis.methods_text
     for word in ("block-circulant", "bilateral", "truncated at 10%", "0.45", "1.05 g/mL"):
         assert word in analysis.methods_text

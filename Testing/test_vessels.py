@@ -186,7 +186,8 @@ def test_edges_of_an_artery_are_left_out(settings):
     shares = np.append([1.0, 0.9, 0.8, 0.55, 0.5], np.full(95, 0.1))
     line, specks = 1600 + np.arange(5), 3200 + 2 * np.arange(95)  # places in the flattened grid: a row, single voxels
     curves = shares[:, None] * artery_curve()
-    made = VesselVoxels(np.append(line, specks), curves, curves.max(axis=1), np.full(100, 16.0), curves.sum(axis=1))
+    features = (curves.max(axis=1), np.full(100, 16.0), curves.sum(axis=1), np.full(100, 40.0), np.zeros(100, bool))
+    made = VesselVoxels(np.append(line, specks), curves, *features, 1.0, np.array([20.0, 20.0, 1.5]))
     best = find_artery(made, GRID, TIMES, settings=settings)
     assert np.flatnonzero(best.mask.values).tolist() == line[:3].tolist()
     np.testing.assert_allclose(best.curve_hu, 0.9 * artery_curve())
