@@ -406,6 +406,8 @@ class Traits:
         calcification or air is in them.
     at_edge : float
         Share of the voxels that touch the border of the brain mask or of the slab.
+    lead_s : float
+        By how much its voxels peak before the latest quarter of all vessels, the veins, in s.
     arterial_share : float
         Share of the enhancement that is not that of brain tissue in the same voxels, estimated from the HU before the
         bolus: an artery in CSF enhances alone, one in cortex does not.
@@ -416,6 +418,7 @@ class Traits:
     baseline_hu: float
     beside_bone: float
     at_edge: float
+    lead_s: float
     arterial_share: float
 
 
@@ -441,8 +444,8 @@ class Candidate:
         What its voxels tell.
     confidence : float
         From 0 to 1, how far curve and place are those of an artery, whatever the other candidates are like: falls with
-        noise, error of the fit, lateness against the earliest candidate, tissue, bone and edge. An order, no
-        probability. NaN for veins and where the candidate was refused.
+        noise, error of the fit, lateness against the earliest candidate, too little lead before the veins, tissue,
+        bone and edge. An order, no probability. NaN for veins and where the candidate was refused.
     area_ratio : float
         How many times the area of the measured arterial curve a vein has; NaN for arteries.
     """

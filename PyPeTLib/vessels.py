@@ -71,6 +71,9 @@ CSF_HU, CORTEX_HU, CORTEX_AREA = 12.0, 35.0, 0.05
 ALL_BESIDE_BONE, ALL_AT_EDGE = 0.3, 0.7
 #: The confidence in an artery rises with its signal-to-noise ratio to 1 − 1/e of its limit here.
 GOOD_SIGNAL = 10.0
+#: It rises likewise with the time between artery and veins, in s; veins are the latest vessels: this percentile.
+GOOD_LEAD_S = 2.0
+VENOUS_PERCENTILE = 75.0
 #: Nearer to the middle of the brain than this, in mm, a vessel is on neither side.
 MIDLINE_MM = 5.0
 #: A model of the way from artery to vein that leaves more than this share of the venous peak is not used.
@@ -524,6 +527,7 @@ def _traits(
         baseline_hu=baseline,
         beside_bone=float(vessels.foreign[rows].mean()),
         at_edge=float(vessels.edge[rows].mean()),
+        lead_s=float(np.percentile(vessels.peak_s, VENOUS_PERCENTILE) - vessels.peak_s[rows].mean()),
         arterial_share=_arterial_share(vessels, baseline, float(curve @ area_weights(times_s))),
     )
 
@@ -577,11 +581,12 @@ def _scored_artery(candidate: Candidate, all_of_them: list[Candidate]) -> Candid
         (traits.arterial_share**2, f"about {1.0 - traits.arterial_share:.0%} of its area is tissue"),
     ]
     clear = 1.0 - float(np.exp(-traits.signal_to_noise / GOOD_SIGNAL))
+    leading = 1.0 - float(np.exp(-max(0.0, traits.lead_s) / GOOD_LEAD_S))
     return replace(
         candidate,
         score=float(np.prod([share for share, _ in shares])),
         reason=f"{traits.side}, peak {traits.signal_to_noise:.0f} times the noise; {_against(shares)}",
-        confidence=clear * fitted * early * free * inside * traits.arterial_share,
+        confidence=clear * leading * fitted * early * free * inside * traits.arterial_share,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from accuracy import COARSE, FIRST_SEED, VARIANTS
 from PyPeTLib.curves import area_weights
 from PyPeTLib.errors import QualityError
 from PyPeTLib.phantom import HeadOptions, Phantom, TilesOptions, head_phantom, tiles_phantom
+from PyPeTLib.phantom_head import crop_slices
 from PyPeTLib.pipeline import prepare
-from PyPeTLib.records import Prepared
+from PyPeTLib.records import Image, Prepared
 from PyPeTLib.truth import ARTERIAL, dice
 
 #: Name of a finding here, and the words that its text (or the message of a refusal) contains.
@@ -56,13 +57,14 @@ class Case:
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     tiles: bool = False
+    slices: slice = slice(None)
 
 
-def case(must: str = "", may: str = "", *, tiles: bool = False, **options: Any) -> Case:
+def case(must: str = "", may: str = "", *, tiles: bool = False, slices: slice = slice(None), **options: Any) -> Case:
     """Return a case; findings are named in one string, separated by commas."""
     names = [frozenset(name.strip() for name in text.split(",") if name.strip()) for text in (must, may)]
     assert names[0] | names[1] <= set(FINDINGS), names
-    return Case(options, names[0], names[1], tiles)
+    return Case(options, names[0], names[1], tiles, slices)
 
 
 #: What must (and what may) be found on the variants of the accuracy benchmark; nothing on the others.
@@ -76,7 +78,7 @@ MORE: dict[str, Case] = {
     "2 HU": case(noise_hu=2.0),
     "16 HU": case("noise", "doubtful artery", noise_hu=16.0),
     "arrival 5 s, every 3 s": case("short baseline", bolus_arrival_s=5.0, interval_s=3.0, frames=20),
-    "starts 10 s late": case(
+    "starts 12 s late": case(
         "contrast at the start", "motion, doubtful artery", times_s=tuple(12.0 + i for i in range(45))
     ),
     "arrival 30 s, ends at 45 s": case("late bolus, venous tail", "arterial tail", bolus_arrival_s=30.0, frames=46),
@@ -87,6 +89,10 @@ MORE: dict[str, Case] = {
     "arteries 0.2 as wide": case("weak artery, large factor", "doubtful artery", artery_scale=0.2),
     "width 16 s, ends at 40 s": case("venous tail", bolus_width_s=16.0, frames=40),
     "two slices of 10 mm": case("coverage", size=(200, 200, 2), spacing_mm=(1.0, 1.0, 10.0)),
+    "top 24 mm, no artery": case(
+        "coverage, order, doubtful artery, no vein", size=(160, 160, 16), slices=slice(13, 16)
+    ),
+    "16 mm above the ventricles": case("coverage", size=(160, 160, 16), slices=slice(9, 11)),
     "no stroke": case(lesion_side="none"),
     "0.6 mm pixels, 5 mm slices": case("coverage", size=(300, 330, 8), spacing_mm=(0.6, 0.6, 5.0)),
     "tiles": case("coverage", tiles=True),
@@ -141,7 +147,7 @@ def measured(one: Case, seed: int) -> Measures:
     if one.tiles:
         phantom = tiles_phantom(TilesOptions(**one.options, seed=seed))
     else:
-        phantom = head_phantom(HeadOptions(**{**COARSE, **one.options, "seed": seed}))
+        phantom = part_of(head_phantom(HeadOptions(**{**COARSE, **one.options, "seed": seed})), one.slices)
     try:
         prepared = prepare(phantom.series, force=True)
     except QualityError as error:
@@ -149,6 +155,19 @@ def measured(one: Case, seed: int) -> Measures:
     else:
         found, figures = names_in([finding.text for finding in prepared.findings]), compared(prepared, phantom)
     return Measures(figures, one.must - found, found - one.must - one.may)
+
+
+def part_of(phantom: Phantom, slices: slice) -> Phantom:
+    """Return the phantom with some of its slices only."""
+    series = phantom.series
+    first, last, _ = slices.indices(series.geometry.size[2])
+    geometry = crop_slices(series.geometry, first, last - first)
+    parts = [
+        {name: Image(image.values[slices], geometry, image.unit) for name, image in images.items()}
+        for images in (phantom.truth, phantom.masks)
+    ]
+    thin = replace(series, values=series.values[:, slices], geometry=geometry)
+    return replace(phantom, series=thin, truth=parts[0], masks=parts[1])
 
 
 def names_in(texts: Sequence[str]) -> frozenset[str]:
