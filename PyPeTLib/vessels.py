@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ MOST_CLUSTERS = 8
 #: A vein is made of voxels whose area is at least this share of the largest ones (their number is given below).
 VEIN_SHARE = 0.85
 VEIN_VOXELS = 30
-#: Of a vein only the voxels are measured that lie at least this share of the greatest depth inside it.
+#: Of a vein only the voxels are measured that lie deeper inside it than this share of the greatest depth.
 CORE_DEPTH = 0.5
 #: Blood keeps its iodine, so a vein has the area of the artery, or more where that is diluted; some leeway.
 LEAST_VENOUS_AREA = 0.75
@@ -132,17 +133,17 @@ class VesselVoxels:
     noise_hu: float
     middle: FloatArray
 
-    @property
+    @cached_property
     def blood_hu(self) -> float:
         """HU of blood before the bolus: the median, which a few voxels beside bone do not move."""
         return float(np.median(self.baseline_hu))
 
-    @property
+    @cached_property
     def full_area_hu_s(self) -> float:
         """Area of a voxel that is all blood, in HU·s: that of the core of the sinuses."""
         return float(np.sort(self.area_hu_s)[-VEIN_VOXELS:][0])
 
-    @property
+    @cached_property
     def foreign(self) -> npt.NDArray[np.bool_]:
         """Whether bone, calcification or air shares the voxel."""
         return np.asarray(np.abs(self.baseline_hu - self.blood_hu) > FOREIGN_HU)
@@ -478,7 +479,7 @@ def _artery(
         reason = "no gamma-variate fits its first pass" + ("" if fit is None else f" (error {fit.error:.2f})")
     elif end_share(curve) > HIGHEST_END:
         reason = f"ends at {end_share(curve):.0%} of its peak"
-    traits = _traits(vessels, core, curve, geometry, times_s)
+    traits = _traits(vessels, core, curve, geometry)
     return Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason, traits)
 
 
@@ -496,7 +497,7 @@ def _vein(
         reason = "no gamma-variate fits its first pass"
     elif share < LEAST_VENOUS_AREA:
         reason = f"it has {share:.2f} times the area of the artery; at least {LEAST_VENOUS_AREA:g} is needed"
-    traits = _traits(vessels, core, curve, geometry, times_s)
+    traits = _traits(vessels, core, curve, geometry)
     volume = core.size * geometry.voxel_volume_ml
     found = Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason, traits)
     return replace(found, area_ratio=share)
@@ -511,12 +512,10 @@ def _deep(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry)
     box = np.zeros(place.max(axis=1) + 2, dtype=bool)
     box[tuple(place)] = True
     depth = ndimage.distance_transform_edt(box, geometry.spacing_zyx_mm)[tuple(place)]
-    return np.asarray(rows[depth >= CORE_DEPTH * depth.max()])
+    return np.asarray(rows[depth > CORE_DEPTH * depth.max()])
 
 
-def _traits(
-    vessels: VesselVoxels, rows: npt.NDArray[np.intp], curve: FloatArray, geometry: Geometry, times_s: FloatArray
-) -> Traits:
+def _traits(vessels: VesselVoxels, rows: npt.NDArray[np.intp], curve: FloatArray, geometry: Geometry) -> Traits:
     """Return what the voxels of a cluster tell beside its curve."""
     index = np.array(np.unravel_index(vessels.index[rows], geometry.shape))[::-1].mean(axis=1)
     to_left_mm = float(geometry.axes[0] @ ((index - vessels.middle) * geometry.spacing_mm))
@@ -528,7 +527,7 @@ def _traits(
         beside_bone=float(vessels.foreign[rows].mean()),
         at_edge=float(vessels.edge[rows].mean()),
         lead_s=float(np.percentile(vessels.peak_s, VENOUS_PERCENTILE) - vessels.peak_s[rows].mean()),
-        arterial_share=_arterial_share(vessels, baseline, float(curve @ area_weights(times_s))),
+        arterial_share=_arterial_share(vessels, baseline, float(vessels.area_hu_s[rows].mean())),
     )
 
 

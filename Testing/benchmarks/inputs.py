@@ -57,10 +57,17 @@ class Case:
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     tiles: bool = False
-    slices: slice = slice(None)
+    slices: tuple[int, int | None] = (0, None)
 
 
-def case(must: str = "", may: str = "", *, tiles: bool = False, slices: slice = slice(None), **options: Any) -> Case:
+def case(
+    must: str = "",
+    may: str = "",
+    *,
+    tiles: bool = False,
+    slices: tuple[int, int | None] = (0, None),
+    **options: Any,
+) -> Case:
     """Return a case; findings are named in one string, separated by commas."""
     names = [frozenset(name.strip() for name in text.split(",") if name.strip()) for text in (must, may)]
     assert names[0] | names[1] <= set(FINDINGS), names
@@ -89,10 +96,8 @@ MORE: dict[str, Case] = {
     "arteries 0.2 as wide": case("weak artery, large factor", "doubtful artery", artery_scale=0.2),
     "width 16 s, ends at 40 s": case("venous tail", bolus_width_s=16.0, frames=40),
     "two slices of 10 mm": case("coverage", size=(200, 200, 2), spacing_mm=(1.0, 1.0, 10.0)),
-    "top 24 mm, no artery": case(
-        "coverage, order, doubtful artery, no vein", size=(160, 160, 16), slices=slice(13, 16)
-    ),
-    "16 mm above the ventricles": case("coverage", size=(160, 160, 16), slices=slice(9, 11)),
+    "top 24 mm, no artery": case("coverage, order, doubtful artery, no vein", size=(160, 160, 16), slices=(13, 16)),
+    "16 mm above the ventricles": case("coverage", size=(160, 160, 16), slices=(9, 11)),
     "no stroke": case(lesion_side="none"),
     "0.6 mm pixels, 5 mm slices": case("coverage", size=(300, 330, 8), spacing_mm=(0.6, 0.6, 5.0)),
     "tiles": case("coverage", tiles=True),
@@ -157,9 +162,9 @@ def measured(one: Case, seed: int) -> Measures:
     return Measures(figures, one.must - found, found - one.must - one.may)
 
 
-def part_of(phantom: Phantom, slices: slice) -> Phantom:
-    """Return the phantom with some of its slices only."""
-    series = phantom.series
+def part_of(phantom: Phantom, ends: tuple[int, int | None]) -> Phantom:
+    """Return the phantom from the first to before the last slice named, None for all."""
+    series, slices = phantom.series, slice(*ends)
     first, last, _ = slices.indices(series.geometry.size[2])
     geometry = crop_slices(series.geometry, first, last - first)
     parts = [
