@@ -78,5 +78,5 @@ def _arterial_sentence(artery: VascularCurve, vein: VascularCurve | None) -> str
     text = f"The arterial input ({voxels} voxels) was {how}" if voxels else f"The arterial input was {how}"
     if vein is not None and artery.partial_volume_factor > 1.0:
         supplied = "supplied " if vein.source == "user's curve" else ""
-        text += f" and scaled by {artery.partial_volume_factor:.2f} to the area of the {supplied}venous curve"
+        text += f" and scaled by {artery.partial_volume_factor:.2f} to the blood of the {supplied}venous curve"
     return text + "."

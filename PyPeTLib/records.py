@@ -418,6 +418,59 @@ class GammaVariate:
 
 
 @dataclass(frozen=True)
+class Transit:
+    """The way from artery to vein: ``vein = gain · (artery ⊗ h)(t − delay)``, h exponential with unit area.
+
+    Parameters
+    ----------
+    gain : float
+        How many times the arterial area the venous one is.
+    delay_s, mtt_s : float
+        Delay and mean transit time in s.
+    error : float
+        Root mean square residual as a share of the venous peak.
+    """
+
+    gain: float
+    delay_s: float
+    mtt_s: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What the voxels of a cluster tell about it beside its curve.
+
+    Parameters
+    ----------
+    side : str
+        "left", "right" (the patient's) or "midline".
+    signal_to_noise : float
+        Peak of the mean curve over its noise.
+    baseline_hu : float
+        Mean HU before the bolus: about 40 in blood, less where CSF shares the voxels, more beside bone.
+    beside_bone : float
+        Share of the voxels whose HU before the bolus is that of no mixture of blood, tissue and CSF: bone,
+        calcification or air is in them.
+    at_edge : float
+        Share of the voxels that touch the border of the brain mask or of the slab.
+    lead_s : float
+        By how much its voxels peak before the latest quarter of all vessels, the veins, in s.
+    arterial_share : float
+        Share of the enhancement that is not that of brain tissue in the same voxels, estimated from the HU before the
+        bolus: an artery in CSF enhances alone, one in cortex does not.
+    """
+
+    side: str
+    signal_to_noise: float
+    baseline_hu: float
+    beside_bone: float
+    at_edge: float
+    lead_s: float
+    arterial_share: float
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A cluster of voxels that may be a feeding artery or a draining vein.
 
@@ -434,7 +487,15 @@ class Candidate:
     score : float
         Rank from 0 to 1, higher is better; NaN where the candidate was refused.
     reason : str
-        Why it was refused, or how the score came about.
+        Why it was refused, or how the score came about, in words.
+    traits : Traits or None
+        What its voxels tell.
+    confidence : float
+        From 0 to 1, how far curve and place are those of an artery, whatever the other candidates are like: falls with
+        noise, error of the fit, lateness against the earliest candidate, too little lead before the veins, tissue,
+        bone and edge. An order, no probability. NaN for veins and where the candidate was refused.
+    area_ratio : float
+        How many times the area of the measured arterial curve a vein has; NaN for arteries.
     """
 
     mask: MaskArray
@@ -443,6 +504,9 @@ class Candidate:
     volume_ml: float
     score: float
     reason: str
+    traits: Traits | None = None
+    confidence: float = float("nan")
+    area_ratio: float = float("nan")
 
     @property
     def refused(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,12 @@ from PyPeTLib.records import (
     Progress,
     Series,
     TimeCurve,
+    Traits,
     VascularCurve,
     silent,
 )
 from PyPeTLib.settings import Settings
+from PyPeTLib.transit import fit_transit
 
 #: Vessels are sought among the voxels whose peak exceeds this many standard deviations of the noise ...
 VESSEL_NOISE_FACTOR = 5.0
@@ -49,6 +52,8 @@ MOST_CLUSTERS = 8
 #: A vein is made of voxels whose area is at least this share of the largest ones (their number is given below).
 VEIN_SHARE = 0.85
 VEIN_VOXELS = 30
+#: Of a vein only the voxels are measured that lie deeper inside it than this share of the greatest depth.
+CORE_DEPTH = 0.5
 #: Blood keeps its iodine, so a vein has the area of the artery, or more where that is diluted; some leeway.
 LEAST_VENOUS_AREA = 0.75
 #: A venous peak below this share of the tallest vessel is tissue or noise.
@@ -59,6 +64,21 @@ LATE_S = 2.0
 FULL_VOLUME_ML = 0.05
 #: The venous curve peaks at least this much later than the arterial one, in s.
 VENOUS_DELAY_S = 1.5
+#: Before the bolus no mixture of blood, tissue and CSF differs from blood by more than this, in HU; one with bone does.
+FOREIGN_HU = 30.0
+#: HU of CSF and of cortex, and the area of a voxel full of cortex as a share of that of blood (CBV 4 to 5 mL/100 g).
+CSF_HU, CORTEX_HU, CORTEX_AREA = 12.0, 35.0, 0.05
+#: What a candidate keeps of its score where all of its voxels lie beside bone, or at the edge of mask or slab.
+ALL_BESIDE_BONE, ALL_AT_EDGE = 0.3, 0.7
+#: The confidence in an artery rises with its signal-to-noise ratio to 1 − 1/e of its limit here.
+GOOD_SIGNAL = 10.0
+#: It rises likewise with the time between artery and veins, in s; veins are the latest vessels: this percentile.
+GOOD_LEAD_S = 2.0
+VENOUS_PERCENTILE = 75.0
+#: Nearer to the middle of the brain than this, in mm, a vessel is on neither side.
+MIDLINE_MM = 5.0
+#: A model of the way from artery to vein that leaves more than this share of the venous peak is not used.
+WORST_TRANSIT = 0.15
 
 
 @dataclass(frozen=True)
@@ -93,6 +113,14 @@ class VesselVoxels:
         Enhancement in HU, not smoothed in space.
     height_hu, peak_s, area_hu_s : ndarray
         Height and time of the peak, and area.
+    baseline_hu : ndarray
+        HU before the bolus.
+    edge : ndarray of bool
+        Whether a neighbour lies outside the mask or the slab.
+    noise_hu : float
+        Standard deviation of the noise of ``curves_hu`` in HU.
+    middle : ndarray, shape (3,)
+        Centre of the mask, as an index (x, y, z).
     """
 
     index: npt.NDArray[np.intp]
@@ -100,6 +128,25 @@ class VesselVoxels:
     height_hu: FloatArray
     peak_s: FloatArray
     area_hu_s: FloatArray
+    baseline_hu: FloatArray
+    edge: npt.NDArray[np.bool_]
+    noise_hu: float
+    middle: FloatArray
+
+    @cached_property
+    def blood_hu(self) -> float:
+        """HU of blood before the bolus: the median, which a few voxels beside bone do not move."""
+        return float(np.median(self.baseline_hu))
+
+    @cached_property
+    def full_area_hu_s(self) -> float:
+        """Area of a voxel that is all blood, in HU·s: that of the core of the sinuses."""
+        return float(np.sort(self.area_hu_s)[-VEIN_VOXELS:][0])
+
+    @cached_property
+    def foreign(self) -> npt.NDArray[np.bool_]:
+        """Whether bone, calcification or air shares the voxel."""
+        return np.asarray(np.abs(self.baseline_hu - self.blood_hu) > FOREIGN_HU)
 
 
 def likely_vessels(hu: npt.NDArray[Any], *, progress: Progress = silent) -> LikelyVessels:
@@ -143,13 +190,43 @@ def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, 
     times_s : ndarray, shape (t,)
         Acquisition times in s.
     """
-    values = (likely.hu - likely.hu[:baseline_frames].mean(axis=0)).T
+    baseline = likely.hu[:baseline_frames].mean(axis=0)
+    values = (likely.hu - baseline).T
     found = peaks(values)
     strong = found[:, 0] > VESSEL_NOISE_FACTOR * likely.noise_hu
     peak_s = np.interp(found[:, 1], np.arange(times_s.size), times_s)
     area = values @ area_weights(times_s)
     index = np.flatnonzero(mask)[likely.columns]
-    return VesselVoxels(index[strong], values[strong], found[strong, 0], peak_s[strong], area[strong])
+    edge = _at_edge(index, mask)
+    return VesselVoxels(
+        index[strong],
+        values[strong],
+        found[strong, 0],
+        peak_s[strong],
+        area[strong],
+        baseline[strong],
+        edge[strong],
+        likely.noise_hu,
+        _middle(mask),
+    )
+
+
+def _at_edge(index: npt.NDArray[np.intp], mask: MaskArray) -> npt.NDArray[np.bool_]:
+    """Tell which places in the flattened grid have a neighbour outside the mask or the grid."""
+    place = np.array(np.unravel_index(index, mask.shape))
+    inner = np.ones(index.size, dtype=bool)
+    for axis, size in enumerate(mask.shape):
+        for step in (-1, 1):
+            near = place.copy()
+            near[axis] = np.clip(place[axis] + step, 0, size - 1)
+            inner &= (near[axis] != place[axis]) & mask[tuple(near)]
+    return ~inner
+
+
+def _middle(mask: MaskArray) -> FloatArray:
+    """Return the centre of the mask as an index (x, y, z)."""
+    counts = [np.count_nonzero(mask, axis=axes) for axes in ((0, 1), (0, 2), (1, 2))]
+    return np.array([np.arange(count.size) @ count / count.sum() for count in counts])
 
 
 def _temporal_variance(hu: npt.NDArray[Any], progress: Progress) -> npt.NDArray[np.float32]:
@@ -199,8 +276,9 @@ def find_vein(
 ) -> VascularCurve | None:
     """Return the best venous candidate, or None where nothing enhances later than the artery."""
     artery_peak_s = float(times_s[np.argmax(artery.curve_hu)]) if artery.fit is None else artery.fit.peak_s
-    least = LEAST_VENOUS_AREA * float(artery.curve_hu @ area_weights(times_s))
-    candidates = venous_candidates(vessels, geometry, times_s, artery_peak_s=artery_peak_s, least_area_hu_s=least)
+    candidates = venous_candidates(
+        vessels, geometry, times_s, artery_peak_s=artery_peak_s, artery_hu=artery.measured_hu
+    )
     return _as_curve(candidates, geometry) if candidates and not candidates[0].refused else None
 
 
@@ -268,7 +346,7 @@ def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatA
 def scaled_to_vein(
     artery: VascularCurve, vein: VascularCurve | None, times_s: FloatArray, *, settings: Settings
 ) -> VascularCurve:
-    """Return the arterial curve scaled to the venous area, where that is larger and the settings ask for it."""
+    """Return the arterial curve scaled to undiluted blood, where the vein shows more and the settings ask for it."""
     if vein is None or settings.partial_volume == "none":
         return artery
     factor = max(1.0, partial_volume_factor(artery.measured_hu, vein.measured_hu, times_s))
@@ -282,7 +360,8 @@ def arterial_candidates(
     """Return clusters of early, tall voxels, best first; refused ones last, with the reason.
 
     Thresholds on area and time to peak start strict and are relaxed until enough clusters are acceptable.
-    Clusters are connected in 3D and never grown; the voxels of one below 60 % of its tallest are left out.
+    Clusters are connected in 3D and never grown; the voxels of one below 60 % of its tallest are left out, and
+    those beside bone or air where enough others remain.
 
     Parameters
     ----------
@@ -295,6 +374,7 @@ def arterial_candidates(
         ``progress(fraction, text)``; raising from it cancels.
     """
     found: list[Candidate] = []
+    seen = np.zeros(vessels.index.size, dtype=bool)
     for done, (area_percentile, time_percentile) in enumerate(RELAXATION):
         progress(done / len(RELAXATION), "")
         if vessels.index.size == 0:
@@ -303,19 +383,22 @@ def arterial_candidates(
         tall = vessels.area_hu_s >= np.percentile(vessels.area_hu_s[early], area_percentile)
         for rows in _clusters(vessels, early & tall, geometry):
             progress(done / len(RELAXATION), "")
-            if not _seen(vessels, rows, found):
-                found.append(_artery(vessels, rows, geometry, times_s, settings))
+            if not seen[rows[vessels.height_hu[rows].argmax()]]:
+                core = rows[vessels.height_hu[rows] >= CORE_SHARE * vessels.height_hu[rows].max()]
+                seen[core] = True
+                found.append(_artery(vessels, core, geometry, times_s, settings))
         if sum(not candidate.refused for candidate in found) >= ENOUGH_CANDIDATES:
             break
-    return _ranked(found, _arterial_score)
+    return _ranked(found, _scored_artery)
 
 
 def venous_candidates(
-    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, artery_peak_s: float, least_area_hu_s: float
+    vessels: VesselVoxels, geometry: Geometry, times_s: FloatArray, *, artery_peak_s: float, artery_hu: FloatArray
 ) -> tuple[Candidate, ...]:
     """Return clusters of late voxels with the largest areas, best first; refused ones last, with the reason.
 
-    A sinus is wider than a voxel, so its core shows undiluted blood: the largest area wins.
+    A sinus is wider than a voxel, so its core shows undiluted blood: the largest area wins. What is measured is the
+    core by place, not by height, which would favour voxels with noise upwards.
 
     Parameters
     ----------
@@ -324,8 +407,8 @@ def venous_candidates(
     times_s : ndarray, shape (t,)
     artery_peak_s : float
         Time of the arterial peak in s.
-    least_area_hu_s : float
-        A vein whose area is smaller than this, in HU·s, is none.
+    artery_hu : ndarray, shape (t,)
+        Arterial curve as measured; what has much less area than that is no vein.
     """
     late = vessels.peak_s >= artery_peak_s + VENOUS_DELAY_S
     late &= vessels.height_hu >= SMALLEST_VEIN * max(vessels.height_hu, default=0.0)
@@ -333,14 +416,15 @@ def venous_candidates(
         return ()
     largest = np.sort(vessels.area_hu_s[late])[-VEIN_VOXELS:][0]
     clusters = _clusters(vessels, late & (vessels.area_hu_s >= VEIN_SHARE * largest), geometry)
-    return _ranked([_vein(vessels, rows, geometry, times_s, least_area_hu_s) for rows in clusters], _venous_score)
+    return _ranked([_vein(vessels, rows, geometry, times_s, artery_hu) for rows in clusters], _scored_vein)
 
 
 def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: FloatArray) -> float:
     """Return the ratio of venous to arterial area: by how much partial volume diminishes the arterial curve.
 
-    Blood keeps its iodine on the way through the brain, so both areas are equal where a voxel is all vessel.
-    Tails beyond the scan are extrapolated.
+    Blood keeps its iodine on the way through the brain, so both areas are equal where a voxel is all vessel. The
+    ratio is that of `PyPeTLib.transit.fit_transit`, which needs no tail beyond the scan; where its model does not
+    fit, that of the areas with extrapolated tails.
 
     Examples
     --------
@@ -349,6 +433,9 @@ def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: Float
     >>> round(partial_volume_factor(0.5 * curve, curve, times), 3)
     2.0
     """
+    transit = fit_transit(aif_hu, vof_hu, times_s)
+    if transit is not None and transit.error <= WORST_TRANSIT:
+        return transit.gain
     weights = area_weights(times_s)
     return float((vof_hu @ weights) / (aif_hu @ weights))
 
@@ -373,17 +460,13 @@ def _clusters(vessels: VesselVoxels, chosen: npt.NDArray[np.bool_], geometry: Ge
     return members[:MOST_CLUSTERS]
 
 
-def _seen(vessels: VesselVoxels, rows: npt.NDArray[np.intp], found: list[Candidate]) -> bool:
-    """Tell whether the tallest voxel of a cluster belongs to a candidate already, refused or not."""
-    tallest = vessels.index[rows[vessels.height_hu[rows].argmax()]]
-    return any(candidate.mask.ravel()[tallest] for candidate in found)
-
-
 def _artery(
-    vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray, settings: Settings
+    vessels: VesselVoxels, core: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray, settings: Settings
 ) -> Candidate:
-    """Judge one early cluster: its core, first pass, volume and end."""
-    core = rows[vessels.height_hu[rows] >= CORE_SHARE * vessels.height_hu[rows].max()]
+    """Judge the core of one early cluster: its first pass, volume and end."""
+    clean = core[~vessels.foreign[core]]
+    if clean.size and clean.size * geometry.voxel_volume_ml >= settings.aif_minimum_volume_ml:
+        core = clean
     curve = vessels.curves_hu[core].mean(axis=0)
     fit = fit_gamma_variate(curve, times_s)
     volume = core.size * geometry.voxel_volume_ml
@@ -396,23 +479,67 @@ def _artery(
         reason = "no gamma-variate fits its first pass" + ("" if fit is None else f" (error {fit.error:.2f})")
     elif end_share(curve) > HIGHEST_END:
         reason = f"ends at {end_share(curve):.0%} of its peak"
-    return Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason)
+    traits = _traits(vessels, core, curve, geometry)
+    return Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason, traits)
 
 
 def _vein(
-    vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray, least_area_hu_s: float
+    vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray, artery_hu: FloatArray
 ) -> Candidate:
     """Judge one late cluster: its first pass and its area."""
-    curve = vessels.curves_hu[rows].mean(axis=0)
+    clean = rows[~vessels.foreign[rows]]
+    core = _deep(vessels, clean if clean.size else rows, geometry)
+    curve = vessels.curves_hu[core].mean(axis=0)
     fit = fit_gamma_variate(curve, times_s)
-    volume = rows.size * geometry.voxel_volume_ml
-    area = float(curve @ area_weights(times_s))
+    share = partial_volume_factor(artery_hu, curve, times_s)
     reason = ""
     if fit is None or fit.error > WORST_FIT:
         reason = "no gamma-variate fits its first pass"
-    elif area < least_area_hu_s:
-        reason = f"its area of {area:.0f} HU·s is less than {least_area_hu_s:.0f} HU·s"
-    return Candidate(_mask(vessels, rows, geometry), curve, fit, volume, float("nan"), reason)
+    elif share < LEAST_VENOUS_AREA:
+        reason = f"it has {share:.2f} times the area of the artery; at least {LEAST_VENOUS_AREA:g} is needed"
+    traits = _traits(vessels, core, curve, geometry)
+    volume = core.size * geometry.voxel_volume_ml
+    found = Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason, traits)
+    return replace(found, area_ratio=share)
+
+
+def _deep(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry) -> npt.NDArray[np.intp]:
+    """Return the voxels that lie deep inside their cluster, where no neighbour dilutes them."""
+    from scipy import ndimage
+
+    place = np.array(np.unravel_index(vessels.index[rows], geometry.shape))
+    place -= place.min(axis=1, keepdims=True) - 1
+    box = np.zeros(place.max(axis=1) + 2, dtype=bool)
+    box[tuple(place)] = True
+    depth = ndimage.distance_transform_edt(box, geometry.spacing_zyx_mm)[tuple(place)]
+    return np.asarray(rows[depth > CORE_DEPTH * depth.max()])
+
+
+def _traits(vessels: VesselVoxels, rows: npt.NDArray[np.intp], curve: FloatArray, geometry: Geometry) -> Traits:
+    """Return what the voxels of a cluster tell beside its curve."""
+    index = np.array(np.unravel_index(vessels.index[rows], geometry.shape))[::-1].mean(axis=1)
+    to_left_mm = float(geometry.axes[0] @ ((index - vessels.middle) * geometry.spacing_mm))
+    baseline = float(vessels.baseline_hu[rows].mean())
+    return Traits(
+        side="midline" if abs(to_left_mm) < MIDLINE_MM else "left" if to_left_mm > 0 else "right",
+        signal_to_noise=float(curve.max() / max(vessels.noise_hu / np.sqrt(rows.size), 1e-6)),
+        baseline_hu=baseline,
+        beside_bone=float(vessels.foreign[rows].mean()),
+        at_edge=float(vessels.edge[rows].mean()),
+        lead_s=float(np.percentile(vessels.peak_s, VENOUS_PERCENTILE) - vessels.peak_s[rows].mean()),
+        arterial_share=_arterial_share(vessels, baseline, float(vessels.area_hu_s[rows].mean())),
+    )
+
+
+def _arterial_share(vessels: VesselVoxels, baseline_hu: float, area_hu_s: float) -> float:
+    """Estimate which share of the enhancement is blood's, not that of cortex in the same voxels.
+
+    A voxel holds blood (as much as its area says) and, as the HU of the rest before the bolus tell, CSF or cortex.
+    """
+    blood = float(np.clip(area_hu_s / vessels.full_area_hu_s, 0.01, 0.95))
+    rest_hu = (baseline_hu - blood * vessels.blood_hu) / (1.0 - blood)
+    cortex = (1.0 - blood) * float(np.clip((rest_hu - CSF_HU) / (CORTEX_HU - CSF_HU), 0.0, 1.0))
+    return float(np.clip(1.0 - CORTEX_AREA * cortex / blood, 0.0, 1.0))
 
 
 def _mask(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry) -> MaskArray:
@@ -422,37 +549,59 @@ def _mask(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry)
 
 
 def _ranked(
-    candidates: list[Candidate], score: Callable[[Candidate, list[Candidate]], tuple[float, str]]
+    candidates: list[Candidate], scored: Callable[[Candidate, list[Candidate]], Candidate]
 ) -> tuple[Candidate, ...]:
     """Score the candidates that were not refused against each other; best first, refused ones last."""
     fair = [candidate for candidate in candidates if not candidate.refused]
-    scored = []
-    for candidate in fair:
-        value, reason = score(candidate, fair)
-        scored.append(replace(candidate, score=value, reason=reason))
-    scored.sort(key=lambda candidate: -candidate.score)
-    return (*scored, *(candidate for candidate in candidates if candidate.refused))
+    best_first = sorted((scored(candidate, fair) for candidate in fair), key=lambda candidate: -candidate.score)
+    return (*best_first, *(candidate for candidate in candidates if candidate.refused))
 
 
-def _arterial_score(candidate: Candidate, all_of_them: list[Candidate]) -> tuple[float, str]:
-    """Return the product of five shares: tall, early, narrow, well fitted, large enough (1 is best)."""
+def _scored_artery(candidate: Candidate, all_of_them: list[Candidate]) -> Candidate:
+    """Return an artery with its score, the product of shares that are 1 at best, its confidence and both in words."""
     fits = [other.fit for other in all_of_them if other.fit is not None]
-    assert candidate.fit is not None
-    shares = {
-        "tall": (candidate.fit.peak_hu / max(fit.peak_hu for fit in fits)) ** 1.5,
-        "early": float(np.exp((min(fit.peak_s for fit in fits) - candidate.fit.peak_s) / LATE_S)),
-        "narrow": min(fit.width_s for fit in fits) / candidate.fit.width_s,
-        "fit": 1.0 - candidate.fit.error / WORST_FIT,
-        "volume": min(1.0, candidate.volume_ml / FULL_VOLUME_ML) ** 0.25,
-    }
-    return float(np.prod(list(shares.values()))), ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    fit, traits = candidate.fit, candidate.traits
+    assert fit is not None and traits is not None
+    height = fit.peak_hu / max(one.peak_hu for one in fits)
+    late_s = fit.peak_s - min(one.peak_s for one in fits)
+    width = fit.width_s / min(one.width_s for one in fits)
+    early, fitted = float(np.exp(-late_s / LATE_S)), 1.0 - fit.error / WORST_FIT
+    free = 1.0 - (1.0 - ALL_BESIDE_BONE) * traits.beside_bone
+    inside = 1.0 - (1.0 - ALL_AT_EDGE) * traits.at_edge
+    count = int(candidate.mask.sum())
+    shares = [
+        (height**1.5, f"{height:.0%} of the tallest"),
+        (early, f"{late_s:.1f} s after the earliest"),
+        (1.0 / width, f"{width:.2f} times as wide as the narrowest"),
+        (fitted, f"its fit is off by {fit.error:.0%}"),
+        (min(1.0, candidate.volume_ml / FULL_VOLUME_ML) ** 0.25, f"only {candidate.volume_ml:.2g} mL"),
+        (free, f"{traits.beside_bone * count:.0f} of {count} voxels beside bone or air"),
+        (inside, f"{traits.at_edge * count:.0f} of {count} voxels at the edge of brain or slab"),
+        (traits.arterial_share**2, f"about {1.0 - traits.arterial_share:.0%} of its area is tissue"),
+    ]
+    clear = 1.0 - float(np.exp(-traits.signal_to_noise / GOOD_SIGNAL))
+    leading = 1.0 - float(np.exp(-max(0.0, traits.lead_s) / GOOD_LEAD_S))
+    return replace(
+        candidate,
+        score=float(np.prod([share for share, _ in shares])),
+        reason=f"{traits.side}, peak {traits.signal_to_noise:.0f} times the noise; {_against(shares)}",
+        confidence=clear * leading * fitted * early * free * inside * traits.arterial_share,
+    )
 
 
-def _venous_score(candidate: Candidate, all_of_them: list[Candidate]) -> tuple[float, str]:
-    """Return peak times the root of the volume, as a share of the best (1 is best)."""
+def _against(shares: list[tuple[float, str]]) -> str:
+    """Return in words what lowers a score by more than a tenth, the worst first."""
+    doubts = [words for share, words in sorted(shares) if share < 0.9]
+    return "against it: " + ", ".join(doubts) if doubts else "nothing against it"
 
-    def weight(one: Candidate) -> float:
-        return float(one.curve_hu.max() * min(1.0, one.volume_ml / FULL_VOLUME_ML) ** 0.5)
 
-    share = float(weight(candidate) / max(weight(other) for other in all_of_them))
-    return share, f"peak {candidate.curve_hu.max():.0f} HU, {candidate.volume_ml:.2g} mL"
+def _scored_vein(candidate: Candidate, all_of_them: list[Candidate]) -> Candidate:
+    """Return a vein with its score: area times the root of the volume, as a share of the best (1 is best)."""
+
+    def worth(one: Candidate) -> float:
+        return float(one.area_ratio * min(1.0, one.volume_ml / FULL_VOLUME_ML) ** 0.5)
+
+    assert candidate.traits is not None
+    score = worth(candidate) / max(worth(other) for other in all_of_them)
+    reason = f"{candidate.traits.side}, {candidate.volume_ml:.2g} mL; {candidate.area_ratio:.2f} times the AIF area"
+    return replace(candidate, score=score, reason=reason)

@@ -22,6 +22,7 @@ GROUND = {
     "curves": {"records"},
     "chunks": {"records"},
     "gamma": {"records"},
+    "transit": {"curves", "records"},
     "orientation": {"errors", "records"},
 }
 ALLOWED_BETWEEN_STEPS = {("derive", "denoise")}

@@ -97,7 +97,8 @@ def test_a_head_without_noise_is_analysed_too(quiet_head):
 def test_analysis_says_what_it_did(head, analysis):
     assert analysis.series is head.series and analysis.settings == Settings()
     assert (analysis.brain_source, analysis.aif.source) == ("automatic", "automatic")
-    assert analysis.findings == head.series.findings
+    (coverage,) = analysis.findings
+    assert (coverage.severity, coverage.value) == ("info", 48.0)
     assert f"{analysis.bolus.baseline_frames} frames before bolus arrival" in analysis.methods_text
     for word in ("block-circulant", "bilateral", "truncated at 10%", "0.45", "1.05 g/mL"):
         assert word in analysis.methods_text
@@ -199,7 +200,7 @@ def test_a_run_on_curves_is_written_and_described_without_voxels(tiny_head, tiny
     curves = [mask_curve(tiny_head.series, one.mask) for one in (tiny_analysis.aif, tiny_analysis.vof)]
     run = analyze(tiny_head.series, Settings(denoise="gaussian"), aif=curves[0], vof=curves[1])
     assert "The arterial input was supplied as a curve" in run.methods_text
-    assert "to the area of the supplied venous curve" in run.methods_text
+    assert "to the blood of the supplied venous curve" in run.methods_text
     assert "0 voxels" not in run.methods_text
     facts = summary(run)["aif"]
     assert (facts["voxels"], facts["source"], facts["candidates"]) == (0, "user's curve", [])

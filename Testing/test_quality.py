@@ -10,9 +10,9 @@ import pytest
 from PyPeTLib import Settings
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import judge, judge_maps
-from PyPeTLib.records import Bolus, Curves, GammaVariate, Geometry, Image, Maps, Series, VascularCurve
+from PyPeTLib.records import Bolus, Candidate, Curves, GammaVariate, Geometry, Image, Maps, Series, VascularCurve
 
-GRID = Geometry((2, 2, 1), (1.0, 1.0, 5.0))
+GRID = Geometry((2, 2, 10), (1.0, 1.0, 9.0))
 MASK = np.ones(GRID.shape, dtype=bool)
 
 
@@ -21,9 +21,10 @@ def good(times=None):
     times = np.arange(70.0) if times is None else times
     artery = bolus_curve(times, arrival_s=10.0, width_s=9.0, peak_hu=300.0, recirculation=0.1)
     vein = bolus_curve(times, arrival_s=14.0, width_s=12.0, peak_hu=250.0, recirculation=0.1)
+    tissue = 0.05 * bolus_curve(times, arrival_s=12.0, width_s=11.0, peak_hu=300.0, recirculation=0.1)
     fit = GammaVariate(10.0, 6.0, 3.0, 300.0, 0.01)
-    noise = np.random.default_rng(0).normal(0.0, 6.0, 4).astype(np.float32)
-    curves = Curves(np.zeros((4, 1), np.float32), np.zeros((1, times.size), np.float32), noise, MASK)
+    noise = np.random.default_rng(0).normal(0.0, 6.0, 40).astype(np.float32)
+    curves = Curves(np.ones((40, 1), np.float32), tissue[None].astype(np.float32), noise, MASK)
     vascular = [VascularCurve(Image(MASK, GRID), c, c, fit, 1.0, (), "automatic") for c in (artery, vein)]
     series = Series(np.zeros((times.size, *GRID.shape), np.int16), times, GRID)
     return [series, Bolus(10.5, 10, artery / artery.max(), 0.05, 300.0, 0.0), curves, *vascular]
@@ -103,7 +104,7 @@ def test_long_intervals_are_a_warning():
 
 
 def test_high_noise_is_a_warning():
-    finding = only(curves=lambda curves: replace(curves, noise=np.full(4, 20.0, np.float32)))
+    finding = only(curves=lambda curves: replace(curves, noise=np.full(40, 20.0, np.float32)))
     assert finding.severity == "warning" and "Noise of 29.7 HU" in finding.text
 
 
@@ -114,9 +115,69 @@ def test_a_weak_artery_is_a_warning():
 
 def test_a_scan_that_stops_too_early_is_a_warning():
     found = findings(times=np.arange(24.0))
-    assert [f.severity for f in found] == ["warning", "warning"]
-    assert "arterial curve ends at" in found[0].text and "late tissue may look ischemic" in found[0].text
-    assert "venous curve ends at" in found[1].text
+    assert [f.severity for f in found] == ["warning", "warning", "warning"]
+    assert "The bolus comes late: 12 s of scan follow its arrival at 10 s" in found[0].text
+    assert "arterial curve ends at" in found[1].text and "late tissue may look ischemic" in found[1].text
+    assert "venous curve ends at" in found[2].text and "with extrapolated areas" in found[2].text
+
+
+def test_a_bolus_that_comes_late_is_a_warning_and_one_with_time_to_pass_is_none():
+    finding = only(bolus=lambda bolus: replace(bolus, arrival_s=45.0))
+    assert finding.severity == "warning" and finding.value == 24.0 and "at least 25 s are needed" in finding.text
+    assert findings(bolus=lambda bolus: replace(bolus, arrival_s=44.0)) == ()
+
+
+@pytest.mark.parametrize(("slices", "severity"), [(3, "warning"), (5, "info"), (9, None)])
+def test_thin_slabs_are_told_with_their_thickness(slices, severity):
+    """Of 10 slices of 9 mm so many hold brain."""
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[1 : 1 + slices] = True
+    found = findings(curves=lambda curves: replace(curves, mask=mask))
+    assert [finding.severity for finding in found] == ([severity] if severity else [])
+    assert all(finding.text.startswith(f"Coverage: {9 * slices} mm of brain") for finding in found)
+
+
+def test_coverage_is_from_feet_to_head_however_the_scan_is_stored():
+    upright = Geometry((10, 2, 2), (9.0, 1.0, 1.0), direction=(0, 1, 0, 0, 0, 1, 1, 0, 0))
+    series = Series(np.zeros((70, *upright.shape), np.int16), np.arange(70.0), upright)
+    mask = np.zeros(upright.shape, dtype=bool)
+    mask[..., :3] = True
+    (finding,) = findings(series=series, curves=lambda curves: replace(curves, mask=mask))
+    assert finding.value == 27.0
+
+
+def test_an_arterial_curve_that_peaks_after_the_tissue_is_a_warning():
+    vein = good()[4].measured_hu
+    late = np.roll(vein, 6)
+    found = findings(artery=lambda artery: replace(artery, measured_hu=late, curve_hu=late))
+    assert any("an artery comes first" in finding.text for finding in found)
+
+
+@pytest.mark.parametrize(("confidence", "doubted"), [(0.2, True), (0.4, False)])
+def test_an_artery_of_low_confidence_is_a_warning_with_the_reason(confidence, doubted):
+    def with_candidate(artery):
+        best = Candidate(MASK, artery.curve_hu, artery.fit, 1.0, 0.5, "left; beside bone", confidence=confidence)
+        return replace(artery, candidates=(best,))
+
+    found = findings(artery=with_candidate)
+    assert bool(found) == doubted
+    assert all(f.severity == "warning" and "confidence 0.20 of 1 (left; beside bone)" in f.text for f in found)
+
+
+def test_a_weak_bolus_is_told_from_partial_volume():
+    """Where the vein, which is wider than a voxel, is weak too, the injection was weak."""
+
+    def weak(curve):
+        return replace(curve, measured_hu=0.2 * curve.measured_hu, curve_hu=0.2 * curve.curve_hu)
+
+    assert only(artery=weak, vein=weak).text.startswith("Weak bolus: blood enhances by 60 HU")
+
+
+def test_a_vein_that_is_the_artery_and_one_that_is_another_curve_are_warnings():
+    assert "it may be an artery" in only(vein=good()[3]).text
+    other = np.sin(np.arange(70.0)) ** 2 * 200.0
+    found = findings(vein=lambda vein: replace(vein, measured_hu=other))
+    assert any("not the arterial one after its way" in finding.text for finding in found)
 
 
 def test_an_artery_without_a_fit_is_a_warning():
@@ -136,7 +197,7 @@ def test_a_large_partial_volume_factor_is_a_warning():
 def test_units_stand_with_their_numbers():
     for finding in findings(
         bolus=lambda bolus: replace(bolus, baseline_frames=1),
-        curves=lambda curves: replace(curves, noise=np.full(4, 20.0, np.float32)),
+        curves=lambda curves: replace(curves, noise=np.full(40, 20.0, np.float32)),
         artery=lambda artery: replace(
             artery, measured_hu=0.1 * artery.measured_hu, fit=None, partial_volume_factor=8.0
         ),

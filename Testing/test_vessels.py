@@ -15,6 +15,7 @@ from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, VascularCurve
 from PyPeTLib.vessels import (
     VesselVoxels,
+    _arterial_share,
     find_artery,
     find_vein,
     likely_vessels,
@@ -186,7 +187,8 @@ def test_edges_of_an_artery_are_left_out(settings):
     shares = np.append([1.0, 0.9, 0.8, 0.55, 0.5], np.full(95, 0.1))
     line, specks = 1600 + np.arange(5), 3200 + 2 * np.arange(95)  # places in the flattened grid: a row, single voxels
     curves = shares[:, None] * artery_curve()
-    made = VesselVoxels(np.append(line, specks), curves, curves.max(axis=1), np.full(100, 16.0), curves.sum(axis=1))
+    features = (curves.max(axis=1), np.full(100, 16.0), curves.sum(axis=1), np.full(100, 40.0), np.zeros(100, bool))
+    made = VesselVoxels(np.append(line, specks), curves, *features, 1.0, np.array([20.0, 20.0, 1.5]))
     best = find_artery(made, GRID, TIMES, settings=settings)
     assert np.flatnonzero(best.mask.values).tolist() == line[:3].tolist()
     np.testing.assert_allclose(best.curve_hu, 0.9 * artery_curve())
@@ -231,6 +233,111 @@ def test_vessels_outside_the_mask_do_not_count(settings):
     vessels = vessel_voxels(likely_vessels(hu[:, mask]), 9, mask, TIMES)
     found = find_artery(vessels, GRID, TIMES, settings=settings)
     assert inside(found.mask.values, THIN_AT)
+
+
+#: Places of two lines of five voxels on the grid, left and right of its middle.
+FIRST_LINE, OTHER_LINE = 1600 + 40 * 10 + 5 + np.arange(5), 1600 + 40 * 10 + 30 + np.arange(5)
+
+
+def two_arteries(baseline=(40.0,) * 5, other=0.9):
+    """Vessels of two lines, the first taller and with the HU before the bolus given, among specks of tissue."""
+    shares = np.concatenate([np.ones(5), np.full(5, other), np.full(95, 0.1)])
+    curves = shares[:, None] * artery_curve()
+    index = np.concatenate([FIRST_LINE, OTHER_LINE, 3200 + 2 * np.arange(95)])
+    peak_s = np.concatenate([np.full(10, 16.0), np.full(95, 20.0)])
+    before = np.append(baseline, np.full(100, 40.0))
+    edge = np.zeros(105, dtype=bool)
+    middle = np.array([19.5, 19.5, 1.5])
+    return VesselVoxels(index, curves, curves.max(axis=1), peak_s, curves.sum(axis=1), before, edge, 1.0, middle)
+
+
+def candidate_at(vessels, place, grid=GRID):
+    found = find_artery(vessels, grid, TIMES, settings=Settings())
+    return next(candidate for candidate in found.candidates if candidate.mask.ravel()[place])
+
+
+def test_an_artery_beside_bone_loses_to_one_of_similar_height_in_the_brain():
+    plain = two_arteries()
+    assert candidate_at(plain, FIRST_LINE[0]).score > candidate_at(plain, OTHER_LINE[0]).score
+    bony = two_arteries(baseline=(120.0,) * 5)
+    first, other = candidate_at(bony, FIRST_LINE[0]), candidate_at(bony, OTHER_LINE[0])
+    assert first.score < other.score and first.confidence < other.confidence
+    assert "5 of 5 voxels beside bone or air" in first.reason and first.traits.baseline_hu == 120.0
+
+
+def test_voxels_beside_bone_are_left_out_where_enough_others_remain():
+    candidate = candidate_at(two_arteries(baseline=(120.0, 90.0, 40.0, 40.0, 40.0)), FIRST_LINE[2])
+    assert np.flatnonzero(candidate.mask).tolist() == FIRST_LINE[2:].tolist()
+    assert candidate.traits.beside_bone == 0.0
+
+
+def test_blood_that_is_bright_before_the_bolus_everywhere_is_no_bone():
+    """Contrast agent of an injection before."""
+    assert not voxels_of(scan_hu() + 60.0).foreign.any()
+
+
+def test_an_artery_at_the_edge_loses_to_one_inside():
+    vessels = two_arteries()
+    vessels.edge[:5] = True
+    first, other = candidate_at(vessels, FIRST_LINE[0]), candidate_at(vessels, OTHER_LINE[0])
+    assert first.score < other.score and "5 of 5 voxels at the edge of brain or slab" in first.reason
+
+
+def test_edge_voxels_touch_the_border_of_mask_or_slab():
+    mask = np.zeros(GRID.shape, dtype=bool)
+    mask[1:, 5:38, 5:36] = True
+    hu = scan_hu(noise=0.5).reshape(TIMES.size, *GRID.shape)
+    vessels = vessel_voxels(likely_vessels(hu[:, mask]), 9, mask, TIMES)
+    z, y, x = np.unravel_index(vessels.index, GRID.shape)
+    border = (z == 1) | (z == 3) | (y == 5) | (y == 37) | (x == 5) | (x == 35)
+    np.testing.assert_array_equal(vessels.edge, border)
+    assert border.any() and not border.all()
+
+
+@pytest.mark.parametrize("flip", [1.0, -1.0])
+def test_side_is_the_patients_however_the_scan_is_stored(flip):
+    grid = Geometry(GRID.size, GRID.spacing_mm, direction=(flip, 0, 0, 0, 1, 0, 0, 0, 1))
+    sides = [candidate_at(two_arteries(), line[0], grid).traits.side for line in (FIRST_LINE, OTHER_LINE)]
+    assert sides == (["right", "left"] if flip > 0 else ["left", "right"])
+    assert candidate_at(two_arteries(), FIRST_LINE[0], grid).reason.startswith(sides[0])
+
+
+def test_arterial_share_tells_an_artery_in_cortex_from_one_in_fluid():
+    """Of a voxel with a tenth of blood cortex adds 0.05·0.9/0.1 of the arterial area, CSF nothing."""
+    curves = np.ones((40, 1)) * artery_curve()
+    features = (curves.max(axis=1), np.full(40, 16.0), curves.sum(axis=1), np.full(40, 40.0), np.zeros(40, bool))
+    vessels = VesselVoxels(np.arange(40), curves, *features, 1.0, np.zeros(3))
+    shares = [_arterial_share(vessels, 0.1 * 40.0 + 0.9 * rest, 0.1 * curves[0].sum()) for rest in (12.0, 35.0)]
+    assert shares == pytest.approx([1.0, 1.0 - 0.05 * 0.9 / 0.1])
+
+
+def test_confidence_falls_with_noise_and_lies_between_0_and_1():
+    values = [
+        find_artery(voxels_of(scan_hu(noise=noise)), GRID, TIMES, settings=Settings()).candidates[0].confidence
+        for noise in (1.0, 10.0, 40.0)
+    ]
+    assert 1.0 >= values[0] > values[1] > values[2] >= 0.0
+
+
+def test_confidence_falls_where_the_veins_do_not_follow():
+    """A vein that is taken for want of an artery is as late as the others."""
+    vessels = two_arteries()
+    alone = replace(vessels, peak_s=np.full(105, 16.0))
+    there, late = (candidate_at(one, FIRST_LINE[0]) for one in (vessels, alone))
+    assert (there.traits.lead_s, late.traits.lead_s) == (4.0, 0.0)
+    assert late.confidence == 0.0 < there.confidence
+
+
+def test_vein_is_measured_in_its_core_not_at_its_rim(settings):
+    """The rim of the sinus is diluted by a tenth, which its threshold of area lets pass."""
+    hu = scan_hu(noise=0.0)
+    rim = np.ones((5, 4), dtype=bool)
+    rim[1:-1, 1:-1] = False
+    hu[:, :, 20:25, 34:38] -= 0.1 * rim * vein_curve()[:, None, None, None]
+    vessels = voxels_of(hu)
+    vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, settings=settings), GRID, TIMES)
+    assert inside(vein.mask.values, np.s_[:, 21:24, 35:37])
+    np.testing.assert_allclose(vein.curve_hu, vein_curve(), atol=0.02 * 300.0)
 
 
 # --- the user's mask and partial volume -----------------------------------------------------------------------------
