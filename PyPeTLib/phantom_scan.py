@@ -163,7 +163,8 @@ def images_hu(
         if np.array_equal(turn, np.eye(3)) and not shift.any():
             yield average(still, values, geometry)
         else:
-            yield _seen(_split(_move(scene, values, turn, shift), scene.factors).mean(axis=0), geometry)
+            parts = _split(_move(scene, values, turn, shift), scene.factors)
+            yield _seen(parts.mean(axis=0, dtype=np.float32), geometry)
 
 
 def _motion_share(times_s: FloatArray, rng: np.random.Generator) -> FloatArray:

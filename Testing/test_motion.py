@@ -1,4 +1,4 @@
-"""Motion of the head: poses in mm on any grid, frames back in the position of the first, and what a still scan keeps."""
+"""Motion of the head: poses in mm on any grid, frames back in the position of the first, still scans untouched."""
 
 from __future__ import annotations
 
@@ -63,7 +63,10 @@ MOVED = (TURN, SHIFT_MM)
 def errors(motion: Motion, turns: np.ndarray, shifts_mm: np.ndarray) -> tuple[float, float]:
     """Largest error of the centre in mm and of the turn in degrees; truth turns about the origin."""
     at = motion.centre_mm
-    apart = [np.linalg.norm(at + s - (turn @ at + true)) for s, turn, true in zip(motion.shifts_mm, turns, shifts_mm)]
+    apart = [
+        np.linalg.norm(at + s - (turn @ at + true))
+        for s, turn, true in zip(motion.shifts_mm, turns, shifts_mm, strict=True)
+    ]
     turned = Rotation.from_matrix(motion.turns @ turns.transpose(0, 2, 1)).magnitude()
     return max(apart), float(np.degrees(turned).max())
 
@@ -218,6 +221,13 @@ def test_frames_within_the_tolerance_stay_and_a_still_scan_is_the_very_same():
     assert still is series and restored is None and not motion.mattered
 
 
+def test_on_corrects_frames_within_the_tolerance_too():
+    series = scan(GRIDS["axial"], [STILL, (np.zeros(3), np.array([0.0, 0.3, 0.0]))])
+    for settings, done in ((AUTO, False), (ON, True)):
+        motion = measure_motion(series, settings=settings, progress=silent)
+        assert corrected(series, motion, settings=settings, progress=silent)[1].corrected.tolist() == [False, done]
+
+
 def test_whole_numbers_stay_whole():
     series = scan(GRIDS["axial"], [STILL, MOVED])
     whole = replace(series, values=np.rint(series.values).astype(np.int16))
@@ -229,7 +239,7 @@ def test_whole_numbers_stay_whole():
 
 def test_frames_beyond_the_limit_are_left_out_and_the_time_axis_keeps_their_gap():
     series = scan(GRIDS["axial"], [STILL, MOVED, STILL, STILL])
-    chosen = Settings(motion="on", motion_limit_mm=1.0, motion_beyond="leave-out")
+    chosen = Settings(motion_limit_mm=1.0, motion_beyond="leave-out")
     motion = measure_motion(series, settings=chosen, progress=silent)
     still, motion, restored = corrected(series, motion, settings=chosen, progress=silent)
     assert motion.left_out.tolist() == [False, True, False, False]
