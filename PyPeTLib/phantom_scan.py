@@ -164,7 +164,7 @@ def images_hu(
             yield average(still, values, geometry)
         else:
             parts = _split(_move(scene, values, turn, shift), scene.factors)
-            yield _seen(parts.mean(axis=0, dtype=np.float32), geometry)
+            yield _seen(np.asarray(parts.mean(axis=0), dtype=np.float32), geometry)
 
 
 def _motion_share(times_s: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -289,7 +289,7 @@ def average(parts: Labels, values: FloatArray, geometry: Geometry) -> Float32:
     total = np.zeros(geometry.shape, np.float32)
     for labels in parts:
         total += lookup[labels]
-    return _seen(total / len(parts), geometry)
+    return _seen(np.asarray(total / len(parts), dtype=np.float32), geometry)
 
 
 def _seen(hu: Float32, geometry: Geometry) -> Float32:

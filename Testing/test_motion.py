@@ -41,7 +41,8 @@ def skull_hu(points: np.ndarray, tissue_hu: float = 40.0) -> np.ndarray:
     scaled = np.linalg.norm(points / [62.0, 78.0, 55.0], axis=-1)
     bumps = 1.0 + 0.25 * np.sin(points[..., 0] / 11.0) * np.cos(points[..., 1] / 13.0 + points[..., 2] / 17.0)
     shell = np.exp(-(((scaled - 0.9) / 0.07) ** 2)) * bumps
-    return 1000.0 * shell + np.where(scaled < 0.9, tissue_hu, -300.0 * (scaled > 1.05))
+    enhanced = 40.0 + (tissue_hu - 40.0) * (points[..., 0] > 10.0)  # on one side
+    return 1000.0 * shell + np.where(scaled < 0.8, enhanced, np.where(scaled < 0.9, 40.0, -300.0 * (scaled > 1.05)))
 
 
 def scan(grid: Geometry, poses, tissue_hu=None, noise_hu: float = 0.0) -> Series:
@@ -107,7 +108,7 @@ def test_from_there_to_here_is_the_inverse_of_from_here_to_there():
 
 
 def test_the_passing_bolus_does_not_move_the_pose():
-    poses, bolus_hu = [STILL, MOVED, MOVED], [40.0, 40.0, 90.0]
+    poses, bolus_hu = [STILL, MOVED, MOVED], [40.0, 40.0, 140.0]
     motion = measure_motion(scan(GRIDS["axial"], poses, bolus_hu), settings=ON, progress=silent)
     np.testing.assert_allclose(motion.shifts_mm[2], motion.shifts_mm[1], atol=0.1)
     np.testing.assert_allclose(motion.rotations_degrees[2], motion.rotations_degrees[1], atol=0.1)
@@ -234,7 +235,7 @@ def test_whole_numbers_stay_whole():
     still, *_ = corrected(whole, known([STILL, MOVED], whole), settings=ON, progress=silent)
     exact, *_ = corrected(series, known([STILL, MOVED], series), settings=ON, progress=silent)
     assert still.values.dtype == np.int16
-    assert np.median(np.abs(still.values - exact.values)) <= 0.5
+    assert abs((still.values - exact.values)[np.abs(exact.values) > 1.0].mean()) < 0.05
 
 
 def test_frames_beyond_the_limit_are_left_out_and_the_time_axis_keeps_their_gap():
