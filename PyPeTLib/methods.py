@@ -60,10 +60,10 @@ def _on_motion(motion: Motion | None, settings: Settings) -> Iterator[str]:
         f"(inverse compositional, Baker and Matthews 2004; largest displacement {motion.displacement_mm.max():.1f} mm)."
     )
     if motion.corrected.any():
+        beyond = f" that moved by more than {settings.motion_tolerance_mm:g} mm" if settings.motion == "auto" else ""
         yield (
-            f"{motion.corrected.sum()} of {motion.times_s.size} frames that moved by more than "
-            f"{settings.motion_tolerance_mm:g} mm were resampled once, linearly and without bone and air, to the "
-            "position of the first; all frames were given the same blur across slices."
+            f"{motion.corrected.sum()} of {motion.times_s.size} frames{beyond} were resampled once, linearly and "
+            "without bone and air, to the position of the first; all frames were given the same blur across slices."
         )
     if motion.left_out.any():
         yield (

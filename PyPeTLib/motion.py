@@ -105,7 +105,7 @@ def measure_motion(series: Series, *, settings: Settings, progress: Progress) ->
 def corrected(
     series: Series, motion: Motion, *, settings: Settings, progress: Progress
 ) -> tuple[Series, Motion, MaskArray | None]:
-    """Return the scan with every frame that moved beyond the tolerance resampled once to the first frame's position.
+    """Return the scan with every frame that moved resampled once to the first frame's position.
 
     Interpolation is linear, and twice careful about thick slices, in which a step of brightness where the head moves
     would be taken for contrast agent. It is normalised: bone and air, whose thousand HU would spill into the brain in
@@ -120,8 +120,9 @@ def corrected(
     motion : Motion
         As measured on it.
     settings : Settings
-        ``motion_tolerance_mm``: frames that moved less stay where they are. ``motion_beyond`` and
-        ``motion_limit_mm``: frames that moved further are left out; the times of the others keep the gap.
+        ``motion`` and ``motion_tolerance_mm``: with "auto", frames that moved less stay where they are.
+        ``motion_beyond`` and ``motion_limit_mm``: frames that moved further are left out; the times of the others
+        keep the gap.
     progress : callable
         ``progress(fraction, text)``.
 
@@ -136,7 +137,8 @@ def corrected(
     """
     left_out = motion.displacement_mm > settings.motion_limit_mm
     left_out &= settings.motion_beyond == "leave-out"
-    moved = (motion.displacement_mm > settings.motion_tolerance_mm) & ~left_out
+    tolerance_mm = settings.motion_tolerance_mm if settings.motion == "auto" else 0.0
+    moved = (motion.displacement_mm > tolerance_mm) & ~left_out
     known = replace(motion, corrected=moved, left_out=left_out)
     if left_out.any():
         series = replace(series, values=series.values[~left_out], times_s=series.times_s[~left_out])
@@ -161,6 +163,8 @@ class _Poses:
         import SimpleITK as sitk
 
         pose = sitk.AffineTransform(3)
+        if not self.moved[k]:
+            return pose
         pose.SetMatrix(self.turns[k].ravel().tolist())
         pose.SetCenter(self.centre_mm.tolist())
         pose.SetTranslation(self.shifts_mm[k].tolist())
@@ -177,7 +181,7 @@ class _Poses:
         x, y, z = (slope * np.arange(n) for slope, n in zip(slopes, geometry.size, strict=True))
         place = (across @ there + z[:, None, None] + y[:, None] + x).astype(np.float32)
         place -= np.floor(place)
-        return place * (1 - place)
+        return np.asarray(place * (1 - place))
 
 
 def _resampled(series: Series, poses: _Poses, progress: Progress) -> tuple[Series, MaskArray]:
@@ -207,14 +211,15 @@ def _seen_again(
     pose, values = poses.transform(k), frame.astype(np.float32)
     soft = (_read(bone, pose.GetInverse(), grid=_as_image(values, geometry)) < LEAST_SPILL).astype(np.float32)
 
-    def there(image: Float32, *, extrapolate: bool = False) -> Float32:
-        return _read(_as_image(image, geometry), pose, extrapolate=extrapolate) if poses.moved[k] else image
+    def there(image: Float32) -> Float32:
+        return _read(_as_image(image, geometry), pose) if poses.moved[k] else image
 
     missing = np.maximum(blur - poses.blur(k, geometry), 0.0) / 2.0
     weight = there(soft) + missing * there(_bend(soft))
     weighted = there(soft * values) + missing * there(_bend(soft * values))
     enough = weight >= LEAST_WEIGHT
-    found = np.where(enough, weighted / np.where(enough, weight, 1.0), there(values, extrapolate=True))
+    whole = _read(_as_image(values, geometry), pose, extrapolate=True) if poses.moved[k] else values
+    found = np.where(enough, weighted / np.where(enough, weight, 1.0), whole)
     return (np.rint(found) if frame.dtype.kind in "iu" else found), enough
 
 
@@ -261,7 +266,8 @@ def _read(image: Any, pose: Any, *, grid: Any = None, extrapolate: bool = False)
 def _edges(series: Series, block_mm: float) -> _Edges:
     """Find edges of bone in the first frame."""
     spacing = np.asarray(series.geometry.spacing_mm)
-    factors = tuple(int(max(1, round(block_mm / s))) for s in spacing)
+    x, y, z = (int(max(1, round(block_mm / s))) for s in spacing)
+    factors = (x, y, z)
     block, offset = spacing * factors, (np.asarray(factors) - 1) / 2 * spacing
     image = _blocks(series.values[0], series.geometry, factors)
     gradient = np.stack([_slope(image, axis) / block[2 - axis] for axis in (2, 1, 0)], axis=-1)
@@ -299,7 +305,8 @@ def _blocks(frame: npt.NDArray[Any], geometry: Geometry, factors: tuple[int, int
 
 def _measure(series: Series, levels: list[_Edges], progress: Progress) -> Motion:
     """Follow the head from frame to frame."""
-    turn, shift = np.eye(3), np.zeros(3)
+    turn: FloatArray = np.eye(3)
+    shift: FloatArray = np.zeros(3)
     turns, shifts = [turn], [shift]
     for k, frame in enumerate(series.values[1:], start=1):
         for edges in levels:
@@ -321,7 +328,7 @@ def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatAr
     for _ in range(MOST_STEPS):
         places = (edges.places_mm - edges.centre_mm) @ turn.T + edges.centre_mm + shift_mm
         index = ((places - edges.offset_mm) / edges.block_mm)[:, ::-1]
-        seen = ((index >= 0) & (index <= last)).all(axis=1)
+        seen = np.asarray(((index >= 0) & (index <= last)).all(axis=1))
         residual = ndimage.map_coordinates(image, index.T, order=1, mode="nearest") - edges.values_hu
         weight = np.where(seen, _tukey(residual, seen), 0.0)
         weighted = edges.normal * weight[:, None]

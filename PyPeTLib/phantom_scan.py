@@ -163,7 +163,8 @@ def images_hu(
         if np.array_equal(turn, np.eye(3)) and not shift.any():
             yield average(still, values, geometry)
         else:
-            yield _seen(_split(_move(scene, values, turn, shift), scene.factors).mean(axis=0), geometry)
+            parts = _split(_move(scene, values, turn, shift), scene.factors)
+            yield _seen(np.asarray(parts.mean(axis=0), dtype=np.float32), geometry)
 
 
 def _motion_share(times_s: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -288,7 +289,7 @@ def average(parts: Labels, values: FloatArray, geometry: Geometry) -> Float32:
     total = np.zeros(geometry.shape, np.float32)
     for labels in parts:
         total += lookup[labels]
-    return _seen(total / len(parts), geometry)
+    return _seen(np.asarray(total / len(parts), dtype=np.float32), geometry)
 
 
 def _seen(hu: Float32, geometry: Geometry) -> Float32:

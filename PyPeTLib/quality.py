@@ -76,9 +76,9 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Finding, ...]:
     found = []
     if motion.corrected.any():
         text = (
-            f"The head moved by up to {largest:.1f} mm and {motion.largest_turn_degrees:.1f}°: {motion.corrected.sum()} of "
-            f"{moved.size} frames were resampled to the position of the first; brain beside bone or at the ends of the "
-            "scan that not every frame shows is left out of the mask."
+            f"The head moved by up to {largest:.1f} mm and {motion.largest_turn_degrees:.1f}°: "
+            f"{motion.corrected.sum()} of {moved.size} frames were resampled to the position of the first; brain "
+            "beside bone or at the ends of the scan that not every frame shows is left out of the mask."
         )
         found.append(Finding("info", text, largest))
     beyond = moved > settings.motion_limit_mm

@@ -321,8 +321,11 @@ NEEDED = {
     "ssvd_": {"method": "sSVD"},
     "oscillation_": {"method": "oSVD"},
     "tikhonov_": {"method": "tikhonov"},
+    "motion_limit": {"motion_beyond": "leave-out"},
+    "motion_beyond": {"motion_limit_mm": 5.0},
 }
 OTHER = {
+    "motion": "off",
     "aif_minimum_volume_ml": 1.0,
     "aif_maximum_volume_ml": 0.05,
     "minimum_enhancement_hu": 50.0,
@@ -334,7 +337,7 @@ OTHER = {
 
 def other_value(info):
     if info.choices:
-        return next(word for word in info.choices if word != info.default)
+        return OTHER.get(info.name, next(word for word in info.choices if word != info.default))
     fallback = 0.5 * (info.low + info.default) if info.default > info.low else 0.5 * (info.low + info.high)
     return OTHER.get(info.name, type(info.default)(fallback))
 
@@ -352,6 +355,9 @@ def test_every_setting_changes_something(tiny_head, info):
     if info.name == "minimum_enhancement_hu":  # a weak bolus
         start = series.values[:1].astype(np.float32)
         series = replace(series, values=start + 0.1 * (series.values - start))
+    if info.name in ("motion", "motion_limit_mm", "motion_beyond"):  # one frame moves by two voxels, 6.4 mm
+        shifted = np.roll(series.values[30:31], 2, axis=3)
+        series = replace(series, values=np.concatenate([series.values[:30], shifted, series.values[31:]]))
     base = next((chosen for prefix, chosen in NEEDED.items() if info.name.startswith(prefix)), {})
     changed = Settings(**{**base, info.name: other_value(info)})
     assert outcome(series, Settings(**base)) != outcome(series, changed)
