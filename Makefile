@@ -8,7 +8,7 @@ demo: .venv/demo.stamp
 	$(BIN)/pypet demo pypet-demo
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check PyPeTLib PyPeT Testing

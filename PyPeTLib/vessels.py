@@ -54,6 +54,9 @@ VEIN_SHARE = 0.85
 VEIN_VOXELS = 30
 #: Of a vein only the voxels are measured that lie deeper inside it than this share of the greatest depth.
 CORE_DEPTH = 0.5
+#: Of the voxels deep in a vein those count whose area is at least this share of the largest ones (their percentile):
+#: where a vein is thin, or was resampled across thick slices, even its middle is diluted.
+FULL_SHARE, FULL_PERCENTILE = 0.9, 90.0
 #: Blood keeps its iodine, so a vein has the area of the artery, or more where that is diluted; some leeway.
 LEAST_VENOUS_AREA = 0.75
 #: A venous peak below this share of the tallest vessel is tissue or noise.
@@ -488,7 +491,9 @@ def _vein(
 ) -> Candidate:
     """Judge one late cluster: its first pass and its area."""
     clean = rows[~vessels.foreign[rows]]
-    core = _deep(vessels, clean if clean.size else rows, geometry)
+    deep = _deep(vessels, clean if clean.size else rows, geometry)
+    areas = vessels.area_hu_s[deep]
+    core = deep[areas >= FULL_SHARE * np.percentile(areas, FULL_PERCENTILE)]
     curve = vessels.curves_hu[core].mean(axis=0)
     fit = fit_gamma_variate(curve, times_s)
     share = partial_volume_factor(artery_hu, curve, times_s)

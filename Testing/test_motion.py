@@ -276,11 +276,17 @@ def test_the_pose_of_the_phantom_is_found(moving_head):
     assert apart_mm < 0.3 and apart_degrees < 0.3
 
 
-def test_maps_of_a_moving_head_are_those_of_a_still_one(still_head, moving_head, moved_run):
-    still = compare_with_truth(analyze(still_head.series), still_head)
-    moved = compare_with_truth(moved_run, moving_head)
-    for name in ("aif_area_ratio", "cbv_slope", "cbf_slope", "cbf_r", "tmax_r", "tmax_bias_s", "tmax_dice"):
-        assert moved[name] == pytest.approx(still[name], rel=0.1), name
+def map_errors(figures):
+    """How far each figure is from what it were without any error, as a share of that (bias in s: as it is)."""
+    ideal = dict.fromkeys(("aif_area_ratio", "cbv_slope", "cbf_slope", "cbf_r", "tmax_r", "tmax_dice"), 1.0)
+    return {name: abs(figures[name] - ideal.get(name, 0.0)) for name in (*ideal, "tmax_bias_s")}
+
+
+def test_errors_of_the_maps_of_a_moving_head_are_those_of_a_still_one(still_head, moving_head, moved_run):
+    still = map_errors(compare_with_truth(analyze(still_head.series), still_head))
+    moved = map_errors(compare_with_truth(moved_run, moving_head))
+    for name, error in still.items():
+        assert moved[name] <= error + 0.1 * (error if name == "tmax_bias_s" else 1.0), name
 
 
 def test_without_correction_the_moving_head_is_refused(moving_head):
