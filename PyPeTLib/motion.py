@@ -44,6 +44,8 @@ LEAST_SPILL = 0.02
 LEAST_WEIGHT = 0.5
 
 Float32 = npt.NDArray[np.float32]
+#: A turn, shape (3, 3), and a shift in mm, shape (3,), along the axes of the grid.
+_Pose = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ def measure_motion(series: Series, *, settings: Settings, progress: Progress) ->
     """Return where the head is in every frame, against the first.
 
     Iterated least squares with Tukey's weights on edges of bone (inverse compositional registration), from coarse to
-    fine; each frame begins at the pose of the one before. With ``motion="auto"`` the fine level is left out where the
-    coarse one finds less than ``motion_tolerance_mm`` in every frame.
+    fine. A frame begins at the pose of the one before, then at its own of the coarse level. With ``motion="auto"`` the
+    fine level is left out where the coarse one finds less than ``motion_tolerance_mm`` in every frame.
 
     Parameters
     ----------
@@ -95,11 +97,13 @@ def measure_motion(series: Series, *, settings: Settings, progress: Progress) ->
     ----------
     Baker and Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd
     """
-    coarse = _edges(series, BLOCKS_MM[0])
-    motion = _measure(series, [coarse], share(progress, 0.0, 0.3, "Measuring motion"))
+    coarse, fine = (share(progress, *part, "Measuring motion") for part in ((0.0, 0.4), (0.4, 1.0)))
+    edges = _edges(series, BLOCKS_MM[0])
+    poses = _poses(series, edges, coarse)
+    motion = _in_patient(series, poses, edges)
     if settings.motion == "auto" and motion.displacement_mm.max() <= settings.motion_tolerance_mm:
         return motion
-    return _measure(series, [coarse, _edges(series, BLOCKS_MM[1])], share(progress, 0.3, 1.0, "Measuring motion"))
+    return _in_patient(series, _poses(series, _edges(series, BLOCKS_MM[1]), fine, poses), edges)
 
 
 def corrected(
@@ -303,22 +307,17 @@ def _blocks(frame: npt.NDArray[Any], geometry: Geometry, factors: tuple[int, int
     return ndimage.gaussian_filter(means, sigma, mode="nearest", truncate=3.0)
 
 
-def _measure(series: Series, levels: list[_Edges], progress: Progress) -> Motion:
-    """Follow the head from frame to frame."""
-    turn: FloatArray = np.eye(3)
-    shift: FloatArray = np.zeros(3)
-    turns, shifts = [turn], [shift]
+def _poses(series: Series, edges: _Edges, progress: Progress, starts: list[_Pose] | None = None) -> list[_Pose]:
+    """Return turn and shift of every frame along the grid's axes, begun at the pose before or at a coarser one."""
+    poses: list[_Pose] = [(np.eye(3), np.zeros(3))]
     for k, frame in enumerate(series.values[1:], start=1):
-        for edges in levels:
-            image = _blocks(frame, series.geometry, edges.factors)
-            turn, shift = _register(image, edges, turn, shift)
-        turns.append(turn)
-        shifts.append(shift)
+        image = _blocks(frame, series.geometry, edges.factors)
+        poses.append(_register(image, edges, *(starts[k] if starts else poses[-1])))
         progress(k / (series.frames - 1), "")
-    return _in_patient(series, np.stack(turns), np.stack(shifts), levels[0])
+    return poses
 
 
-def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatArray) -> _Pose:
     """Return the pose, along the grid's axes, at which an image agrees with the first frame on its edges of bone."""
     from scipy import ndimage
     from scipy.spatial.transform import Rotation
@@ -347,15 +346,13 @@ def _tukey(residual: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
     return np.where(np.abs(scaled) < 1.0, (1.0 - scaled**2) ** 2, 0.0)
 
 
-def _in_patient(series: Series, turns: FloatArray, shifts_mm: FloatArray, edges: _Edges) -> Motion:
+def _in_patient(series: Series, poses: list[_Pose], edges: _Edges) -> Motion:
     """Return poses along the grid's axes as poses of the patient, and how far the skull has moved."""
     axes = series.geometry.axes
     centre = np.asarray(series.geometry.origin_mm) + axes @ edges.centre_mm
     apart = edges.places_mm - edges.centre_mm
-    displaced = [
-        np.linalg.norm(apart @ turn.T - apart + shift, axis=1).max()
-        for turn, shift in zip(turns, shifts_mm, strict=True)
-    ]
-    nothing = np.zeros(len(turns), dtype=bool)
+    displaced = [np.linalg.norm(apart @ turn.T - apart + shift, axis=1).max() for turn, shift in poses]
+    turns, shifts_mm = (np.stack(part) for part in zip(*poses, strict=True))
+    nothing = np.zeros(len(poses), dtype=bool)
     turns = axes @ turns @ np.linalg.inv(axes)
     return Motion(series.times_s, turns, shifts_mm @ axes.T, centre, np.array(displaced), nothing, nothing)

@@ -9,7 +9,7 @@ import numpy as np
 from PyPeTLib.curves import area_weights, end_share, robust_sd
 from PyPeTLib.records import Bolus, Curves, Finding, FloatArray, Image, Maps, Motion, Series, VascularCurve
 from PyPeTLib.settings import Settings
-from PyPeTLib.transit import fit_transit
+from PyPeTLib.transit import WORST_ERROR, fit_transit
 
 #: Fewer baseline frames than this cannot be averaged: the bolus was there from the start.
 FEWEST_BASELINE_FRAMES = 2
@@ -25,8 +25,6 @@ FULL_COVERAGE_MM, THIN_SLAB_MM = 80.0, 40.0
 WEAK_BOLUS_HU = 80.0
 #: Confidence in the arterial input below which it is doubted.
 LOW_CONFIDENCE = 0.3
-#: A venous curve that leaves so much of its peak unexplained is not the arterial one after its way through the brain.
-STRANGE_VEIN = 0.15
 #: Blood needs at least so long from artery to vein, in s.
 LEAST_TRANSIT_S = 1.0
 #: Venous and arterial curves should have fallen below these shares of their peaks at the end of the scan.
@@ -210,7 +208,7 @@ def _on_vein(artery: VascularCurve, vein: VascularCurve | None, times_s: FloatAr
     if full < WEAK_BOLUS_HU:
         text = f"Weak bolus: blood enhances by {full:.0f} HU (usual: above {WEAK_BOLUS_HU:g}); noise weighs more."
         yield Finding("warning", text, full)
-    if transit.error > STRANGE_VEIN:
+    if transit.error > WORST_ERROR:
         text = f"The venous curve is not the arterial one after its way through the brain ({transit.error:.0%} of its "
         text += f"peak unexplained): partial volume rests on the ratio of areas. Check the VOF {_kind(vein)}."
         yield Finding("warning", text, transit.error)

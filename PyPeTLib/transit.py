@@ -11,6 +11,8 @@ from PyPeTLib.records import FloatArray, Transit
 TRANSIT_TIMES_S = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0])
 #: ... and delays, the artery being allowed to be a late branch.
 DELAYS_S = np.arange(-4.0, 12.1, 0.5)
+#: A fit that leaves more than this share of the venous peak unexplained is not used, and the user is told.
+WORST_ERROR = 0.15
 
 
 def fit_transit(aif_hu: FloatArray, vof_hu: FloatArray, times_s: FloatArray) -> Transit | None:

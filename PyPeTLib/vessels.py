@@ -28,7 +28,7 @@ from PyPeTLib.records import (
     silent,
 )
 from PyPeTLib.settings import Settings
-from PyPeTLib.transit import fit_transit
+from PyPeTLib.transit import WORST_ERROR, fit_transit
 
 #: Vessels are sought among the voxels whose peak exceeds this many standard deviations of the noise ...
 VESSEL_NOISE_FACTOR = 5.0
@@ -56,7 +56,7 @@ VEIN_VOXELS = 30
 CORE_DEPTH = 0.5
 #: Of the voxels deep in a vein those count whose area is at least this share of the largest ones (their percentile):
 #: where a vein is thin, or was resampled across thick slices, even its middle is diluted.
-FULL_SHARE, FULL_PERCENTILE = 0.9, 90.0
+FULL_SHARE, FULL_PERCENTILE = 0.95, 90.0
 #: Blood keeps its iodine, so a vein has the area of the artery, or more where that is diluted; some leeway.
 LEAST_VENOUS_AREA = 0.75
 #: A venous peak below this share of the tallest vessel is tissue or noise.
@@ -80,8 +80,6 @@ GOOD_LEAD_S = 2.0
 VENOUS_PERCENTILE = 75.0
 #: Nearer to the middle of the brain than this, in mm, a vessel is on neither side.
 MIDLINE_MM = 5.0
-#: A model of the way from artery to vein that leaves more than this share of the venous peak is not used.
-WORST_TRANSIT = 0.15
 
 
 @dataclass(frozen=True)
@@ -401,7 +399,7 @@ def venous_candidates(
     """Return clusters of late voxels with the largest areas, best first; refused ones last, with the reason.
 
     A sinus is wider than a voxel, so its core shows undiluted blood: the largest area wins. What is measured is the
-    core by place, not by height, which would favour voxels with noise upwards.
+    core by place, and of it the voxels of about the full area: taking the largest alone would favour noise upwards.
 
     Parameters
     ----------
@@ -437,7 +435,7 @@ def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: Float
     2.0
     """
     transit = fit_transit(aif_hu, vof_hu, times_s)
-    if transit is not None and transit.error <= WORST_TRANSIT:
+    if transit is not None and transit.error <= WORST_ERROR:
         return transit.gain
     weights = area_weights(times_s)
     return float((vof_hu @ weights) / (aif_hu @ weights))

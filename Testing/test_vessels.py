@@ -340,6 +340,25 @@ def test_vein_is_measured_in_its_core_not_at_its_rim(settings):
     np.testing.assert_allclose(vein.curve_hu, vein_curve(), atol=0.02 * 300.0)
 
 
+def test_deep_voxels_that_are_diluted_all_the_same_do_not_count(settings):
+    """Resampling across thick slices dilutes whole sections of a vein, their middle too."""
+    hu = scan_hu(noise=0.0)
+    hu[:, 0, 20:25, 34:38] -= 0.08 * vein_curve()[:, None, None]
+    vessels = voxels_of(hu)
+    vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, settings=settings), GRID, TIMES)
+    assert vein.mask.values.any() and not vein.mask.values[0].any()
+    np.testing.assert_allclose(vein.curve_hu.max(), vein_curve().max(), rtol=0.01)
+
+
+def test_leaving_out_diluted_voxels_does_not_favour_noise(settings):
+    areas = []
+    for seed in range(5):
+        vessels = voxels_of(scan_hu(noise=5.0, seed=seed))
+        vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, settings=settings), GRID, TIMES)
+        areas.append(vein.curve_hu.sum() / vein_curve().sum())
+    assert np.mean(areas) == pytest.approx(1.0, abs=0.01)
+
+
 # --- the user's mask and partial volume -----------------------------------------------------------------------------
 
 
