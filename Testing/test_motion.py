@@ -253,6 +253,8 @@ def test_frames_beyond_the_limit_are_left_out_and_the_time_axis_keeps_their_gap(
 
 HEAD = HeadOptions(size=(110, 110, 14), spacing_mm=(1.8, 1.8, 8.0), frames=50, seed=1)
 MOVING = replace(HEAD, motion_mm=3.0, motion_degrees=3.0)
+#: Coarser pixels than real ones dilute arteries and veins when they are resampled: area of the AIF 0.93, CBV 1.09.
+FINER = replace(HEAD, size=(150, 150, 10), spacing_mm=(1.3, 1.3, 8.0))
 
 
 @pytest.fixture(scope="module")
@@ -276,17 +278,19 @@ def test_the_pose_of_the_phantom_is_found(moving_head):
     assert apart_mm < 0.3 and apart_degrees < 0.3
 
 
-def map_errors(figures):
-    """How far each figure is from what it were without any error, as a share of that (bias in s: as it is)."""
-    ideal = dict.fromkeys(("aif_area_ratio", "cbv_slope", "cbf_slope", "cbf_r", "tmax_r", "tmax_dice"), 1.0)
-    return {name: abs(figures[name] - ideal.get(name, 0.0)) for name in (*ideal, "tmax_bias_s")}
+def test_maps_of_a_moving_head_are_those_of_a_still_one():
+    """The median of three heads: one draw of noise moves a figure by several percent."""
+    names = ("aif_area_ratio", "cbv_slope", "cbf_slope", "cbf_r", "tmax_r", "tmax_bias_s", "tmax_dice")
+    ratios = [figures_over_those_at_rest(replace(FINER, seed=seed)) for seed in (1, 2, 3)]
+    for name in names:
+        assert np.median([ratio[name] for ratio in ratios]) == pytest.approx(1.0, rel=0.1), name
 
 
-def test_errors_of_the_maps_of_a_moving_head_are_those_of_a_still_one(still_head, moving_head, moved_run):
-    still = map_errors(compare_with_truth(analyze(still_head.series), still_head))
-    moved = map_errors(compare_with_truth(moved_run, moving_head))
-    for name, error in still.items():
-        assert moved[name] <= error + 0.1 * (error if name == "tmax_bias_s" else 1.0), name
+def figures_over_those_at_rest(options):
+    """Each figure of merit of the head in motion over that of the same head at rest."""
+    at_rest, moved = (head_phantom(one) for one in (options, replace(options, motion_mm=3.0, motion_degrees=3.0)))
+    still, found = (compare_with_truth(analyze(head.series), head) for head in (at_rest, moved))
+    return {name: found[name] / value for name, value in still.items() if value}
 
 
 def test_without_correction_the_moving_head_is_refused(moving_head):
