@@ -90,13 +90,15 @@ def enhancement(
         ``progress(fraction, text)``; raising from it cancels.
     """
     signal, noise = temporal_components(hu, mask, geometry, progress=share(progress, 0.0, 0.4))
-    noise_image = weights(noise[None], hu, progress=share(progress, 0.4, 0.6))[:, 0]
+    mean = np.full_like(noise, 1.0 / len(hu))
+    images = weights(np.stack([noise, mean]), hu, progress=share(progress, 0.4, 0.6))
+    noise_image, anatomy_hu = np.ascontiguousarray(images.T)
     last = share(progress, 0.6, 1.0)
     if settings.denoise in ("none", "curvature-flow"):
         signal = np.eye(len(hu), dtype=np.float32)
-        return Curves(_above_baseline(hu, baseline_frames, last), signal, noise_image, mask)
+        return Curves(_above_baseline(hu, baseline_frames, last), signal, noise_image, mask, anatomy_hu)
     basis = signal - signal[:, :baseline_frames].mean(axis=1, keepdims=True)
-    return Curves(weights(signal, hu, progress=last), basis, noise_image, mask)
+    return Curves(weights(signal, hu, progress=last), basis, noise_image, mask, anatomy_hu)
 
 
 def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: Progress) -> Curves:
@@ -113,7 +115,7 @@ def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: 
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
     """
-    return replace(curves, coefficients=METHODS[settings.denoise](curves, geometry, settings, progress))
+    return METHODS[settings.denoise](curves, geometry, settings, progress)
 
 
 def temporal_components(
@@ -189,63 +191,88 @@ def _blocks(voxels: int, progress: Progress) -> Iterator[slice]:
         progress(stop / voxels, "")
 
 
-def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
+def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
     """Leave the curves as they are."""
-    return curves.coefficients
+    return replace(curves, sd=np.full_like(curves.noise, robust_sd(curves.noise)))
 
 
-def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
+def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
     """Smooth with a Gaussian, normalised by the part of the kernel that lies inside the mask."""
-    sigma = settings.gaussian_sigma_mm
-    return gaussian_in_mask(curves.coefficients, curves.mask, geometry, sigma, progress=progress)
+    both = np.column_stack([curves.coefficients, curves.noise])
+    smoothed = gaussian_in_mask(both, curves.mask, geometry, settings.gaussian_sigma_mm, progress=progress)
+    coefficients = np.ascontiguousarray(smoothed[:, :-1])
+    return replace(curves, coefficients=coefficients, sd=np.full_like(curves.noise, robust_sd(smoothed[:, -1])))
 
 
-def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
-    """Average neighbours whose smoothed time courses agree within the noise: edges stay, flat regions calm down.
+def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
+    """Average neighbours whose smoothed time courses and mean HU agree within the noise: edges stay.
 
     Tomasi 1998, doi:10.1109/ICCV.1998.710815, with the time course as the guide (Mendrik 2011,
-    doi:10.1088/0031-9155/56/13/008). The guide's noise is measured, so the width fits any scanner and kernel.
+    doi:10.1088/0031-9155/56/13/008), and the anatomy: gray matter, white matter and CSF differ by many times the noise
+    of a mean over all frames, so a cortex two pixels wide keeps its blood to itself. The guide's noise is measured,
+    so the widths fit any scanner and kernel.
     Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all.
+    The noise of each voxel after that follows from the squares of its weights, and, as noise of neighbours is alike,
+    from one component without signal that is smoothed along.
     """
     mask = curves.mask[_bounding_box(curves.mask)]
     sigma = settings.bilateral_sigma_mm
-    first, rest = share(progress, 0.0, 0.8 * GUIDE_TIME), share(progress, GUIDE_TIME, 1.0)
-    guide = gaussian_in_mask(curves.coefficients, curves.mask, geometry, GUIDE_SHARE * sigma, progress=first)
-    guide_noise = gaussian_in_mask(curves.noise[:, None], curves.mask, geometry, GUIDE_SHARE * sigma)
-    width = settings.bilateral_similarity * robust_sd(guide_noise) * np.sqrt(guide.shape[1])
-    progress(0.9 * GUIDE_TIME, "")
-    guide *= np.float32(np.sqrt(0.5) / max(width, 1e-3))
-    scaled = _on_grid(guide, mask)
-    progress(GUIDE_TIME, "")
-    values = _on_grid(curves.coefficients, mask)
+    guide = _on_grid(_guide(curves, geometry, settings, share(progress, 0.0, GUIDE_TIME)), mask)
+    rest = share(progress, GUIDE_TIME, 1.0)
     strides = _strides(geometry, sigma)
     near = _half_kernel(geometry, sigma, [stride // 2 for stride in strides], [1, 1, 1])
     far = _half_kernel(geometry, sigma, _reach(geometry, sigma), strides)
-    steps = len(near) + len(far)
-    values = _averaged(values, scaled, mask, near, share(rest, 0.0, len(near) / steps))
-    values = _averaged(values, scaled, mask, far, share(rest, len(near) / steps, 1.0))
-    return np.ascontiguousarray(values[:, mask].T)
+    halves = len(near) / (len(near) + len(far))
+    values = _on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
+    values, variance = _averaged(values, mask.astype(np.float32), guide, mask, near, share(rest, 0.0, halves))
+    values, variance = _averaged(values, variance, guide, mask, far, share(rest, halves, 1.0))
+    sd = np.sqrt(variance[mask])
+    noise = values[-1][mask]
+    sd *= np.float32(robust_sd(noise / np.maximum(sd, np.float32(1e-6))))
+    return replace(curves, coefficients=np.ascontiguousarray(values[:-1, mask].T), sd=sd)
+
+
+def _guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
+    """Return what tells voxels apart, shape (voxel, feature), scaled so that likeness is ``exp(−distance²)``."""
+    sigma = GUIDE_SHARE * settings.bilateral_sigma_mm
+    guide = gaussian_in_mask(curves.coefficients, curves.mask, geometry, sigma, progress=share(progress, 0.0, 0.8))
+    guide_noise = gaussian_in_mask(curves.noise[:, None], curves.mask, geometry, sigma)
+    width = settings.bilateral_similarity * robust_sd(guide_noise) * np.sqrt(guide.shape[1])
+    guide *= np.float32(np.sqrt(0.5) / max(width, 1e-3))
+    progress(1.0, "")
+    if curves.anatomy_hu is None:
+        return guide
+    width = settings.bilateral_anatomy * robust_sd(curves.noise) / np.sqrt(curves.basis.shape[1])
+    return np.column_stack([guide, curves.anatomy_hu * np.float32(np.sqrt(0.5) / max(width, 1e-3))])
 
 
 def _averaged(
-    values: Float32Array, guide: Float32Array, mask: MaskArray, offsets: list[Offset], progress: Progress
-) -> Float32Array:
-    """Return the mean over a voxel and its neighbours, weighted by nearness and by likeness of the guide."""
-    total, weight = values.copy(), mask.astype(np.float32)
+    values: Float32Array,
+    variance: Float32Array,
+    guide: Float32Array,
+    mask: MaskArray,
+    offsets: list[Offset],
+    progress: Progress,
+) -> tuple[Float32Array, Float32Array]:
+    """Return mean and variance over a voxel and its neighbours, weighted by nearness and by likeness of the guide."""
+    total, weight, spread = values.copy(), mask.astype(np.float32), variance.copy()
     parts = [offsets[start : start + KERNEL_PART] for start in range(0, len(offsets), KERNEL_PART)]
-    sums = in_parallel(lambda part: _neighbour_sums(values, guide, mask, part), parts, progress=progress)
-    for part_total, part_weight in sums:
+    sums = in_parallel(lambda part: _neighbour_sums(values, variance, guide, mask, part), parts, progress=progress)
+    for part_total, part_weight, part_spread in sums:
         total += part_total
         weight += part_weight
-    total /= np.maximum(weight, np.float32(1.0))
-    return total
+        spread += part_spread
+    np.maximum(weight, np.float32(1.0), out=weight)
+    total /= weight
+    spread /= weight * weight
+    return total, spread
 
 
 def _neighbour_sums(
-    values: Float32Array, guide: Float32Array, mask: MaskArray, offsets: list[Offset]
-) -> tuple[Float32Array, Float32Array]:
-    """Return weighted sum of values and sum of weights over some of the offsets and their opposites."""
-    total, weight = np.zeros_like(values), np.zeros(mask.shape, dtype=np.float32)
+    values: Float32Array, variance: Float32Array, guide: Float32Array, mask: MaskArray, offsets: list[Offset]
+) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Return weighted sum of values, sum of weights and variance of the first, over offsets and their opposites."""
+    total, weight, spread = np.zeros_like(values), np.zeros_like(variance), np.zeros_like(variance)
     for offset, nearness in offsets:
         here, there = _overlap(mask.shape, offset)
         distance = _squared_distance(guide[(slice(None), *here)], guide[(slice(None), *there)])
@@ -255,10 +282,13 @@ def _neighbour_sums(
         for target, source in zip(total, values, strict=True):
             target[here] += likeness * source[there]
             target[there] += likeness * source[here]
-    return total, weight
+        likeness *= likeness
+        spread[here] += likeness * variance[there]
+        spread[there] += likeness * variance[here]
+    return total, weight, spread
 
 
-METHODS: dict[DenoiseMethod, Callable[[Curves, Geometry, Settings, Progress], Float32Array]] = {
+METHODS: dict[DenoiseMethod, Callable[[Curves, Geometry, Settings, Progress], Curves]] = {
     "bilateral": _bilateral,
     "gaussian": _gaussian,
     "curvature-flow": _keep,

@@ -9,7 +9,8 @@ from PyPeTLib.settings import Settings
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed by a bilateral filter guided by "
-    "the time course (spatial SD {s.bilateral_sigma_mm:g} mm, similarity {s.bilateral_similarity:g} noise SD)",
+    "time course and mean HU (spatial SD {s.bilateral_sigma_mm:g} mm, similarity {s.bilateral_similarity:g} and "
+    "{s.bilateral_anatomy:g} noise SD)",
     "gaussian": "projected on {components} principal temporal components and smoothed inside the mask by a Gaussian "
     "(SD {s.gaussian_sigma_mm:g} mm)",
     "curvature-flow": "smoothed frame by frame by curvature flow ({s.curvature_flow_iterations} iterations of step "

@@ -363,12 +363,18 @@ class Curves:
         an image of the noise, in HU of one frame.
     mask : ndarray of bool, shape (z, y, x)
         The voxels, in the order of ``coefficients``.
+    anatomy_hu : ndarray, shape (voxel,), or None
+        Mean HU of each voxel over all frames, in which gray matter, white matter and CSF differ; None: not known.
+    sd : ndarray, shape (voxel,), or None
+        Standard deviation of the noise of each coefficient of a normalised component, in HU; None before smoothing.
     """
 
     coefficients: npt.NDArray[np.float32]
     basis: npt.NDArray[np.float32]
     noise: npt.NDArray[np.float32]
     mask: MaskArray
+    anatomy_hu: npt.NDArray[np.float32] | None = None
+    sd: npt.NDArray[np.float32] | None = None
 
     def mean(self, mask: MaskArray) -> FloatArray:
         """Return the mean curve in HU of the voxels that lie in ``mask`` too, shape (t,)."""

@@ -264,7 +264,11 @@ def test_smoothing_mirrors_with_its_input(bolus, method):
     turned = order[::-1, ::-1, ::-1]
     back = turned[turned >= 0]
     mirrored = replace(
-        curves, coefficients=curves.coefficients[back], noise=curves.noise[back], mask=mask[::-1, ::-1, ::-1]
+        curves,
+        coefficients=curves.coefficients[back],
+        noise=curves.noise[back],
+        anatomy_hu=curves.anatomy_hu[back],
+        mask=mask[::-1, ::-1, ::-1],
     )
     base, found = (smoothed(one, denoise=method).coefficients for one in (curves, mirrored))
     np.testing.assert_allclose(found, base[back], rtol=1e-4, atol=1e-3)
@@ -398,3 +402,50 @@ def test_curvature_flow_is_that_of_simpleitk_in_every_frame():
         image.SetSpacing(grid.spacing_mm)
         expected = sitk.GetArrayFromImage(sitk.CurvatureFlow(image, 0.0625, 10))
         np.testing.assert_array_equal(flowed.reshape(grid.shape), expected.astype(np.float32))
+
+
+def cortex_hu(bolus, gray_hu, sd=6.0):
+    """White matter with a ribbon of cortex, two pixels wide, that holds twice its blood; shape (t, voxel)."""
+    gray = np.zeros(GRID.shape, dtype=bool)
+    gray[:, :, 18:20] = True
+    rows = np.where(gray.ravel(), gray_hu, 29.0) + bolus.washout(TIMES)[:, None] * np.where(gray.ravel(), 1.2, 0.6)
+    return gray, (rows + np.random.default_rng(0).normal(0.0, sd, rows.shape)).astype(np.float32)
+
+
+def test_thin_cortex_keeps_its_blood_where_the_mean_hu_tell_it_from_white_matter(bolus):
+    mask, heights = np.ones(GRID.shape, dtype=bool), {}
+    for name, gray_hu in (("alike", 29.0), ("told apart", 36.0)):
+        gray, hu = cortex_hu(bolus, gray_hu)
+        found = full(smoothed(enhanced(hu, mask)))[gray.ravel()].mean(axis=0)
+        heights[name] = found.max() / (1.2 * bolus.washout(TIMES).max())
+    assert heights["told apart"] > 0.97 > 0.9 > heights["alike"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("correlated", [False, True])
+def test_noise_that_is_left_is_known(bolus, method, correlated):
+    """The scatter of the curves of one tissue over the stated SD is that of 1.
+
+    The bilateral filter prefers what is alike by chance too, so somewhat more noise is left than its weights say.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    grid = Geometry((90, 90, 4), (2.0, 2.0, 8.0))
+    mask = np.ones(grid.shape, dtype=bool)
+    noise = gaussian_filter(
+        np.random.default_rng(1).normal(size=(TIMES.size, *grid.shape)), (0, 0, *[0.8 * correlated] * 2)
+    )
+    curve = bolus.washout(TIMES)[:, None] * np.linspace(0.5, 1.5, mask.sum()).round(0)
+    hu = 35.0 + curve + 6.0 / noise.std() * noise.reshape(TIMES.size, -1)
+    found = smoothed(enhanced(hu.astype(np.float32), mask, grid, denoise=method), grid, denoise=method)
+    free = found.basis - found.basis.mean(axis=1, keepdims=True)
+    components = found.coefficients @ free if len(free) == TIMES.size else found.coefficients
+    z = (components - weights(free, curve + 0 * hu))[1000:-1000] / found.sd[1000:-1000, None]
+    assert 0.9 < robust_sd(z) < 1.3
+
+
+def test_thin_cortex_is_left_noisier_than_white_matter(bolus):
+    mask = np.ones(GRID.shape, dtype=bool)
+    gray, hu = cortex_hu(bolus, 36.0)
+    sd = smoothed(enhanced(hu, mask)).sd
+    assert np.median(sd[gray.ravel()]) > 1.5 * np.median(sd[~gray.ravel()])

@@ -17,7 +17,7 @@ OWN_OF = {
         "fast-marching": ("bone_hu", "tissue_low_hu", "tissue_high_hu"),
     },
     "denoise": {
-        "bilateral": ("bilateral_sigma_mm", "bilateral_similarity"),
+        "bilateral": ("bilateral_sigma_mm", "bilateral_similarity", "bilateral_anatomy"),
         "gaussian": ("gaussian_sigma_mm",),
         "curvature-flow": ("curvature_flow_iterations", "curvature_flow_step"),
     },

@@ -76,6 +76,7 @@ class PyPeTParameterNode:
     denoise: choice("denoise")
     bilateral_sigma_mm: number("bilateral_sigma_mm")
     bilateral_similarity: number("bilateral_similarity")
+    bilateral_anatomy: number("bilateral_anatomy")
     gaussian_sigma_mm: number("gaussian_sigma_mm")
     curvature_flow_iterations: number("curvature_flow_iterations")
     curvature_flow_step: number("curvature_flow_step")
