@@ -30,6 +30,8 @@ BLOCK_VOXELS = 65536
 GUIDE_SHARE = 0.4
 #: ... which takes about this share of the time.
 GUIDE_TIME = 0.1
+#: Differences within what is averaged are sought over this distance, in mm.
+UNLIKE_MM = 3.0
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
 KERNEL_PART = 3
 #: Smoothing kernels end at this many standard deviations.
@@ -212,8 +214,8 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
     of a mean over all frames, so a cortex two pixels wide keeps its blood to itself. The guide's noise is measured,
     so the widths fit any scanner and kernel.
     Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all.
-    The noise of each voxel after that follows from the squares of its weights, and, as noise of neighbours is alike,
-    from one component without signal that is smoothed along.
+    The noise that is left follows from the squares of the weights and, as noise of neighbours is alike, from one
+    component without signal that is smoothed along; the error also counts how much neighbours differ.
     """
     mask = curves.mask[_bounding_box(curves.mask)]
     sigma = settings.bilateral_sigma_mm
@@ -224,12 +226,23 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
     far = _half_kernel(geometry, sigma, _reach(geometry, sigma), strides)
     halves = len(near) / (len(near) + len(far))
     values = _on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
-    values, variance = _averaged(values, mask.astype(np.float32), guide, mask, near, share(rest, 0.0, halves))
-    values, variance = _averaged(values, variance, guide, mask, far, share(rest, halves, 1.0))
-    sd = np.sqrt(variance[mask])
-    noise = values[-1][mask]
-    sd *= np.float32(robust_sd(noise / np.maximum(sd, np.float32(1e-6))))
-    return replace(curves, coefficients=np.ascontiguousarray(values[:-1, mask].T), sd=sd)
+    first, variance = _averaged(values, mask.astype(np.float32), guide, mask, near, share(rest, 0.0, halves))
+    values, variance = _averaged(first, variance, guide, mask, far, share(rest, halves, 1.0))
+    smoothed = np.ascontiguousarray(values[:, mask].T)
+    variance = variance[mask]
+    variance *= np.float32(robust_sd(smoothed[:, -1] / np.sqrt(np.maximum(variance, np.float32(1e-9)))) ** 2)
+    variance += _unlike(first[:, mask] - values[:, mask], curves.mask, geometry)
+    return replace(curves, coefficients=np.ascontiguousarray(smoothed[:, :-1]), sd=np.sqrt(variance))
+
+
+def _unlike(changes: Float32Array, mask: MaskArray, geometry: Geometry) -> Float32Array:
+    """Return the variance by which tissue differs from the neighbours it was averaged with, shape (voxel,).
+
+    It is what the second pass changed beyond the change of a component without signal (the last row), locally.
+    """
+    changes **= 2
+    beyond = changes[:-1].mean(axis=0) - changes[-1]
+    return np.maximum(gaussian_in_mask(beyond[:, None], mask, geometry, UNLIKE_MM)[:, 0], np.float32(0.0))
 
 
 def _guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:

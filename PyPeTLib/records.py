@@ -366,7 +366,8 @@ class Curves:
     anatomy_hu : ndarray, shape (voxel,), or None
         Mean HU of each voxel over all frames, in which gray matter, white matter and CSF differ; None: not known.
     sd : ndarray, shape (voxel,), or None
-        Standard deviation of the noise of each coefficient of a normalised component, in HU; None before smoothing.
+        Standard deviation in HU of the error of a normalised component's coefficient: the noise that smoothing left,
+        and how much the averaged tissue differs; None before smoothing.
     """
 
     coefficients: npt.NDArray[np.float32]

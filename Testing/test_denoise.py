@@ -426,7 +426,7 @@ def test_thin_cortex_keeps_its_blood_where_the_mean_hu_tell_it_from_white_matter
 def test_noise_that_is_left_is_known(bolus, method, correlated):
     """The scatter of the curves of one tissue over the stated SD is that of 1.
 
-    The bilateral filter prefers what is alike by chance too, so somewhat more noise is left than its weights say.
+    The bilateral filter states up to a quarter more: how much neighbours differ is not known without noise.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -441,7 +441,7 @@ def test_noise_that_is_left_is_known(bolus, method, correlated):
     free = found.basis - found.basis.mean(axis=1, keepdims=True)
     components = found.coefficients @ free if len(free) == TIMES.size else found.coefficients
     z = (components - weights(free, curve + 0 * hu))[1000:-1000] / found.sd[1000:-1000, None]
-    assert 0.9 < robust_sd(z) < 1.3
+    assert (0.75 if method == "bilateral" else 0.9) < robust_sd(z) < 1.2
 
 
 def test_thin_cortex_is_left_noisier_than_white_matter(bolus):
