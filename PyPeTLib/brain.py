@@ -22,6 +22,12 @@ HEAD_HU = -300.0
 MINIMUM_BRAIN_ML = 20.0
 #: Share of a region that must lie under (or over) the brain of the neighbouring slice.
 CONTINUITY = 0.5
+#: The skull is at most this thick, in mm: its densest part lies within this distance of the brain.
+BONE_REACH_MM = 6.0
+#: Holes in one slice up to this area are vessels or calcifications, in mm².
+SMALL_HOLE_MM2 = 20.0
+#: Neighbours in the same slice.
+IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -66,16 +72,23 @@ def inside_skull(
 
     The bone of each slice is closed over gaps of twice ``brain_opening_mm`` and filled; soft tissue that remains
     after an opening is kept where it continues the brain of the neighbouring slice, starting from the largest.
+    From there the mask reaches to where voxels are half brain, half bone.
     """
     factors = tuple(max(1, round(SEARCH_PIXEL_MM / spacing)) for spacing in spacing_mm[1:])
-    coarse = _block_mean(mean_hu, factors)
+    blocks = _blocks(mean_hu, factors)
+    coarse: Float32Array = blocks.mean(axis=(2, 4))
     pixel_mm = tuple(spacing * factor for spacing, factor in zip(spacing_mm[1:], factors, strict=True))
+    soft = _slice_by_slice(lambda frame: _enclosed(frame, pixel_mm, settings), coarse, progress=share(progress, 0, 0.4))
+    soft = _filled(soft, pixel_mm)
     enclosed = _slice_by_slice(
-        lambda frame: _enclosed(frame, pixel_mm, settings), coarse, progress=share(progress, 0.0, 0.6)
+        lambda frame: _opened(frame, settings.brain_opening_mm, pixel_mm), soft, progress=share(progress, 0.4, 0.7)
     )
     brain = _continuous(enclosed)
-    fine = brain.repeat(factors[0], axis=1).repeat(factors[1], axis=2)[:, : mean_hu.shape[1], : mean_hu.shape[2]]
-    return _refined(fine, mean_hu, spacing_mm[1:], max(pixel_mm), settings, share(progress, 0.6, 1.0))
+    if not brain.any():
+        return np.zeros(mean_hu.shape, dtype=bool)
+    low, high = _bounds(brain, coarse, blocks.max(axis=(2, 4)), pixel_mm, spacing_mm, settings)
+    progress(0.8, "")
+    return _refined(brain, low, high, mean_hu, factors, spacing_mm[1:])
 
 
 def from_fast_marching(
@@ -103,7 +116,7 @@ def from_fast_marching(
     marching.SetStoppingValue(extent)
     arrival = execute(marching, speed, progress=share(progress, 0.2, 0.9))
     reached = sitk.GetArrayViewFromImage(arrival) < 0.75 * extent
-    return _slice_by_slice(_filled, reached & tissue, progress=share(progress, 0.9, 1.0))
+    return _filled(reached & tissue, spacing_mm[1:])
 
 
 def _middle(bone: MaskArray, tissue: MaskArray) -> FloatArray:
@@ -130,14 +143,13 @@ def _slice_by_slice(
 
 
 def _enclosed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
-    """Return the soft tissue that the bone of one slice encloses, gaps closed and thin bridges opened."""
+    """Return the soft tissue that the bone of one slice encloses, gaps closed."""
     radius = settings.brain_opening_mm
     bone = frame > settings.bone_hu
     if not bone.any():
         return bone
-    closed = ~_dilated(~_filled(_dilated(bone, radius, pixel_mm)), radius, pixel_mm)
-    soft = closed & ~bone & (frame > settings.tissue_low_hu) & (frame < settings.tissue_high_hu)
-    return _opened(_filled(soft), radius, pixel_mm)
+    closed = ~_dilated(~_without_holes(_dilated(bone, radius, pixel_mm)), radius, pixel_mm)
+    return np.asarray(closed & ~bone & (frame > settings.tissue_low_hu) & (frame < settings.tissue_high_hu))
 
 
 def _continuous(enclosed: MaskArray) -> MaskArray:
@@ -156,31 +168,76 @@ def _continuous(enclosed: MaskArray) -> MaskArray:
     return kept
 
 
-def _refined(
-    mask: MaskArray,
-    mean_hu: Float32Array,
+def _bounds(
+    brain: MaskArray,
+    coarse: Float32Array,
+    densest: Float32Array,
     pixel_mm: tuple[float, ...],
-    search_mm: float,
+    spacing_mm: tuple[float, float, float],
     settings: Settings,
-    progress: Progress,
+) -> tuple[Float32Array, Float32Array]:
+    """Return between which HU a voxel of each search pixel belongs to the brain, -inf and inf being nowhere.
+
+    A voxel that is half bone has the mean of the HU of brain and of the bone beside it.
+    """
+    from scipy import ndimage
+
+    around = (1, *(2 * round(BONE_REACH_MM / pixel) + 1 for pixel in pixel_mm))
+    beside = ndimage.maximum_filter(densest, around)
+    near_mm = max(pixel_mm) + max(spacing_mm[1:])
+    away = np.stack([_distance(frame, pixel_mm) for frame in brain])
+    typical = np.median(beside[(away > 0) & (away <= near_mm)])
+    half = (np.median(coarse[brain]) + np.minimum(beside, typical)) / 2
+    low = np.where(away <= near_mm, settings.tissue_low_hu, settings.tissue_high_hu)
+    high = np.where(away <= near_mm + spacing_mm[0] / 2, np.maximum(half, settings.tissue_high_hu), -np.inf)
+    return low.astype(np.float32), high.astype(np.float32)
+
+
+def _refined(
+    brain: MaskArray,
+    low: Float32Array,
+    high: Float32Array,
+    mean_hu: Float32Array,
+    factors: tuple[int, ...],
+    pixel_mm: tuple[float, ...],
 ) -> MaskArray:
-    """Set the border on the scan's pixels: grow by a search pixel, drop bone, fat and air, fill vessels."""
-    soft = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu)
-    radius_mm = search_mm + max(pixel_mm)
-    grown = _slice_by_slice(
-        lambda frame: _dilated(frame, radius_mm, pixel_mm), mask, progress=share(progress, 0.0, 0.8)
-    )
-    return _slice_by_slice(_filled, grown & soft, progress=share(progress, 0.8, 1.0))
+    """Set the border on the scan's pixels: what is within the bounds and touches the brain in its slice."""
+    from scipy import ndimage
+
+    box = _box(high > -np.inf)
+    fine = tuple(slice(f * b.start, min(f * b.stop, n)) for f, b, n in zip((1, *factors), box, mean_hu.shape))
+    frame = mean_hu[fine]
+    wide = lambda a: a[box].repeat(factors[0], axis=1).repeat(factors[1], axis=2)[:, :frame.shape[1], :frame.shape[2]]
+    within = (frame > wide(low)) & (frame < wide(high))
+    labels, count = ndimage.label(within, IN_SLICE)
+    touching = np.zeros(count + 1, dtype=bool)
+    touching[labels[wide(brain) & within]] = True
+    touching[0] = False
+    mask = np.zeros(mean_hu.shape, dtype=bool)
+    mask[fine] = touching[labels]
+    mask[fine] = _filled(mask[fine], pixel_mm)
+    return mask
 
 
-def _block_mean(image: Float32Array, factors: tuple[int, ...]) -> Float32Array:
+def _box(mask):
+    from scipy import ndimage
+    return ndimage.find_objects(mask.astype(np.uint8))[0]
+
+
+def _blocks(image: Float32Array, factors: tuple[int, ...]) -> Float32Array:
     """Average pixels in plane over blocks; the last block repeats the border."""
     sizes = zip(image.shape[1:], factors, strict=True)
     padded = np.pad(image, [(0, 0)] + [(0, -length % factor) for length, factor in sizes], mode="edge")
     depth, height, width = padded.shape
-    blocks = padded.reshape(depth, height // factors[0], factors[0], width // factors[1], factors[1])
-    means: Float32Array = blocks.mean(axis=(2, 4))
-    return means
+    return padded.reshape(depth, height // factors[0], factors[0], width // factors[1], factors[1])
+
+
+def _distance(mask: MaskArray, pixel_mm: tuple[float, ...]) -> FloatArray:
+    from scipy import ndimage
+
+    if not mask.any():
+        return np.full(mask.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=pixel_mm))
 
 
 def _dilated(mask: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
@@ -196,10 +253,35 @@ def _opened(mask: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> M
     return _dilated(~_dilated(~mask, radius_mm, pixel_mm), radius_mm, pixel_mm)
 
 
-def _filled(mask: MaskArray) -> MaskArray:
+def _without_holes(mask):
     from scipy import ndimage
 
     return np.asarray(ndimage.binary_fill_holes(mask))
+
+
+def _filled(mask: MaskArray, pixel_mm) -> MaskArray:
+    """Fill what the mask encloses in its slice if it is small, or enclosed above and below as well."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(~mask, IN_SLICE)
+    edge = np.zeros(count + 1, dtype=bool)
+    for side in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        edge[side] = True
+    edge[0] = True
+    hole = ~edge
+    if not hole.any():
+        return mask
+    small = hole & (np.bincount(labels.ravel(), minlength=count + 1) * pixel_mm[0] * pixel_mm[1] <= SMALL_HOLE_MM2)
+    holes = hole[labels]
+    whole, number = ndimage.label(holes)
+    open_ = np.zeros(number + 1, dtype=bool)
+    outside = edge[labels] & ~mask
+    open_[whole[0]] = True
+    open_[whole[-1]] = True
+    open_[whole[1:][outside[:-1]]] = True
+    open_[whole[:-1][outside[1:]]] = True
+    open_[0] = True
+    return mask | ~open_[whole] | small[labels]
 
 
 def _largest(mask: MaskArray) -> MaskArray:
