@@ -22,10 +22,14 @@ HEAD_HU = -300.0
 MINIMUM_BRAIN_ML = 20.0
 #: Share of a region that must lie under (or over) the brain of the neighbouring slice.
 CONTINUITY = 0.5
+#: A search pixel denser than this on average holds some bone, in HU; vessels in the mean image hardly are.
+PURE_HU = 150.0
 #: The skull is at most this thick, in mm: its densest part lies within this distance of the brain.
 BONE_REACH_MM = 6.0
 #: Holes in one slice up to this area are vessels or calcifications, in mm².
 SMALL_HOLE_MM2 = 20.0
+#: Denser than any bone, in HU: metal, whose streaks hide the brain around it.
+METAL_HU = 2500.0
 #: Neighbours in the same slice.
 IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
 
@@ -78,17 +82,19 @@ def inside_skull(
     blocks = _blocks(mean_hu, factors)
     coarse: Float32Array = blocks.mean(axis=(2, 4))
     pixel_mm = tuple(spacing * factor for spacing, factor in zip(spacing_mm[1:], factors, strict=True))
-    soft = _slice_by_slice(lambda frame: _enclosed(frame, pixel_mm, settings), coarse, progress=share(progress, 0, 0.4))
-    soft = _filled(soft, pixel_mm)
+    closed = _slice_by_slice(lambda frame: _closed(frame, pixel_mm, settings), coarse, progress=share(progress, 0, 0.4))
+
+
+    soft = _filled(closed & (coarse > settings.tissue_low_hu) & (coarse < min(PURE_HU, settings.tissue_high_hu)), pixel_mm)
     enclosed = _slice_by_slice(
         lambda frame: _opened(frame, settings.brain_opening_mm, pixel_mm), soft, progress=share(progress, 0.4, 0.7)
     )
     brain = _continuous(enclosed)
     if not brain.any():
         return np.zeros(mean_hu.shape, dtype=bool)
-    low, high = _bounds(brain, coarse, blocks.max(axis=(2, 4)), pixel_mm, spacing_mm, settings)
+    low, high = _bounds(brain, closed, coarse, blocks.max(axis=(2, 4)), pixel_mm, spacing_mm, settings)
     progress(0.8, "")
-    return _refined(brain, low, high, mean_hu, factors, spacing_mm[1:])
+    return _refined(brain, low, high, mean_hu, factors, spacing_mm[1:], settings)
 
 
 def from_fast_marching(
@@ -142,14 +148,13 @@ def _slice_by_slice(
     return mask
 
 
-def _enclosed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
-    """Return the soft tissue that the bone of one slice encloses, gaps closed."""
+def _closed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
+    """Return the bone of one slice and what it encloses, gaps closed."""
     radius = settings.brain_opening_mm
     bone = frame > settings.bone_hu
     if not bone.any():
         return bone
-    closed = ~_dilated(~_without_holes(_dilated(bone, radius, pixel_mm)), radius, pixel_mm)
-    return np.asarray(closed & ~bone & (frame > settings.tissue_low_hu) & (frame < settings.tissue_high_hu))
+    return ~_dilated(~_without_holes(_dilated(bone, radius, pixel_mm)), radius, pixel_mm)
 
 
 def _continuous(enclosed: MaskArray) -> MaskArray:
@@ -170,6 +175,7 @@ def _continuous(enclosed: MaskArray) -> MaskArray:
 
 def _bounds(
     brain: MaskArray,
+    closed: MaskArray,
     coarse: Float32Array,
     densest: Float32Array,
     pixel_mm: tuple[float, ...],
@@ -188,8 +194,8 @@ def _bounds(
     away = np.stack([_distance(frame, pixel_mm) for frame in brain])
     typical = np.median(beside[(away > 0) & (away <= near_mm)])
     half = (np.median(coarse[brain]) + np.minimum(beside, typical)) / 2
-    low = np.where(away <= near_mm, settings.tissue_low_hu, settings.tissue_high_hu)
-    high = np.where(away <= near_mm + spacing_mm[0] / 2, np.maximum(half, settings.tissue_high_hu), -np.inf)
+    low = np.where(away <= near_mm, settings.tissue_low_hu, PURE_HU)
+    high = np.where(closed & (away <= near_mm + spacing_mm[0] / 2), np.maximum(half, settings.tissue_high_hu), -np.inf)
     return low.astype(np.float32), high.astype(np.float32)
 
 
@@ -200,6 +206,7 @@ def _refined(
     mean_hu: Float32Array,
     factors: tuple[int, ...],
     pixel_mm: tuple[float, ...],
+    settings: Settings,
 ) -> MaskArray:
     """Set the border on the scan's pixels: what is within the bounds and touches the brain in its slice."""
     from scipy import ndimage
@@ -215,7 +222,18 @@ def _refined(
     touching[0] = False
     mask = np.zeros(mean_hu.shape, dtype=bool)
     mask[fine] = touching[labels]
-    mask[fine] = _filled(mask[fine], pixel_mm)
+    mask[fine] = _filled(_bridged(mask[fine], frame, settings), pixel_mm)
+    return mask
+
+
+def _bridged(mask: MaskArray, mean_hu: Float32Array, settings: Settings) -> MaskArray:
+    """Add to slices that metal spoils what the next clean slices below and above both hold."""
+    from scipy import ndimage
+
+    runs, _ = ndimage.label(mean_hu.max(axis=(1, 2)) > METAL_HU)
+    for (run,) in ndimage.find_objects(runs):
+        if 0 < run.start and run.stop < len(mask):
+            mask[run] |= mask[run.start - 1] & mask[run.stop] & (mean_hu[run] < settings.bone_hu)
     return mask
 
 
