@@ -164,7 +164,7 @@ def _outside_labels(on_grid: Fields) -> Labels:
     labels = np.where(on_grid["outer"] < 0, Label.FAT, Label.AIR).astype(np.uint8)
     labels[(on_grid["outer"] < 0) & (on_grid["muscle"] < 0)] = Label.MUSCLE
     labels[(on_grid["outer"] < 0) & (on_grid["outer"] > -2.2)] = Label.SKIN
-    lining = np.abs(on_grid["inner"] - LINING_MM / 2) <= LINING_MM / 2  # sampled fields leave gaps between inside and bone
+    lining = np.abs(on_grid["inner"] - LINING_MM / 2) <= LINING_MM / 2  # sampled fields leave gaps otherwise
     bone = ((on_grid["bone"] < 0) | lining) & (on_grid["outer"] < -2.2)
     labels[bone] = Label.BONE
     labels[bone & (on_grid["bone"] < -2.0)] = Label.DIPLOE
