@@ -21,8 +21,8 @@ SEARCH_PIXEL_MM = 1.5
 MINIMUM_BRAIN_ML = 20.0
 #: Share of a region that must lie under (or over) the brain of the neighbouring slice.
 CONTINUITY = 0.5
-#: A search pixel denser than this holds some bone, in HU; brain and vessels of the mean image stay below.
-PURE_HU = 200.0
+#: A search pixel of the mean image that is denser than this, in HU, holds a tenth of bone or more.
+PURE_HU = 150.0
 #: Bone is densest within this distance of the brain, in mm: about the thickness of the skull.
 BONE_REACH_MM = 6.0
 #: A hole in one slice up to this area is a vessel or a calcification, in mm²; the bones of the base are larger.
