@@ -21,8 +21,8 @@ SEARCH_PIXEL_MM = 1.5
 MINIMUM_BRAIN_ML = 20.0
 #: Share of a region that must lie under (or over) the brain of the neighbouring slice.
 CONTINUITY = 0.5
-#: A search pixel of the mean image that is denser than this, in HU, holds a tenth of bone or more.
-PURE_HU = 150.0
+#: A search pixel denser than this share of the lower of ``bone_hu`` and ``tissue_high_hu`` holds some bone.
+PURE_SHARE = 0.5
 #: Bone is densest within this distance of the brain, in mm: about the thickness of the skull.
 BONE_REACH_MM = 6.0
 #: A hole in one slice up to this area is a vessel or a calcification, in mm²; the bones of the base are larger.
@@ -92,8 +92,8 @@ def inside_skull(
     closed = _slice_by_slice(
         lambda frame: _closed(frame, search.pixel_mm, settings), search.mean, progress=share(progress, 0.0, 0.3)
     )
-    highest = min(PURE_HU, settings.tissue_high_hu)
-    soft = _filled(closed & (search.mean > settings.tissue_low_hu) & (search.mean < highest), search.pixel_mm)
+    pure = (search.mean > settings.tissue_low_hu) & (search.mean < _pure_hu(settings))
+    soft = _filled(closed & pure, search.pixel_mm)
     wide = _slice_by_slice(
         lambda frame: _opened(frame, settings.brain_opening_mm, search.pixel_mm),
         soft,
@@ -183,6 +183,11 @@ def _continuous(enclosed: MaskArray) -> MaskArray:
     return kept
 
 
+def _pure_hu(settings: Settings) -> float:
+    """Return the HU below which a search pixel holds no bone."""
+    return PURE_SHARE * min(settings.bone_hu, settings.tissue_high_hu)
+
+
 def _bounds(
     brain: MaskArray,
     closed: MaskArray,
@@ -205,7 +210,7 @@ def _bounds(
     usual = np.median(bone[(away > 0.0) & (away <= near_mm)])
     half = 0.5 * (np.median(search.mean[brain]) + np.minimum(bone, usual))
     within_reach = closed & (away <= near_mm + 0.5 * spacing_mm[0])
-    low = np.where(away <= near_mm, settings.tissue_low_hu, PURE_HU)
+    low = np.where(away <= near_mm, settings.tissue_low_hu, _pure_hu(settings))
     high = np.where(within_reach, np.maximum(half, settings.tissue_high_hu), -np.inf)
     return low.astype(np.float32), high.astype(np.float32)
 
