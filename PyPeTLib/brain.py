@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,32 @@ from PyPeTLib.settings import BrainMethod, Settings
 
 #: The mask is searched on pixels of about this size in mm; its border is then set on the scan's own pixels.
 SEARCH_PIXEL_MM = 1.5
-#: Everything denser than this belongs to the head, in HU.
-HEAD_HU = -300.0
 #: The smallest brain worth a map, in mL.
 MINIMUM_BRAIN_ML = 20.0
 #: Share of a region that must lie under (or over) the brain of the neighbouring slice.
 CONTINUITY = 0.5
+#: A search pixel denser than this share of the lower of ``bone_hu`` and ``tissue_high_hu`` holds some bone.
+PURE_SHARE = 0.5
+#: Bone is densest within this distance of the brain, in mm: about the thickness of the skull.
+BONE_REACH_MM = 6.0
+#: A hole in one slice up to this area is a vessel or a calcification, in mm²; the bones of the base are larger.
+SMALL_HOLE_MM2 = 20.0
+#: Denser than any bone, in HU: metal, whose streaks hide the brain around it.
+METAL_HU = 2500.0
+#: Neighbours in the same slice.
+IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
 
 Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The mean image on search pixels: mean and greatest HU of each, their size in mm and in the scan's pixels."""
+
+    mean: Float32Array
+    densest: Float32Array
+    pixel_mm: tuple[float, ...]
+    factors: tuple[int, ...]
 
 
 def brain_mask(mean_hu: Float32Array, geometry: Geometry, *, settings: Settings, progress: Progress = silent) -> Image:
@@ -66,16 +85,26 @@ def inside_skull(
 
     The bone of each slice is closed over gaps of twice ``brain_opening_mm`` and filled; soft tissue that remains
     after an opening is kept where it continues the brain of the neighbouring slice, starting from the largest.
+    Its border is then set where voxels are half brain, half bone; what else the skull base and thick slices mix
+    with bone is left out.
     """
-    factors = tuple(max(1, round(SEARCH_PIXEL_MM / spacing)) for spacing in spacing_mm[1:])
-    coarse = _block_mean(mean_hu, factors)
-    pixel_mm = tuple(spacing * factor for spacing, factor in zip(spacing_mm[1:], factors, strict=True))
-    enclosed = _slice_by_slice(
-        lambda frame: _enclosed(frame, pixel_mm, settings), coarse, progress=share(progress, 0.0, 0.6)
+    search = _search_pixels(mean_hu, spacing_mm[1:])
+    closed = _slice_by_slice(
+        lambda frame: _closed(frame, search.pixel_mm, settings), search.mean, progress=share(progress, 0.0, 0.3)
     )
-    brain = _continuous(enclosed)
-    fine = brain.repeat(factors[0], axis=1).repeat(factors[1], axis=2)[:, : mean_hu.shape[1], : mean_hu.shape[2]]
-    return _refined(fine, mean_hu, spacing_mm[1:], max(pixel_mm), settings, share(progress, 0.6, 1.0))
+    pure = (search.mean > settings.tissue_low_hu) & (search.mean < _pure_hu(settings))
+    soft = _filled(closed & pure, search.pixel_mm)
+    wide = _slice_by_slice(
+        lambda frame: _opened(frame, settings.brain_opening_mm, search.pixel_mm),
+        soft,
+        progress=share(progress, 0.3, 0.6),
+    )
+    brain = _continuous(wide)
+    if not brain.any():
+        return np.zeros(mean_hu.shape, dtype=bool)
+    bounds = _bounds(brain, closed, search, spacing_mm, settings)
+    found = _refined(brain, bounds, mean_hu, search.factors, share(progress, 0.7, 0.9))
+    return _filled(_bridged(found, mean_hu, settings), spacing_mm[1:])
 
 
 def from_fast_marching(
@@ -103,7 +132,7 @@ def from_fast_marching(
     marching.SetStoppingValue(extent)
     arrival = execute(marching, speed, progress=share(progress, 0.2, 0.9))
     reached = sitk.GetArrayViewFromImage(arrival) < 0.75 * extent
-    return _slice_by_slice(_filled, reached & tissue, progress=share(progress, 0.9, 1.0))
+    return _filled(reached & tissue, spacing_mm[1:])
 
 
 def _middle(bone: MaskArray, tissue: MaskArray) -> FloatArray:
@@ -129,15 +158,13 @@ def _slice_by_slice(
     return mask
 
 
-def _enclosed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
-    """Return the soft tissue that the bone of one slice encloses, gaps closed and thin bridges opened."""
+def _closed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
+    """Return the bone of one slice and what it encloses, gaps closed."""
     radius = settings.brain_opening_mm
     bone = frame > settings.bone_hu
     if not bone.any():
         return bone
-    closed = ~_dilated(~_filled(_dilated(bone, radius, pixel_mm)), radius, pixel_mm)
-    soft = closed & ~bone & (frame > settings.tissue_low_hu) & (frame < settings.tissue_high_hu)
-    return _opened(_filled(soft), radius, pixel_mm)
+    return ~_dilated(_outside(_dilated(bone, radius, pixel_mm)), radius, pixel_mm)
 
 
 def _continuous(enclosed: MaskArray) -> MaskArray:
@@ -156,50 +183,163 @@ def _continuous(enclosed: MaskArray) -> MaskArray:
     return kept
 
 
-def _refined(
-    mask: MaskArray,
-    mean_hu: Float32Array,
-    pixel_mm: tuple[float, ...],
-    search_mm: float,
+def _pure_hu(settings: Settings) -> float:
+    """Return the HU below which a search pixel holds no bone."""
+    return PURE_SHARE * min(settings.bone_hu, settings.tissue_high_hu)
+
+
+def _bounds(
+    brain: MaskArray,
+    closed: MaskArray,
+    search: _Search,
+    spacing_mm: tuple[float, float, float],
     settings: Settings,
+) -> tuple[Float32Array, Float32Array]:
+    """Return above and below which HU a voxel of each search pixel belongs to the brain; below -inf none does.
+
+    A voxel that is half bone has the mean of the HU of brain and of the bone beside it. Where bone is thin, or metal,
+    a larger share of it counts as bone. Slanting bone leaves half-filled voxels as far from the brain as a slice is
+    thick.
+    """
+    from scipy import ndimage
+
+    window = (1, *(2 * round(BONE_REACH_MM / pixel) + 1 for pixel in search.pixel_mm))
+    bone = ndimage.maximum_filter(search.densest, window)
+    away = np.stack([_distance(frame, search.pixel_mm) for frame in brain])
+    near_mm = max(search.pixel_mm) + max(spacing_mm[1:])
+    usual = np.median(bone[(away > 0.0) & (away <= near_mm)])
+    half = 0.5 * (np.median(search.mean[brain]) + np.minimum(bone, usual))
+    within_reach = closed & (away <= near_mm + 0.5 * spacing_mm[0])
+    low = np.where(away <= near_mm, settings.tissue_low_hu, _pure_hu(settings))
+    high = np.where(within_reach, np.maximum(half, settings.tissue_high_hu), -np.inf)
+    return low.astype(np.float32), high.astype(np.float32)
+
+
+def _refined(
+    brain: MaskArray,
+    bounds: tuple[Float32Array, Float32Array],
+    mean_hu: Float32Array,
+    factors: tuple[int, ...],
     progress: Progress,
 ) -> MaskArray:
-    """Set the border on the scan's pixels: grow by a search pixel, drop bone, fat and air, fill vessels."""
-    soft = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu)
-    radius_mm = search_mm + max(pixel_mm)
-    grown = _slice_by_slice(
-        lambda frame: _dilated(frame, radius_mm, pixel_mm), mask, progress=share(progress, 0.0, 0.8)
-    )
-    return _slice_by_slice(_filled, grown & soft, progress=share(progress, 0.8, 1.0))
+    """Return the voxels within the bounds that are connected to the brain in their slice."""
+    mask = np.zeros(mean_hu.shape, dtype=bool)
+    rows, columns = (_ends(bounds[1] > -np.inf, axes) for axes in ((0, 2), (0, 1)))
+    top, left = rows.start * factors[0], columns.start * factors[1]
+    for index, frame in enumerate(mean_hu[:, top : rows.stop * factors[0], left : columns.stop * factors[1]]):
+        start, low, high = (
+            _on_pixels(values[index, rows, columns], factors, frame.shape) for values in (brain, *bounds)
+        )
+        found = _connected((frame > low) & (frame < high), start)
+        mask[index, top : top + frame.shape[0], left : left + frame.shape[1]] = found
+        progress((index + 1) / len(mask), "")
+    return mask
 
 
-def _block_mean(image: Float32Array, factors: tuple[int, ...]) -> Float32Array:
-    """Average pixels in plane over blocks; the last block repeats the border."""
-    sizes = zip(image.shape[1:], factors, strict=True)
-    padded = np.pad(image, [(0, 0)] + [(0, -length % factor) for length, factor in sizes], mode="edge")
+def _ends(wanted: MaskArray, across: tuple[int, ...]) -> slice:
+    """Return where a mask begins and ends along the axis that is not ``across``."""
+    held = np.flatnonzero(wanted.any(axis=across))
+    return slice(int(held[0]), int(held[-1]) + 1)
+
+
+def _on_pixels(values: npt.NDArray[Any], factors: tuple[int, ...], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Repeat the search pixels of one slice on the scan's pixels."""
+    return values.repeat(factors[0], axis=0).repeat(factors[1], axis=1)[: shape[0], : shape[1]]
+
+
+def _connected(mask: MaskArray, start: MaskArray) -> MaskArray:
+    """Keep the components of a mask that hold part of ``start``."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(mask)
+    kept = np.zeros(count + 1, dtype=bool)
+    kept[labels[start & mask]] = True
+    return np.asarray(kept[labels])
+
+
+def _bridged(mask: MaskArray, mean_hu: Float32Array, settings: Settings) -> MaskArray:
+    """Add to slices that metal spoils the soft voxels between the brain of the next clean slices below and above."""
+    from scipy import ndimage
+
+    bridged = mask.copy()
+    runs, _ = ndimage.label(mean_hu.max(axis=(1, 2)) > METAL_HU)
+    for (run,) in ndimage.find_objects(runs):
+        if run.start > 0 and run.stop < len(mask):
+            bridged[run] |= mask[run.start - 1] & mask[run.stop] & (mean_hu[run] < settings.bone_hu)
+    return bridged
+
+
+def _search_pixels(mean_hu: Float32Array, spacing_mm: tuple[float, ...]) -> _Search:
+    """Put pixels together in plane over blocks; the last block repeats the border."""
+    factors = tuple(max(1, round(SEARCH_PIXEL_MM / spacing)) for spacing in spacing_mm)
+    sizes = zip(mean_hu.shape[1:], factors, strict=True)
+    padded = np.pad(mean_hu, [(0, 0)] + [(0, -length % factor) for length, factor in sizes], mode="edge")
     depth, height, width = padded.shape
     blocks = padded.reshape(depth, height // factors[0], factors[0], width // factors[1], factors[1])
-    means: Float32Array = blocks.mean(axis=(2, 4))
-    return means
+    pixel_mm = tuple(spacing * factor for spacing, factor in zip(spacing_mm, factors, strict=True))
+    return _Search(blocks.mean(axis=(2, 4)), blocks.max(axis=(2, 4)), pixel_mm, factors)
+
+
+def _distance(mask: MaskArray, pixel_mm: tuple[float, ...]) -> FloatArray:
+    """Return how far each pixel of one slice lies from the mask, in mm; infinitely far from none."""
+    from scipy import ndimage
+
+    if not mask.any():
+        return np.full(mask.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=pixel_mm))
 
 
 def _dilated(mask: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
     """Dilate one slice by a disc."""
-    from scipy import ndimage
-
-    if not mask.any():
-        return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask, sampling=pixel_mm) <= radius_mm)
+    return np.asarray(_distance(mask, pixel_mm) <= radius_mm)
 
 
 def _opened(mask: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
     return _dilated(~_dilated(~mask, radius_mm, pixel_mm), radius_mm, pixel_mm)
 
 
-def _filled(mask: MaskArray) -> MaskArray:
+def _filled(mask: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
+    """Fill the holes of each slice that are small, or that the mask covers below and above as well.
+
+    Vessels, calcifications and clips lie in the brain; a large hole that reaches the outside below or above, or the end
+    of the slab, is bone of the skull base.
+    """
+    outside = np.stack([_outside(frame) for frame in mask])
+    holes = ~(mask | outside)
+    if not holes.any():
+        return mask
+    return mask | _small(holes, pixel_mm) | _covered(holes, outside)
+
+
+def _outside(frame: MaskArray) -> MaskArray:
+    """Return what the mask of one slice does not enclose."""
     from scipy import ndimage
 
-    return np.asarray(ndimage.binary_fill_holes(mask))
+    labels, _ = ndimage.label(np.pad(~frame, 1, constant_values=True))
+    return np.asarray(labels == labels[0, 0])[1:-1, 1:-1]
+
+
+def _small(holes: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
+    """Return the holes whose area in their slice is small."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(holes, IN_SLICE)
+    owner = labels[holes]
+    small = np.zeros_like(holes)
+    small[holes] = (np.bincount(owner) * float(np.prod(pixel_mm)) <= SMALL_HOLE_MM2)[owner]
+    return small
+
+
+def _covered(holes: MaskArray, outside: MaskArray) -> MaskArray:
+    """Return the holes that touch nothing outside in the slices below and above; beyond the slab all is outside."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(holes)
+    beyond = np.pad(outside, [(1, 1), (0, 0), (0, 0)], constant_values=True)
+    leaving = labels[holes & (beyond[:-2] | beyond[2:])]
+    covered = np.zeros_like(holes)
+    covered[holes] = ~np.isin(labels[holes], leaving)
+    return covered
 
 
 def _largest(mask: MaskArray) -> MaskArray:

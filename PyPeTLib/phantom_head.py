@@ -24,6 +24,9 @@ Labels = npt.NDArray[np.uint8]
 #: Labels are made for so many fine voxels at a time, which bounds memory.
 CHUNK_VOXELS = 3_000_000
 
+#: So far from the inside of the skull all is bone, in mm.
+LINING_MM = 2.0
+
 #: Delays come in so many steps within each territory.
 STEPS = 16
 ARTERY_STEPS = 8
@@ -161,7 +164,8 @@ def _outside_labels(on_grid: Fields) -> Labels:
     labels = np.where(on_grid["outer"] < 0, Label.FAT, Label.AIR).astype(np.uint8)
     labels[(on_grid["outer"] < 0) & (on_grid["muscle"] < 0)] = Label.MUSCLE
     labels[(on_grid["outer"] < 0) & (on_grid["outer"] > -2.2)] = Label.SKIN
-    bone = (on_grid["bone"] < 0) & (on_grid["outer"] < -2.2)
+    lining = np.abs(on_grid["inner"] - LINING_MM / 2) <= LINING_MM / 2  # sampled fields leave gaps otherwise
+    bone = ((on_grid["bone"] < 0) | lining) & (on_grid["outer"] < -2.2)
     labels[bone] = Label.BONE
     labels[bone & (on_grid["bone"] < -2.0)] = Label.DIPLOE
     labels[on_grid["eye"] < 0] = Label.EYE
