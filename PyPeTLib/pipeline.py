@@ -20,7 +20,7 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.motion import corrected, measure_motion
-from PyPeTLib.quality import judge, judge_maps, judge_motion
+from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue
 from PyPeTLib.records import (
     Analysis,
     Bolus,
@@ -164,7 +164,7 @@ def prepare(
         vof=vein,
         csf=csf,
         vessels=vessels,
-        findings=findings,
+        findings=(*findings, *judge_tissue(mask, csf, vessels, settings=settings)),
         seconds=seconds,
     )
 

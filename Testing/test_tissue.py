@@ -52,7 +52,7 @@ def test_csf_is_dark_and_vessels_are_full_of_blood(found):
 
 def test_contrast_does_not_hide_csf(found):
     """A pial vessel in it enhances by more than the difference to tissue."""
-    mixed = share_of(BLOOD, CSF, 0.08)
+    mixed = share_of(BLOOD, CSF, 0.1)
     csf, vessels = found([mixed, WHITE, GRAY, GRAY])
     assert (csf[0], vessels[0]) == (True, False)
 
