@@ -366,7 +366,7 @@ def _print_result(analysis: Analysis, output: Path) -> None:
         print(f"{finding.severity}: {finding.text}")
     units = {name: image.unit for name, image in analysis.maps.items()}
     medians = ", ".join(f"{name.upper()} {value:.3g} {units[name]}" for name, value in map_medians(analysis).items())
-    print(f"Brain medians: {medians}")
+    print(f"Tissue medians: {medians}")
     print(f"Results in {output}. Research use only.")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import FloatArray
+from PyPeTLib.records import Curves, FloatArray
 
 #: Beyond the last frame curves are continued by an exponential that falls to 1/e in this share of the scan.
 #: Arterial and tissue curves, near equilibrium there, fall together, so the share hardly matters (0.1 to 0.4 do);
@@ -136,6 +136,26 @@ def area_weights(times_s: FloatArray) -> FloatArray:
     grid, resample = uniform_grid(times_s)
     interval = float(grid[1] - grid[0])
     return np.asarray(interval * continuation(grid.size).sum(axis=0) @ resample)
+
+
+def area_share(curves: Curves, aif_hu: FloatArray, times_s: FloatArray) -> FloatArray:
+    """Return the area of each curve over that of the arterial input: the share of a voxel that blood fills.
+
+    Parameters
+    ----------
+    curves : Curves
+        Enhancement in HU.
+    aif_hu : ndarray, shape (t,)
+        Arterial input in HU.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+
+    Returns
+    -------
+    ndarray, shape (voxel,)
+    """
+    weights = area_weights(times_s)
+    return np.asarray((curves.coefficients @ (curves.basis @ weights)) / (aif_hu @ weights))
 
 
 def continuation(count: int) -> FloatArray:

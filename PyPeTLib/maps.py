@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from PyPeTLib.chunks import in_chunks, share
-from PyPeTLib.curves import area_weights, peaks
+from PyPeTLib.curves import area_share, peaks
 from PyPeTLib.records import Curves, FloatArray, Geometry, Image, Maps, Progress, Response
 from PyPeTLib.settings import Settings
 
@@ -55,9 +55,8 @@ def perfusion_maps(
     scale = settings.hematocrit_factor / settings.tissue_density_g_ml
     searched = share(progress, 0.0, 0.6)
     tissue = in_chunks(lambda rows: peaks(rows @ curves.basis), curves.coefficients, progress=searched)
-    weights = area_weights(times_s)
     flow = 6000.0 * scale * response.height
-    volume = 100.0 * scale * (curves.coefficients @ (curves.basis @ weights)) / (aif_hu @ weights)
+    volume = 100.0 * scale * area_share(curves, aif_hu, times_s)
     values = {
         "cbf": flow,
         "cbv": volume,

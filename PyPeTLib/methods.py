@@ -46,6 +46,8 @@ def methods_text(prepared: Prepared) -> str:
         f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
         f"{settings.hematocrit_large:g} (large vessels) and {settings.hematocrit_small:g} (small vessels); "
         "MTT is CBV/CBF, Tmax the time of the maximal response, TTP counts from bolus arrival.",
+        f"Statistics leave out CSF (below {settings.csf_hu:g} HU without contrast) and large vessels (CBV above "
+        f"{settings.vessel_cbv:g} mL/100 g and three times the median).",
         "Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
         "for areas and block-circulant methods alike. CBF and Tmax carry the bias of the regularised deconvolution.",
     ]

@@ -20,7 +20,7 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.motion import corrected, measure_motion
-from PyPeTLib.quality import judge, judge_maps, judge_motion
+from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue
 from PyPeTLib.records import (
     Analysis,
     Bolus,
@@ -38,6 +38,7 @@ from PyPeTLib.records import (
     silent,
 )
 from PyPeTLib.settings import Settings
+from PyPeTLib.tissue import csf_and_vessels
 from PyPeTLib.vessels import (
     VesselVoxels,
     at_scan_times,
@@ -70,7 +71,8 @@ def analyze(
 ) -> Analysis:
     """Compute perfusion maps from a CT perfusion scan.
 
-    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, deconvolution, maps.
+    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, CSF and large vessels,
+    deconvolution, maps.
 
     Parameters
     ----------
@@ -138,13 +140,18 @@ def prepare(
     with step("Arterial input", 0.4, 0.55) as inner:
         bolus, artery, vein = _vascular_curves(series, hu, mask, settings, given_aif, given_vof, force, inner)
     with step("Temporal components", 0.55, 0.7) as inner:
-        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
+        first, last = share(inner, 0.0, 0.9), share(inner, 0.9, 1.0)
+        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=first)
+        mean_hu = mean_frame(hu, progress=last)
         del hu
     doubts = judge(series, bolus, curves, artery, vein, settings=settings)
     findings = (*series.findings, *still.findings, *doubts)
     _refuse_invalid(findings, force)
-    with step("Denoising", 0.7, 1.0) as inner:
+    with step("Denoising", 0.7, 0.95) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
+    with step("CSF and large vessels", 0.95, 1.0):
+        aif_hu, times_s = artery.curve_hu, series.times_s
+        csf, vessels = csf_and_vessels(mean_hu, smoothed, aif_hu, times_s, series.geometry, settings=settings)
     return Prepared(
         series=series,
         settings=settings,
@@ -155,7 +162,9 @@ def prepare(
         curves=smoothed,
         aif=artery,
         vof=vein,
-        findings=findings,
+        csf=csf,
+        vessels=vessels,
+        findings=(*findings, *judge_tissue(mask, csf, vessels, settings=settings)),
         seconds=seconds,
     )
 

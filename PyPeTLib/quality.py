@@ -39,6 +39,8 @@ LEAST_SIGNAL = 5.0
 SMALL_VEIN = 0.9
 #: Frames further apart than this do not resolve a first pass, in s.
 LONG_INTERVAL_S = 4.0
+#: A brain mask is at least this share tissue; CSF is a fifth of it, a third where the brain is atrophic.
+LEAST_TISSUE = 0.5
 #: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful.
 HIGH_NOISE_HU = 12.0
 
@@ -85,6 +87,19 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Finding, ...]:
         text = f"{beyond.sum()} of {moved.size} frames moved by more than {settings.motion_limit_mm:g} mm: {done}."
         found.append(Finding("warning", text, float(beyond.sum())))
     return tuple(found)
+
+
+def judge_tissue(brain: Image, csf: Image, vessels: Image, *, settings: Settings) -> tuple[Finding, ...]:
+    """Return a warning where CSF and large vessels leave too little tissue: its HU or CBV are not those of a brain."""
+    left = 1.0 - (csf.volume_ml + vessels.volume_ml) / brain.volume_ml
+    if left >= LEAST_TISSUE:
+        return ()
+    text = (
+        f"Only {left:.0%} of the brain mask is tissue, at least {LEAST_TISSUE:.0%} is expected: CSF (below "
+        f"{settings.csf_hu:g} HU) takes {csf.volume_ml:,.0f} mL, large vessels {vessels.volume_ml:,.0f} mL; medians "
+        "are doubtful. Check the HU of the scan, csf_hu and the arterial input."
+    )
+    return (Finding("warning", text, left),)
 
 
 def judge_maps(maps: Maps, brain: Image) -> tuple[Finding, ...]:

@@ -138,6 +138,11 @@ class Image:
             raise InputError(f"Image of shape {self.values.shape} does not fit its grid {self.geometry.shape}.")
         object.__setattr__(self, "values", read_only(self.values))
 
+    @property
+    def volume_ml(self) -> float:
+        """Volume of the voxels that are not 0 in mL: that of a mask."""
+        return np.count_nonzero(self.values) * self.geometry.voxel_volume_ml
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -628,6 +633,8 @@ class Prepared:
         Denoised enhancement of the brain.
     aif, vof : VascularCurve
         Arterial input and venous output; None where no vein was found.
+    csf, vessels : Image
+        CSF and large vessels inside the brain mask (bool); no voxel is in both.
     findings : tuple of Finding
         What the user should know.
     seconds : mapping of str to float
@@ -643,8 +650,15 @@ class Prepared:
     curves: Curves
     aif: VascularCurve
     vof: VascularCurve | None
+    csf: Image
+    vessels: Image
     findings: tuple[Finding, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def tissue(self) -> Image:
+        """The brain mask without CSF and large vessels (bool): what statistics are about."""
+        return Image(self.brain.values & ~self.csf.values & ~self.vessels.values, self.brain.geometry)
 
 
 @dataclass(frozen=True, kw_only=True)

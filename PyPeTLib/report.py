@@ -35,7 +35,7 @@ NEEDED = ("matplotlib", "jinja2")
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """Median and quartiles of one map over the brain, as text with a unit."""
+    """Median and quartiles of one map over the tissue, as text with a unit."""
 
     short: str
     name: str
@@ -87,7 +87,7 @@ def report_html(analysis: Analysis) -> str:
         name=analysis.series.name,
         version=__version__,
         findings=ordered_findings(analysis),
-        numbers=key_numbers(analysis.maps, analysis.brain),
+        numbers=key_numbers(analysis.maps, analysis.tissue),
         vessels=vessel_facts(analysis),
         pictures=_pictures(analysis),
         methods=analysis.methods_text,
@@ -105,17 +105,17 @@ def ordered_findings(analysis: Analysis) -> list[tuple[Severity, str, str]]:
     return [(finding.severity, SEVERITIES[finding.severity], finding.text) for finding in found]
 
 
-def key_numbers(maps: Maps, brain: Image) -> list[KeyNumber]:
-    """Return median and quartiles of every map over the brain mask.
+def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
+    """Return median and quartiles of every map over the tissue.
 
     Parameters
     ----------
     maps : Maps
         The maps; voxels without a value do not count.
-    brain : Image
-        Brain mask.
+    tissue : Image
+        Mask of the voxels that count.
     """
-    return [_key_number(name, image, image.values[brain.values]) for name, image in maps.items()]
+    return [_key_number(name, image, image.values[tissue.values]) for name, image in maps.items()]
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:
@@ -129,12 +129,15 @@ def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:
 def scan_facts(analysis: Analysis) -> list[tuple[str, str]]:
     """Return name and text of what is known of the scan."""
     series, bolus = analysis.series, analysis.bolus
-    volume_ml = float(analysis.brain.values.sum()) * series.geometry.voxel_volume_ml
     return [
         ("Grid", series.geometry.describe()),
         ("Frames", describe_times(series.times_s)),
         ("Source of the times", series.time_source),
-        ("Brain mask", f"{volume_ml:,.0f} mL, {analysis.brain_source}"),
+        ("Brain mask", f"{analysis.brain.volume_ml:,.0f} mL, {analysis.brain_source}"),
+        (
+            "Left out of statistics",
+            f"CSF {analysis.csf.volume_ml:,.0f} mL, large vessels {analysis.vessels.volume_ml:,.0f} mL",
+        ),
         ("Bolus arrival", f"{bolus.arrival_s:.1f} s, after {bolus.baseline_frames} frames without contrast"),
         ("Rise of the contrast measure", f"{bolus.rise_hu:.0f} HU"),
     ]

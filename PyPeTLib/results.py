@@ -38,9 +38,9 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
     """Write everything a run found out into a folder that exists.
 
     Files are ``PREFIX_{cbf,cbv,mtt,tmax,ttp,...}.nii.gz`` with a JSON sidecar each,
-    ``PREFIX_{brain,aif,vof}_mask.nii.gz``, ``PREFIX_curves.csv``, ``PREFIX_motion.csv`` (where motion was measured),
-    ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the name of the scan without a trailing ``_ctp``.
-    Existing files of these names are replaced.
+    ``PREFIX_{brain,aif,vof,csf,vessel}_mask.nii.gz``, ``PREFIX_curves.csv``, ``PREFIX_motion.csv`` (where motion was
+    measured), ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the name of the scan without a trailing
+    ``_ctp``. Existing files of these names are replaced.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def result_names(analysis: Analysis) -> set[str]:
     prefix = prefix_of(analysis.series.name)
     maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", "_smooth", "_relative")]
     names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
-    names += [f"{name}_mask.nii.gz" for name in ("brain", "aif", "vof")]
+    names += [f"{name}_mask.nii.gz" for name in ("brain", "aif", "vof", "csf", "vessel")]
     return {f"{prefix}_{name}" for name in (*names, "curves.csv", "motion.csv", "summary.json", "report.html")}
 
 
@@ -131,9 +131,15 @@ def motion_table(motion: Motion) -> dict[str, FloatArray]:
 
 
 def map_medians(analysis: Analysis) -> dict[str, float]:
-    """Return the median of each map over the brain mask, in the map's unit."""
-    inside = analysis.brain.values
-    return {name: float(np.nanmedian(image.values[inside])) for name, image in analysis.maps.items()}
+    """Return the median of each map over the tissue, in the map's unit; NaN where there is none."""
+    tissue = analysis.tissue.values
+    return {name: _median(image.values[tissue]) for name, image in analysis.maps.items()}
+
+
+def _median(values: FloatArray) -> float:
+    """Return the median of what is known."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")
 
 
 def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
@@ -153,10 +159,10 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "motion": None if analysis.motion is None else _motion(analysis.motion),
         "bolus_arrival_s": analysis.bolus.arrival_s,
         "baseline_frames": analysis.bolus.baseline_frames,
-        "brain": {
-            "source": analysis.brain_source,
-            "volume_ml": float(analysis.brain.values.sum()) * series.geometry.voxel_volume_ml,
-        },
+        "brain": {"source": analysis.brain_source, "volume_ml": analysis.brain.volume_ml},
+        "csf": {"volume_ml": analysis.csf.volume_ml},
+        "vessels": {"volume_ml": analysis.vessels.volume_ml},
+        "tissue": {"volume_ml": analysis.tissue.volume_ml},
         "aif": _vascular(analysis.aif, analysis),
         "vof": None if analysis.vof is None else _vascular(analysis.vof, analysis),
         "map_medians": map_medians(analysis),
@@ -204,7 +210,8 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
 def _masks(analysis: Analysis) -> list[tuple[str, Image]]:
     nothing = Image(np.zeros(analysis.brain.values.shape, dtype=bool), analysis.brain.geometry)
     vof = nothing if analysis.vof is None else analysis.vof.mask
-    return [("brain", analysis.brain), ("aif", analysis.aif.mask), ("vof", vof)]
+    vessels = [("aif", analysis.aif.mask), ("vof", vof), ("vessel", analysis.vessels)]
+    return [("brain", analysis.brain), ("csf", analysis.csf), *vessels]
 
 
 def _vascular(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:

@@ -86,6 +86,11 @@ class Settings:
     aif_maximum_volume_ml: float = _number(2.0, "mL", 0.05, 20.0, "largest arterial cluster")
     partial_volume: PartialVolumeMethod = _choice("venous", "scale the arterial area to the venous one, or not at all")
 
+    csf_hu: float = _number(20.0, "HU", 0.0, 30.0, "darker voxels of the brain mask, without contrast, are CSF")
+    vessel_cbv: float = _number(
+        8.0, "mL/100 g", 2.0, 100.0, "voxels of more blood, and of three times the brain's median, are large vessels"
+    )
+
     method: DeconvolutionMethod = _choice("bSVD", "deconvolution")
     bsvd_cutoff: float = _number(0.10, "share", 0.001, 0.9, "bSVD: smaller singular values, over the largest, are cut")
     ssvd_cutoff: float = _number(0.20, "share", 0.001, 0.9, "sSVD: smaller singular values, over the largest, are cut")

@@ -57,7 +57,7 @@ def refused(arguments, capsys, code=2):
 
 def test_run_writes_the_promised_files(result):
     names = {path.name for path in result.iterdir()}
-    masks = {f"phantom_{name}_mask.nii.gz" for name in ("brain", "aif", "vof")}
+    masks = {f"phantom_{name}_mask.nii.gz" for name in ("brain", "aif", "vof", "csf", "vessel")}
     maps = {f"phantom_{name}{suffix}" for name in MAPS for suffix in (".nii.gz", ".json")}
     assert names == masks | maps | {"phantom_curves.csv", "phantom_motion.csv", "phantom_summary.json"}
 
@@ -115,7 +115,7 @@ def test_run_is_silent_in_a_pipe_but_for_the_result(scan, tmp_path):
     command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(tmp_path / "out"), "--no-report"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stderr == ""
-    assert "Brain medians: CBF" in done.stdout
+    assert "Tissue medians: CBF" in done.stdout
     assert "Research use only" in done.stdout
 
 

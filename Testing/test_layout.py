@@ -13,7 +13,8 @@ import PyPeTLib
 
 LIBRARY = Path(PyPeTLib.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.glob("*.py"))}
-STEPS = {"motion", "bolus", "brain", "denoise", "vessels", "deconvolve", "maps", "quality", "derive", "methods"}
+STEPS = {"motion", "bolus", "brain", "denoise", "vessels", "tissue", "deconvolve", "maps"}
+STEPS |= {"quality", "derive", "methods"}
 #: The ground floor, each with what it may stand on.
 GROUND = {
     "errors": set(),

@@ -951,7 +951,7 @@ def test_tissue_curves_of_each_segment(applied, scan, dialogs):  # noqa: F811
     applied.parameters.tissue_segmentation = own("segmentation", scan)
     applied.ui.showTissueButton.click()
     assert len(dialogs.errors()) == 1
-    assert tissue_names(scan) == [*HALVES, "AIF", "VOF"]
+    assert tissue_names(scan) == [*HALVES, "AIF", "VOF", "CSF", "Large vessels"]
     before = ids()
     applied.ui.tissue_source.currentIndex = 0
     applied.ui.showTissueButton.click()

@@ -40,6 +40,7 @@ def tissue_of(head, analysis):
 
 def fingerprint(analysis):
     digest = hashlib.sha256(analysis.brain.values.tobytes() + analysis.aif.curve_hu.tobytes())
+    digest.update(analysis.csf.values.tobytes() + analysis.vessels.values.tobytes())
     for name, image in [*analysis.maps.items(), *analysis.derived.items()]:
         digest.update(name.encode() + np.ascontiguousarray(image.values).tobytes())
     return digest.hexdigest()

@@ -9,7 +9,7 @@ import pytest
 
 from PyPeTLib import Settings
 from PyPeTLib.phantom import bolus_curve
-from PyPeTLib.quality import judge, judge_maps
+from PyPeTLib.quality import judge, judge_maps, judge_tissue
 from PyPeTLib.records import Bolus, Candidate, Curves, GammaVariate, Geometry, Image, Maps, Series, VascularCurve
 
 GRID = Geometry((2, 2, 10), (1.0, 1.0, 9.0))
@@ -203,3 +203,17 @@ def test_units_stand_with_their_numbers():
         ),
     ):
         assert finding.text.endswith(".") and finding.text[0].isupper()
+
+
+@pytest.mark.parametrize(("voxels", "expected"), [(5, False), (6, True)])
+def test_too_little_tissue_is_a_warning(voxels, expected):
+    grid = Geometry((10, 1, 1), (10.0, 10.0, 10.0))
+    brain, csf, vessels = np.ones((1, 1, 10), bool), np.zeros((1, 1, 10), bool), np.zeros((1, 1, 10), bool)
+    csf[..., : voxels - 1] = True
+    vessels[..., -1] = True
+    masks = [Image(values, grid) for values in (brain, csf, vessels)]
+    found = judge_tissue(*masks, settings=Settings())
+    assert bool(found) == expected
+    if found:
+        assert "Only 40% of the brain mask is tissue, at least 50% is expected" in found[0].text
+        assert "takes 5 mL, large vessels 1 mL" in found[0].text

@@ -21,7 +21,8 @@ from PyPeTScene.nodes import put_values
 from PyPeTScene.series import scan_volume, sequence_from_series
 
 pytestmark = pytest.mark.usefixtures("scene")
-BRAIN, AIF, VOF = (SEGMENTS[key][0] for key in ("brain", "aif", "vof"))
+BRAIN, AIF, VOF, CSF, VESSELS = (SEGMENTS[key][0] for key in ("brain", "aif", "vof", "csf", "vessels"))
+NAMES = ["Brain", "AIF", "VOF", "CSF", "Large vessels"]
 
 
 @pytest.fixture
@@ -46,6 +47,8 @@ def test_masks_and_segments_round_trip_exactly(tiny_analysis: Analysis, scan, ma
         (BRAIN, tiny_analysis.brain),
         (AIF, tiny_analysis.aif.mask),
         (VOF, tiny_analysis.vof.mask),
+        (CSF, tiny_analysis.csf),
+        (VESSELS, tiny_analysis.vessels),
     ):
         for reference in (scan_volume(scan), scan.GetNthDataNode(0)):
             back = mask_from_segment(masks, identity, reference)
@@ -61,11 +64,13 @@ def test_round_trip_on_an_oblique_grid():
 
 def test_segments_have_names_colours_and_terminology(masks):
     segments = masks.GetSegmentation()
-    assert [segments.GetSegment(one).GetName() for one in segments.GetSegmentIDs()] == ["Brain", "AIF", "VOF"]
+    assert [segments.GetSegment(one).GetName() for one in segments.GetSegmentIDs()] == NAMES
     red, green, blue = segments.GetSegment(AIF).GetColor()
     assert blue > red > green, "the arterial input is purple"
-    for key, word in (("brain", "^Brain~"), ("aif", "^Artery~"), ("vof", "^Vein~")):
-        assert word in tag(segments, key)
+    things = {"brain": "Brain", "aif": "Artery", "vof": "Vein", "csf": "Cerebrospinal Fluid", "vessels": "Blood vessel"}
+    for key, thing in things.items():
+        assert f"^{thing}~" in tag(segments, key)
+    assert len({segments.GetSegment(SEGMENTS[key][0]).GetColor() for key in things}) == len(things)
 
 
 def tag(segments, key) -> str:
@@ -107,6 +112,15 @@ def test_segment_of_a_vein_that_is_no_more_is_removed(tiny_analysis, scan, masks
     assert find_segment(None, "aif") is None
 
 
+@pytest.mark.parametrize("key", ["csf", "vessels"])
+def test_segment_of_csf_or_vessels_that_are_no_more_is_removed(tiny_analysis, scan, masks, key):
+    assert find_segment(masks, key)
+    nothing = replace(tiny_analysis.csf, values=np.zeros_like(tiny_analysis.csf.values))
+    show_masks(replace(tiny_analysis, **{key: nothing}), scan, scan_volume(scan))
+    assert find_segment(masks, key) is None
+    assert find_segment(masks, "brain") == BRAIN
+
+
 def test_segment_is_found_by_name_too(scan, masks):
     assert mask_from_segment(masks, "AIF", scan_volume(scan)).values.any()
 
@@ -127,7 +141,7 @@ def test_deleted_segmentation_is_refused(scan, masks):
 
 @pytest.mark.parametrize("segment", ["lesion", "", None])
 def test_unknown_segment_is_refused_with_those_there_are(scan, masks, segment):
-    with pytest.raises(InputError, match="found PyPeT_brain, PyPeT_aif, PyPeT_vof"):
+    with pytest.raises(InputError, match="found PyPeT_brain, PyPeT_aif, PyPeT_vof, PyPeT_csf, PyPeT_vessels"):
         mask_from_segment(masks, segment, scan_volume(scan))
 
 

@@ -318,7 +318,7 @@ def test_showing_tells_every_map_segment_and_frame(calls_of_showing, tiny_analys
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     texts = [text for _, text in calls_of_showing]
     assert texts.count("Showing the maps") == 5
-    assert texts.count("Showing the masks") == 2
+    assert texts.count("Showing the masks") == 4
     assert texts.count("Showing the enhancement over time") == tiny_analysis.series.frames
     assert texts.count("Showing the curves") == 3
 
@@ -485,11 +485,12 @@ def test_process_takes_curves_of_a_table_and_shows_no_voxels(tiny_analysis, scan
     assert (analysis.aif.source, analysis.vof.source) == ("user's curve", "user's curve")
     np.testing.assert_allclose(analysis.aif.curve_hu, tiny_analysis.aif.curve_hu, atol=0.1)
     np.testing.assert_allclose(analysis.vof.curve_hu, tiny_analysis.vof.curve_hu, atol=0.1)
-    assert list(node(again.segmentation).GetSegmentation().GetSegmentIDs()) == [SEGMENTS["brain"][0]]
+    shown = [SEGMENTS[key][0] for key in ("brain", "csf", "vessels")]
+    assert list(node(again.segmentation).GetSegmentation().GetSegmentIDs()) == shown
     _, third = process(Request(scan, Settings(denoise="gaussian")))
-    assert list(node(third.segmentation).GetSegmentation().GetSegmentIDs()) == [
-        SEGMENTS[key][0] for key in ("brain", "aif", "vof")
-    ]
+    assert set(node(third.segmentation).GetSegmentation().GetSegmentIDs()) == {
+        SEGMENTS[key][0] for key in ("brain", "aif", "vof", "csf", "vessels")
+    }
 
 
 def test_what_is_no_vessel_is_refused(scan):

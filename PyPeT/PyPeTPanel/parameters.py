@@ -103,6 +103,8 @@ class PyPeTParameterNode:
     minimum_enhancement_hu: number("minimum_enhancement_hu")
     aif_minimum_volume_ml: number("aif_minimum_volume_ml")
     aif_maximum_volume_ml: number("aif_maximum_volume_ml")
+    csf_hu: number("csf_hu")
+    vessel_cbv: number("vessel_cbv")
     tissue_density_g_ml: number("tissue_density_g_ml")
     hematocrit_large: number("hematocrit_large")
     hematocrit_small: number("hematocrit_small")

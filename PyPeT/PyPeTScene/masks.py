@@ -1,4 +1,4 @@
-"""Masks into the scene and back: one segmentation with brain, arterial input and venous output."""
+"""Masks into the scene and back: one segmentation with brain, arterial input, venous output, CSF and vessels."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ SEGMENTS = {
     "brain": ("PyPeT_brain", "Brain", (0.55, 0.60, 0.66)),
     "aif": ("PyPeT_aif", "AIF", (0.694, 0.302, 1.0)),
     "vof": ("PyPeT_vof", "VOF", (0.310, 0.765, 0.851)),
+    "csf": ("PyPeT_csf", "CSF", (0.30, 0.55, 1.0)),
+    "vessels": ("PyPeT_vessels", "Large vessels", (0.93, 0.45, 0.35)),
     "choice": ("PyPeT_aif_choice", "AIF, chosen", (0.85, 0.55, 1.0)),
 }
 #: Terminology entry of each segment: category, type and modifier in the form that Slicer keeps as a segment's tag.
@@ -27,14 +29,20 @@ TERMINOLOGY = {
     "Anatomic codes - DICOM master list~^^~^^",
     "vof": "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^29092000^Vein~^^~"
     "Anatomic codes - DICOM master list~^^~^^",
+    "csf": "Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure~"
+    "SCT^65216001^Cerebrospinal Fluid~^^~Anatomic codes - DICOM master list~^^~^^",
+    "vessels": "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^59820001^Blood vessel~^^~"
+    "Anatomic codes - DICOM master list~^^~^^",
 }
 TERMINOLOGY["choice"] = TERMINOLOGY["aif"]
-#: Opacity of the filling in slice views: the brain is an outline, a sinus is seen through.
-FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "choice": 0.0}
+#: Opacity of the filling in slice views: the brain is an outline, what is large is seen through.
+FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "choice": 0.0}
 
 
 def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Progress = silent) -> Node:
     """Put the masks of a run into the scan's segmentation; a segment without voxels (no vein, a curve) is removed.
+
+    CSF and large vessels are there to be looked at: they are found anew in every run.
 
     Parameters
     ----------
@@ -47,15 +55,13 @@ def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Pro
     progress : callable
         ``progress(fraction, text)`` after each segment; raising from it cancels.
     """
-    masks = {"brain": analysis.brain}
-    for key, curve in (("aif", analysis.aif), ("vof", analysis.vof)):
-        if curve is not None and curve.mask.values.any():  # the user's curve was measured in no voxel
-            masks[key] = curve.mask
-    segmentation = show_mask("brain", masks.pop("brain"), scan, reference, analysis.series.name)
-    for done, key in enumerate(("aif", "vof")):
-        progress((done + 1) / 3, "")
-        if key in masks:
-            put_mask(segmentation, key, masks[key], reference)
+    vof = None if analysis.vof is None else analysis.vof.mask
+    masks = {"aif": analysis.aif.mask, "vof": vof, "csf": analysis.csf, "vessels": analysis.vessels}
+    segmentation = show_mask("brain", analysis.brain, scan, reference, analysis.series.name)
+    for done, (key, mask) in enumerate(masks.items()):
+        progress((done + 1) / (1 + len(masks)), "")
+        if mask is not None and mask.values.any():  # the user's curve was measured in no voxel
+            put_mask(segmentation, key, mask, reference)
         else:
             segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
     return segmentation

@@ -16,7 +16,7 @@ MEDIANS, CANDIDATES, FINDINGS, SIMILARITY = "medians.table", "candidates.table",
 
 
 def show_numbers(analysis: Analysis, scan: Node) -> Node:
-    """Show the median of each map over the brain mask, the candidates and the findings: return the table of medians."""
+    """Show the median of each map over the tissue, the candidates and the findings: return the table of medians."""
     show_candidates(analysis, scan)
     _show(FINDINGS, "findings", finding_columns(analysis.findings), analysis, scan)
     return _show(MEDIANS, "medians", median_columns(analysis), analysis, scan)

@@ -61,14 +61,14 @@ class SceneNodes:
     maps : mapping of str to str
         Map volumes by name.
     segmentation : str
-        Brain, arterial input and venous output; segment identities are in ``masks.SEGMENTS``.
+        Brain, arterial input, venous output, CSF and large vessels; segment identities are in ``masks.SEGMENTS``.
     enhancement, enhancement_volume, browser : str
         Enhancement over time: sequence, proxy volume, and the browser to scroll it with.
     curves, curves_chart, bolus_chart, motion_chart, tissue, tissue_chart : str
         Table and chart of vessels, chart of the bolus with its arrival, of the head's motion ("" where it was not
         measured), table and chart of tissue.
     medians : str
-        Table of the maps' medians over the brain.
+        Table of the maps' medians over the tissue.
     """
 
     scan: str
