@@ -1,4 +1,4 @@
-"""Deconvolution: one small matrix takes a voxel's curve to its impulse response."""
+"""Deconvolution: from a voxel's curve and the arterial input to the height and time of its impulse response."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.bayes import bayesian
 from PyPeTLib.chunks import in_chunks
 from PyPeTLib.curves import continuation, peaks, uniform_grid
 from PyPeTLib.errors import QualityError
@@ -47,12 +48,12 @@ class Inverse:
 def deconvolve(
     curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, settings: Settings, progress: Progress = silent
 ) -> Response:
-    """Return the maximum of each voxel's impulse response by the method of ``settings.method``.
+    """Return what the method of ``settings.method`` knows of each voxel's impulse response.
 
     Parameters
     ----------
     curves : Curves
-        Enhancement in HU; the inverse acts on its temporal components, not on every frame.
+        Enhancement in HU; every method works on its temporal components, not on every frame.
     aif_hu : ndarray, shape (t,)
         Arterial enhancement in HU.
     times_s : ndarray, shape (t,)
@@ -67,6 +68,15 @@ def deconvolve(
     QualityError
         If the arterial input holds no signal.
     """
+    _check_signal(aif_hu)
+    method = MODELS.get(settings.method, _linear)
+    return method(curves, aif_hu, times_s, settings=settings, progress=progress)
+
+
+def _linear(
+    curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, settings: Settings, progress: Progress
+) -> Response:
+    """Apply a linear inverse: one small matrix takes components to responses, whose maximum is sought."""
     found = inverse(aif_hu, times_s, settings=settings)
     folded = np.einsum("mlt,kt->mkl", found.operators, curves.basis, optimize=True).astype(np.float32)
 
@@ -117,13 +127,10 @@ def inverse(aif_hu: FloatArray, times_s: FloatArray, *, settings: Settings) -> I
     >>> round(float(abs(made.lags_s[response.argmax()])), 1)
     0.0
     """
-    if not np.isfinite(aif_hu).all() or np.max(aif_hu) <= 0:
-        raise QualityError(
-            "Deconvolution: a positive, finite arterial input is needed; found none. Check the AIF mask."
-        )
+    _check_signal(aif_hu)
     grid, resample = uniform_grid(times_s)
     interval = float(grid[1] - grid[0])
-    made = METHODS[settings.method](resample @ aif_hu, interval, settings)
+    made = INVERSES[settings.method](resample @ aif_hu, interval, settings)
     operators = (made.operators @ resample).astype(np.float32)
     return Inverse(operators, made.lags_s, made.samples, made.oscillation_limit)
 
@@ -142,6 +149,13 @@ def oscillation_index(response: FloatArray) -> FloatArray:
     bends = np.abs(np.diff(around, n=2, axis=-1)).sum(axis=-1)
     peak = response.max(axis=-1)
     return np.asarray(bends / (response.shape[-1] * np.maximum(peak, np.finfo(np.float32).tiny)))
+
+
+def _check_signal(aif_hu: FloatArray) -> None:
+    if not np.isfinite(aif_hu).all() or np.max(aif_hu) <= 0:
+        raise QualityError(
+            "Deconvolution: a positive, finite arterial input is needed; found none. Check the AIF mask."
+        )
 
 
 def _standard_svd(aif_hu: FloatArray, interval: float, settings: Settings) -> Inverse:
@@ -175,12 +189,15 @@ def _tikhonov(aif_hu: FloatArray, interval: float, settings: Settings) -> Invers
     return _circulant([np.conj(spectrum) / (np.abs(spectrum) ** 2 + damping)], aif_hu.size, interval, np.inf)
 
 
-METHODS: dict[DeconvolutionMethod, Callable[[FloatArray, float, Settings], Inverse]] = {
+#: Methods that are a matrix made from the arterial input ...
+INVERSES: dict[DeconvolutionMethod, Callable[[FloatArray, float, Settings], Inverse]] = {
     "bSVD": _circulant_svd,
     "sSVD": _standard_svd,
     "oSVD": _oscillation_svd,
     "tikhonov": _tikhonov,
 }
+#: ... and those that fit a model.
+MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian}
 
 
 def _spectrum(aif_hu: FloatArray, interval: float) -> np.ndarray:

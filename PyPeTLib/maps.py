@@ -28,6 +28,7 @@ def perfusion_maps(
 
     CBF = 6000·(κ/ρ)·max k, CBV = 100·(κ/ρ)·∫C_t/∫C_a, MTT = 60·CBV/CBF, Tmax = time of max k,
     TTP = time of max C_t − bolus arrival (CAPLEX Q.PH1.003, Q.PH1.001, Q.PH1.006, Q.CD1.010).
+    The volume is that of the method's model where it has one.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def perfusion_maps(
     searched = share(progress, 0.0, 0.6)
     tissue = in_chunks(lambda rows: peaks(rows @ curves.basis), curves.coefficients, progress=searched)
     flow = 6000.0 * scale * response.height
-    volume = 100.0 * scale * area_share(curves, aif_hu, times_s)
+    volume = 100.0 * scale * (area_share(curves, aif_hu, times_s) if response.volume is None else response.volume)
     values = {
         "cbf": flow,
         "cbv": volume,
@@ -70,7 +71,12 @@ def perfusion_maps(
         progress(0.7 + 0.3 * done / len(values), "")
         if value is not None:
             maps[name] = _image(value, curves, geometry, UNITS[name])
-    return Maps(**maps)
+    factors = {"cbf": 6000.0 * scale, "cbv": 100.0 * scale}
+    sd = {
+        name: _image(factors.get(name, 1.0) * value, curves, geometry, UNITS[name])
+        for name, value in response.sd.items()
+    }
+    return Maps(**maps, sd=sd, residue=response.residue)
 
 
 def mean_transit_time(flow: FloatArray, volume: FloatArray) -> FloatArray:

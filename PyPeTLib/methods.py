@@ -18,6 +18,8 @@ DENOISING = {
     "none": "used without spatial smoothing",
 }
 DECONVOLUTION = {
+    "bayesian": "Bayesian comparison with tissue curves of every delay (−3 to 15 s) and mean transit time (1 to 30 s, "
+    "{s.mtt_prior} prior), made from the arterial curve with {residue} residue",
     "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {s.bsvd_cutoff:.0%} "
     "of the largest singular value",
     "sSVD": "standard singular value decomposition (Østergaard 1996) truncated at {s.ssvd_cutoff:.0%} of the largest "
@@ -33,8 +35,8 @@ BRAIN = {
 }
 
 
-def methods_text(prepared: Prepared) -> str:
-    """Return the paragraph."""
+def methods_text(prepared: Prepared, *, residue: str) -> str:
+    """Return the paragraph; ``residue`` is the shape of the residue function that the maps assume, if any."""
     settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
     sentences = [
         *_on_motion(prepared.motion, settings),
@@ -42,16 +44,30 @@ def methods_text(prepared: Prepared) -> str:
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
         _arterial_sentence(prepared.aif, prepared.vof),
-        f"Impulse responses were computed by {DECONVOLUTION[settings.method]}.".format(s=settings),
+        _on_deconvolution(settings, residue),
         f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
         f"{settings.hematocrit_large:g} (large vessels) and {settings.hematocrit_small:g} (small vessels); "
         "MTT is CBV/CBF, Tmax the time of the maximal response, TTP counts from bolus arrival.",
         f"Statistics leave out CSF (below {settings.csf_hu:g} HU without contrast) and large vessels (CBV above "
         f"{settings.vessel_cbv:g} mL/100 g and three times the median).",
-        "Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
-        "for areas and block-circulant methods alike. CBF and Tmax carry the bias of the regularised deconvolution.",
     ]
     return " ".join(sentences)
+
+
+def _on_deconvolution(settings: Settings, residue: str) -> str:
+    """Say how flow, volume and times were found."""
+    text = f"Impulse responses were computed by {DECONVOLUTION[settings.method]}."
+    if residue:
+        how = "of the shape with the greatest evidence over this brain" if settings.residue == "automatic" else "chosen"
+        return text.format(s=settings, residue=f"{_with_article(residue)} ({how})")
+    return text.format(s=settings) + (
+        " Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
+        "for areas and block-circulant methods alike. CBF and Tmax carry the bias of the regularised deconvolution."
+    )
+
+
+def _with_article(shape: str) -> str:
+    return f"an {shape}" if shape[0] in "aeiou" else f"a {shape}"
 
 
 def _on_motion(motion: Motion | None, settings: Settings) -> Iterator[str]:

@@ -186,7 +186,7 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
         **{**known, "findings": findings, "seconds": seconds},
         maps=maps,
         derived=derived_maps(maps, prepared.brain, settings=prepared.settings),
-        methods_text=methods_text(prepared),
+        methods_text=methods_text(prepared, residue=maps.residue),
     )
 
 

@@ -569,11 +569,21 @@ class Response:
         Time of that maximum in s after the arterial input, between samples; negative where tissue is earlier.
     delay_s : ndarray, shape (voxel,), or None
         Arrival after the arterial input in s, where the method knows it.
+    volume : ndarray, shape (voxel,), or None
+        Area of k, where the method's model gives one; otherwise it is measured as the area of the curve.
+    sd : mapping of str to ndarray, shape (voxel,)
+        Standard deviations of ``height`` (under "cbf"), ``volume`` ("cbv"), their ratio in s ("mtt") and ``delay_s``
+        ("delay"), where the method knows them.
+    residue : str
+        Shape of the residue function that the method's model found or was told; empty without a model.
     """
 
     height: FloatArray
     tmax_s: FloatArray
     delay_s: FloatArray | None = None
+    volume: FloatArray | None = None
+    sd: Mapping[str, FloatArray] = field(default_factory=dict)
+    residue: str = ""
 
 
 @dataclass(frozen=True)
@@ -594,6 +604,10 @@ class Maps:
         Time from bolus arrival to the peak of the tissue curve (Q.CD1.010) in s.
     delay : Image or None
         Arrival after the arterial input (Q.PH1.007) in s, where the method gives one.
+    sd : mapping of str to Image
+        Standard deviations of ``cbf``, ``cbv``, ``mtt`` and ``delay`` under their names, where the method gives them.
+    residue : str
+        Shape of the residue function that the maps assume; empty where they assume none.
     """
 
     cbf: Image
@@ -602,13 +616,20 @@ class Maps:
     tmax: Image
     ttp: Image
     delay: Image | None = None
+    sd: Mapping[str, Image] = field(default_factory=dict)
+    residue: str = ""
 
     def items(self) -> Iterator[tuple[str, Image]]:
-        """Yield name and image of every map that there is."""
+        """Yield name and image of every map that there is, without their standard deviations."""
         for entry in fields(self):
             image = getattr(self, entry.name)
-            if image is not None:
+            if isinstance(image, Image):
                 yield entry.name, image
+
+    def sd_items(self) -> Iterator[tuple[str, Image]]:
+        """Yield name, as "cbf_sd", and image of the standard deviations."""
+        for name, image in self.sd.items():
+            yield f"{name}_sd", image
 
 
 @dataclass(frozen=True, kw_only=True)

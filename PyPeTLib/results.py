@@ -14,7 +14,7 @@ import numpy as np
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
 from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Motion, Prepared, VascularCurve
-from PyPeTLib.settings import Settings
+from PyPeTLib.settings import Settings, Value
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
 LONG_NAMES = {
@@ -25,8 +25,11 @@ LONG_NAMES = {
     "ttp": "time from bolus arrival to peak",
     "delay": "arrival after the arterial input",
 }
+#: What the ending of a derived map's name means.
+KINDS = {"sd": ", standard deviation", "smooth": ", smoothed", "relative": " over its brain mean"}
 #: The setting that regularises each method; printed with every map.
 REGULARISATION = {
+    "bayesian": "mtt_prior",
     "bSVD": "bsvd_cutoff",
     "sSVD": "ssvd_cutoff",
     "oSVD": "oscillation_index",
@@ -61,7 +64,7 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
     stem = str(Path(folder) / prefix_of(analysis.series.name))
     tasks: list[Callable[[], None]] = [
         partial(_write_map, image, f"{stem}_{name}.nii.gz", analysis, _sidecar(name, analysis))
-        for name, image in (*analysis.maps.items(), *analysis.derived.items())
+        for name, image in (*analysis.maps.items(), *analysis.maps.sd_items(), *analysis.derived.items())
     ]
     tasks += [partial(write_image, mask, f"{stem}_{name}_mask.nii.gz") for name, mask in _masks(analysis)]
     with ThreadPoolExecutor() as pool:
@@ -86,7 +89,7 @@ def _write_map(image: Image, path: str, analysis: Analysis, sidecar: dict[str, o
 def result_names(analysis: Analysis) -> set[str]:
     """Return the names of all files that runs on this scan may have written, with any settings."""
     prefix = prefix_of(analysis.series.name)
-    maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", "_smooth", "_relative")]
+    maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", *(f"_{kind}" for kind in KINDS))]
     names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
     names += [f"{name}_mask.nii.gz" for name in ("brain", "aif", "vof", "csf", "vessel")]
     return {f"{prefix}_{name}" for name in (*names, "curves.csv", "motion.csv", "summary.json", "report.html")}
@@ -166,6 +169,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "aif": _vascular(analysis.aif, analysis),
         "vof": None if analysis.vof is None else _vascular(analysis.vof, analysis),
         "map_medians": map_medians(analysis),
+        "residue": analysis.maps.residue or None,
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
         "findings": [asdict(finding) for finding in analysis.findings],
         "settings": dict(analysis.settings.items()),
@@ -185,10 +189,10 @@ def _motion(motion: Motion) -> dict[str, Any]:
     }
 
 
-def regularisation(settings: Settings) -> tuple[str, float]:
+def regularisation(settings: Settings) -> tuple[str, Value]:
     """Return name and value of the setting that regularises the chosen method."""
     name = REGULARISATION[settings.method]
-    return name, float(getattr(settings, name))
+    return name, getattr(settings, name)
 
 
 def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
@@ -197,11 +201,12 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     setting, value = regularisation(analysis.settings)
     invalid = [finding.text for finding in analysis.findings if finding.severity == "invalid"]
     return {
-        "LongName": LONG_NAMES[base] + {"": "", "smooth": ", smoothed", "relative": " over its brain mean"}[kind],
+        "LongName": LONG_NAMES[base] + (KINDS[kind] if kind else ""),
         "OutsideMask": 0,
         "UndefinedInsideMask": "NaN",
         "DeconvolutionMethod": analysis.settings.method,
         setting: value,
+        **({"Residue": analysis.maps.residue} if analysis.maps.residue else {}),
         "Software": f"PyPeT {__version__}",
         **({"Invalid": invalid} if invalid else {}),
     }

@@ -15,7 +15,9 @@ MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
 DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
 BrainMethod = Literal["skull", "fast-marching"]
-DeconvolutionMethod = Literal["bSVD", "sSVD", "oSVD", "tikhonov"]
+DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov"]
+ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "box"]
+TransitPrior = Literal["weak", "flat"]
 PartialVolumeMethod = Literal["venous", "none"]
 Normalisation = Literal["none", "brain-mean"]
 Value = float | int | str
@@ -91,7 +93,13 @@ class Settings:
         8.0, "mL/100 g", 2.0, 100.0, "voxels of more blood, and of three times the brain's median, are large vessels"
     )
 
-    method: DeconvolutionMethod = _choice("bSVD", "deconvolution")
+    method: DeconvolutionMethod = _choice("bayesian", "how flow, volume and times are found from the curves")
+    residue: ResidueShape = _choice(
+        "automatic", "bayesian: shape of the residue function, or that of greatest evidence in this patient"
+    )
+    mtt_prior: TransitPrior = _choice(
+        "weak", "bayesian: mean transit times of 1.4 to 18 s in 90 %, or none preferred (flat in the logarithm)"
+    )
     bsvd_cutoff: float = _number(0.10, "share", 0.001, 0.9, "bSVD: smaller singular values, over the largest, are cut")
     ssvd_cutoff: float = _number(0.20, "share", 0.001, 0.9, "sSVD: smaller singular values, over the largest, are cut")
     oscillation_index: float = _number(0.10, "", 0.001, 2.0, "oSVD: largest oscillation index of an accepted residue")

@@ -11,6 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from PyPeTLib.bayes import SHAPES
 from PyPeTLib.cli import main
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
@@ -21,7 +22,9 @@ from PyPeTLib.settings import Settings
 from PyPeTLib.write import write_image, write_series
 
 SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)
-MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp")
+MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp", "delay")
+UNITS = ("mL/100 g/min", "mL/100 g", "s", "s", "s", "s")
+SDS = ("cbf_sd", "cbv_sd", "mtt_sd", "delay_sd")
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +61,19 @@ def refused(arguments, capsys, code=2):
 def test_run_writes_the_promised_files(result):
     names = {path.name for path in result.iterdir()}
     masks = {f"phantom_{name}_mask.nii.gz" for name in ("brain", "aif", "vof", "csf", "vessel")}
-    maps = {f"phantom_{name}{suffix}" for name in MAPS for suffix in (".nii.gz", ".json")}
+    maps = {f"phantom_{name}{suffix}" for name in (*MAPS, *SDS) for suffix in (".nii.gz", ".json")}
     assert names == masks | maps | {"phantom_curves.csv", "phantom_motion.csv", "phantom_summary.json"}
 
 
 def test_maps_lie_on_the_grid_of_the_scan_with_their_unit(result, scan):
     affine = nibabel.load(scan).affine
-    for name, unit in zip(MAPS, ("mL/100 g/min", "mL/100 g", "s", "s", "s"), strict=True):
+    for name, unit in zip((*MAPS, *SDS), (*UNITS, *UNITS[:3], "s"), strict=True):
         image = nibabel.load(result / f"phantom_{name}.nii.gz")
         np.testing.assert_array_equal(image.affine, affine)
         assert image.get_data_dtype() == np.float32
         sidecar = json.loads((result / f"phantom_{name}.json").read_text())
-        assert (sidecar["Unit"], sidecar["DeconvolutionMethod"], sidecar["bsvd_cutoff"]) == (unit, "bSVD", 0.1)
+        assert (sidecar["Unit"], sidecar["DeconvolutionMethod"], sidecar["mtt_prior"]) == (unit, "bayesian", "weak")
+        assert sidecar["Residue"] in SHAPES and sidecar["LongName"].endswith("deviation") == name.endswith("sd")
 
 
 def test_maps_are_zero_outside_the_mask_and_only_there(result):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import HEAD, TINY
 
-from PyPeTLib import Settings, analyze
+from PyPeTLib import Settings, TimeCurve, analyze
 from PyPeTLib.curves import area_weights
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.gamma import fit_gamma_variate
@@ -16,7 +16,7 @@ from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.phantom import bolus_curve, head_phantom
 from PyPeTLib.records import silent
 
-DEFAULTS = Settings()
+DEFAULTS = Settings(method="bSVD")
 RHO, KAPPA = 1.05, 0.55 / 0.75
 VOLUME, FLOW, MTT_S = 4.0, 60.0, 4.0  # mL/100 g, mL/100 g/min, s
 HEIGHT_PER_S = FLOW / 6000 * RHO / KAPPA
@@ -74,8 +74,8 @@ def test_no_frame_and_no_slice_is_dropped_and_times_are_the_inputs(head, analysi
 
 def test_times_come_from_the_data_not_from_an_assumed_interval(tiny_head, tiny_analysis):
     """The same frames, twice as far apart: flow halves, times double, volume stays."""
-    slower = analyze(replace(tiny_head.series, times_s=2.0 * tiny_head.series.times_s), aif=tiny_analysis.aif.mask)
-    given = analyze(tiny_head.series, aif=tiny_analysis.aif.mask)
+    twice = replace(tiny_head.series, times_s=2.0 * tiny_head.series.times_s)
+    slower, given = (analyze(series, DEFAULTS, aif=tiny_analysis.aif.mask) for series in (twice, tiny_head.series))
     factor = slower.aif.partial_volume_factor / given.aif.partial_volume_factor
     for name, ratio in {"cbf": 0.5 / factor, "cbv": 1.0 / factor, "mtt": 2.0, "tmax": 2.0, "ttp": 2.0}.items():
         one, other = getattr(slower.maps, name).values, ratio * getattr(given.maps, name).values
@@ -210,15 +210,34 @@ def test_early_late_and_uneven_scans_have_the_volume_of_the_truth(request, phant
 
 def test_early_tissue_is_kept_in_the_whole_analysis(tiny_head, tiny_analysis):
     """With a vein as input most tissue is early: Tmax turns negative, and no voxel is lost."""
-    late = analyze(tiny_head.series, Settings(partial_volume="none"), aif=tiny_head.masks["veins"])
+    usual = analyze(tiny_head.series, DEFAULTS)
+    late = analyze(tiny_head.series, replace(DEFAULTS, partial_volume="none"), aif=tiny_head.masks["veins"])
     where = tiny_head.masks["pure_tissue"].values & tiny_analysis.brain.values
-    assert np.median(late.maps.tmax.values[where]) < np.median(tiny_analysis.maps.tmax.values[where]) - 3.0
+    assert np.median(late.maps.tmax.values[where]) < np.median(usual.maps.tmax.values[where]) - 3.0
     assert (late.maps.tmax.values[where] < 0).mean() > 0.3
     weights = area_weights(tiny_head.series.times_s)
-    dilution = (tiny_analysis.aif.curve_hu @ weights) / (late.aif.curve_hu @ weights)
-    ratio = np.median(late.maps.cbv.values[where]) / np.median(tiny_analysis.maps.cbv.values[where])
+    dilution = (usual.aif.curve_hu @ weights) / (late.aif.curve_hu @ weights)
+    ratio = np.median(late.maps.cbv.values[where]) / np.median(usual.maps.cbv.values[where])
     assert ratio == pytest.approx(dilution, rel=0.02)
     assert (late.maps.cbf.values[where] > 0).all()
+
+
+@pytest.mark.parametrize("later_s", [2.0, 5.0])
+def test_maps_of_the_default_method_do_not_depend_on_when_the_artery_is_reached(tiny_head, tiny_analysis, later_s):
+    """An arterial input that comes later makes all tissue earlier by as much, and nothing else."""
+    times, curve = tiny_head.series.times_s, tiny_analysis.aif.curve_hu
+    given, later = (
+        analyze(
+            tiny_head.series, Settings(partial_volume="none"), aif=TimeCurve(times, np.interp(times - by, times, curve))
+        )
+        for by in (0.0, later_s)
+    )
+    where = tiny_head.masks["pure_tissue"].values & tiny_analysis.brain.values
+    moved = (later.maps.tmax.values - given.maps.tmax.values)[where]
+    assert np.median(moved) == pytest.approx(-later_s, abs=0.25)
+    for name in ("cbf", "cbv", "mtt"):
+        one, other = (np.nanmedian(getattr(found.maps, name).values[where]) for found in (given, later))
+        assert other == pytest.approx(one, rel=0.05), name
 
 
 def test_uneven_times_are_told_not_hidden(uneven_head):

@@ -24,6 +24,8 @@ GROUND = {
     "chunks": {"records"},
     "gamma": {"records"},
     "transit": {"curves", "records"},
+    "kinetics": {"records"},
+    "bayes": {"chunks", "kinetics", "records", "settings"},
     "orientation": {"errors", "records"},
 }
 ALLOWED_BETWEEN_STEPS = {("derive", "denoise")}

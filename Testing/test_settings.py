@@ -95,7 +95,7 @@ def test_settings_cannot_be_changed_in_place():
 def test_changed_returns_a_checked_copy():
     base = Settings()
     other = base.changed({"method": "sSVD", "bone_hu": 250})
-    assert (other.method, other.bone_hu, base.method) == ("sSVD", 250, "bSVD")
+    assert (other.method, other.bone_hu, base.method) == ("sSVD", 250, "bayesian")
     with pytest.raises(InputError, match=r"Unknown setting 'metod' \(nearest: method.*'pypet settings' lists all"):
         base.changed({"metod": "sSVD"})
     with pytest.raises(InputError, match="bone_hu"):
@@ -169,7 +169,7 @@ def test_python_310_reads_settings_files_as_later_versions_do():
         ("method", "Settings file mine.toml: lines of the form name = value are needed; found:"),
         ("bone_hu = 300\nbone_hu = 200", "Settings file mine.toml"),
         ("speed = 3", "Unknown setting 'speed'"),
-        ('method = "fSVD"', "one of bSVD"),
+        ('method = "fSVD"', "one of bayesian"),
         ("bone_hu = 5", "bone_hu"),
         ("bone_hu = [300]", "bone_hu"),
         ('bone_hu = "300"', "bone_hu"),

@@ -22,6 +22,7 @@ OWN_OF = {
         "curvature-flow": ("curvature_flow_iterations", "curvature_flow_step"),
     },
     "method": {
+        "bayesian": ("residue", "mtt_prior"),
         "bSVD": ("bsvd_cutoff",),
         "sSVD": ("ssvd_cutoff",),
         "oSVD": ("oscillation_index",),

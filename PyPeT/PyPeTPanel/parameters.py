@@ -94,6 +94,8 @@ class PyPeTParameterNode:
     scale_to_vein: bool = True
 
     method: choice("method")
+    residue: choice("residue")
+    mtt_prior: choice("mtt_prior")
     bsvd_cutoff: number("bsvd_cutoff")
     ssvd_cutoff: number("ssvd_cutoff")
     oscillation_index: number("oscillation_index")

@@ -9,11 +9,13 @@ import slicer
 
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS
 from PyPeTLib.records import Analysis, Image, Progress, silent
-from PyPeTLib.results import LONG_NAMES, regularisation
+from PyPeTLib.results import KINDS, LONG_NAMES, regularisation
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
 #: Display range of a map divided by its brain mean.
 RELATIVE_WINDOW = (0.0, 2.0)
+#: Upper end of the display range of a standard deviation, as a share of that of its map.
+SD_SHARE = 0.5
 #: Colour tables by name; evenly spread anchors of the colour maps inferno and viridis (van der Walt and Smith, CC0).
 FLOW_TABLE, TIME_TABLE = "PyPeT flow and volume", "PyPeT times"
 ANCHORS = {
@@ -47,7 +49,7 @@ def show_maps(analysis: Analysis, scan: Node, *, progress: Progress = silent) ->
     dict of str to vtkMRMLScalarVolumeNode
         By name: "cbf", ..., and derived ones, as "cbf_smooth".
     """
-    images = {**dict(analysis.maps.items()), **analysis.derived}
+    images = {**dict(analysis.maps.items()), **dict(analysis.maps.sd_items()), **analysis.derived}
     shown = {}
     for name, image in images.items():
         shown[name] = show_map(name, image, analysis, scan)
@@ -86,13 +88,16 @@ def map_label(name: str) -> str:
     ('Tmax', 'CBF relative')
     """
     base, _, kind = name.partition("_")
-    return f"{MAP_LABELS[base]} {kind}".strip()
+    return f"{MAP_LABELS[base]} {'SD' if kind == 'sd' else kind}".strip()
 
 
 def map_window(name: str) -> tuple[float, float]:
     """Return the display range of a map, derived or not."""
     base, _, kind = name.partition("_")
-    return RELATIVE_WINDOW if kind == "relative" else MAP_WINDOWS[base]
+    if kind == "relative":
+        return RELATIVE_WINDOW
+    low, high = MAP_WINDOWS[base]
+    return (0.0, SD_SHARE * high) if kind == "sd" else (low, high)
 
 
 def map_description(name: str, image: Image, analysis: Analysis) -> str:
@@ -101,8 +106,9 @@ def map_description(name: str, image: Image, analysis: Analysis) -> str:
     invalid = "".join(f" INVALID: {found.text}" for found in analysis.findings if found.severity == "invalid")
     base, _, kind = name.partition("_")
     unit = f" in {image.unit}" if image.unit else ""
-    what = f"{LONG_NAMES[base]}{f' ({kind})' if kind else ''}{unit}"
-    return f"{what}; deconvolution {analysis.settings.method}, {setting} {value:g}. Research use only.{invalid}"
+    what = f"{LONG_NAMES[base]}{KINDS[kind] if kind else ''}{unit}"
+    strength = value if isinstance(value, str) else f"{value:g}"
+    return f"{what}; deconvolution {analysis.settings.method}, {setting} {strength}. Research use only.{invalid}"
 
 
 def style_display(display: Node, window: tuple[float, float], colours: Node) -> None:
