@@ -29,7 +29,7 @@ from PyPeTLib.settings import (
 
 if TYPE_CHECKING:
     from PyPeTLib.read import SeriesInfo
-    from PyPeTLib.records import Analysis, Image, Progress, Series, TimeCurve
+    from PyPeTLib.records import Analysis, Check, Image, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 
@@ -291,8 +291,9 @@ def _info(options: argparse.Namespace) -> int:
         print(f"Times   {info.frames} frames, times unknown")
     else:
         print(f"Times   {describe_times(info.times_s)}; from: {info.time_source}")
-    for finding in info.findings:
-        print(f"Note    {finding.text}")
+    for check in info.checks:
+        if check.doubtful:
+            print(f"Note    {check.text}")
     problems = info.problems or _what_stops(info)
     for problem in problems:
         print(f"Stops   {problem}")
@@ -360,14 +361,25 @@ def _settings(options: argparse.Namespace) -> int:
 
 def _print_result(analysis: Analysis, output: Path) -> None:
     """Say what was found, doubts first."""
+    from PyPeTLib.quality import worst_first
     from PyPeTLib.results import map_medians
 
-    for finding in analysis.findings:
-        print(f"{finding.severity}: {finding.text}")
+    _print_checks(worst_first(analysis.checks))
     units = {name: image.unit for name, image in analysis.maps.items()}
     medians = ", ".join(f"{name.upper()} {value:.3g} {units[name]}" for name, value in map_medians(analysis).items())
     print(f"Brain medians: {medians}")
     print(f"Results in {output}. Research use only.")
+
+
+def _print_checks(checks: Sequence[Check]) -> None:
+    """Print every doubt, and the names of what passed or could not be looked at."""
+    for check in checks:
+        if check.doubtful:
+            print(f"{check.status} ({check.name}): {check.text}")
+    for status in ("pass", "not applicable"):
+        names = ", ".join(check.name for check in checks if check.status == status)
+        if names:
+            print(f"{status}: {names}")
 
 
 def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bool:

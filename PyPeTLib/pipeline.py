@@ -20,11 +20,11 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.motion import corrected, measure_motion
-from PyPeTLib.quality import judge, judge_maps, judge_motion
+from PyPeTLib.quality import judge, judge_maps, judge_motion, motion_unknown
 from PyPeTLib.records import (
     Analysis,
     Bolus,
-    Finding,
+    Check,
     FloatArray,
     Image,
     Maps,
@@ -83,7 +83,7 @@ def analyze(
     aif, vof : Image or TimeCurve, optional
         Mask on the scan's grid, or the curve itself, to be used instead of what is found automatically.
     force : bool
-        Return a result even where the data allow no trustworthy one; its findings say "invalid".
+        Return a result even where the data allow no trustworthy one; some of its checks fail then.
         Without a brain, a bolus or anything that enhances there is nothing to force.
     progress : callable
         ``progress(fraction, text)`` with a fraction from 0 to 1; raising from it cancels.
@@ -140,9 +140,9 @@ def prepare(
     with step("Temporal components", 0.55, 0.7) as inner:
         curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
         del hu
-    doubts = judge(series, bolus, curves, artery, vein, settings=settings)
-    findings = (*series.findings, *still.findings, *doubts)
-    _refuse_invalid(findings, force)
+    judged = judge(series, bolus, curves, artery, vein, settings=settings)
+    checks = (*series.checks, *still.checks, *judged)
+    _refuse_failed(checks, force)
     with step("Denoising", 0.7, 1.0) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
     return Prepared(
@@ -155,7 +155,7 @@ def prepare(
         curves=smoothed,
         aif=artery,
         vof=vein,
-        findings=findings,
+        checks=checks,
         seconds=seconds,
     )
 
@@ -170,11 +170,11 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
     """
     seconds = dict(prepared.seconds)
     maps = _maps(prepared, _stepper(seconds, progress))
-    findings = (*prepared.findings, *judge_maps(maps, prepared.brain))
-    _refuse_invalid(findings, force)
+    checks = (*prepared.checks, *judge_maps(maps, prepared.brain))
+    _refuse_failed(checks, force)
     known = {entry.name: getattr(prepared, entry.name) for entry in fields(prepared)}
     return Analysis(
-        **{**known, "findings": findings, "seconds": seconds},
+        **{**known, "checks": checks, "seconds": seconds},
         maps=maps,
         derived=derived_maps(maps, prepared.brain, settings=prepared.settings),
         methods_text=methods_text(prepared),
@@ -188,19 +188,19 @@ class _Still:
     series: Series
     motion: Motion | None
     restored: MaskArray | None = None
-    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
 
 
 def _steadied(series: Series, settings: Settings, progress: Progress) -> _Still:
     """Measure motion and correct it where the settings ask for it."""
     if settings.motion == "off":
-        return _Still(series, None)
+        return _Still(series, None, checks=motion_unknown("not applicable", "Motion correction is switched off."))
     try:
         measured = measure_motion(series, settings=settings, progress=share(progress, 0.0, 0.5))
     except QualityError as error:
         if settings.motion == "on":
             raise
-        return _Still(series, None, findings=(Finding("warning", str(error), None),))
+        return _Still(series, None, checks=motion_unknown("warn", str(error)))
     still, motion, restored = corrected(series, measured, settings=settings, progress=share(progress, 0.5, 1.0))
     return _Still(still, motion, restored, judge_motion(motion, settings=settings))
 
@@ -310,11 +310,11 @@ def _check_mask(series: Series, mask: Image | None, name: str) -> None:
         raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
 
 
-def _refuse_invalid(findings: tuple[Finding, ...], force: bool) -> None:
+def _refuse_failed(checks: tuple[Check, ...], force: bool) -> None:
     """Raise what makes a result untrustworthy, unless the user wants it all the same."""
-    invalid = [finding.text for finding in findings if finding.severity == "invalid"]
-    if invalid and not force:
-        raise QualityError(" ".join(invalid) + " Use --force (force=True) to compute maps all the same.")
+    failed = [check.text for check in checks if check.status == "fail"]
+    if failed and not force:
+        raise QualityError(" ".join(failed) + " Use --force (force=True) to compute maps all the same.")
 
 
 def _stepper(seconds: dict[str, float], progress: Progress) -> Step:

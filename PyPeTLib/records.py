@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.floating[Any]]
 MaskArray = npt.NDArray[np.bool_]
 Progress = Callable[[float, str], None]
-Severity = Literal["info", "warning", "invalid"]
+#: Results of a check, the worst first.
+Status = Literal["fail", "warn", "pass", "not applicable"]
 
 #: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
 FEWEST_POINTS = 5
@@ -140,12 +141,31 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing the user should know about data or result."""
+class Check:
+    """One thing that was looked at in data or result, and what was found.
 
-    severity: Severity
+    Parameters
+    ----------
+    name : str
+        What was looked at, e.g. "baseline".
+    status : str
+        "pass"; "warn": a doubt, the result is to be taken with caution; "fail": the data allow no trustworthy result;
+        "not applicable": it could not be looked at.
+    text : str
+        What was found, in words and with units.
+    value : float, optional
+        The number that decided.
+    """
+
+    name: str
+    status: Status
     text: str
-    value: float | str | None = None
+    value: float | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the user has to know: it warns or fails."""
+        return self.status in ("warn", "fail")
 
 
 @dataclass(frozen=True)
@@ -164,7 +184,7 @@ class Series:
         Name of the scan without extension, e.g. ``sub-01_ses-01_ctp``.
     time_source : str
         Where the times come from, in words.
-    findings : tuple of Finding
+    checks : tuple of Check
         What reading it brought to light.
     """
 
@@ -173,7 +193,7 @@ class Series:
     geometry: Geometry
     name: str = "scan"
     time_source: str = "given by the caller"
-    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim != 4:
@@ -621,8 +641,8 @@ class Prepared:
         Denoised enhancement of the brain.
     aif, vof : VascularCurve
         Arterial input and venous output; None where no vein was found.
-    findings : tuple of Finding
-        What the user should know.
+    checks : tuple of Check
+        What was looked at, in the order of the analysis, and whether it passed.
     seconds : mapping of str to float
         Time spent in each step.
     """
@@ -636,7 +656,7 @@ class Prepared:
     curves: Curves
     aif: VascularCurve
     vof: VascularCurve | None
-    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 

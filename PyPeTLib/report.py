@@ -1,4 +1,4 @@
-"""One self-contained HTML page about an analysis: findings first, pictures embedded, nothing loaded from elsewhere."""
+"""One self-contained HTML page about an analysis: checks first, pictures embedded, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import numpy as np
 
 from PyPeTLib.curves import end_share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, FloatArray, Image, Maps, Motion, Severity, VascularCurve, describe_times
+from PyPeTLib.quality import worst_first
+from PyPeTLib.records import Analysis, FloatArray, Image, Maps, Motion, Status, VascularCurve, describe_times
 from PyPeTLib.settings import SettingInfo, Settings, Value, describe_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: What a finding's severity is called on the page, worst first.
-SEVERITIES: dict[Severity, str] = {"invalid": "Invalid", "warning": "Warning", "info": "Note"}
+#: What the status of a check is called on the page.
+STATUSES: dict[Status, str] = {"fail": "Fail", "warn": "Warning", "pass": "Pass", "not applicable": "Not applicable"}
 #: Names of the maps, short and in full.
 MAP_NAMES = {
     "cbf": ("CBF", "cerebral blood flow"),
@@ -82,11 +83,13 @@ def report_html(analysis: Analysis) -> str:
 
     loader = jinja2.PackageLoader("PyPeTLib", "templates")
     pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    rows = setting_rows(analysis.settings)
+    rows, checks = setting_rows(analysis.settings), worst_first(analysis.checks)
     return pages.get_template("report.html").render(
         name=analysis.series.name,
         version=__version__,
-        findings=ordered_findings(analysis),
+        doubts=[check for check in checks if check.doubtful],
+        others=[check for check in checks if not check.doubtful],
+        statuses=STATUSES,
         numbers=key_numbers(analysis.maps, analysis.brain),
         vessels=vessel_facts(analysis),
         pictures=_pictures(analysis),
@@ -96,13 +99,6 @@ def report_html(analysis: Analysis) -> str:
         settings=rows,
         seconds=analysis.seconds,
     )
-
-
-def ordered_findings(analysis: Analysis) -> list[tuple[Severity, str, str]]:
-    """Return severity, its label and text of every finding, the worst first."""
-    order = list(SEVERITIES)
-    found = sorted(analysis.findings, key=lambda finding: order.index(finding.severity))
-    return [(finding.severity, SEVERITIES[finding.severity], finding.text) for finding in found]
 
 
 def key_numbers(maps: Maps, brain: Image) -> list[KeyNumber]:

@@ -161,7 +161,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "vof": None if analysis.vof is None else _vascular(analysis.vof, analysis),
         "map_medians": map_medians(analysis),
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
-        "findings": [asdict(finding) for finding in analysis.findings],
+        "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
         "methods_text": analysis.methods_text,
         "software": {"name": "PyPeT", "version": __version__},
@@ -189,7 +189,7 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     """Return what a map's sidecar says beside its unit."""
     base, _, kind = name.partition("_")
     setting, value = regularisation(analysis.settings)
-    invalid = [finding.text for finding in analysis.findings if finding.severity == "invalid"]
+    invalid = [check.text for check in analysis.checks if check.status == "fail"]
     return {
         "LongName": LONG_NAMES[base] + {"": "", "smooth": ", smoothed", "relative": " over its brain mean"}[kind],
         "OutsideMask": 0,

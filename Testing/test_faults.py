@@ -222,7 +222,7 @@ def test_early_tissue_is_kept_in_the_whole_analysis(tiny_head, tiny_analysis):
 
 
 def test_uneven_times_are_told_not_hidden(uneven_head):
-    assert any("Uneven sampling, 1.5 to 3 s" in finding.text for finding in analyze(uneven_head.series).findings)
+    assert any("Uneven sampling, 1.5 to 3 s" in check.text for check in analyze(uneven_head.series).checks)
 
 
 # --- outside --------------------------------------------------------------------------------------------------------

@@ -300,11 +300,14 @@ def test_maps_of_a_still_scan_are_identical_with_and_without(tiny_head, tiny_ana
     assert tiny_analysis.series is tiny_head.series
     for (_, one), (_, other) in zip(off.maps.items(), tiny_analysis.maps.items(), strict=True):
         np.testing.assert_array_equal(one.values, other.values)
-    assert off.findings == tiny_analysis.findings
+    status = [{check.name: check.status for check in run.checks} for run in (off, tiny_analysis)]
+    assert [one.pop("motion") for one in status] == ["not applicable", "pass"]
+    assert [one.pop("motion limit") for one in status] == ["not applicable", "pass"]
+    assert status[0] == status[1]
 
 
-def test_a_moving_head_leaves_finding_table_summary_and_sentence(moved_run, tmp_path):
-    motion, texts = moved_run.motion, [finding.text for finding in moved_run.findings]
+def test_a_moving_head_leaves_check_table_summary_and_sentence(moved_run, tmp_path):
+    motion, texts = moved_run.motion, [check.text for check in moved_run.checks if check.status == "warn"]
     assert any("The head moved by up to" in text and "resampled" in text for text in texts)
     table = motion_table(motion)
     assert [name for name in table][:2] == ["time_s", "shift_x_mm"] and len(table["time_s"]) == 50
@@ -323,7 +326,7 @@ def test_left_out_frames_leave_a_run_on_the_axis_that_has_their_gap(still_head):
     assert np.flatnonzero(prepared.motion.left_out).tolist() == [30]
     assert 30.0 not in prepared.series.times_s and prepared.series.frames == 49
     assert prepared.aif.curve_hu.size == 49
-    warned = [finding for finding in prepared.findings if finding.severity == "warning" and "left out" in finding.text]
+    warned = [check for check in prepared.checks if check.doubtful and "left out" in check.text]
     assert len(warned) == 1 and "more than 10 mm" in warned[0].text
 
 
@@ -333,6 +336,6 @@ def test_too_little_bone_is_a_warning_in_auto_and_an_error_on_request(tiny_head)
 
     still = _steadied(boneless, AUTO, silent)
     assert still.motion is None and still.series is boneless
-    assert [finding.severity for finding in still.findings] == ["warning"]
+    assert [check.status for check in still.checks] == ["warn", "not applicable"]
     with pytest.raises(QualityError, match="edges of bone"):
         _steadied(boneless, ON, silent)

@@ -286,7 +286,7 @@ def test_a_doubtful_result_needs_consent(panel, scan, dialogs, tiny_head):  # no
     panel.ui.force.checked = True
     panel.ui.applyButton.click()
     assert len(dialogs.errors()) == 1
-    assert "invalid: " in panel.ui.findings.text
+    assert "fail: " in panel.ui.findings.text
 
 
 def test_apply_again_makes_no_new_nodes(applied, scan):

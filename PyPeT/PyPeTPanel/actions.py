@@ -182,7 +182,7 @@ def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:
 
 def _doubts(prepared: Prepared, logic: Any) -> str:
     """Return why there can be no maps, or that those in the scene are of other parameters."""
-    invalid = "".join(f" {found.text}" for found in prepared.findings if found.severity == "invalid")
+    invalid = "".join(f" {check.text}" for check in prepared.checks if check.status == "fail")
     older = logic.analysis is not None and logic.analysis is not prepared
     return invalid + (" The maps are still those of the last Apply." if older else "")
 

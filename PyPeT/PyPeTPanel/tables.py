@@ -1,4 +1,4 @@
-"""The tables of the panel: arterial candidates, medians of the maps; and the findings as text."""
+"""The tables of the panel: arterial candidates, medians of the maps; and the checks as text."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ import qt
 from PyPeTLib.similarity import similarity_rows
 from PyPeTScene.curves import PARTIAL_VOLUME
 from PyPeTScene.nodes import find_node
-from PyPeTScene.numbers import CANDIDATES, FINDINGS, MEDIANS, SIMILARITY, rows_of
+from PyPeTScene.numbers import CANDIDATES, CHECKS, MEDIANS, SIMILARITY, rows_of
 
 CANDIDATE_COLUMNS = ("Score", "Peak [HU]", "At [s]", "Voxels", "Remark")
 MEDIAN_COLUMNS = ("Map", "Median", "Unit")
@@ -67,8 +67,8 @@ def show_results(ui: Any, scan: Any) -> None:
 
 
 def _findings_text(scan: Any) -> str:
-    """Return the findings, one a line, by their severity."""
-    lines = [f"{severity}: {text}" for severity, text in rows_of(FINDINGS, scan)]
+    """Return the doubts, one a line."""
+    lines = [f"{status}: {text}" for _, status, text, _ in rows_of(CHECKS, scan) if status in ("fail", "warn")]
     return "\n".join(lines) or "Nothing speaks against the result."
 
 
