@@ -87,6 +87,11 @@ def test_summary_holds_what_it_promises(result):
     assert set(promised.split()) <= set(summary)
     aif = "peak_hu time_to_peak_s voxels gamma_variate partial_volume_factor"
     assert set(aif.split()) <= set(summary["aif"])
+    told = "score confidence side peak_hu arrival_s peak_s width_s signal_to_noise tissue_share area_ratio reason"
+    assert set(told.split()) <= set(summary["aif"]["candidates"][0])
+    assert summary["aif"]["candidates"][0]["confidence"] > 0.3 < summary["vof"]["candidates"][0]["area_ratio"]
+    assert all(set(check) == {"name", "status", "text", "value"} for check in summary["checks"])
+    assert len({check["name"] for check in summary["checks"]}) == len(summary["checks"]) > 20
     assert set(summary["map_medians"]) == set(MAPS)
     assert summary["software"]["name"] == "PyPeT"
     assert summary["times_s"] == [float(time) for time in range(45)]

@@ -25,7 +25,8 @@ from PyPeTLib.figures import (
 )
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Check, Geometry, Maps
-from PyPeTLib.report import MAP_NAMES, key_numbers, report_html
+from PyPeTLib.report import MAP_NAMES, candidate_rows, key_numbers, report_html
+from PyPeTLib.results import candidate_facts
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
 
@@ -224,6 +225,27 @@ def test_a_page_without_doubts_says_so(page, tiny_analysis):
     good = tuple(check for check in tiny_analysis.checks if check.status == "pass")
     assert len(good) < len(tiny_analysis.checks) and "raised no doubt" not in page
     assert "raised no doubt" in report_html(replace(tiny_analysis, checks=good))
+
+
+def test_candidates_are_listed_with_confidence_side_and_measures(page, hostile_page, tiny_analysis):
+    arterial, venous = candidate_rows(tiny_analysis)
+    assert len(arterial.rows) == len(tiny_analysis.aif.candidates) > 1 < len(venous.rows)
+    best, facts = arterial.rows[0], candidate_facts(tiny_analysis.aif.candidates[0])
+    assert best[1:4] == (f"{facts['confidence']:.2f}", facts["side"], f"{facts['peak_hu']:.0f}")
+    assert float(venous.rows[0][1]) == pytest.approx(tiny_analysis.vof.candidates[0].area_ratio, abs=0.005)
+    assert all(
+        row[0] == "refused" for row, one in zip(arterial.rows, tiny_analysis.aif.candidates, strict=True) if one.refused
+    )
+    for row in (*arterial.rows, *venous.rows):
+        assert "".join(f"<td>{cell}</td>" for cell in row) in page
+    assert "Venous candidates" not in hostile_page
+
+
+def test_what_a_candidate_lacks_is_a_dash(tiny_analysis):
+    bare = replace(tiny_analysis.aif.candidates[0], fit=None, traits=None, confidence=float("nan"))
+    artery = replace(tiny_analysis.aif, candidates=(bare,))
+    (row,) = candidate_rows(replace(tiny_analysis, aif=artery))[0].rows
+    assert row[1:3] == ("–", "–") and row[4:9] == ("–",) * 5
 
 
 def test_page_holds_methods_version_and_research_use(page, tiny_analysis):

@@ -11,7 +11,8 @@ from PyPeTScene.curves import PARTIAL_VOLUME
 from PyPeTScene.nodes import find_node
 from PyPeTScene.numbers import CANDIDATES, CHECKS, MEDIANS, SIMILARITY, rows_of
 
-CANDIDATE_COLUMNS = ("Score", "Peak [HU]", "At [s]", "Voxels", "Remark")
+#: Short, for a narrow panel; the table in the scene says the same in full.
+CANDIDATE_COLUMNS = ("Score", "Conf.", "Side", "HU", "From s", "Peak s", "Width", "SNR", "Tissue", "Vox.", "Remark")
 MEDIAN_COLUMNS = ("Map", "Median", "Unit")
 SIMILARITY_COLUMNS = ("Metric", "Value", "Unit")
 #: Tables grow up to this height in pixels and scroll beyond it.
@@ -45,10 +46,16 @@ def fill_table(table: Any, rows: Iterable[Sequence[str]]) -> None:
     table.setFixedHeight(min(max(height, 48), TALLEST))
 
 
-def candidate_row(score: float, peak_hu: float, peak_s: float, voxels: float, remark: str) -> tuple[str, ...]:
-    """Return the cells of one candidate."""
-    shown = "refused" if math.isnan(score) else f"{score:.2f}"
-    return shown, f"{peak_hu:.0f}", "" if math.isnan(peak_s) else f"{peak_s:.1f}", f"{voxels:.0f}", remark
+def candidate_row(score: float, confidence: float, side: str, *rest: float | str) -> tuple[str, ...]:
+    """Return the cells of one candidate, from the columns of the table in the scene; nothing where it is not known."""
+    *numbers, remark = rest
+    formats = ("{:.0f}", "{:.1f}", "{:.1f}", "{:.1f}", "{:.0f}", "{:.0%}", "{:.0f}")
+    known = [_text(value, form) for value, form in zip(numbers, formats, strict=True)]
+    return _text(score, "{:.2f}") or "refused", _text(confidence, "{:.2f}"), side, *known, str(remark)
+
+
+def _text(value: float | str, form: str) -> str:
+    return "" if math.isnan(float(value)) else form.format(value)
 
 
 def show_results(ui: Any, scan: Any) -> None:

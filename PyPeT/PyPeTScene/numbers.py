@@ -7,7 +7,7 @@ from typing import Any
 
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Analysis, Candidate, Check, Prepared
-from PyPeTLib.results import map_medians
+from PyPeTLib.results import candidate_facts, map_medians
 from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
 from PyPeTScene.nodes import Node, find_node, own_node
@@ -57,14 +57,24 @@ def median_columns(analysis: Analysis) -> dict[str, Column]:
 
 
 def candidate_columns(candidates: Sequence[Candidate]) -> dict[str, Column]:
-    """Return score (NaN where refused), peak in HU, its time in s, number of voxels, and why."""
-    peaks = [float("nan") if one.fit is None else one.fit.peak_s for one in candidates]
+    """Return what was measured of each candidate, NaN where it is not known (the score of a refused one), and why."""
+    facts = [candidate_facts(one) for one in candidates]
+
+    def numbers(name: str) -> list[float]:
+        return [float("nan") if one[name] is None else float(one[name]) for one in facts]
+
     return {
-        "Score": [one.score for one in candidates],
-        "Peak [HU]": [float(one.curve_hu.max()) for one in candidates],
-        "At [s]": peaks,
-        "Voxels": [float(one.mask.sum()) for one in candidates],
-        "Remark": [one.reason for one in candidates],
+        "Score": numbers("score"),
+        "Confidence": numbers("confidence"),
+        "Side": [one["side"] or "" for one in facts],
+        "Peak [HU]": numbers("peak_hu"),
+        "Arrival [s]": numbers("arrival_s"),
+        "Peak [s]": numbers("peak_s"),
+        "Width [s]": numbers("width_s"),
+        "Signal/noise": numbers("signal_to_noise"),
+        "Tissue share": numbers("tissue_share"),
+        "Voxels": numbers("voxels"),
+        "Remark": [one["reason"] for one in facts],
     }
 
 
