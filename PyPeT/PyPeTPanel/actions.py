@@ -39,6 +39,7 @@ from PyPeTScene.curves import (
 from PyPeTScene.maps import style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
 from PyPeTScene.nodes import find_node, remove_node
+from PyPeTScene.numbers import show_checks
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
 
 
@@ -162,6 +163,8 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
         logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
+    with study.in_study(scan, prepared.series.name):
+        show_checks(prepared, scan)
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
     shown = of_curves[number](prepared, scan)
     return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}"), stages.stage_browser(prepared.series, scan)

@@ -30,7 +30,7 @@ from PyPeTScene.curves import (
 from PyPeTScene.maps import show_maps, stale_maps
 from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
 from PyPeTScene.nodes import Node, find_node, node_name, own_nodes, remove_node
-from PyPeTScene.numbers import SIMILARITY, show_candidates, show_numbers
+from PyPeTScene.numbers import SIMILARITY, show_candidates, show_checks, show_numbers
 from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
@@ -189,10 +189,11 @@ def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = s
 
 
 def show_prepared(prepared: Prepared, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
-    """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and candidates."""
+    """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and tables."""
     with in_study(scan_node, prepared.series.name) as scan:
         shown = _show_curves(prepared, scan, _while_whole(scan, progress))
         show_candidates(prepared, scan)
+        show_checks(prepared, scan)
     return replace(shown, folder=gather(scan, prepared.series.name))
 
 
