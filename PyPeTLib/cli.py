@@ -29,7 +29,7 @@ from PyPeTLib.settings import (
 
 if TYPE_CHECKING:
     from PyPeTLib.read import SeriesInfo
-    from PyPeTLib.records import Analysis, Check, Image, Progress, Series, TimeCurve
+    from PyPeTLib.records import Analysis, Check, Image, Points, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 
@@ -253,25 +253,23 @@ def _analysis(options: argparse.Namespace, settings: Settings, progress: Progres
     progress(0.0, "Reading")
     series = _read(options)
     brain = read_mask(options.mask, series.geometry, what="Brain mask") if options.mask else None
-    aif, vof = (_vessel(options, key, series, brain, settings) for key in ("aif", "vof"))
+    aif, vof = (_vessel(options, key, series) for key in ("aif", "vof"))
     reading = time.perf_counter() - start
     analysis = analyze(series, settings, brain=brain, aif=aif, vof=vof, force=options.force, progress=progress)
     return replace(analysis, seconds={"reading": reading, **analysis.seconds})
 
 
-def _vessel(
-    options: argparse.Namespace, key: str, series: Series, brain: Image | None, settings: Settings
-) -> Image | TimeCurve | None:
+def _vessel(options: argparse.Namespace, key: str, series: Series) -> Image | Points | TimeCurve | None:
     """Return what the user gave for "aif" or "vof": mask, points or curve; None where it is to be found."""
     from PyPeTLib.inputs import read_curve, read_points
     from PyPeTLib.read import read_mask
-    from PyPeTLib.seeds import grow_seeds
+    from PyPeTLib.records import Points
 
     mask, points, curve = (getattr(options, f"{key}_{what}") for what in ("mask", "points", "curve"))
     if mask:
         return read_mask(mask, series.geometry, what=f"{key.upper()} mask")
     if points:
-        return grow_seeds(series, read_points(points), brain, settings=settings)
+        return Points(tuple(read_points(points)))
     return read_curve(curve, column=f"{key}_hu") if curve else None
 
 

@@ -30,6 +30,7 @@ from PyPeTLib.records import (
     Maps,
     MaskArray,
     Motion,
+    Points,
     Prepared,
     Progress,
     Series,
@@ -37,6 +38,7 @@ from PyPeTLib.records import (
     VascularCurve,
     silent,
 )
+from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.vessels import (
     VesselVoxels,
@@ -54,8 +56,11 @@ from PyPeTLib.vessels import (
 PREPARED = 0.75
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
-#: What the user gave for a vessel: a mask, HU at the scan's times, or nothing.
-Given = Image | FloatArray | None
+#: What may be given for a vessel.
+Vessel = Image | Points | TimeCurve
+#: What a vessel is measured by: a mask, HU at the scan's times, or nothing; and what the user gave for it.
+Measured = Image | FloatArray | None
+Given = Measured | Points
 
 
 def analyze(
@@ -63,8 +68,8 @@ def analyze(
     settings: Settings | None = None,
     *,
     brain: Image | None = None,
-    aif: Image | TimeCurve | None = None,
-    vof: Image | TimeCurve | None = None,
+    aif: Vessel | None = None,
+    vof: Vessel | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Analysis:
@@ -80,8 +85,9 @@ def analyze(
         What to do; the defaults otherwise.
     brain : Image, optional
         Brain mask on the scan's grid to be used instead of the automatic one.
-    aif, vof : Image or TimeCurve, optional
-        Mask on the scan's grid, or the curve itself, to be used instead of what is found automatically.
+    aif, vof : Image, Points or TimeCurve, optional
+        Mask on the scan's grid, points in the vessel, or the curve itself, to be used instead of what is found
+        automatically. Around points the mask is grown in the scan whose motion was corrected.
     force : bool
         Return a result even where the data allow no trustworthy one; some of its checks fail then.
         Without a brain, a bolus or anything that enhances there is nothing to force.
@@ -91,7 +97,7 @@ def analyze(
     Raises
     ------
     InputError
-        If a mask lies on another grid or is empty, or a curve does not cover the scan.
+        If a mask lies on another grid or is empty, a curve does not cover the scan, or points are in no vessel.
     QualityError
         If the data allow no trustworthy result: no brain, no bolus, no artery (even with ``force``), or
         contrast agent in the first frames (without it).
@@ -115,8 +121,8 @@ def prepare(
     settings: Settings | None = None,
     *,
     brain: Image | None = None,
-    aif: Image | TimeCurve | None = None,
-    vof: Image | TimeCurve | None = None,
+    aif: Vessel | None = None,
+    vof: Vessel | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
@@ -129,14 +135,14 @@ def prepare(
     step = _stepper(seconds, progress)
     with step("Motion", 0.0, 0.2) as inner:
         still = _steadied(series, settings, inner)
-    series = still.series
-    given_aif, given_vof = (_kept(given, still.motion) for given in (given_aif, given_vof))
+    raw, series = series, still.series
+    measured_aif, measured_vof = (_in(still, given, brain, settings) for given in (given_aif, given_vof))
     with step("Brain mask", 0.2, 0.3) as inner:
         mask = _restored(brain or _brain(series, settings, inner), still.restored)
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
-        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, given_aif, given_vof, force, inner)
+        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
     with step("Temporal components", 0.55, 0.7) as inner:
         curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
         del hu
@@ -147,6 +153,7 @@ def prepare(
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
     return Prepared(
         series=series,
+        raw=raw,
         settings=settings,
         motion=still.motion,
         brain=mask,
@@ -217,11 +224,13 @@ def _restored(brain: Image, restored: MaskArray | None) -> Image:
     return replace(brain, values=brain.values & restored)
 
 
-def _kept(given: Given, motion: Motion | None) -> Given:
-    """Return what the user gave for a vessel; of a curve the frames that are left."""
-    if given is None or isinstance(given, Image) or motion is None:
+def _in(still: _Still, given: Given, brain: Image | None, settings: Settings) -> Measured:
+    """Return what the user gave for a vessel, in a still head: points grown to a mask, of a curve the frames left."""
+    if isinstance(given, Points):
+        return grow_seeds(still.series, given.places_mm, brain, settings=settings)
+    if given is None or isinstance(given, Image) or still.motion is None:
         return given
-    return given[~motion.left_out]
+    return given[~still.motion.left_out]
 
 
 def _brain(series: Series, settings: Settings, progress: Progress) -> Image:
@@ -235,8 +244,8 @@ def _vascular_curves(
     hu: npt.NDArray[Any],
     mask: Image,
     settings: Settings,
-    aif: Given,
-    vof: Given,
+    aif: Measured,
+    vof: Measured,
     force: bool,
     progress: Progress,
 ) -> tuple[Bolus, VascularCurve, VascularCurve | None]:
@@ -281,10 +290,12 @@ def _maps(prepared: Prepared, step: Step) -> Maps:
         )
 
 
-def _given(series: Series, what: Image | TimeCurve | None, curve: str, mask: str) -> Given:
-    """Return a mask that was checked, or the HU of a curve at the scan's times; the names are for messages."""
+def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:
+    """Return points, a mask that was checked, or the HU of a curve at the scan's times; the names are for messages."""
     if isinstance(what, TimeCurve):
         return at_scan_times(what, series.times_s, what=curve)
+    if isinstance(what, Points):
+        return what
     _check_mask(series, what, mask)
     return what
 

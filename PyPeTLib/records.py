@@ -338,6 +338,19 @@ class TimeCurve:
 
 
 @dataclass(frozen=True)
+class Points:
+    """Points that the user dropped into a vessel, from which its mask is grown.
+
+    Parameters
+    ----------
+    places_mm : tuple of tuple of float
+        x, y, z of each in mm, LPS, where the vessel is in the first frame.
+    """
+
+    places_mm: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True)
 class Bolus:
     """When the contrast agent reaches the head.
 
@@ -627,6 +640,8 @@ class Prepared:
     ----------
     series : Series
         The scan the curves were measured on: as read, or, where the head moved, in the position of the first frame.
+    raw : Series
+        The scan as it was read; the same where nothing moved.
     settings : Settings
         What the run was told.
     motion : Motion or None
@@ -648,6 +663,7 @@ class Prepared:
     """
 
     series: Series
+    raw: Series
     settings: Settings
     motion: Motion | None = None
     brain: Image

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from PyPeTLib import QualityError, Settings, analyze
+from PyPeTLib import InputError, Points, QualityError, Settings, analyze
 from PyPeTLib.methods import methods_text
 from PyPeTLib.motion import corrected, measure_motion
 from PyPeTLib.phantom import HeadOptions, head_phantom
@@ -16,6 +16,7 @@ from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.pipeline import prepare
 from PyPeTLib.records import Geometry, Motion, Series, silent
 from PyPeTLib.results import motion_table, result_names, summary, write_analysis
+from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.truth import compare_with_truth
 
 ON, AUTO = Settings(motion="on"), Settings()
@@ -316,6 +317,25 @@ def test_a_moving_head_leaves_check_table_summary_and_sentence(moved_run, tmp_pa
     write_analysis(moved_run, tmp_path, report=False)
     written = (tmp_path / "phantom_motion.csv").read_text().splitlines()
     assert len(written) == 51 and "phantom_motion.csv" in result_names(moved_run)
+
+
+def test_points_are_grown_in_the_corrected_scan(moving_head, moved_run):
+    inside = np.argwhere(moved_run.aif.mask.values)[0]
+    geometry = moved_run.series.geometry
+    place = np.asarray(geometry.origin_mm) + geometry.axes @ (inside[::-1] * geometry.spacing_mm)
+    found = prepare(moving_head.series, aif=Points((tuple(place),)), force=True)
+    expected = grow_seeds(found.series, [place], settings=Settings()).values
+    np.testing.assert_array_equal(found.aif.mask.values, expected)
+    try:
+        as_read = grow_seeds(moving_head.series, [place], settings=Settings()).values
+    except InputError:
+        return
+    assert (as_read != expected).any(), "the phantom does not tell one scan from the other"
+
+
+def test_the_scan_as_read_is_kept_beside_the_corrected_one(moving_head, moved_run, tiny_analysis):
+    assert moved_run.raw is moving_head.series and moved_run.series is not moved_run.raw
+    assert tiny_analysis.raw is tiny_analysis.series
 
 
 def test_left_out_frames_leave_a_run_on_the_axis_that_has_their_gap(still_head):
