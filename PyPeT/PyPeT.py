@@ -84,6 +84,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Describe the controls and connect them."""
         controls.describe_controls(self.ui)
         tables.set_up_table(self.ui.candidates, tables.CANDIDATE_COLUMNS)
+        tables.set_up_checks(self.ui.checks)
         tables.set_up_table(self.ui.medians, tables.MEDIAN_COLUMNS)
         tables.set_up_table(self.ui.similarity, tables.SIMILARITY_COLUMNS)
         self._segments = [

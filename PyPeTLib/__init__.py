@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
     from PyPeTLib.pipeline import analyze, finish, prepare
     from PyPeTLib.read import read_image, read_mask, read_series
-    from PyPeTLib.records import Analysis, Geometry, Image, Prepared, Series, TimeCurve
+    from PyPeTLib.records import Analysis, Geometry, Image, Points, Prepared, Series, TimeCurve
     from PyPeTLib.results import write_analysis
     from PyPeTLib.settings import Settings
 
@@ -30,6 +30,7 @@ _HOMES = {
     "Analysis": "records",
     "Geometry": "records",
     "Image": "records",
+    "Points": "records",
     "Prepared": "records",
     "Series": "records",
     "TimeCurve": "records",
@@ -44,6 +45,7 @@ __all__ = [
     "Geometry",
     "Image",
     "InputError",
+    "Points",
     "Prepared",
     "PyPeTError",
     "QualityError",

@@ -29,7 +29,7 @@ from PyPeTLib.settings import (
 
 if TYPE_CHECKING:
     from PyPeTLib.read import SeriesInfo
-    from PyPeTLib.records import Analysis, Image, Progress, Series, TimeCurve
+    from PyPeTLib.records import Analysis, Check, Image, Points, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 
@@ -253,25 +253,23 @@ def _analysis(options: argparse.Namespace, settings: Settings, progress: Progres
     progress(0.0, "Reading")
     series = _read(options)
     brain = read_mask(options.mask, series.geometry, what="Brain mask") if options.mask else None
-    aif, vof = (_vessel(options, key, series, brain, settings) for key in ("aif", "vof"))
+    aif, vof = (_vessel(options, key, series) for key in ("aif", "vof"))
     reading = time.perf_counter() - start
     analysis = analyze(series, settings, brain=brain, aif=aif, vof=vof, force=options.force, progress=progress)
     return replace(analysis, seconds={"reading": reading, **analysis.seconds})
 
 
-def _vessel(
-    options: argparse.Namespace, key: str, series: Series, brain: Image | None, settings: Settings
-) -> Image | TimeCurve | None:
+def _vessel(options: argparse.Namespace, key: str, series: Series) -> Image | Points | TimeCurve | None:
     """Return what the user gave for "aif" or "vof": mask, points or curve; None where it is to be found."""
     from PyPeTLib.inputs import read_curve, read_points
     from PyPeTLib.read import read_mask
-    from PyPeTLib.seeds import grow_seeds
+    from PyPeTLib.records import Points
 
     mask, points, curve = (getattr(options, f"{key}_{what}") for what in ("mask", "points", "curve"))
     if mask:
         return read_mask(mask, series.geometry, what=f"{key.upper()} mask")
     if points:
-        return grow_seeds(series, read_points(points), brain, settings=settings)
+        return Points(tuple(read_points(points)))
     return read_curve(curve, column=f"{key}_hu") if curve else None
 
 
@@ -291,8 +289,9 @@ def _info(options: argparse.Namespace) -> int:
         print(f"Times   {info.frames} frames, times unknown")
     else:
         print(f"Times   {describe_times(info.times_s)}; from: {info.time_source}")
-    for finding in info.findings:
-        print(f"Note    {finding.text}")
+    for check in info.checks:
+        if check.doubtful:
+            print(f"Note    {check.text}")
     problems = info.problems or _what_stops(info)
     for problem in problems:
         print(f"Stops   {problem}")
@@ -360,14 +359,25 @@ def _settings(options: argparse.Namespace) -> int:
 
 def _print_result(analysis: Analysis, output: Path) -> None:
     """Say what was found, doubts first."""
+    from PyPeTLib.quality import worst_first
     from PyPeTLib.results import map_medians
 
-    for finding in analysis.findings:
-        print(f"{finding.severity}: {finding.text}")
+    _print_checks(worst_first(analysis.checks))
     units = {name: image.unit for name, image in analysis.maps.items()}
     medians = ", ".join(f"{name.upper()} {value:.3g} {units[name]}" for name, value in map_medians(analysis).items())
     print(f"Tissue medians: {medians}")
     print(f"Results in {output}. Research use only.")
+
+
+def _print_checks(checks: Sequence[Check]) -> None:
+    """Print every doubt, and the names of what passed or could not be looked at."""
+    for check in checks:
+        if check.doubtful:
+            print(f"{check.status} ({check.name}): {check.text}")
+    for status in ("pass", "not applicable"):
+        names = ", ".join(check.name for check in checks if check.status == status)
+        if names:
+            print(f"{status}: {names}")
 
 
 def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Finding, Geometry
+from PyPeTLib.records import Check, Geometry
 
 #: ITK reader of each file extension, longest extension first.
 READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
@@ -47,14 +47,14 @@ class Stored:
         The grid of the three spatial axes.
     components : str
         What several values in a voxel are: "list" for the frames of an NRRD sequence; "" for one value a voxel.
-    findings : tuple of Finding
-        Doubts about the grid.
+    orientation : Check
+        Whether the file says one thing about where its grid lies.
     """
 
     values: npt.NDArray[Any]
     geometry: Geometry
     components: str
-    findings: tuple[Finding, ...]
+    orientation: Check
 
     def describe(self) -> str:
         """Return dimensions in the file's order, e.g. "3D 220×220×16"."""
@@ -95,7 +95,7 @@ def load(path: Path) -> Stored:
     geometry = _geometry(path, image)
     components = about.get("NRRD_kinds[pixel]", "vector") if image.GetNumberOfComponentsPerPixel() > 1 else ""
     values = values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
-    return Stored(values, geometry, components, _sform_findings(path, about, geometry))
+    return Stored(values, geometry, components, _orientation(path, about, geometry))
 
 
 def scan_name(path: Path) -> str:
@@ -268,14 +268,14 @@ def _geometry(path: Path, image: Any) -> Geometry:
     return Geometry(size[:3], spacing[:3], origin[:3], tuple(axes.ravel().tolist()))
 
 
-def _sform_findings(path: Path, about: dict[str, str], geometry: Geometry) -> tuple[Finding, ...]:
+def _orientation(path: Path, about: dict[str, str], geometry: Geometry) -> Check:
     """Tell where the sform, in RAS, puts the grid elsewhere: ITK falls back to the qform when the sform is sheared."""
     if int(about.get("sform_code", 0)) == 0 or int(about.get("xyzt_units", 0)) & 7 not in (0, 2):
-        return ()
+        return Check("orientation", "not applicable", "The file has no sform in mm.")
     sform = np.array([about[f"srow_{row}"].split() for row in "xyz"], dtype=float) * [[-1], [-1], [1]]
     upright = Geometry(geometry.size, (1.0, 1.0, 1.0))
     apart = float(np.abs(upright.corners_mm() @ sform[:, :3].T + sform[:, 3] - geometry.corners_mm()).max())
     if apart <= SFORM_TOLERANCE_VOXELS * min(geometry.spacing_mm):
-        return ()
+        return Check("orientation", "pass", "The sform agrees with the grid.", apart)
     text = f"{path.name}: sform and qform differ by up to {apart:.3g} mm (gantry tilt?); the qform was used."
-    return (Finding("warning", text, apart),)
+    return Check("orientation", "warn", text, apart)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Finding, MaskArray, Progress, silent
+from PyPeTLib.records import Check, MaskArray, Progress, silent
 
 #: CT number of air in HU: what a voxel without a value outside the head is.
 AIR_HU = -1024
@@ -31,7 +31,7 @@ OFFSET_SHARE = 0.05
 
 def in_hu(
     values: npt.NDArray[Any], name: str, *, progress: Progress = silent
-) -> tuple[npt.NDArray[Any], tuple[Finding, ...]]:
+) -> tuple[npt.NDArray[Any], tuple[Check, ...]]:
     """Return a scan in HU with a number in every voxel, and what was done to it.
 
     Parameters
@@ -48,8 +48,8 @@ def in_hu(
     values : ndarray, shape (t, z, y, x)
         The input itself where nothing had to be done. An offset of 1024 is subtracted; NaN and infinity outside the
         head become air.
-    findings : tuple of Finding
-        What was done.
+    checks : tuple of Check
+        Whether anything had to be done.
 
     Raises
     ------
@@ -68,16 +68,16 @@ def in_hu(
         low, high = _finite_extremes(values)
     if low == high:
         raise InputError(f"Scan {name}: CT values are needed; found {low:g} in every voxel. Is the scan empty?")
-    findings: tuple[Finding, ...] = ()
+    scale = Check("HU scale", "pass", "Values are stored as HU.")
+    gaps = Check("missing values", "pass", "Every voxel has a value.")
     if low >= 0 and _has_offset(values[0]):
         values = _without_offset(values, high, share(progress, 0.5, 0.75))
         text = f"Values are stored as HU + {OFFSET_HU}; {OFFSET_HU} was subtracted."
-        findings = (Finding("warning", text, OFFSET_HU),)
+        scale = Check("HU scale", "warn", text, OFFSET_HU)
     if not whole:
-        values, finding = _without_gaps(values, name, share(progress, 0.75, 1.0))
-        findings += (finding,)
+        values, gaps = _without_gaps(values, name, share(progress, 0.75, 1.0))
     progress(1.0, "")
-    return values, findings
+    return values, (scale, gaps)
 
 
 def _extremes(values: npt.NDArray[Any], progress: Progress) -> tuple[float, float]:
@@ -120,7 +120,7 @@ def _without_offset(values: npt.NDArray[Any], high: float, progress: Progress) -
     return shifted
 
 
-def _without_gaps(values: npt.NDArray[Any], name: str, progress: Progress) -> tuple[npt.NDArray[Any], Finding]:
+def _without_gaps(values: npt.NDArray[Any], name: str, progress: Progress) -> tuple[npt.NDArray[Any], Check]:
     """Put air where values are NaN or infinite; refuse where that is inside the head."""
     count = np.zeros(values.shape[1:], dtype=np.int32)
     total = np.zeros(values.shape[1:])
@@ -138,7 +138,7 @@ def _without_gaps(values: npt.NDArray[Any], name: str, progress: Progress) -> tu
         raise InputError(f"Scan {name}: {need}; found {gaps} with NaN or infinite values. Export the scan again.")
     missing = values.size - int(count.sum(dtype=np.int64))
     text = f"{missing} values outside the head were NaN or infinite; they count as air ({AIR_HU} HU)."
-    return filled, Finding("warning", text, missing)
+    return filled, Check("missing values", "warn", text, missing)
 
 
 def _head(tissue: MaskArray) -> MaskArray:

@@ -20,16 +20,17 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.motion import corrected, measure_motion
-from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue
+from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue, motion_unknown
 from PyPeTLib.records import (
     Analysis,
     Bolus,
-    Finding,
+    Check,
     FloatArray,
     Image,
     Maps,
     MaskArray,
     Motion,
+    Points,
     Prepared,
     Progress,
     Series,
@@ -37,6 +38,7 @@ from PyPeTLib.records import (
     VascularCurve,
     silent,
 )
+from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.tissue import csf_and_vessels
 from PyPeTLib.vessels import (
@@ -55,8 +57,11 @@ from PyPeTLib.vessels import (
 PREPARED = 0.75
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
-#: What the user gave for a vessel: a mask, HU at the scan's times, or nothing.
-Given = Image | FloatArray | None
+#: What may be given for a vessel.
+Vessel = Image | Points | TimeCurve
+#: What a vessel is measured by: a mask, HU at the scan's times, or nothing; and what the user gave for it.
+Measured = Image | FloatArray | None
+Given = Measured | Points
 
 
 def analyze(
@@ -64,8 +69,8 @@ def analyze(
     settings: Settings | None = None,
     *,
     brain: Image | None = None,
-    aif: Image | TimeCurve | None = None,
-    vof: Image | TimeCurve | None = None,
+    aif: Vessel | None = None,
+    vof: Vessel | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Analysis:
@@ -82,10 +87,11 @@ def analyze(
         What to do; the defaults otherwise.
     brain : Image, optional
         Brain mask on the scan's grid to be used instead of the automatic one.
-    aif, vof : Image or TimeCurve, optional
-        Mask on the scan's grid, or the curve itself, to be used instead of what is found automatically.
+    aif, vof : Image, Points or TimeCurve, optional
+        Mask on the scan's grid, points in the vessel, or the curve itself, to be used instead of what is found
+        automatically. Around points the mask is grown in the scan whose motion was corrected.
     force : bool
-        Return a result even where the data allow no trustworthy one; its findings say "invalid".
+        Return a result even where the data allow no trustworthy one; some of its checks fail then.
         Without a brain, a bolus or anything that enhances there is nothing to force.
     progress : callable
         ``progress(fraction, text)`` with a fraction from 0 to 1; raising from it cancels.
@@ -93,7 +99,7 @@ def analyze(
     Raises
     ------
     InputError
-        If a mask lies on another grid or is empty, or a curve does not cover the scan.
+        If a mask lies on another grid or is empty, a curve does not cover the scan, or points are in no vessel.
     QualityError
         If the data allow no trustworthy result: no brain, no bolus, no artery (even with ``force``), or
         contrast agent in the first frames (without it).
@@ -117,8 +123,8 @@ def prepare(
     settings: Settings | None = None,
     *,
     brain: Image | None = None,
-    aif: Image | TimeCurve | None = None,
-    vof: Image | TimeCurve | None = None,
+    aif: Vessel | None = None,
+    vof: Vessel | None = None,
     force: bool = False,
     progress: Progress = silent,
 ) -> Prepared:
@@ -131,29 +137,28 @@ def prepare(
     step = _stepper(seconds, progress)
     with step("Motion", 0.0, 0.2) as inner:
         still = _steadied(series, settings, inner)
-    series = still.series
-    given_aif, given_vof = (_kept(given, still.motion) for given in (given_aif, given_vof))
+    raw, series = series, still.series
+    measured_aif, measured_vof = (_in(still, given, brain, settings) for given in (given_aif, given_vof))
     with step("Brain mask", 0.2, 0.3) as inner:
         mask = _restored(brain or _brain(series, settings, inner), still.restored)
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
-        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, given_aif, given_vof, force, inner)
+        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
     with step("Temporal components", 0.55, 0.7) as inner:
-        first, last = share(inner, 0.0, 0.9), share(inner, 0.9, 1.0)
-        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=first)
-        mean_hu = mean_frame(hu, progress=last)
+        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
         del hu
-    doubts = judge(series, bolus, curves, artery, vein, settings=settings)
-    findings = (*series.findings, *still.findings, *doubts)
-    _refuse_invalid(findings, force)
+    judged = judge(series, bolus, curves, artery, vein, settings=settings)
+    checks = (*series.checks, *still.checks, *judged)
+    _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
     with step("CSF and large vessels", 0.95, 1.0):
         aif_hu, times_s = artery.curve_hu, series.times_s
-        csf, vessels = csf_and_vessels(mean_hu, smoothed, aif_hu, times_s, series.geometry, settings=settings)
+        csf, vessels = csf_and_vessels(smoothed, aif_hu, times_s, series.geometry, settings=settings)
     return Prepared(
         series=series,
+        raw=raw,
         settings=settings,
         motion=still.motion,
         brain=mask,
@@ -164,7 +169,7 @@ def prepare(
         vof=vein,
         csf=csf,
         vessels=vessels,
-        findings=(*findings, *judge_tissue(mask, csf, vessels, settings=settings)),
+        checks=(*checks, judge_tissue(mask, csf, vessels, settings=settings)),
         seconds=seconds,
     )
 
@@ -179,11 +184,11 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
     """
     seconds = dict(prepared.seconds)
     maps = _maps(prepared, _stepper(seconds, progress))
-    findings = (*prepared.findings, *judge_maps(maps, prepared.brain))
-    _refuse_invalid(findings, force)
+    checks = (*prepared.checks, *judge_maps(maps, prepared.brain))
+    _refuse_failed(checks, force)
     known = {entry.name: getattr(prepared, entry.name) for entry in fields(prepared)}
     return Analysis(
-        **{**known, "findings": findings, "seconds": seconds},
+        **{**known, "checks": checks, "seconds": seconds},
         maps=maps,
         derived=derived_maps(maps, prepared.brain, settings=prepared.settings),
         methods_text=methods_text(prepared, residue=maps.residue),
@@ -197,19 +202,19 @@ class _Still:
     series: Series
     motion: Motion | None
     restored: MaskArray | None = None
-    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
 
 
 def _steadied(series: Series, settings: Settings, progress: Progress) -> _Still:
     """Measure motion and correct it where the settings ask for it."""
     if settings.motion == "off":
-        return _Still(series, None)
+        return _Still(series, None, checks=motion_unknown("not applicable", "Motion correction is switched off."))
     try:
         measured = measure_motion(series, settings=settings, progress=share(progress, 0.0, 0.5))
     except QualityError as error:
         if settings.motion == "on":
             raise
-        return _Still(series, None, findings=(Finding("warning", str(error), None),))
+        return _Still(series, None, checks=motion_unknown("warn", str(error)))
     still, motion, restored = corrected(series, measured, settings=settings, progress=share(progress, 0.5, 1.0))
     return _Still(still, motion, restored, judge_motion(motion, settings=settings))
 
@@ -226,11 +231,13 @@ def _restored(brain: Image, restored: MaskArray | None) -> Image:
     return replace(brain, values=brain.values & restored)
 
 
-def _kept(given: Given, motion: Motion | None) -> Given:
-    """Return what the user gave for a vessel; of a curve the frames that are left."""
-    if given is None or isinstance(given, Image) or motion is None:
+def _in(still: _Still, given: Given, brain: Image | None, settings: Settings) -> Measured:
+    """Return what the user gave for a vessel, in a still head: points grown to a mask, of a curve the frames left."""
+    if isinstance(given, Points):
+        return grow_seeds(still.series, given.places_mm, brain, settings=settings)
+    if given is None or isinstance(given, Image) or still.motion is None:
         return given
-    return given[~motion.left_out]
+    return given[~still.motion.left_out]
 
 
 def _brain(series: Series, settings: Settings, progress: Progress) -> Image:
@@ -244,8 +251,8 @@ def _vascular_curves(
     hu: npt.NDArray[Any],
     mask: Image,
     settings: Settings,
-    aif: Given,
-    vof: Given,
+    aif: Measured,
+    vof: Measured,
     force: bool,
     progress: Progress,
 ) -> tuple[Bolus, VascularCurve, VascularCurve | None]:
@@ -290,10 +297,12 @@ def _maps(prepared: Prepared, step: Step) -> Maps:
         )
 
 
-def _given(series: Series, what: Image | TimeCurve | None, curve: str, mask: str) -> Given:
-    """Return a mask that was checked, or the HU of a curve at the scan's times; the names are for messages."""
+def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:
+    """Return points, a mask that was checked, or the HU of a curve at the scan's times; the names are for messages."""
     if isinstance(what, TimeCurve):
         return at_scan_times(what, series.times_s, what=curve)
+    if isinstance(what, Points):
+        return what
     _check_mask(series, what, mask)
     return what
 
@@ -319,11 +328,11 @@ def _check_mask(series: Series, mask: Image | None, name: str) -> None:
         raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
 
 
-def _refuse_invalid(findings: tuple[Finding, ...], force: bool) -> None:
+def _refuse_failed(checks: tuple[Check, ...], force: bool) -> None:
     """Raise what makes a result untrustworthy, unless the user wants it all the same."""
-    invalid = [finding.text for finding in findings if finding.severity == "invalid"]
-    if invalid and not force:
-        raise QualityError(" ".join(invalid) + " Use --force (force=True) to compute maps all the same.")
+    failed = [check.text for check in checks if check.status == "fail"]
+    if failed and not force:
+        raise QualityError(" ".join(failed) + " Use --force (force=True) to compute maps all the same.")
 
 
 def _stepper(seconds: dict[str, float], progress: Progress) -> Step:

@@ -1,13 +1,27 @@
-"""What the user should know about scan and result: each doubt a finding, with its number."""
+"""Quality checks of scan and result: each has a name, passes, warns or fails, and says so with its number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
 from PyPeTLib.curves import area_weights, end_share, robust_sd
-from PyPeTLib.records import Bolus, Curves, Finding, FloatArray, Image, Maps, Motion, Series, VascularCurve
+from PyPeTLib.records import (
+    Bolus,
+    Check,
+    Curves,
+    FloatArray,
+    Image,
+    Maps,
+    Motion,
+    Series,
+    Status,
+    Transit,
+    VascularCurve,
+)
 from PyPeTLib.settings import Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 
@@ -37,12 +51,16 @@ LARGE_FACTOR = 6.0
 LEAST_SIGNAL = 5.0
 #: A vein of less than this share of the arterial area is diluted more than the artery.
 SMALL_VEIN = 0.9
+#: Intervals that differ by more than this share of their mean are uneven.
+UNEVEN_SHARE = 0.01
 #: Frames further apart than this do not resolve a first pass, in s.
 LONG_INTERVAL_S = 4.0
 #: A brain mask is at least this share tissue; CSF is a fifth of it, a third where the brain is atrophic.
 LEAST_TISSUE = 0.5
 #: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful.
 HIGH_NOISE_HU = 12.0
+#: Checks that need a vein beside that of its quality.
+OF_VEIN = ("VOF tail", "bolus strength", "partial volume")
 
 
 def judge(
@@ -53,195 +71,295 @@ def judge(
     vein: VascularCurve | None,
     *,
     settings: Settings,
-) -> tuple[Finding, ...]:
-    """Return the findings on sampling, baseline, bolus, noise, coverage, vascular curves and method.
+) -> tuple[Check, ...]:
+    """Return the checks of bolus, sampling, noise, coverage, vascular curves and method, one of each name.
 
-    Severity "invalid" means that the data allow no trustworthy result, "warning" doubt, "info" a fact to know.
+    Status "fail" means that the data allow no trustworthy result, "warn" doubt.
     """
-    weights = area_weights(series.times_s)
+    weights, steps_s = area_weights(series.times_s), np.diff(series.times_s)
     return (
-        *_on_time(series, bolus),
-        *_on_noise(curves),
-        *_on_coverage(series, curves),
-        *_on_artery(artery, weights),
-        *_on_order(artery, curves, series.times_s),
+        _arrival(bolus),
+        _baseline(bolus),
+        _after_arrival(series, bolus),
+        _sampling(steps_s),
+        _interval(steps_s),
+        _noise(curves),
+        _coverage(series, curves),
+        _artery_signal(artery, weights),
+        _artery_quality(artery),
+        _artery_height(artery),
+        _artery_tail(artery),
+        _artery_fit(artery),
+        _artery_order(artery, curves, series.times_s),
         *_on_vein(artery, vein, series.times_s),
-        *_on_method(settings),
+        _method(settings),
     )
 
 
-def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Finding, ...]:
-    """Return what is to be known of motion: nothing where none was corrected or left out."""
-    moved, largest = motion.displacement_mm, float(motion.displacement_mm.max())
-    found = []
+def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
+    """Return what is to be known of motion: frames that were resampled, and those that moved too far for it."""
+    moved, beyond = motion.displacement_mm, motion.displacement_mm > settings.motion_limit_mm
+    corrected = Check("motion", "pass", f"The head moved by {moved.max():.1f} mm at most.", float(moved.max()))
     if motion.corrected.any():
         text = (
-            f"The head moved by up to {largest:.1f} mm and {motion.largest_turn_degrees:.1f}°: "
+            f"The head moved by up to {moved.max():.1f} mm and {motion.largest_turn_degrees:.1f}°: "
             f"{motion.corrected.sum()} of {moved.size} frames were resampled to the position of the first; brain "
             "beside bone or at the ends of the scan that not every frame shows is left out of the mask."
         )
-        found.append(Finding("info", text, largest))
-    beyond = moved > settings.motion_limit_mm
+        corrected = replace(corrected, status="warn", text=text)
+    within = Check("motion limit", "pass", f"No frame moved by more than {settings.motion_limit_mm:g} mm.", 0.0)
     if beyond.any():
         done = "left out" if motion.left_out.any() else "kept (motion_beyond=leave-out does without them)"
         text = f"{beyond.sum()} of {moved.size} frames moved by more than {settings.motion_limit_mm:g} mm: {done}."
-        found.append(Finding("warning", text, float(beyond.sum())))
-    return tuple(found)
+        within = replace(within, status="warn", text=text, value=float(beyond.sum()))
+    return corrected, within
 
 
-def judge_tissue(brain: Image, csf: Image, vessels: Image, *, settings: Settings) -> tuple[Finding, ...]:
-    """Return a warning where CSF and large vessels leave too little tissue: its HU or CBV are not those of a brain."""
+def judge_tissue(brain: Image, csf: Image, vessels: Image, *, settings: Settings) -> Check:
+    """Return whether CSF and large vessels leave enough tissue: otherwise its HU or CBV are not those of a brain."""
     left = 1.0 - (csf.volume_ml + vessels.volume_ml) / brain.volume_ml
     if left >= LEAST_TISSUE:
-        return ()
+        return Check("tissue", "pass", f"{left:.0%} of the brain mask is neither CSF nor large vessels.", left)
     text = (
         f"Only {left:.0%} of the brain mask is tissue, at least {LEAST_TISSUE:.0%} is expected: CSF (below "
         f"{settings.csf_hu:g} HU) takes {csf.volume_ml:,.0f} mL, large vessels {vessels.volume_ml:,.0f} mL; medians "
         "are doubtful. Check the HU of the scan, csf_hu and the arterial input."
     )
-    return (Finding("warning", text, left),)
+    return Check("tissue", "warn", text, left)
 
 
-def judge_maps(maps: Maps, brain: Image) -> tuple[Finding, ...]:
-    """Return what is wrong with the maps as a whole: flow and volume of a brain are positive."""
-    found = []
-    for name, image in (("CBF", maps.cbf), ("CBV", maps.cbv)):
-        median = float(np.nanmedian(image.values[brain.values]))
-        if not median > 0:
-            text = (
-                f"The median {name} of the brain is {median:.3g} {image.unit}; it must be positive. Check AIF and VOF."
-            )
-            found.append(Finding("invalid", text, median))
-    return tuple(found)
+def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:
+    """Return the checks of motion that was not measured, with the reason."""
+    return Check("motion", status, reason), Check("motion limit", "not applicable", "Motion was not measured.")
 
 
-def _on_time(series: Series, bolus: Bolus) -> Iterator[Finding]:
+def judge_maps(maps: Maps, brain: Image) -> tuple[Check, ...]:
+    """Return the checks of the maps as a whole: flow and volume of a brain are positive."""
+    return _positive("CBF", maps.cbf, brain), _positive("CBV", maps.cbv, brain)
+
+
+def worst_first(checks: Iterable[Check]) -> list[Check]:
+    """Return checks in the order of their status, those of one status in the order they have."""
+    order = get_args(Status)
+    return sorted(checks, key=lambda check: order.index(check.status))
+
+
+def _positive(name: str, image: Image, brain: Image) -> Check:
+    median = float(np.nanmedian(image.values[brain.values]))
+    text = f"The median {name} of the brain is {median:.3g} {image.unit}"
+    if median > 0:
+        return Check(f"positive {name}", "pass", f"{text}.", median)
+    return Check(f"positive {name}", "fail", f"{text}; it must be positive. Check AIF and VOF.", median)
+
+
+def _arrival(bolus: Bolus) -> Check:
+    """Return whether the scan begins before the contrast agent arrives."""
     if bolus.baseline_frames < FEWEST_BASELINE_FRAMES or bolus.falling_share > FALLING_SHARE:
-        yield Finding(
-            "invalid",
+        return Check(
+            "bolus arrival",
+            "fail",
             f"Contrast agent is there from the start of the scan: at least {FEWEST_BASELINE_FRAMES} frames before its "
             f"arrival are needed; found {bolus.baseline_frames}, and {bolus.falling_share:.0%} of the vessels are "
             "brighter in the first frame than at the end (or the head has moved).",
             bolus.baseline_frames,
         )
-    elif bolus.baseline_frames < SHORT_BASELINE_FRAMES:
-        text = f"Short baseline: {bolus.baseline_frames} frames before the bolus; their noise is in every curve."
-        yield Finding("warning", text, bolus.baseline_frames)
+    text = f"The scan begins before the bolus, which arrives at {bolus.arrival_s:.1f} s."
+    return Check("bolus arrival", "pass", text, bolus.baseline_frames)
+
+
+def _baseline(bolus: Bolus) -> Check:
+    frames = bolus.baseline_frames
+    if _arrival(bolus).status == "fail":
+        return Check("baseline", "not applicable", "Contrast agent is there from the start of the scan.", frames)
+    if frames < SHORT_BASELINE_FRAMES:
+        text = f"Short baseline: {frames} frames before the bolus; their noise is in every curve."
+        return Check("baseline", "warn", text, frames)
+    return Check("baseline", "pass", f"{frames} frames before the bolus.", frames)
+
+
+def _after_arrival(series: Series, bolus: Bolus) -> Check:
     after_s = float(series.times_s[-1]) - bolus.arrival_s
     if after_s < LEAST_AFTER_ARRIVAL_S:
         text = f"The bolus comes late: {after_s:.0f} s of scan follow its arrival at {bolus.arrival_s:.0f} s, at least "
         text += f"{LEAST_AFTER_ARRIVAL_S:g} s are needed; volumes and late tissue are doubtful."
-        yield Finding("warning", text, after_s)
-    steps = np.diff(series.times_s)
-    if np.ptp(steps) > 0.01 * steps.mean():
-        text = f"Uneven sampling, {steps.min():.3g} to {steps.max():.3g} s: curves are interpolated for deconvolution."
-        yield Finding("info", text, float(steps.max()))
-    if np.median(steps) > LONG_INTERVAL_S:
-        text = f"Frames every {np.median(steps):.3g} s do not resolve the first pass: {LONG_INTERVAL_S:g} s are needed."
-        yield Finding("warning", text, float(np.median(steps)))
+        return Check("time after arrival", "warn", text, after_s)
+    return Check("time after arrival", "pass", f"{after_s:.0f} s of scan follow the arrival.", after_s)
 
 
-def _on_noise(curves: Curves) -> Iterator[Finding]:
+def _sampling(steps_s: FloatArray) -> Check:
+    longest = float(steps_s.max())
+    if np.ptp(steps_s) > UNEVEN_SHARE * steps_s.mean():
+        text = f"Uneven sampling, {steps_s.min():.3g} to {longest:.3g} s: curves are interpolated for deconvolution."
+        return Check("sampling", "warn", text, longest)
+    return Check("sampling", "pass", "Frames are evenly spaced.", longest)
+
+
+def _interval(steps_s: FloatArray) -> Check:
+    usual = float(np.median(steps_s))
+    if usual > LONG_INTERVAL_S:
+        text = f"Frames every {usual:.3g} s do not resolve the first pass: {LONG_INTERVAL_S:g} s are needed."
+        return Check("frame interval", "warn", text, usual)
+    return Check("frame interval", "pass", f"Frames every {usual:.3g} s.", usual)
+
+
+def _noise(curves: Curves) -> Check:
     noise = robust_sd(curves.noise)
     if noise > HIGH_NOISE_HU:
-        yield Finding("warning", f"Noise of {noise:.1f} HU (usual: 4 to 9): maps of single voxels are doubtful.", noise)
+        text = f"Noise of {noise:.1f} HU (usual: 4 to 9): maps of single voxels are doubtful."
+        return Check("noise", "warn", text, noise)
+    return Check("noise", "pass", f"Noise of {noise:.1f} HU.", noise)
 
 
-def _on_coverage(series: Series, curves: Curves) -> Iterator[Finding]:
-    """Yield how thick the slab of brain is, along the grid axis that runs most from feet to head."""
+def _coverage(series: Series, curves: Curves) -> Check:
+    """Return how thick the slab of brain is, along the grid axis that runs most from feet to head."""
     axis = int(np.argmax(np.abs(series.geometry.axes[2])))
     others = tuple(k for k in range(3) if k != 2 - axis)
     covered = float(curves.mask.any(axis=others).sum() * series.geometry.spacing_mm[axis])
-    if covered < FULL_COVERAGE_MM:
-        volume = float(curves.mask.sum()) * series.geometry.voxel_volume_ml
-        text = f"Coverage: {covered:.0f} mm of brain, {volume:.0f} mL, from feet to head ({FULL_COVERAGE_MM:g} mm are "
-        text += "usual): what lies above and below is not seen"
-        thin = covered < THIN_SLAB_MM
-        text += ", and so thin a slab may hold no feeding artery." if thin else "."
-        yield Finding("warning" if thin else "info", text, covered)
+    volume = float(curves.mask.sum()) * series.geometry.voxel_volume_ml
+    text = f"{covered:.0f} mm of brain, {volume:.0f} mL, are covered from feet to head"
+    if covered >= FULL_COVERAGE_MM:
+        return Check("coverage", "pass", f"{text}.", covered)
+    text += f" ({FULL_COVERAGE_MM:g} mm are usual): what lies above and below is not seen"
+    text += ", and so thin a slab may hold no feeding artery." if covered < THIN_SLAB_MM else "."
+    return Check("coverage", "warn", text, covered)
 
 
-def _on_order(artery: VascularCurve, curves: Curves, times_s: FloatArray) -> Iterator[Finding]:
-    """Yield a doubt where the arterial input does not come before the tissue that it feeds."""
-    tissue = curves.coefficients.mean(axis=0, dtype=float) @ curves.basis
-    if not tissue.max() > 0:
-        return
-    artery_s, tissue_s = (float(times_s[np.argmax(curve)]) for curve in (artery.measured_hu, tissue))
-    if artery_s > tissue_s:
-        text = f"The arterial curve peaks at {artery_s:.3g} s, the mean of the brain at {tissue_s:.3g} s: an artery "
-        text += f"comes first. Check the AIF {_kind(artery)}."
-        yield Finding("warning", text, artery_s - tissue_s)
-
-
-def _on_artery(artery: VascularCurve, weights: FloatArray) -> Iterator[Finding]:
+def _artery_signal(artery: VascularCurve, weights: FloatArray) -> Check:
     peak = float(artery.measured_hu.max())
     noise = robust_sd(np.diff(artery.measured_hu, n=2)) / float(np.sqrt(6.0))
     if artery.measured_hu @ weights <= 0 or peak < LEAST_SIGNAL * noise:
         text = f"The arterial curve is no bolus: its peak is {peak:.0f} HU, its noise {noise:.1f} HU. "
-        text += f"Check the AIF {_kind(artery)}."
-        yield Finding("invalid", text, peak)
-    if artery.candidates and artery.candidates[0].refused:
-        text = f"The arterial input is a cluster that was refused: {artery.candidates[0].reason}. Mark an artery."
-        yield Finding("invalid", text, None)
-    elif artery.candidates and artery.candidates[0].confidence < LOW_CONFIDENCE:
-        best = artery.candidates[0]
+        return Check("AIF signal", "fail", f"{text}Check the AIF {_kind(artery)}.", peak)
+    return Check("AIF signal", "pass", f"The arterial peak of {peak:.0f} HU rises above {noise:.1f} HU of noise.", peak)
+
+
+def _artery_quality(artery: VascularCurve) -> Check:
+    """Return the confidence in an artery that was found automatically."""
+    if not artery.candidates:
+        return Check("AIF quality", "not applicable", f"The arterial input is the {artery.source}.")
+    best = artery.candidates[0]
+    if best.refused:
+        text = f"The arterial input is a cluster that was refused: {best.reason}. Mark an artery."
+        return Check("AIF quality", "fail", text)
+    if best.confidence < LOW_CONFIDENCE:
         text = f"Doubtful arterial input, confidence {best.confidence:.2f} of 1 ({best.reason}). Look at it; mark a "
-        text += "better artery if there is one."
-        yield Finding("warning", text, best.confidence)
+        return Check("AIF quality", "warn", text + "better artery if there is one.", best.confidence)
+    text = f"Confidence in the arterial input {best.confidence:.2f} of 1 ({best.reason})."
+    return Check("AIF quality", "pass", text, best.confidence)
+
+
+def _artery_height(artery: VascularCurve) -> Check:
+    peak = float(artery.measured_hu.max())
     if peak < WEAK_ARTERY_HU:
-        text = (
-            f"Weak arterial input: a measured peak of {peak:.0f} HU (usual: above {WEAK_ARTERY_HU:g}), partial volume."
-        )
-        yield Finding("warning", text, peak)
+        text = f"Weak arterial input: a measured peak of {peak:.0f} HU (usual: above {WEAK_ARTERY_HU:g}), partial "
+        return Check("AIF height", "warn", text + "volume.", peak)
+    return Check("AIF height", "pass", f"Measured arterial peak of {peak:.0f} HU.", peak)
+
+
+def _artery_tail(artery: VascularCurve) -> Check:
     end = end_share(artery.measured_hu)
+    text = f"The arterial curve ends at {end:.0%} of its peak"
     if end > COMPLETE_ARTERY:
-        text = f"The arterial curve ends at {end:.0%} of its peak: late tissue may look ischemic."
-        yield Finding("warning", text, end)
+        return Check("AIF tail", "warn", f"{text}: late tissue may look ischemic.", end)
+    return Check("AIF tail", "pass", f"{text}.", end)
+
+
+def _artery_fit(artery: VascularCurve) -> Check:
     if artery.fit is None:
-        yield Finding("warning", f"No gamma-variate fits the arterial curve: check the AIF {_kind(artery)}.", None)
+        text = f"No gamma-variate fits the arterial curve: check the AIF {_kind(artery)}."
+        return Check("AIF fit", "warn", text)
+    error = artery.fit.error
+    return Check("AIF fit", "pass", f"A gamma-variate fits the arterial first pass to {error:.1%} of its peak.", error)
 
 
-def _on_method(settings: Settings) -> Iterator[Finding]:
+def _artery_order(artery: VascularCurve, curves: Curves, times_s: FloatArray) -> Check:
+    """Return whether the arterial input comes before the tissue that it feeds."""
+    tissue = curves.coefficients.mean(axis=0, dtype=float) @ curves.basis
+    if not tissue.max() > 0:
+        return Check("AIF before tissue", "not applicable", "The mean of the brain does not enhance.")
+    artery_s, tissue_s = (float(times_s[np.argmax(curve)]) for curve in (artery.measured_hu, tissue))
+    text = f"The arterial curve peaks at {artery_s:.3g} s, the mean of the brain at {tissue_s:.3g} s"
+    if artery_s > tissue_s:
+        text += f": an artery comes first. Check the AIF {_kind(artery)}."
+        return Check("AIF before tissue", "warn", text, artery_s - tissue_s)
+    return Check("AIF before tissue", "pass", f"{text}.", artery_s - tissue_s)
+
+
+def _method(settings: Settings) -> Check:
     if settings.method == "sSVD":
         text = "sSVD depends on delay: its Tmax is no delay-insensitive one and late tissue has too low a CBF."
-        yield Finding("warning", text, None)
+        return Check("method", "warn", text)
+    return Check("method", "pass", f"The method, {settings.method}, does not depend on delay.")
 
 
-def _on_vein(artery: VascularCurve, vein: VascularCurve | None, times_s: FloatArray) -> Iterator[Finding]:
+def _on_vein(artery: VascularCurve, vein: VascularCurve | None, times_s: FloatArray) -> Iterator[Check]:
+    """Yield the checks of the vein, and of the bolus and the partial volume that only a vein tells."""
     if vein is None:
         text = "No vein found: partial volume of the arterial input is not corrected, CBF and CBV may be too high."
-        yield Finding("warning", text, None)
+        yield Check("VOF found", "warn", text)
+        yield from _without_vein(("VOF quality", *OF_VEIN), "No vein was found.")
         return
+    yield Check("VOF found", "pass", f"The venous output peaks at {vein.measured_hu.max():.0f} HU.")
     weights = area_weights(times_s)
     areas = float((vein.measured_hu @ weights) / (artery.measured_hu @ weights))
     transit = fit_transit(artery.measured_hu, vein.measured_hu, times_s)
     if areas <= 0 or transit is None:
         text = f"The venous area is {areas:.2g} times the arterial one. Check the VOF {_kind(vein)}."
-        yield Finding("invalid", text, areas)
+        yield Check("VOF quality", "fail", text, areas)
+        yield from _without_vein(OF_VEIN, "The venous curve is that of no vein.")
         return
-    full = max(float(artery.curve_hu.max()), float(vein.measured_hu.max()))
-    if full < WEAK_BOLUS_HU:
-        text = f"Weak bolus: blood enhances by {full:.0f} HU (usual: above {WEAK_BOLUS_HU:g}); noise weighs more."
-        yield Finding("warning", text, full)
+    yield _vein_quality(vein, transit)
+    yield _vein_tail(vein, transit, areas)
+    yield _strength(artery, vein)
+    yield _partial_volume(artery)
+
+
+def _without_vein(names: Iterable[str], reason: str) -> Iterator[Check]:
+    for name in names:
+        yield Check(name, "not applicable", reason)
+
+
+def _vein_quality(vein: VascularCurve, transit: Transit) -> Check:
+    """Return whether the vein is the artery after its way through the brain."""
+    later_s = transit.delay_s + transit.mtt_s
     if transit.error > WORST_ERROR:
         text = f"The venous curve is not the arterial one after its way through the brain ({transit.error:.0%} of its "
         text += f"peak unexplained): partial volume rests on the ratio of areas. Check the VOF {_kind(vein)}."
-        yield Finding("warning", text, transit.error)
-    elif transit.delay_s + transit.mtt_s < LEAST_TRANSIT_S:
-        text = f"The venous curve follows the arterial one by {transit.delay_s + transit.mtt_s:.1f} s only: it may be "
-        text += f"an artery. Check the VOF {_kind(vein)}."
-        yield Finding("warning", text, transit.delay_s + transit.mtt_s)
-    elif transit.gain < SMALL_VEIN:
+        return Check("VOF quality", "warn", text, transit.error)
+    if later_s < LEAST_TRANSIT_S:
+        text = f"The venous curve follows the arterial one by {later_s:.1f} s only: it may be an artery. Check the VOF "
+        return Check("VOF quality", "warn", f"{text}{_kind(vein)}.", later_s)
+    if transit.gain < SMALL_VEIN:
         text = f"The vein has {transit.gain:.2f} times the area of the artery: it is diluted itself, nothing was "
-        yield Finding("warning", text + "scaled to it.", transit.gain)
+        return Check("VOF quality", "warn", text + "scaled to it.", transit.gain)
+    text = f"The venous curve follows the arterial one by {later_s:.1f} s, {transit.error:.0%} of its peak unexplained."
+    return Check("VOF quality", "pass", text, transit.error)
+
+
+def _vein_tail(vein: VascularCurve, transit: Transit, areas: float) -> Check:
     end = end_share(vein.measured_hu)
+    text = f"The venous curve ends at {end:.0%} of its peak"
     if end > COMPLETE_VEIN:
-        text = f"The venous curve ends at {end:.0%} of its peak: partial volume rests on what was seen of it and a "
-        text += f"model of its way through the brain (factor {transit.gain:.2f}; with extrapolated areas: {areas:.2f})."
-        yield Finding("warning", text, end)
-    if artery.partial_volume_factor > LARGE_FACTOR:
-        text = f"Partial-volume factor of {artery.partial_volume_factor:.1f}: the artery fills little of its voxels."
-        yield Finding("warning", text, artery.partial_volume_factor)
+        text += ": partial volume rests on what was seen of it and a model of its way through the brain "
+        text += f"(factor {transit.gain:.2f}; with extrapolated areas: {areas:.2f})."
+        return Check("VOF tail", "warn", text, end)
+    return Check("VOF tail", "pass", f"{text}.", end)
+
+
+def _strength(artery: VascularCurve, vein: VascularCurve) -> Check:
+    full = max(float(artery.curve_hu.max()), float(vein.measured_hu.max()))
+    if full < WEAK_BOLUS_HU:
+        text = f"Weak bolus: blood enhances by {full:.0f} HU (usual: above {WEAK_BOLUS_HU:g}); noise weighs more."
+        return Check("bolus strength", "warn", text, full)
+    return Check("bolus strength", "pass", f"Blood enhances by {full:.0f} HU.", full)
+
+
+def _partial_volume(artery: VascularCurve) -> Check:
+    factor = artery.partial_volume_factor
+    if factor > LARGE_FACTOR:
+        text = f"Partial-volume factor of {factor:.1f}: the artery fills little of its voxels."
+        return Check("partial volume", "warn", text, factor)
+    return Check("partial volume", "pass", f"Partial-volume factor of {factor:.2f}.", factor)
 
 
 def _kind(curve: VascularCurve) -> str:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
 from PyPeTLib.hounsfield import in_hu
-from PyPeTLib.records import Finding, FloatArray, Geometry, Image, Series
+from PyPeTLib.records import Check, FloatArray, Geometry, Image, Series
 from PyPeTLib.times import read_sidecar, read_times, resolve_times
 
 __all__ = ["SeriesInfo", "inspect_series", "read_image", "read_mask", "read_series", "read_times"]
@@ -45,8 +45,8 @@ class SeriesInfo:
         Time of each frame in s, None where it is not known.
     time_source : str
         Where the times come from, "" where they are not known.
-    findings : tuple of Finding
-        What the user should know.
+    checks : tuple of Check
+        What reading it brought to light.
     problems : tuple of str
         Why the scan cannot be analysed; empty where it can.
     """
@@ -57,7 +57,7 @@ class SeriesInfo:
     stored_type: str
     times_s: FloatArray | None
     time_source: str
-    findings: tuple[Finding, ...]
+    checks: tuple[Check, ...]
     problems: tuple[str, ...]
 
     @property
@@ -93,7 +93,7 @@ def read_series(path: ScanPath, *, times_s: npt.ArrayLike | None = None, interva
     info = inspect_series(path, times_s=times_s, interval_s=interval_s)
     if info.problems or info.times_s is None:
         raise InputError(info.problems[0])
-    return Series(info.values, info.times_s, info.geometry, info.name, info.time_source, info.findings)
+    return Series(info.values, info.times_s, info.geometry, info.name, info.time_source, info.checks)
 
 
 def inspect_series(
@@ -107,20 +107,21 @@ def inspect_series(
         If nothing can be said about it: the file is missing, damaged or holds no 4D scan.
     """
     scan, stored = _open_scan(path)
-    values, findings, problems = stored.values, stored.findings, _few_frames(scan, len(stored.values))
+    values, problems = stored.values, _few_frames(scan, len(stored.values))
+    checks: tuple[Check, ...] = (stored.orientation,)
     times, source = None, ""
     try:
         axis = resolve_times(scan, len(values), times_s=times_s, interval_s=interval_s)
-        times, source, findings = axis.times_s, axis.source, findings + axis.findings
+        times, source, checks = axis.times_s, axis.source, (*checks, axis.check)
     except InputError as error:
         problems.append(str(error))
     try:
         values, notes = in_hu(values, scan_name(scan))
-        findings += notes
+        checks += notes
     except InputError as error:
         problems.append(str(error))
     stored_type = str(stored.values.dtype)
-    return SeriesInfo(scan_name(scan), values, stored.geometry, stored_type, times, source, findings, tuple(problems))
+    return SeriesInfo(scan_name(scan), values, stored.geometry, stored_type, times, source, checks, tuple(problems))
 
 
 def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
@@ -189,7 +190,7 @@ def _open_scan(path: ScanPath) -> tuple[Path, Stored]:
     stored = load(scan)
     if stored.components == "list":
         values = np.ascontiguousarray(np.moveaxis(stored.values, -1, 0))
-        return scan, Stored(values, stored.geometry, "", stored.findings)
+        return scan, Stored(values, stored.geometry, "", stored.orientation)
     if stored.components or stored.values.ndim != 4:
         hint = "Is this a map or a single frame?" if stored.values.ndim == 3 else "Convert it to 4D: x, y, z, time."
         raise InputError(f"Scan {scan.name}: a 4D scan is needed; found {stored.describe()}. {hint}")
@@ -224,7 +225,7 @@ def _stack(files: list[Path]) -> tuple[Path, Stored]:
     first = frames[0]
     for file, frame in zip(files, frames, strict=True):
         _refuse_other_grid(f"Frame {file.name}", frame.geometry, first.geometry)
-    return files[0].parent, Stored(np.stack([f.values for f in frames]), first.geometry, "", first.findings)
+    return files[0].parent, Stored(np.stack([f.values for f in frames]), first.geometry, "", first.orientation)
 
 
 def _natural_order(path: Path) -> list[str | int]:

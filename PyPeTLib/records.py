@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.floating[Any]]
 MaskArray = npt.NDArray[np.bool_]
 Progress = Callable[[float, str], None]
-Severity = Literal["info", "warning", "invalid"]
+#: Results of a check, the worst first.
+Status = Literal["fail", "warn", "pass", "not applicable"]
 
 #: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
 FEWEST_POINTS = 5
@@ -145,12 +146,31 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing the user should know about data or result."""
+class Check:
+    """One thing that was looked at in data or result, and what was found.
 
-    severity: Severity
+    Parameters
+    ----------
+    name : str
+        What was looked at, e.g. "baseline".
+    status : str
+        "pass"; "warn": a doubt, the result is to be taken with caution; "fail": the data allow no trustworthy result;
+        "not applicable": it could not be looked at.
+    text : str
+        What was found, in words and with units.
+    value : float, optional
+        The number that decided.
+    """
+
+    name: str
+    status: Status
     text: str
-    value: float | str | None = None
+    value: float | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the user has to know: it warns or fails."""
+        return self.status in ("warn", "fail")
 
 
 @dataclass(frozen=True)
@@ -169,7 +189,7 @@ class Series:
         Name of the scan without extension, e.g. ``sub-01_ses-01_ctp``.
     time_source : str
         Where the times come from, in words.
-    findings : tuple of Finding
+    checks : tuple of Check
         What reading it brought to light.
     """
 
@@ -178,7 +198,7 @@ class Series:
     geometry: Geometry
     name: str = "scan"
     time_source: str = "given by the caller"
-    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim != 4:
@@ -320,6 +340,19 @@ class TimeCurve:
             )
         object.__setattr__(self, "times_s", read_only(times))
         object.__setattr__(self, "hu", read_only(hu))
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points that the user dropped into a vessel, from which its mask is grown.
+
+    Parameters
+    ----------
+    places_mm : tuple of tuple of float
+        x, y, z of each in mm, LPS, where the vessel is in the first frame.
+    """
+
+    places_mm: tuple[tuple[float, float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -640,6 +673,8 @@ class Prepared:
     ----------
     series : Series
         The scan the curves were measured on: as read, or, where the head moved, in the position of the first frame.
+    raw : Series
+        The scan as it was read; the same where nothing moved.
     settings : Settings
         What the run was told.
     motion : Motion or None
@@ -656,13 +691,14 @@ class Prepared:
         Arterial input and venous output; None where no vein was found.
     csf, vessels : Image
         CSF and large vessels inside the brain mask (bool); no voxel is in both.
-    findings : tuple of Finding
-        What the user should know.
+    checks : tuple of Check
+        What was looked at, in the order of the analysis, and whether it passed.
     seconds : mapping of str to float
         Time spent in each step.
     """
 
     series: Series
+    raw: Series
     settings: Settings
     motion: Motion | None = None
     brain: Image
@@ -673,7 +709,7 @@ class Prepared:
     vof: VascularCurve | None
     csf: Image
     vessels: Image
-    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about an analysis: findings first, pictures embedded, nothing loaded from elsewhere."""
+"""One self-contained HTML page about an analysis: checks first, pictures embedded, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ import numpy as np
 
 from PyPeTLib.curves import end_share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, FloatArray, Image, Maps, Motion, Severity, VascularCurve, describe_times
+from PyPeTLib.quality import worst_first
+from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Maps, Motion, Status, VascularCurve, describe_times
+from PyPeTLib.results import candidate_facts
 from PyPeTLib.settings import SettingInfo, Settings, Value, describe_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: What a finding's severity is called on the page, worst first.
-SEVERITIES: dict[Severity, str] = {"invalid": "Invalid", "warning": "Warning", "info": "Note"}
+#: What the status of a check is called on the page.
+STATUSES: dict[Status, str] = {"fail": "Fail", "warn": "Warning", "pass": "Pass", "not applicable": "Not applicable"}
 #: Names of the maps, short and in full.
 MAP_NAMES = {
     "cbf": ("CBF", "cerebral blood flow"),
@@ -42,6 +44,15 @@ class KeyNumber:
     median: str
     quartiles: str
     unit: str
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What was looked at for one vessel: title, what the second column is, and the cells of each row."""
+
+    title: str
+    second: str
+    rows: list[tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -82,13 +93,16 @@ def report_html(analysis: Analysis) -> str:
 
     loader = jinja2.PackageLoader("PyPeTLib", "templates")
     pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    rows = setting_rows(analysis.settings)
+    rows, checks = setting_rows(analysis.settings), worst_first(analysis.checks)
     return pages.get_template("report.html").render(
         name=analysis.series.name,
         version=__version__,
-        findings=ordered_findings(analysis),
+        doubts=[check for check in checks if check.doubtful],
+        others=[check for check in checks if not check.doubtful],
+        statuses=STATUSES,
         numbers=key_numbers(analysis.maps, analysis.tissue),
         vessels=vessel_facts(analysis),
+        candidates=[rows for rows in candidate_rows(analysis) if rows.rows],
         pictures=_pictures(analysis),
         methods=analysis.methods_text,
         facts=scan_facts(analysis),
@@ -96,13 +110,6 @@ def report_html(analysis: Analysis) -> str:
         settings=rows,
         seconds=analysis.seconds,
     )
-
-
-def ordered_findings(analysis: Analysis) -> list[tuple[Severity, str, str]]:
-    """Return severity, its label and text of every finding, the worst first."""
-    order = list(SEVERITIES)
-    found = sorted(analysis.findings, key=lambda finding: order.index(finding.severity))
-    return [(finding.severity, SEVERITIES[finding.severity], finding.text) for finding in found]
 
 
 def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
@@ -124,6 +131,19 @@ def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:
     artery = _curve_facts(analysis.aif, times_s, arrival_s)
     vein = _curve_facts(analysis.vof, times_s, arrival_s) if analysis.vof else {"Chosen": "none found"}
     return [(name, text, vein.get(name, "–")) for name, text in artery.items()]
+
+
+def candidate_rows(analysis: Analysis) -> list[Candidates]:
+    """Return the arterial and the venous candidates, best first, as text."""
+    vein = () if analysis.vof is None else analysis.vof.candidates
+    return [
+        Candidates(
+            "Arterial candidates",
+            "Confidence",
+            [_candidate_cells(one, "confidence") for one in analysis.aif.candidates],
+        ),
+        Candidates("Venous candidates", "Area / AIF", [_candidate_cells(one, "area_ratio") for one in vein]),
+    ]
 
 
 def scan_facts(analysis: Analysis) -> list[tuple[str, str]]:
@@ -171,6 +191,23 @@ def _curve_facts(curve: VascularCurve, times_s: FloatArray, arrival_s: float) ->
         "Error of the fit": f"{fit.error:.1%} of the peak" if fit else "–",
         "Chosen": curve.source,
     }
+
+
+def _candidate_cells(candidate: Candidate, second: str) -> tuple[str, ...]:
+    """Return the cells of one candidate; the second is of the figure that is named."""
+    facts = candidate_facts(candidate)
+    values = {name: float("nan") if value is None else value for name, value in facts.items()}
+    share = values["tissue_share"]
+    return (
+        "refused" if candidate.refused else f"{values['score']:.2f}",
+        "–" if np.isnan(values[second]) else f"{values[second]:.2f}",
+        facts["side"] or "–",
+        f"{values['peak_hu']:.0f}",
+        *(_number(values[name]) for name in ("arrival_s", "peak_s", "width_s", "signal_to_noise")),
+        "–" if np.isnan(share) else f"{share:.0%}",
+        f"{facts['voxels']}",
+        facts["reason"],
+    )
 
 
 def _pictures(analysis: Analysis) -> list[Picture]:

@@ -133,6 +133,31 @@ def motion_table(motion: Motion) -> dict[str, FloatArray]:
     }
 
 
+def candidate_facts(candidate: Candidate) -> dict[str, Any]:
+    """Return what was measured of a candidate for artery or vein, by name; None where it is not known.
+
+    Times are on the scan's axis: ``arrival_s`` is the onset of the fitted first pass, ``width_s`` its spread.
+    ``tissue_share`` is the share of the area that is tissue's; ``area_ratio`` that of a vein to the measured artery.
+    """
+    fit, traits = candidate.fit, candidate.traits
+    return {
+        "score": candidate.score,
+        "confidence": candidate.confidence,
+        "side": None if traits is None else traits.side,
+        "peak_hu": float(candidate.curve_hu.max()),
+        "arrival_s": None if fit is None else fit.onset_s,
+        "peak_s": None if fit is None else fit.peak_s,
+        "width_s": None if fit is None else fit.width_s,
+        "signal_to_noise": None if traits is None else traits.signal_to_noise,
+        "tissue_share": None if traits is None else 1.0 - traits.arterial_share,
+        "area_ratio": candidate.area_ratio,
+        "voxels": int(candidate.mask.sum()),
+        "volume_ml": candidate.volume_ml,
+        "refused": candidate.refused,
+        "reason": candidate.reason,
+    }
+
+
 def map_medians(analysis: Analysis) -> dict[str, float]:
     """Return the median of each map over the tissue, in the map's unit; NaN where there is none."""
     tissue = analysis.tissue.values
@@ -171,7 +196,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "map_medians": map_medians(analysis),
         "residue": analysis.maps.residue or None,
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
-        "findings": [asdict(finding) for finding in analysis.findings],
+        "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
         "methods_text": analysis.methods_text,
         "software": {"name": "PyPeT", "version": __version__},
@@ -199,7 +224,7 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     """Return what a map's sidecar says beside its unit."""
     base, _, kind = name.partition("_")
     setting, value = regularisation(analysis.settings)
-    invalid = [finding.text for finding in analysis.findings if finding.severity == "invalid"]
+    invalid = [check.text for check in analysis.checks if check.status == "fail"]
     return {
         "LongName": LONG_NAMES[base] + (KINDS[kind] if kind else ""),
         "OutsideMask": 0,
@@ -234,22 +259,10 @@ def _vascular(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:
         "extrapolated_area_share": _extrapolated_share(curve.curve_hu, times),
         "partial_volume_factor": curve.partial_volume_factor,
         "gamma_variate": None if curve.fit is None else asdict(curve.fit),
-        "candidates": [_candidate(candidate) for candidate in curve.candidates],
+        "candidates": [candidate_facts(candidate) for candidate in curve.candidates],
     }
 
 
 def _extrapolated_share(curve_hu: FloatArray, times_s: FloatArray) -> float:
     """Return the share of a curve's area that lies beyond the last frame, where it is extrapolated."""
     return 1.0 - float(np.trapezoid(curve_hu, times_s) / (curve_hu @ area_weights(times_s)))
-
-
-def _candidate(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "score": candidate.score,
-        "peak_hu": float(candidate.curve_hu.max()),
-        "peak_s": None if candidate.fit is None else candidate.fit.peak_s,
-        "voxels": int(candidate.mask.sum()),
-        "volume_ml": candidate.volume_ml,
-        "refused": candidate.refused,
-        "reason": candidate.reason,
-    }

@@ -64,7 +64,8 @@ def write_stages(analysis: Analysis, folder: Path) -> None:
 def raw_figure(analysis: Prepared) -> Figure:
     """Return the scan as read: middle slice and projection of the middle third of the slices at several times."""
     frames = shown_frames(analysis)
-    return _over_time(analysis, "1 · Raw scan", [analysis.series.values[k] for k in frames], frames)
+    acquired = np.searchsorted(analysis.raw.times_s, analysis.series.times_s[list(frames)])
+    return _over_time(analysis, "1 · Raw scan", [analysis.raw.values[k] for k in acquired], frames)
 
 
 def denoised_figure(analysis: Prepared) -> Figure:

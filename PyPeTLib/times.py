@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import leading_bytes, nrrd_header, scan_name
-from PyPeTLib.records import Finding, FloatArray
+from PyPeTLib.records import Check, FloatArray
 
 #: Shortest and longest time between frames in s that a CT perfusion scan can have: below lies one turn of the
 #: fastest gantry (0.2 s), above no bolus is followed any more.
 MINIMUM_INTERVAL_S = 0.1
 MAXIMUM_INTERVAL_S = 30.0
 
-#: Header and sidecar may differ by this share of the interval before it is worth a finding.
+#: Header and sidecar may differ by this share of the interval before it is worth a doubt.
 INTERVAL_TOLERANCE = 0.01
 
 #: Sidecar entries that list the time of every frame in s, in the order they are looked for (BIDS names).
@@ -41,11 +41,11 @@ CURE = "Give --interval SECONDS or --times FILE"
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """Time of each frame in s, where it comes from in words, and what should be known about it."""
+    """Time of each frame in s, where it comes from in words, and whether its sources agree."""
 
     times_s: FloatArray
     source: str
-    findings: tuple[Finding, ...] = ()
+    check: Check = Check("frame times", "not applicable", "The times were given.")
 
 
 @dataclass(frozen=True)
@@ -152,18 +152,19 @@ def _known_times(scan: Path, frames: int) -> TimeAxis:
             f"{CURE}, or write {sidecar_path(scan).name} with VolumeTiming."
         )
     times, source = known[0]
-    return TimeAxis(times, source, tuple(_disagreements(known)))
+    return TimeAxis(times, source, _agreement(known))
 
 
-def _disagreements(known: list[tuple[FloatArray, str]]) -> list[Finding]:
-    (used, source), *others = known
-    findings = []
-    for times, text in others:
-        one, other = (float(np.median(np.diff(t))) if t.size > 1 else 0.0 for t in (used, times))
-        if abs(one - other) > INTERVAL_TOLERANCE * abs(one):
-            disagreement = f"{source}: {one:g} s between frames was used; {text} says {other:g} s."
-            findings.append(Finding("warning", disagreement))
-    return findings
+def _agreement(known: list[tuple[FloatArray, str]]) -> Check:
+    """Return whether the sources of the times say the same."""
+    (_, source), *others = known
+    interval, *intervals = (float(np.median(np.diff(times))) if times.size > 1 else 0.0 for times, _ in known)
+    told = zip(intervals, (text for _, text in others), strict=True)
+    odd = [(other, text) for other, text in told if abs(interval - other) > INTERVAL_TOLERANCE * abs(interval)]
+    if not odd:
+        return Check("frame times", "pass", f"Times come from: {source}.", interval)
+    said = "; ".join(f"{text} says {other:g} s" for other, text in odd)
+    return Check("frame times", "warn", f"{source}: {interval:g} s between frames was used; {said}.", interval)
 
 
 def _checked(axis: TimeAxis, scan: Path, frames: int) -> TimeAxis:

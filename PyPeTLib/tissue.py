@@ -17,7 +17,6 @@ LEAST_OVER_MEDIAN = 3.0
 
 
 def csf_and_vessels(
-    mean_hu: npt.NDArray[np.float32],
     curves: Curves,
     aif_hu: FloatArray,
     times_s: FloatArray,
@@ -35,10 +34,8 @@ def csf_and_vessels(
 
     Parameters
     ----------
-    mean_hu : ndarray, shape (voxel,)
-        Mean over time in HU of the voxels of ``curves``.
     curves : Curves
-        Denoised enhancement in HU.
+        Denoised enhancement in HU, with the mean HU of each voxel.
     aif_hu : ndarray, shape (t,)
         Arterial input in HU, partial volume corrected.
     times_s : ndarray, shape (t,)
@@ -52,7 +49,8 @@ def csf_and_vessels(
     ----------
     Kudo 2003, AJNR Am J Neuroradiol 24:419–426 (vessels by their CBV)
     """
-    native_hu = mean_hu - curves.coefficients @ curves.basis.mean(axis=1)
+    assert curves.anatomy_hu is not None, "the mean HU are those of a scan"
+    native_hu = curves.anatomy_hu - curves.coefficients @ curves.basis.mean(axis=1)
     cbv = 100.0 * settings.hematocrit_factor / settings.tissue_density_g_ml * area_share(curves, aif_hu, times_s)
     limit = max(settings.vessel_cbv, LEAST_OVER_MEDIAN * float(np.median(cbv)))
     vessels = _connected(cbv > limit, curves.mask, geometry)

@@ -86,11 +86,16 @@ def test_maps_are_zero_outside_the_mask_and_only_there(result):
 def test_summary_holds_what_it_promises(result):
     summary = json.loads((result / "phantom_summary.json").read_text())
     promised = (
-        "input times_s time_source bolus_arrival_s aif vof map_medians findings settings methods_text software seconds"
+        "input times_s time_source bolus_arrival_s aif vof map_medians checks settings methods_text software seconds"
     )
     assert set(promised.split()) <= set(summary)
     aif = "peak_hu time_to_peak_s voxels gamma_variate partial_volume_factor"
     assert set(aif.split()) <= set(summary["aif"])
+    told = "score confidence side peak_hu arrival_s peak_s width_s signal_to_noise tissue_share area_ratio reason"
+    assert set(told.split()) <= set(summary["aif"]["candidates"][0])
+    assert summary["aif"]["candidates"][0]["confidence"] > 0.3 < summary["vof"]["candidates"][0]["area_ratio"]
+    assert all(set(check) == {"name", "status", "text", "value"} for check in summary["checks"])
+    assert len({check["name"] for check in summary["checks"]}) == len(summary["checks"]) > 20
     assert set(summary["map_medians"]) == set(MAPS)
     assert summary["software"]["name"] == "PyPeT"
     assert summary["times_s"] == [float(time) for time in range(45)]
@@ -267,7 +272,7 @@ def test_forced_result_says_that_it_is_invalid(phantom, tmp_path):
     write_series(with_values(phantom, values, np.arange(len(values), dtype=float)), path)
     assert main(["run", str(path), "-o", str(tmp_path / "out"), "--no-report", "--quiet", "--force"]) == 0
     summary = json.loads((tmp_path / "out/scan_summary.json").read_text())
-    assert "invalid" in {finding["severity"] for finding in summary["findings"]}
+    assert "fail" in {check["status"] for check in summary["checks"]}
     assert json.loads((tmp_path / "out/scan_cbf.json").read_text())["Invalid"]
 
 
@@ -323,7 +328,7 @@ def test_unsigned_scan_is_converted_and_said(phantom, result, tmp_path):
     write_series(Series(values, phantom.series.times_s, phantom.series.geometry, name="phantom_ctp"), path)
     assert main(["run", str(path), "-o", str(tmp_path / "out"), "--no-report", "--quiet"]) == 0
     summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
-    assert any("1024" in finding["text"] for finding in summary["findings"])
+    assert any("1024" in check["text"] for check in summary["checks"])
     assert (tmp_path / "out/phantom_cbf.nii.gz").read_bytes() == (result / "phantom_cbf.nii.gz").read_bytes()
 
 

@@ -241,7 +241,7 @@ def test_maps_of_the_default_method_do_not_depend_on_when_the_artery_is_reached(
 
 
 def test_uneven_times_are_told_not_hidden(uneven_head):
-    assert any("Uneven sampling, 1.5 to 3 s" in finding.text for finding in analyze(uneven_head.series).findings)
+    assert any("Uneven sampling, 1.5 to 3 s" in check.text for check in analyze(uneven_head.series).checks)
 
 
 # --- outside --------------------------------------------------------------------------------------------------------

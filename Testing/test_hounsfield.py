@@ -26,7 +26,9 @@ def with_gaps():
 
 def test_what_is_in_hu_is_returned_as_it_is():
     values = head()
-    assert in_hu(values, "scan") == (values, ())
+    found, checks = in_hu(values, "scan")
+    assert found is values
+    assert [(check.name, check.status) for check in checks] == [("HU scale", "pass"), ("missing values", "pass")]
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
@@ -41,9 +43,9 @@ def test_one_value_everywhere_is_refused(value):
 def test_input_stays_as_it_is(make):
     values = make()
     values.flags.writeable = False
-    found, findings = in_hu(values, "scan")
+    found, checks = in_hu(values, "scan")
     np.testing.assert_array_equal(values, make())
-    assert len(findings) == 1
+    assert sorted(check.status for check in checks) == ["pass", "warn"]
     assert -1100 < found.min() < -900
 
 

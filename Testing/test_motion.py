@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from PyPeTLib import QualityError, Settings, analyze
+from PyPeTLib import InputError, Points, QualityError, Settings, analyze
 from PyPeTLib.motion import corrected, measure_motion
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.pipeline import prepare
 from PyPeTLib.records import Geometry, Motion, Series, silent
 from PyPeTLib.results import motion_table, result_names, summary, write_analysis
+from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.truth import compare_with_truth
 
 ON, AUTO = Settings(motion="on"), Settings()
@@ -304,11 +305,14 @@ def test_maps_of_a_still_scan_are_identical_with_and_without(tiny_head, tiny_ana
     assert tiny_analysis.series is tiny_head.series
     for (_, one), (_, other) in zip(off.maps.items(), tiny_analysis.maps.items(), strict=True):
         np.testing.assert_array_equal(one.values, other.values)
-    assert off.findings == tiny_analysis.findings
+    status = [{check.name: check.status for check in run.checks} for run in (off, tiny_analysis)]
+    assert [one.pop("motion") for one in status] == ["not applicable", "pass"]
+    assert [one.pop("motion limit") for one in status] == ["not applicable", "pass"]
+    assert status[0] == status[1]
 
 
-def test_a_moving_head_leaves_finding_table_summary_and_sentence(moved_run, tmp_path):
-    motion, texts = moved_run.motion, [finding.text for finding in moved_run.findings]
+def test_a_moving_head_leaves_check_table_summary_and_sentence(moved_run, tmp_path):
+    motion, texts = moved_run.motion, [check.text for check in moved_run.checks if check.status == "warn"]
     assert any("The head moved by up to" in text and "resampled" in text for text in texts)
     table = motion_table(motion)
     assert [name for name in table][:2] == ["time_s", "shift_x_mm"] and len(table["time_s"]) == 50
@@ -319,6 +323,25 @@ def test_a_moving_head_leaves_finding_table_summary_and_sentence(moved_run, tmp_
     assert len(written) == 51 and "phantom_motion.csv" in result_names(moved_run)
 
 
+def test_points_are_grown_in_the_corrected_scan(moving_head, moved_run):
+    inside = np.argwhere(moved_run.aif.mask.values)[0]
+    geometry = moved_run.series.geometry
+    place = np.asarray(geometry.origin_mm) + geometry.axes @ (inside[::-1] * geometry.spacing_mm)
+    found = prepare(moving_head.series, aif=Points((tuple(place),)), force=True)
+    expected = grow_seeds(found.series, [place], settings=Settings()).values
+    np.testing.assert_array_equal(found.aif.mask.values, expected)
+    try:
+        as_read = grow_seeds(moving_head.series, [place], settings=Settings()).values
+    except InputError:
+        return
+    assert (as_read != expected).any(), "the phantom does not tell one scan from the other"
+
+
+def test_the_scan_as_read_is_kept_beside_the_corrected_one(moving_head, moved_run, tiny_analysis):
+    assert moved_run.raw is moving_head.series and moved_run.series is not moved_run.raw
+    assert tiny_analysis.raw is tiny_analysis.series
+
+
 def test_left_out_frames_leave_a_run_on_the_axis_that_has_their_gap(still_head):
     values = np.array(still_head.series.values)
     values[30] = np.roll(values[30], 8, axis=1)  # by 14 mm
@@ -327,7 +350,7 @@ def test_left_out_frames_leave_a_run_on_the_axis_that_has_their_gap(still_head):
     assert np.flatnonzero(prepared.motion.left_out).tolist() == [30]
     assert 30.0 not in prepared.series.times_s and prepared.series.frames == 49
     assert prepared.aif.curve_hu.size == 49
-    warned = [finding for finding in prepared.findings if finding.severity == "warning" and "left out" in finding.text]
+    warned = [check for check in prepared.checks if check.doubtful and "left out" in check.text]
     assert len(warned) == 1 and "more than 10 mm" in warned[0].text
 
 
@@ -337,6 +360,6 @@ def test_too_little_bone_is_a_warning_in_auto_and_an_error_on_request(tiny_head)
 
     still = _steadied(boneless, AUTO, silent)
     assert still.motion is None and still.series is boneless
-    assert [finding.severity for finding in still.findings] == ["warning"]
+    assert [check.status for check in still.checks] == ["warn", "not applicable"]
     with pytest.raises(QualityError, match="edges of bone"):
         _steadied(boneless, ON, silent)

@@ -286,7 +286,57 @@ def test_a_doubtful_result_needs_consent(panel, scan, dialogs, tiny_head):  # no
     panel.ui.force.checked = True
     panel.ui.applyButton.click()
     assert len(dialogs.errors()) == 1
-    assert "invalid: " in panel.ui.findings.text
+    assert shown_checks(panel)[0][0] == "fail"
+
+
+def shown_checks(panel) -> list[tuple[str, ...]]:
+    table = panel.ui.checks
+    return [tuple(table.item(r, c).text() for c in range(table.columnCount)) for r in range(table.rowCount)]
+
+
+def test_checks_are_listed_worst_first_with_colour_and_value(applied):
+    from PyPeTLib.quality import worst_first
+
+    checks, table = worst_first(applied.logic.analysis.checks), applied.ui.checks
+    assert shown_checks(applied) == [(check.status, check.name, check.text) for check in checks]
+    doubts = sum(check.status == "warn" for check in checks)
+    assert f"{len(checks)} quality checks: {doubts} warn, {len(checks) - doubts} pass." == applied.ui.checksNote.text
+    colours = {table.item(r, 0).text(): table.item(r, 0).foreground().color().name() for r in range(table.rowCount)}
+    assert colours == {"warn": "#b86e00", "pass": "#2e8b57"}
+    row = [check.name for check in checks].index("coverage")
+    assert f"coverage: {checks[row].value:.4g}" in table.item(row, 2).toolTip()
+    assert "nan" not in "".join(table.item(r, 2).toolTip() for r in range(table.rowCount)).split()
+
+
+def test_what_does_not_apply_is_grey(panel, scan, dialogs):  # noqa: F811
+    panel.parameters.motion = "off"
+    panel.ui.applyButton.click()
+    row = [name for _, name, _ in shown_checks(panel)].index("motion")
+    assert shown_checks(panel)[row][0] == "n/a"
+    assert panel.ui.checks.item(row, 0).foreground().color().name() == "#808080"
+
+
+def test_rows_of_the_checks_follow_the_width(applied):
+    import slicer
+
+    table = applied.ui.checks
+    applied.parent.resize(900, 900)
+    applied.parent.show()
+    slicer.app.processEvents()
+    wide = table.rowHeight(0)
+    applied.parent.resize(380, 900)
+    slicer.app.processEvents()
+    assert table.rowHeight(0) > wide
+
+
+@pytest.mark.parametrize("number", [2, 5])
+def test_steps_show_the_checks_before_there_are_maps(panel, scan, dialogs, tiny_analysis, number):  # noqa: F811
+    assert not panel.ui.checks.visible and "No result yet" in panel.ui.checksNote.text
+    getattr(panel.ui, f"stage{number}Button").click()
+    names = [name for _, name, _ in shown_checks(panel)]
+    of_curves = {check.name for check in tiny_analysis.checks} - {"positive CBF", "positive CBV"}
+    assert set(names) == of_curves | {"HU scale", "missing values"}
+    assert panel.ui.medians.rowCount == 0
 
 
 def test_apply_again_makes_no_new_nodes(applied, scan):
@@ -1009,9 +1059,9 @@ def test_numbers_come_back_with_the_scene(panel, scan, dialogs, tmp_path):  # no
 
 
 def shown_numbers(panel) -> list:
-    tables = [panel.ui.medians, panel.ui.candidates]
+    tables = [panel.ui.medians, panel.ui.candidates, panel.ui.checks]
     cells = [[[t.item(r, c).text() for c in range(t.columnCount)] for r in range(t.rowCount)] for t in tables]
-    return [*cells, panel.ui.findings.text, panel.ui.partialVolume.text]
+    return [*cells, panel.ui.checksNote.text, panel.ui.partialVolume.text]
 
 
 def test_stages_work_in_a_scene_from_a_file(reloaded, dialogs):  # noqa: F811

@@ -103,10 +103,10 @@ def test_a_head_without_noise_is_analysed_too(quiet_head):
 def test_analysis_says_what_it_did(head, analysis):
     assert analysis.series is head.series and analysis.settings == Settings()
     assert (analysis.brain_source, analysis.aif.source) == ("automatic", "automatic")
-    (coverage,) = analysis.findings
-    assert (coverage.severity, coverage.value) == ("info", 48.0)
+    (coverage,) = (check for check in analysis.checks if check.status != "pass")
+    assert (coverage.name, coverage.status, coverage.value) == ("coverage", "warn", 48.0)
     assert f"{analysis.bolus.baseline_frames} frames before bolus arrival" in analysis.methods_text
-    for word in ("Bayesian comparison", "bilateral", "residue (of the shape with the greatest evidence", "0.45", "1.05 g/mL"):
+    for word in ("Bayesian comparison", "bilateral", "residue (the shape of greatest evidence", "0.45", "1.05 g/mL"):
         assert word in analysis.methods_text
     assert set(analysis.seconds) >= {"brain mask", "deconvolution", "maps"} and min(analysis.seconds.values()) >= 0
 
@@ -261,7 +261,7 @@ def test_contrast_from_the_first_frame_is_refused_unless_forced(tiny_head):
     with pytest.raises(QualityError, match=r"from the start of the scan.*Use --force"):
         analyze(late)
     forced = analyze(late, force=True)
-    assert "invalid" in {finding.severity for finding in forced.findings}
+    assert "fail" in {check.status for check in forced.checks}
     assert np.isfinite(forced.maps.cbf.values).any()
 
 

@@ -1,4 +1,4 @@
-"""Findings: each doubt is raised where it is due, with its number, and nowhere else."""
+"""Quality checks: each warns or fails where it is due, with its number, and passes elsewhere."""
 
 from __future__ import annotations
 
@@ -9,8 +9,20 @@ import pytest
 
 from PyPeTLib import Settings
 from PyPeTLib.phantom import bolus_curve
-from PyPeTLib.quality import judge, judge_maps, judge_tissue
-from PyPeTLib.records import Bolus, Candidate, Curves, GammaVariate, Geometry, Image, Maps, Series, VascularCurve
+from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue, motion_unknown, worst_first
+from PyPeTLib.records import (
+    Bolus,
+    Candidate,
+    Check,
+    Curves,
+    GammaVariate,
+    Geometry,
+    Image,
+    Maps,
+    Motion,
+    Series,
+    VascularCurve,
+)
 
 GRID = Geometry((2, 2, 10), (1.0, 1.0, 9.0))
 MASK = np.ones(GRID.shape, dtype=bool)
@@ -30,7 +42,7 @@ def good(times=None):
     return [series, Bolus(10.5, 10, artery / artery.max(), 0.05, 300.0, 0.0), curves, *vascular]
 
 
-def findings(**changes):
+def checks(**changes):
     """Judge the good scan after replacing some of its parts by name."""
     names = ["series", "bolus", "curves", "artery", "vein"]
     settings = changes.pop("settings", Settings())
@@ -40,10 +52,112 @@ def findings(**changes):
     return judge(*parts.values(), settings=settings)
 
 
+def doubts(**changes):
+    return [check for check in checks(**changes) if check.doubtful]
+
+
 def only(**changes):
-    found = findings(**changes)
+    found = doubts(**changes)
     assert len(found) == 1, found
     return found[0]
+
+
+def with_confidence(confidence):
+    """Change an artery into one that was found with a confidence."""
+
+    def changed(artery):
+        best = Candidate(MASK, artery.curve_hu, artery.fit, 1.0, 0.5, "left; beside bone", confidence=confidence)
+        return replace(artery, candidates=(best,))
+
+    return changed
+
+
+def measured(change):
+    """Change what was measured of a curve."""
+    return lambda curve: replace(curve, measured_hu=change(curve.measured_hu))
+
+
+def scaled(factor):
+    """Scale a curve, measured and deconvolved."""
+    return lambda curve: replace(curve, measured_hu=factor * curve.measured_hu, curve_hu=factor * curve.curve_hu)
+
+
+UNEVEN = np.concatenate([np.arange(0.0, 40.0, 1.5), np.arange(40.5, 90.0, 3.0)])
+#: What makes each check doubtful, and how much; on the good scan with a confident artery all pass.
+DOUBTFUL = {
+    "bolus arrival": ("fail", {"bolus": lambda bolus: replace(bolus, baseline_frames=1)}),
+    "baseline": ("warn", {"bolus": lambda bolus: replace(bolus, baseline_frames=3)}),
+    "time after arrival": ("warn", {"bolus": lambda bolus: replace(bolus, arrival_s=45.0)}),
+    "sampling": ("warn", {"times": UNEVEN}),
+    "frame interval": ("warn", {"times": np.arange(0.0, 100.0, 5.0)}),
+    "noise": ("warn", {"curves": lambda curves: replace(curves, noise=np.full(40, 20.0, np.float32))}),
+    "coverage": ("warn", {"curves": lambda curves: replace(curves, mask=MASK & (np.arange(10) < 5)[:, None, None])}),
+    "AIF signal": ("fail", {"artery": measured(lambda hu: 0.1 * hu + np.resize((20.0, -20.0), hu.size))}),
+    "AIF quality": ("warn", {"artery": with_confidence(0.2)}),
+    "AIF height": ("warn", {"artery": measured(lambda hu: 0.1 * hu)}),
+    "AIF tail": ("warn", {"times": np.arange(24.0)}),
+    "AIF fit": ("warn", {"artery": lambda artery: replace(artery, fit=None)}),
+    "AIF before tissue": ("warn", {"artery": measured(lambda hu: np.roll(hu, 12))}),
+    "VOF found": ("warn", {"vein": None}),
+    "VOF quality": ("fail", {"vein": measured(lambda hu: -hu)}),
+    "VOF tail": ("warn", {"times": np.arange(24.0)}),
+    "bolus strength": ("warn", {"artery": scaled(0.2), "vein": scaled(0.2)}),
+    "partial volume": ("warn", {"artery": lambda artery: replace(artery, partial_volume_factor=8.0)}),
+    "method": ("warn", {"settings": Settings(method="sSVD")}),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_each_check_is_doubtful_where_it_is_due_and_passes_on_a_good_scan(name):
+    status, changes = DOUBTFUL[name]
+    assert {check.name: check.status for check in checks(**changes)}[name] == status
+    passed = {check.name: check for check in checks(artery=with_confidence(0.8))}[name]
+    assert passed.status == "pass"
+    assert passed.text.endswith(".") and not passed.text[0].islower()
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_every_run_tells_of_every_check_once(name):
+    assert sorted(check.name for check in checks(**DOUBTFUL[name][1])) == sorted(DOUBTFUL)
+
+
+def test_what_could_not_be_looked_at_is_not_applicable_with_the_reason():
+    without = {check.name: check for check in checks(vein=None)}
+    unknown = {name for name, check in without.items() if check.status == "not applicable"}
+    assert unknown == {"AIF quality", "VOF quality", "VOF tail", "bolus strength", "partial volume"}
+    assert without["VOF tail"].text == "No vein was found."
+    early = {check.name: check for check in checks(bolus=lambda bolus: replace(bolus, falling_share=0.2))}
+    assert early["baseline"].status == "not applicable"
+    assert {check.status for check in motion_unknown("not applicable", "It is off.")} == {"not applicable"}
+
+
+def test_worst_first_keeps_the_order_within_a_status():
+    mixed = [Check(str(k), status, "") for k, status in enumerate(("pass", "warn", "not applicable", "fail", "warn"))]
+    assert [check.name for check in worst_first(mixed)] == ["3", "1", "4", "0", "2"]
+
+
+def moved(*displacements_mm, corrected=(), left_out=()):
+    """Motion of frames by so many mm along z."""
+    index = np.arange(len(displacements_mm))
+    shifts = np.outer(displacements_mm, (0.0, 0.0, 1.0))
+    turns = np.tile(np.eye(3), (index.size, 1, 1))
+    told = (np.isin(index, corrected), np.isin(index, left_out))
+    return Motion(index.astype(float), turns, shifts, np.zeros(3), np.array(displacements_mm, dtype=float), *told)
+
+
+@pytest.mark.parametrize(
+    ("motion", "statuses"),
+    [
+        (moved(0.0, 0.4), ["pass", "pass"]),
+        (moved(0.0, 3.0, corrected=[1]), ["warn", "pass"]),
+        (moved(0.0, 40.0, left_out=[1]), ["pass", "warn"]),
+        (moved(0.0, 40.0, corrected=[1]), ["warn", "warn"]),
+    ],
+)
+def test_motion_warns_where_frames_were_moved_or_moved_too_far(motion, statuses):
+    found = judge_motion(motion, settings=Settings())
+    assert [check.name for check in found] == ["motion", "motion limit"]
+    assert [check.status for check in found] == statuses
 
 
 def test_standard_svd_is_a_warning():
@@ -52,70 +166,71 @@ def test_standard_svd_is_a_warning():
 
 def test_noise_instead_of_an_artery_is_invalid():
     noise = np.abs(np.random.default_rng(0).normal(0.0, 20.0, 70))
-    found = findings(artery=lambda artery: replace(artery, measured_hu=noise))
-    assert any(finding.severity == "invalid" and "no bolus" in finding.text for finding in found)
+    found = doubts(artery=lambda artery: replace(artery, measured_hu=noise))
+    assert any(finding.status == "fail" and "no bolus" in finding.text for finding in found)
 
 
 def test_a_vein_with_less_area_than_the_artery_is_told_and_one_without_area_is_invalid():
     assert "diluted itself" in only(vein=lambda vein: replace(vein, measured_hu=0.3 * vein.measured_hu)).text
-    found = findings(vein=lambda vein: replace(vein, measured_hu=-vein.measured_hu))
-    assert "invalid" in {finding.severity for finding in found}
+    found = doubts(vein=lambda vein: replace(vein, measured_hu=-vein.measured_hu))
+    assert "fail" in {finding.status for finding in found}
 
 
 def test_maps_without_positive_flow_and_volume_are_invalid():
     image = Image(np.full(GRID.shape, -1.0, dtype=np.float32), GRID, "mL/100 g")
     good = Image(np.ones(GRID.shape, dtype=np.float32), GRID, "mL/100 g")
-    assert judge_maps(Maps(good, good, good, good, good), Image(MASK, GRID)) == ()
-    (finding,) = judge_maps(Maps(good, image, good, good, good), Image(MASK, GRID))
-    assert finding.severity == "invalid" and "CBV" in finding.text
+    brain = Image(MASK, GRID)
+    assert [check.status for check in judge_maps(Maps(good, good, good, good, good), brain)] == ["pass", "pass"]
+    for name, maps in (("CBF", Maps(image, good, good, good, good)), ("CBV", Maps(good, image, good, good, good))):
+        (failed,) = (check for check in judge_maps(maps, brain) if check.status == "fail")
+        assert failed.name == f"positive {name}" and name in failed.text
 
 
-def test_a_good_scan_has_no_findings():
-    assert findings() == ()
+def test_a_good_scan_raises_no_doubt():
+    assert doubts() == []
 
 
 def test_contrast_in_the_first_frames_is_invalid():
     finding = only(bolus=lambda bolus: replace(bolus, baseline_frames=1))
-    assert (finding.severity, finding.value) == ("invalid", 1)
+    assert (finding.status, finding.value) == ("fail", 1)
     assert "at least 2 frames before" in finding.text and "found 1" in finding.text
 
 
 def test_vessels_that_are_brighter_at_the_start_than_at_the_end_are_invalid():
     """The "baseline" was contrast already."""
     finding = only(bolus=lambda bolus: replace(bolus, falling_share=0.2))
-    assert finding.severity == "invalid" and "20% of the vessels" in finding.text
+    assert finding.status == "fail" and "20% of the vessels" in finding.text
 
 
 def test_a_short_baseline_is_a_warning():
     finding = only(bolus=lambda bolus: replace(bolus, baseline_frames=3))
-    assert (finding.severity, finding.value) == ("warning", 3)
+    assert (finding.status, finding.value) == ("warn", 3)
 
 
 def test_uneven_times_are_told():
-    times = np.concatenate([np.arange(0.0, 40.0, 1.5), np.arange(40.5, 90.0, 3.0)])
-    finding = only(times=times)
-    assert finding.severity == "info" and "1.5 to 3 s" in finding.text and finding.value == pytest.approx(3.0)
+    finding = only(times=UNEVEN)
+    assert finding.status == "warn" and "1.5 to 3 s" in finding.text and finding.value == pytest.approx(3.0)
 
 
 def test_long_intervals_are_a_warning():
-    found = findings(times=np.arange(0.0, 100.0, 5.0))
-    assert [(f.severity, f.value) for f in found] == [("warning", 5.0)]
+    found = doubts(times=np.arange(0.0, 100.0, 5.0))
+    assert [(f.status, f.value) for f in found] == [("warn", 5.0)]
     assert "Frames every 5 s" in found[0].text and "4 s" in found[0].text
 
 
 def test_high_noise_is_a_warning():
     finding = only(curves=lambda curves: replace(curves, noise=np.full(40, 20.0, np.float32)))
-    assert finding.severity == "warning" and "Noise of 29.7 HU" in finding.text
+    assert finding.status == "warn" and "Noise of 29.7 HU" in finding.text
 
 
 def test_a_weak_artery_is_a_warning():
     finding = only(artery=lambda artery: replace(artery, measured_hu=0.1 * artery.measured_hu))
-    assert finding.severity == "warning" and finding.value == pytest.approx(30.0, rel=0.01)
+    assert finding.status == "warn" and finding.value == pytest.approx(30.0, rel=0.01)
 
 
 def test_a_scan_that_stops_too_early_is_a_warning():
-    found = findings(times=np.arange(24.0))
-    assert [f.severity for f in found] == ["warning", "warning", "warning"]
+    found = doubts(times=np.arange(24.0))
+    assert [f.status for f in found] == ["warn", "warn", "warn"]
     assert "The bolus comes late: 12 s of scan follow its arrival at 10 s" in found[0].text
     assert "arterial curve ends at" in found[1].text and "late tissue may look ischemic" in found[1].text
     assert "venous curve ends at" in found[2].text and "with extrapolated areas" in found[2].text
@@ -123,18 +238,18 @@ def test_a_scan_that_stops_too_early_is_a_warning():
 
 def test_a_bolus_that_comes_late_is_a_warning_and_one_with_time_to_pass_is_none():
     finding = only(bolus=lambda bolus: replace(bolus, arrival_s=45.0))
-    assert finding.severity == "warning" and finding.value == 24.0 and "at least 25 s are needed" in finding.text
-    assert findings(bolus=lambda bolus: replace(bolus, arrival_s=44.0)) == ()
+    assert finding.status == "warn" and finding.value == 24.0 and "at least 25 s are needed" in finding.text
+    assert doubts(bolus=lambda bolus: replace(bolus, arrival_s=44.0)) == []
 
 
-@pytest.mark.parametrize(("slices", "severity"), [(3, "warning"), (5, "info"), (9, None)])
+@pytest.mark.parametrize(("slices", "severity"), [(3, "warn"), (5, "warn"), (9, None)])
 def test_thin_slabs_are_told_with_their_thickness(slices, severity):
     """Of 10 slices of 9 mm so many hold brain."""
     mask = np.zeros(GRID.shape, dtype=bool)
     mask[1 : 1 + slices] = True
-    found = findings(curves=lambda curves: replace(curves, mask=mask))
-    assert [finding.severity for finding in found] == ([severity] if severity else [])
-    assert all(finding.text.startswith(f"Coverage: {9 * slices} mm of brain") for finding in found)
+    found = doubts(curves=lambda curves: replace(curves, mask=mask))
+    assert [finding.status for finding in found] == ([severity] if severity else [])
+    assert all(finding.text.startswith(f"{9 * slices} mm of brain") for finding in found)
 
 
 def test_coverage_is_from_feet_to_head_however_the_scan_is_stored():
@@ -142,41 +257,33 @@ def test_coverage_is_from_feet_to_head_however_the_scan_is_stored():
     series = Series(np.zeros((70, *upright.shape), np.int16), np.arange(70.0), upright)
     mask = np.zeros(upright.shape, dtype=bool)
     mask[..., :3] = True
-    (finding,) = findings(series=series, curves=lambda curves: replace(curves, mask=mask))
+    (finding,) = doubts(series=series, curves=lambda curves: replace(curves, mask=mask))
     assert finding.value == 27.0
 
 
 def test_an_arterial_curve_that_peaks_after_the_tissue_is_a_warning():
     vein = good()[4].measured_hu
     late = np.roll(vein, 6)
-    found = findings(artery=lambda artery: replace(artery, measured_hu=late, curve_hu=late))
+    found = doubts(artery=lambda artery: replace(artery, measured_hu=late, curve_hu=late))
     assert any("an artery comes first" in finding.text for finding in found)
 
 
 @pytest.mark.parametrize(("confidence", "doubted"), [(0.2, True), (0.4, False)])
 def test_an_artery_of_low_confidence_is_a_warning_with_the_reason(confidence, doubted):
-    def with_candidate(artery):
-        best = Candidate(MASK, artery.curve_hu, artery.fit, 1.0, 0.5, "left; beside bone", confidence=confidence)
-        return replace(artery, candidates=(best,))
-
-    found = findings(artery=with_candidate)
+    found = doubts(artery=with_confidence(confidence))
     assert bool(found) == doubted
-    assert all(f.severity == "warning" and "confidence 0.20 of 1 (left; beside bone)" in f.text for f in found)
+    assert all(f.status == "warn" and "confidence 0.20 of 1 (left; beside bone)" in f.text for f in found)
 
 
 def test_a_weak_bolus_is_told_from_partial_volume():
     """Where the vein, which is wider than a voxel, is weak too, the injection was weak."""
-
-    def weak(curve):
-        return replace(curve, measured_hu=0.2 * curve.measured_hu, curve_hu=0.2 * curve.curve_hu)
-
-    assert only(artery=weak, vein=weak).text.startswith("Weak bolus: blood enhances by 60 HU")
+    assert only(artery=scaled(0.2), vein=scaled(0.2)).text.startswith("Weak bolus: blood enhances by 60 HU")
 
 
 def test_a_vein_that_is_the_artery_and_one_that_is_another_curve_are_warnings():
     assert "it may be an artery" in only(vein=good()[3]).text
     other = np.sin(np.arange(70.0)) ** 2 * 200.0
-    found = findings(vein=lambda vein: replace(vein, measured_hu=other))
+    found = doubts(vein=lambda vein: replace(vein, measured_hu=other))
     assert any("not the arterial one after its way" in finding.text for finding in found)
 
 
@@ -186,16 +293,16 @@ def test_an_artery_without_a_fit_is_a_warning():
 
 def test_a_missing_vein_is_a_warning():
     finding = only(vein=None)
-    assert finding.severity == "warning" and "partial volume of the arterial input is not corrected" in finding.text
+    assert finding.status == "warn" and "partial volume of the arterial input is not corrected" in finding.text
 
 
 def test_a_large_partial_volume_factor_is_a_warning():
     finding = only(artery=lambda artery: replace(artery, partial_volume_factor=8.0))
-    assert finding.severity == "warning" and finding.value == 8.0
+    assert finding.status == "warn" and finding.value == 8.0
 
 
 def test_units_stand_with_their_numbers():
-    for finding in findings(
+    for finding in doubts(
         bolus=lambda bolus: replace(bolus, baseline_frames=1),
         curves=lambda curves: replace(curves, noise=np.full(40, 20.0, np.float32)),
         artery=lambda artery: replace(
@@ -213,7 +320,7 @@ def test_too_little_tissue_is_a_warning(voxels, expected):
     vessels[..., -1] = True
     masks = [Image(values, grid) for values in (brain, csf, vessels)]
     found = judge_tissue(*masks, settings=Settings())
-    assert bool(found) == expected
-    if found:
-        assert "Only 40% of the brain mask is tissue, at least 50% is expected" in found[0].text
-        assert "takes 5 mL, large vessels 1 mL" in found[0].text
+    assert found.doubtful == expected
+    if expected:
+        assert "Only 40% of the brain mask is tissue, at least 50% is expected" in found.text
+        assert "takes 5 mL, large vessels 1 mL" in found.text

@@ -16,7 +16,7 @@ import pytest
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import inspect_series, read_image, read_mask, read_series
-from PyPeTLib.records import Geometry
+from PyPeTLib.records import Check, Geometry, Series
 
 FRAMES, SHAPE = 12, (4, 24, 20)
 
@@ -81,6 +81,11 @@ LIST_LAST = f"{SPACE}\nspace directions: {DIRECTIONS} none\nkinds: domain domain
 LIST_FIRST = f"{SPACE}\nspace directions: none {DIRECTIONS}\nkinds: list domain domain domain"
 
 
+def doubts(series: Series) -> dict[str, Check]:
+    """Return by name what reading a scan found doubtful."""
+    return {check.name: check for check in series.checks if check.doubtful}
+
+
 @pytest.fixture
 def scan(tmp_path: Path) -> Path:
     return save(tmp_path / "sub-01_ctp.nii.gz", head())
@@ -92,7 +97,7 @@ def test_integers_keep_their_type_and_values(scan: Path) -> None:
     np.testing.assert_array_equal(series.values, head())
     assert (series.name, series.time_source) == ("sub-01_ctp", "NIfTI header (pixdim[4], s)")
     np.testing.assert_array_equal(series.times_s, np.arange(FRAMES) * 1.5)
-    assert series.findings == ()
+    assert doubts(series) == {}
 
 
 def test_the_view_keeps_the_memory_of_itk_alive(scan: Path) -> None:
@@ -277,10 +282,10 @@ def test_sheared_sform_is_refused(tmp_path: Path) -> None:
         read_series(tilted(tmp_path / "a.nii.gz", qform_code=0))
 
 
-def test_sheared_sform_beside_a_qform_is_a_finding(tmp_path: Path) -> None:
+def test_sheared_sform_beside_a_qform_is_a_warning(tmp_path: Path) -> None:
     series = read_series(tilted(tmp_path / "a.nii.gz"))
-    assert series.findings[0].value == pytest.approx(1.5 * (SHAPE[0] - 1), rel=1e-4)
-    assert "the qform was used" in series.findings[0].text
+    assert doubts(series)["orientation"].value == pytest.approx(1.5 * (SHAPE[0] - 1), rel=1e-4)
+    assert "the qform was used" in doubts(series)["orientation"].text
 
 
 def test_sheared_nrrd_is_refused(tmp_path: Path) -> None:
@@ -333,8 +338,8 @@ def test_offset_of_1024_is_subtracted_and_told(tmp_path: Path, dtype: npt.DTypeL
     stored = np.maximum(head(int) + 1024, 0).astype(dtype)
     series = read_series(save(tmp_path / "a.nii.gz", stored))
     np.testing.assert_array_equal(series.values, np.maximum(head(int), -1024))
-    assert [f.severity for f in series.findings] == ["warning"]
-    assert "1024 was subtracted" in series.findings[0].text
+    (scale,) = doubts(series).values()
+    assert (scale.name, scale.status) == ("HU scale", "warn") and "1024 was subtracted" in scale.text
 
 
 def test_offset_with_values_beyond_int16_is_subtracted(tmp_path: Path) -> None:
@@ -348,7 +353,7 @@ def test_skull_stripped_scan_has_no_offset(tmp_path: Path) -> None:
     stripped = np.where((head() > -200) & (head() < 500), np.maximum(head(), 0), 0).astype(np.int16)
     series = read_series(save(tmp_path / "a.nii.gz", stripped))
     np.testing.assert_array_equal(series.values, stripped)
-    assert series.findings == ()
+    assert doubts(series) == {}
 
 
 def test_scan_cut_at_0_hu_has_no_offset(tmp_path: Path) -> None:
@@ -371,7 +376,7 @@ def test_missing_values_outside_the_head_are_air(tmp_path: Path, extension: str,
     series = read_series(tmp_path / f"a{extension}", interval_s=1.0)
     assert series.values.dtype == np.dtype("=f4")
     assert (series.values[:, :, 0] == -1024).all()
-    assert series.findings[0].value == FRAMES * SHAPE[0] * SHAPE[2] + 1
+    assert doubts(series)["missing values"].value == FRAMES * SHAPE[0] * SHAPE[2] + 1
     np.testing.assert_array_equal(series.values[:, :, 2:], values[:, :, 2:])
 
 
@@ -380,7 +385,7 @@ def test_missing_values_outside_a_head_with_offset_are_air(tmp_path: Path) -> No
     values[:, :, 0, :] = np.nan
     series = read_series(save(tmp_path / "a.nii.gz", np.where(values < 0, 0, values)))
     assert (series.values[:, :, 0] == -1024).all()
-    assert len(series.findings) == 2
+    assert set(doubts(series)) == {"HU scale", "missing values"}
 
 
 @pytest.mark.parametrize("frames", [slice(3, 4), slice(None)])

@@ -24,8 +24,9 @@ from PyPeTLib.figures import (
     png,
 )
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Finding, Geometry, Maps
-from PyPeTLib.report import MAP_NAMES, key_numbers, report_html
+from PyPeTLib.records import Check, Geometry, Maps
+from PyPeTLib.report import MAP_NAMES, candidate_rows, key_numbers, report_html
+from PyPeTLib.results import candidate_facts
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
 
@@ -37,10 +38,15 @@ def page(tiny_analysis):
 
 @pytest.fixture(scope="module")
 def hostile_page(tiny_analysis):
-    texts = (Finding("info", "<b>a note</b>"), Finding("invalid", "<i>bad</i>"), Finding("warning", "doubt & more"))
+    checks = (
+        Check("<u>fine</u>", "pass", "<b>a note</b>"),
+        Check("one", "fail", "<i>bad</i>"),
+        Check("two", "warn", "doubt & more"),
+        Check("three", "not applicable", "none"),
+    )
     settings = tiny_analysis.settings.changed({"bilateral_sigma_mm": Settings().bilateral_sigma_mm / 2})
     series = replace(tiny_analysis.series, name=HOSTILE, time_source="<u>times</u>")
-    return report_html(replace(tiny_analysis, series=series, findings=texts, settings=settings, vof=None))
+    return report_html(replace(tiny_analysis, series=series, checks=checks, settings=settings, vof=None))
 
 
 # Orientation
@@ -205,15 +211,41 @@ def test_page_is_the_same_every_time(page, tiny_analysis):
     assert report_html(tiny_analysis) == page
 
 
-def test_findings_come_first_worst_first_and_in_words(hostile_page):
-    labels = re.findall(r'class="finding (\w+)"><b>(\w+)</b>', hostile_page)
-    assert labels == [("invalid", "Invalid"), ("warning", "Warning"), ("info", "Note")]
+def test_checks_come_first_worst_first_and_in_words(hostile_page):
+    labels = re.findall(r'class="check (\w+)"><b>(\w+)</b> <span><i>(\w+)</i>', hostile_page)
+    assert labels == [("fail", "Fail", "one"), ("warn", "Warning", "two")]
+    assert "1 of 4 checks passed" in hostile_page
+    others = re.findall(r'<td class="[a-z-]+">([\w ]+)</td><td>([^<]*)</td>', hostile_page)
+    assert others[:2] == [("Pass", "&lt;b&gt;a note&lt;/b&gt;"), ("Not applicable", "none")]
     headings = re.findall(r"<h2[^>]*>([^<]+)", hostile_page)
-    assert headings[:3] == ["Findings", "Key numbers", "Perfusion maps"]
+    assert headings[:3] == ["Quality checks", "Key numbers", "Perfusion maps"]
 
 
-def test_page_without_findings_says_so(page, tiny_analysis):
-    assert ("raised no doubt" in page) == (not tiny_analysis.findings)
+def test_a_page_without_doubts_says_so(page, tiny_analysis):
+    good = tuple(check for check in tiny_analysis.checks if check.status == "pass")
+    assert len(good) < len(tiny_analysis.checks) and "raised no doubt" not in page
+    assert "raised no doubt" in report_html(replace(tiny_analysis, checks=good))
+
+
+def test_candidates_are_listed_with_confidence_side_and_measures(page, hostile_page, tiny_analysis):
+    arterial, venous = candidate_rows(tiny_analysis)
+    assert len(arterial.rows) == len(tiny_analysis.aif.candidates) > 1 < len(venous.rows)
+    best, facts = arterial.rows[0], candidate_facts(tiny_analysis.aif.candidates[0])
+    assert best[1:4] == (f"{facts['confidence']:.2f}", facts["side"], f"{facts['peak_hu']:.0f}")
+    assert float(venous.rows[0][1]) == pytest.approx(tiny_analysis.vof.candidates[0].area_ratio, abs=0.005)
+    assert all(
+        row[0] == "refused" for row, one in zip(arterial.rows, tiny_analysis.aif.candidates, strict=True) if one.refused
+    )
+    for row in (*arterial.rows, *venous.rows):
+        assert "".join(f"<td>{cell}</td>" for cell in row) in page
+    assert "Venous candidates" not in hostile_page
+
+
+def test_what_a_candidate_lacks_is_a_dash(tiny_analysis):
+    bare = replace(tiny_analysis.aif.candidates[0], fit=None, traits=None, confidence=float("nan"))
+    artery = replace(tiny_analysis.aif, candidates=(bare,))
+    (row,) = candidate_rows(replace(tiny_analysis, aif=artery))[0].rows
+    assert row[1:3] == ("–", "–") and row[4:9] == ("–",) * 5
 
 
 def test_page_holds_methods_version_and_research_use(page, tiny_analysis):
@@ -229,7 +261,7 @@ def test_page_holds_methods_version_and_research_use(page, tiny_analysis):
 def test_changed_settings_are_listed_with_their_default(page, hostile_page):
     assert "All settings have their default." in page
     default = Settings().bilateral_sigma_mm
-    changed = hostile_page.split("<summary>")[0]
+    changed = hostile_page.split("<summary>All settings")[0]
     assert f"<code>bilateral_sigma_mm</code></th><td>{default / 2} <" in changed
     assert f"<td>{default} <" in changed
 
@@ -255,7 +287,7 @@ def test_missing_packages_are_named(monkeypatch, tiny_analysis):
 
 
 PAIRS = [("ink", "paper"), ("quiet", "paper"), ("accent", "paper")] + [
-    (ink, f"{word}-card") for word in ("invalid", "warning", "info", "good") for ink in ("ink", word)
+    (ink, f"{word}-card") for word in ("fail", "warn", "pass") for ink in ("ink", word)
 ]
 
 

@@ -14,7 +14,7 @@ from scene_cases import (
 
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.display import MAP_WINDOWS
-from PyPeTLib.records import Analysis, Finding, Image
+from PyPeTLib.records import Analysis, Check, Image
 from PyPeTScene.maps import FLOW_TABLE, TIME_TABLE, colour_table, map_label, show_maps
 from PyPeTScene.nodes import image_values, node_geometry
 from PyPeTScene.series import sequence_from_series
@@ -101,8 +101,8 @@ def test_legend_names_the_unit(tiny_analysis, scan):
 
 
 def test_description_names_method_and_cut_off(tiny_analysis, scan):
-    invalid = Finding("invalid", "Contrast in the first frame.")
-    analysis = replace(tiny_analysis, findings=(invalid,))
+    invalid = Check("bolus arrival", "fail", "Contrast in the first frame.")
+    analysis = replace(tiny_analysis, checks=(invalid,))
     text = show_maps(analysis, scan)["cbf"].GetDescription()
     assert "cerebral blood flow in mL/100 g/min; deconvolution bSVD, bsvd_cutoff 0.1" in text
     assert text.endswith("INVALID: Contrast in the first frame.")

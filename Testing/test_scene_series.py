@@ -166,8 +166,9 @@ def test_node_with_an_offset_is_read_as_a_file_is(as_node):
     stored = np.maximum(head(int).values + 1024, 0)
     series = series_from_node(as_node(replace(head(), values=stored.astype(np.int16))))
     np.testing.assert_array_equal(series.values, stored - 1024)
-    assert [(found.severity, found.value) for found in series.findings] == [("warning", 1024)]
-    assert "1024 was subtracted" in series.findings[0].text
+    scale, gaps = series.checks
+    assert (scale.status, scale.value, gaps.status) == ("warn", 1024, "pass")
+    assert "1024 was subtracted" in scale.text
 
 
 def test_node_with_nan_in_the_head_is_refused():
@@ -182,7 +183,7 @@ def test_node_with_nan_around_the_head_is_mended_and_it_is_told():
     values[:, :, 0] = np.nan
     series = series_from_node(as_sequence(replace(head(), values=values)))
     assert (series.values[:, :, 0] == -1024).all()
-    assert series.findings[0].value == 12 * 4 * 20
+    assert series.checks[1].value == 12 * 4 * 20
 
 
 @pytest.mark.parametrize("as_node", [as_sequence, multivolume])

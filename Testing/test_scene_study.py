@@ -24,8 +24,9 @@ from PyPeTLib import cli
 from PyPeTLib.display import baseline_hu
 from PyPeTLib.errors import Cancelled, InputError
 from PyPeTLib.phantom_files import write_phantom
+from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Image
-from PyPeTLib.results import curve_table
+from PyPeTLib.results import candidate_facts, curve_table
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTScene import bootstrap, stages, study
@@ -34,6 +35,7 @@ from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
 from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
 from PyPeTScene.nodes import find_node, node_geometry, scene_nodes
+from PyPeTScene.numbers import CANDIDATES, CHECKS, candidate_columns, rows_of
 from PyPeTScene.points import points_mm
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
 from PyPeTScene.study import Request, in_study, process, save_scene, show_analysis, show_brain
@@ -111,6 +113,21 @@ def test_everything_is_in_the_scene(tiny_analysis, scan):
         assert node(value) is not None
     inside = items()[items().index("PyPeT phantom_ctp") :]
     assert {"phantom_ctp CBF", "phantom_ctp masks", "phantom_ctp enhancement", "phantom_ctp AIF and VOF"} < set(inside)
+
+
+def test_tables_tell_of_candidates_and_checks_in_numbers(tiny_analysis, scan):
+    show_analysis(tiny_analysis, scan)
+    best = dict(zip(candidate_columns(()), rows_of(CANDIDATES, scan)[0], strict=True))
+    facts = candidate_facts(tiny_analysis.aif.candidates[0])
+    assert best["Side"] == facts["side"] and best["Remark"] == facts["reason"]
+    for column, name in (("Confidence", "confidence"), ("Arrival [s]", "arrival_s"), ("Width [s]", "width_s")):
+        assert best[column] == pytest.approx(facts[name])
+    told = {name: (status, text, value) for name, status, text, value in rows_of(CHECKS, scan)}
+    assert list(told) == [check.name for check in worst_first(tiny_analysis.checks)]
+    for check in tiny_analysis.checks:
+        status, text, value = told[check.name]
+        assert (status, text) == (check.status, check.text)
+        assert np.isnan(value) if check.value is None else value == pytest.approx(check.value)
 
 
 def test_enhancement_scrolls_with_the_scan_over_its_times(tiny_analysis, scan):

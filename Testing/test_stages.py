@@ -38,6 +38,17 @@ def test_pictures_are_not_empty(folder, name):
     assert len(np.unique(np.round(255 * picture) @ (1, 256, 65536))) > 40
 
 
+def test_the_raw_picture_shows_the_scan_as_it_was_read_also_where_frames_were_left_out(tiny_analysis):
+    raw, kept = tiny_analysis.raw, np.delete(np.arange(tiny_analysis.raw.frames), 3)
+    numbered = np.broadcast_to(np.arange(raw.frames)[:, None, None, None], raw.values.shape)
+    series = replace(raw, values=np.zeros_like(raw.values[kept]), times_s=raw.times_s[kept])
+    aif = replace(tiny_analysis.aif, measured_hu=tiny_analysis.aif.measured_hu[kept])
+    moved = replace(tiny_analysis, raw=replace(raw, values=numbered), series=series, aif=aif, vof=None)
+    pictures = [np.ma.getdata(image.get_array()) for axes in raw_figure(moved).axes for image in axes.get_images()]
+    seen = {float(value) for picture in pictures for value in np.unique(picture[np.isfinite(picture)])}
+    assert seen == {float(kept[k]) for k in shown_frames(moved)}
+
+
 def test_arterial_input_is_purple_in_its_picture(folder):
     red, green, blue = np.moveaxis(imread(folder / "5_aif.png")[..., :3], -1, 0)
     assert ((blue > 0.8) & (green < 0.5) & (red > 0.5)).sum() > 50

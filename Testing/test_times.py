@@ -12,10 +12,16 @@ from test_read import DIRECTIONS, FRAMES, INDEX, LIST_LAST, head, nrrd, save
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_series, read_times
+from PyPeTLib.records import Check, Series
 
 
 def sidecar(scan: Path, **content: Any) -> None:
     (scan.parent / "a.json").write_text(json.dumps(content))
+
+
+def told(series: Series) -> Check:
+    """Return the check of the times."""
+    return next(check for check in series.checks if check.name == "frame times")
 
 
 @pytest.fixture
@@ -130,7 +136,7 @@ def test_repetition_time_is_the_last_resort(timeless: Path) -> None:
     save(timeless, head(), interval=1.5)
     series = read_series(timeless)
     assert series.interval_s == 1.5
-    assert "1.5 s between frames was used; sidecar a.json (RepetitionTime) says 2 s" in series.findings[0].text
+    assert "1.5 s between frames was used; sidecar a.json (RepetitionTime) says 2 s" in told(series).text
 
 
 def test_listed_times_beat_the_header_and_a_disagreement_is_told(tmp_path: Path) -> None:
@@ -138,9 +144,10 @@ def test_listed_times_beat_the_header_and_a_disagreement_is_told(tmp_path: Path)
     sidecar(path, VolumeTiming=list(range(0, 3 * FRAMES, 3)))
     series = read_series(path)
     assert series.interval_s == 3
-    assert len(series.findings) == 1
+    assert told(series).status == "warn"
     sidecar(path, VolumeTiming=[1.5 * i for i in range(FRAMES)])
-    assert read_series(path).findings == ()
+    assert told(read_series(path)).status == "pass"
+    assert told(read_series(path, interval_s=1.5)).status == "not applicable"
 
 
 def test_sidecar_with_another_number_of_frames_is_refused(tmp_path: Path) -> None:

@@ -27,10 +27,10 @@ def found(bolus, as_curves, settings):
     def make(voxels, chosen=settings, aif_scale=1.0, voxel_mm=5.0):
         native, blood = np.array(voxels, dtype=float).T
         aif = bolus.aif(TIMES)
-        curves = as_curves(blood[:, None] * aif)
         mean_hu = (native + blood * aif.mean()).astype(np.float32)
+        curves = replace(as_curves(blood[:, None] * aif), anatomy_hu=mean_hu)
         grid = Geometry((len(voxels), 1, 1), (voxel_mm, voxel_mm, voxel_mm))
-        masks = csf_and_vessels(mean_hu, curves, aif_scale * aif, TIMES, grid, settings=chosen)
+        masks = csf_and_vessels(curves, aif_scale * aif, TIMES, grid, settings=chosen)
         return [mask.values[0, 0].tolist() for mask in masks]
 
     return make
@@ -104,9 +104,9 @@ def test_parts_continue_across_slices(bolus, as_curves, settings):
     mask = np.ones((2, 2, 3), dtype=bool)
     native = np.full(mask.shape, 35.0, dtype=np.float32)
     native[0, 0, 0] = native[1, 1, 0] = 12.0
-    curves = replace(as_curves(np.zeros((mask.size, TIMES.size))), mask=mask)
+    curves = replace(as_curves(np.zeros((mask.size, TIMES.size))), mask=mask, anatomy_hu=native[mask])
     grid = Geometry((3, 2, 2), (1.0, 1.0, 10.0))
-    csf, _ = csf_and_vessels(native[mask], curves, bolus.aif(TIMES), TIMES, grid, settings=settings)
+    csf, _ = csf_and_vessels(curves, bolus.aif(TIMES), TIMES, grid, settings=settings)
     assert csf.values.sum() == 2 and csf.geometry is grid
 
 

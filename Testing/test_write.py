@@ -16,7 +16,7 @@ from test_read import GRIDS, SHAPE, head, save
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_image, read_mask, read_series
-from PyPeTLib.records import Finding, Geometry, Image
+from PyPeTLib.records import Check, Geometry, Image
 from PyPeTLib.write import prefix_of, staged_output, write_csv, write_image, write_json, write_text
 
 GRID = Geometry((20, 24, 4), (0.9, 0.8, 5.0), (1.0, 2.0, 3.0))
@@ -130,11 +130,11 @@ def test_itk_that_runs_out_of_space_in_silence_is_found_out(tmp_path: Path, exte
 class Record:
     name: str
     values: Any
-    findings: tuple[Finding, ...] = ()
+    checks: tuple[Check, ...] = ()
 
 
 def test_json_is_strict_and_holds_records_arrays_and_sets(tmp_path: Path) -> None:
-    record = Record("a", np.array([1.5, np.nan, np.inf], np.float32), (Finding("info", "µ", np.float64(2)),))
+    record = Record("a", np.array([1.5, np.nan, np.inf], np.float32), (Check("one", "pass", "µ", np.float64(2)),))
     write_json(
         {"record": record, "set": {"b", "a"}, "count": np.int64(3), 4: Path("x"), "yes": np.True_}, tmp_path / "a"
     )
@@ -143,7 +143,7 @@ def test_json_is_strict_and_holds_records_arrays_and_sets(tmp_path: Path) -> Non
         "record": {
             "name": "a",
             "values": [1.5, None, None],
-            "findings": [{"severity": "info", "text": "µ", "value": 2.0}],
+            "checks": [{"name": "one", "status": "pass", "text": "µ", "value": 2.0}],
         },
         "set": ["a", "b"],
         "count": 3,

@@ -39,6 +39,7 @@ from PyPeTScene.curves import (
 from PyPeTScene.maps import style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
 from PyPeTScene.nodes import find_node, remove_node
+from PyPeTScene.numbers import show_checks
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
 
 
@@ -162,6 +163,8 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
         logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
+    with study.in_study(scan, prepared.series.name):
+        show_checks(prepared, scan)
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
     shown = of_curves[number](prepared, scan)
     return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}"), stages.stage_browser(prepared.series, scan)
@@ -182,7 +185,7 @@ def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:
 
 def _doubts(prepared: Prepared, logic: Any) -> str:
     """Return why there can be no maps, or that those in the scene are of other parameters."""
-    invalid = "".join(f" {found.text}" for found in prepared.findings if found.severity == "invalid")
+    invalid = "".join(f" {check.text}" for check in prepared.checks if check.status == "fail")
     older = logic.analysis is not None and logic.analysis is not prepared
     return invalid + (" The maps are still those of the last Apply." if older else "")
 

@@ -83,7 +83,7 @@ class LastRun:
 
     def _with_former(self, request: study.Request) -> study.Request:
         """Let a scan that was read before, and is unchanged, not be copied again."""
-        return request if self.prepared is None else replace(request, former=self.prepared.series)
+        return request if self.prepared is None else replace(request, former=self.prepared.raw)
 
     def _keep(self, prepared: Prepared, scan_id: str) -> None:
         """Keep a run, or its first half; the candidates stay where the user's own input was taken."""

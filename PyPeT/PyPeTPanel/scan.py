@@ -32,9 +32,9 @@ def load_scan(path: str | Path) -> Any:
     if len(info.problems) > unknown:
         raise InputError(" ".join(info.problems))
     times = np.arange(float(info.frames)) if unknown else info.times_s
-    series = Series(info.values, times, info.geometry, info.name, info.time_source, info.findings)
+    series = Series(info.values, times, info.geometry, info.name, info.time_source, info.checks)
     sequence = sequence_from_series(series, info.name)[0]
-    sequence.SetAttribute(NOTES, " ".join(finding.text for finding in info.findings))
+    sequence.SetAttribute(NOTES, " ".join(check.text for check in info.checks if check.doubtful))
     style_scan(sequence)
     if unknown:
         sequence.SetIndexName("frame")

@@ -1,6 +1,7 @@
-"""The tables of the panel: arterial candidates, medians of the maps; and the findings as text."""
+"""The tables of the panel: arterial candidates, medians of the maps, similarity, quality checks."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,13 +10,17 @@ import qt
 from PyPeTLib.similarity import similarity_rows
 from PyPeTScene.curves import PARTIAL_VOLUME
 from PyPeTScene.nodes import find_node
-from PyPeTScene.numbers import CANDIDATES, FINDINGS, MEDIANS, SIMILARITY, rows_of
+from PyPeTScene.numbers import CANDIDATES, CHECKS, MEDIANS, SIMILARITY, rows_of
 
-CANDIDATE_COLUMNS = ("Score", "Peak [HU]", "At [s]", "Voxels", "Remark")
+#: Short, for a narrow panel; the table in the scene says more.
+CANDIDATE_COLUMNS = ("Score", "Confidence", "Side", "HU", "At s", "Width s", "SNR", "Tissue", "Remark")
 MEDIAN_COLUMNS = ("Map", "Median", "Unit")
 SIMILARITY_COLUMNS = ("Metric", "Value", "Unit")
-#: Tables grow up to this height in pixels and scroll beyond it.
-TALLEST = 160
+CHECK_COLUMNS = ("Result", "Check", "Finding")
+#: Colour of each status, on light and on dark panels; the word says the same.
+STATUS_COLOURS = {"fail": "#d13438", "warn": "#b86e00", "pass": "#2e8b57", "not applicable": "#808080"}
+#: Tables grow up to this height in pixels and scroll beyond it; that of the checks has rows of several lines.
+TALLEST, TALLEST_CHECKS = 160, 240
 
 
 def set_up_table(table: Any, columns: Sequence[str]) -> None:
@@ -40,36 +45,75 @@ def fill_table(table: Any, rows: Iterable[Sequence[str]]) -> None:
             item.setToolTip(text)
             table.setItem(r, c, item)
     table.resizeColumnsToContents()
+    _fit_height(table, TALLEST)
+
+
+def set_up_checks(table: Any) -> None:
+    """Make the table of the checks: its rows follow its width, for their text is wrapped."""
+    set_up_table(table, CHECK_COLUMNS)
+    table.setWordWrap(True)
+    soon = qt.QTimer(table)  # while a column is being resized the rows still see its former width
+    soon.setSingleShot(True)
+    soon.connect("timeout()", lambda: _fit_height(table, TALLEST_CHECKS))
+    table.horizontalHeader().connect("sectionResized(int,int,int)", lambda _index, _old, _new: soon.start(0))
+
+
+def fill_checks(table: Any, checks: Sequence[Sequence[Any]]) -> None:
+    """Show name, status, text and value of each check: the status in its colour, the value as tooltip."""
+    fill_table(
+        table, [("n/a" if status == "not applicable" else status, name, text) for name, status, text, _ in checks]
+    )
+    for r, (name, status, text, value) in enumerate(checks):
+        tip = text if math.isnan(value) else f"{text}\n{name}: {value:.4g}"
+        for c in range(len(CHECK_COLUMNS)):
+            table.item(r, c).setToolTip(tip)
+        table.item(r, 0).setForeground(qt.QBrush(qt.QColor(STATUS_COLOURS[status])))
+    _fit_height(table, TALLEST_CHECKS)
+
+
+def _fit_height(table: Any, tallest: int) -> None:
+    """Give rows the height of their text, and the table that of its rows."""
     table.resizeRowsToContents()
-    height = table.horizontalHeader().height + sum(table.rowHeight(r) for r in range(len(content))) + 6
-    table.setFixedHeight(min(max(height, 48), TALLEST))
+    height = table.horizontalHeader().height + sum(table.rowHeight(r) for r in range(table.rowCount)) + 6
+    table.setFixedHeight(min(max(height, 48), tallest))
 
 
-def candidate_row(score: float, peak_hu: float, peak_s: float, voxels: float, remark: str) -> tuple[str, ...]:
-    """Return the cells of one candidate."""
-    shown = "refused" if math.isnan(score) else f"{score:.2f}"
-    return shown, f"{peak_hu:.0f}", "" if math.isnan(peak_s) else f"{peak_s:.1f}", f"{voxels:.0f}", remark
+def candidate_row(row: Sequence[float | str]) -> tuple[str, ...]:
+    """Return the cells of one candidate, from a row of the table in the scene; empty where it is not known."""
+    score, confidence, side, peak_hu, _, peak_s, width_s, signal, tissue, _, remark = row
+    known = ((peak_hu, "{:.0f}"), (peak_s, "{:.1f}"), (width_s, "{:.1f}"), (signal, "{:.0f}"), (tissue, "{:.0%}"))
+    cells = (_text(value, form) for value, form in known)
+    return _text(score, "{:.2f}") or "refused", _text(confidence, "{:.2f}"), str(side), *cells, str(remark)
+
+
+def _text(value: float | str, form: str) -> str:
+    return "" if math.isnan(float(value)) else form.format(value)
 
 
 def show_results(ui: Any, scan: Any) -> None:
     """Show the numbers that the scene holds of a scan, or that there are none."""
     candidates, medians = rows_of(CANDIDATES, scan), rows_of(MEDIANS, scan)
-    fill_table(ui.candidates, [candidate_row(*row) for row in candidates])
+    fill_table(ui.candidates, [candidate_row(row) for row in candidates])
     fill_table(ui.medians, [(name, f"{median:.3g}", unit) for name, median, unit in medians])
-    ui.findings.text = _findings_text(scan) if medians else "No result yet: select a scan and press Apply."
+    checks = rows_of(CHECKS, scan)
+    fill_checks(ui.checks, checks)
+    ui.checksNote.text = _checks_text(checks)
     ui.partialVolume.text = _partial_volume_text(scan)
     similarity = rows_of(SIMILARITY, scan)
     fill_table(ui.similarity, similarity_rows(similarity))
     ui.similarityNote.text = find_node(SIMILARITY, scan).GetDescription() if similarity else ""
-    for table, rows in ((ui.candidates, candidates), (ui.medians, medians), (ui.similarity, similarity)):
+    shown = ((ui.candidates, candidates), (ui.medians, medians), (ui.checks, checks), (ui.similarity, similarity))
+    for table, rows in shown:
         table.visible = bool(rows)
     ui.candidatesLabel.visible = bool(candidates)
 
 
-def _findings_text(scan: Any) -> str:
-    """Return the findings, one a line, by their severity."""
-    lines = [f"{severity}: {text}" for severity, text in rows_of(FINDINGS, scan)]
-    return "\n".join(lines) or "Nothing speaks against the result."
+def _checks_text(checks: Sequence[Sequence[Any]]) -> str:
+    """Return how many checks there are of each status."""
+    if not checks:
+        return "No result yet: select a scan and press Apply."
+    counts = Counter(status for _, status, _, _ in checks)
+    return f"{len(checks)} quality checks: " + ", ".join(f"{counts[s]} {s}" for s in STATUS_COLOURS if counts[s]) + "."
 
 
 def _partial_volume_text(scan: Any) -> str:

@@ -28,7 +28,7 @@ def write_scene(analysis: Analysis, path: str | Path) -> None:
     from PyPeTScene.stages import style_scan
     from PyPeTScene.study import save_scene, show_analysis
 
-    scan, _, _ = sequence_from_series(analysis.series, analysis.series.name)
+    scan, _, _ = sequence_from_series(analysis.raw, analysis.raw.name)
     style_scan(scan)
     show_analysis(analysis, scan)
     save_scene(path)

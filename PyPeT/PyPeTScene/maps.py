@@ -103,7 +103,7 @@ def map_window(name: str) -> tuple[float, float]:
 def map_description(name: str, image: Image, analysis: Analysis) -> str:
     """Return what a map is, in one line: quantity, unit, method and its regularisation, and doubts."""
     setting, value = regularisation(analysis.settings)
-    invalid = "".join(f" INVALID: {found.text}" for found in analysis.findings if found.severity == "invalid")
+    invalid = "".join(f" INVALID: {check.text}" for check in analysis.checks if check.status == "fail")
     base, _, kind = name.partition("_")
     unit = f" in {image.unit}" if image.unit else ""
     what = f"{LONG_NAMES[base]}{KINDS[kind] if kind else ''}{unit}"

@@ -1,24 +1,25 @@
-"""Numbers into the scene as tables: medians of the maps, arterial candidates, findings; and the tables read again."""
+"""Numbers into the scene as tables: medians of the maps, arterial candidates, checks; and the tables read again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PyPeTLib.records import Analysis, Candidate, Finding, Prepared
-from PyPeTLib.results import map_medians
+from PyPeTLib.quality import worst_first
+from PyPeTLib.records import Analysis, Candidate, Check, Prepared
+from PyPeTLib.results import candidate_facts, map_medians
 from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
 from PyPeTScene.nodes import Node, find_node, own_node
 
 #: Roles of the tables; that of similarity compares the maps of one run with a reference.
-MEDIANS, CANDIDATES, FINDINGS, SIMILARITY = "medians.table", "candidates.table", "findings.table", "similarity.table"
+MEDIANS, CANDIDATES, CHECKS, SIMILARITY = "medians.table", "candidates.table", "checks.table", "similarity.table"
 
 
 def show_numbers(analysis: Analysis, scan: Node) -> Node:
-    """Show the median of each map over the tissue, the candidates and the findings: return the table of medians."""
+    """Show the median of each map over the tissue, the candidates and the checks: return the table of medians."""
     show_candidates(analysis, scan)
-    _show(FINDINGS, "findings", finding_columns(analysis.findings), analysis, scan)
+    show_checks(analysis, scan)
     return _show(MEDIANS, "medians", median_columns(analysis), analysis, scan)
 
 
@@ -28,6 +29,11 @@ def show_candidates(prepared: Prepared, scan: Node) -> Node | None:
     if not candidates:
         return find_node(CANDIDATES, scan)
     return _show(CANDIDATES, "AIF candidates", candidate_columns(candidates), prepared, scan)
+
+
+def show_checks(prepared: Prepared, scan: Node) -> Node:
+    """Show the quality checks of a run, or of its first half, the worst first."""
+    return _show(CHECKS, "checks", check_columns(worst_first(prepared.checks)), prepared, scan)
 
 
 def rows_of(role: str, scan: Node | None) -> list[tuple[Any, ...]]:
@@ -51,20 +57,35 @@ def median_columns(analysis: Analysis) -> dict[str, Column]:
 
 
 def candidate_columns(candidates: Sequence[Candidate]) -> dict[str, Column]:
-    """Return score (NaN where refused), peak in HU, its time in s, number of voxels, and why."""
-    peaks = [float("nan") if one.fit is None else one.fit.peak_s for one in candidates]
+    """Return what was measured of each candidate, NaN where it is not known (the score of a refused one), and why."""
+    facts = [candidate_facts(one) for one in candidates]
+
+    def numbers(name: str) -> list[float]:
+        return [float("nan") if one[name] is None else float(one[name]) for one in facts]
+
     return {
-        "Score": [one.score for one in candidates],
-        "Peak [HU]": [float(one.curve_hu.max()) for one in candidates],
-        "At [s]": peaks,
-        "Voxels": [float(one.mask.sum()) for one in candidates],
-        "Remark": [one.reason for one in candidates],
+        "Score": numbers("score"),
+        "Confidence": numbers("confidence"),
+        "Side": [one["side"] or "" for one in facts],
+        "Peak [HU]": numbers("peak_hu"),
+        "Arrival [s]": numbers("arrival_s"),
+        "Peak [s]": numbers("peak_s"),
+        "Width [s]": numbers("width_s"),
+        "Signal/noise": numbers("signal_to_noise"),
+        "Tissue share": numbers("tissue_share"),
+        "Voxels": numbers("voxels"),
+        "Remark": [one["reason"] for one in facts],
     }
 
 
-def finding_columns(findings: Sequence[Finding]) -> dict[str, Column]:
-    """Return severity and text."""
-    return {"Severity": [one.severity for one in findings], "Finding": [one.text for one in findings]}
+def check_columns(checks: Sequence[Check]) -> dict[str, Column]:
+    """Return name, status, text and value (NaN where there is none)."""
+    return {
+        "Check": [one.name for one in checks],
+        "Status": [one.status for one in checks],
+        "Finding": [one.text for one in checks],
+        "Value": [float("nan") if one.value is None else float(one.value) for one in checks],
+    }
 
 
 def _show(role: str, label: str, columns: Mapping[str, Column], prepared: Prepared, scan: Node) -> Node:

@@ -60,14 +60,14 @@ def series_from_node(
     assert axis.times_s is not None
     name = node_name(scan)
     if former is not None and _holds(scan, former, share(progress, 0.0, 1.0, "Reading the scan")):
-        return Series(former.values, axis.times_s, former.geometry, name, axis.text, former.findings)
+        return Series(former.values, axis.times_s, former.geometry, name, axis.text, former.checks)
     copying = share(progress, 0.0, 0.6, "Reading the scan")
     if scan.IsA("vtkMRMLSequenceNode"):
         values, geometry = _sequence_values(scan, copying)
     else:
         values, geometry = _multivolume_values(scan, copying), node_geometry(scan)
-    values, findings = in_hu(values, name, progress=share(progress, 0.6, 1.0, "Checking the values of the scan"))
-    return Series(values, axis.times_s, geometry, name, axis.text, findings)
+    values, checks = in_hu(values, name, progress=share(progress, 0.6, 1.0, "Checking the values of the scan"))
+    return Series(values, axis.times_s, geometry, name, axis.text, checks)
 
 
 def describe_time_axis(node: Node, interval_s: float | None = None) -> str:

@@ -14,8 +14,7 @@ import slicer
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.pipeline import PREPARED, finish, prepare
-from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, TimeCurve, silent
-from PyPeTLib.seeds import grow_seeds
+from PyPeTLib.records import Analysis, Image, Points, Prepared, Progress, Series, TimeCurve, silent
 from PyPeTLib.settings import Settings
 from PyPeTScene.bootstrap import check_target
 from PyPeTScene.curves import (
@@ -30,7 +29,7 @@ from PyPeTScene.curves import (
 from PyPeTScene.maps import show_maps, stale_maps
 from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
 from PyPeTScene.nodes import Node, find_node, node_name, own_nodes, remove_node
-from PyPeTScene.numbers import SIMILARITY, show_candidates, show_numbers
+from PyPeTScene.numbers import SIMILARITY, show_candidates, show_checks, show_numbers
 from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
@@ -144,10 +143,7 @@ def prepare_scan(request: Request, progress: Progress = silent) -> Prepared:
     progress = _while_present(scan, progress)
     series = series_from_node(scan, request.interval_s, former=request.former, progress=share(progress, 0.0, READ))
     brain = None if request.brain is None else mask_from_segment(*request.brain, scan_volume(scan))
-    aif, vof = (
-        _given(vessel, key, series, brain, request.settings, scan)
-        for key, vessel in (("aif", request.aif), ("vof", request.vof))
-    )
+    aif, vof = (_given(vessel, key, scan) for key, vessel in (("aif", request.aif), ("vof", request.vof)))
     rest = share(progress, READ, 1.0)
     return prepare(series, request.settings, brain=brain, aif=aif, vof=vof, force=request.force, progress=rest)
 
@@ -189,10 +185,11 @@ def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = s
 
 
 def show_prepared(prepared: Prepared, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
-    """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and candidates."""
+    """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and tables."""
     with in_study(scan_node, prepared.series.name) as scan:
         shown = _show_curves(prepared, scan, _while_whole(scan, progress))
         show_candidates(prepared, scan)
+        show_checks(prepared, scan)
     return replace(shown, folder=gather(scan, prepared.series.name))
 
 
@@ -308,17 +305,15 @@ def save_scene(path: str | Path) -> None:
         shutil.move(temporary, target)
 
 
-def _given(
-    vessel: Vessel | None, key: str, series: Series, brain: Image | None, settings: Settings, scan: Node
-) -> Image | TimeCurve | None:
-    """Return mask or curve of what was given for "aif" or "vof"."""
+def _given(vessel: Vessel | None, key: str, scan: Node) -> Image | Points | TimeCurve | None:
+    """Return mask, points or curve of what was given for "aif" or "vof"."""
     if vessel is None:
         return None
     if isinstance(vessel, tuple):
         segmentation, segment = vessel
         return mask_from_segment(segmentation, segment, scan_volume(scan))
     if vessel.IsA("vtkMRMLMarkupsNode"):
-        return grow_seeds(series, points_mm(vessel, scan_volume(scan)), brain, settings=settings)
+        return Points(tuple(points_mm(vessel, scan_volume(scan))))
     if vessel.IsA("vtkMRMLTableNode"):
         return curve_from_table(vessel, f"{key}_hu")
     need = "a segment, a list of points or a table is needed"

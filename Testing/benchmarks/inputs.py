@@ -1,4 +1,4 @@
-"""How well brain, arterial input and findings hold on every kind of phantom, one line a variant.
+"""How well brain, arterial input and quality checks hold on every kind of phantom, one line a variant.
 
 Usage: python Testing/benchmarks/inputs.py [--seeds N] [--first-seed N] [--full] [--only TEXT]
 """
@@ -23,36 +23,13 @@ from PyPeTLib.pipeline import prepare
 from PyPeTLib.records import Image, Prepared
 from PyPeTLib.truth import ARTERIAL, dice
 
-#: Name of a finding here, and the words that its text (or the message of a refusal) contains.
-FINDINGS = {
-    "contrast at the start": "Contrast agent is there from the start",
-    "short baseline": "Short baseline",
-    "late bolus": "The bolus comes late",
-    "uneven": "Uneven sampling",
-    "long interval": "do not resolve the first pass",
-    "noise": "maps of single voxels are doubtful",
-    "no bolus": "Bolus: ",
-    "arterial tail": "The arterial curve ends at",
-    "venous tail": "The venous curve ends at",
-    "weak bolus": "Weak bolus",
-    "weak artery": "Weak arterial input",
-    "large factor": "Partial-volume factor",
-    "doubtful artery": "Doubtful arterial input",
-    "refused artery": "a cluster that was refused",
-    "no artery": "Arterial input:",
-    "order": "an artery comes first",
-    "no vein": "No vein found",
-    "strange vein": "not the arterial one after its way",
-    "early vein": "it may be an artery",
-    "diluted vein": "it is diluted itself",
-    "coverage": "Coverage",
-    "motion": "moved",
-}
+#: Names of refusals, and the words that their message begins with.
+REFUSALS = {"no bolus": "Bolus: ", "no artery": "Arterial input:"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """Options of a phantom, the findings that must appear on it, and those that may."""
+    """Options of a phantom, the checks that must warn or fail on it, and those that may."""
 
     options: dict[str, Any]
     must: frozenset[str] = frozenset()
@@ -69,42 +46,41 @@ def case(
     slices: tuple[int, int | None] = (0, None),
     **options: Any,
 ) -> Case:
-    """Return a case; findings are named in one string, separated by commas."""
+    """Return a case; checks are named in one string, separated by commas."""
     names = [frozenset(name.strip() for name in text.split(",") if name.strip()) for text in (must, may)]
-    assert names[0] | names[1] <= set(FINDINGS), names
     return Case(options, names[0], names[1], tiles, slices)
 
 
-#: What must (and what may) be found on the variants of the accuracy benchmark; nothing on the others.
+#: Which checks must (and which may) warn or fail on the variants of the accuracy benchmark; nothing on the others.
 EXPECTED: dict[str, tuple[str, str]] = {
-    "1.5 s, then 3 s": ("uneven", ""),
-    "arteries 0.3 as wide": ("", "weak artery, large factor, doubtful artery"),
-    "scan ends at 40 s": ("venous tail", ""),
+    "1.5 s, then 3 s": ("sampling", ""),
+    "arteries 0.3 as wide": ("", "AIF height, partial volume, AIF quality"),
+    "scan ends at 40 s": ("VOF tail", ""),
     "four slices of 10 mm": ("coverage", ""),
 }
 MORE: dict[str, Case] = {
     "2 HU": case(noise_hu=2.0),
-    "16 HU": case("noise", "doubtful artery", noise_hu=16.0),
-    "arrival 5 s, every 3 s": case("short baseline", bolus_arrival_s=5.0, interval_s=3.0, frames=20),
-    "starts 12 s late": case(
-        "contrast at the start", "motion, doubtful artery", times_s=tuple(12.0 + i for i in range(45))
-    ),
-    "arrival 30 s, ends at 45 s": case("late bolus, venous tail", "arterial tail", bolus_arrival_s=30.0, frames=46),
-    "scan ends at 20 s": case("arterial tail, venous tail, late bolus", "refused artery", frames=21),
-    "every 5 s": case("long interval, short baseline", interval_s=5.0, frames=14),
-    "peak 60 HU": case("weak bolus", "weak artery, doubtful artery", bolus_peak_hu=60.0),
+    "16 HU": case("noise", "AIF quality", noise_hu=16.0),
+    "arrival 5 s, every 3 s": case("baseline", bolus_arrival_s=5.0, interval_s=3.0, frames=20),
+    "starts 12 s late": case("bolus arrival", "motion, AIF quality", times_s=tuple(12.0 + i for i in range(45))),
+    "arrival 30 s, ends at 45 s": case("time after arrival, VOF tail", "AIF tail", bolus_arrival_s=30.0, frames=46),
+    "scan ends at 20 s": case("AIF tail, VOF tail, time after arrival", "AIF quality", frames=21),
+    "every 5 s": case("frame interval, baseline", interval_s=5.0, frames=14),
+    "peak 60 HU": case("bolus strength", "AIF height, AIF quality", bolus_peak_hu=60.0),
     "peak 10 HU": case("no bolus", bolus_peak_hu=10.0, noise_hu=8.0),
-    "arteries 0.2 as wide": case("weak artery, large factor", "doubtful artery", artery_scale=0.2),
-    "width 16 s, ends at 40 s": case("venous tail", bolus_width_s=16.0, frames=40),
+    "arteries 0.2 as wide": case("AIF height, partial volume", "AIF quality", artery_scale=0.2),
+    "width 16 s, ends at 40 s": case("VOF tail", bolus_width_s=16.0, frames=40),
     "two slices of 10 mm": case("coverage", size=(200, 200, 2), spacing_mm=(1.0, 1.0, 10.0)),
-    "top 24 mm, no artery": case("coverage, order, doubtful artery, no vein", size=(160, 160, 16), slices=(13, 16)),
+    "top 24 mm, no artery": case(
+        "coverage, AIF before tissue, AIF quality, VOF found", size=(160, 160, 16), slices=(13, 16)
+    ),
     "16 mm above the ventricles": case("coverage", size=(160, 160, 16), slices=(9, 11)),
     "no stroke": case(lesion_side="none"),
     "0.6 mm pixels, 5 mm slices": case("coverage", size=(300, 330, 8), spacing_mm=(0.6, 0.6, 5.0)),
     "tiles": case("coverage", tiles=True),
     "tiles, box": case("coverage", tiles=True, residue="box"),
     "tiles, linear": case("coverage", tiles=True, residue="linear"),
-    "tiles, a tenth of the artery": case("large factor, coverage", "weak artery", tiles=True, arterial_fraction=0.1),
+    "tiles, a tenth of the artery": case("partial volume, coverage", "AIF height", tiles=True, arterial_fraction=0.1),
 }
 #: Too large for a quick look.
 LARGE: dict[str, Case] = {
@@ -117,7 +93,7 @@ COLUMNS = ("brain Dice", "outside, %", "AIF voxels arterial", "AIF voxels in bra
 
 @dataclass(frozen=True)
 class Measures:
-    """Figures of one run, in the order of `COLUMNS`, and the names of findings missed and false."""
+    """Figures of one run, in the order of `COLUMNS`, and the names of checks missed and false."""
 
     figures: tuple[float, ...]
     missed: frozenset[str]
@@ -160,9 +136,12 @@ def measured(one: Case, seed: int) -> Measures:
     try:
         prepared = prepare(phantom.series, force=True)
     except QualityError as error:
-        found, figures = names_in([str(error)]), (float("nan"),) * len(COLUMNS)
+        found, figures = refusal(str(error)), (float("nan"),) * len(COLUMNS)
     else:
-        found, figures = names_in([finding.text for finding in prepared.findings]), compared(prepared, phantom)
+        unknown = (one.must | one.may) - {check.name for check in prepared.checks} - set(REFUSALS)
+        assert not unknown, unknown
+        found = frozenset(check.name for check in prepared.checks if check.doubtful)
+        figures = compared(prepared, phantom)
     return Measures(figures, one.must - found, found - one.must - one.may)
 
 
@@ -179,12 +158,9 @@ def part_of(phantom: Phantom, ends: tuple[int, int | None]) -> Phantom:
     return replace(phantom, series=thin, truth=parts[0], masks=parts[1])
 
 
-def names_in(texts: Sequence[str]) -> frozenset[str]:
-    """Return the names of the findings; the text itself where it has none."""
-    found = set()
-    for text in texts:
-        found |= {name for name, words in FINDINGS.items() if words in text} or {text}
-    return frozenset(found)
+def refusal(text: str) -> frozenset[str]:
+    """Return the name of a refusal; the text itself where it has none."""
+    return frozenset({name for name, words in REFUSALS.items() if text.startswith(words)} or {text})
 
 
 def compared(prepared: Prepared, phantom: Phantom) -> tuple[float, ...]:
@@ -202,7 +178,7 @@ def compared(prepared: Prepared, phantom: Phantom) -> tuple[float, ...]:
 
 
 def line(name: str, runs: Sequence[Measures]) -> None:
-    """Print the medians of the runs that gave a result, and every finding missed or false with its count."""
+    """Print the medians of the runs that gave a result, and every check missed or false with its count."""
     figures = np.array([run.figures for run in runs])
     known = figures[np.isfinite(figures).all(axis=1)]
     medians = [f"{value:.3f}" for value in np.median(known, axis=0)] if len(known) else ["none"] * len(COLUMNS)

@@ -97,7 +97,7 @@ class Apply:
 
         request = Request(self.scan, settings or Settings(), former=self.former)  # as the panel does
         done = process(request, progress)
-        self.former = done[0].series
+        self.former = done[0].raw
         self.calls.append((time.perf_counter(), "the end"))
         return done
 
