@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,8 @@ SHAPES = {"exponential": 1.0, "gamma-1.5": 1.5, "gamma-2": 2.0, "gamma-3": 3.0, 
 SAMPLE, SAMPLE_PERCENTILES = 3000, (30.0, 90.0)
 #: Weights that are smaller than this are rounded up, for tiny numbers are slow.
 LEAST_LOG_WEIGHT = np.float32(-40.0)
+#: Tissue without large vessels holds less blood than this share of its volume.
+MOST_VOLUME = 0.1
 #: Components smaller than this share of the largest are rounding.
 SMALLEST_SIZE = 1e-4
 #: What a fit adapts: delay, transit time and volume.
@@ -72,7 +74,7 @@ def bayesian(
     cannot tell, is that of greatest evidence over the patient's whole brain. Flow is volume over transit time, both
     posterior means: the mean of their ratio would be too large where the transit time is uncertain. Tmax, the time of
     the maximum of the response, is the delay, or the middle of a box. Where curves miss their best fits by more than
-    the noise, it is taken as that much larger.
+    the noise, it is taken as that much larger; nor is it taken as less than what neighbours on the grid differ by.
 
     Parameters
     ----------
@@ -112,12 +114,15 @@ def bayesian(
         for name in names
     }
     name = max(names, key=lambda one: _mean_log_evidence(sample, tried[one]))
-    excess = np.float32(_excess(sample, tried[name]))
+    excess = _excess(sample, tried[name])
+    dictionary = _seen(tried[name], excess * float(np.median(curves.sd)))
+    coarseness = _coarseness(tried[name])
     progress(0.1, "")
 
     def block(rows: Float32Array) -> FloatArray:
-        units = rows[:, -1] * excess
-        return _moments(scaled(rows) / excess, units, tried[name])
+        curves = scaled(rows)
+        noise = np.maximum(excess, coarseness * np.linalg.norm(curves, axis=1)).astype(np.float32)
+        return _moments(curves / noise[:, None], noise * rows[:, -1], dictionary)
 
     found = in_chunks(block, rows, progress=share(progress, 0.1, 1.0))
     volume, mtt, delay, *sds = found.T
@@ -184,6 +189,25 @@ def _excess(sample: Float32Array, dictionary: Dictionary) -> float:
     best = np.maximum((sample @ dictionary.directions).max(axis=1), 0.0)
     missed = np.median(np.sum(sample**2, axis=1) - best**2)
     return float(np.sqrt(max(1.0, missed / chi2(freedom).median())))
+
+
+def _seen(dictionary: Dictionary, noise_hu: float) -> Dictionary:
+    """Return the dictionary without what the scan could not show: tissue so late that its contrast hardly arrives.
+
+    Any volume of it agrees with a curve that does not enhance.
+    """
+    shown = MOST_VOLUME * dictionary.lengths > noise_hu
+    return replace(dictionary, log_prior=np.where(shown, dictionary.log_prior, -np.inf))
+
+
+def _coarseness(dictionary: Dictionary) -> float:
+    """Return the noise, as a share of a curve, at which neighbours on the grid of delays are two SD apart.
+
+    With less noise the posterior would be a single atom; with as much, sums over atoms still are its integrals.
+    """
+    grid = dictionary.directions.reshape(len(dictionary.directions), MTTS_S.size, -1)
+    alike = np.einsum("kmd,kmd->md", grid[:, :, 1:], grid[:, :, :-1])
+    return 0.5 * float(np.sqrt(np.median(1.0 - np.minimum(alike, 1.0) ** 2)))
 
 
 def _moments(scaled: Float32Array, units: Float32Array, dictionary: Dictionary) -> FloatArray:

@@ -261,7 +261,7 @@ def test_apply_shows_maps_numbers_and_curves(applied, scan, tiny_analysis):
 
 
 def test_settings_of_the_panel_are_those_of_the_run(panel, scan, dialogs):  # noqa: F811
-    panel.ui.method.currentIndex = 1
+    panel.ui.method.currentIndex = 2
     panel.ui.ssvd_cutoff.value = 0.3
     panel.ui.applyButton.click()
     settings = panel.logic.analysis.settings
@@ -500,10 +500,10 @@ def test_scene_close_starts_afresh(applied):
 
     applied.parameters.method = "tikhonov"
     slicer.mrmlScene.Clear(False)
-    assert applied.parameters.method == "bSVD"
-    assert applied.ui.method.currentText == "bSVD"
+    assert applied.parameters.method == "bayesian"
+    assert applied.ui.method.currentText == "bayesian"
     assert applied.ui.medians.rowCount == 0
-    applied.ui.method.currentIndex = 2
+    applied.ui.method.currentIndex = 3
     assert applied.parameters.method == "oSVD", "the panel follows the new parameter node"
 
 
@@ -869,7 +869,9 @@ def test_maps_stand_side_by_side_linked(applied, scan):
     applied.ui.stage6Button.click()
     manager = slicer.app.layoutManager()
     composites = [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
-    assert [node.GetBackgroundVolumeID() for node in composites] == list(applied.logic.shown.maps.values())
+    assert [node.GetBackgroundVolumeID() for node in composites] == [
+        applied.logic.shown.maps[name] for name in ("cbf", "cbv", "mtt", "tmax", "ttp", "delay")
+    ]
     assert all(node.GetLinkedControl() for node in composites)
 
 
@@ -911,7 +913,7 @@ def test_a_map_that_was_removed_has_no_button(applied, scan):
 
 def test_apply_shows_the_maps_and_keeps_the_view_that_the_user_chose_of_ours(panel, scan):
     panel.ui.applyButton.click()
-    assert shown_volumes(5)[0] == "scan CBF"
+    assert shown_volumes(6)[0] == "scan CBF"
     panel.ui.stage5Button.click()
     panel.ui.applyButton.click()
     assert shown_volumes(1) == ["scan"]
@@ -921,7 +923,7 @@ def test_layouts(applied, scan):
     import slicer
 
     applied.ui.curvesButton.click()
-    assert len(shown_volumes(5)) == 5
+    assert len(shown_volumes(6)) == 6
     assert shown_charts() == [own("curves.chart", scan), own("tissue.chart", scan)]
     applied.ui.fourViewsButton.click()
     assert slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
@@ -1067,7 +1069,7 @@ def shown_numbers(panel) -> list:
 def test_stages_work_in_a_scene_from_a_file(reloaded, dialogs):  # noqa: F811
     scan = reloaded.parameters.scan
     reloaded.ui.stage6Button.click()
-    assert shown_volumes(5)[0] == "scan CBF"
+    assert shown_volumes(6)[0] == "scan CBF"
     assert reloaded.logic.prepared is None, "nothing was computed for it"
     nodes = ids()
     reloaded.ui.stage4Button.click()

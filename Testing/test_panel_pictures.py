@@ -157,13 +157,17 @@ def legend_colours(panel, screen, view: str) -> set[tuple[int, int, int]]:
 
 
 def test_raw_scan_follows_the_time_slider(panel, screen):
+    import slicer
+
+    for segmentation in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        segmentation.GetDisplayNode().SetVisibility(False)
     show(panel, screen, 1, 2)
     arteries = int(panel.logic.analysis.aif.measured_hu.argmax())
     panel.ui.frame.value = 0
     before = [screen.slice_picture(view).astype(int) for view in ("PyPeT1", "PyPeT2")]
     panel.ui.frame.value = arteries
     during = [screen.slice_picture(view).astype(int) for view in ("PyPeT1", "PyPeT2")]
-    assert (saturation(before[1]) > 60).mean() < 0.01, "grey but for the segments"
+    assert saturation(before[1]).max() < 120, "grey"
     assert (during[1] - before[1]).max() > 60
 
 

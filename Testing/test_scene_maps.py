@@ -42,8 +42,9 @@ def shown_rgba(volume):
 
 def test_maps_are_volumes_on_the_scans_grid(tiny_analysis: Analysis, scan):
     shown = show_maps(tiny_analysis, scan)
-    assert list(shown) == ["cbf", "cbv", "mtt", "tmax", "ttp"]
-    for name, image in tiny_analysis.maps.items():
+    images = {**dict(tiny_analysis.maps.items()), **dict(tiny_analysis.maps.sd_items())}
+    assert list(shown) == [*MAP_WINDOWS, "cbf_sd", "cbv_sd", "mtt_sd", "delay_sd"]
+    for name, image in images.items():
         np.testing.assert_array_equal(slicer.util.arrayFromVolume(shown[name]), image.values.astype(np.float32))
         assert node_geometry(shown[name]) == image.geometry
 
@@ -64,7 +65,7 @@ def test_colour_tables_are_those_of_the_report(name, colours):
 def test_two_colour_tables_serve_all_maps_and_are_found_by_name(tiny_analysis, scan):
     shown = show_maps(tiny_analysis, scan)
     used = {name: node.GetDisplayNode().GetColorNode().GetName() for name, node in shown.items()}
-    assert used == {"cbf": FLOW_TABLE, "cbv": FLOW_TABLE, "mtt": TIME_TABLE, "tmax": TIME_TABLE, "ttp": TIME_TABLE}
+    assert used == {name: FLOW_TABLE if name.startswith("cb") else TIME_TABLE for name in shown}
     assert slicer.mrmlScene.GetNodesByClassByName("vtkMRMLColorTableNode", FLOW_TABLE).GetNumberOfItems() == 1
     assert not colour_table(FLOW_TABLE).GetHideFromEditors()
 
@@ -72,14 +73,16 @@ def test_two_colour_tables_serve_all_maps_and_are_found_by_name(tiny_analysis, s
 def test_window_is_fixed(tiny_analysis, scan):
     for name, node in show_maps(tiny_analysis, scan).items():
         display = node.GetDisplayNode()
-        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == MAP_WINDOWS[name]
+        low, high = MAP_WINDOWS[name.removesuffix("_sd")]
+        expected = (0.0, 0.5 * high) if name.endswith("_sd") else (low, high)
+        assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == expected
         assert not display.GetAutoWindowLevel()
 
 
 def test_no_value_is_hidden_and_only_nan_is_transparent(tiny_analysis, scan):
-    for name, node in show_maps(tiny_analysis, scan).items():
+    for node in show_maps(tiny_analysis, scan).values():
         alpha = shown_rgba(node)[..., 3]
-        missing = np.isnan(getattr(tiny_analysis.maps, name).values)
+        missing = np.isnan(slicer.util.arrayFromVolume(node))
         np.testing.assert_array_equal(alpha, np.where(missing, 0, 255))
 
 
@@ -104,7 +107,7 @@ def test_description_names_method_and_cut_off(tiny_analysis, scan):
     invalid = Check("bolus arrival", "fail", "Contrast in the first frame.")
     analysis = replace(tiny_analysis, checks=(invalid,))
     text = show_maps(analysis, scan)["cbf"].GetDescription()
-    assert "cerebral blood flow in mL/100 g/min; deconvolution bSVD, bsvd_cutoff 0.1" in text
+    assert "cerebral blood flow in mL/100 g/min; deconvolution bayesian, mtt_prior weak" in text
     assert text.endswith("INVALID: Contrast in the first frame.")
 
 
@@ -132,7 +135,7 @@ def test_derived_maps_are_shown_and_removed_when_they_are_no_more(tiny_analysis,
     derived = derived_maps(tiny_analysis.maps, tiny_analysis.brain, settings=settings)
     delay = Image(tiny_analysis.maps.tmax.values, tiny_analysis.brain.geometry, "s")
     more = replace(tiny_analysis, derived=derived, maps=replace(tiny_analysis.maps, delay=delay))
-    assert set(show_analysis(more, scan).maps) == {*dict(more.maps.items()), *derived}
+    assert set(show_analysis(more, scan).maps) == {*dict(more.maps.items()), *dict(more.maps.sd_items()), *derived}
     assert {map_label(name) for name in derived} >= {"CBF smooth", "CBF relative"}
     show_analysis(tiny_analysis, scan)
     assert ids() == before

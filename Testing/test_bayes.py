@@ -1,0 +1,168 @@
+"""Bayesian estimate: truth without noise, sums against explicit ones, intervals, shape of the residue, contracts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from PyPeTLib import Settings
+from PyPeTLib.bayes import DELAYS_S, MTT_LOG_SD, MTT_MEDIAN_S, MTTS_S, SHAPES, bayesian
+from PyPeTLib.errors import Cancelled
+from PyPeTLib.kinetics import BOX, tissue_curves
+from PyPeTLib.records import silent
+
+TIMES = np.arange(0.0, 60.0)
+FLAT = Settings(residue="exponential", mtt_prior="flat")
+
+
+def curves_of(as_curves, rows, sd):
+    """Curves of all frames with noise of known size."""
+    curves = as_curves(rows)
+    return replace(curves, sd=np.full(len(curves.coefficients), sd, np.float32))
+
+
+def tissue(aif, volume, delay, mtt, shape=1.0, times=TIMES):
+    return volume * tissue_curves(aif, times, delays_s=np.array([delay]), mtts_s=np.array([mtt]), shape=shape)[0, 0]
+
+
+def found(curves, aif, times=TIMES, chosen=FLAT, progress=silent):
+    return bayesian(curves, aif, times, settings=chosen, progress=progress)
+
+
+def many(aif, count, noise, shape=1.0, times=TIMES, seed=0):
+    """Rows of tissue drawn from a wide range, with noise; and what they were made of."""
+    rng = np.random.default_rng(seed)
+    volume, delay = rng.uniform(0.01, 0.05, count), rng.uniform(-1.0, 6.0, count)
+    mtt = np.exp(rng.normal(np.log(MTT_MEDIAN_S), 0.4, count))
+    rows = np.stack([tissue(aif, *one, shape, times) for one in zip(volume, delay, mtt, strict=True)])
+    return rows + rng.normal(0.0, noise, rows.shape), volume, delay, mtt
+
+
+@pytest.mark.parametrize("times", [TIMES, np.append(np.arange(0.0, 36.0, 1.5), np.arange(36.0, 61.0, 3.0))])
+@pytest.mark.parametrize("name", SHAPES)
+def test_truth_is_found_where_there_is_hardly_noise(bolus, as_curves, name, times):
+    aif, shape = bolus.aif(times), SHAPES[name]
+    rows, volume, delay, mtt = many(aif, 40, 0.02, shape, times)
+    curves = curves_of(as_curves, rows, 0.1)
+    response = found(curves, aif, times, replace(FLAT, residue=name))
+    transit = response.volume / response.height
+    widest = 0.15 if shape == BOX else 0.05  # of a box, delay and transit time replace each other
+    for value, truth, usual, worst in ((response.volume, volume, 0.02, 0.06), (transit, mtt, widest, 0.3)):
+        error = np.abs(value / truth - 1.0)
+        assert np.median(error) < usual and error.max() < worst  # between the atoms of the grid
+    np.testing.assert_allclose(response.delay_s, delay, atol=0.5 if shape == BOX else 0.35)
+    expected = response.delay_s + (0.5 * transit if shape == BOX else 0.0)
+    np.testing.assert_allclose(response.tmax_s, expected, rtol=1e-5)
+
+
+def test_moments_are_those_of_an_explicit_sum(bolus, as_curves):
+    """One voxel, the posterior written out over the grid and over volumes, the baseline left free."""
+    aif = bolus.aif(TIMES)
+    row = tissue(aif, 0.04, 1.0, 5.0) + np.random.default_rng(3).normal(0.0, 2.0, TIMES.size)
+    response = found(curves_of(as_curves, [row], 2.0), aif, chosen=Settings(residue="exponential"))
+    atoms = tissue_curves(aif, TIMES, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=1.0)  # the usual delay is 0 to 1 s
+    shift = np.round(2 * response.delay_s[0]) / 2
+    assert abs(shift) <= 2.0
+    best = None
+    for usual in (0.0, 0.5, 1.0, 1.5):
+        atoms = tissue_curves(aif, TIMES, delays_s=usual + DELAYS_S, mtts_s=MTTS_S, shape=1.0)
+        atoms -= atoms.mean(axis=-1, keepdims=True)
+        y, volumes = row - row.mean(), np.linspace(-0.05, 0.15, 801)
+        chi = ((y - volumes[:, None, None, None] * atoms) ** 2).sum(axis=-1) / 4.0
+        log = -0.5 * chi - (0.5 * (np.log(MTTS_S / MTT_MEDIAN_S) / MTT_LOG_SD) ** 2)[None, :, None]
+        weight = np.exp(log - log.max())
+        means = [(weight * grid).sum() / weight.sum() for grid in (volumes[:, None, None], MTTS_S[:, None])]
+        error = abs(means[0] - response.volume[0]) / means[0]
+        best = error if best is None else min(best, error)
+    assert best < 0.01
+
+
+@pytest.mark.parametrize("name", ["exponential", "gamma-3", "box"])
+def test_shape_of_the_residue_is_that_of_greatest_evidence(bolus, as_curves, name):
+    aif = bolus.aif(TIMES)
+    rows, *_ = many(aif, 1500, 1.0, SHAPES[name])
+    response = found(curves_of(as_curves, rows, 1.0), aif, chosen=Settings())
+    assert response.residue == name
+
+
+def test_intervals_hold_what_they_say(bolus, as_curves):
+    """Ninety of a hundred intervals hold the truth where truth is drawn from what is assumed and the noise is known."""
+    aif = bolus.aif(TIMES)
+    rows, volume, delay, mtt = many(aif, 2000, 1.5)
+    response = found(curves_of(as_curves, rows, 1.5), aif, chosen=Settings(residue="exponential"))
+    values = {"cbv": (response.volume, volume), "delay": (response.delay_s, delay)}
+    values |= {"mtt": (response.volume / response.height, mtt), "cbf": (response.height, volume / mtt)}
+    for name, (value, truth) in values.items():
+        assert 0.85 < (np.abs(value - truth) < 1.645 * response.sd[name]).mean() < 0.96, name
+
+
+def test_standard_deviations_grow_with_the_noise(bolus, as_curves):
+    aif = bolus.aif(TIMES)
+    quiet, loud = (
+        found(curves_of(as_curves, many(aif, 300, noise)[0], noise), aif, chosen=Settings(residue="exponential"))
+        for noise in (0.5, 2.0)
+    )
+    for name in ("cbf", "cbv", "mtt", "delay"):
+        assert np.median(loud.sd[name]) > 1.3 * np.median(quiet.sd[name])
+
+
+def test_noise_that_is_larger_than_stated_is_noticed(bolus, as_curves):
+    aif = bolus.aif(TIMES)
+    rows, volume, *_ = many(aif, 1500, 3.0)
+    response = found(curves_of(as_curves, rows, 1.0), aif)
+    scatter = np.median(np.abs(response.volume - volume)) / 0.6745
+    assert np.median(response.sd["cbv"]) == pytest.approx(scatter, rel=0.3)
+
+
+def test_volume_of_tissue_whose_contrast_has_not_left_is_found(bolus, as_curves):
+    """The frames there are hold less than four fifths of the area; the model knows the rest."""
+    times = np.arange(0.0, 36.0)
+    aif = bolus.aif(times)
+    row = tissue(aif, 0.03, 4.0, 10.0, times=times)
+    assert row.sum() / (0.03 * aif.sum()) < 0.8
+    response = found(curves_of(as_curves, [row], 0.1), aif, times)
+    assert response.volume[0] == pytest.approx(0.03, rel=0.1)
+
+
+def test_what_does_not_enhance_is_unbiased_and_signed(bolus, as_curves):
+    aif = bolus.aif(TIMES)
+    noise = np.random.default_rng(0).normal(0.0, 1.0, (3000, TIMES.size))
+    response = found(curves_of(as_curves, noise, 1.0), aif, chosen=Settings(residue="exponential"))
+    assert (response.volume < 0).mean() > 0.1
+    assert abs(response.volume.mean()) < np.median(response.sd["cbv"])
+
+
+def test_weak_prior_keeps_noisy_transit_times_from_running_away(bolus, as_curves):
+    aif = bolus.aif(TIMES)
+    rows, *_ = many(aif, 800, 6.0)
+    curves = curves_of(as_curves, rows, 6.0)
+    spreads = []
+    for prior in ("weak", "flat"):
+        response = found(curves, aif, chosen=Settings(residue="exponential", mtt_prior=prior))
+        spreads.append(np.abs(np.log(response.volume / response.height / MTT_MEDIAN_S)).mean())
+    assert spreads[0] < spreads[1]
+
+
+@pytest.mark.parametrize("by_s", [-2.0, 5.0, 9.0])
+def test_grid_of_delays_follows_the_patients_usual_delay(bolus, as_curves, by_s):
+    aif = bolus.aif(TIMES)
+    rows, volume, delay, _ = many(aif, 200, 0.2)
+    later = np.interp(TIMES - by_s, TIMES, aif)
+    response = found(curves_of(as_curves, rows, 0.2), later)
+    np.testing.assert_allclose(np.median(response.delay_s - delay), -by_s, atol=0.3)
+    assert np.median(response.volume / volume) == pytest.approx(1.0, abs=0.03)
+
+
+def test_voxels_are_found_in_their_order_and_progress_can_cancel(bolus, as_curves):
+    aif, order = bolus.aif(TIMES), np.random.default_rng(1).permutation(300)
+    rows, *_ = many(aif, 300, 1.0)
+    whole, shuffled = (found(curves_of(as_curves, one, 1.0), aif) for one in (rows, rows[order]))
+    np.testing.assert_allclose(shuffled.volume, whole.volume[order], rtol=1e-3)
+
+    def cancel(fraction, text):
+        raise Cancelled("by the test")
+
+    with pytest.raises(Cancelled):
+        found(curves_of(as_curves, rows, 1.0), aif, progress=cancel)

@@ -1,0 +1,69 @@
+"""Tissue curves from the arterial input: closed forms, delay, sampling, and the residue's shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from PyPeTLib.kinetics import BOX, residue_area, tissue_curves
+from PyPeTLib.phantom_curves import residue_area as area_of_phantom
+
+SHAPES = {"exponential": 1.0, "gamma": 3.0, "box": BOX}
+
+
+def one(aif, times, delay=0.0, mtt=5.0, shape=1.0):
+    return tissue_curves(aif, times, delays_s=np.array([delay]), mtts_s=np.array([mtt]), shape=shape)[0, 0]
+
+
+@pytest.mark.parametrize(("residue", "shape"), SHAPES.items())
+def test_area_of_the_residue_is_that_of_an_independent_formula(residue, shape):
+    times = np.linspace(0.0, 8.0, 81)
+    expected = area_of_phantom(2.5 * times, mtt_s=2.5, residue=residue) / 2.5
+    np.testing.assert_allclose(residue_area(times, shape), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("interval", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("delay", [0.0, 3.0])
+def test_exponential_residue_gives_the_closed_form(bolus, interval, delay):
+    times = np.arange(0.0, 70.0, interval)
+    exact = bolus.washout(times, flow=1 / 6.0, mtt_s=6.0, delay_s=delay)
+    found = one(bolus.aif(times), times, delay=delay, mtt=6.0)
+    np.testing.assert_allclose(found, exact, atol=(0.03 if interval > 1.0 else 0.01) * exact.max())
+
+
+def test_box_is_the_difference_of_two_running_integrals(bolus):
+    times = np.arange(0.0, 60.0, 0.1)
+    integral = np.append(0.0, np.cumsum(bolus.aif(times))[:-1]) * 0.1
+    expected = (integral - np.interp(times - 8.0, times, integral, left=0.0)) / 8.0
+    np.testing.assert_allclose(one(bolus.aif(times), times, mtt=8.0, shape=BOX), expected, atol=0.01 * expected.max())
+
+
+@pytest.mark.parametrize("shape", SHAPES.values())
+def test_tissue_holds_as_much_blood_as_the_artery(bolus, shape):
+    times = np.arange(0.0, 150.0)
+    areas = [curve.sum() for curve in (one(bolus.aif(times), times, shape=shape), bolus.aif(times))]
+    assert areas[0] == pytest.approx(areas[1], rel=0.01)
+
+
+def test_centre_of_gravity_is_later_by_delay_and_mean_age_of_the_residue(bolus):
+    """The mean of R/MTT is that of the remaining transit: half the MTT, times one plus its relative variance."""
+    times = np.arange(0.0, 150.0)
+    aif = bolus.aif(times)
+    for shape in SHAPES.values():
+        tissue = one(aif, times, delay=2.0, mtt=5.0, shape=shape)
+        later = tissue @ times / tissue.sum() - aif @ times / aif.sum()
+        assert later == pytest.approx(2.0 + 2.5 * (1.0 + 1.0 / shape), abs=0.02)
+
+
+def test_uneven_frames_show_the_curve_when_they_were_taken(bolus):
+    even = np.arange(0.0, 60.5, 0.5)
+    taken = np.sort(np.random.default_rng(0).choice(even.size, 70, replace=False))
+    dense, sparse = one(bolus.aif(even), even), one(bolus.aif(even[taken]), even[taken])
+    np.testing.assert_allclose(sparse, dense[taken], atol=0.02 * dense.max())
+
+
+def test_tissue_before_the_artery_is_earlier(bolus):
+    times = np.arange(0.0, 60.0)
+    early, usual = one(bolus.aif(times), times, delay=-3.0), one(bolus.aif(times), times)
+    np.testing.assert_allclose(early[:-3], usual[3:], atol=1e-6 * usual.max())
+    assert (one(bolus.aif(times), times, delay=4.0)[:4] == 0.0).all()
