@@ -360,12 +360,15 @@ def _settings(options: argparse.Namespace) -> int:
 def _print_result(analysis: Analysis, output: Path) -> None:
     """Say what was found, doubts first."""
     from PyPeTLib.quality import worst_first
-    from PyPeTLib.results import map_medians
+    from PyPeTLib.results import map_medians, map_sds
 
     _print_checks(worst_first(analysis.checks))
-    units = {name: image.unit for name, image in analysis.maps.items()}
-    medians = ", ".join(f"{name.upper()} {value:.3g} {units[name]}" for name, value in map_medians(analysis).items())
-    print(f"Tissue medians: {medians}")
+    units, sds = {name: image.unit for name, image in analysis.maps.items()}, map_sds(analysis)
+    medians = [
+        f"{name.upper()} {value:.3g}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"
+        for name, value in map_medians(analysis).items()
+    ]
+    print(f"Tissue medians{' ± SD of a voxel' if sds else ''}: {', '.join(medians)}")
     print(f"Results in {output}. Research use only.")
 
 

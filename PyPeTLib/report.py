@@ -13,7 +13,18 @@ import numpy as np
 from PyPeTLib.curves import end_share
 from PyPeTLib.errors import InputError
 from PyPeTLib.quality import worst_first
-from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Maps, Motion, Status, VascularCurve, describe_times
+from PyPeTLib.records import (
+    Analysis,
+    Candidate,
+    FloatArray,
+    Image,
+    Maps,
+    MaskArray,
+    Motion,
+    Status,
+    VascularCurve,
+    describe_times,
+)
 from PyPeTLib.results import candidate_facts
 from PyPeTLib.settings import SettingInfo, Settings, Value, describe_settings
 
@@ -37,12 +48,13 @@ NEEDED = ("matplotlib", "jinja2")
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """Median and quartiles of one map over the tissue, as text with a unit."""
+    """Median and quartiles of one map over the tissue, and the SD of a voxel ("" if unknown), as text with a unit."""
 
     short: str
     name: str
     median: str
     quartiles: str
+    voxel_sd: str
     unit: str
 
 
@@ -113,7 +125,7 @@ def report_html(analysis: Analysis) -> str:
 
 
 def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
-    """Return median and quartiles of every map over the tissue.
+    """Return median and quartiles of every map over the tissue, and the median SD of its voxels.
 
     Parameters
     ----------
@@ -122,7 +134,7 @@ def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
     tissue : Image
         Mask of the voxels that count.
     """
-    return [_key_number(name, image, image.values[tissue.values]) for name, image in maps.items()]
+    return [_key_number(name, image, maps.sd.get(name), tissue.values) for name, image in maps.items()]
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:
@@ -168,11 +180,17 @@ def setting_rows(settings: Settings) -> list[tuple[SettingInfo, Value]]:
     return [(info, getattr(settings, info.name)) for info in describe_settings()]
 
 
-def _key_number(name: str, image: Image, values: FloatArray) -> KeyNumber:
+def _key_number(name: str, image: Image, sd: Image | None, tissue: MaskArray) -> KeyNumber:
     """Summarise one map."""
+    low, median, high = _quartiles(image.values[tissue])
+    spread = "" if sd is None else f"± {_number(_quartiles(sd.values[tissue])[1])}"
+    return KeyNumber(*MAP_NAMES[name], _number(median), f"{_number(low)} – {_number(high)}", spread, image.unit)
+
+
+def _quartiles(values: FloatArray) -> FloatArray:
+    """Return the quartiles of what is known."""
     known = values[np.isfinite(values)]
-    low, median, high = np.percentile(known, (25, 50, 75)) if known.size else (np.nan,) * 3
-    return KeyNumber(*MAP_NAMES[name], _number(median), f"{_number(low)} – {_number(high)}", image.unit)
+    return np.percentile(known, (25, 50, 75)) if known.size else np.full(3, np.nan)
 
 
 def _curve_facts(curve: VascularCurve, times_s: FloatArray, arrival_s: float) -> dict[str, str]:

@@ -164,6 +164,12 @@ def map_medians(analysis: Analysis) -> dict[str, float]:
     return {name: _median(image.values[tissue]) for name, image in analysis.maps.items()}
 
 
+def map_sds(analysis: Analysis) -> dict[str, float]:
+    """Return the median over the tissue of a single voxel's standard deviation, of the maps that have one."""
+    tissue = analysis.tissue.values
+    return {name: _median(image.values[tissue]) for name, image in analysis.maps.sd.items()}
+
+
 def _median(values: FloatArray) -> float:
     """Return the median of what is known."""
     known = values[np.isfinite(values)]
@@ -194,6 +200,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "aif": _vascular(analysis.aif, analysis),
         "vof": None if analysis.vof is None else _vascular(analysis.vof, analysis),
         "map_medians": map_medians(analysis),
+        "map_voxel_sds": map_sds(analysis),
         "residue": analysis.maps.residue or None,
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
         "checks": [asdict(check) for check in analysis.checks],

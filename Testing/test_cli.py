@@ -97,6 +97,7 @@ def test_summary_holds_what_it_promises(result):
     assert all(set(check) == {"name", "status", "text", "value"} for check in summary["checks"])
     assert len({check["name"] for check in summary["checks"]}) == len(summary["checks"]) > 20
     assert set(summary["map_medians"]) == set(MAPS)
+    assert min(summary["map_voxel_sds"][name] for name in ("cbf", "cbv", "mtt", "delay")) > 0
     assert summary["software"]["name"] == "PyPeT"
     assert summary["times_s"] == [float(time) for time in range(45)]
     assert set(summary["settings"]) == dict(Settings().items()).keys()
@@ -124,7 +125,7 @@ def test_run_is_silent_in_a_pipe_but_for_the_result(scan, tmp_path):
     command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(tmp_path / "out"), "--no-report"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stderr == ""
-    assert "Tissue medians: CBF" in done.stdout
+    assert "Tissue medians ± SD of a voxel: CBF" in done.stdout
     assert "Research use only" in done.stdout
 
 

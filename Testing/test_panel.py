@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from slicer_double.fixtures import dialogs, load, scene, slicer_app  # noqa: F401 (fixtures)
 
+from PyPeTLib.results import map_sds
+
 MODULE = Path(__file__).parents[1] / "PyPeT" / "PyPeT.py"
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # VTK with numpy 2.5
 
@@ -254,7 +256,8 @@ def test_apply_shows_maps_numbers_and_curves(applied, scan, tiny_analysis):
     np.testing.assert_array_equal(voxels(own("map.cbf", scan)), tiny_analysis.maps.cbf.values)
     table = applied.ui.medians
     assert [table.item(r, 0).text() for r in range(5)] == ["CBF", "CBV", "MTT", "Tmax", "TTP"]
-    assert table.item(0, 2).text() == "mL/100 g/min"
+    assert [table.item(0, c).text() for c in (2, 3)] == [f"± {map_sds(tiny_analysis)['cbf']:.2g}", "mL/100 g/min"]
+    assert table.item(3, 2).text() == "", "no SD of Tmax"
     assert applied.ui.candidates.rowCount == len(tiny_analysis.aif.candidates)
     assert f"{tiny_analysis.aif.partial_volume_factor:.2f}" in applied.ui.partialVolume.text
     assert applied.ui.applyButton.enabled

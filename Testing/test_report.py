@@ -271,6 +271,9 @@ def test_key_numbers_are_medians_over_the_brain(tiny_analysis):
     row = key_numbers(maps, brain)[0]
     assert float(row.median) == pytest.approx(np.nanmedian(maps.cbf.values[brain.values]), rel=5e-3)
     assert (row.short, row.unit) == ("CBF", "mL/100 g/min")
+    sd = np.nanmedian(maps.sd["cbf"].values[brain.values])
+    assert float(row.voxel_sd.removeprefix("± ")) == pytest.approx(sd, rel=0.05)
+    assert key_numbers(maps, brain)[3].voxel_sd == ""
 
 
 def test_map_without_values_has_a_dash(tiny_analysis):

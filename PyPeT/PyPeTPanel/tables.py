@@ -14,7 +14,7 @@ from PyPeTScene.numbers import CANDIDATES, CHECKS, MEDIANS, SIMILARITY, rows_of
 
 #: Short, for a narrow panel; the table in the scene says more.
 CANDIDATE_COLUMNS = ("Score", "Confidence", "Side", "HU", "At s", "Width s", "SNR", "Tissue", "Remark")
-MEDIAN_COLUMNS = ("Map", "Median", "Unit")
+MEDIAN_COLUMNS = ("Map", "Median", "SD of a voxel", "Unit")
 SIMILARITY_COLUMNS = ("Metric", "Value", "Unit")
 CHECK_COLUMNS = ("Result", "Check", "Finding")
 #: Colour of each status, on light and on dark panels; the word says the same.
@@ -90,11 +90,16 @@ def _text(value: float | str, form: str) -> str:
     return "" if math.isnan(float(value)) else form.format(value)
 
 
+def median_row(name: str, median: float, sd: float, unit: str) -> tuple[str, str, str, str]:
+    """Return one line of the medians: what a voxel is uncertain by stays empty where it is not known."""
+    return name, f"{median:.3g}", _text(sd, "± {:.2g}"), unit
+
+
 def show_results(ui: Any, scan: Any) -> None:
     """Show the numbers that the scene holds of a scan, or that there are none."""
     candidates, medians = rows_of(CANDIDATES, scan), rows_of(MEDIANS, scan)
     fill_table(ui.candidates, [candidate_row(row) for row in candidates])
-    fill_table(ui.medians, [(name, f"{median:.3g}", unit) for name, median, unit in medians])
+    fill_table(ui.medians, [median_row(*row) for row in medians])
     checks = rows_of(CHECKS, scan)
     fill_checks(ui.checks, checks)
     ui.checksNote.text = _checks_text(checks)

@@ -7,7 +7,7 @@ from typing import Any
 
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Analysis, Candidate, Check, Prepared
-from PyPeTLib.results import candidate_facts, map_medians
+from PyPeTLib.results import candidate_facts, map_medians, map_sds
 from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
 from PyPeTScene.nodes import Node, find_node, own_node
@@ -47,11 +47,13 @@ def rows_of(role: str, scan: Node | None) -> list[tuple[Any, ...]]:
 
 
 def median_columns(analysis: Analysis) -> dict[str, Column]:
-    """Return map, median and unit."""
+    """Return map, median, the median standard deviation of a voxel (NaN where it is not known), and unit."""
     medians, units = map_medians(analysis), {name: image.unit for name, image in analysis.maps.items()}
+    sds = map_sds(analysis)
     return {
         "Map": [map_label(name) for name in medians],
         "Median": list(medians.values()),
+        "SD of a voxel": [sds.get(name, float("nan")) for name in medians],
         "Unit": [units[name] for name in medians],
     }
 
