@@ -13,6 +13,7 @@ from PyPeTLib.chunks import in_chunks
 from PyPeTLib.curves import continuation, peaks, uniform_grid
 from PyPeTLib.errors import QualityError
 from PyPeTLib.records import Curves, FloatArray, Progress, Response, silent
+from PyPeTLib.regression import nlr
 from PyPeTLib.settings import DeconvolutionMethod, Settings
 
 #: Lags are evaluated this many times denser than the curves (band-limited interpolation),
@@ -197,7 +198,7 @@ INVERSES: dict[DeconvolutionMethod, Callable[[FloatArray, float, Settings], Inve
     "tikhonov": _tikhonov,
 }
 #: ... and those that fit a model.
-MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian}
+MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian, "nlr": nlr}
 
 
 def _spectrum(aif_hu: FloatArray, interval: float) -> np.ndarray:

@@ -20,6 +20,7 @@ DENOISING = {
 DECONVOLUTION = {
     "bayesian": "Bayesian comparison with tissue curves of every delay (−3 to 15 s) and mean transit time (1 to 30 s, "
     "{s.mtt_prior} prior), made from the arterial curve with {residue}",
+    "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
     "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {s.bsvd_cutoff:.0%} "
     "of the largest singular value",
     "sSVD": "standard singular value decomposition (Østergaard 1996) truncated at {s.ssvd_cutoff:.0%} of the largest "
@@ -58,12 +59,18 @@ def _on_deconvolution(settings: Settings, residue: str) -> str:
     """Say how flow, volume and times were found."""
     text = f"Impulse responses were computed by {DECONVOLUTION[settings.method]}."
     if residue:
-        how = "the shape of greatest evidence over this brain" if settings.residue == "automatic" else "chosen"
-        return text.format(s=settings, residue=f"{_with_article(residue)} residue ({how})")
+        return text.format(s=settings, residue=f"{_with_article(residue)} residue{_chosen_how(settings)}")
     return text.format(s=settings) + (
         " Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
         "for areas and block-circulant methods alike. CBF and Tmax carry the bias of the regularised deconvolution."
     )
+
+
+def _chosen_how(settings: Settings) -> str:
+    """Say where the shape of the residue is from, if there was a choice."""
+    if settings.method != "bayesian":
+        return ""
+    return " (the shape of greatest evidence over this brain)" if settings.residue == "automatic" else " (chosen)"
 
 
 def _with_article(shape: str) -> str:

@@ -23,6 +23,7 @@ OWN_OF = {
     },
     "method": {
         "bayesian": ("residue", "mtt_prior"),
+        "nlr": (),
         "bSVD": ("bsvd_cutoff",),
         "sSVD": ("ssvd_cutoff",),
         "oSVD": ("oscillation_index",),
