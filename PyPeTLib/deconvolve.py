@@ -15,6 +15,7 @@ from PyPeTLib.errors import QualityError
 from PyPeTLib.records import Curves, FloatArray, Progress, Response, silent
 from PyPeTLib.regression import nlr
 from PyPeTLib.settings import DeconvolutionMethod, Settings
+from PyPeTLib.slope import max_slope
 
 #: Lags are evaluated this many times denser than the curves (band-limited interpolation),
 #: so that the maximum does not depend on where it falls between two samples.
@@ -197,8 +198,8 @@ INVERSES: dict[DeconvolutionMethod, Callable[[FloatArray, float, Settings], Inve
     "oSVD": _oscillation_svd,
     "tikhonov": _tikhonov,
 }
-#: ... and those that fit a model.
-MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian, "nlr": nlr}
+#: ... and those that rest on a model of tissue.
+MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian, "nlr": nlr, "max-slope": max_slope}
 
 
 def _spectrum(aif_hu: FloatArray, interval: float) -> np.ndarray:

@@ -44,6 +44,7 @@ _METHODS = {
     "sSVD": "sSVD, cut-off {s.ssvd_cutoff:.3g}",
     "oSVD": "oSVD, oscillation index {s.oscillation_index:.3g}",
     "tikhonov": "Tikhonov, strength {s.tikhonov_strength:.3g}",
+    "max-slope": "Maximum slope over {s.slope_window_s:.3g} s",
 }
 
 

@@ -29,6 +29,8 @@ DECONVOLUTION = {
     "{s.oscillation_index:g} (Wu 2003)",
     "tikhonov": "block-circulant Tikhonov regularisation with a strength of {s.tikhonov_strength:g} times the largest "
     "singular value",
+    "max-slope": "the maximum slope of each curve over the maximum of the arterial curve, both means over "
+    "{s.slope_window_s:g} s",
 }
 BRAIN = {
     "skull": "The region inside the skull was segmented by closing the bone slice by slice.",
@@ -60,6 +62,11 @@ def _on_deconvolution(settings: Settings, residue: str) -> str:
     text = f"Impulse responses were computed by {DECONVOLUTION[settings.method]}."
     if residue:
         return text.format(s=settings, residue=f"{_with_article(residue)} residue{_chosen_how(settings)}")
+    if settings.method == "max-slope":
+        return text.format(s=settings) + (
+            " Tmax is the time from the arterial peak to the steepest rise. Where blood leaves tissue before the "
+            "arterial peak, CBF is too small and Tmax too early."
+        )
     return text.format(s=settings) + (
         " Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
         "for areas and block-circulant methods alike. CBF and Tmax carry the bias of the regularised deconvolution."

@@ -35,6 +35,7 @@ REGULARISATION: dict[DeconvolutionMethod, str | None] = {
     "sSVD": "ssvd_cutoff",
     "oSVD": "oscillation_index",
     "tikhonov": "tikhonov_strength",
+    "max-slope": "slope_window_s",
 }
 
 

@@ -15,7 +15,7 @@ MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
 DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
 BrainMethod = Literal["skull", "fast-marching"]
-DeconvolutionMethod = Literal["bayesian", "nlr", "bSVD", "sSVD", "oSVD", "tikhonov"]
+DeconvolutionMethod = Literal["bayesian", "nlr", "bSVD", "sSVD", "oSVD", "tikhonov", "max-slope"]
 ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "box"]
 TransitPrior = Literal["weak", "flat"]
 PartialVolumeMethod = Literal["venous", "none"]
@@ -106,6 +106,7 @@ class Settings:
     tikhonov_strength: float = _number(
         0.10, "share", 0.001, 2.0, "tikhonov: regularisation as a share of the largest singular value"
     )
+    slope_window_s: float = _number(4.0, "s", 0.5, 10.0, "max-slope: slopes are means over so long a time")
 
     tissue_density_g_ml: float = _number(1.05, "g/mL", 0.9, 1.2, "density of brain tissue (CAPLEX Q.PH1.011)")
     hematocrit_large: float = _number(0.45, "", 0.0, 0.8, "hematocrit of large vessels")

@@ -327,6 +327,7 @@ NEEDED = {
     "ssvd_": {"method": "sSVD"},
     "oscillation_": {"method": "oSVD"},
     "tikhonov_": {"method": "tikhonov"},
+    "slope_": {"method": "max-slope"},
     "motion_limit": {"motion_beyond": "leave-out"},
     "motion_beyond": {"motion_limit_mm": 5.0},
 }

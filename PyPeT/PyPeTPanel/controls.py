@@ -28,6 +28,7 @@ OWN_OF = {
         "sSVD": ("ssvd_cutoff",),
         "oSVD": ("oscillation_index",),
         "tikhonov": ("tikhonov_strength",),
+        "max-slope": ("slope_window_s",),
     },
 }
 #: Tooltips of the controls that are no settings of the library.
