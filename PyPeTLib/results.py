@@ -34,7 +34,7 @@ REGULARISATION: dict[DeconvolutionMethod, str | None] = {
     "bSVD": "bsvd_cutoff",
     "sSVD": "ssvd_cutoff",
     "oSVD": "oscillation_index",
-    "tikhonov": "tikhonov_strength",
+    "tikhonov": "tikhonov_choice",
     "max-slope": "slope_window_s",
 }
 
@@ -197,6 +197,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "vof": None if analysis.vof is None else _vascular(analysis.vof, analysis),
         "map_medians": map_medians(analysis),
         "residue": analysis.maps.residue or None,
+        "strength": analysis.maps.strength,
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
         "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
@@ -232,6 +233,7 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
         "UndefinedInsideMask": "NaN",
         "DeconvolutionMethod": analysis.settings.method,
         **regularisation(analysis.settings),
+        **({} if analysis.maps.strength is None else {"Strength": analysis.maps.strength}),
         **({"Residue": analysis.maps.residue} if analysis.maps.residue else {}),
         "Software": f"PyPeT {__version__}",
         **({"Invalid": invalid} if invalid else {}),

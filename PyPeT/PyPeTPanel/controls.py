@@ -27,7 +27,7 @@ OWN_OF = {
         "bSVD": ("bsvd_cutoff",),
         "sSVD": ("ssvd_cutoff",),
         "oSVD": ("oscillation_index",),
-        "tikhonov": ("tikhonov_strength",),
+        "tikhonov": ("tikhonov_choice", "tikhonov_strength"),
         "max-slope": ("slope_window_s",),
     },
 }
