@@ -94,16 +94,16 @@ def bayesian(
     Mouridsen 2006, doi:10.1016/j.neuroimage.2006.06.015; Boutelier 2012, doi:10.1109/TMI.2012.2189890
     """
     assert curves.sd is not None, "the noise is known after smoothing"
-    rotation, free = _components(curves.basis)
+    rotation, free = components_without_mean(curves.basis)
 
     def scaled(rows: Float32Array) -> Float32Array:
         """Return curves in components of equal noise, in units of its SD."""
         return np.asarray((rows[:, :-1] @ rotation) / rows[:, -1:])
 
     rows = np.column_stack([curves.coefficients, curves.sd])
-    sample = scaled(_sample(rows))
+    sample = scaled(rows[middling(curves.coefficients)])
     names = list(SHAPES) if settings.residue == "automatic" else [settings.residue]
-    delays_s = _usual_delay_s(sample, aif_hu, times_s, free) + DELAYS_S
+    delays_s = usual_delay_s(sample, aif_hu, times_s, free) + DELAYS_S
     tried = {
         name: _dictionary(
             tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=MTTS_S, shape=SHAPES[name]),
@@ -131,7 +131,7 @@ def bayesian(
     return Response(volume / mtt, tmax, delay, volume, sd, name)
 
 
-def _components(basis: Float32Array) -> tuple[Float32Array, FloatArray]:
+def components_without_mean(basis: Float32Array) -> tuple[Float32Array, FloatArray]:
     """Return what takes coefficients to components of equal noise, and these, orthonormal and free of the mean.
 
     The baseline of a curve is not known; without its time mean a curve holds nothing of it.
@@ -142,7 +142,7 @@ def _components(basis: Float32Array) -> tuple[Float32Array, FloatArray]:
     return (left * sizes)[:, kept].astype(np.float32), right[kept]
 
 
-def _usual_delay_s(sample: Float32Array, aif_hu: FloatArray, times_s: FloatArray, free: FloatArray) -> float:
+def usual_delay_s(sample: Float32Array, aif_hu: FloatArray, times_s: FloatArray, free: FloatArray) -> float:
     """Return the median of the delays that explain the sample best, to the half second."""
     mtts_s = np.array([MTT_MEDIAN_S])
     curves = tissue_curves(aif_hu, times_s, delays_s=USUAL_DELAYS_S, mtts_s=mtts_s, shape=SHAPES["exponential"])[0]
@@ -163,12 +163,12 @@ def _dictionary(curves: FloatArray, delays_s: FloatArray, free: FloatArray, sett
     return Dictionary(unit, lengths, mtt_s, delay_s, log_prior)
 
 
-def _sample(rows: Float32Array) -> Float32Array:
-    """Return voxels of middling enhancement, spread evenly over the brain."""
-    size = np.linalg.norm(rows[:, :-1], axis=1)
+def middling(coefficients: Float32Array) -> npt.NDArray[np.intp]:
+    """Return the places of voxels of middling enhancement, spread evenly over the brain."""
+    size = np.linalg.norm(coefficients, axis=1)
     low, high = np.percentile(size, SAMPLE_PERCENTILES)
     chosen = np.flatnonzero((size >= low) & (size <= high))
-    return rows[chosen[:: max(1, chosen.size // SAMPLE)]]
+    return chosen[:: max(1, chosen.size // SAMPLE)]
 
 
 def _mean_log_evidence(sample: Float32Array, dictionary: Dictionary) -> float:

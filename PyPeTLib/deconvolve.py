@@ -13,13 +13,17 @@ from PyPeTLib.chunks import in_chunks
 from PyPeTLib.curves import continuation, peaks, uniform_grid
 from PyPeTLib.errors import QualityError
 from PyPeTLib.records import Curves, FloatArray, Progress, Response, silent
+from PyPeTLib.regression import nlr
 from PyPeTLib.settings import DeconvolutionMethod, Settings
+from PyPeTLib.slope import max_slope
 
 #: Lags are evaluated this many times denser than the curves (band-limited interpolation),
 #: so that the maximum does not depend on where it falls between two samples.
 OVERSAMPLING = 2
 #: oSVD tries this many cut-offs, from mild to strong.
 OSCILLATION_CUTOFFS = np.geomspace(0.01, 0.9, 24)
+#: Cross-validation tries these strengths, as shares of the largest singular value.
+STRENGTHS = np.geomspace(0.01, 1.0, 41)
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,11 @@ def _linear(
     curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, settings: Settings, progress: Progress
 ) -> Response:
     """Apply a linear inverse: one small matrix takes components to responses, whose maximum is sought."""
+    strength = None
+    if settings.method == "tikhonov":
+        fixed = settings.tikhonov_choice == "fixed"
+        strength = settings.tikhonov_strength if fixed else cross_validated_strength(curves, aif_hu, times_s)
+        settings = settings.changed({"tikhonov_strength": strength})
     found = inverse(aif_hu, times_s, settings=settings)
     folded = np.einsum("mlt,kt->mkl", found.operators, curves.basis, optimize=True).astype(np.float32)
 
@@ -91,7 +100,8 @@ def _linear(
         return best
 
     best = in_chunks(block, curves.coefficients, progress=progress)
-    return Response(best[:, 0], np.interp(best[:, 1], np.arange(found.lags_s.size), found.lags_s))
+    tmax = np.interp(best[:, 1], np.arange(found.lags_s.size), found.lags_s)
+    return Response(best[:, 0], tmax, strength=strength)
 
 
 def inverse(aif_hu: FloatArray, times_s: FloatArray, *, settings: Settings) -> Inverse:
@@ -133,6 +143,54 @@ def inverse(aif_hu: FloatArray, times_s: FloatArray, *, settings: Settings) -> I
     made = INVERSES[settings.method](resample @ aif_hu, interval, settings)
     operators = (made.operators @ resample).astype(np.float32)
     return Inverse(operators, made.lags_s, made.samples, made.oscillation_limit)
+
+
+def cross_validated_strength(curves: Curves, aif_hu: FloatArray, times_s: FloatArray) -> float:
+    """Return the strength of Tikhonov regularisation that predicts left-out samples of the brain's curves best.
+
+    With H the matrix from curves to their regularised model, generalised cross-validation minimises
+    ``Σ_v |(1 − H) C_v|² / tr(1 − H)²`` over all voxels at once: one strength for the patient. Noise that left with the
+    dropped temporal components is counted as if it were there, at the level of the others: without it a curve of few
+    components seems to be free of noise, and the mildest strength wins.
+
+    Parameters
+    ----------
+    curves : Curves
+        Enhancement in HU, and the noise that is left.
+    aif_hu : ndarray, shape (t,)
+        Arterial enhancement in HU.
+    times_s : ndarray, shape (t,)
+        Strictly increasing times in s; even interpolation where they are not, and back.
+
+    Returns
+    -------
+    float
+        Share of the largest singular value, one of `STRENGTHS`.
+
+    References
+    ----------
+    Golub, Heath and Wahba 1979, doi:10.1080/00401706.1979.10489751
+    """
+    grid, resample = uniform_grid(times_s)
+    spectrum = _spectrum(resample @ aif_hu, float(grid[1] - grid[0]))
+    power = np.abs(spectrum) ** 2
+    passed = power / (power + power.max() * STRENGTHS[:, None] ** 2)
+    frequency = np.fft.rfft(continuation(grid.size) @ resample, axis=0)
+    modelled = np.fft.irfft(passed[:, :, None] * frequency, 2 * grid.size, axis=1)[:, : grid.size]
+    back = np.stack([np.interp(times_s, grid, unit) for unit in np.eye(grid.size)], axis=1)
+    left = np.eye(times_s.size) - back @ modelled
+    errors = np.einsum("sij,sij->s", left @ _squares(curves), left)
+    freedom = np.trace(left, axis1=1, axis2=2)
+    return float(STRENGTHS[np.argmin(errors / freedom**2)])
+
+
+def _squares(curves: Curves) -> FloatArray:
+    """Return ``Σ_v C_v C_vᵀ`` in HU², shape (t, t), with the noise of the components that were dropped."""
+    basis = curves.basis.astype(float)
+    weights = (curves.coefficients.T @ curves.coefficients).astype(float)
+    noise = 0.0 if curves.sd is None else float(np.sum(curves.sd.astype(float) ** 2))
+    dropped = np.eye(basis.shape[1]) - np.linalg.pinv(basis) @ basis
+    return np.asarray(basis.T @ weights @ basis + noise * dropped)
 
 
 def oscillation_index(response: FloatArray) -> FloatArray:
@@ -196,8 +254,8 @@ INVERSES: dict[DeconvolutionMethod, Callable[[FloatArray, float, Settings], Inve
     "oSVD": _oscillation_svd,
     "tikhonov": _tikhonov,
 }
-#: ... and those that fit a model.
-MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian}
+#: ... and those that rest on a model of tissue.
+MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian, "nlr": nlr, "max-slope": max_slope}
 
 
 def _spectrum(aif_hu: FloatArray, interval: float) -> np.ndarray:

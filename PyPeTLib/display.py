@@ -39,10 +39,12 @@ LONGEST_NAME = 60
 
 _METHODS = {
     "bayesian": "Bayesian, {s.mtt_prior} prior of MTT",
+    "nlr": "Nonlinear regression, box residue",
     "bSVD": "bSVD, cut-off {s.bsvd_cutoff:.3g}",
     "sSVD": "sSVD, cut-off {s.ssvd_cutoff:.3g}",
     "oSVD": "oSVD, oscillation index {s.oscillation_index:.3g}",
-    "tikhonov": "Tikhonov, strength {s.tikhonov_strength:.3g}",
+    "tikhonov": "Tikhonov, {s.tikhonov_choice} strength",
+    "max-slope": "Maximum slope over {s.slope_window_s:.3g} s",
 }
 
 

@@ -76,7 +76,7 @@ def perfusion_maps(
         name: _image(factors.get(name, 1.0) * value, curves, geometry, UNITS[name])
         for name, value in response.sd.items()
     }
-    return Maps(**maps, sd=sd, residue=response.residue)
+    return Maps(**maps, sd=sd, residue=response.residue, strength=response.strength)
 
 
 def mean_transit_time(flow: FloatArray, volume: FloatArray) -> FloatArray:

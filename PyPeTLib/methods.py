@@ -20,14 +20,17 @@ DENOISING = {
 DECONVOLUTION = {
     "bayesian": "Bayesian comparison with tissue curves of every delay (−3 to 15 s) and mean transit time (1 to 30 s, "
     "{s.mtt_prior} prior), made from the arterial curve with {residue}",
+    "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
     "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {s.bsvd_cutoff:.0%} "
     "of the largest singular value",
     "sSVD": "standard singular value decomposition (Østergaard 1996) truncated at {s.ssvd_cutoff:.0%} of the largest "
     "singular value",
     "oSVD": "block-circulant singular value decomposition with an oscillation index of at most "
     "{s.oscillation_index:g} (Wu 2003)",
-    "tikhonov": "block-circulant Tikhonov regularisation with a strength of {s.tikhonov_strength:g} times the largest "
-    "singular value",
+    "tikhonov": "block-circulant Tikhonov regularisation with a strength of {strength} times the largest "
+    "singular value{how}",
+    "max-slope": "the maximum slope of each curve over the maximum of the arterial curve, both means over "
+    "{s.slope_window_s:g} s",
 }
 BRAIN = {
     "skull": "The region inside the skull was segmented by closing the bone slice by slice.",
@@ -35,8 +38,8 @@ BRAIN = {
 }
 
 
-def methods_text(prepared: Prepared, *, residue: str) -> str:
-    """Return the paragraph; ``residue`` is the shape of the residue function that the maps assume, if any."""
+def methods_text(prepared: Prepared, *, residue: str, strength: float | None) -> str:
+    """Return the paragraph; ``residue`` and ``strength`` are what `Maps` says the maps rest on."""
     settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
     sentences = [
         *_on_motion(prepared.motion, settings),
@@ -44,7 +47,7 @@ def methods_text(prepared: Prepared, *, residue: str) -> str:
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
         _arterial_sentence(prepared.aif, prepared.vof),
-        _on_deconvolution(settings, residue),
+        _on_deconvolution(settings, residue, strength),
         f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
         f"{settings.hematocrit_large:g} (large vessels) and {settings.hematocrit_small:g} (small vessels); "
         "MTT is CBV/CBF, Tmax the time of the maximal response, TTP counts from bolus arrival.",
@@ -54,16 +57,28 @@ def methods_text(prepared: Prepared, *, residue: str) -> str:
     return " ".join(sentences)
 
 
-def _on_deconvolution(settings: Settings, residue: str) -> str:
+def _on_deconvolution(settings: Settings, residue: str, strength: float | None) -> str:
     """Say how flow, volume and times were found."""
     text = f"Impulse responses were computed by {DECONVOLUTION[settings.method]}."
     if residue:
-        how = "the shape of greatest evidence over this brain" if settings.residue == "automatic" else "chosen"
-        return text.format(s=settings, residue=f"{_with_article(residue)} residue ({how})")
-    return text.format(s=settings) + (
+        return text.format(s=settings, residue=f"{_with_article(residue)} residue{_chosen_how(settings)}")
+    if settings.method == "max-slope":
+        return text.format(s=settings) + (
+            " Tmax is the time from the arterial peak to the steepest rise. Where blood leaves tissue before the "
+            "arterial peak, CBF is too small and Tmax too early."
+        )
+    how = ", found by generalised cross-validation (Golub 1979)" if settings.tikhonov_choice == "gcv" else ""
+    return text.format(s=settings, strength="" if strength is None else f"{strength:.3g}", how=how) + (
         " Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
         "for areas and block-circulant methods alike. CBF and Tmax carry the bias of the regularised deconvolution."
     )
+
+
+def _chosen_how(settings: Settings) -> str:
+    """Say where the shape of the residue is from, if there was a choice."""
+    if settings.method != "bayesian":
+        return ""
+    return " (the shape of greatest evidence over this brain)" if settings.residue == "automatic" else " (chosen)"
 
 
 def _with_article(shape: str) -> str:

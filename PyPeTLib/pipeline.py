@@ -191,7 +191,7 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
         **{**known, "checks": checks, "seconds": seconds},
         maps=maps,
         derived=derived_maps(maps, prepared.brain, settings=prepared.settings),
-        methods_text=methods_text(prepared, residue=maps.residue),
+        methods_text=methods_text(prepared, residue=maps.residue, strength=maps.strength),
     )
 
 

@@ -609,6 +609,8 @@ class Response:
         ("delay"), where the method knows them.
     residue : str
         Shape of the residue function that the method's model found or was told; empty without a model.
+    strength : float or None
+        Of the regularisation, where the method chose it or was told, as a share of the largest singular value.
     """
 
     height: FloatArray
@@ -617,6 +619,7 @@ class Response:
     volume: FloatArray | None = None
     sd: Mapping[str, FloatArray] = field(default_factory=dict)
     residue: str = ""
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
@@ -641,6 +644,8 @@ class Maps:
         Standard deviations of ``cbf``, ``cbv``, ``mtt`` and ``delay`` under their names, where the method gives them.
     residue : str
         Shape of the residue function that the maps assume; empty where they assume none.
+    strength : float or None
+        Of the regularisation that made the maps, as a share of the largest singular value, where it is Tikhonov's.
     """
 
     cbf: Image
@@ -651,6 +656,7 @@ class Maps:
     delay: Image | None = None
     sd: Mapping[str, Image] = field(default_factory=dict)
     residue: str = ""
+    strength: float | None = None
 
     def items(self) -> Iterator[tuple[str, Image]]:
         """Yield name and image of every map that there is, without their standard deviations."""

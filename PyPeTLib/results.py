@@ -14,7 +14,7 @@ import numpy as np
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
 from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Motion, Prepared, VascularCurve
-from PyPeTLib.settings import Settings, Value
+from PyPeTLib.settings import DeconvolutionMethod, Settings, Value
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
 LONG_NAMES = {
@@ -27,13 +27,15 @@ LONG_NAMES = {
 }
 #: What the ending of a derived map's name means.
 KINDS = {"sd": ", standard deviation", "smooth": ", smoothed", "relative": " over its brain mean"}
-#: The setting that regularises each method; printed with every map.
-REGULARISATION = {
+#: The setting that regularises each method; printed with every map. Plain least squares has none.
+REGULARISATION: dict[DeconvolutionMethod, str | None] = {
     "bayesian": "mtt_prior",
+    "nlr": None,
     "bSVD": "bsvd_cutoff",
     "sSVD": "ssvd_cutoff",
     "oSVD": "oscillation_index",
-    "tikhonov": "tikhonov_strength",
+    "tikhonov": "tikhonov_choice",
+    "max-slope": "slope_window_s",
 }
 
 
@@ -202,6 +204,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "map_medians": map_medians(analysis),
         "map_voxel_sds": map_sds(analysis),
         "residue": analysis.maps.residue or None,
+        "strength": analysis.maps.strength,
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
         "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
@@ -221,23 +224,23 @@ def _motion(motion: Motion) -> dict[str, Any]:
     }
 
 
-def regularisation(settings: Settings) -> tuple[str, Value]:
-    """Return name and value of the setting that regularises the chosen method."""
+def regularisation(settings: Settings) -> dict[str, Value]:
+    """Return name and value of the setting that regularises the chosen method, if one does."""
     name = REGULARISATION[settings.method]
-    return name, getattr(settings, name)
+    return {} if name is None else {name: getattr(settings, name)}
 
 
 def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     """Return what a map's sidecar says beside its unit."""
     base, _, kind = name.partition("_")
-    setting, value = regularisation(analysis.settings)
     invalid = [check.text for check in analysis.checks if check.status == "fail"]
     return {
         "LongName": LONG_NAMES[base] + (KINDS[kind] if kind else ""),
         "OutsideMask": 0,
         "UndefinedInsideMask": "NaN",
         "DeconvolutionMethod": analysis.settings.method,
-        setting: value,
+        **regularisation(analysis.settings),
+        **({} if analysis.maps.strength is None else {"Strength": analysis.maps.strength}),
         **({"Residue": analysis.maps.residue} if analysis.maps.residue else {}),
         "Software": f"PyPeT {__version__}",
         **({"Invalid": invalid} if invalid else {}),

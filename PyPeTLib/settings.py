@@ -15,10 +15,11 @@ MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
 DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
 BrainMethod = Literal["skull", "fast-marching"]
-DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov"]
+DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov", "nlr", "max-slope"]
 ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "box"]
 TransitPrior = Literal["weak", "flat"]
 PartialVolumeMethod = Literal["venous", "none"]
+StrengthChoice = Literal["gcv", "fixed"]
 Normalisation = Literal["none", "brain-mean"]
 Value = float | int | str
 
@@ -104,8 +105,12 @@ class Settings:
     ssvd_cutoff: float = _number(0.20, "share", 0.001, 0.9, "sSVD: smaller singular values, over the largest, are cut")
     oscillation_index: float = _number(0.10, "", 0.001, 2.0, "oSVD: largest oscillation index of an accepted residue")
     tikhonov_strength: float = _number(
-        0.10, "share", 0.001, 2.0, "tikhonov: regularisation as a share of the largest singular value"
+        0.10, "share", 0.001, 2.0, "tikhonov, fixed: regularisation as a share of the largest singular value"
     )
+    tikhonov_choice: StrengthChoice = _choice(
+        "gcv", "tikhonov: strength from generalised cross-validation of this patient's curves, or the one given"
+    )
+    slope_window_s: float = _number(4.0, "s", 0.5, 10.0, "max-slope: slopes are means over so long a time")
 
     tissue_density_g_ml: float = _number(1.05, "g/mL", 0.9, 1.2, "density of brain tissue (CAPLEX Q.PH1.011)")
     hematocrit_large: float = _number(0.45, "", 0.0, 0.8, "hematocrit of large vessels")

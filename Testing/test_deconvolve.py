@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.linalg import circulant, toeplitz
 
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.curves import continuation, peaks
-from PyPeTLib.deconvolve import INVERSES, OSCILLATION_CUTOFFS, deconvolve, inverse, oscillation_index
+from PyPeTLib.deconvolve import (
+    INVERSES,
+    OSCILLATION_CUTOFFS,
+    STRENGTHS,
+    cross_validated_strength,
+    deconvolve,
+    inverse,
+    oscillation_index,
+)
 from PyPeTLib.errors import Cancelled
 
 METHODS = tuple(INVERSES)
@@ -230,7 +240,8 @@ def test_osvd_cuts_more_where_there_is_more_noise(bolus, as_curves):
 def test_block_circulant_methods_are_delay_insensitive(bolus, as_curves, method, interval):
     times = np.arange(0.0, 90.0, interval)
     rows = [bolus.washout(times, delay_s=delay) for delay in DELAYS_S]
-    found = deconvolve(as_curves(rows), bolus.aif(times), times, settings=Settings(method=method))
+    chosen = Settings(method=method, tikhonov_choice="fixed")  # without noise the other one is nearly none
+    found = deconvolve(as_curves(rows), bolus.aif(times), times, settings=chosen)
     one_step = 0.05 if method == "oSVD" else 0.02  # between two of its cut-offs a voxel may hop
     np.testing.assert_allclose(found.height, found.height[4], rtol=one_step)
     np.testing.assert_allclose(found.tmax_s - found.tmax_s[4], DELAYS_S, atol=0.1 * interval)
@@ -377,3 +388,63 @@ def test_deconvolution_reports_progress_and_can_be_cancelled(bolus, as_curves):
 
     with pytest.raises(Cancelled):
         deconvolve(curves, bolus.aif(times), times, settings=BSVD, progress=cancel)
+
+
+# --- strength by cross-validation -----------------------------------------------------------------------------------
+
+
+def noisy(bolus, times, noise_hu, voxels=300):
+    rows = np.array([bolus.washout(times, mtt_s=mtt) for mtt in np.linspace(3.0, 9.0, voxels)])
+    return rows + np.random.default_rng(5).normal(0.0, noise_hu, rows.shape)
+
+
+def test_cross_validation_is_leaving_out_samples_generalised(bolus, as_curves):
+    times = np.arange(40.0)
+    aif, rows = bolus.aif(times), noisy(bolus, times, 2.0, voxels=20)
+    scores = []
+    for strength in STRENGTHS:
+        circle = block_circulant(aif, 1.0) if aif[-2:].sum() == 0 else circulant(continuation(40) @ aif)
+        left, singular, right = np.linalg.svd(circle)
+        damped = right.T @ np.diag(singular / (singular**2 + (strength * singular[0]) ** 2)) @ left.T
+        missed = np.eye(40) - (circle @ damped @ continuation(40))[:40]
+        scores.append(np.sum((rows @ missed.T) ** 2) / np.trace(missed) ** 2)
+    found = cross_validated_strength(as_curves(rows), aif, times)
+    assert found == STRENGTHS[int(np.argmin(scores))]
+
+
+def test_cross_validation_regularises_more_the_more_noise_there_is(bolus, as_curves):
+    times = np.arange(50.0)
+    aif = bolus.aif(times)
+    found = [cross_validated_strength(as_curves(noisy(bolus, times, hu)), aif, times) for hu in (0.02, 0.5, 4.0)]
+    assert STRENGTHS[0] <= found[0] < found[1] < found[2] < STRENGTHS[-1]
+
+
+def test_cross_validation_of_components_counts_the_noise_that_was_dropped(bolus, as_curves):
+    times = np.arange(50.0)
+    aif, rows = bolus.aif(times), noisy(bolus, times, 2.0)
+    whole = cross_validated_strength(as_curves(rows), aif, times)
+    basis = np.linalg.svd(rows, full_matrices=False)[2][:5].astype(np.float32)
+    few = as_curves(rows @ basis.T, basis)
+    told = replace(few, sd=np.full(len(rows), 2.0, dtype=np.float32))
+    assert cross_validated_strength(few, aif, times) < 0.7 * whole
+    assert abs(np.log(cross_validated_strength(told, aif, times) / whole)) < 0.25
+
+
+def test_cross_validation_does_not_depend_on_scale_or_order_and_takes_uneven_times(bolus, as_curves):
+    times = np.concatenate([np.arange(0.0, 30.0), np.arange(30.0, 61.0, 3.0)])
+    aif, rows = bolus.aif(times), noisy(bolus, times, 1.0)
+    found = cross_validated_strength(as_curves(rows), aif, times)
+    assert STRENGTHS[0] < found < STRENGTHS[-1]
+    assert cross_validated_strength(as_curves(3.0 * rows[::-1]), 7.0 * aif, times) == found
+
+
+def test_the_strength_that_was_used_is_told(bolus, as_curves):
+    times = np.arange(50.0)
+    aif, curves = bolus.aif(times), as_curves(noisy(bolus, times, 1.0))
+    chosen = Settings(method="tikhonov")
+    free = deconvolve(curves, aif, times, settings=chosen)
+    fixed = chosen.changed({"tikhonov_choice": "fixed", "tikhonov_strength": free.strength})
+    assert free.strength == cross_validated_strength(curves, aif, times)
+    same = deconvolve(curves, aif, times, settings=fixed)
+    np.testing.assert_array_equal(same.height, free.height)
+    assert same.strength == free.strength and deconvolve(curves, aif, times, settings=BSVD).strength is None

@@ -26,6 +26,8 @@ GROUND = {
     "transit": {"curves", "records"},
     "kinetics": {"records"},
     "bayes": {"chunks", "kinetics", "records", "settings"},
+    "regression": {"bayes", "chunks", "kinetics", "records", "settings"},
+    "slope": {"chunks", "curves", "records", "settings"},
     "orientation": {"errors", "records"},
 }
 ALLOWED_BETWEEN_STEPS = {("derive", "denoise")}

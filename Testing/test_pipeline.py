@@ -326,7 +326,9 @@ NEEDED = {
     "bsvd_": {"method": "bSVD"},
     "ssvd_": {"method": "sSVD"},
     "oscillation_": {"method": "oSVD"},
-    "tikhonov_": {"method": "tikhonov"},
+    "tikhonov_choice": {"method": "tikhonov"},
+    "tikhonov_strength": {"method": "tikhonov", "tikhonov_choice": "fixed"},
+    "slope_": {"method": "max-slope"},
     "motion_limit": {"motion_beyond": "leave-out"},
     "motion_beyond": {"motion_limit_mm": 5.0},
 }

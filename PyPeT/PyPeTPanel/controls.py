@@ -23,10 +23,12 @@ OWN_OF = {
     },
     "method": {
         "bayesian": ("residue", "mtt_prior"),
+        "nlr": (),
         "bSVD": ("bsvd_cutoff",),
         "sSVD": ("ssvd_cutoff",),
         "oSVD": ("oscillation_index",),
-        "tikhonov": ("tikhonov_strength",),
+        "tikhonov": ("tikhonov_choice", "tikhonov_strength"),
+        "max-slope": ("slope_window_s",),
     },
 }
 #: Tooltips of the controls that are no settings of the library.

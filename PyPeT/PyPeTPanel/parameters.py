@@ -100,6 +100,8 @@ class PyPeTParameterNode:
     ssvd_cutoff: number("ssvd_cutoff")
     oscillation_index: number("oscillation_index")
     tikhonov_strength: number("tikhonov_strength")
+    tikhonov_choice: choice("tikhonov_choice")
+    slope_window_s: number("slope_window_s")
 
     arrival_rise: number("arrival_rise")
     minimum_enhancement_hu: number("minimum_enhancement_hu")

@@ -102,13 +102,13 @@ def map_window(name: str) -> tuple[float, float]:
 
 def map_description(name: str, image: Image, analysis: Analysis) -> str:
     """Return what a map is, in one line: quantity, unit, method and its regularisation, and doubts."""
-    setting, value = regularisation(analysis.settings)
     invalid = "".join(f" INVALID: {check.text}" for check in analysis.checks if check.status == "fail")
     base, _, kind = name.partition("_")
     unit = f" in {image.unit}" if image.unit else ""
     what = f"{LONG_NAMES[base]}{KINDS[kind] if kind else ''}{unit}"
-    strength = value if isinstance(value, str) else f"{value:g}"
-    return f"{what}; deconvolution {analysis.settings.method}, {setting} {strength}. Research use only.{invalid}"
+    chosen = regularisation(analysis.settings).items()
+    told = "".join(f", {name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in chosen)
+    return f"{what}; deconvolution {analysis.settings.method}{told}. Research use only.{invalid}"
 
 
 def style_display(display: Node, window: tuple[float, float], colours: Node) -> None:

@@ -1,0 +1,122 @@
+"""Nonlinear regression: recovery of what made the curves, invariances, and contracts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from PyPeTLib import Settings
+from PyPeTLib.deconvolve import deconvolve
+from PyPeTLib.errors import Cancelled
+from PyPeTLib.kinetics import BOX, tissue_curves
+from PyPeTLib.records import silent
+from PyPeTLib.regression import QUADRATIC, STENCIL, _top, _value
+
+NLR = Settings(method="nlr")
+EVEN = np.arange(0.0, 90.0)
+UNEVEN = np.concatenate([np.arange(0.0, 40.0, 1.5), np.arange(40.0, 91.0, 3.0)])
+DELAYS_S = np.array([-1.7, 0.0, 0.3, 2.2, 6.1])
+MTTS_S = np.array([2.3, 3.9, 7.1, 13.3])
+VOLUME = 0.04
+
+
+def truth():
+    """Transit times and delays of the tissue curves, in their order."""
+    return (grid.ravel() for grid in np.meshgrid(MTTS_S, DELAYS_S, indexing="ij"))
+
+
+def found(bolus, as_curves, times, *, volume=VOLUME, shape=BOX, rows=None, progress=silent):
+    aif = bolus.aif(times)
+    if rows is None:
+        made = tissue_curves(aif, times, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=shape)
+        rows = volume * made.reshape(-1, times.size)
+    return deconvolve(as_curves(rows), aif, times, settings=NLR, progress=progress)
+
+
+@pytest.mark.parametrize("times", [EVEN, UNEVEN], ids=["even", "uneven"])
+def test_truth_between_the_nodes_is_found_from_curves_without_noise(bolus, as_curves, times):
+    mtt, delay = truth()
+    response = found(bolus, as_curves, times)
+    np.testing.assert_allclose(response.volume, VOLUME, rtol=0.02)
+    np.testing.assert_allclose(response.volume / response.height, mtt, atol=0.2)  # a fifth of an interval
+    np.testing.assert_allclose(response.delay_s, delay, atol=0.15)
+    np.testing.assert_allclose(response.tmax_s, delay + 0.5 * mtt, atol=0.05)
+
+
+def test_the_quadratic_beats_the_grid(bolus, as_curves):
+    mtt, delay = truth()
+    middle = found(bolus, as_curves, EVEN).tmax_s
+    assert np.abs(middle - (delay + 0.5 * mtt)).max() < 0.05 < np.abs(middle - np.round(2.0 * middle) / 2.0).max()
+
+
+def test_what_is_known_of_the_quadratic_is_exact_for_a_quadratic():
+    one, two = STENCIL.T.astype(float)
+    values = 5.0 - (one - 0.3) ** 2 - 2.0 * (two + 0.4) ** 2 + 0.5 * (one - 0.3) * (two + 0.4)
+    fit = (values @ QUADRATIC)[None]
+    np.testing.assert_allclose(_top(fit), [[0.3, -0.4]])
+    np.testing.assert_allclose(_value(fit, _top(fit)), [5.0])
+
+
+def test_a_saddle_is_no_top_and_a_far_top_is_not_believed():
+    one, two = STENCIL.T.astype(float)
+    saddle, far = one**2 - two**2, -((one - 7.0) ** 2) - two**2
+    np.testing.assert_array_equal(_top(np.stack([saddle, far]) @ QUADRATIC), [[0.0, 0.0], [1.0, 0.0]])
+
+
+def test_a_box_on_an_exponential_residue_makes_flow_too_small(bolus, as_curves):
+    mtt, _ = truth()
+    response = found(bolus, as_curves, EVEN, shape=1.0)
+    ratio = response.height * mtt / VOLUME
+    assert (ratio > 0.35).all() and (ratio < 0.8).all()
+
+
+def test_volume_and_flow_are_proportional_to_the_curve_and_times_are_not(bolus, as_curves):
+    one, two = found(bolus, as_curves, EVEN), found(bolus, as_curves, EVEN, volume=2.0 * VOLUME)
+    np.testing.assert_allclose(two.height, 2.0 * one.height, rtol=1e-4)
+    np.testing.assert_allclose(two.volume, 2.0 * one.volume, rtol=1e-4)
+    np.testing.assert_allclose(two.delay_s, one.delay_s, atol=1e-3)
+
+
+def test_an_offset_of_the_baseline_changes_nothing(bolus, as_curves):
+    aif = bolus.aif(EVEN)
+    rows = tissue_curves(aif, EVEN, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=BOX).reshape(-1, EVEN.size)
+    plain, shifted = (found(bolus, as_curves, EVEN, rows=0.04 * rows + offset) for offset in (0.0, 2.0))
+    np.testing.assert_allclose(shifted.height, plain.height, rtol=1e-3)
+
+
+def test_voxels_do_not_know_of_each_other(bolus, as_curves):
+    rng = np.random.default_rng(3)
+    aif = bolus.aif(EVEN)
+    rows = np.repeat(0.04 * tissue_curves(aif, EVEN, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=BOX)[2], 60, axis=0)
+    rows += rng.normal(0.0, 0.5, rows.shape)
+    order = rng.permutation(len(rows))
+    plain, mixed = found(bolus, as_curves, EVEN, rows=rows), found(bolus, as_curves, EVEN, rows=rows[order])
+    for name in ("height", "volume", "tmax_s", "delay_s"):
+        np.testing.assert_allclose(getattr(mixed, name), getattr(plain, name)[order], rtol=1e-4, atol=1e-4)
+
+
+def test_a_voxel_that_no_blood_explains_has_none_and_no_times(bolus, as_curves):
+    aif = bolus.aif(EVEN)
+    rows = 0.04 * tissue_curves(aif, EVEN, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=BOX).reshape(-1, EVEN.size)
+    rows[3] = 0.0
+    response = found(bolus, as_curves, EVEN, rows=rows)
+    assert (response.height[3], response.volume[3]) == (0.0, 0.0)
+    assert np.isnan(response.tmax_s[3]) and np.isnan(response.delay_s[3])
+    assert np.isfinite(np.delete(response.tmax_s, 3)).all()
+
+
+def test_the_residue_is_told_and_no_standard_deviation_is(bolus, as_curves):
+    response = found(bolus, as_curves, EVEN)
+    assert (response.residue, dict(response.sd)) == ("box", {})
+
+
+def test_progress_reaches_the_end_and_cancels(bolus, as_curves):
+    told = []
+    found(bolus, as_curves, EVEN, progress=lambda fraction, text: told.append(fraction))
+    assert told == sorted(told) and told[-1] == 1.0
+
+    def cancel(fraction, text):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        found(bolus, as_curves, EVEN, progress=cancel)
