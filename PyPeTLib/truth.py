@@ -174,14 +174,12 @@ def _bound(analysis: Analysis, phantom: Phantom, where: MaskArray) -> Bound | No
 
 
 def tile_correlations(analysis: Analysis, phantom: Phantom) -> dict[str, float]:
-    """Return ``cbv``, ``cbf`` and ``mtt``: correlations of the means of tiles with the truth, over all tiles.
-
-    A tile's MTT is 60·CBV/CBF of its means.
-    """
-    means = {name: _tile_means(phantom, getattr(analysis.maps, name).values) for name in ("cbv", "cbf")}
-    truth = {name: _tile_means(phantom, phantom.truth[name].values) for name in ("cbv", "cbf", "mtt")}
-    means["mtt"] = 60.0 * means["cbv"] / means["cbf"]
-    return {name: correlation(truth[name], means[name]) for name in truth}
+    """Return ``cbv``, ``cbf`` and ``mtt``: correlations of the tiles' means with the truth, over all tiles."""
+    both = phantom.truth, dict(analysis.maps.items())
+    return {
+        name: correlation(*(_tile_means(phantom, images[name].values) for images in both))
+        for name in ("cbv", "cbf", "mtt")
+    }
 
 
 def _tile_means(phantom: Phantom, values: FloatArray) -> FloatArray:
