@@ -19,6 +19,8 @@ ARTERIAL = 0.9
 SHAPES = {"exponential": 1.0, "gamma": TRANSIT_SHAPE, "box": BOX}
 #: The bound is found for at most so many voxels of a class.
 SAMPLE = 500
+#: Voxels this close to an edge of the lesion, in mm, are mixtures, or are smoothed with what lies beyond.
+EDGE_MM = 3.0
 #: What an interval and a bound are asked of.
 ESTIMATED = ("cbf", "cbv", "mtt", "delay")
 #: Half the width of an interval that holds 90 % of a normal distribution, and of half of it, in SD.
@@ -65,9 +67,10 @@ def compare_by_class(analysis: Analysis, phantom: Phantom) -> dict[str, dict[str
     """Return the figures of merit of a run on a head phantom, for every class of tissue.
 
     Classes are those of pure tissue away from vessels: healthy ``gray matter`` and ``white matter``, ``penumbra``,
-    ``core``, all of it (``pure tissue``: mixtures of gray and white matter and edges of the lesion as well); and ``all
-    tissue``, where the edges to CSF are too, of which tissue fills at least half. All but ``valued`` is about voxels
-    inside the found brain mask that have a value.
+    ``core``, where a voxel of their edges is mostly ill; all of it (``pure tissue``: mixtures of gray and white matter
+    as well); the same three more than 3 mm away from any edge of penumbra or core (``... inside``, for what edges do);
+    and ``all tissue``, where the edges to CSF are too, of which tissue fills at least half. All but ``valued`` is about
+    voxels inside the found brain mask that have a value.
 
     Returns
     -------
@@ -106,17 +109,31 @@ def compare_by_class(analysis: Analysis, phantom: Phantom) -> dict[str, dict[str
 def tissue_classes(phantom: Phantom) -> dict[str, MaskArray]:
     """Return the voxels of each class that `compare_by_class` tells apart, by name."""
     masks = {name: image.values for name, image in phantom.masks.items()}
-    known = np.isfinite(phantom.truth["cbf"].values) & ~masks["near_vessel"]
+    known = np.isfinite(phantom.truth["cbf"].values)
+    inside = ~_near_edge(masks["core"], known, phantom) & ~_near_edge(masks["hypoperfused"], known, phantom)
+    known &= ~masks["near_vessel"]
     pure = masks["pure_tissue"] & known
     healthy = pure & ~masks["hypoperfused"]
+    mixed = {"penumbra": pure & masks["penumbra"], "core": pure & masks["core"], "pure tissue": pure}
     return {
         "gray matter": healthy & masks["gray_matter"],
         "white matter": healthy & masks["white_matter"],
-        "penumbra": pure & masks["penumbra"],
-        "core": pure & masks["core"],
-        "pure tissue": pure,
+        **mixed,
+        **{f"{name} inside": where & inside for name, where in mixed.items()},
         "all tissue": known,
     }
+
+
+def _near_edge(lesion: MaskArray, known: MaskArray, phantom: Phantom) -> MaskArray:
+    """Return what lies within `EDGE_MM` of tissue on the other side of a lesion's edge."""
+    from scipy.ndimage import distance_transform_edt
+
+    near = np.zeros_like(lesion)
+    for side in (lesion & known, ~lesion & known):
+        if side.any():
+            far_mm = distance_transform_edt(~side, sampling=phantom.series.geometry.spacing_zyx_mm)
+            near |= ~side & (far_mm <= EDGE_MM)
+    return near
 
 
 def _errors(truth: dict[str, FloatArray], found: dict[str, FloatArray]) -> dict[str, float]:
@@ -225,14 +242,15 @@ def dice(one: MaskArray, other: MaskArray) -> float:
 
 
 def slope(truth: FloatArray, found: FloatArray) -> float:
-    """Return the slope of the regression through the origin, found = slope · truth.
+    """Return the slope of the regression through the origin, found = slope · truth; NaN of nothing.
 
     Examples
     --------
     >>> slope(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
     2.0
     """
-    return float(np.sum(truth * found, dtype=float) / np.sum(truth * truth, dtype=float))
+    square = np.sum(truth * truth, dtype=float)
+    return float(np.sum(truth * found, dtype=float) / square) if square > 0 else float("nan")
 
 
 def correlation(truth: FloatArray, found: FloatArray) -> float:

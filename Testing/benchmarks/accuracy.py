@@ -115,10 +115,13 @@ def print_heads(seeds: range, settings: Settings, *, full: bool) -> None:
 def print_classes(seeds: range, methods: list[DeconvolutionMethod]) -> None:
     """Print a table a method: a figure a line, a class of tissue a column."""
     runs: dict[str, list[dict[str, dict[str, float]]]] = {method: [] for method in methods}
+    seconds: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
     for seed in seeds:
         phantom = head_phantom(HeadOptions(seed=seed))
         for method in methods:
-            runs[method].append(compare_by_class(analyze(phantom.series, Settings(method=method)), phantom))
+            analysis = analyze(phantom.series, Settings(method=method))
+            runs[method].append(compare_by_class(analysis, phantom))
+            seconds[method].append((analysis.seconds["Deconvolution"], sum(analysis.seconds.values())))
     for method, found in runs.items():
         classes = list(found[0])
         head(method, ["required", *classes])
@@ -126,7 +129,8 @@ def print_classes(seeds: range, methods: list[DeconvolutionMethod]) -> None:
             medians = [statistics.median(run[one][key] for run in found) for one in classes]
             if any(value == value for value in medians):
                 row(name, [required, *(shown(value, digits) for value in medians)])
-        print()
+        own, whole = (statistics.median(one) for one in zip(*seconds[method], strict=True))
+        print(f"\nDeconvolution: {own:.2f} s of {whole:.2f} s.\n")
 
 
 def print_tiles(methods: list[DeconvolutionMethod]) -> None:
