@@ -121,7 +121,7 @@ def print_classes(seeds: range, methods: list[DeconvolutionMethod]) -> None:
         for method in methods:
             analysis = analyze(phantom.series, Settings(method=method))
             runs[method].append(compare_by_class(analysis, phantom))
-            seconds[method].append((analysis.seconds["Deconvolution"], sum(analysis.seconds.values())))
+            seconds[method].append((analysis.seconds["deconvolution"], sum(analysis.seconds.values())))
     for method, found in runs.items():
         classes = list(found[0])
         head(method, ["required", *classes])
