@@ -190,13 +190,18 @@ def _bound(analysis: Analysis, phantom: Phantom, where: MaskArray) -> Bound | No
     )
 
 
-def tile_correlations(analysis: Analysis, phantom: Phantom) -> dict[str, float]:
-    """Return ``cbv``, ``cbf`` and ``mtt``: correlations of the tiles' means with the truth, over all tiles."""
+def compare_tiles(analysis: Analysis, phantom: Phantom) -> dict[str, float]:
+    """Return correlations and slopes of the tiles' means against the truth, over all tiles.
+
+    Returns
+    -------
+    dict of str to float
+        ``cbv_r``, ``cbf_r``, ``mtt_r``, ``cbv_slope``, ``cbf_slope``, ``mtt_slope``.
+    """
     both = phantom.truth, dict(analysis.maps.items())
-    return {
-        name: correlation(*(_tile_means(phantom, images[name].values) for images in both))
-        for name in ("cbv", "cbf", "mtt")
-    }
+    means = {name: [_tile_means(phantom, images[name].values) for images in both] for name in ("cbv", "cbf", "mtt")}
+    figures = {f"{name}_r": correlation(*one) for name, one in means.items()}
+    return figures | {f"{name}_slope": slope(*one) for name, one in means.items()}
 
 
 def _tile_means(phantom: Phantom, values: FloatArray) -> FloatArray:

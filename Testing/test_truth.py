@@ -11,7 +11,7 @@ from PyPeTLib.bound import cramer_rao
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import TilesOptions, head_phantom, tiles_phantom
 from PyPeTLib.records import Image, Maps
-from PyPeTLib.truth import chance_above, compare_by_class, tile_correlations, tissue_classes
+from PyPeTLib.truth import chance_above, compare_by_class, compare_tiles, tissue_classes
 
 ERRORS = {"cbf": 1.5, "cbv": 0.08, "mtt": 0.7, "delay": 0.4}
 
@@ -121,10 +121,11 @@ def test_tiles_are_compared_by_their_means(tiny_analysis):
         truth = board.truth[name].values
         noisy[name] = replace(board.truth[name], values=truth + 5.0 * rng.standard_normal(truth.shape))
     run = replace(tiny_analysis, maps=replace(tiny_analysis.maps, **noisy))
-    assert min(tile_correlations(run, board).values()) > 0.97
+    assert list(compare_tiles(run, board).values()) == pytest.approx([1.0] * 6, abs=0.02)
     flipped = replace(noisy["cbf"], values=-noisy["cbf"].values)
     run = replace(run, maps=replace(run.maps, cbf=flipped))
-    assert tile_correlations(run, board)["cbf"] < -0.97
+    figures = compare_tiles(run, board)
+    assert [figures["cbf_r"], figures["cbf_slope"]] == pytest.approx([-1.0, -1.0], abs=0.02)
 
 
 # --- bound ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any, get_args
 from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom, tiles_phantom
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.settings import DeconvolutionMethod, Settings
-from PyPeTLib.truth import ESTIMATED, compare_by_class, compare_with_truth, tile_correlations
+from PyPeTLib.truth import ESTIMATED, compare_by_class, compare_tiles, compare_with_truth
 
 #: The seeds 0 to 32 were looked at while the methods were chosen; these were not.
 FIRST_SEED = 1000
@@ -134,13 +134,14 @@ def print_classes(seeds: range, methods: list[DeconvolutionMethod]) -> None:
 
 
 def print_tiles(methods: list[DeconvolutionMethod]) -> None:
-    """Print how well the means of tiles correlate with the truth."""
-    head("residue", ["method", "CBV r", "CBF r", "MTT r"])
+    """Print how well the means of tiles agree with the truth."""
+    names = [f"{name}_{figure}" for figure in ("r", "slope") for name in ("cbv", "cbf", "mtt")]
+    head("residue", ["method", *(f"{name[:3].upper()}{name[3:].replace('_', ' ')}" for name in names)])
     for residue in TILE_RESIDUES:
         board = tiles_phantom(TilesOptions(residue=residue))
         for method in methods:
-            found = tile_correlations(analyze(board.series, Settings(method=method)), board)
-            row(residue, [method, *(shown(found[name], 3) for name in ("cbv", "cbf", "mtt"))])
+            found = compare_tiles(analyze(board.series, Settings(method=method)), board)
+            row(residue, [method, *(shown(found[name], 3) for name in names)])
 
 
 def measured(options: dict[str, Any], settings: Settings) -> dict[str, float]:
