@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from PyPeTLib.bound import Bound, cramer_rao
 from PyPeTLib.curves import area_weights
+from PyPeTLib.kinetics import BOX
+from PyPeTLib.phantom_curves import DENSITY_G_ML, HEMATOCRIT_FACTOR, TRANSIT_SHAPE
 from PyPeTLib.phantom_options import Phantom
 from PyPeTLib.records import Analysis, FloatArray, MaskArray
 
@@ -12,6 +15,16 @@ from PyPeTLib.records import Analysis, FloatArray, MaskArray
 DELAYED_S = 6.0
 #: A voxel is arterial when this share of its enhancement is.
 ARTERIAL = 0.9
+#: Shapes of the gamma distribution of transit times behind the phantom's residues; the linear one has none.
+SHAPES = {"exponential": 1.0, "gamma": TRANSIT_SHAPE, "box": BOX}
+#: The bound is found for at most so many voxels of a class.
+SAMPLE = 500
+#: Voxels this close to an edge of the lesion, in mm, are mixtures, or are smoothed with what lies beyond.
+EDGE_MM = 3.0
+#: What an interval and a bound are asked of.
+ESTIMATED = ("cbf", "cbv", "mtt", "delay")
+#: Half the width of an interval that holds 90 % of a normal distribution, and of half of it, in SD.
+NINETY, HALF = 1.645, 0.6745
 
 
 def compare_with_truth(analysis: Analysis, phantom: Phantom) -> dict[str, float]:
@@ -50,6 +63,177 @@ def compare_with_truth(analysis: Analysis, phantom: Phantom) -> dict[str, float]
     }
 
 
+def compare_by_class(analysis: Analysis, phantom: Phantom) -> dict[str, dict[str, float]]:
+    """Return the figures of merit of a run on a head phantom, for every class of tissue.
+
+    Classes are those of pure tissue away from vessels: healthy ``gray matter`` and ``white matter``, ``penumbra``,
+    ``core``, where a voxel of their edges is mostly ill; all of it (``pure tissue``: mixtures of gray and white matter
+    as well); the same three more than 3 mm away from any edge of penumbra or core (``... inside``, for what edges do);
+    and ``all tissue``, where the edges to CSF are too, of which tissue fills at least half. All but ``valued`` is about
+    voxels inside the found brain mask that have a value.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        ``voxels``; ``valued`` (share that has a value in every map, the found mask being part of it);
+        ``cbv_slope``, ``cbf_slope``; ``cbf_bias`` and ``cbf_error``, median relative error with its sign and without;
+        ``mtt_bias_s``, ``tmax_bias_s``, ``delay_bias_s`` (medians); ``tmax_dice`` (of Tmax > 6 s) and ``auc`` (the
+        chance that a hypoperfused voxel has a later Tmax than a healthy one), where there are both.
+        ``cbf_to_bound``, ``cbv_to_bound``, ``mtt_to_bound``, ``delay_to_bound``: the error that half of the voxels
+        exceed, as the SD of a normal distribution, over the median of the Cramér-Rao bound; ``cbf_bound``,
+        ``cbv_bound`` (shares of the true value) and ``mtt_bound``, ``delay_bound`` (s) are these medians. The bound's
+        noise is what smoothing left in each voxel at its resolution, as the run states it (``analysis.curves.sd``).
+        ``cbf_held`` ...: share of the 90 % intervals, value ± 1.645 SD, that hold the truth; ``cbf_width`` ...: median
+        SD over the median of the bound's. NaN where a method gives no SD or no delay, or the residue has no bound.
+    """
+    truth = {name: image.values for name, image in phantom.truth.items()}
+    maps = {name: image.values for name, image in analysis.maps.items()}
+    sds = {name: image.values for name, image in analysis.maps.sd.items()}
+    found = analysis.brain.values & np.logical_and.reduce([np.isfinite(values) for values in maps.values()])
+    ill = phantom.masks["hypoperfused"].values
+    figures = {}
+    for name, where in tissue_classes(phantom).items():
+        used = where & found
+        here, there, spread = ({key: values[used] for key, values in each.items()} for each in (truth, maps, sds))
+        figures[name] = {
+            "voxels": float(where.sum()),
+            "valued": float(used.sum() / max(1, where.sum())),
+            **_errors(here, there),
+            "tmax_dice": dice(there["tmax"] > DELAYED_S, here["tmax"] > DELAYED_S),
+            "auc": chance_above(there["tmax"][ill[used]], there["tmax"][~ill[used]]),
+            **_against_bound(here, there, spread, _bound(analysis, phantom, used)),
+        }
+    return figures
+
+
+def tissue_classes(phantom: Phantom) -> dict[str, MaskArray]:
+    """Return the voxels of each class that `compare_by_class` tells apart, by name."""
+    masks = {name: image.values for name, image in phantom.masks.items()}
+    known = np.isfinite(phantom.truth["cbf"].values)
+    inside = ~_near_edge(masks["core"], known, phantom) & ~_near_edge(masks["hypoperfused"], known, phantom)
+    known &= ~masks["near_vessel"]
+    pure = masks["pure_tissue"] & known
+    healthy = pure & ~masks["hypoperfused"]
+    mixed = {"penumbra": pure & masks["penumbra"], "core": pure & masks["core"], "pure tissue": pure}
+    return {
+        "gray matter": healthy & masks["gray_matter"],
+        "white matter": healthy & masks["white_matter"],
+        **mixed,
+        **{f"{name} inside": where & inside for name, where in mixed.items()},
+        "all tissue": known,
+    }
+
+
+def _near_edge(lesion: MaskArray, known: MaskArray, phantom: Phantom) -> MaskArray:
+    """Return what lies within `EDGE_MM` of tissue on the other side of a lesion's edge."""
+    from scipy.ndimage import distance_transform_edt
+
+    near = np.zeros_like(lesion)
+    for side in (lesion & known, ~lesion & known):
+        if side.any():
+            far_mm = distance_transform_edt(~side, sampling=phantom.series.geometry.spacing_zyx_mm)
+            near |= ~side & (far_mm <= EDGE_MM)
+    return near
+
+
+def _errors(truth: dict[str, FloatArray], found: dict[str, FloatArray]) -> dict[str, float]:
+    """Return slopes and median errors."""
+    relative = found["cbf"] / truth["cbf"] - 1.0
+    errors = {
+        "cbv_slope": slope(truth["cbv"], found["cbv"]),
+        "cbf_slope": slope(truth["cbf"], found["cbf"]),
+        "cbf_bias": _median(relative),
+        "cbf_error": _median(np.abs(relative)),
+    }
+    for name in ("mtt", "tmax", "delay"):
+        errors[f"{name}_bias_s"] = _median(found[name] - truth[name]) if name in found else float("nan")
+    return errors
+
+
+def _against_bound(
+    truth: dict[str, FloatArray], found: dict[str, FloatArray], sds: dict[str, FloatArray], bound: Bound | None
+) -> dict[str, float]:
+    """Return errors over the bound, and what the stated standard deviations hold and how wide they are."""
+    figures = {}
+    for name in ESTIMATED:
+        scale = truth[name] if name in ("cbf", "cbv") else 1.0
+        least = float("nan") if bound is None else _median(getattr(bound, name))
+        error = (found[name] - truth[name]) / scale if name in found else np.empty(0)
+        stated = sds[name] / scale if name in sds else np.empty(0)
+        figures[f"{name}_bound"] = least
+        figures[f"{name}_to_bound"] = _median(np.abs(error)) / HALF / least
+        figures[f"{name}_held"] = (
+            float((np.abs(error) <= NINETY * stated).mean()) if stated.size and error.size else float("nan")
+        )
+        figures[f"{name}_width"] = _median(stated) / least
+    return figures
+
+
+def _bound(analysis: Analysis, phantom: Phantom, where: MaskArray) -> Bound | None:
+    """Return the bound of an even sample of voxels of the brain mask; None where the residue or the noise has none."""
+    curves, residue = analysis.curves, phantom.options.residue
+    if curves.sd is None or residue not in SHAPES or not where.any():
+        return None
+    places = np.flatnonzero(where)
+    sample = places[:: -(-places.size // SAMPLE)]
+    rows = np.cumsum(curves.mask.ravel())[sample] - 1
+    cbv, mtt, delay = (phantom.truth[name].values.ravel()[sample].astype(float) for name in ("cbv", "mtt", "delay"))
+    return cramer_rao(
+        phantom.aif_hu,
+        phantom.series.times_s,
+        curves.basis.astype(float),
+        volumes=cbv / 100.0 * DENSITY_G_ML / HEMATOCRIT_FACTOR,
+        mtts_s=mtt,
+        delays_s=delay,
+        noise_hu=curves.sd[rows].astype(float),
+        shape=SHAPES[residue],
+    )
+
+
+def compare_tiles(analysis: Analysis, phantom: Phantom) -> dict[str, float]:
+    """Return correlations and slopes of the tiles' means against the truth, over all tiles.
+
+    Returns
+    -------
+    dict of str to float
+        ``cbv_r``, ``cbf_r``, ``mtt_r``, ``cbv_slope``, ``cbf_slope``, ``mtt_slope``.
+    """
+    both = phantom.truth, dict(analysis.maps.items())
+    means = {name: [_tile_means(phantom, images[name].values) for images in both] for name in ("cbv", "cbf", "mtt")}
+    figures = {f"{name}_r": correlation(*one) for name, one in means.items()}
+    return figures | {f"{name}_slope": slope(*one) for name, one in means.items()}
+
+
+def _tile_means(phantom: Phantom, values: FloatArray) -> FloatArray:
+    """Return the mean of every tile of every slice, over the voxels that have a value."""
+    tile = phantom.truth["tile"].values
+    numbers = np.where(tile > 0, tile + tile.max() * np.arange(len(tile))[:, None, None], 0)
+    valid = np.isfinite(values)
+    sums = np.bincount(numbers[valid], weights=values[valid], minlength=numbers.max() + 1)[1:]
+    return np.asarray(sums / np.bincount(numbers[valid], minlength=numbers.max() + 1)[1:])
+
+
+def chance_above(ill: FloatArray, healthy: FloatArray) -> float:
+    """Return the chance that a value of the first kind exceeds one of the second, ties half; NaN without either.
+
+    Examples
+    --------
+    >>> chance_above(np.array([3.0, 2.0]), np.array([1.0, 2.0]))
+    0.875
+    """
+    from scipy.stats import rankdata
+
+    if not ill.size or not healthy.size:
+        return float("nan")
+    ranks = rankdata(np.concatenate([ill, healthy]))[: ill.size]
+    return float((ranks.mean() - 0.5 * (ill.size + 1)) / healthy.size)
+
+
+def _median(values: FloatArray) -> float:
+    """Return the median; NaN of nothing."""
+    return float(np.median(values)) if values.size else float("nan")
+
+
 def dice(one: MaskArray, other: MaskArray) -> float:
     """Return twice the common volume over the sum of volumes; NaN where both are empty.
 
@@ -63,14 +247,15 @@ def dice(one: MaskArray, other: MaskArray) -> float:
 
 
 def slope(truth: FloatArray, found: FloatArray) -> float:
-    """Return the slope of the regression through the origin, found = slope · truth.
+    """Return the slope of the regression through the origin, found = slope · truth; NaN of nothing.
 
     Examples
     --------
     >>> slope(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
     2.0
     """
-    return float(np.sum(truth * found, dtype=float) / np.sum(truth * truth, dtype=float))
+    square = np.sum(truth * truth, dtype=float)
+    return float(np.sum(truth * found, dtype=float) / square) if square > 0 else float("nan")
 
 
 def correlation(truth: FloatArray, found: FloatArray) -> float:

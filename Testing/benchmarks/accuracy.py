@@ -1,17 +1,20 @@
-"""How well the defaults find the truth of head phantoms they were not made with, one line a variant.
+"""How well the defaults find the truth of phantoms they were not made with, as tables in Markdown.
 
-Usage: python Testing/benchmarks/accuracy.py [--seeds N] [--full]
+Usage: python Testing/benchmarks/accuracy.py [--full | --classes | --tiles] [--seeds N] [--method NAME ...]
+
+Without an option: small heads of many kinds, one line a variant.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-from typing import Any
+from typing import Any, get_args
 
-from PyPeTLib.phantom import HeadOptions, head_phantom
+from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom, tiles_phantom
 from PyPeTLib.pipeline import analyze
-from PyPeTLib.truth import compare_with_truth
+from PyPeTLib.settings import DeconvolutionMethod, Settings
+from PyPeTLib.truth import ESTIMATED, compare_by_class, compare_tiles, compare_with_truth
 
 #: The seeds 0 to 32 were looked at while the methods were chosen; these were not.
 FIRST_SEED = 1000
@@ -52,31 +55,115 @@ COLUMNS = {
     "tmax_dice": "Dice of Tmax > 6 s",
 }
 
+_NAMES = {"cbf": "CBF", "cbv": "CBV", "mtt": "MTT", "delay": "delay"}
+#: Rows of the table by class: name, what is required, and how many digits are shown.
+CLASS_ROWS = {
+    "voxels": ("voxels", "", 0),
+    "valued": ("share with a value", "1", 3),
+    "cbv_slope": ("CBV slope", "0.97 to 1.03", 2),
+    "cbf_slope": ("CBF slope", "0.95 to 1.05", 2),
+    "cbf_bias": ("CBF, median relative error", "−0.10 to 0.10", 2),
+    "cbf_error": ("CBF, median of its size", "", 2),
+    "mtt_bias_s": ("MTT bias, s", "", 2),
+    "tmax_bias_s": ("Tmax bias, s", "−0.25 to 0.25", 2),
+    "delay_bias_s": ("delay bias, s", "−0.25 to 0.25", 2),
+    "tmax_dice": ("Dice of Tmax > 6 s", ">= 0.95", 3),
+    "auc": ("AUC of Tmax, hypoperfused or not", ">= 0.98", 3),
+    **{f"{name}_to_bound": (f"{_NAMES[name]} error / bound", "<= 1.2" * (name == "mtt"), 2) for name in ESTIMATED},
+    **{f"{name}_held": (f"90 % intervals of {_NAMES[name]} that hold", "0.85 to 0.95", 2) for name in ESTIMATED},
+    **{f"{name}_width": (f"width of {_NAMES[name]} / bound's", "<= 1.3", 2) for name in ESTIMATED},
+    "cbf_bound": ("bound of CBF, share", "", 2),
+    "cbv_bound": ("bound of CBV, share", "", 2),
+    "mtt_bound": ("bound of MTT, s", "", 2),
+    "delay_bound": ("bound of delay, s", "", 2),
+}
+TILE_RESIDUES = ("exponential", "linear", "box")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="heads a variant; the median is shown")
-    parser.add_argument("--full", action="store_true", help="only 16×220×220×55 heads at 6 HU, each on its line")
+    parser.add_argument(
+        "--method", nargs="+", default=[Settings().method], choices=get_args(DeconvolutionMethod), help="one or more"
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--full", action="store_true", help="only 16×220×220×55 heads at 6 HU, each on its line")
+    kind.add_argument("--classes", action="store_true", help="the same heads, every class of tissue, medians of heads")
+    kind.add_argument("--tiles", action="store_true", help="the board of tiles, each residue on its line")
     options = parser.parse_args()
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
-    print("| variant | " + " | ".join(COLUMNS.values()) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
-    if options.full:
+    if options.classes:
+        print_classes(seeds, options.method)
+    elif options.tiles:
+        print_tiles(options.method)
+    else:
+        for method in options.method:
+            print_heads(seeds, Settings(method=method), full=options.full)
+
+
+def print_heads(seeds: range, settings: Settings, *, full: bool) -> None:
+    """Print a line a head, or the medians of small heads a line a variant."""
+    head("variant", list(COLUMNS.values()))
+    if full:
         for seed in seeds:
-            line(f"16×220×220×55, seed {seed}", [measured({"seed": seed})])
+            line(f"16×220×220×55, seed {seed}", [measured({"seed": seed}, settings)])
         return
     for name, variant in VARIANTS.items():
-        line(name, [measured({**COARSE, **variant, "seed": seed}) for seed in seeds])
+        line(name, [measured({**COARSE, **variant, "seed": seed}, settings) for seed in seeds])
 
 
-def measured(options: dict[str, Any]) -> dict[str, float]:
+def print_classes(seeds: range, methods: list[DeconvolutionMethod]) -> None:
+    """Print a table a method: a figure a line, a class of tissue a column."""
+    runs: dict[str, list[dict[str, dict[str, float]]]] = {method: [] for method in methods}
+    seconds: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
+    for seed in seeds:
+        phantom = head_phantom(HeadOptions(seed=seed))
+        for method in methods:
+            analysis = analyze(phantom.series, Settings(method=method))
+            runs[method].append(compare_by_class(analysis, phantom))
+            seconds[method].append((analysis.seconds["deconvolution"], sum(analysis.seconds.values())))
+    for method, found in runs.items():
+        classes = list(found[0])
+        head(method, ["required", *classes])
+        for key, (name, required, digits) in CLASS_ROWS.items():
+            medians = [statistics.median(run[one][key] for run in found) for one in classes]
+            if any(value == value for value in medians):
+                row(name, [required, *(shown(value, digits) for value in medians)])
+        own, whole = (statistics.median(one) for one in zip(*seconds[method], strict=True))
+        print(f"\nDeconvolution: {own:.2f} s of {whole:.2f} s.\n")
+
+
+def print_tiles(methods: list[DeconvolutionMethod]) -> None:
+    """Print how well the means of tiles agree with the truth."""
+    names = [f"{name}_{figure}" for figure in ("r", "slope") for name in ("cbv", "cbf", "mtt")]
+    head("residue", ["method", *(f"{name[:3].upper()}{name[3:].replace('_', ' ')}" for name in names)])
+    for residue in TILE_RESIDUES:
+        board = tiles_phantom(TilesOptions(residue=residue))
+        for method in methods:
+            found = compare_tiles(analyze(board.series, Settings(method=method)), board)
+            row(residue, [method, *(shown(found[name], 3) for name in names)])
+
+
+def measured(options: dict[str, Any], settings: Settings) -> dict[str, float]:
     phantom = head_phantom(HeadOptions(**options))
-    return compare_with_truth(analyze(phantom.series), phantom)
+    return compare_with_truth(analyze(phantom.series, settings), phantom)
 
 
 def line(name: str, figures: list[dict[str, float]]) -> None:
-    medians = (statistics.median(one[column] for one in figures) for column in COLUMNS)
-    print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in medians) + " |", flush=True)
+    row(name, [shown(statistics.median(one[column] for one in figures), 2) for column in COLUMNS])
+
+
+def head(first: str, columns: list[str]) -> None:
+    row(first, columns)
+    print("|---" * (len(columns) + 1) + "|")
+
+
+def row(name: str, cells: list[str]) -> None:
+    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def shown(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}".replace("-", "−") if value == value else ""
 
 
 if __name__ == "__main__":

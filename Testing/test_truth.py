@@ -1,0 +1,178 @@
+"""The figures of merit are what they say, on results whose error is known, and the bound is that of real estimates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from PyPeTLib.bound import cramer_rao
+from PyPeTLib.kinetics import tissue_curves
+from PyPeTLib.phantom import TilesOptions, head_phantom, tiles_phantom
+from PyPeTLib.records import Image, Maps
+from PyPeTLib.truth import chance_above, compare_by_class, compare_tiles, tissue_classes
+
+ERRORS = {"cbf": 1.5, "cbv": 0.08, "mtt": 0.7, "delay": 0.4}
+
+
+def invented(phantom, analysis, change=lambda name, truth, noise: truth, sd=1.0):
+    """The analysis with maps that are the truth changed, which state the given SDs times `sd`."""
+    rng = np.random.default_rng(0)
+    inside = analysis.brain.values
+    made, spread = {}, {}
+    for name in ("cbf", "cbv", "mtt", "delay", "tmax"):
+        truth = phantom.truth[name].values
+        noise = ERRORS.get(name, 0.0) * rng.standard_normal(truth.shape)
+        made[name] = replace(phantom.truth[name], values=np.where(inside, change(name, truth, noise), np.nan))
+        if name in ERRORS:
+            spread[name] = Image(np.full(truth.shape, sd * ERRORS[name]), analysis.brain.geometry)
+    ttp = replace(analysis.maps.ttp, values=np.where(inside, 0.0, np.nan))
+    return replace(analysis, maps=Maps(**made, ttp=ttp, sd=spread))
+
+
+def test_the_truth_has_no_error(tiny_head, tiny_analysis):
+    figures = compare_by_class(invented(tiny_head, tiny_analysis), tiny_head)
+    for name, one in figures.items():
+        assert one["voxels"] > 0, name
+        assert [one["cbv_slope"], one["cbf_slope"]] == pytest.approx([1.0, 1.0]), name
+        assert [one[key] for key in ("cbf_bias", "cbf_error", "mtt_bias_s", "tmax_bias_s", "delay_bias_s")] == [0.0] * 5
+        assert [one[f"{key}_held"] for key in ERRORS] == [1.0] * 4, name
+    both = figures["pure tissue inside"]
+    assert both["tmax_dice"] == 1.0 and both["auc"] == pytest.approx(1.0, abs=1e-3)
+    assert np.isnan(figures["gray matter"]["auc"])
+
+
+def test_known_errors_are_found(tiny_head, tiny_analysis):
+    shift = {"cbf": 0.8, "cbv": 1.1, "mtt": 1.0, "delay": 1.0, "tmax": 1.0}
+    late = {"mtt": 2.0, "tmax": 2.5, "delay": -0.5}
+    run = invented(tiny_head, tiny_analysis, lambda name, truth, noise: shift[name] * truth + late.get(name, 0.0))
+    for one in compare_by_class(run, tiny_head).values():
+        assert one["cbf_slope"] == pytest.approx(0.8) and one["cbv_slope"] == pytest.approx(1.1)
+        assert one["cbf_bias"] == pytest.approx(-0.2) and one["cbf_error"] == pytest.approx(0.2)
+        assert one["mtt_bias_s"] == pytest.approx(2.0, abs=1e-5)
+        assert one["tmax_bias_s"] == pytest.approx(2.5, abs=1e-5)
+        assert one["delay_bias_s"] == pytest.approx(-0.5, abs=1e-5)
+
+
+@pytest.mark.parametrize(("sd", "held"), [(1.0, 0.9), (0.5, 0.589)])
+def test_intervals_hold_the_share_that_their_width_says(tiny_head, tiny_analysis, sd, held):
+    run = invented(tiny_head, tiny_analysis, lambda name, truth, noise: truth + noise, sd)
+    figures = compare_by_class(run, tiny_head)["pure tissue"]
+    for name in ERRORS:
+        assert figures[f"{name}_held"] == pytest.approx(held, abs=0.03), name
+        spread = figures[f"{name}_width"] / figures[f"{name}_to_bound"]
+        assert spread == pytest.approx(sd, rel=0.1), name
+
+
+def test_a_voxel_without_a_value_is_counted_and_left_out(tiny_head, tiny_analysis):
+    where = tissue_classes(tiny_head)["white matter"]
+    gone = where & (np.arange(where.size).reshape(where.shape) % 2 == 0)
+    run = invented(tiny_head, tiny_analysis, lambda name, truth, noise: np.where(gone, np.nan, truth))
+    figures = compare_by_class(run, tiny_head)["white matter"]
+    assert figures["valued"] == pytest.approx(1.0 - gone.sum() / where.sum(), abs=0.02)
+    assert figures["cbf_slope"] == pytest.approx(1.0)
+
+
+def test_a_method_without_standard_deviations_or_delay_has_no_figure_of_them(tiny_head, tiny_analysis):
+    run = invented(tiny_head, tiny_analysis)
+    figures = compare_by_class(replace(run, maps=replace(run.maps, delay=None, sd={})), tiny_head)["pure tissue"]
+    for key in ("cbf_held", "cbf_width", "delay_held", "delay_bias_s", "delay_to_bound"):
+        assert np.isnan(figures[key]), key
+    assert figures["cbf_to_bound"] == 0.0
+
+
+def test_classes_are_pure_tissue_of_one_kind(head):
+    classes = tissue_classes(head)
+    masks = {name: image.values for name, image in head.masks.items()}
+    assert not (classes["gray matter"] | classes["white matter"])[masks["hypoperfused"]].any()
+    assert not (classes["penumbra"] & classes["core"]).any()
+    for name, where in classes.items():
+        assert not where[masks["near_vessel"]].any(), name
+        if name != "all tissue":
+            assert masks["pure_tissue"][where].all(), name
+    for name in ("penumbra", "core", "pure tissue"):
+        inside = classes[f"{name} inside"]
+        assert 0 < inside.sum() < classes[name].sum() and classes[name][inside].all(), name
+
+
+def test_a_head_without_a_lesion_has_no_figures_of_one(tiny_head, tiny_analysis):
+    healthy = head_phantom(replace(tiny_head.options, lesion_side="none"))
+    figures = compare_by_class(invented(healthy, tiny_analysis), healthy)
+    assert figures["core"]["voxels"] == 0 and np.isnan(figures["core"]["cbf_bias"])
+    assert figures["gray matter"]["cbf_slope"] == pytest.approx(1.0)
+
+
+def test_chance_above_is_that_of_all_pairs():
+    rng = np.random.default_rng(1)
+    ill, healthy = rng.integers(0, 9, 40).astype(float), rng.integers(0, 7, 60).astype(float)
+    pairs = (ill[:, None] > healthy).mean() + 0.5 * (ill[:, None] == healthy).mean()
+    assert chance_above(ill, healthy) == pytest.approx(pairs)
+
+
+# --- tiles ----------------------------------------------------------------------------------------------------------
+
+
+def test_tiles_are_compared_by_their_means(tiny_analysis):
+    board = tiles_phantom(TilesOptions(cbv=(2.0, 4.0)))
+    rng = np.random.default_rng(2)
+    noisy = {}
+    for name in ("cbf", "cbv", "mtt"):
+        truth = board.truth[name].values
+        noisy[name] = replace(board.truth[name], values=truth + 5.0 * rng.standard_normal(truth.shape))
+    run = replace(tiny_analysis, maps=replace(tiny_analysis.maps, **noisy))
+    assert list(compare_tiles(run, board).values()) == pytest.approx([1.0] * 6, abs=0.02)
+    flipped = replace(noisy["cbf"], values=-noisy["cbf"].values)
+    run = replace(run, maps=replace(run.maps, cbf=flipped))
+    figures = compare_tiles(run, board)
+    assert [figures["cbf_r"], figures["cbf_slope"]] == pytest.approx([-1.0, -1.0], abs=0.02)
+
+
+# --- bound ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_bound_is_the_spread_of_a_least_squares_fit(bolus):
+    """Fitted again and again with new noise, small enough for the fit to be linear."""
+    from scipy.optimize import least_squares
+
+    times, noise_hu = np.arange(0.0, 60.0), 0.05
+    aif = bolus.aif(times)
+
+    def curve(parameters):
+        volume, mtt, delay = parameters
+        made = tissue_curves(aif, times, delays_s=np.array([delay]), mtts_s=np.array([mtt]), shape=1.0)[0, 0]
+        return volume * (made - made.mean())
+
+    true = np.array([0.04, 5.0, 2.2])
+    rng = np.random.default_rng(3)
+    clean = curve(true)
+    found = np.array(
+        [
+            least_squares(lambda p, seen=clean + noise: curve(p) - (seen - seen.mean()), true, diff_step=0.02).x
+            for noise in noise_hu * rng.standard_normal((300, times.size))
+        ]
+    )
+    one = np.ones(1)
+    bound = cramer_rao(
+        aif,
+        times,
+        np.eye(times.size),
+        volumes=true[0] * one,
+        mtts_s=true[1] * one,
+        delays_s=true[2] * one,
+        noise_hu=noise_hu * one,
+        shape=1.0,
+    )
+    spread = [bound.cbv[0] * true[0], bound.mtt[0], bound.delay[0], bound.cbf[0] * true[0] / true[1]]
+    measured = [*found.std(axis=0), (found[:, 0] / found[:, 1]).std()]
+    assert measured == pytest.approx(spread, rel=0.12)
+
+
+def test_fewer_components_never_tell_more(bolus):
+    times, one = np.arange(0.0, 60.0), np.ones(1)
+    tissue = {"volumes": 0.04 * one, "mtts_s": 5.0 * one, "delays_s": one, "noise_hu": one, "shape": 1.0}
+    lags = np.linspace(0.0, 8.0, 6)
+    basis = tissue_curves(bolus.aif(times), times, delays_s=lags, mtts_s=np.array([5.0]), shape=1.0)[0]
+    few, every = (cramer_rao(bolus.aif(times), times, base, **tissue) for base in (basis, np.eye(60)))
+    for name in ERRORS:
+        assert getattr(few, name)[0] >= getattr(every, name)[0] * (1 - 1e-6), name
