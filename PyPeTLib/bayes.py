@@ -181,14 +181,15 @@ def _mean_log_evidence(sample: Float32Array, dictionary: Dictionary) -> float:
 
 def _excess(sample: Float32Array, dictionary: Dictionary) -> float:
     """Return by how much curves miss their best fits beyond the noise, at least 1."""
-    from scipy.stats import chi2
+    from scipy.special import gammaincinv
 
     freedom = len(dictionary.directions) - FITTED
     if freedom < 1:
         return 1.0
     best = np.maximum((sample @ dictionary.directions).max(axis=1), 0.0)
+    usual = 2.0 * gammaincinv(0.5 * freedom, 0.5)  # median of chi-squared; scipy.stats takes long to import
     missed = np.median(np.sum(sample**2, axis=1) - best**2)
-    return float(np.sqrt(max(1.0, missed / chi2(freedom).median())))
+    return float(np.sqrt(max(1.0, missed / usual)))
 
 
 def _seen(dictionary: Dictionary, noise_hu: float) -> Dictionary:
