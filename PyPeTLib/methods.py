@@ -18,9 +18,8 @@ DENOISING = {
     "none": "used without spatial smoothing",
 }
 DECONVOLUTION = {
-    "bayesian": "Bayesian comparison with tissue curves of every delay (−4 to 16 s about the usual one) and mean transit time "
-    "(1 to 30 s, "
-    "{s.mtt_prior} prior), made from the arterial curve with {residue}",
+    "bayesian": "Bayesian comparison with tissue curves of every delay (−4 to 16 s about the usual one) and mean "
+    "transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with {residue}",
     "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
     "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {s.bsvd_cutoff:.0%} "
     "of the largest singular value",
