@@ -25,6 +25,8 @@ CONTINUITY = 0.5
 PURE_SHARE = 0.5
 #: Bone is densest within this distance of the brain, in mm: about the thickness of the skull.
 BONE_REACH_MM = 6.0
+#: An opening rounds off right-angled corners up to this share of its radius, √2 − 1.
+CORNER_SHARE = 0.41
 #: A hole in one slice up to this area is a vessel or a calcification, in mm²; the bones of the base are larger.
 SMALL_HOLE_MM2 = 20.0
 #: Denser than any bone, in HU: metal, whose streaks hide the brain around it.
@@ -199,7 +201,7 @@ def _bounds(
 
     A voxel that is half bone has the mean of the HU of brain and of the bone beside it. Where bone is thin, or metal,
     a larger share of it counts as bone. Slanting bone leaves half-filled voxels as far from the brain as a slice is
-    thick.
+    thick. Fluid fills the narrow corners that the opening has rounded off.
     """
     from scipy import ndimage
 
@@ -210,7 +212,8 @@ def _bounds(
     usual = np.median(bone[(away > 0.0) & (away <= near_mm)])
     half = 0.5 * (np.median(search.mean[brain]) + np.minimum(bone, usual))
     within_reach = closed & (away <= near_mm + 0.5 * spacing_mm[0])
-    low = np.where(away <= near_mm, settings.tissue_low_hu, _pure_hu(settings))
+    corner_mm = CORNER_SHARE * settings.brain_opening_mm
+    low = np.where(away <= near_mm + corner_mm, settings.tissue_low_hu, _pure_hu(settings))
     high = np.where(within_reach, np.maximum(half, settings.tissue_high_hu), -np.inf)
     return low.astype(np.float32), high.astype(np.float32)
 

@@ -77,7 +77,9 @@ class Settings:
     brain: BrainMethod = _choice("skull", "how the brain mask is made when none is given")
     bone_hu: float = _number(300.0, "HU", 100.0, 800.0, "voxels of the mean image above this are bone")
     tissue_low_hu: float = _number(-20.0, "HU", -200.0, 20.0, "mean image: lower bound of what lies inside the skull")
-    tissue_high_hu: float = _number(300.0, "HU", 60.0, 800.0, "mean image: upper bound of what lies inside the skull")
+    tissue_high_hu: float = _number(
+        300.0, "HU", 60.0, 800.0, "mean image: inside the skull less is no bone (at its border half of the bone beside)"
+    )
     brain_opening_mm: float = _number(6.0, "mm", 1.0, 15.0, "openings of the skull narrower than twice this are shut")
 
     arrival_rise: float = _number(
