@@ -6,6 +6,7 @@ import gzip
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -264,8 +265,14 @@ def _geometry(path: Path, image: Any) -> Geometry:
     if image.GetDimension() < 3 or not np.allclose(axes.T @ axes, np.eye(3), atol=AXES_TOLERANCE):
         found = f"{image.GetDimension()} axes with cosines {np.round(axes, 4).tolist()}"
         raise InputError(f"File {path}: three perpendicular axes are needed; found {found}. Resample it.")
-    size, spacing, origin = image.GetSize(), image.GetSpacing(), image.GetOrigin()
-    return Geometry(size[:3], spacing[:3], origin[:3], tuple(axes.ravel().tolist()))
+    spacing, origin = _meant(image.GetSpacing()), _meant(image.GetOrigin())
+    return Geometry(image.GetSize()[:3], spacing, origin, tuple(axes.ravel().tolist()))
+
+
+def _meant(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the decimals that a single-precision header stands for: NIfTI keeps 3.2 mm as 3.2000000477."""
+    x, y, z = (float(str(np.float32(one))) if float(np.float32(one)) == one else one for one in values[:3])
+    return x, y, z
 
 
 def _orientation(path: Path, about: dict[str, str], geometry: Geometry) -> Check:

@@ -127,6 +127,11 @@ def test_geometry_is_that_of_the_file(tmp_path: Path, grid: str) -> None:
     np.testing.assert_array_equal(read_series(path).values, head())
 
 
+def test_spacing_is_the_decimal_that_single_precision_stands_for(tmp_path: Path) -> None:
+    geometry = read_series(save(tmp_path / "a.nii.gz", head())).geometry
+    assert geometry.spacing_mm == (0.9, 0.8, 5.0)
+
+
 def test_importing_does_not_import_simpleitk_or_scipy() -> None:
     code = "import sys, PyPeTLib.read, PyPeTLib.write; sys.exit(bool({'SimpleITK', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
