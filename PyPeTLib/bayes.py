@@ -75,6 +75,7 @@ def bayesian(
     posterior means: the mean of their ratio would be too large where the transit time is uncertain. Tmax, the time of
     the maximum of the response, is the delay, or the middle of a box. Where curves miss their best fits by more than
     the noise, it is taken as that much larger; nor is it taken as less than what neighbours on the grid differ by.
+    What smoothing mixed into the height of a curve adds to the standard deviations of volume and flow.
 
     Parameters
     ----------
@@ -126,6 +127,8 @@ def bayesian(
 
     found = in_chunks(block, rows, progress=share(progress, 0.1, 1.0))
     volume, mtt, delay, *sds = found.T
+    if curves.mixing is not None:
+        sds[0], sds[1] = np.hypot(sds[0], curves.mixing * volume / mtt), np.hypot(sds[1], curves.mixing * volume)
     sd = dict(zip(("cbf", "cbv", "mtt", "delay"), sds, strict=True))
     tmax = delay + 0.5 * mtt if name == "box" else delay
     return Response(volume / mtt, tmax, delay, volume, sd, name)

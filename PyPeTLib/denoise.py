@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -26,12 +27,18 @@ LATE_COMPONENTS = 2
 LATE_SHARES = np.linspace(0.0, 0.3, 8)
 #: Voxels that are converted to float32 at a time.
 BLOCK_VOXELS = 65536
-#: Bilateral: the guide is smoothed by this share of the kernel.
-GUIDE_SHARE = 0.4
-#: ... which takes about this share of the time.
-GUIDE_TIME = 0.1
+#: Bilateral: the first guide is smoothed by this share of the kernel, far neighbours are this share of it apart, ...
+GUIDE_SHARE, STRIDE_SHARE = 0.4, 0.75
+#: ... and the second guide, with less noise, tells curves apart by this share of what the first does.
+NARROWED = 0.45
+#: A component that is all noise still counts as this share of one without, when curves are compared.
+LEAST_SIGNAL = 0.05
+#: Shares of the time at which the guide and each of the two averages end.
+BILATERAL_TIMES = (0.0, 0.06, 0.53, 1.0)
 #: Differences within what is averaged are sought over this distance, in mm.
 UNLIKE_MM = 3.0
+#: ... and the scan's noise varies over no less than this.
+NOISE_MM = 12.0
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
 KERNEL_PART = 3
 #: Smoothing kernels end at this many standard deviations.
@@ -207,56 +214,96 @@ def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: 
 
 
 def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
-    """Average neighbours whose smoothed time courses and mean HU agree within the noise: edges stay.
+    """Average neighbours whose time courses and mean HU agree within the noise: edges stay.
 
     Tomasi 1998, doi:10.1109/ICCV.1998.710815, with the time course as the guide (Mendrik 2011,
     doi:10.1088/0031-9155/56/13/008), and the anatomy: gray matter, white matter and CSF differ by many times the noise
-    of a mean over all frames, so a cortex two pixels wide keeps its blood to itself. The guide's noise is measured,
-    so the widths fit any scanner and kernel.
+    of a mean over all frames, so a cortex two pixels wide keeps its blood to itself. It is done twice: first with
+    curves smoothed over all tissue as the guide, then with the first result, whose noise is several times less and
+    which no longer mixes the two sides of a lesion's edge. Components count in a guide as far as they are not noise.
+    The guide's noise is measured, so the widths fit any
+    scanner and kernel.
     Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all.
     The noise that is left follows from the squares of the weights and, as noise of neighbours is alike, from one
     component without signal that is smoothed along; the error also counts how much neighbours differ.
     """
     mask = curves.mask[_bounding_box(curves.mask)]
-    sigma = settings.bilateral_sigma_mm
-    guide = _on_grid(_guide(curves, geometry, settings, share(progress, 0.0, GUIDE_TIME)), mask)
-    rest = share(progress, GUIDE_TIME, 1.0)
-    strides = _strides(geometry, sigma)
-    near = _half_kernel(geometry, sigma, [stride // 2 for stride in strides], [1, 1, 1])
-    far = _half_kernel(geometry, sigma, _reach(geometry, sigma), strides)
-    halves = len(near) / (len(near) + len(far))
+    shares = [share(progress, *ends) for ends in itertools.pairwise(BILATERAL_TIMES)]
     values = _on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
-    first, variance = _averaged(values, mask.astype(np.float32), guide, mask, near, share(rest, 0.0, halves))
-    values, variance = _averaged(first, variance, guide, mask, far, share(rest, halves, 1.0))
-    smoothed = np.ascontiguousarray(values[:, mask].T)
-    variance = variance[mask]
-    variance *= np.float32(robust_sd(smoothed[:, -1] / np.sqrt(np.maximum(variance, np.float32(1e-9)))) ** 2)
-    variance += _unlike(first[:, mask] - values[:, mask], curves.mask, geometry)
-    return replace(curves, coefficients=np.ascontiguousarray(smoothed[:, :-1]), sd=np.sqrt(variance))
+    anatomy = _anatomy(curves, settings)
+    smoothed = _plain_guide(curves, geometry, settings, shares[0])
+    width = settings.bilateral_similarity * robust_sd(smoothed[:, -1])
+    for narrowed, part in zip((1.0, NARROWED), shares[1:], strict=True):
+        share_of_signal = _share_of_signal(smoothed)
+        scale = np.sqrt(0.5 * share_of_signal / share_of_signal.sum()) / max(narrowed * width, 1e-3)
+        courses = smoothed[:, :-1] * scale.astype(np.float32)
+        guide = _on_grid(np.column_stack([courses, *anatomy]), mask)
+        near, far, variances = _near_and_far(values, guide, mask, geometry, settings.bilateral_sigma_mm, part)
+        smoothed = np.ascontiguousarray(far[:, mask].T)
+    of_near, variance = (np.maximum(one[mask], np.float32(1e-9)) for one in variances)
+    across, mixing = _unlike(near[:, mask] - far[:, mask], of_near - variance, smoothed, curves.mask, geometry)
+    variance *= np.float32(robust_sd(smoothed[:, -1] / np.sqrt(variance)) ** 2)
+    coefficients = np.ascontiguousarray(smoothed[:, :-1])
+    return replace(curves, coefficients=coefficients, sd=np.sqrt(variance + across), mixing=mixing)
 
 
-def _unlike(changes: Float32Array, mask: MaskArray, geometry: Geometry) -> Float32Array:
-    """Return the variance by which tissue differs from the neighbours it was averaged with, shape (voxel,).
-
-    It is what the second pass changed beyond the change of a component without signal (the last row), locally.
-    """
-    changes **= 2
-    beyond = changes[:-1].mean(axis=0) - changes[-1]
-    return np.maximum(gaussian_in_mask(beyond[:, None], mask, geometry, UNLIKE_MM)[:, 0], np.float32(0.0))
+def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
+    """Return the curves and the image of their noise (last) smoothed over all tissue, shape (voxel, component + 1)."""
+    both = np.column_stack([curves.coefficients, curves.noise])
+    return gaussian_in_mask(both, curves.mask, geometry, GUIDE_SHARE * settings.bilateral_sigma_mm, progress=progress)
 
 
-def _guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
-    """Return what tells voxels apart, shape (voxel, feature), scaled so that likeness is ``exp(−distance²)``."""
-    sigma = GUIDE_SHARE * settings.bilateral_sigma_mm
-    guide = gaussian_in_mask(curves.coefficients, curves.mask, geometry, sigma, progress=share(progress, 0.0, 0.8))
-    guide_noise = gaussian_in_mask(curves.noise[:, None], curves.mask, geometry, sigma)
-    width = settings.bilateral_similarity * robust_sd(guide_noise) * np.sqrt(guide.shape[1])
-    guide *= np.float32(np.sqrt(0.5) / max(width, 1e-3))
-    progress(1.0, "")
+def _share_of_signal(smoothed: Float32Array) -> FloatArray:
+    """Return how much of the variance of each component is not noise (that of the last column), 0..1."""
+    variance = smoothed.var(axis=0, dtype=float)
+    return np.maximum(1.0 - variance[-1] / np.maximum(variance[:-1], variance[-1] + 1e-9), LEAST_SIGNAL)
+
+
+def _anatomy(curves: Curves, settings: Settings) -> list[Float32Array]:
+    """Return the mean HU, scaled so that likeness is ``exp(−distance⁴)``, as the only one of a list; nothing where they are not known."""
     if curves.anatomy_hu is None:
-        return guide
+        return []
     width = settings.bilateral_anatomy * robust_sd(curves.noise) / np.sqrt(curves.basis.shape[1])
-    return np.column_stack([guide, curves.anatomy_hu * np.float32(np.sqrt(0.5) / max(width, 1e-3))])
+    return [curves.anatomy_hu * np.float32(np.sqrt(0.5) / max(width, 1e-3))]
+
+
+def _near_and_far(
+    values: Float32Array,
+    guide: Float32Array,
+    mask: MaskArray,
+    geometry: Geometry,
+    sigma_mm: float,
+    progress: Progress,
+) -> tuple[Float32Array, Float32Array, tuple[Float32Array, Float32Array]]:
+    """Return the means over close neighbours, the means of these over the whole kernel, and the variances of both."""
+    strides = _strides(geometry, sigma_mm)
+    near = _half_kernel(geometry, sigma_mm, [stride // 2 for stride in strides], [1, 1, 1])
+    far = _half_kernel(geometry, sigma_mm, _reach(geometry, sigma_mm), strides)
+    halves = len(near) / (len(near) + len(far))
+    first, of_first = _averaged(values, mask.astype(np.float32), guide, mask, near, share(progress, 0.0, halves))
+    second, of_second = _averaged(first, of_first, guide, mask, far, share(progress, halves, 1.0))
+    return first, second, (of_first, of_second)
+
+
+def _unlike(
+    changes: Float32Array, lessened: Float32Array, smoothed: Float32Array, mask: MaskArray, geometry: Geometry
+) -> tuple[Float32Array, Float32Array]:
+    """Return by how much tissue differs from the neighbours it was averaged with, each of shape (voxel,).
+
+    It is what the far neighbours changed beyond the noise, as the local mean of the change, for tissue differs over
+    millimetres and noise does not: the variance across the curve, which changes its timing, and the SD along it as a
+    share of its height. The noise of a change goes with the variance that the averaging took away, as much as that of
+    the component without signal (the last row) does about there.
+    """
+    signal, silence = np.split(gaussian_in_mask(changes.T, mask, geometry, UNLIKE_MM), [-1], axis=1)
+    power = gaussian_in_mask(np.column_stack([silence**2, lessened]), mask, geometry, NOISE_MM)
+    noise = lessened * power[:, 0] / np.maximum(power[:, 1], np.float32(1e-9))
+    height = np.maximum((smoothed[:, :-1] ** 2).sum(axis=1), np.float32(1e-9))
+    along = np.einsum("vk,vk->v", signal, smoothed[:, :-1]) ** 2 / height
+    across = ((signal**2).sum(axis=1) - along) / max(1, signal.shape[1] - 1)
+    local = gaussian_in_mask(np.column_stack([across - noise, along - noise, height]), mask, geometry, UNLIKE_MM)
+    across, along, height = np.maximum(local, np.float32(0.0)).T
+    return across, np.sqrt(along / np.maximum(height, np.float32(1e-9)))
 
 
 def _averaged(
@@ -289,6 +336,7 @@ def _neighbour_sums(
     for offset, nearness in offsets:
         here, there = _overlap(mask.shape, offset)
         distance = _squared_distance(guide[(slice(None), *here)], guide[(slice(None), *there)])
+        distance *= distance  # flat within the noise, steep beyond
         likeness = np.float32(nearness) * np.exp(-distance) * (mask[here] & mask[there])
         weight[here] += likeness
         weight[there] += likeness
@@ -382,8 +430,8 @@ def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
 
 
 def _strides(geometry: Geometry, sigma_mm: float) -> list[int]:
-    """Return the steps (z, y, x) of the far neighbours: half a standard deviation, or a voxel where that is more."""
-    return [max(1, round(0.5 * sigma_mm / spacing)) for spacing in geometry.spacing_zyx_mm]
+    """Return the steps (z, y, x) of the far neighbours in voxels: odd, so that the close ones fill what is between."""
+    return [1 + 2 * max(0, round(0.5 * (STRIDE_SHARE * sigma_mm / step - 1.0))) for step in geometry.spacing_zyx_mm]
 
 
 def _reach(geometry: Geometry, sigma_mm: float) -> list[int]:

@@ -405,7 +405,10 @@ class Curves:
         Mean HU of each voxel over all frames, in which gray matter, white matter and CSF differ; None: not known.
     sd : ndarray, shape (voxel,), or None
         Standard deviation in HU of the error of a normalised component's coefficient: the noise that smoothing left,
-        and how much the averaged tissue differs; None before smoothing.
+        and how much the timing of the averaged tissue differs; None before smoothing.
+    mixing : ndarray, shape (voxel,), or None
+        Standard deviation of the error of a curve's height, as a share of it, from averaging tissue of more or less
+        blood, beyond the noise; None where nothing was averaged.
     """
 
     coefficients: npt.NDArray[np.float32]
@@ -414,6 +417,7 @@ class Curves:
     mask: MaskArray
     anatomy_hu: npt.NDArray[np.float32] | None = None
     sd: npt.NDArray[np.float32] | None = None
+    mixing: npt.NDArray[np.float32] | None = None
 
     def mean(self, mask: MaskArray) -> FloatArray:
         """Return the mean curve in HU of the voxels that lie in ``mask`` too, shape (t,)."""
