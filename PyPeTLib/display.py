@@ -96,7 +96,8 @@ def map_colours(unit: str) -> str:
 
 def method_label(settings: Settings) -> str:
     """Return the deconvolution and its regularisation in a few words."""
-    return _METHODS.get(settings.method, settings.method).format(s=settings)
+    label = _METHODS.get(settings.method, settings.method).format(s=settings)
+    return f"{label}, bias removed" if settings.bias_removed else label
 
 
 def peak_frame(curve: VascularCurve) -> int:

@@ -27,6 +27,7 @@ GROUND = {
     "kinetics": {"records"},
     "bayes": {"chunks", "kinetics", "records", "settings"},
     "regression": {"bayes", "chunks", "kinetics", "records", "settings"},
+    "correction": {"bayes", "curves", "kinetics", "records", "settings"},
     "slope": {"chunks", "curves", "records", "settings"},
     "orientation": {"errors", "records"},
 }
