@@ -118,7 +118,7 @@ def _sample(curves: Curves) -> tuple[Float32Array, FloatArray]:
 
 
 def _mean_log_evidence(sample: Float32Array, candidates: FloatArray) -> float:
-    """Return the mean logarithm of the integral of the likelihood over volume, transit time and delay, but a constant."""
+    """Return the mean logarithm of the integral of the likelihood over all that tissue can be, but a constant."""
     from scipy.special import logsumexp
 
     flat = candidates.reshape(-1, candidates.shape[-1])

@@ -18,6 +18,7 @@ from PyPeTLib.records import Curves, FloatArray, Progress, Response, silent
 from PyPeTLib.regression import nlr
 from PyPeTLib.settings import DeconvolutionMethod, Settings
 from PyPeTLib.slope import max_slope
+from PyPeTLib.stochastic import stable_spline
 
 #: Lags are evaluated this many times denser than the curves (band-limited interpolation),
 #: so that the maximum does not depend on where it falls between two samples.
@@ -273,7 +274,12 @@ INVERSES: dict[DeconvolutionMethod, Callable[[FloatArray, float, Settings], Inve
     "tikhonov": _tikhonov,
 }
 #: ... and those that rest on a model of tissue.
-MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian, "nlr": nlr, "max-slope": max_slope}
+MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {
+    "bayesian": bayesian,
+    "nlr": nlr,
+    "stable-spline": stable_spline,
+    "max-slope": max_slope,
+}
 
 
 def _spectrum(aif_hu: FloatArray, interval: float) -> np.ndarray:

@@ -40,6 +40,7 @@ LONGEST_NAME = 60
 _METHODS = {
     "bayesian": "Bayesian, {s.mtt_prior} prior of MTT",
     "nlr": "Nonlinear regression, box residue",
+    "stable-spline": "Stable spline",
     "bSVD": "bSVD, cut-off {s.bsvd_cutoff:.3g}",
     "sSVD": "sSVD, cut-off {s.ssvd_cutoff:.3g}",
     "oSVD": "oSVD, oscillation index {s.oscillation_index:.3g}",

@@ -32,10 +32,11 @@ KINDS = {
     "smooth": ", smoothed",
     "relative": " over its brain mean",
 }
-#: The setting that regularises each method; printed with every map. Plain least squares has none.
+#: The setting that regularises each method; printed with every map. Plain least squares has none, nor evidence.
 REGULARISATION: dict[DeconvolutionMethod, str | None] = {
     "bayesian": "mtt_prior",
     "nlr": None,
+    "stable-spline": None,
     "bSVD": "bsvd_cutoff",
     "sSVD": "ssvd_cutoff",
     "oSVD": "oscillation_index",

@@ -28,6 +28,7 @@ GROUND = {
     "bayes": {"chunks", "kinetics", "records", "settings"},
     "regression": {"bayes", "chunks", "kinetics", "records", "settings"},
     "correction": {"bayes", "curves", "kinetics", "records", "settings"},
+    "stochastic": {"bayes", "chunks", "kinetics", "records", "settings"},
     "slope": {"chunks", "curves", "records", "settings"},
     "orientation": {"errors", "records"},
 }

@@ -24,6 +24,7 @@ OWN_OF = {
     "method": {
         "bayesian": ("residue", "mtt_prior"),
         "nlr": (),
+        "stable-spline": (),
         "bSVD": ("bsvd_cutoff", "correction", "residue"),
         "sSVD": ("ssvd_cutoff", "correction", "residue"),
         "oSVD": ("oscillation_index", "correction", "residue"),
