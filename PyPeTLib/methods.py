@@ -21,8 +21,8 @@ DECONVOLUTION = {
     "bayesian": "Bayesian comparison with tissue curves of every delay (−4 to 16 s about the usual one) and mean "
     "transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with {residue}",
     "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
-    "stable-spline": "nonlinear stochastic regularisation (Zanderigo 2009) with a stable spline (Peruzzo 2017) as prior "
-    "of a non-negative response, its delay, decay and size by the evidence of each voxel",
+    "stable-spline": "nonlinear stochastic regularisation (Zanderigo 2009) with a stable spline (Peruzzo 2017) as "
+    "prior of a non-negative response, its delay, decay and size by the evidence of each voxel",
     "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {s.bsvd_cutoff:.0%} "
     "of the largest singular value",
     "sSVD": "standard singular value decomposition (Østergaard 1996) truncated at {s.ssvd_cutoff:.0%} of the largest "

@@ -69,7 +69,8 @@ def stable_spline(
     random walk on a clock that runs down. Each voxel's delay, decay τ and strength s are those of greatest evidence
     (the probability of its curve when k is integrated out) among those of a grid that all voxels share; the delay is
     then the mean over the grid, weighted by evidence. With these k is the most probable response without negative
-    values, found by alternating directions. Volume is its area and Tmax the delay and the time of its maximum after it.
+    values, found by alternating directions, for the two delays of the grid around that mean, and between them. Volume
+    is its area and Tmax the delay and the time of its maximum after it.
     No shape of the residue is assumed, but that it dies: of a box, which does not until its end, flow is too large.
     Curves are those of the arterial input between the frames (`kinetics.tissue_curves`), sampled when the scan was.
     Voxels whose response is 0 have no times.
@@ -98,7 +99,7 @@ def stable_spline(
     usual_s = usual_delay_s(rows[middling(curves.coefficients)], aif_hu, times_s, free)
     prior = _prior(aif_hu, times_s, usual_s + DELAYS_S, free, float(np.median(noise)))
     best, delay = likeliest(rows, prior, share(progress, 0.0, 0.6)).T
-    response = _responses(rows, best.astype(np.intp), prior, share(progress, 0.6, 1.0)) * noise[:, None]
+    response = _between_delays(rows, best.astype(np.intp), delay, prior, share(progress, 0.6, 1.0)) * noise[:, None]
     height = response.max(axis=1)
     tmax = delay + KNOTS_S[response.argmax(axis=1)]
     some = height > 0
@@ -173,6 +174,21 @@ def likeliest(rows: Float32Array, prior: Prior, progress: Progress) -> FloatArra
     return in_chunks(block, rows, progress=progress)
 
 
+def _between_delays(
+    rows: Float32Array, best: npt.NDArray[np.intp], delay: FloatArray, prior: Prior, progress: Progress
+) -> Float32Array:
+    """Return the mean of the responses after the two delays of the grid that a voxel's own is between, weighted."""
+    decay, _, strength = np.unravel_index(best, prior.shape)
+    place = np.interp(delay, prior.delays_s, np.arange(prior.delays_s.size))
+    before = np.minimum(place.astype(np.intp), prior.delays_s.size - 2)
+    weight = (place - before).astype(np.float32)[:, None]
+    one, other = (
+        _responses(rows, np.ravel_multi_index((decay, before + step, strength), prior.shape), prior, part)
+        for step, part in ((0, share(progress, 0.0, 0.5)), (1, share(progress, 0.5, 1.0)))
+    )
+    return np.asarray((1.0 - weight) * one + weight * other)
+
+
 def _responses(rows: Float32Array, best: npt.NDArray[np.intp], prior: Prior, progress: Progress) -> Float32Array:
     """Return each voxel's response at the knots, over its noise; voxels of one hypothesis together."""
     order = np.argsort(best, kind="stable")
@@ -190,8 +206,13 @@ def _responses(rows: Float32Array, best: npt.NDArray[np.intp], prior: Prior, pro
 
 
 def non_negative(matrix: FloatArray, rows: FloatArray) -> FloatArray:
-    """Return for each row b the x >= 0 that minimises ``x·A x/2 − b·x``, A positive definite, by alternating
-    directions.
+    """Return for each row b the x >= 0 that minimises ``x·A x/2 − b·x``, by alternating directions.
+
+    Parameters
+    ----------
+    matrix : ndarray, shape (n, n)
+        A, positive definite.
+    rows : ndarray, shape (row, n)
 
     References
     ----------
