@@ -80,6 +80,14 @@ def test_tissue_earlier_and_later_than_the_artery_differs_in_nothing_but_time(bo
     np.testing.assert_allclose(response.delay_s - response.delay_s[2], [-3.0, -1.0, 0.0, 2.0, 6.0], atol=0.05)
 
 
+def test_a_response_that_rises_slowly_has_its_maximum_later_than_its_beginning(bolus, as_curves):
+    delays = np.array([-1.0, 0.0, 0.0, 1.0, 2.0, 3.0])
+    rows = np.stack([bolus.tissue(EVEN, delay_s=delay) for delay in delays])
+    response = found(bolus, as_curves, EVEN, rows, 0.02)
+    np.testing.assert_allclose(response.tmax_s, delays + 2.0 * bolus.scale_s, atol=0.75)
+    assert (response.tmax_s - response.delay_s > 2.0).all()
+
+
 def test_the_covariance_is_that_of_an_integrated_walk_on_a_clock_that_runs_down():
     decay = 7.0
     clock = np.exp(-KNOTS_S / decay)
