@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.bayes import bayesian
-from PyPeTLib.chunks import in_chunks
+from PyPeTLib.chunks import in_chunks, share
+from PyPeTLib.correction import corrected
 from PyPeTLib.curves import continuation, peaks, uniform_grid
 from PyPeTLib.errors import QualityError
 from PyPeTLib.records import Curves, FloatArray, Progress, Response, silent
 from PyPeTLib.regression import nlr
 from PyPeTLib.settings import DeconvolutionMethod, Settings
 from PyPeTLib.slope import max_slope
+from PyPeTLib.stochastic import stable_spline
 
 #: Lags are evaluated this many times denser than the curves (band-limited interpolation),
 #: so that the maximum does not depend on where it falls between two samples.
@@ -80,7 +83,7 @@ def deconvolve(
 def _linear(
     curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, settings: Settings, progress: Progress
 ) -> Response:
-    """Apply a linear inverse: one small matrix takes components to responses, whose maximum is sought."""
+    """Apply a linear inverse, whose bias is then removed if the settings ask for it."""
     strength = None
     if settings.method == "tikhonov":
         fixed = settings.tikhonov_choice == "fixed"
@@ -88,6 +91,22 @@ def _linear(
         settings = settings.changed({"tikhonov_strength": strength})
     found = inverse(aif_hu, times_s, settings=settings)
     folded = np.einsum("mlt,kt->mkl", found.operators, curves.basis, optimize=True).astype(np.float32)
+    applied = partial(_applied, found, folded, strength)
+    plain = applied(curves.coefficients, progress=share(progress, 0.0, 0.9))
+    removed = settings.bias_removed
+    made = corrected(plain, applied, curves, aif_hu, times_s, settings=settings) if removed else plain
+    progress(1.0, "")
+    return made
+
+
+def _applied(
+    found: Inverse,
+    folded: npt.NDArray[np.float32],
+    strength: float | None,
+    coefficients: npt.NDArray[np.float32],
+    progress: Progress = silent,
+) -> Response:
+    """Return the maxima of the responses; one small matrix takes components to responses."""
 
     def block(rows: npt.NDArray[np.float32]) -> FloatArray:
         best = peaks(rows @ folded[-1])
@@ -99,7 +118,7 @@ def _linear(
             pending = pending[~smooth]
         return best
 
-    best = in_chunks(block, curves.coefficients, progress=progress)
+    best = in_chunks(block, coefficients, progress=progress)
     tmax = np.interp(best[:, 1], np.arange(found.lags_s.size), found.lags_s)
     return Response(best[:, 0], tmax, strength=strength)
 
@@ -255,7 +274,12 @@ INVERSES: dict[DeconvolutionMethod, Callable[[FloatArray, float, Settings], Inve
     "tikhonov": _tikhonov,
 }
 #: ... and those that rest on a model of tissue.
-MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {"bayesian": bayesian, "nlr": nlr, "max-slope": max_slope}
+MODELS: dict[DeconvolutionMethod, Callable[..., Response]] = {
+    "bayesian": bayesian,
+    "nlr": nlr,
+    "stable-spline": stable_spline,
+    "max-slope": max_slope,
+}
 
 
 def _spectrum(aif_hu: FloatArray, interval: float) -> np.ndarray:

@@ -40,6 +40,7 @@ LONGEST_NAME = 60
 _METHODS = {
     "bayesian": "Bayesian, {s.mtt_prior} prior of MTT",
     "nlr": "Nonlinear regression, box residue",
+    "stable-spline": "Stable spline",
     "bSVD": "bSVD, cut-off {s.bsvd_cutoff:.3g}",
     "sSVD": "sSVD, cut-off {s.ssvd_cutoff:.3g}",
     "oSVD": "oSVD, oscillation index {s.oscillation_index:.3g}",
@@ -96,7 +97,8 @@ def map_colours(unit: str) -> str:
 
 def method_label(settings: Settings) -> str:
     """Return the deconvolution and its regularisation in a few words."""
-    return _METHODS.get(settings.method, settings.method).format(s=settings)
+    label = _METHODS.get(settings.method, settings.method).format(s=settings)
+    return f"{label}, bias removed" if settings.bias_removed else label
 
 
 def peak_frame(curve: VascularCurve) -> int:

@@ -28,7 +28,7 @@ def perfusion_maps(
 
     CBF = 6000·(κ/ρ)·max k, CBV = 100·(κ/ρ)·∫C_t/∫C_a, MTT = 60·CBV/CBF, Tmax = time of max k,
     TTP = time of max C_t − bolus arrival (CAPLEX Q.PH1.003, Q.PH1.001, Q.PH1.006, Q.CD1.010).
-    The volume is that of the method's model where it has one.
+    The volume is that of the method's model or correction where it has one.
 
     Parameters
     ----------
@@ -76,7 +76,9 @@ def perfusion_maps(
         name: _image(factors.get(name, 1.0) * value, curves, geometry, UNITS[name])
         for name, value in response.sd.items()
     }
-    return Maps(**maps, sd=sd, residue=response.residue, strength=response.strength)
+    before = response.tmax_uncorrected_s
+    uncorrected = {} if before is None else {"tmax": _image(before, curves, geometry, UNITS["tmax"])}
+    return Maps(**maps, sd=sd, residue=response.residue, strength=response.strength, uncorrected=uncorrected)
 
 
 def mean_transit_time(flow: FloatArray, volume: FloatArray) -> FloatArray:

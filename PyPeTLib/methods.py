@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from PyPeTLib.records import Motion, Prepared, VascularCurve
-from PyPeTLib.settings import Settings
+from PyPeTLib.settings import LINEAR, Settings
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed by a bilateral filter guided by "
@@ -21,6 +21,8 @@ DECONVOLUTION = {
     "bayesian": "Bayesian comparison with tissue curves of every delay (−4 to 16 s about the usual one) and mean "
     "transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with {residue}",
     "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
+    "stable-spline": "nonlinear stochastic regularisation (Zanderigo 2009) with a stable spline (Peruzzo 2017) as "
+    "prior of a non-negative response, its delay, decay and size by the evidence of each voxel",
     "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {s.bsvd_cutoff:.0%} "
     "of the largest singular value",
     "sSVD": "standard singular value decomposition (Østergaard 1996) truncated at {s.ssvd_cutoff:.0%} of the largest "
@@ -32,6 +34,12 @@ DECONVOLUTION = {
     "max-slope": "the maximum slope of each curve over the maximum of the arterial curve, both means over "
     "{s.slope_window_s:g} s",
 }
+#: What is said where the bias of a linear method was removed.
+CORRECTED = (
+    "The bias of the regularised deconvolution was found by the same method on noise-free tissue curves of every delay "
+    "(−4 to 16 s about the usual one) and mean transit time (2 to 30 s), made from the arterial curve with {residue}, "
+    "and removed from CBF, CBV, MTT and Tmax; Tmax before it is given as well (tmax_uncorrected)."
+)
 BRAIN = {
     "skull": "The region inside the skull was segmented by closing the bone slice by slice.",
     "fast-marching": "The region inside the skull was segmented by fast marching.",
@@ -60,23 +68,29 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None) ->
 def _on_deconvolution(settings: Settings, residue: str, strength: float | None) -> str:
     """Say how flow, volume and times were found."""
     text = f"Impulse responses were computed by {DECONVOLUTION[settings.method]}."
-    if residue:
-        return text.format(s=settings, residue=f"{_with_article(residue)} residue{_chosen_how(settings)}")
+    shape = f"{_with_article(residue)} residue{_chosen_how(settings)}" if residue else ""
     if settings.method == "max-slope":
         return text.format(s=settings) + (
             " Tmax is the time from the arterial peak to the steepest rise. Where blood leaves tissue before the "
             "arterial peak, CBF is too small and Tmax too early."
         )
+    if settings.method not in LINEAR:
+        return text.format(s=settings, residue=shape)
     how = ", found by generalised cross-validation (Golub 1979)" if settings.tikhonov_choice == "gcv" else ""
+    bias = (
+        CORRECTED.format(residue=shape)
+        if settings.bias_removed
+        else "CBF and Tmax carry the bias of the regularised deconvolution."
+    )
     return text.format(s=settings, strength="" if strength is None else f"{strength:.3g}", how=how) + (
         " Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
-        "for areas and block-circulant methods alike. CBF and Tmax carry the bias of the regularised deconvolution."
+        f"for areas and block-circulant methods alike. {bias}"
     )
 
 
 def _chosen_how(settings: Settings) -> str:
     """Say where the shape of the residue is from, if there was a choice."""
-    if settings.method != "bayesian":
+    if settings.method == "nlr":
         return ""
     return " (the shape of greatest evidence over this brain)" if settings.residue == "automatic" else " (chosen)"
 

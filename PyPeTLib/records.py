@@ -612,9 +612,11 @@ class Response:
         Standard deviations of ``height`` (under "cbf"), ``volume`` ("cbv"), their ratio in s ("mtt") and ``delay_s``
         ("delay"), where the method knows them.
     residue : str
-        Shape of the residue function that the method's model found or was told; empty without a model.
+        Shape of the residue function that the method's model or its correction found or was told; empty without one.
     strength : float or None
         Of the regularisation, where the method chose it or was told, as a share of the largest singular value.
+    tmax_uncorrected_s : ndarray, shape (voxel,), or None
+        ``tmax_s`` before the method's bias was removed; None where nothing was removed.
     """
 
     height: FloatArray
@@ -624,6 +626,7 @@ class Response:
     sd: Mapping[str, FloatArray] = field(default_factory=dict)
     residue: str = ""
     strength: float | None = None
+    tmax_uncorrected_s: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -650,6 +653,9 @@ class Maps:
         Shape of the residue function that the maps assume; empty where they assume none.
     strength : float or None
         Of the regularisation that made the maps, as a share of the largest singular value, where it is Tikhonov's.
+    uncorrected : mapping of str to Image
+        ``tmax`` as it was before the bias of a linear deconvolution was removed, under its name; for thresholds that
+        were found with it. Empty where nothing was removed.
     """
 
     cbf: Image
@@ -661,18 +667,21 @@ class Maps:
     sd: Mapping[str, Image] = field(default_factory=dict)
     residue: str = ""
     strength: float | None = None
+    uncorrected: Mapping[str, Image] = field(default_factory=dict)
 
     def items(self) -> Iterator[tuple[str, Image]]:
-        """Yield name and image of every map that there is, without their standard deviations."""
+        """Yield name and image of every map that there is, without what accompanies them."""
         for entry in fields(self):
             image = getattr(self, entry.name)
             if isinstance(image, Image):
                 yield entry.name, image
 
-    def sd_items(self) -> Iterator[tuple[str, Image]]:
-        """Yield name, as "cbf_sd", and image of the standard deviations."""
+    def companions(self) -> Iterator[tuple[str, Image]]:
+        """Yield name and image of the standard deviations, as "cbf_sd", and of what was corrected, as it was before."""
         for name, image in self.sd.items():
             yield f"{name}_sd", image
+        for name, image in self.uncorrected.items():
+            yield f"{name}_uncorrected", image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,12 +25,18 @@ LONG_NAMES = {
     "ttp": "time from bolus arrival to peak",
     "delay": "arrival after the arterial input",
 }
-#: What the ending of a derived map's name means.
-KINDS = {"sd": ", standard deviation", "smooth": ", smoothed", "relative": " over its brain mean"}
-#: The setting that regularises each method; printed with every map. Plain least squares has none.
+#: What the ending of a map's name means.
+KINDS = {
+    "sd": ", standard deviation",
+    "uncorrected": ", before its bias was removed",
+    "smooth": ", smoothed",
+    "relative": " over its brain mean",
+}
+#: The setting that regularises each method; printed with every map. Plain least squares has none, nor evidence.
 REGULARISATION: dict[DeconvolutionMethod, str | None] = {
     "bayesian": "mtt_prior",
     "nlr": None,
+    "stable-spline": None,
     "bSVD": "bsvd_cutoff",
     "sSVD": "ssvd_cutoff",
     "oSVD": "oscillation_index",
@@ -66,7 +72,7 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
     stem = str(Path(folder) / prefix_of(analysis.series.name))
     tasks: list[Callable[[], None]] = [
         partial(_write_map, image, f"{stem}_{name}.nii.gz", analysis, _sidecar(name, analysis))
-        for name, image in (*analysis.maps.items(), *analysis.maps.sd_items(), *analysis.derived.items())
+        for name, image in (*analysis.maps.items(), *analysis.maps.companions(), *analysis.derived.items())
     ]
     tasks += [partial(write_image, mask, f"{stem}_{name}_mask.nii.gz") for name, mask in _masks(analysis)]
     with ThreadPoolExecutor() as pool:
@@ -241,6 +247,7 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
         "DeconvolutionMethod": analysis.settings.method,
         **regularisation(analysis.settings),
         **({} if analysis.maps.strength is None else {"Strength": analysis.maps.strength}),
+        **({"Correction": analysis.settings.correction} if analysis.settings.bias_removed else {}),
         **({"Residue": analysis.maps.residue} if analysis.maps.residue else {}),
         "Software": f"PyPeT {__version__}",
         **({"Invalid": invalid} if invalid else {}),

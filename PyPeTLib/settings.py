@@ -15,13 +15,17 @@ MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
 DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
 BrainMethod = Literal["skull", "fast-marching"]
-DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov", "nlr", "max-slope"]
+DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov", "nlr", "stable-spline", "max-slope"]
 ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "box"]
 TransitPrior = Literal["weak", "flat"]
 PartialVolumeMethod = Literal["venous", "none"]
 StrengthChoice = Literal["gcv", "fixed"]
+BiasCorrection = Literal["none", "simulation"]
 Normalisation = Literal["none", "brain-mean"]
 Value = float | int | str
+
+#: Methods that are a matrix made from the arterial input; they have the bias that ``correction`` removes.
+LINEAR: tuple[DeconvolutionMethod, ...] = ("bSVD", "sSVD", "oSVD", "tikhonov")
 
 
 def _number(default: float, unit: str, low: float, high: float, meaning: str) -> Any:
@@ -98,7 +102,7 @@ class Settings:
 
     method: DeconvolutionMethod = _choice("bayesian", "how flow, volume and times are found from the curves")
     residue: ResidueShape = _choice(
-        "automatic", "bayesian: shape of the residue function, or that of greatest evidence in this patient"
+        "automatic", "bayesian, correction: shape of the residue function, or that which suits this patient best"
     )
     mtt_prior: TransitPrior = _choice(
         "weak", "bayesian: mean transit times of 1.4 to 18 s in 90 %, or none preferred (flat in the logarithm)"
@@ -111,6 +115,10 @@ class Settings:
     )
     tikhonov_choice: StrengthChoice = _choice(
         "gcv", "tikhonov: strength from generalised cross-validation of this patient's curves, or the one given"
+    )
+    correction: BiasCorrection = _choice(
+        "none",
+        "SVD, tikhonov: remove the bias of flow and times, known from simulated tissue of this arterial input, or not",
     )
     slope_window_s: float = _number(4.0, "s", 0.5, 10.0, "max-slope: slopes are means over so long a time")
 
@@ -142,6 +150,11 @@ class Settings:
     def hematocrit_factor(self) -> float:
         """κ = (1 − Hct_large) / (1 − Hct_small) (CAPLEX Q.PH1.013)."""
         return (1.0 - self.hematocrit_large) / (1.0 - self.hematocrit_small)
+
+    @property
+    def bias_removed(self) -> bool:
+        """Whether the method has a bias that is removed."""
+        return self.method in LINEAR and self.correction != "none"
 
     def changed(self, changes: Mapping[str, Value]) -> Settings:
         """Return a copy with some values changed; unknown names are refused with the nearest ones."""

@@ -27,6 +27,8 @@ GROUND = {
     "kinetics": {"records"},
     "bayes": {"chunks", "kinetics", "records", "settings"},
     "regression": {"bayes", "chunks", "kinetics", "records", "settings"},
+    "correction": {"bayes", "curves", "kinetics", "records", "settings"},
+    "stochastic": {"bayes", "chunks", "kinetics", "records", "settings"},
     "slope": {"chunks", "curves", "records", "settings"},
     "orientation": {"errors", "records"},
 }

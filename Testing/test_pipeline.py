@@ -41,7 +41,7 @@ def tissue_of(head, analysis):
 def fingerprint(analysis):
     digest = hashlib.sha256(analysis.brain.values.tobytes() + analysis.aif.curve_hu.tobytes())
     digest.update(analysis.csf.values.tobytes() + analysis.vessels.values.tobytes())
-    for name, image in [*analysis.maps.items(), *analysis.maps.sd_items(), *analysis.derived.items()]:
+    for name, image in [*analysis.maps.items(), *analysis.maps.companions(), *analysis.derived.items()]:
         digest.update(name.encode() + np.ascontiguousarray(image.values).tobytes())
     return digest.hexdigest()
 
@@ -329,6 +329,7 @@ NEEDED = {
     "tikhonov_choice": {"method": "tikhonov"},
     "tikhonov_strength": {"method": "tikhonov", "tikhonov_choice": "fixed"},
     "slope_": {"method": "max-slope"},
+    "correction": {"method": "bSVD"},
     "motion_limit": {"motion_beyond": "leave-out"},
     "motion_beyond": {"motion_limit_mm": 5.0},
 }

@@ -42,7 +42,7 @@ def shown_rgba(volume):
 
 def test_maps_are_volumes_on_the_scans_grid(tiny_analysis: Analysis, scan):
     shown = show_maps(tiny_analysis, scan)
-    images = {**dict(tiny_analysis.maps.items()), **dict(tiny_analysis.maps.sd_items())}
+    images = {**dict(tiny_analysis.maps.items()), **dict(tiny_analysis.maps.companions())}
     assert list(shown) == [*MAP_WINDOWS, "cbf_sd", "cbv_sd", "mtt_sd", "delay_sd"]
     for name, image in images.items():
         np.testing.assert_array_equal(slicer.util.arrayFromVolume(shown[name]), image.values.astype(np.float32))
@@ -135,7 +135,7 @@ def test_derived_maps_are_shown_and_removed_when_they_are_no_more(tiny_analysis,
     derived = derived_maps(tiny_analysis.maps, tiny_analysis.brain, settings=settings)
     delay = Image(tiny_analysis.maps.tmax.values, tiny_analysis.brain.geometry, "s")
     more = replace(tiny_analysis, derived=derived, maps=replace(tiny_analysis.maps, delay=delay))
-    assert set(show_analysis(more, scan).maps) == {*dict(more.maps.items()), *dict(more.maps.sd_items()), *derived}
+    assert set(show_analysis(more, scan).maps) == {*dict(more.maps.items()), *dict(more.maps.companions()), *derived}
     assert {map_label(name) for name in derived} >= {"CBF smooth", "CBF relative"}
     show_analysis(tiny_analysis, scan)
     assert ids() == before

@@ -24,10 +24,11 @@ OWN_OF = {
     "method": {
         "bayesian": ("residue", "mtt_prior"),
         "nlr": (),
-        "bSVD": ("bsvd_cutoff",),
-        "sSVD": ("ssvd_cutoff",),
-        "oSVD": ("oscillation_index",),
-        "tikhonov": ("tikhonov_choice", "tikhonov_strength"),
+        "stable-spline": (),
+        "bSVD": ("bsvd_cutoff", "correction", "residue"),
+        "sSVD": ("ssvd_cutoff", "correction", "residue"),
+        "oSVD": ("oscillation_index", "correction", "residue"),
+        "tikhonov": ("tikhonov_choice", "tikhonov_strength", "correction", "residue"),
         "max-slope": ("slope_window_s",),
     },
 }

@@ -101,6 +101,7 @@ class PyPeTParameterNode:
     oscillation_index: number("oscillation_index")
     tikhonov_strength: number("tikhonov_strength")
     tikhonov_choice: choice("tikhonov_choice")
+    correction: choice("correction")
     slope_window_s: number("slope_window_s")
 
     arrival_rise: number("arrival_rise")

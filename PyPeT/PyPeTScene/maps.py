@@ -49,7 +49,7 @@ def show_maps(analysis: Analysis, scan: Node, *, progress: Progress = silent) ->
     dict of str to vtkMRMLScalarVolumeNode
         By name: "cbf", ..., and derived ones, as "cbf_smooth".
     """
-    images = {**dict(analysis.maps.items()), **dict(analysis.maps.sd_items()), **analysis.derived}
+    images = {**dict(analysis.maps.items()), **dict(analysis.maps.companions()), **analysis.derived}
     shown = {}
     for name, image in images.items():
         shown[name] = show_map(name, image, analysis, scan)
@@ -108,6 +108,7 @@ def map_description(name: str, image: Image, analysis: Analysis) -> str:
     what = f"{LONG_NAMES[base]}{KINDS[kind] if kind else ''}{unit}"
     chosen = regularisation(analysis.settings).items()
     told = "".join(f", {name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in chosen)
+    told += ", bias removed" * analysis.settings.bias_removed
     return f"{what}; deconvolution {analysis.settings.method}{told}. Research use only.{invalid}"
 
 

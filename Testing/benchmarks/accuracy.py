@@ -1,6 +1,7 @@
 """How well the defaults find the truth of phantoms they were not made with, as tables in Markdown.
 
 Usage: python Testing/benchmarks/accuracy.py [--full | --classes | --tiles] [--seeds N] [--method NAME ...]
+       [--set NAME=VALUE ...]
 
 Without an option: small heads of many kinds, one line a variant.
 """
@@ -13,7 +14,7 @@ from typing import Any, get_args
 
 from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom, tiles_phantom
 from PyPeTLib.pipeline import analyze
-from PyPeTLib.settings import DeconvolutionMethod, Settings
+from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, parse_assignment
 from PyPeTLib.truth import ESTIMATED, compare_by_class, compare_tiles, compare_with_truth
 
 #: The seeds 0 to 32 were looked at while the methods were chosen; these were not.
@@ -86,19 +87,21 @@ def main() -> None:
     parser.add_argument(
         "--method", nargs="+", default=[Settings().method], choices=get_args(DeconvolutionMethod), help="one or more"
     )
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--full", action="store_true", help="only 16×220×220×55 heads at 6 HU, each on its line")
     kind.add_argument("--classes", action="store_true", help="the same heads, every class of tissue, medians of heads")
     kind.add_argument("--tiles", action="store_true", help="the board of tiles, each residue on its line")
     options = parser.parse_args()
+    changes = dict(parse_assignment(text) for text in options.set)
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     if options.classes:
-        print_classes(seeds, options.method)
+        print_classes(seeds, options.method, changes)
     elif options.tiles:
-        print_tiles(options.method)
+        print_tiles(options.method, changes)
     else:
         for method in options.method:
-            print_heads(seeds, Settings(method=method), full=options.full)
+            print_heads(seeds, Settings(method=method).changed(changes), full=options.full)
 
 
 def print_heads(seeds: range, settings: Settings, *, full: bool) -> None:
@@ -112,14 +115,14 @@ def print_heads(seeds: range, settings: Settings, *, full: bool) -> None:
         line(name, [measured({**COARSE, **variant, "seed": seed}, settings) for seed in seeds])
 
 
-def print_classes(seeds: range, methods: list[DeconvolutionMethod]) -> None:
+def print_classes(seeds: range, methods: list[DeconvolutionMethod], changes: dict[str, Value]) -> None:
     """Print a table a method: a figure a line, a class of tissue a column."""
     runs: dict[str, list[dict[str, dict[str, float]]]] = {method: [] for method in methods}
     seconds: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
     for seed in seeds:
         phantom = head_phantom(HeadOptions(seed=seed))
         for method in methods:
-            analysis = analyze(phantom.series, Settings(method=method))
+            analysis = analyze(phantom.series, Settings(method=method).changed(changes))
             runs[method].append(compare_by_class(analysis, phantom))
             seconds[method].append((analysis.seconds["deconvolution"], sum(analysis.seconds.values())))
     for method, found in runs.items():
@@ -133,14 +136,14 @@ def print_classes(seeds: range, methods: list[DeconvolutionMethod]) -> None:
         print(f"\nDeconvolution: {own:.2f} s of {whole:.2f} s.\n")
 
 
-def print_tiles(methods: list[DeconvolutionMethod]) -> None:
+def print_tiles(methods: list[DeconvolutionMethod], changes: dict[str, Value]) -> None:
     """Print how well the means of tiles agree with the truth."""
     names = [f"{name}_{figure}" for figure in ("r", "slope") for name in ("cbv", "cbf", "mtt")]
     head("residue", ["method", *(f"{name[:3].upper()}{name[3:].replace('_', ' ')}" for name in names)])
     for residue in TILE_RESIDUES:
         board = tiles_phantom(TilesOptions(residue=residue))
         for method in methods:
-            found = compare_tiles(analyze(board.series, Settings(method=method)), board)
+            found = compare_tiles(analyze(board.series, Settings(method=method).changed(changes)), board)
             row(residue, [method, *(shown(found[name], 3) for name in names)])
 
 

@@ -1,0 +1,224 @@
+"""The bias of linear methods is known: what was simulated comes back, wherever it lies between the nodes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import HEAD
+
+from PyPeTLib import Settings, analyze
+from PyPeTLib.correction import MTTS_S, _mean_log_evidence, inverted, looked_up
+from PyPeTLib.deconvolve import INVERSES, deconvolve
+from PyPeTLib.kinetics import BOX, tissue_curves
+from PyPeTLib.maps import perfusion_maps
+from PyPeTLib.phantom import head_phantom
+from PyPeTLib.records import silent
+from PyPeTLib.results import write_analysis
+from PyPeTLib.truth import compare_by_class, compare_with_truth
+
+METHODS = tuple(INVERSES)
+EVEN = np.arange(0.0, 90.0)
+UNEVEN = np.concatenate([np.arange(0.0, 40.0, 1.5), np.arange(40.0, 91.0, 3.0)])
+SHORT = np.arange(0.0, 45.0)
+#: None of them is a node; the causal matrix of sSVD knows no tissue that is earlier than the artery.
+TRANSITS_S = np.array([2.3, 2.7, 4.3, 6.9, 11.7, 18.3])
+DELAYS_S = np.array([-2.6, -0.4, 0.7, 2.3, 5.1])
+VOLUME = 0.04
+#: Longest transit time of a box whose response still has one maximum: on a longer plateau ripples compete.
+LONGEST_BOX_S = 5.0
+
+
+def simulated(method, **more):
+    return Settings(method=method, correction="simulation", tikhonov_choice="fixed", **more)
+
+
+def truth(method, longest_s=30.0):
+    transits = TRANSITS_S[longest_s >= TRANSITS_S]
+    delays = DELAYS_S[DELAYS_S >= 0] if method == "sSVD" else DELAYS_S
+    return transits, delays, *(grid.ravel() for grid in np.meshgrid(transits, delays, indexing="ij"))
+
+
+def found(bolus, as_curves, method, times, shape=1.0, longest_s=30.0, **more):
+    """The response to noise-free tissue, and the true transit times and delays of its rows."""
+    transits, delays, mtt, delay = truth(method, longest_s)
+    rows = tissue_curves(bolus.aif(times), times, delays_s=delays, mtts_s=transits, shape=shape)
+    curves = as_curves(VOLUME * rows.reshape(-1, times.size))
+    return deconvolve(curves, bolus.aif(times), times, settings=simulated(method, **more)), mtt, delay
+
+
+@pytest.mark.parametrize("times", [EVEN, UNEVEN, SHORT], ids=["even", "uneven", "short"])
+@pytest.mark.parametrize("method", METHODS)
+def test_tissue_between_the_nodes_comes_back_without_bias(bolus, as_curves, method, times):
+    response, mtt, delay = found(bolus, as_curves, method, times, residue="exponential")
+    few_percent = 0.04 if method == "sSVD" else 0.02  # a causal matrix answers to every share of an interval otherwise
+    np.testing.assert_allclose(response.height * mtt, VOLUME, rtol=few_percent)
+    np.testing.assert_allclose(response.tmax_s, delay, atol=0.1)  # a tenth of an interval
+    np.testing.assert_allclose(response.volume, VOLUME, rtol=0.01)
+    assert response.residue == "exponential"
+
+
+@pytest.mark.parametrize("method", ["bSVD", "oSVD", "tikhonov"])
+def test_a_box_has_its_maximum_in_the_middle(bolus, as_curves, method):
+    response, mtt, delay = found(bolus, as_curves, method, EVEN, BOX, LONGEST_BOX_S, residue="box")
+    np.testing.assert_allclose(response.height * mtt, VOLUME, rtol=0.02)
+    np.testing.assert_allclose(response.tmax_s, delay + 0.5 * mtt, atol=0.1)
+
+
+@pytest.mark.parametrize(("shape", "name"), [(1.0, "exponential"), (2.0, "gamma-2"), (BOX, "box")])
+def test_the_shape_of_the_residue_is_found(bolus, as_curves, shape, name):
+    assert found(bolus, as_curves, "bSVD", EVEN, shape)[0].residue == name
+
+
+def test_evidence_is_the_integral_of_the_likelihood_over_the_volume():
+    rng = np.random.default_rng(2)
+    sample, sets = 9.0 * np.abs(rng.normal(size=(4, 3))), 3.0 * np.abs(rng.normal(size=(2, 2, 5, 3)))
+    volumes = np.linspace(0.0, 40.0, 40001)[:, None]
+    by_hand = []
+    for candidates in sets:
+        missed = sample[:, None, None] - volumes * candidates.reshape(-1, 1, 3)  # voxel, candidate, volume, component
+        likelihood = np.trapezoid(np.exp(-0.5 * np.sum(missed**2, axis=-1)), volumes[:, 0], axis=-1)
+        by_hand.append(np.log(likelihood.sum(axis=1)).mean())
+    told = [_mean_log_evidence(sample.astype(np.float32), candidates) for candidates in sets]
+    assert told[0] - told[1] == pytest.approx(by_hand[0] - by_hand[1], rel=1e-3)
+
+
+def test_a_wrong_shape_leaves_bias(bolus, as_curves):
+    response, mtt, _ = found(bolus, as_curves, "bSVD", EVEN, 1.0, residue="box")
+    assert (response.height * mtt / VOLUME < 0.9).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_before_the_correction_is_kept(bolus, as_curves, method):
+    response, *_ = found(bolus, as_curves, method, EVEN)
+    transits, delays, *_ = truth(method)
+    rows = tissue_curves(bolus.aif(EVEN), EVEN, delays_s=delays, mtts_s=transits, shape=1.0).reshape(-1, EVEN.size)
+    plain = deconvolve(
+        as_curves(VOLUME * rows), bolus.aif(EVEN), EVEN, settings=simulated(method).changed({"correction": "none"})
+    )
+    np.testing.assert_array_equal(response.tmax_uncorrected_s, plain.tmax_s)
+    assert plain.tmax_uncorrected_s is None and plain.residue == ""
+    assert response.height[0] > 1.3 * plain.height[0]
+
+
+def test_tissue_far_earlier_than_what_is_simulated_keeps_its_place_in_time(bolus, as_curves):
+    times = np.arange(80.0)
+    rows = [bolus.washout(times, delay_s=delay) for delay in (-10.0, 0.0, 0.0, 0.0, 0.0)]
+    early, usual = deconvolve(as_curves(rows), bolus.aif(times), times, settings=simulated("bSVD")).tmax_s[:2]
+    assert early - usual == pytest.approx(-10.0, abs=0.1)
+
+
+def test_a_curve_without_volume_stays_as_it_was(bolus, as_curves):
+    rows = np.stack([bolus.washout(EVEN), -bolus.washout(EVEN), 0.0 * EVEN])
+    both = [
+        deconvolve(as_curves(rows), bolus.aif(EVEN), EVEN, settings=simulated("bSVD").changed({"correction": word}))
+        for word in ("simulation", "none")
+    ]
+    for name in ("height", "tmax_s"):
+        corrected, plain = (getattr(response, name) for response in both)
+        np.testing.assert_array_equal(corrected[1:], plain[1:])
+        assert corrected[0] != plain[0]
+
+
+def test_transit_times_end_where_the_simulation_does(bolus, as_curves):
+    transits = np.array([0.3, 4.0, 5.0, 6.0, 200.0])
+    rows = tissue_curves(bolus.aif(EVEN), EVEN, delays_s=np.zeros(1), mtts_s=transits, shape=1.0)[:, 0]
+    response = deconvolve(
+        as_curves(VOLUME * rows), bolus.aif(EVEN), EVEN, settings=simulated("bSVD", residue="exponential")
+    )
+    np.testing.assert_allclose((response.volume / response.height)[[0, -1]], MTTS_S[[0, -1]], rtol=1e-6)
+
+
+def test_flow_and_volume_are_proportional_to_the_curve_and_times_are_not(bolus, as_curves):
+    rows = np.stack([bolus.washout(EVEN, mtt_s=mtt) for mtt in TRANSITS_S])
+    one, three = (
+        deconvolve(as_curves(gain * rows), bolus.aif(EVEN), EVEN, settings=simulated("bSVD", residue="gamma-2"))
+        for gain in (1.0, 3.0)
+    )
+    np.testing.assert_allclose([three.height, three.volume], [3.0 * one.height, 3.0 * one.volume], rtol=1e-4)
+    np.testing.assert_allclose(three.tmax_s, one.tmax_s, atol=1e-3)
+
+
+def test_projection_on_components_is_simulated_too(bolus, as_curves):
+    """The bias of few components is a part of the method's, and leaves with it."""
+    transits, delays, mtt, delay = truth("bSVD")
+    rows = VOLUME * tissue_curves(bolus.aif(EVEN), EVEN, delays_s=delays, mtts_s=transits, shape=1.0)
+    rows = rows.reshape(-1, EVEN.size)
+    basis = np.linalg.svd(rows, full_matrices=False)[2][:5].astype(np.float32)
+    chosen = simulated("bSVD", residue="exponential")
+    response = deconvolve(as_curves(rows @ basis.T, basis), bolus.aif(EVEN), EVEN, settings=chosen)
+    plain = deconvolve(
+        as_curves(rows @ basis.T, basis), bolus.aif(EVEN), EVEN, settings=chosen.changed({"correction": "none"})
+    )
+    biased, corrected = (np.abs(one.height * mtt / VOLUME - 1.0) for one in (plain, response))
+    assert np.median(corrected) < 0.01 < 0.2 < np.median(biased)
+    assert np.median(np.abs(response.tmax_s - delay)) < 0.1
+
+
+def test_an_inverted_table_gives_the_truth_at_its_own_values_and_between():
+    delays = np.arange(-2.0, 6.1, 0.5)
+    log_mtt = np.log(MTTS_S)[:, None] + 0.0 * delays
+    apparent, late = 1.0 + 0.5 * log_mtt + 0.01 * delays, delays + 2.0 + 0.3 * log_mtt
+    table = inverted(apparent, late, np.exp(-0.02 * delays) + 0.0 * log_mtt, delays)
+    mtt, delay = np.array([2.5, 5.3, 11.0]), np.array([-1.3, 0.2, 3.9])
+    told = looked_up(table, np.exp(1.0 + 0.5 * np.log(mtt) + 0.01 * delay), delay + 2.0 + 0.3 * np.log(mtt))
+    np.testing.assert_allclose(told[0], mtt, rtol=0.01)
+    np.testing.assert_allclose(told[1], delay, atol=0.02)
+    np.testing.assert_allclose(told[2], np.exp(-0.02 * delay), rtol=2e-3)
+
+
+def test_where_the_apparent_value_does_not_grow_the_smallest_truth_is_taken():
+    delays = np.arange(0.0, 4.1, 0.5)
+    flat = np.maximum(np.log(MTTS_S), np.log(8.0))[:, None] + 0.0 * delays
+    table = inverted(flat, delays + 0.0 * flat, 1.0 + 0.0 * flat, delays)
+    mtt = looked_up(table, np.array([3.0, 8.0, 16.0]), np.array([1.0, 1.0, 1.0]))[0]
+    np.testing.assert_allclose(mtt, [2.0, 2.0, 16.0], rtol=0.02)
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    phantom = head_phantom(replace(HEAD, seed=1004))
+    return phantom, analyze(phantom.series, Settings(method="bSVD", correction="simulation"))
+
+
+def test_flow_and_times_of_a_head_are_near_the_truth(held_out):
+    phantom, run = held_out
+    uncorrected = analyze(phantom.series, Settings(method="bSVD"))
+    plain, figures = (compare_with_truth(one, phantom) for one in (uncorrected, run))
+    assert plain["cbf_slope"] < 0.6 < 0.75 < figures["cbf_slope"] < 1.25
+    assert abs(figures["tmax_bias_s"]) < 0.6 < 2.0 < plain["tmax_bias_s"]
+    corrected, biased = (compare_by_class(one, phantom)["gray matter"] for one in (run, uncorrected))
+    assert abs(corrected["mtt_bias_s"]) < 0.4 * biased["mtt_bias_s"]
+    assert corrected["cbf_error"] < 0.6 * biased["cbf_error"]
+
+
+def test_tmax_before_the_correction_is_written_and_described(held_out, tmp_path):
+    _, run = held_out
+    write_analysis(run, tmp_path, report=False)
+    prefix = tmp_path / run.series.name.removesuffix("_ctp")
+    told = json.loads(prefix.with_name(f"{prefix.name}_tmax_uncorrected.json").read_text())
+    assert told["LongName"] == "time of the maximum of the impulse response, before its bias was removed"
+    assert (told["Unit"], told["Correction"], told["Residue"]) == ("s", "simulation", run.maps.residue)
+    assert prefix.with_name(f"{prefix.name}_tmax_uncorrected.nii.gz").exists()
+    assert "removed from CBF, CBV, MTT and Tmax" in run.methods_text and "tmax_uncorrected" in run.methods_text
+    assert f"{run.maps.residue} residue (the shape of greatest evidence" in run.methods_text
+
+
+def test_maps_without_correction_have_no_other_tmax(bolus, as_curves, row_grid):
+    for method in ("bSVD", "nlr", "stable-spline", "max-slope"):
+        chosen = Settings(method=method, correction="none" if method == "bSVD" else "simulation")
+        curves = as_curves(np.stack([bolus.washout(EVEN)] * 3))
+        response = deconvolve(curves, bolus.aif(EVEN), EVEN, settings=chosen)
+        maps = perfusion_maps(
+            curves,
+            response,
+            bolus.aif(EVEN),
+            EVEN,
+            arrival_s=12.0,
+            geometry=row_grid(3),
+            settings=chosen,
+            progress=silent,
+        )
+        assert dict(maps.uncorrected) == {} and not chosen.bias_removed
