@@ -256,11 +256,11 @@ def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progres
 def _share_of_signal(smoothed: Float32Array) -> FloatArray:
     """Return how much of the variance of each component is not noise (that of the last column), 0..1."""
     variance = smoothed.var(axis=0, dtype=float)
-    return np.maximum(1.0 - variance[-1] / np.maximum(variance[:-1], variance[-1] + 1e-9), LEAST_SIGNAL)
+    return np.asarray(np.maximum(1.0 - variance[-1] / np.maximum(variance[:-1], variance[-1] + 1e-9), LEAST_SIGNAL))
 
 
 def _anatomy(curves: Curves, settings: Settings) -> list[Float32Array]:
-    """Return the mean HU, scaled so that likeness is ``exp(−distance⁴)``, as the only one of a list; nothing where they are not known."""
+    """Return the mean HU, scaled so that likeness is ``exp(−distance⁴)``, in a list; without them an empty one."""
     if curves.anatomy_hu is None:
         return []
     width = settings.bilateral_anatomy * robust_sd(curves.noise) / np.sqrt(curves.basis.shape[1])
