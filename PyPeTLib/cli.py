@@ -369,6 +369,10 @@ def _print_result(analysis: Analysis, output: Path) -> None:
         for name, value in map_medians(analysis).items()
     ]
     print(f"Tissue medians{' ± SD of a voxel' if sds else ''}: {', '.join(medians)}")
+    if analysis.curves.resolution_mm is not None:
+        print(
+            f"Tissue of one kind is averaged over {analysis.curves.resolution_mm:.1f} mm (full width at half maximum)."
+        )
     print(f"Results in {output}. Research use only.")
 
 

@@ -202,7 +202,8 @@ def _blocks(voxels: int, progress: Progress) -> Iterator[slice]:
 
 def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
     """Leave the curves as they are."""
-    return replace(curves, sd=np.full_like(curves.noise, robust_sd(curves.noise)))
+    resolution_mm = max(geometry.spacing_mm[:2]) if settings.denoise == "none" else None
+    return replace(curves, resolution_mm=resolution_mm, sd=np.full_like(curves.noise, robust_sd(curves.noise)))
 
 
 def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
@@ -210,7 +211,9 @@ def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     both = np.column_stack([curves.coefficients, curves.noise])
     smoothed = gaussian_in_mask(both, curves.mask, geometry, settings.gaussian_sigma_mm, progress=progress)
     coefficients = np.ascontiguousarray(smoothed[:, :-1])
-    return replace(curves, coefficients=coefficients, sd=np.full_like(curves.noise, robust_sd(smoothed[:, -1])))
+    sd = np.full_like(curves.noise, robust_sd(smoothed[:, -1]))
+    width_mm = max(np.sqrt(8.0 * np.log(2.0)) * settings.gaussian_sigma_mm, *geometry.spacing_mm[:2])
+    return replace(curves, coefficients=coefficients, sd=sd, resolution_mm=float(width_mm))
 
 
 def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
@@ -241,10 +244,33 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
         near, far, variances = _near_and_far(values, guide, mask, geometry, settings.bilateral_sigma_mm, part)
         smoothed = np.ascontiguousarray(far[:, mask].T)
     of_near, variance = (np.maximum(one[mask], np.float32(1e-9)) for one in variances)
+    resolution_mm = averaged_width_mm(1.0 / float(np.median(variance)), geometry)
     across, mixing = _unlike(near[:, mask] - far[:, mask], of_near - variance, smoothed, curves.mask, geometry)
     variance *= np.float32(robust_sd(smoothed[:, -1] / np.sqrt(variance)) ** 2)
     coefficients = np.ascontiguousarray(smoothed[:, :-1])
-    return replace(curves, coefficients=coefficients, sd=np.sqrt(variance + across), mixing=mixing)
+    sd = np.sqrt(variance + across)
+    return replace(curves, coefficients=coefficients, sd=sd, mixing=mixing, resolution_mm=resolution_mm)
+
+
+def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
+    """Return the full width at half maximum in mm of the Gaussian that averages as many voxels, at least a pixel.
+
+    It is as wide in every direction, but never thinner than a slice.
+
+    Examples
+    --------
+    >>> thick, thin = Geometry((9, 9, 9), (1.0, 1.0, 50.0)), Geometry((9, 9, 9), (1.0, 1.0, 1.0))
+    >>> round(averaged_width_mm(4 * np.pi * 3.0**2, thick) / np.sqrt(8 * np.log(2)), 3)
+    3.0
+    >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin) / np.sqrt(8 * np.log(2)), 3)
+    3.0
+    """
+    *_, thickness_mm = geometry.spacing_mm
+    volume_mm3 = voxels * float(np.prod(geometry.spacing_mm))
+    sd_mm = np.sqrt(volume_mm3 / (4.0 * np.pi * thickness_mm))  # the squares of a Gaussian's weights sum to 1/(4πs²)
+    if 2.0 * np.sqrt(np.pi) * sd_mm > thickness_mm:
+        sd_mm = np.cbrt(volume_mm3) / (2.0 * np.sqrt(np.pi))
+    return float(max(np.sqrt(8.0 * np.log(2.0)) * sd_mm, *geometry.spacing_mm[:2]))
 
 
 def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:

@@ -8,9 +8,9 @@ from PyPeTLib.records import Motion, Prepared, VascularCurve
 from PyPeTLib.settings import LINEAR, Settings
 
 DENOISING = {
-    "bilateral": "projected on {components} principal temporal components and smoothed by a bilateral filter guided by "
-    "time course and mean HU (spatial SD {s.bilateral_sigma_mm:g} mm, similarity {s.bilateral_similarity:g} and "
-    "{s.bilateral_anatomy:g} noise SD)",
+    "bilateral": "projected on {components} principal temporal components and smoothed twice by a bilateral filter "
+    "guided by time course and mean HU, the second time by those of the first (spatial SD {s.bilateral_sigma_mm:g} mm, "
+    "similarity {s.bilateral_similarity:g} and {s.bilateral_anatomy:g} noise SD)",
     "gaussian": "projected on {components} principal temporal components and smoothed inside the mask by a Gaussian "
     "(SD {s.gaussian_sigma_mm:g} mm)",
     "curvature-flow": "smoothed frame by frame by curvature flow ({s.curvature_flow_iterations} iterations of step "
@@ -54,6 +54,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None) ->
         "The brain mask was supplied." if prepared.brain_source != "automatic" else BRAIN[settings.brain],
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
+        *_on_resolution(prepared.curves.resolution_mm),
         _arterial_sentence(prepared.aif, prepared.vof),
         _on_deconvolution(settings, residue, strength),
         f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
@@ -63,6 +64,15 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None) ->
         f"{settings.vessel_cbv:g} mL/100 g and three times the median).",
     ]
     return " ".join(sentences)
+
+
+def _on_resolution(resolution_mm: float | None) -> Iterator[str]:
+    """Yield how much was averaged; nothing where it is not known."""
+    if resolution_mm is not None:
+        yield (
+            "In the plane of the slices all maps average tissue of one kind as much as a Gaussian of "
+            f"{resolution_mm:.1f} mm (full width at half maximum, median over the brain)."
+        )
 
 
 def _on_deconvolution(settings: Settings, residue: str, strength: float | None) -> str:

@@ -409,6 +409,9 @@ class Curves:
     mixing : ndarray, shape (voxel,), or None
         Standard deviation of the error of a curve's height, as a share of it, from averaging tissue of more or less
         blood, beyond the noise; None where nothing was averaged.
+    resolution_mm : float or None
+        Full width at half maximum in mm, in the plane of the slices, of the Gaussian that averages as much; where edges
+        are kept, the median over the voxels. None before smoothing, or not known.
     """
 
     coefficients: npt.NDArray[np.float32]
@@ -418,6 +421,7 @@ class Curves:
     anatomy_hu: npt.NDArray[np.float32] | None = None
     sd: npt.NDArray[np.float32] | None = None
     mixing: npt.NDArray[np.float32] | None = None
+    resolution_mm: float | None = None
 
     def mean(self, mask: MaskArray) -> FloatArray:
         """Return the mean curve in HU of the voxels that lie in ``mask`` too, shape (t,)."""

@@ -160,7 +160,7 @@ def candidate_rows(analysis: Analysis) -> list[Candidates]:
 
 def scan_facts(analysis: Analysis) -> list[tuple[str, str]]:
     """Return name and text of what is known of the scan."""
-    series, bolus = analysis.series, analysis.bolus
+    series, bolus, resolution = analysis.series, analysis.bolus, analysis.curves.resolution_mm
     return [
         ("Grid", series.geometry.describe()),
         ("Frames", describe_times(series.times_s)),
@@ -172,6 +172,7 @@ def scan_facts(analysis: Analysis) -> list[tuple[str, str]]:
         ),
         ("Bolus arrival", f"{bolus.arrival_s:.1f} s, after {bolus.baseline_frames} frames without contrast"),
         ("Rise of the contrast measure", f"{bolus.rise_hu:.0f} HU"),
+        ("Averaging of like tissue", "not known" if resolution is None else f"over {resolution:.1f} mm (FWHM)"),
     ]
 
 

@@ -99,7 +99,7 @@ def test_radiological_keeps_leading_axes_and_copies_nothing(tiny_analysis):
 
 
 def test_windows_names_and_labels_exist_for_every_map():
-    names = {entry.name for entry in fields(Maps)} - {"sd", "residue", "strength"}
+    names = {entry.name for entry in fields(Maps)} - {"sd", "residue", "strength", "uncorrected"}
     assert set(MAP_WINDOWS) == set(MAP_LABELS) == set(MAP_NAMES) == names
 
 
