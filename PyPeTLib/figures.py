@@ -35,11 +35,13 @@ from PyPeTLib.display import (
     window_grey,
 )
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Analysis, FloatArray, MaskArray, Motion, Prepared
+from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, Motion, Prepared
 
 Theme = Literal["light", "dark"]
 #: The enhancement around the arterial input is shown up to its peak, and at least up to this, in HU.
 LEAST_RISE_HU = 40.0
+#: Standard deviations are shown up to this share of what their map is.
+SD_SHARE = 0.5
 #: Resolution of the pictures in dots per inch.
 DPI = 150
 _LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14
@@ -97,15 +99,35 @@ def maps_figure(analysis: Analysis) -> Figure:
     analysis : Analysis
         The run; its maps are shown in `MAP_WINDOWS`, black outside the brain.
     """
+    strips = [(MAP_LABELS[name], image, MAP_WINDOWS[name]) for name, image in analysis.maps.items()]
+    return _montage(analysis, f"Perfusion maps · deconvolution: {method_label(analysis.settings)}", strips)
+
+
+def uncertainty_figure(analysis: Analysis) -> Figure:
+    """Return the montage of the standard deviation of every map that has one, in half the map's window.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The run, by a method that states standard deviations (``analysis.maps.sd``).
+    """
+    strips = [
+        (f"SD of {MAP_LABELS[name]}", image, (0.0, SD_SHARE * MAP_WINDOWS[name][1]))
+        for name, image in analysis.maps.sd.items()
+    ]
+    return _montage(analysis, f"Standard deviation of a voxel · {method_label(analysis.settings)}", strips)
+
+
+def _montage(analysis: Analysis, note: str, rows: list[tuple[str, Image, Window]]) -> Figure:
+    """Return evenly spread slices of some images, one row an image, black outside the brain."""
     geometry = analysis.series.geometry
     brain = radiological(analysis.brain.values, geometry)
     chosen, crop = spread_slices(brain), brain_crop(brain)
     strips = [
-        Strip(MAP_LABELS[name], image.unit, tiles(image, chosen, crop), MAP_WINDOWS[name], map_colours(image.unit))
-        for name, image in analysis.maps.items()
+        Strip(label, image.unit, tiles(image, chosen, crop), window, map_colours(image.unit))
+        for label, image, window in rows
     ]
     labels = slice_labels(geometry)
-    note = f"Perfusion maps · deconvolution: {method_label(analysis.settings)}"
     return sheet(analysis.series.name, note, [labels[k] for k in chosen], strips, pixel_aspect(geometry))
 
 

@@ -239,6 +239,7 @@ def _pictures(analysis: Analysis) -> list[Picture]:
     windows = "Colours have the same range in every report. The patient's left (L) is on the right."
     return [
         Picture("Perfusion maps", windows, drawn(figures.maps_figure)),
+        *([_uncertainty(drawn)] if analysis.maps.sd else []),
         Picture(
             "Curves",
             "Arterial input (AIF), venous output (VOF) and mean of the brain, as enhancement above the baseline.",
@@ -248,6 +249,17 @@ def _pictures(analysis: Analysis) -> list[Picture]:
         *([_place_of_artery(drawn)] if analysis.aif.mask.values.any() else []),
         *([_motion(analysis.motion, drawn)] if analysis.motion is not None and analysis.motion.mattered else []),
     ]
+
+
+def _uncertainty(drawn: Callable[[Callable[[Analysis], Figure]], str]) -> Picture:
+    """Return the picture of the standard deviations."""
+    from PyPeTLib import figures
+
+    text = (
+        "Standard deviation of the value of a single voxel, in half the range of its map; the mean of a region is "
+        "known better. 1.645 times as much on both sides is the 90 % interval."
+    )
+    return Picture("Uncertainty", text, drawn(figures.uncertainty_figure))
 
 
 def _place_of_artery(drawn: Callable[[Callable[[Analysis], Figure]], str]) -> Picture:

@@ -22,6 +22,7 @@ from PyPeTLib.figures import (
     highlighted,
     maps_figure,
     png,
+    uncertainty_figure,
 )
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Check, Geometry, Maps
@@ -108,6 +109,14 @@ def test_windows_do_not_depend_on_the_data(tiny_analysis):
     for analysis in (tiny_analysis, replace(tiny_analysis, maps=replace(tiny_analysis.maps, cbf=scaled))):
         images = [axes.images[0] for axes in maps_figure(analysis).axes if axes.images]
         assert [image.get_clim() for image in images] == [MAP_WINDOWS[name] for name, _ in analysis.maps.items()]
+
+
+def test_standard_deviations_are_pictures_where_the_method_states_them(tiny_analysis):
+    figure = uncertainty_figure(tiny_analysis)
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    assert [image.get_clim() for image in images] == [(0.0, 30.0), (0.0, 3.0), (0.0, 7.5), (0.0, 6.0)]
+    bare = replace(tiny_analysis, maps=replace(tiny_analysis.maps, sd={}))
+    assert ["Uncertainty</h2>" in report_html(run) for run in (tiny_analysis, bare)] == [True, False]
 
 
 def test_outside_of_the_brain_is_black(tiny_analysis):
