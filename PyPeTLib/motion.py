@@ -31,6 +31,9 @@ FEWEST_EDGES = 500
 TUKEY = 4.685
 #: Residuals below this, in HU, are noise: the weights do not sharpen further.
 LEAST_RESIDUAL_HU = 20.0
+#: A slice shows this much, in slices, beyond its middle: so far the image is continued by its slope. Without it edges
+#: of the first and last slice would count in one direction only, and a slab of two slices has no others.
+BEYOND = 0.25
 #: Steps of each level at most, and the step in mm at which it ends.
 MOST_STEPS = 12
 LAST_STEP_MM = 0.01
@@ -270,7 +273,7 @@ def _read(image: Any, pose: Any, *, grid: Any = None, extrapolate: bool = False)
 def _edges(series: Series, block_mm: float) -> _Edges:
     """Find edges of bone in the first frame."""
     spacing = np.asarray(series.geometry.spacing_mm)
-    x, y, z = (int(max(1, round(block_mm / s))) for s in spacing)
+    x, y, z = (int(min(n, max(1, round(block_mm / s)))) for n, s in zip(series.geometry.size, spacing, strict=True))
     factors = (x, y, z)
     block, offset = spacing * factors, (np.asarray(factors) - 1) / 2 * spacing
     image = _blocks(series.values[0], series.geometry, factors)
@@ -324,12 +327,13 @@ def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatAr
 
     reach_mm = float(np.abs(edges.places_mm - edges.centre_mm).max())
     last = np.asarray(image.shape) - 1
+    wide = np.pad(image, 1, mode="reflect", reflect_type="odd")
     for _ in range(MOST_STEPS):
         places = (edges.places_mm - edges.centre_mm) @ turn.T + edges.centre_mm + shift_mm
         index = ((places - edges.offset_mm) / edges.block_mm)[:, ::-1]
-        seen = np.asarray(((index >= 0) & (index <= last)).all(axis=1))
-        residual = ndimage.map_coordinates(image, index.T, order=1, mode="nearest") - edges.values_hu
-        weight = np.where(seen, _tukey(residual, seen), 0.0)
+        seen = _seen(index, last)
+        residual = ndimage.map_coordinates(wide, index.T + 1.0, order=1, mode="nearest") - edges.values_hu
+        weight = seen * _tukey(residual, seen > 0)
         weighted = edges.normal * weight[:, None]
         step, *_ = np.linalg.lstsq(weighted.T @ edges.normal, weighted.T @ residual, rcond=1e-9)
         turn = turn @ Rotation.from_rotvec(step[3:]).as_matrix().T
@@ -337,6 +341,12 @@ def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatAr
         if np.abs(step[:3]).max() + np.abs(step[3:]).max() * reach_mm < LAST_STEP_MM:
             break
     return turn, shift_mm
+
+
+def _seen(index: FloatArray, last: npt.NDArray[Any]) -> FloatArray:
+    """Return the weight of places inside a frame: 1 up to the middle of the last slice, 0 from `BEYOND` on."""
+    beyond = np.maximum(-index, index - last).max(axis=1)
+    return np.asarray(np.clip(1.0 - beyond / BEYOND, 0.0, 1.0))
 
 
 def _tukey(residual: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:

@@ -122,6 +122,23 @@ def test_noise_hardly_moves_the_pose():
     assert motion.displacement_mm[2] < 0.3 < 2.0 < motion.displacement_mm[1]
 
 
+@pytest.mark.parametrize("slices", [slice(0, 2), slice(8, 10), slice(14, 16), slice(12, 13)])
+def test_a_still_slab_of_one_or_two_slices_stays_where_it_is(slices):
+    """All its edges lie in the first or the last slice, which a pose sees from both sides alike."""
+    whole = head_phantom(replace(HEAD, frames=12, size=(110, 110, 16)))
+    values = whole.series.values[:, slices]
+    grid = replace(whole.series.geometry, size=(110, 110, values.shape[1]))
+    motion = measure_motion(replace(whole.series, values=values, geometry=grid), settings=ON, progress=silent)
+    assert motion.displacement_mm.max() < 0.3
+
+
+def test_one_thin_slice_is_no_less_than_a_block():
+    grid = Geometry((60, 72, 1), (3.0, 3.0, 1.0), (-90.0, -105.0, 0.0))
+    shift = (np.zeros(3), np.array([1.0, -1.0, 0.0]))
+    motion = measure_motion(scan(grid, [STILL, shift]), settings=ON, progress=silent)
+    np.testing.assert_allclose(motion.shifts_mm[1], shift[1], atol=0.3)
+
+
 def test_displacement_is_the_largest_of_the_skull():
     poses = [STILL, (np.zeros(3), SHIFT_MM), MOVED]
     motion = measure_motion(scan(GRIDS["axial"], poses), settings=ON, progress=silent)
