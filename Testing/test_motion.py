@@ -232,6 +232,22 @@ def test_every_frame_is_blurred_alike_across_slices():
     np.testing.assert_allclose(still.values[:, 3:9], np.broadcast_to(depth**2 + 0.25, frames.shape)[:, 3:9], atol=1e-3)
 
 
+def test_no_frame_is_blurred_in_plane():
+    """A parabola in plane comes back as it was, wherever between two pixels a frame shows it."""
+    grid = Geometry((24, 20, 4), (2.0, 1.5, 8.0))
+    y, x = np.meshgrid(np.arange(20.0) - 9.5, np.arange(24.0) - 11.5, indexing="ij")
+    places = [(0.0, 0.0), (0.5, 0.0), (0.25, 0.5)]
+    planes = [0.2 * (x - right) ** 2 + 0.1 * (y - down) ** 2 for right, down in places]
+    series = Series(np.stack([np.tile(one, (4, 1, 1)) for one in planes]).astype(np.float32), np.arange(3.0), grid)
+    poses = [(np.zeros(3), np.array([2.0 * right, 1.5 * down, 0.0])) for right, down in places]
+    still, _, restored = corrected(series, known(poses, series), settings=ON, progress=silent)
+    inner = np.s_[:, :, 4:-4, 4:-4]
+    assert restored[inner[1:]].all()
+    np.testing.assert_allclose(
+        still.values[inner], np.broadcast_to(series.values[:1], series.values.shape)[inner], atol=1e-3
+    )
+
+
 def test_frames_within_the_tolerance_stay_and_a_still_scan_is_the_very_same():
     series = scan(GRIDS["axial"], [STILL] * 3, noise_hu=6.0)
     motion = measure_motion(series, settings=AUTO, progress=silent)
