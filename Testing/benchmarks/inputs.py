@@ -152,6 +152,7 @@ ROWS = (
     Row("motion: residual, mm", "≤ 0.3", "moved_mm", high, digits=2),
     Row("motion: residual, °", "≤ 0.3", "moved_degrees", high, digits=2),
     *error_rows(),
+    Row("motion: CBV error / still, RMS, no vessel in the next slice", "", "cbv_rms_apart", high, digits=2),
     Row("motion: CBV slope / still", "0.90 to 1.10", "cbv_slope_ratio", off, digits=2),
     Row("motion: CBF slope / still", "0.90 to 1.10", "cbf_slope_ratio", off, digits=2),
     Row("motion: moved heads refused, share", "0", "refused", high, digits=0),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from accuracy import COARSE, VARIANTS
+from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
 from PyPeTLib import Analysis, Settings, analyze
@@ -37,6 +38,7 @@ def motion_figures(options: dict[str, Any], seed: int) -> dict[str, float]:
         ``moved_mm``, ``moved_degrees``: largest error over the frames, of the grid's centre and of the turn;
         ``cbv_rms`` ... ``tmax_rms`` and ``cbv_median`` ...: error of a map against the truth, root mean square and
         median of its size, over pure tissue away from vessels that both runs show, divided by that of the head at rest;
+        ``cbv_rms_apart``: likewise where no vessel is near in the slices above and below either;
         ``cbv_slope_ratio``, ``cbf_slope_ratio``: regression slope on the truth there, divided likewise;
         ``refused``: 1 where a check fails, so that by default there would be no maps;
         ``kept``: share of the brain mask of the head at rest that the moved one's has too;
@@ -63,16 +65,21 @@ def motion_figures(options: dict[str, Any], seed: int) -> dict[str, float]:
 def error_ratios(still: Analysis, found: Analysis, head: Phantom) -> dict[str, float]:
     """Return errors and slopes of the moved head's maps over those of the head at rest, where both have values."""
     maps = [{name: image.values for name, image in run.maps.items() if name in MAPS} for run in (still, found)]
-    where = head.masks["pure_tissue"].values & ~head.masks["near_vessel"].values & np.isfinite(head.truth["cbf"].values)
+    near = head.masks["near_vessel"].values
+    where = head.masks["pure_tissue"].values & ~near & np.isfinite(head.truth["cbf"].values)
     where &= still.brain.values & found.brain.values
     where &= np.logical_and.reduce([np.isfinite(values) for one in maps for values in one.values()])
-    ratios = {}
+    apart = where & ~binary_dilation(near, np.ones((3, 1, 1), dtype=bool))
+    ratios = {"cbv_rms_apart": error_ratio("cbv", head, maps, apart)[0]}
     for name in MAPS:
-        truth = head.truth[name].values[where]
-        before, after = (np.abs(one[name][where] - truth) for one in maps)
-        ratios[f"{name}_rms"] = float(np.sqrt((after**2).mean() / (before**2).mean()))
-        ratios[f"{name}_median"] = float(np.median(after) / np.median(before))
+        ratios[f"{name}_rms"], ratios[f"{name}_median"] = error_ratio(name, head, maps, where)
     return ratios | {f"{name}_slope_ratio": slope_ratio(name, head, maps, where) for name in ("cbv", "cbf")}
+
+
+def error_ratio(name: str, head: Phantom, maps: list[dict[str, Any]], where: MaskArray) -> tuple[float, float]:
+    """Return root mean square and median of the errors of the second map over those of the first."""
+    before, after = (np.abs(one[name][where] - head.truth[name].values[where]) for one in maps)
+    return float(np.sqrt((after**2).mean() / (before**2).mean())), float(np.median(after) / np.median(before))
 
 
 def slope_ratio(name: str, head: Phantom, maps: list[dict[str, Any]], where: MaskArray) -> float:
