@@ -31,6 +31,9 @@ FEWEST_EDGES = 500
 TUKEY = 4.685
 #: Residuals below this, in HU, are noise: the weights do not sharpen further.
 LEAST_RESIDUAL_HU = 20.0
+#: A slice shows this much, in slices, beyond its middle: so far the image is continued by its slope. Without it edges
+#: of the first and last slice would count in one direction only, and a slab of two slices has no others.
+BEYOND = 0.25
 #: Steps of each level at most, and the step in mm at which it ends.
 MOST_STEPS = 12
 LAST_STEP_MM = 0.01
@@ -111,12 +114,13 @@ def corrected(
 ) -> tuple[Series, Motion, MaskArray | None]:
     """Return the scan with every frame that moved resampled once to the first frame's position.
 
-    Interpolation is linear, and twice careful about thick slices, in which a step of brightness where the head moves
-    would be taken for contrast agent. It is normalised: bone and air, whose thousand HU would spill into the brain in
-    the slice beside them, get no weight; where they are is known from the first frame, which no contrast agent
-    reached, moved along with the head. And it blurs all frames alike: between two slices a place is averaged over
-    both, so where any frame is blurred so, the others, the first one too, are smoothed across slices to the same
-    second moment.
+    A step of brightness where the head moves would be taken for contrast agent, so interpolation is linear and twice
+    careful. It is normalised: bone and air, whose thousand HU would spill into the brain in the slice beside them, get
+    no weight; where they are is known from the first frame, which no contrast agent reached, moved along with the
+    head. And all frames are equally sharp: a place between two voxels is averaged over both, which adds a second
+    moment. In plane it is taken off again. Slices are too thick for that (an artery that one slice alone shows would
+    rise where the head moves): where any frame is blurred across them the others, the first one too, are smoothed to
+    the same second moment.
 
     Parameters
     ----------
@@ -174,16 +178,16 @@ class _Poses:
         pose.SetTranslation(self.shifts_mm[k].tolist())
         return pose
 
-    def blur(self, k: int, geometry: Geometry) -> Float32:
-        """Return the second moment across slices, in slices², that linear interpolation adds at each voxel."""
+    def blur(self, k: int, axis: int, geometry: Geometry) -> Float32:
+        """Return the second moment along an axis, in voxels², that linear interpolation adds at each voxel."""
         if not self.moved[k]:
             return np.zeros((1, 1, 1), dtype=np.float32)
-        across = geometry.axes[:, 2] / geometry.spacing_mm[2]
+        along = geometry.axes[:, axis] / geometry.spacing_mm[axis]
         origin = np.asarray(geometry.origin_mm)
         there = self.turns[k] @ (origin - self.centre_mm) + self.centre_mm + self.shifts_mm[k] - origin
-        slopes = across @ self.turns[k] @ geometry.axes * geometry.spacing_mm
+        slopes = along @ self.turns[k] @ geometry.axes * geometry.spacing_mm
         x, y, z = (slope * np.arange(n) for slope, n in zip(slopes, geometry.size, strict=True))
-        place = (across @ there + z[:, None, None] + y[:, None] + x).astype(np.float32)
+        place = (along @ there + z[:, None, None] + y[:, None] + x).astype(np.float32)
         place -= np.floor(place)
         return np.asarray(place * (1 - place))
 
@@ -193,11 +197,11 @@ def _resampled(series: Series, poses: _Poses, progress: Progress) -> tuple[Serie
     geometry, frames = series.geometry, range(series.frames)
     restored = ~_spilling(series)
     bone = _with_border(_as_image((~restored).astype(np.float32), geometry))
-    blur = np.zeros(geometry.shape, dtype=np.float32)
+    thick = np.zeros(geometry.shape, dtype=np.float32)
     for k in frames:
-        np.maximum(blur, poses.blur(k, geometry), out=blur)
+        np.maximum(thick, poses.blur(k, 2, geometry), out=thick)
     values = np.empty_like(series.values)
-    work = in_parallel(lambda k: _seen_again(series.values[k], geometry, poses, k, bone, blur), frames)
+    work = in_parallel(lambda k: _seen_again(series.values[k], geometry, poses, k, bone, thick), frames)
     for k, (frame, enough) in zip(frames, work, strict=True):
         values[k] = frame
         restored &= enough
@@ -206,7 +210,7 @@ def _resampled(series: Series, poses: _Poses, progress: Progress) -> tuple[Serie
 
 
 def _seen_again(
-    frame: npt.NDArray[Any], geometry: Geometry, poses: _Poses, k: int, bone: Any, blur: Float32
+    frame: npt.NDArray[Any], geometry: Geometry, poses: _Poses, k: int, bone: Any, thick: Float32
 ) -> tuple[npt.NDArray[Any], MaskArray]:
     """Return a frame in the position of the first, and where soft tissue had enough of the weights.
 
@@ -218,19 +222,22 @@ def _seen_again(
     def there(image: Float32) -> Float32:
         return _read(_as_image(image, geometry), pose) if poses.moved[k] else image
 
-    missing = np.maximum(blur - poses.blur(k, geometry), 0.0) / 2.0
-    weight = there(soft) + missing * there(_bend(soft))
-    weighted = there(soft * values) + missing * there(_bend(soft * values))
+    weight, weighted, none = there(soft), there(soft * values), np.zeros_like(thick)
+    for axis, wanted in enumerate((none, none, thick)):
+        missing = 0.5 * (wanted - poses.blur(k, axis, geometry))
+        if missing.any():
+            weight = weight + missing * there(_bend(soft, axis))
+            weighted = weighted + missing * there(_bend(soft * values, axis))
     enough = weight >= LEAST_WEIGHT
     whole = _read(_as_image(values, geometry), pose, extrapolate=True) if poses.moved[k] else values
     found = np.where(enough, weighted / np.where(enough, weight, 1.0), whole)
     return (np.rint(found) if frame.dtype.kind in "iu" else found), enough
 
 
-def _bend(image: Float32) -> Float32:
-    """Return the second difference across slices; beyond the last slice it repeats."""
-    padded = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    return padded[2:] + padded[:-2] - 2.0 * image
+def _bend(image: Float32, axis: int) -> Float32:
+    """Return the second difference along x, y or z (0, 1, 2); beyond the last voxel it repeats."""
+    beyond = [(int(one == 2 - axis),) * 2 for one in range(3)]
+    return np.diff(np.pad(image, beyond, mode="edge"), n=2, axis=2 - axis)
 
 
 def _spilling(series: Series) -> MaskArray:
@@ -270,7 +277,7 @@ def _read(image: Any, pose: Any, *, grid: Any = None, extrapolate: bool = False)
 def _edges(series: Series, block_mm: float) -> _Edges:
     """Find edges of bone in the first frame."""
     spacing = np.asarray(series.geometry.spacing_mm)
-    x, y, z = (int(max(1, round(block_mm / s))) for s in spacing)
+    x, y, z = (int(min(n, max(1, round(block_mm / s)))) for n, s in zip(series.geometry.size, spacing, strict=True))
     factors = (x, y, z)
     block, offset = spacing * factors, (np.asarray(factors) - 1) / 2 * spacing
     image = _blocks(series.values[0], series.geometry, factors)
@@ -324,12 +331,13 @@ def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatAr
 
     reach_mm = float(np.abs(edges.places_mm - edges.centre_mm).max())
     last = np.asarray(image.shape) - 1
+    wide = np.pad(image, 1, mode="reflect", reflect_type="odd")
     for _ in range(MOST_STEPS):
         places = (edges.places_mm - edges.centre_mm) @ turn.T + edges.centre_mm + shift_mm
         index = ((places - edges.offset_mm) / edges.block_mm)[:, ::-1]
-        seen = np.asarray(((index >= 0) & (index <= last)).all(axis=1))
-        residual = ndimage.map_coordinates(image, index.T, order=1, mode="nearest") - edges.values_hu
-        weight = np.where(seen, _tukey(residual, seen), 0.0)
+        seen = _seen(index, last)
+        residual = ndimage.map_coordinates(wide, index.T + 1.0, order=1, mode="nearest") - edges.values_hu
+        weight = seen * _tukey(residual, seen > 0)
         weighted = edges.normal * weight[:, None]
         step, *_ = np.linalg.lstsq(weighted.T @ edges.normal, weighted.T @ residual, rcond=1e-9)
         turn = turn @ Rotation.from_rotvec(step[3:]).as_matrix().T
@@ -337,6 +345,12 @@ def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatAr
         if np.abs(step[:3]).max() + np.abs(step[3:]).max() * reach_mm < LAST_STEP_MM:
             break
     return turn, shift_mm
+
+
+def _seen(index: FloatArray, last: npt.NDArray[Any]) -> FloatArray:
+    """Return the weight of places inside a frame: 1 up to the middle of the last slice, 0 from `BEYOND` on."""
+    beyond = np.maximum(-index, index - last).max(axis=1)
+    return np.asarray(np.clip(1.0 - beyond / BEYOND, 0.0, 1.0))
 
 
 def _tukey(residual: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:

@@ -45,8 +45,9 @@ LEAST_TRANSIT_S = 1.0
 COMPLETE_VEIN, COMPLETE_ARTERY = 0.35, 0.4
 #: A measured arterial peak below this, in HU, is mostly partial volume and noise.
 WEAK_ARTERY_HU = 40.0
-#: Partial-volume factors beyond this rest on very little artery.
+#: Partial-volume factors beyond this rest on very little artery; so many SDs of its noise below it is likely beyond.
 LARGE_FACTOR = 6.0
+LIKELY = 2.0
 #: A peak below this many standard deviations of the curve's own noise is no bolus.
 LEAST_SIGNAL = 5.0
 #: A vein of less than this share of the arterial area is diluted more than the artery.
@@ -225,8 +226,7 @@ def _coverage(series: Series, curves: Curves) -> Check:
 
 
 def _artery_signal(artery: VascularCurve, weights: FloatArray) -> Check:
-    peak = float(artery.measured_hu.max())
-    noise = robust_sd(np.diff(artery.measured_hu, n=2)) / float(np.sqrt(6.0))
+    peak, noise = _peak_and_noise(artery)
     if artery.measured_hu @ weights <= 0 or peak < LEAST_SIGNAL * noise:
         text = f"The arterial curve is no bolus: its peak is {peak:.0f} HU, its noise {noise:.1f} HU. "
         return Check("AIF signal", "fail", f"{text}Check the AIF {_kind(artery)}.", peak)
@@ -355,11 +355,21 @@ def _strength(artery: VascularCurve, vein: VascularCurve) -> Check:
 
 
 def _partial_volume(artery: VascularCurve) -> Check:
+    """Return whether the artery fills enough of its voxels; the factor is as uncertain as the arterial peak."""
     factor = artery.partial_volume_factor
-    if factor > LARGE_FACTOR:
-        text = f"Partial-volume factor of {factor:.1f}: the artery fills little of its voxels."
+    peak, noise = _peak_and_noise(artery)
+    uncertain = factor * noise / peak if peak > 0 else 0.0
+    text = f"Partial-volume factor of {factor:.2f} ± {uncertain:.2f}"
+    if factor + LIKELY * uncertain > LARGE_FACTOR:
+        text += f" (usual: below {LARGE_FACTOR:g}): the artery fills little of its voxels."
         return Check("partial volume", "warn", text, factor)
-    return Check("partial volume", "pass", f"Partial-volume factor of {factor:.2f}.", factor)
+    return Check("partial volume", "pass", f"{text}.", factor)
+
+
+def _peak_and_noise(artery: VascularCurve) -> tuple[float, float]:
+    """Return the measured peak and the SD of the curve's own noise, in HU."""
+    noise = robust_sd(np.diff(artery.measured_hu, n=2)) / float(np.sqrt(6.0))
+    return float(artery.measured_hu.max()), noise
 
 
 def _kind(curve: VascularCurve) -> str:

@@ -49,14 +49,16 @@ WORST_FIT = 0.2
 HIGHEST_END = 0.6
 #: Only so many clusters of each relaxation, the tallest, are looked at.
 MOST_CLUSTERS = 8
-#: A vein is made of voxels whose area is at least this share of the largest ones (their number is given below).
+#: A vein is made of voxels with at least this share of the blood of the fullest ones (their number is given below).
 VEIN_SHARE = 0.85
 VEIN_VOXELS = 30
 #: Of a vein only the voxels are measured that lie deeper inside it than this share of the greatest depth.
 CORE_DEPTH = 0.5
-#: Of the voxels deep in a vein those count whose area is at least this share of the largest ones (their percentile):
+#: Of the voxels deep in a vein those count with at least this share of the blood of the fullest ones (percentile):
 #: where a vein is thin, or was resampled across thick slices, even its middle is diluted.
 FULL_SHARE, FULL_PERCENTILE = 0.95, 90.0
+#: By so many SDs noise lifts that percentile, and the few fullest voxels of all veins.
+FULL_NOISE, TOP_NOISE = 1.28, 2.0
 #: Blood keeps its iodine, so a vein has the area of the artery, or more where that is diluted; some leeway.
 LEAST_VENOUS_AREA = 0.75
 #: A venous peak below this share of the tallest vessel is tissue or noise.
@@ -170,12 +172,17 @@ def likely_vessels(hu: npt.NDArray[Any], *, progress: Progress = silent) -> Like
     progress(0.8, "")
     _, components = np.linalg.eigh(curves @ curves.T)
     progress(0.85, "")
-    kept = components[:, -min(VESSEL_COMPONENTS, len(hu) // 2) :]
+    kept = components[:, -_kept(len(hu)) :]
     projected = level + kept @ (kept.T @ curves)
     progress(0.9, "")
     noise = noise_level(hu) * float(np.sqrt(kept.shape[1] / len(hu)))
     progress(1.0, "")
     return LikelyVessels(columns, projected, noise)
+
+
+def _kept(frames: int) -> int:
+    """Return how many principal components of the likely vessels are kept."""
+    return min(VESSEL_COMPONENTS, frames // 2)
 
 
 def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, times_s: FloatArray) -> VesselVoxels:
@@ -415,9 +422,13 @@ def venous_candidates(
     late &= vessels.height_hu >= SMALLEST_VEIN * max(vessels.height_hu, default=0.0)
     if not late.any():
         return ()
-    largest = np.sort(vessels.area_hu_s[late])[-VEIN_VOXELS:][0]
-    clusters = _clusters(vessels, late & (vessels.area_hu_s >= VEIN_SHARE * largest), geometry)
-    return _ranked([_vein(vessels, rows, geometry, times_s, artery_hu) for rows in clusters], _scored_vein)
+    blood, noise = _blood(vessels, late)
+    full = np.sort(blood[late])[-VEIN_VOXELS:][0] - TOP_NOISE * noise
+    clusters = _clusters(vessels, late & (blood >= VEIN_SHARE * full - TOP_NOISE * noise), geometry)
+    found = [
+        _vein(vessels, _full(vessels, rows, blood, noise, geometry), geometry, times_s, artery_hu) for rows in clusters
+    ]
+    return _ranked(found, _scored_vein)
 
 
 def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: FloatArray) -> float:
@@ -484,14 +495,37 @@ def _artery(
     return Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason, traits)
 
 
-def _vein(
-    vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray, artery_hu: FloatArray
-) -> Candidate:
-    """Judge one late cluster: its first pass and its area."""
+def _blood(vessels: VesselVoxels, late: npt.NDArray[np.bool_]) -> tuple[FloatArray, float]:
+    """Return how much blood fills each voxel, against the mean of the late ones, and the SD of its noise.
+
+    Veins differ in amplitude, hardly in course: the amplitude of their mean course in a voxel, with a baseline of its
+    own, has less noise than the voxel's area, to which the noise of baseline and tail adds up.
+    """
+    course = vessels.curves_hu[late].mean(axis=0)
+    course -= course.mean()
+    power = float(course @ course)
+    single = vessels.noise_hu * np.sqrt(course.size / _kept(course.size))  # along a course that the projection keeps
+    return np.asarray(vessels.curves_hu @ course / power), float(single / np.sqrt(power))
+
+
+def _full(
+    vessels: VesselVoxels, rows: npt.NDArray[np.intp], blood: FloatArray, noise: float, geometry: Geometry
+) -> npt.NDArray[np.intp]:
+    """Return the voxels of a late cluster that nothing dilutes: deep ones, with as much blood as the fullest.
+
+    What noise adds to the fullest is taken off, and what it takes from others allowed for: where a bolus is weak the
+    largest values are those of noise.
+    """
     clean = rows[~vessels.foreign[rows]]
     deep = _deep(vessels, clean if clean.size else rows, geometry)
-    areas = vessels.area_hu_s[deep]
-    core = deep[areas >= FULL_SHARE * np.percentile(areas, FULL_PERCENTILE)]
+    full = np.percentile(blood[deep], FULL_PERCENTILE) - FULL_NOISE * noise
+    return np.asarray(deep[blood[deep] >= FULL_SHARE * full - FULL_NOISE * noise])
+
+
+def _vein(
+    vessels: VesselVoxels, core: npt.NDArray[np.intp], geometry: Geometry, times_s: FloatArray, artery_hu: FloatArray
+) -> Candidate:
+    """Judge the core of one late cluster: its first pass and its area."""
     curve = vessels.curves_hu[core].mean(axis=0)
     fit = fit_gamma_variate(curve, times_s)
     share = partial_volume_factor(artery_hu, curve, times_s)

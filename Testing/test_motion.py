@@ -122,6 +122,23 @@ def test_noise_hardly_moves_the_pose():
     assert motion.displacement_mm[2] < 0.3 < 2.0 < motion.displacement_mm[1]
 
 
+@pytest.mark.parametrize("slices", [slice(0, 2), slice(8, 10), slice(14, 16), slice(12, 13)])
+def test_a_still_slab_of_one_or_two_slices_stays_where_it_is(slices):
+    """All its edges lie in the first or the last slice, which a pose sees from both sides alike."""
+    whole = head_phantom(replace(HEAD, frames=12, size=(110, 110, 16)))
+    values = whole.series.values[:, slices]
+    grid = replace(whole.series.geometry, size=(110, 110, values.shape[1]))
+    motion = measure_motion(replace(whole.series, values=values, geometry=grid), settings=ON, progress=silent)
+    assert motion.displacement_mm.max() < 0.3
+
+
+def test_one_thin_slice_is_no_less_than_a_block():
+    grid = Geometry((60, 72, 1), (3.0, 3.0, 1.0), (-90.0, -105.0, 0.0))
+    shift = (np.zeros(3), np.array([1.0, -1.0, 0.0]))
+    motion = measure_motion(scan(grid, [STILL, shift]), settings=ON, progress=silent)
+    np.testing.assert_allclose(motion.shifts_mm[1], shift[1], atol=0.3)
+
+
 def test_displacement_is_the_largest_of_the_skull():
     poses = [STILL, (np.zeros(3), SHIFT_MM), MOVED]
     motion = measure_motion(scan(GRIDS["axial"], poses), settings=ON, progress=silent)
@@ -213,6 +230,22 @@ def test_every_frame_is_blurred_alike_across_slices():
     still, _, restored = corrected(series, known(poses, series), settings=ON, progress=silent)
     assert restored[3:9].all()
     np.testing.assert_allclose(still.values[:, 3:9], np.broadcast_to(depth**2 + 0.25, frames.shape)[:, 3:9], atol=1e-3)
+
+
+def test_no_frame_is_blurred_in_plane():
+    """A parabola in plane comes back as it was, wherever between two pixels a frame shows it."""
+    grid = Geometry((24, 20, 4), (2.0, 1.5, 8.0))
+    y, x = np.meshgrid(np.arange(20.0) - 9.5, np.arange(24.0) - 11.5, indexing="ij")
+    places = [(0.0, 0.0), (0.5, 0.0), (0.25, 0.5)]
+    planes = [0.2 * (x - right) ** 2 + 0.1 * (y - down) ** 2 for right, down in places]
+    series = Series(np.stack([np.tile(one, (4, 1, 1)) for one in planes]).astype(np.float32), np.arange(3.0), grid)
+    poses = [(np.zeros(3), np.array([2.0 * right, 1.5 * down, 0.0])) for right, down in places]
+    still, _, restored = corrected(series, known(poses, series), settings=ON, progress=silent)
+    inner = np.s_[:, :, 4:-4, 4:-4]
+    assert restored[inner[1:]].all()
+    np.testing.assert_allclose(
+        still.values[inner], np.broadcast_to(series.values[:1], series.values.shape)[inner], atol=1e-3
+    )
 
 
 def test_frames_within_the_tolerance_stay_and_a_still_scan_is_the_very_same():

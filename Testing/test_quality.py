@@ -223,6 +223,14 @@ def test_high_noise_is_a_warning():
     assert finding.status == "warn" and "Noise of 29.7 HU" in finding.text
 
 
+def test_a_large_partial_volume_factor_is_told_where_noise_may_hide_it():
+    """A factor of 5.5 is below the limit of 6, but not within the noise of an artery of 50 HU."""
+    noise = np.random.default_rng(0).normal(0.0, 6.0, 70)
+    for added, status in ((0.0, "pass"), (noise, "warn")):
+        small = replace(good()[3], measured_hu=good()[3].measured_hu / 6.0 + added, partial_volume_factor=5.5)
+        assert {check.name: check.status for check in checks(artery=small)}["partial volume"] == status
+
+
 def test_a_weak_artery_is_a_warning():
     finding = only(artery=lambda artery: replace(artery, measured_hu=0.1 * artery.measured_hu))
     assert finding.status == "warn" and finding.value == pytest.approx(30.0, rel=0.01)

@@ -1,19 +1,30 @@
-"""How well brain, arterial input and quality checks hold on every kind of phantom, one line a variant.
+"""How well what goes into the maps can be trusted, on every kind of phantom: one table of all measures.
 
-Usage: python Testing/benchmarks/inputs.py [--seeds N] [--first-seed N] [--full] [--only TEXT]
+Mask, arterial input and checks are those of a run with default settings up to the curves; the median is over the
+variants (and heads, with more than one seed), those with an artery of about 25 HU and those whose scan ends too early
+apart. Where a check fails, a run is refused and has no figures. Motion is that of `motion.py`: heads at rest and moved
+by 3 mm and 3°, with all defaults; "map errors" are root mean square errors (and medians of their size) of CBV, CBF,
+MTT and Tmax against the truth, and slopes of CBV and CBF on it, over pure tissue away from vessels, each divided by
+that of the same head at rest. About ten minutes a seed on two cores.
+
+Usage: python Testing/benchmarks/inputs.py [--seeds N] [--first-seed N] [--full] [--only TEXT] [--variants]
+                                           [--workers N]
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from accuracy import COARSE, FIRST_SEED, VARIANTS
+from motion import LARGE_MOVING, MOVING, motion_figures
 
 from PyPeTLib.curves import area_weights
 from PyPeTLib.errors import QualityError
@@ -36,6 +47,7 @@ class Case:
     may: frozenset[str] = frozenset()
     tiles: bool = False
     slices: tuple[int, int | None] = (0, None)
+    apart: str = ""
 
 
 def case(
@@ -44,32 +56,38 @@ def case(
     *,
     tiles: bool = False,
     slices: tuple[int, int | None] = (0, None),
+    apart: str = "",
     **options: Any,
 ) -> Case:
     """Return a case; checks are named in one string, separated by commas."""
     names = [frozenset(name.strip() for name in text.split(",") if name.strip()) for text in (must, may)]
-    return Case(options, names[0], names[1], tiles, slices)
+    return Case(options, names[0], names[1], tiles, slices, apart)
 
 
+#: Variants that have their own rows of the table.
+WEAK, TRUNCATED = "artery of 25 HU", "scan ends early"
 #: Which checks must (and which may) warn or fail on the variants of the accuracy benchmark; nothing on the others.
-EXPECTED: dict[str, tuple[str, str]] = {
-    "1.5 s, then 3 s": ("sampling", ""),
-    "arteries 0.3 as wide": ("", "AIF height, partial volume, AIF quality"),
-    "scan ends at 40 s": ("VOF tail", ""),
-    "four slices of 10 mm": ("coverage", ""),
+EXPECTED: dict[str, tuple[str, str, str]] = {
+    "1.5 s, then 3 s": ("sampling", "", ""),
+    "arteries 0.3 as wide": ("", "AIF height, partial volume, AIF quality", ""),
+    "scan ends at 40 s": ("VOF tail", "", TRUNCATED),
+    "four slices of 10 mm": ("coverage", "", ""),
 }
 MORE: dict[str, Case] = {
     "2 HU": case(noise_hu=2.0),
     "16 HU": case("noise", "AIF quality", noise_hu=16.0),
     "arrival 5 s, every 3 s": case("baseline", bolus_arrival_s=5.0, interval_s=3.0, frames=20),
     "starts 12 s late": case("bolus arrival", "motion, AIF quality", times_s=tuple(12.0 + i for i in range(45))),
-    "arrival 30 s, ends at 45 s": case("time after arrival, VOF tail", "AIF tail", bolus_arrival_s=30.0, frames=46),
-    "scan ends at 20 s": case("AIF tail, VOF tail, time after arrival", "AIF quality", frames=21),
+    "arrival 30 s, ends at 45 s": case(
+        "time after arrival, VOF tail", "AIF tail", apart=TRUNCATED, bolus_arrival_s=30.0, frames=46
+    ),
+    "scan ends at 20 s": case("AIF tail, VOF tail, time after arrival", "AIF quality", apart=TRUNCATED, frames=21),
     "every 5 s": case("frame interval, baseline", interval_s=5.0, frames=14),
     "peak 60 HU": case("bolus strength", "AIF height, AIF quality", bolus_peak_hu=60.0),
     "peak 10 HU": case("no bolus", bolus_peak_hu=10.0, noise_hu=8.0),
-    "arteries 0.2 as wide": case("AIF height, partial volume", "AIF quality", artery_scale=0.2),
-    "width 16 s, ends at 40 s": case("VOF tail", bolus_width_s=16.0, frames=40),
+    "arteries 0.2 as wide": case("AIF height, partial volume", "AIF quality", apart=WEAK, artery_scale=0.2),
+    "arteries 0.15 as wide": case("AIF height, partial volume", "AIF quality", apart=WEAK, artery_scale=0.15),
+    "width 16 s, ends at 40 s": case("VOF tail", apart=TRUNCATED, bolus_width_s=16.0, frames=40),
     "two slices of 10 mm": case("coverage", size=(200, 200, 2), spacing_mm=(1.0, 1.0, 10.0)),
     "top 24 mm, no artery": case(
         "coverage, AIF before tissue, AIF quality, VOF found", size=(160, 160, 16), slices=(13, 16)
@@ -92,57 +110,144 @@ COLUMNS = ("brain Dice", "outside, %", "AIF voxels arterial", "AIF voxels in bra
 
 
 @dataclass(frozen=True)
-class Measures:
-    """Figures of one run, in the order of `COLUMNS`, and the names of checks missed and false."""
+class Row:
+    """A row of the table: the figures it is of, what is required, and which of two figures is the worse."""
 
-    figures: tuple[float, ...]
-    missed: frozenset[str]
-    false: frozenset[str]
+    name: str
+    required: str
+    figure: str
+    worse: Callable[[float], float]
+    apart: str = ""
+    digits: int = 3
+
+
+def low(value: float) -> float:
+    return -value
+
+
+def high(value: float) -> float:
+    return value
+
+
+def off(value: float) -> float:
+    return abs(value - 1.0)
+
+
+def error_rows() -> Iterator[Row]:
+    for key in ("cbv", "cbf", "mtt", "tmax"):
+        name = key.upper() if key != "tmax" else "Tmax"
+        yield Row(f"motion: {name} error / still, RMS", "≤ 1.10", f"{key}_rms", high, digits=2)
+        yield Row(f"motion: {name} error / still, median", "≤ 1.10", f"{key}_median", high, digits=2)
+
+
+ROWS = (
+    Row("brain mask Dice", "≥ 0.97", "dice", low),
+    Row("mask outside the skull, %", "< 0.1", "outside", high),
+    Row("AIF voxels ≥ 90 % arterial, share", "≥ 0.95", "arterial", low),
+    Row(f"the same, {WEAK}", "", "arterial", low, WEAK),
+    Row(f"the same, {TRUNCATED}", "", "arterial", low, TRUNCATED),
+    Row("scaled AIF area / true", "0.90 to 1.10", "area", off),
+    Row(f"the same, {WEAK}", "", "area", off, WEAK),
+    Row(f"the same, {TRUNCATED}", "", "area", off, TRUNCATED),
+    Row("motion: residual, mm", "≤ 0.3", "moved_mm", high, digits=2),
+    Row("motion: residual, °", "≤ 0.3", "moved_degrees", high, digits=2),
+    *error_rows(),
+    Row("motion: CBV error / still, RMS, no vessel in the next slice", "", "cbv_rms_apart", high, digits=2),
+    Row("motion: CBV slope / still", "0.90 to 1.10", "cbv_slope_ratio", off, digits=2),
+    Row("motion: CBF slope / still", "0.90 to 1.10", "cbf_slope_ratio", off, digits=2),
+    Row("motion: moved heads refused, share", "0", "refused", high, digits=0),
+    Row("motion: share of the mask kept", "", "kept", low, digits=2),
+    Row("motion: cost of measuring and correcting, units", "≤ 1.0", "moved_cost", high, digits=2),
+    Row("still scan: maps with `auto` identical to `off`, share", "1", "identical", low, digits=0),
+    Row("still scan: cost of `auto`, units", "≤ 0.05", "still_cost", high),
+)
+#: Figures of one run by the name that rows call them by; their titles in the table of variants.
+COLUMNS = {
+    "dice": "brain Dice",
+    "outside": "outside, %",
+    "arterial": "AIF voxels arterial",
+    "inside": "AIF voxels in brain",
+    "area": "AIF area / true",
+}
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Figures of one run, none where it is refused, and the names of checks missed and false."""
+
+    variant: str
+    apart: str
+    figures: dict[str, float]
+    missed: frozenset[str] = frozenset()
+    false: frozenset[str] = frozenset()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1, help="heads a variant; the median is shown")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=1, help="heads a variant")
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seed of the first head")
     parser.add_argument("--full", action="store_true", help="the large grids too")
     parser.add_argument("--only", default="", help="only the variants whose name contains this")
+    parser.add_argument("--variants", action="store_true", help="a table of the variants too")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    chosen = {name: one for name, one in cases(full=options.full).items() if options.only in name}
-    runs: dict[str, list[Measures]] = {name: [] for name in chosen}
+    still, moving = runs_of(seeds, options.only, options.workers, full=options.full)
+    print_table(still, moving)
+    if options.variants:
+        print_variants(still)
+
+
+def runs_of(seeds: range, text: str, workers: int, *, full: bool) -> tuple[list[Measures], list[Measures]]:
+    """Return the runs of heads at rest, and of pairs at rest and moved, of the variants whose name contains a text."""
+    pairs = {**MOVING, **(LARGE_MOVING if full else {})}
+    work: list[tuple[Callable[..., Measures], str, Any, int]] = []
     for seed in seeds:  # outside: phantoms of one head and grid share its anatomy
-        for name, one in chosen.items():
-            runs[name].append(measured(one, seed))
-            print(f"\r{seed} {name:40}", end="", file=sys.stderr)
-    print("| variant | " + " | ".join(COLUMNS) + " | missed | false alarms |")
-    print("|---" * (len(COLUMNS) + 3) + "|")
-    for name, of_variant in runs.items():
-        line(name, of_variant)
-    line("all (median, sum)", [run for of_variant in runs.values() for run in of_variant])
+        work += [(measured, name, one, seed) for name, one in cases(full=full).items() if text in name]
+        work += [(measured_moved, name, one, seed) for name, one in pairs.items() if text in name]
+    with ProcessPoolExecutor(workers) as pool:
+        waiting = [pool.submit(*one) for one in work]
+        for done, (_, name, _, seed) in enumerate(work):
+            waiting[done].result()
+            print(f"\r{done + 1} of {len(work)}: {seed} {name:40}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    found = [(one[0], run.result()) for one, run in zip(work, waiting, strict=True)]
+    still, moving = ([run for how, run in found if how is kind] for kind in (measured, measured_moved))
+    return still, moving
+
+
+def measured_moved(name: str, options: dict[str, Any], seed: int) -> Measures:
+    """Run one head at rest and moved."""
+    return Measures(name, "", motion_figures(options, seed))
 
 
 def cases(*, full: bool) -> dict[str, Case]:
     """Return the variants by name."""
-    shared = {name: case(*EXPECTED.get(name, ("", "")), **options) for name, options in VARIANTS.items()}
+    shared = {}
+    for name, options in VARIANTS.items():
+        must, may, apart = EXPECTED.get(name, ("", "", ""))
+        shared[name] = case(must, may, apart=apart, **options)
     return {**shared, **MORE, **(LARGE if full else {})}
 
 
-def measured(one: Case, seed: int) -> Measures:
+def measured(name: str, one: Case, seed: int) -> Measures:
     """Run one variant of one head up to the curves and compare with the truth."""
     if one.tiles:
         phantom = tiles_phantom(TilesOptions(**one.options, seed=seed))
     else:
         phantom = part_of(head_phantom(HeadOptions(**{**COARSE, **one.options, "seed": seed})), one.slices)
+    figures: dict[str, float] = {}
     try:
         prepared = prepare(phantom.series, force=True)
     except QualityError as error:
-        found, figures = refusal(str(error)), (float("nan"),) * len(COLUMNS)
+        found = refusal(str(error))
     else:
         unknown = (one.must | one.may) - {check.name for check in prepared.checks} - set(REFUSALS)
         assert not unknown, unknown
         found = frozenset(check.name for check in prepared.checks if check.doubtful)
-        figures = compared(prepared, phantom)
-    return Measures(figures, one.must - found, found - one.must - one.may)
+        if not any(check.status == "fail" for check in prepared.checks):
+            figures = compared(prepared, phantom)
+    return Measures(name, one.apart, figures, one.must - found, found - one.must - one.may)
 
 
 def part_of(phantom: Phantom, ends: tuple[int, int | None]) -> Phantom:
@@ -163,27 +268,46 @@ def refusal(text: str) -> frozenset[str]:
     return frozenset({name for name, words in REFUSALS.items() if text.startswith(words)} or {text})
 
 
-def compared(prepared: Prepared, phantom: Phantom) -> tuple[float, ...]:
-    """Return the figures in the order of `COLUMNS`."""
+def compared(prepared: Prepared, phantom: Phantom) -> dict[str, float]:
+    """Return the figures that `COLUMNS` names."""
     brain, true_brain = prepared.brain.values, phantom.masks["brain"].values
     aif, weights = prepared.aif.mask.values, area_weights(prepared.series.times_s)
     share = phantom.truth.get("arterial_share", phantom.masks["arteries"]).values
-    return (
-        dice(brain, true_brain),
-        100.0 * float((brain & ~true_brain).sum() / brain.sum()),
-        float((share[aif] >= ARTERIAL).mean()),
-        float(true_brain[aif].mean()),
-        float((prepared.aif.curve_hu @ weights) / (phantom.aif_hu @ weights)),
-    )
+    return {
+        "dice": dice(brain, true_brain),
+        "outside": 100.0 * float((brain & ~true_brain).sum() / brain.sum()),
+        "arterial": float((share[aif] >= ARTERIAL).mean()),
+        "inside": float(true_brain[aif].mean()),
+        "area": float((prepared.aif.curve_hu @ weights) / (phantom.aif_hu @ weights)),
+    }
 
 
-def line(name: str, runs: Sequence[Measures]) -> None:
-    """Print the medians of the runs that gave a result, and every check missed or false with its count."""
-    figures = np.array([run.figures for run in runs])
-    known = figures[np.isfinite(figures).all(axis=1)]
-    medians = [f"{value:.3f}" for value in np.median(known, axis=0)] if len(known) else ["none"] * len(COLUMNS)
-    wrong = (counted([run.missed for run in runs]), counted([run.false for run in runs]))
-    print(f"| {name} | " + " | ".join((*medians, *wrong)) + " |", flush=True)
+def print_table(still: Sequence[Measures], moving: Sequence[Measures]) -> None:
+    """Print the table of all measures."""
+    print("| measure | required | median | worst | of |\n" + "|---" * 5 + "|")
+    for row in ROWS:
+        runs = [run for run in (*still, *moving) if row.figure in run.figures and run.apart == row.apart]
+        if runs:
+            values = [run.figures[row.figure] for run in runs]
+            worst = max(runs, key=lambda run, row=row: row.worse(run.figures[row.figure]))
+            shown = (f"{value:.{row.digits}f}" for value in (np.median(values), worst.figures[row.figure]))
+            print(f"| {row.name} | {row.required} | " + " | ".join((*shown, worst.variant)) + " |")
+    for name, kind in (("missed", "missed"), ("false alarms", "false")):
+        wrong = [(run.variant, getattr(run, kind)) for run in still if getattr(run, kind)]
+        of = "; ".join(f"{', '.join(sorted(names))}: {variant}" for variant, names in wrong)
+        print(f"| checks: {name}, sum of {len(still)} runs | 0 | {sum(len(names) for _, names in wrong)} | | {of} |")
+
+
+def print_variants(runs: Sequence[Measures]) -> None:
+    """Print medians of each variant, and every check missed or false with its count."""
+    print("\n| variant | " + " | ".join(COLUMNS.values()) + " | missed | false alarms |")
+    print("|---" * (len(COLUMNS) + 3) + "|")
+    for name in dict.fromkeys(run.variant for run in runs):
+        of_variant = [run for run in runs if run.variant == name]
+        known = [run.figures for run in of_variant if run.figures]
+        medians = [f"{np.median([one[key] for one in known]):.3f}" if known else "refused" for key in COLUMNS]
+        wrong = (counted([run.missed for run in of_variant]), counted([run.false for run in of_variant]))
+        print(f"| {name} | " + " | ".join((*medians, *wrong)) + " |")
 
 
 def counted(sets: Sequence[frozenset[str]]) -> str:
