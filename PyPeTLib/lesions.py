@@ -1,4 +1,4 @@
-"""From maps to ischaemia: core, hypoperfusion and mismatch, their volumes, and criteria of trials. Research use only."""
+"""From maps to ischaemia: core, hypoperfusion and mismatch, their volumes, and criteria of trials."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def judge_criteria(hypoperfusion_ml: float, core_ml: float) -> tuple[Criterion, 
             return bool(value > least or (enough and value == least))
 
         conditions = {
-            f"mismatch ratio {word} {ratio:g}": reaches(hypoperfusion_ml, ratio * core_ml) if hypoperfusion_ml else False,
+            f"mismatch ratio {word} {ratio:g}": hypoperfusion_ml != 0 and reaches(hypoperfusion_ml, ratio * core_ml),
             f"mismatch {word} {mismatch_ml:g} mL": reaches(hypoperfusion_ml - core_ml, mismatch_ml),
             f"core less than {largest_ml:g} mL": bool(core_ml < largest_ml) if np.isfinite(core_ml) else None,
         }
@@ -215,7 +215,9 @@ def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
     text = f"The mid-sagittal plane is tilted by {plane.tilt_degrees:.1f}° against the scan's left-right axis."
     checks = [Check("midplane", "pass", text, plane.tilt_degrees)]
     if lesions.side == "both":
-        text = "Both hemispheres are hypoperfused: no side is normal. Relative values and what rests on them are withheld."
+        text = (
+            "Both hemispheres are hypoperfused: no side is normal. Relative values and what rests on them are withheld."
+        )
         checks.append(Check("healthy side", "warn", text))
     elif not lesions.normal:
         text = f"Less than {LEAST_NORMAL_ML:g} mL of normal tissue were found: relative values are withheld."

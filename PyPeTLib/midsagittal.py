@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -59,17 +60,13 @@ def find_midplane(
     Liu 2001, IEEE Trans Med Imaging 20:175–192 (robust fit to local axes); Prima 2002, IEEE Trans Med Imaging 21(2)
     (mirroring in mm)
     """
-    from scipy.optimize import minimize
-
     volume = np.full(brain.shape, OUTSIDE_HU, dtype=np.float32)
     volume[brain] = np.clip(native_hu, 0.0, OUTSIDE_HU)
     coarse, fine = (_points(volume, brain, geometry, step_mm) for step_mm in STEPS_MM)
     guesses = np.array(list(product(FIRST_DEGREES, FIRST_DEGREES, FIRST_MM)))
     best = guesses[np.argmin([_asymmetry(guess, coarse) for guess in guesses])]
     for points, step in ((coarse, STEPS_MM[0]), (fine, STEPS_MM[1])):
-        simplex = best + np.vstack([np.zeros(3), step * np.eye(3)])  # degrees and mm alike
-        options = {"initial_simplex": simplex, "xatol": 0.05, "fatol": 1e-3}
-        best = minimize(_asymmetry, best, (points,), "Nelder-Mead", options=options).x
+        best = _improved(best, points, step)
     too_far = np.abs(best[:2]).max() > settings.midplane_limit_degrees
     if too_far or _mirrored(best, coarse)[1].mean() < LEAST_MIRRORED or _flat(best, coarse):
         return None
@@ -107,6 +104,16 @@ def _points(volume: FloatArray, brain: MaskArray, geometry: Geometry, step_mm: f
     return _Points(image, _to_mm(index, geometry), _sampled(image, index), centre, geometry)
 
 
+def _improved(plane: FloatArray, points: _Points, step: float) -> FloatArray:
+    """Return the best plane near one; the first steps are of so many degrees and mm."""
+    from scipy.optimize import minimize
+
+    simplex = plane + np.vstack([np.zeros(3), step * np.eye(3)])
+    options: Any = {"initial_simplex": simplex, "xatol": 0.05, "fatol": 1e-3}
+    found = minimize(lambda tried: _asymmetry(tried, points), plane, method="Nelder-Mead", options=options)
+    return np.asarray(found.x)
+
+
 def _asymmetry(plane: FloatArray, points: _Points) -> float:
     """Return the mean limited difference in HU between points and their mirror images in the scan."""
     index, inside = _mirrored(plane, points)
@@ -121,7 +128,7 @@ def _mirrored(plane: FloatArray, points: _Points) -> tuple[FloatArray, MaskArray
     normal = _normal(plane)
     distance = (points.points_mm - points.centre_mm) @ normal - plane[2]
     index = _to_index(points.points_mm - 2.0 * distance[:, None] * normal, points.geometry)
-    return index, ((index >= 0) & (index <= np.asarray(points.image.shape) - 1)).all(axis=1)
+    return index, np.asarray(((index >= 0) & (index <= np.asarray(points.image.shape) - 1)).all(axis=1))
 
 
 def _normal(plane: FloatArray) -> FloatArray:
@@ -211,5 +218,7 @@ def _sampled(image: FloatArray, index: FloatArray, outside: float | None = None)
     """Return an image at fractional indices (..., 3), between voxels by interpolation."""
     from scipy.ndimage import map_coordinates
 
-    mode, fill = ("nearest", 0.0) if outside is None else ("constant", outside)
-    return np.asarray(map_coordinates(image, np.moveaxis(index, -1, 0), order=1, mode=mode, cval=fill))
+    places = np.moveaxis(index, -1, 0)
+    if outside is None:
+        return np.asarray(map_coordinates(image, places, order=1, mode="nearest"))
+    return np.asarray(map_coordinates(image, places, order=1, mode="constant", cval=outside))

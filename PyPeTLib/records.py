@@ -420,9 +420,9 @@ class Curves:
 
     @property
     def native_hu(self) -> FloatArray:
-        """HU of each voxel without contrast: the mean over time less the mean enhancement, which rests on all frames."""
+        """HU of each voxel without contrast: the mean over time less the mean enhancement, so all frames count."""
         assert self.anatomy_hu is not None, "the mean HU are those of a scan"
-        return self.anatomy_hu - self.coefficients @ self.basis.mean(axis=1)
+        return np.asarray(self.anatomy_hu - self.coefficients @ self.basis.mean(axis=1))
 
     def mean(self, mask: MaskArray) -> FloatArray:
         """Return the mean curve in HU of the voxels that lie in ``mask`` too, shape (t,)."""

@@ -56,9 +56,9 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
     """Write everything a run found out into a folder that exists.
 
     Files are ``PREFIX_{cbf,cbv,mtt,tmax,ttp,...}.nii.gz`` with a JSON sidecar each,
-    ``PREFIX_{brain,aif,vof,csf,vessel,core,hypoperfusion,mismatch}_mask.nii.gz``, 
-    ``PREFIX_curves.csv``, ``PREFIX_motion.csv`` (where motion was measured), ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the name of the scan without a trailing
-    ``_ctp``. Existing files of these names are replaced.
+    ``PREFIX_{brain,aif,vof,csf,vessel,core,hypoperfusion,mismatch}_mask.nii.gz``, ``PREFIX_curves.csv``,
+    ``PREFIX_motion.csv`` (where motion was measured), ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the
+    name of the scan without a trailing ``_ctp``. Existing files of these names are replaced.
 
     Parameters
     ----------

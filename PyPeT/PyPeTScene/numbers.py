@@ -1,4 +1,4 @@
-"""Numbers into the scene as tables: medians of the maps, arterial candidates, checks, lesions; and the tables read again."""
+"""Numbers into the scene as tables: medians of the maps, arterial candidates, checks, lesions; and read again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ def show_numbers(analysis: Analysis, scan: Node) -> Node:
     """Show the median of each map over the tissue, the candidates and the checks: return the table of medians."""
     show_candidates(analysis, scan)
     show_checks(analysis, scan)
-    show_volumes(analysis, scan)
     return _show(MEDIANS, "medians", median_columns(analysis), analysis, scan)
 
 
