@@ -374,7 +374,7 @@ def _print_result(analysis: Analysis, output: Path) -> None:
 
 
 def _print_lesions(lesions: Lesions) -> None:
-    """Print volumes with their intervals, ratios and criteria."""
+    """Print volumes with their bounds, ratios and criteria."""
     import math
 
     from PyPeTLib.results import RESEARCH_USE, criterion_rows, lesion_rows

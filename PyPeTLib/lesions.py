@@ -11,7 +11,6 @@ import numpy as np
 from PyPeTLib.records import (
     Check,
     Criterion,
-    Curves,
     FloatArray,
     Geometry,
     Image,
@@ -24,6 +23,7 @@ from PyPeTLib.records import (
 )
 from PyPeTLib.settings import LesionRule, Settings
 
+Box = tuple[slice, slice, slice]
 Quantity = Literal["rcbf", "cbv", "tmax", "delay", "rmtt"]
 
 #: Volumes that are always measured: Tmax in s, and CBF in % of normal.
@@ -32,11 +32,9 @@ TMAX_S, RCBF_PERCENT = (4.0, 6.0, 8.0, 10.0), (20.0, 30.0, 38.0)
 LATE_S, VERY_LATE_S = 6.0, 10.0
 #: Smallest volume of normal tissue, in mL, whose mean others are compared with.
 LEAST_NORMAL_ML = 20.0
-#: Half the width of a 90 % interval in SD.
-NINETY = 1.645
-#: SD in mm of the kernel by which the noise is averaged to see what is left of it over large distances.
-WIDE_MM = 5.0
-#: Probabilities count up to so many mm from a lesion: where its edge is is uncertain; others are not looked for.
+#: Bounds of a volume: what lies beyond the threshold with this probability at least, and with all but this.
+TAIL = 0.05
+#: The upper bound grows a lesion by at most so many mm: where its edge is is uncertain; others are not looked for.
 REACH_MM = 6.0
 
 
@@ -82,7 +80,7 @@ CRITERIA = {"DEFUSE 3": (1.8, 15.0, 70.0, True), "EXTEND": (1.2, 10.0, 70.0, Fal
 
 
 def find_lesions(
-    maps: Maps, curves: Curves, tissue: MaskArray, midplane: Midplane | None, geometry: Geometry, *, settings: Settings
+    maps: Maps, tissue: MaskArray, midplane: Midplane | None, geometry: Geometry, *, settings: Settings
 ) -> Lesions:
     """Return core, hypoperfusion, mismatch, and what their volumes mean.
 
@@ -94,18 +92,16 @@ def find_lesions(
 
     Connected parts (touching at corners) smaller than ``smallest_lesion_ml`` are left out.
 
-    Intervals are of 90 % and about the noise of the maps alone, where the method gives standard deviations; what the
-    arterial input, partial volume or the model do to all voxels alike is not in them. Errors are taken as normal, that
-    of Tmax as that of the delay, those of two maps as independent. They hold the volume itself and the sum of the
-    probabilities with which voxels of the lesion, and within 6 mm of it, lie beyond the threshold, and reach 1.645 SD
-    further. The SD assumes that all noise that smoothing left is common to a neighbourhood of the volume over which the
-    noise is measured to be alike: an upper bound, as what is beyond a threshold correlates less than what is measured.
+    Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
+    threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the
+    90 % interval if the errors of all voxels go together, which noise that smoothing correlates does over some mm only,
+    and a shift of a whole map altogether: it is an upper bound of what noise does. Errors are taken as normal, that of
+    Tmax as that of the delay. What is in no standard deviation is not in the bounds: the arterial input, vessels and
+    CSF that share a voxel, or a wrong residue function.
 
     Parameters
     ----------
     maps : Maps
-    curves : Curves
-        What the maps were made of: their noise.
     tissue : ndarray of bool, shape (z, y, x)
         The brain without CSF and large vessels.
     midplane : Midplane or None
@@ -116,7 +112,7 @@ def find_lesions(
         The rule and what belongs to it.
     """
     core_limit, late_limit = rule_of(settings)
-    scene = _Scene(maps, tissue, geometry, settings, {}, _alike_ml(curves, geometry))
+    scene = _Scene(maps, tissue, geometry, settings, {})
     left = None if midplane is None else midplane.distance_mm(geometry) > 0.0
     side = _side(scene, late_limit, left)
     scene = scene.against(_normal(scene, side, left))
@@ -232,18 +228,17 @@ def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
 
 @dataclass(frozen=True)
 class _Scene:
-    """Maps, where they count, what is normal, and over which volume in mL noise is alike."""
+    """Maps, where they count, and what is normal."""
 
     maps: Maps
     tissue: MaskArray
     geometry: Geometry
     settings: Settings
     normal: Mapping[str, float]
-    alike_ml: float
 
     def against(self, normal: Mapping[str, float]) -> _Scene:
         """Return the same with other values of normal tissue."""
-        return _Scene(self.maps, self.tissue, self.geometry, self.settings, normal, self.alike_ml)
+        return _Scene(self.maps, self.tissue, self.geometry, self.settings, normal)
 
     def beyond(self, limit: _Limit, within: MaskArray | None = None) -> MaskArray | None:
         """Return what lies beyond a limit, in parts large enough; None where what is normal is not known."""
@@ -268,35 +263,56 @@ class _Scene:
         return self.volume(self.beyond(limit, within if chosen else None), [limit, *chosen])
 
     def volume(self, mask: MaskArray | None, limits: list[_Limit]) -> Volume:
-        """Return the volume of a mask, with its interval where standard deviations are known."""
-        from scipy.ndimage import distance_transform_edt
-
+        """Return the volume of a mask, with its bounds where standard deviations are known."""
         plain = _plain_volume(mask, self.geometry)
-        sds = [self.maps.sd.get("delay" if one.quantity == "tmax" else _map_of(one)) for one in limits]
-        if mask is None or any(sd is None for sd in sds) or not np.isfinite(self.alike_ml):
+        sds = [self.maps.sd.get(_sd_of(one)) for one in limits]
+        if mask is None or any(sd is None for sd in sds):
             return plain
         if not mask.any():
             return Volume(0.0, 0.0, 0.0)
-        near = distance_transform_edt(~mask, sampling=self.geometry.spacing_zyx_mm) <= REACH_MM
-        chance = self._chance(near & self.tissue, limits)
-        expected = float(chance.sum()) * self.geometry.voxel_volume_ml
-        spread = float((chance * (1.0 - chance)).sum()) * self.geometry.voxel_volume_ml
-        reach = NINETY * np.sqrt(spread * self.alike_ml)
-        return Volume(plain.ml, max(0.0, min(plain.ml, expected) - reach), max(plain.ml, expected) + reach)
+        box = _box(mask, self.geometry)
+        chance, inside, ml = self._chance(box, limits), mask[box], self.geometry.voxel_volume_ml
+        sure = inside & (chance >= 1.0 - TAIL)
+        possible = inside | (_near(inside, self.geometry) & self.tissue[box] & (chance >= TAIL))
+        return Volume(plain.ml, float(np.count_nonzero(sure)) * ml, float(np.count_nonzero(possible)) * ml)
 
-    def _chance(self, where: MaskArray, limits: list[_Limit]) -> FloatArray:
-        """Return the probability that each voxel lies beyond all limits."""
+    def _chance(self, box: Box, limits: list[_Limit]) -> FloatArray:
+        """Return the probability with which each voxel of a box lies beyond all limits, where errors go together."""
         from scipy.special import ndtr
 
-        chance = np.ones(np.count_nonzero(where))
+        chances = []
         for limit in limits:
-            name = _map_of(limit)
-            sd = self.maps.sd["delay" if limit.quantity == "tmax" else name].values[where]
-            value = self.value(limit)
+            name, value = _map_of(limit), self.value(limit)
             assert value is not None, "there is a mask, so there is a limit"
-            far = (getattr(self.maps, name).values[where].astype(float) - value) / np.maximum(sd, 1e-6)
-            chance *= np.nan_to_num(ndtr(-far if limit.below else far))
-        return chance
+            far = getattr(self.maps, name).values[box] - np.float32(value)
+            chances.append(
+                ndtr((-far if limit.below else far) / np.maximum(self.maps.sd[_sd_of(limit)].values[box], 1e-6))
+            )
+        return np.asarray(np.nan_to_num(np.minimum.reduce(chances)))
+
+
+def _box(mask: MaskArray, geometry: Geometry) -> Box:
+    """Return the part of the grid that holds a mask and what is near it."""
+    from scipy.ndimage import find_objects
+
+    margins = [int(np.ceil(REACH_MM / mm)) for mm in geometry.spacing_zyx_mm]
+    z, y, x = (
+        slice(max(0, along.start - margin), along.stop + margin)
+        for along, margin in zip(find_objects(mask.astype(np.uint8))[0], margins, strict=True)
+    )
+    return z, y, x
+
+
+def _near(mask: MaskArray, geometry: Geometry) -> MaskArray:
+    """Return what lies within `REACH_MM` of a mask."""
+    from scipy.ndimage import distance_transform_edt
+
+    return np.asarray(distance_transform_edt(~mask, sampling=geometry.spacing_zyx_mm) <= REACH_MM)
+
+
+def _sd_of(limit: _Limit) -> str:
+    """Return under which name the standard deviation is kept: of Tmax it is that of the delay."""
+    return "delay" if limit.quantity == "tmax" else _map_of(limit)
 
 
 def _map_of(limit: _Limit) -> str:
@@ -351,33 +367,6 @@ def _large(mask: MaskArray, geometry: Geometry, smallest_ml: float) -> MaskArray
     return np.asarray(large[labels])
 
 
-def _alike_ml(curves: Curves, geometry: Geometry) -> float:
-    """Return the volume in mL over which the noise of the smoothed curves is alike; NaN where it is not known.
-
-    It is the integral of the noise's correlation: its power at large distances, which smoothing keeps, over its
-    variance, which smoothing lowers. The first is measured in the image of the noise before smoothing.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    if curves.sd is None:
-        return float("nan")
-    sigma = WIDE_MM / np.asarray(geometry.spacing_zyx_mm)
-    grid = np.zeros(curves.mask.shape, dtype=np.float32)
-    grid[curves.mask] = curves.noise
-    impulse = [_kernel_square_sum(one) for one in sigma]
-    wide = gaussian_filter(grid, sigma, mode="constant", truncate=4.0)[curves.mask]
-    share = gaussian_filter(curves.mask.astype(np.float32), sigma, mode="constant", truncate=4.0)[curves.mask]
-    power = float(np.mean(wide[share > 0.9] ** 2)) / float(np.prod(impulse)) if (share > 0.9).any() else float("nan")
-    return geometry.voxel_volume_ml * max(1.0, power / float(np.median(curves.sd) ** 2))
-
-
-def _kernel_square_sum(sigma: float) -> float:
-    """Return the sum of squares of a discrete Gaussian kernel."""
-    places = np.arange(-np.ceil(4.0 * sigma), np.ceil(4.0 * sigma) + 1.0)
-    weights = np.exp(-0.5 * (places / sigma) ** 2)
-    return float(np.sum((weights / weights.sum()) ** 2))
-
-
 def _cbv_index(scene: _Scene) -> float:
     """Return the mean CBV of late tissue over that of normal tissue."""
     late = scene.beyond(_Limit("tmax", LATE_S))
@@ -388,7 +377,7 @@ def _cbv_index(scene: _Scene) -> float:
 
 def _plain_volume(mask: MaskArray | None, geometry: Geometry) -> Volume:
     """Return the volume of a mask; NaN of none."""
-    return Volume(float("nan") if mask is None else np.count_nonzero(mask) * geometry.voxel_volume_ml)
+    return Volume(float("nan") if mask is None else float(np.count_nonzero(mask) * geometry.voxel_volume_ml))
 
 
 def _image(mask: MaskArray | None, geometry: Geometry) -> Image | None:

@@ -23,7 +23,7 @@ FIRST_MM = (-12.0, -6.0, 0.0, 6.0, 12.0)
 #: At least this share of the brain needs a mirror image inside the scan.
 LEAST_MIRRORED = 0.4
 #: The plane is known where others, turned by 6 degrees or shifted by 6 mm, mirror worse by at least this share.
-STEP_DEGREES, STEP_MM, LEAST_WORSE = 6.0, 6.0, 0.1
+STEP_DEGREES, STEP_MM, LEAST_WORSE = 6.0, 6.0, 0.3
 #: Local middles: so many mm on both sides are compared, with shifts up to these, at places so far apart, each with a
 #: neighbourhood of this SD. Fissure, falx and the slits of the ventricles lie that near; halves differ further out.
 HALF_MM, SHIFT_MM, PLACE_MM, PATCH_MM = 10, 6, 4.0, 12.0
@@ -108,10 +108,9 @@ def _improved(plane: FloatArray, points: _Points, step: float) -> FloatArray:
     """Return the best plane near one; the first steps are of so many degrees and mm."""
     from scipy.optimize import minimize
 
-    simplex = plane + np.vstack([np.zeros(3), step * np.eye(3)])
-    options: Any = {"initial_simplex": simplex, "xatol": 0.05, "fatol": 1e-3}
-    found = minimize(lambda tried: _asymmetry(tried, points), plane, method="Nelder-Mead", options=options)
-    return np.asarray(found.x)
+    start: Any = plane
+    options: Any = {"initial_simplex": plane + np.vstack([np.zeros(3), step * np.eye(3)]), "xatol": 0.05, "fatol": 1e-3}
+    return np.asarray(minimize(_asymmetry, start, (points,), method="Nelder-Mead", options=options).x)
 
 
 def _asymmetry(plane: FloatArray, points: _Points) -> float:

@@ -310,7 +310,7 @@ def _lesions(prepared: Prepared, maps: Maps, step: Step) -> Lesions:
     with step("Mid-sagittal plane", 0.8, 0.9):
         plane = find_midplane(curves.native_hu, curves.mask, geometry, settings=settings)
     with step("Lesions", 0.9, 1.0):
-        return find_lesions(maps, curves, prepared.tissue.values, plane, geometry, settings=settings)
+        return find_lesions(maps, prepared.tissue.values, plane, geometry, settings=settings)
 
 
 def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:

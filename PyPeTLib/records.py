@@ -713,9 +713,9 @@ class Midplane:
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume in mL, with the bounds of its 90 % interval; NaN where it is not known.
+    """A volume in mL, with bounds of what noise does to it; NaN where they are not known.
 
-    The interval is about the noise of the maps alone; `lesions.find_lesions` states what it assumes.
+    `lesions.find_lesions` states what the bounds assume.
     """
 
     ml: float

@@ -142,7 +142,7 @@ def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
 
 
 def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
-    """Return name, value, 90 % interval and unit of the volumes and ratios, as text; a dash where not known."""
+    """Return name, value, bounds and unit of the volumes and ratios, as text; a dash where not known."""
     return [
         (name, _number(value), "" if np.isnan(low) else f"{_number(low)} – {_number(high)}", unit)
         for name, value, low, high, unit in lesion_rows(lesions)
@@ -155,7 +155,8 @@ def lesion_note(lesions: Lesions) -> str:
         lesions.side, f"on the patient's {lesions.side}"
     )
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
-    return f"{rule}; {side}. Intervals are about the noise of the maps alone. {RESEARCH_USE}"
+    return f"{rule}; {side}. Bounds are of what noise does: beyond the threshold with a "
+        f"probability of 95 %, and of 5 %. {RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:

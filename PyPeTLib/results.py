@@ -229,7 +229,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
 
 
 def lesion_facts(lesions: Lesions) -> dict[str, Any]:
-    """Return what the summary holds of the lesions: volumes with their intervals in mL, ratios and criteria."""
+    """Return what the summary holds of the lesions: volumes with their bounds in mL, ratios and criteria."""
     plane = lesions.midplane
     return {
         "lesions": {
@@ -240,7 +240,7 @@ def lesion_facts(lesions: Lesions) -> dict[str, Any]:
             "midplane": None if plane is None else {**asdict(plane), "tilt_degrees": plane.tilt_degrees},
         },
         "volumes_ml": {name: volume.ml for name, volume in lesions.volumes_ml.items()},
-        "volume_intervals_ml": {
+        "volume_bounds_ml": {
             name: [volume.low_ml, volume.high_ml]
             for name, volume in lesions.volumes_ml.items()
             if np.isfinite(volume.low_ml)
@@ -253,7 +253,7 @@ def lesion_facts(lesions: Lesions) -> dict[str, Any]:
 
 
 def lesion_rows(lesions: Lesions) -> list[tuple[str, float, float, float, str]]:
-    """Return name, value, bounds of the 90 % interval (NaN where not known) and unit of every volume and ratio."""
+    """Return name, value, bounds (NaN where not known) and unit of every volume and ratio."""
     volumes = [
         (VOLUME_NAMES[name], volume.ml, volume.low_ml, volume.high_ml, "mL")
         for name, volume in lesions.volumes_ml.items()

@@ -15,7 +15,7 @@ from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, MEDIANS, S
 #: Short, for a narrow panel; the table in the scene says more.
 CANDIDATE_COLUMNS = ("Score", "Confidence", "Side", "HU", "At s", "Width s", "SNR", "Tissue", "Remark")
 MEDIAN_COLUMNS = ("Map", "Median", "SD of a voxel", "Unit")
-LESION_COLUMNS = ("Lesion", "Value", "90 % interval", "Unit")
+LESION_COLUMNS = ("Lesion", "Value", "Bounds", "Unit")
 CRITERION_COLUMNS = ("Criterion", "Met", "Conditions")
 SIMILARITY_COLUMNS = ("Metric", "Value", "Unit")
 CHECK_COLUMNS = ("Result", "Check", "Finding")
@@ -98,10 +98,10 @@ def median_row(name: str, median: float, sd: float, unit: str) -> tuple[str, str
 
 
 def lesion_row(name: str, value: float, low: float, high: float, unit: str) -> tuple[str, str, str, str]:
-    """Return one volume or ratio: a dash where it is not known, no interval where there is none."""
+    """Return one volume or ratio: a dash where it is not known, no bounds where there are none."""
     form = "{:.1f}" if unit else "{:.2f}"
-    interval = "" if math.isnan(low) else f"{low:.1f} – {high:.1f}"
-    return name, _text(value, form) or "–", interval, unit
+    bounds = "" if math.isnan(low) else f"{low:.1f} – {high:.1f}"
+    return name, _text(value, form) or "–", bounds, unit
 
 
 def show_lesions(ui: Any, scan: Any) -> None:

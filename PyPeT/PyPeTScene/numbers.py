@@ -69,13 +69,13 @@ def median_columns(analysis: Analysis) -> dict[str, Column]:
 
 
 def volume_columns(lesions: Lesions) -> dict[str, Column]:
-    """Return name, value, bounds of the 90 % interval (NaN where they are not known), and unit."""
+    """Return name, value, bounds (NaN where they are not known), and unit."""
     rows = lesion_rows(lesions)
     return {
         "Lesion": [row[0] for row in rows],
         "Value": [row[1] for row in rows],
-        "90 % from": [row[2] for row in rows],
-        "90 % to": [row[3] for row in rows],
+        "From": [row[2] for row in rows],
+        "To": [row[3] for row in rows],
         "Unit": [row[4] for row in rows],
     }
 
