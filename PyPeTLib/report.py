@@ -155,8 +155,8 @@ def lesion_note(lesions: Lesions) -> str:
         lesions.side, f"on the patient's {lesions.side}"
     )
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
-    return f"{rule}; {side}. Bounds are of what noise does: beyond the threshold with a "
-        f"probability of 95 %, and of 5 %. {RESEARCH_USE}"
+    bounds = "Bounds are of what noise does: what lies beyond the threshold with a probability of 95 %, and of 5 %."
+    return f"{rule}; {side}. {bounds} {RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:
