@@ -166,6 +166,38 @@ def test_own_thresholds():
     assert lesions_of(maps_of("left"), **own, hypoperfusion_delay_s=9.0).volumes_ml["hypoperfusion"].ml == 0.0
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "base"),
+    [
+        ("lesion_rule", "Philips-like", {}),
+        ("core_map", "CBV", {"lesion_rule": "own", "core_cbv": 3.6}),
+        ("core_rcbf", 45.0, {"lesion_rule": "own"}),
+        ("core_cbv", 3.6, {"lesion_rule": "own", "core_map": "CBV"}),
+        ("hypoperfusion_map", "delay", {"lesion_rule": "own", "hypoperfusion_delay_s": 9.0}),
+        ("hypoperfusion_tmax_s", 9.0, {"lesion_rule": "own"}),
+        ("hypoperfusion_delay_s", 9.0, {"lesion_rule": "own", "hypoperfusion_map": "delay"}),
+        ("hypoperfusion_rmtt", 200.0, {"lesion_rule": "own", "hypoperfusion_map": "rMTT"}),
+        ("core_inside", "anywhere", {}),
+        ("smallest_lesion_ml", 20.0, {}),
+        ("normal_tmax_s", 0.5, {}),
+        ("both_sides_share", 0.1, {"both_sides_ml": 5.0}),
+        ("both_sides_ml", 5.0, {"both_sides_share": 0.1}),
+    ],
+)
+def test_every_setting_changes_something(name, value, base):
+    maps = maps_of("left")
+    cbf, tmax = maps.cbf.values.copy(), maps.tmax.values.copy()
+    tmax[on("right", CORE)] = 8.0  # 6.4 mL on the other side
+    cbf[0:2, 0:20, 30:40] = 5.0  # low flow that is not late
+    changed = replace(maps, cbf=Image(cbf, GRID), tmax=Image(tmax, GRID))
+
+    def found(**settings):
+        lesions = lesions_of(changed, **settings)
+        return str(lesions.volumes_ml), lesions.side, str(lesions.normal)
+
+    assert found(**base) != found(**{**base, name: value})
+
+
 def test_core_is_sought_inside_the_hypoperfusion_or_anywhere():
     maps = maps_of("left")
     cbf = maps.cbf.values.copy()

@@ -525,7 +525,7 @@ def test_process_takes_curves_of_a_table_and_shows_no_voxels(tiny_analysis, scan
     assert list(node(again.segmentation).GetSegmentation().GetSegmentIDs()) == shown
     _, third = process(Request(scan, Settings(denoise="gaussian")))
     assert set(node(third.segmentation).GetSegmentation().GetSegmentIDs()) == {
-        SEGMENTS[key][0] for key in ("brain", "aif", "vof", "csf", "vessels")
+        SEGMENTS[key][0] for key in (*keys, "aif", "vof")
     }
 
 
