@@ -87,6 +87,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         tables.set_up_checks(self.ui.checks)
         tables.set_up_table(self.ui.medians, tables.MEDIAN_COLUMNS)
         tables.set_up_table(self.ui.similarity, tables.SIMILARITY_COLUMNS)
+        tables.set_up_table(self.ui.lesions, tables.LESION_COLUMNS)
+        tables.set_up_table(self.ui.criteria, tables.CRITERION_COLUMNS)
         self._segments = [
             controls.SegmentChoice(selector, key)
             for selector, key in (
@@ -425,7 +427,7 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         -------
         dict of str to vtkMRMLNode
             "cbf", "cbv", ..., "segmentation", "enhancement", "enhancement_volume", "browser", "curves",
-            "curves_chart", "bolus_chart", "tissue", "tissue_chart", "medians".
+            "curves_chart", "bolus_chart", "tissue", "tissue_chart", "medians", "lesions".
         """
         told = study.Request(scan_node, settings or study.DEFAULTS, interval_s, brain, aif, vof, force)
         return self.run(told, progress)

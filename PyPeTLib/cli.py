@@ -29,7 +29,7 @@ from PyPeTLib.settings import (
 
 if TYPE_CHECKING:
     from PyPeTLib.read import SeriesInfo
-    from PyPeTLib.records import Analysis, Check, Image, Points, Progress, Series, TimeCurve
+    from PyPeTLib.records import Analysis, Check, Image, Lesions, Points, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 
@@ -373,7 +373,23 @@ def _print_result(analysis: Analysis, output: Path) -> None:
         print(
             f"Tissue of one kind is averaged over {analysis.curves.resolution_mm:.1f} mm (full width at half maximum)."
         )
+    _print_lesions(analysis.lesions)
     print(f"Results in {output}. Research use only.")
+
+
+def _print_lesions(lesions: Lesions) -> None:
+    """Print volumes with their bounds, ratios and criteria."""
+    import math
+
+    from PyPeTLib.results import RESEARCH_USE, criterion_rows, lesion_rows
+
+    print(f"Lesions ({lesions.rule}); side: {lesions.side}. {RESEARCH_USE}")
+    for name, value, low, high, unit in lesion_rows(lesions):
+        interval = "" if math.isnan(low) else f" ({low:.1f} to {high:.1f})"
+        number = f"{value:.1f}" if unit else f"{value:.2f}"
+        print(f"  {name}: " + ("not known" if math.isnan(value) else f"{number}{interval} {unit}".rstrip()))
+    for name, met, why in criterion_rows(lesions):
+        print(f"  {name}: {met} ({why})")
 
 
 def _print_checks(checks: Sequence[Check]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from PyPeTLib.records import Motion, Prepared, VascularCurve
+from PyPeTLib.records import Lesions, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import LINEAR, Settings
 
 DENOISING = {
@@ -46,7 +46,7 @@ BRAIN = {
 }
 
 
-def methods_text(prepared: Prepared, *, residue: str, strength: float | None) -> str:
+def methods_text(prepared: Prepared, *, residue: str, strength: float | None, lesions: Lesions) -> str:
     """Return the paragraph; ``residue`` and ``strength`` are what `Maps` says the maps rest on."""
     settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
     sentences = [
@@ -62,6 +62,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None) ->
         "MTT is CBV/CBF, Tmax the time of the maximal response, TTP counts from bolus arrival.",
         f"Statistics leave out CSF (below {settings.csf_hu:g} HU without contrast) and large vessels (CBV above "
         f"{settings.vessel_cbv:g} mL/100 g and three times the median).",
+        *_on_lesions(lesions, settings),
     ]
     return " ".join(sentences)
 
@@ -95,6 +96,23 @@ def _on_deconvolution(settings: Settings, residue: str, strength: float | None) 
     return text.format(s=settings, strength="" if strength is None else f"{strength:.3g}", how=how) + (
         " Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
         f"for areas and block-circulant methods alike. {bias}"
+    )
+
+
+def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
+    """Yield what core and hypoperfusion are, and what they are compared with."""
+    share, least_ml = settings.both_sides_share, settings.both_sides_ml
+    rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
+    yield f"{rule}; connected parts of less than {settings.smallest_lesion_ml:g} mL were left out."
+    if lesions.midplane is None:
+        yield "No mid-sagittal plane was found and relative values were withheld."
+        return
+    yield (
+        "The mid-sagittal plane was found by mirroring the brain without contrast "
+        f"(within {settings.midplane_limit_degrees:g}° of the scan's axis) and a robust fit to local middles "
+        f"({lesions.midplane.tilt_degrees:.1f}° from the left-right axis). Normal tissue is that of the side without "
+        f"the lesion with Tmax of at most {settings.normal_tmax_s:g} s, CSF and large vessels left out; both sides "
+        f"count as ill where the smaller hypoperfusion has at least {share:.0%} of the larger and {least_ml:g} mL."
     )
 
 

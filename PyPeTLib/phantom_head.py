@@ -76,7 +76,7 @@ class Head:
 
 
 @lru_cache(maxsize=2)
-def build_head(*, seed: int, lesion_sign: int) -> Head:
+def build_head(*, seed: int, lesion_sign: int, tilt_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Head:
     """Draw one head: size, tilt, folds, asymmetry, and place and size of the lesion.
 
     Parameters
@@ -85,6 +85,8 @@ def build_head(*, seed: int, lesion_sign: int) -> Head:
         Draws everything random.
     lesion_sign : int
         +1 lesion on the patient's left (+x), -1 right, 0 none.
+    tilt_degrees : tuple of float
+        Rotation vector of the head in patient space, on top of the few degrees that are drawn.
 
     Returns
     -------
@@ -93,7 +95,7 @@ def build_head(*, seed: int, lesion_sign: int) -> Head:
     """
     rng = np.random.default_rng(seed)
     scale = rng.uniform(0.95, 1.01, 3)
-    tilt = rotation(rng.uniform(-3.0, 3.0, 3))
+    tilt = rotation(np.asarray(tilt_degrees)) @ rotation(rng.uniform(-3.0, 3.0, 3))
     fields = draw_fields(rng, lesion_sign=lesion_sign)
     still = {name: read_only(np.asarray(field, np.float32)) for name, field in fields.items()}
     return Head(still, np.diag(1.0 / scale) @ tilt.T, lesion_sign)

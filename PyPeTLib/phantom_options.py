@@ -66,6 +66,9 @@ class HeadOptions:
         masks stay in the position of the first frame.
     oblique_degrees : float
         Rotation of the acquisition grid about an oblique axis, −45 to 45 degrees; the head stays in patient space.
+    tilt_degrees : tuple of float
+        Rotation vector of the head in patient space, x (nod), y (towards a shoulder), z (turn), each −45 to 45 degrees;
+        the acquisition grid stays.
     lesion_side : {"left", "right", "none"}
         Side of the stroke; the patient's left is +x in LPS.
     seed : int
@@ -87,6 +90,7 @@ class HeadOptions:
     motion_mm: float = 0.0
     motion_degrees: float = 0.0
     oblique_degrees: float = 0.0
+    tilt_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)
     lesion_side: Literal["left", "right", "none"] = "left"
     seed: int = 0
 
@@ -173,6 +177,11 @@ def check_head(options: HeadOptions) -> None:
         raise InputError(f"Phantom size: three numbers of voxels >= 1 are needed; found {options.size}.")
     if len(options.spacing_mm) != 3 or not 0.3 <= min(options.spacing_mm) <= max(options.spacing_mm) <= 10:
         raise InputError(f"Phantom spacing_mm: three values of 0.3 to 10 mm are needed; found {options.spacing_mm}.")
+    if len(options.tilt_degrees) != 3 or max(np.abs(options.tilt_degrees)) > 45:
+        raise InputError(
+            f"Phantom tilt_degrees: three angles of -45 to 45 degrees are needed; found {options.tilt_degrees}. "
+            "Choose others."
+        )
     field = tuple(n * s for n, s in zip(options.size[:2], options.spacing_mm[:2], strict=True))
     if field[0] < FIELD_MM[0] or field[1] < FIELD_MM[1]:
         raise InputError(

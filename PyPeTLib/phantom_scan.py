@@ -85,14 +85,16 @@ def scene_of(options: HeadOptions, geometry: Geometry) -> Scene:
     reach_mm = options.motion_mm + 100.0 * np.sin(np.deg2rad(options.motion_degrees))
     margin = int(np.ceil(reach_mm / fine.spacing_mm[2]))
     padded = crop_slices(fine, -margin, fine.size[2] + 2 * margin)
-    labels, inside = _draw(padded, options.seed, sign, options.artery_scale)
+    labels, inside = _draw(padded, options.seed, sign, options.artery_scale, options.tilt_degrees)
     return Scene(labels, fine, margin, factors, inside[margin : margin + fine.size[2]])
 
 
 @lru_cache(maxsize=2)
-def _draw(grid: Geometry, seed: int, lesion_sign: int, artery_scale: float) -> tuple[Labels, MaskArray]:
+def _draw(
+    grid: Geometry, seed: int, lesion_sign: int, artery_scale: float, tilt_degrees: tuple[float, float, float]
+) -> tuple[Labels, MaskArray]:
     """Return labels with vessels, and what lies inside the skull; remembered: many scans differ in contrast alone."""
-    head = build_head(seed=seed, lesion_sign=lesion_sign)
+    head = build_head(seed=seed, lesion_sign=lesion_sign, tilt_degrees=tilt_degrees)
     labels, inside = label_head(head, grid)
     vessels = build_vessels(head, rng=np.random.default_rng([seed, 1]), artery_scale=artery_scale)
     stamp(labels, grid, vessels, head.to_head)

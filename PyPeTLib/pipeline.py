@@ -17,8 +17,10 @@ from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.errors import InputError, QualityError
+from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
+from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.motion import corrected, measure_motion
 from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue, motion_unknown
 from PyPeTLib.records import (
@@ -27,6 +29,7 @@ from PyPeTLib.records import (
     Check,
     FloatArray,
     Image,
+    Lesions,
     Maps,
     MaskArray,
     Motion,
@@ -77,7 +80,7 @@ def analyze(
     """Compute perfusion maps from a CT perfusion scan.
 
     Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, CSF and large vessels,
-    deconvolution, maps.
+    deconvolution, maps, lesions.
 
     Parameters
     ----------
@@ -175,7 +178,7 @@ def prepare(
 
 
 def finish(prepared: Prepared, *, force: bool = False, progress: Progress = silent) -> Analysis:
-    """Do the second half of `analyze`: deconvolution and maps.
+    """Do the second half of `analyze`: deconvolution, maps and lesions.
 
     Raises
     ------
@@ -183,15 +186,19 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
         If the maps cannot be those of a brain, without ``force``.
     """
     seconds = dict(prepared.seconds)
-    maps = _maps(prepared, _stepper(seconds, progress))
+    step = _stepper(seconds, progress)
+    maps = _maps(prepared, step)
     checks = (*prepared.checks, *judge_maps(maps, prepared.brain))
     _refuse_failed(checks, force)
+    lesions = _lesions(prepared, maps, step)
+    checks = (*checks, *judge_lesions(lesions))
     known = {entry.name: getattr(prepared, entry.name) for entry in fields(prepared)}
     return Analysis(
         **{**known, "checks": checks, "seconds": seconds},
         maps=maps,
+        lesions=lesions,
         derived=derived_maps(maps, prepared.brain, settings=prepared.settings),
-        methods_text=methods_text(prepared, residue=maps.residue, strength=maps.strength),
+        methods_text=methods_text(prepared, residue=maps.residue, strength=maps.strength, lesions=lesions),
     )
 
 
@@ -282,9 +289,9 @@ def _vascular_curves(
 def _maps(prepared: Prepared, step: Step) -> Maps:
     """Deconvolve the curves and turn the responses into maps."""
     curves, aif_hu, times_s = prepared.curves, prepared.aif.curve_hu, prepared.series.times_s
-    with step("Deconvolution", 0.0, 0.6) as inner:
+    with step("Deconvolution", 0.0, 0.5) as inner:
         response = deconvolve(curves, aif_hu, times_s, settings=prepared.settings, progress=inner)
-    with step("Maps", 0.6, 1.0) as inner:
+    with step("Maps", 0.5, 0.8) as inner:
         return perfusion_maps(
             curves,
             response,
@@ -295,6 +302,15 @@ def _maps(prepared: Prepared, step: Step) -> Maps:
             settings=prepared.settings,
             progress=inner,
         )
+
+
+def _lesions(prepared: Prepared, maps: Maps, step: Step) -> Lesions:
+    """Find the plane between the halves of the brain, and what is ill."""
+    geometry, settings, curves = prepared.series.geometry, prepared.settings, prepared.curves
+    with step("Mid-sagittal plane", 0.8, 0.9):
+        plane = find_midplane(curves.native_hu, curves.mask, geometry, settings=settings)
+    with step("Lesions", 0.9, 1.0):
+        return find_lesions(maps, prepared.tissue.values, plane, geometry, settings=settings)
 
 
 def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:

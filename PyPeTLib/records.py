@@ -20,6 +20,9 @@ Progress = Callable[[float, str], None]
 #: Results of a check, the worst first.
 Status = Literal["fail", "warn", "pass", "not applicable"]
 
+#: The patient's side of a lesion.
+Side = Literal["left", "right", "both", "none", "unknown"]
+
 #: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
 FEWEST_POINTS = 5
 #: Two grids are the same when no corner is further apart than this share of a voxel.
@@ -423,6 +426,12 @@ class Curves:
     mixing: npt.NDArray[np.float32] | None = None
     resolution_mm: float | None = None
 
+    @property
+    def native_hu(self) -> FloatArray:
+        """HU of each voxel without contrast: the mean over time less the mean enhancement, so all frames count."""
+        assert self.anatomy_hu is not None, "the mean HU are those of a scan"
+        return np.asarray(self.anatomy_hu - self.coefficients @ self.basis.mean(axis=1))
+
     def mean(self, mask: MaskArray) -> FloatArray:
         """Return the mean curve in HU of the voxels that lie in ``mask`` too, shape (t,)."""
         return np.asarray(self.coefficients[mask[self.mask]].mean(axis=0, dtype=float) @ self.basis)
@@ -688,6 +697,120 @@ class Maps:
             yield f"{name}_uncorrected", image
 
 
+@dataclass(frozen=True)
+class Midplane:
+    """The mid-sagittal plane: the points p, in mm LPS, with ``normal · p = offset_mm``.
+
+    Parameters
+    ----------
+    normal : tuple of float
+        Unit vector towards the patient's left.
+    offset_mm : float
+        Distance from the origin of the patient frame, along the normal.
+    asymmetry_hu : float
+        Mean absolute difference in HU between the brain without contrast and its mirror image, each difference limited.
+    """
+
+    normal: tuple[float, float, float]
+    offset_mm: float
+    asymmetry_hu: float
+
+    def distance_mm(self, geometry: Geometry) -> FloatArray:
+        """Return how far every voxel of a grid lies to the left of the plane, in mm, shape (z, y, x)."""
+        along = np.asarray(self.normal) @ (geometry.axes * geometry.spacing_mm)
+        x, y, z = (weight * np.arange(n) for weight, n in zip(along, geometry.size, strict=True))
+        start = float(np.dot(self.normal, geometry.origin_mm)) - self.offset_mm
+        return np.asarray(start + z[:, None, None] + y[:, None] + x)
+
+    @property
+    def tilt_degrees(self) -> float:
+        """Angle between the normal and the patient's left-right axis."""
+        return float(np.degrees(np.arccos(min(1.0, self.normal[0]))))
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume in mL, with bounds of what noise does to it; NaN where they are not known.
+
+    `lesions.find_lesions` states what the bounds assume.
+    """
+
+    ml: float
+    low_ml: float = float("nan")
+    high_ml: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """Whether the volumes meet a published criterion: a fact about numbers, no advice.
+
+    Parameters
+    ----------
+    name : str
+        The trial.
+    met : bool or None
+        Whether all conditions are met; None where one is not known and none is failed.
+    conditions : mapping of str to bool or None
+        Each condition in words, and whether it is met.
+    """
+
+    name: str
+    met: bool | None
+    conditions: Mapping[str, bool | None]
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """What the maps say about ischaemia. Research use only.
+
+    Parameters
+    ----------
+    rule : str
+        What core and hypoperfusion are, in words and numbers.
+    midplane : Midplane or None
+        The plane between the halves of the brain; None where it was not found.
+    side : str
+        Of the hypoperfusion (the patient's): "left", "right", "both", "none" where there is none, "unknown" where there
+        is no plane.
+    core, hypoperfusion, mismatch : Image or None
+        Masks (bool); mismatch is hypoperfusion without core. None where they rest on relative values that are withheld.
+    volumes_ml : mapping of str to Volume
+        ``core``, ``hypoperfusion``, ``mismatch``, ``tmax_over_4s`` ... ``tmax_over_10s``, ``rcbf_below_20`` ...
+        ``rcbf_below_38``.
+    mismatch_ratio : float
+        Hypoperfusion over core; NaN where there is no core, or it is not known.
+    hir : float
+        Hypoperfusion intensity ratio: volume of Tmax > 10 s over that of Tmax > 6 s; NaN where there is none.
+    cbv_index : float
+        Mean CBV where Tmax > 6 s over that of normal tissue; NaN where there is none.
+    normal : mapping of str to float
+        Mean ``cbf``, ``cbv`` and ``mtt`` of normal tissue, in the unit of the maps, against which relative values are;
+        empty where these are withheld.
+    criteria : tuple of Criterion
+        Published criteria, met or not.
+    """
+
+    rule: str
+    midplane: Midplane | None
+    side: Side
+    core: Image | None
+    hypoperfusion: Image | None
+    mismatch: Image | None
+    volumes_ml: Mapping[str, Volume]
+    mismatch_ratio: float
+    hir: float
+    cbv_index: float
+    normal: Mapping[str, float]
+    criteria: tuple[Criterion, ...]
+
+    def masks(self) -> Iterator[tuple[str, Image]]:
+        """Yield name and mask of core, hypoperfusion and mismatch, where they are known."""
+        for name in ("core", "hypoperfusion", "mismatch"):
+            mask = getattr(self, name)
+            if mask is not None:
+                yield name, mask
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A run up to the curves that are deconvolved.
@@ -749,6 +872,8 @@ class Analysis(Prepared):
     ----------
     maps : Maps
         The perfusion maps.
+    lesions : Lesions
+        Core, hypoperfusion and mismatch.
     derived : mapping of str to Image
         Optional smoothed or normalised maps, by file name.
     methods_text : str
@@ -756,5 +881,6 @@ class Analysis(Prepared):
     """
 
     maps: Maps
+    lesions: Lesions
     derived: Mapping[str, Image] = field(default_factory=dict)
     methods_text: str = ""

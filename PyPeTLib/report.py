@@ -18,6 +18,7 @@ from PyPeTLib.records import (
     Candidate,
     FloatArray,
     Image,
+    Lesions,
     Maps,
     MaskArray,
     Motion,
@@ -25,7 +26,7 @@ from PyPeTLib.records import (
     VascularCurve,
     describe_times,
 )
-from PyPeTLib.results import candidate_facts
+from PyPeTLib.results import RESEARCH_USE, candidate_facts, criterion_rows, lesion_rows
 from PyPeTLib.settings import SettingInfo, Settings, Value, describe_settings
 
 if TYPE_CHECKING:
@@ -113,6 +114,9 @@ def report_html(analysis: Analysis) -> str:
         others=[check for check in checks if not check.doubtful],
         statuses=STATUSES,
         numbers=key_numbers(analysis.maps, analysis.tissue),
+        lesions=volume_rows(analysis.lesions),
+        criteria=criterion_rows(analysis.lesions),
+        lesion_note=lesion_note(analysis.lesions),
         vessels=vessel_facts(analysis),
         candidates=[rows for rows in candidate_rows(analysis) if rows.rows],
         pictures=_pictures(analysis),
@@ -135,6 +139,24 @@ def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
         Mask of the voxels that count.
     """
     return [_key_number(name, image, maps.sd.get(name), tissue.values) for name, image in maps.items()]
+
+
+def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
+    """Return name, value, bounds and unit of the volumes and ratios, as text; a dash where not known."""
+    return [
+        (name, _number(value), "" if np.isnan(low) else f"{_number(low)} – {_number(high)}", unit)
+        for name, value, low, high, unit in lesion_rows(lesions)
+    ]
+
+
+def lesion_note(lesions: Lesions) -> str:
+    """Return what the volumes are of, and what they are not for."""
+    side = {"none": "no hypoperfusion", "both": "on both sides", "unknown": "side unknown"}.get(
+        lesions.side, f"on the patient's {lesions.side}"
+    )
+    rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
+    bounds = "Bounds are of what noise does: what lies beyond the threshold with a probability of 95 %, and of 5 %."
+    return f"{rule}; {side}. {bounds} {RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:

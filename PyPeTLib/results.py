@@ -13,7 +13,7 @@ import numpy as np
 
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
-from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Motion, Prepared, VascularCurve
+from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Lesions, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import DeconvolutionMethod, Settings, Value
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
@@ -32,6 +32,19 @@ KINDS = {
     "smooth": ", smoothed",
     "relative": " over its brain mean",
 }
+#: Masks that a run may write.
+MASK_NAMES = ("brain", "aif", "vof", "csf", "vessel", "core", "hypoperfusion", "mismatch")
+#: Stands wherever numbers about lesions are shown.
+RESEARCH_USE = "Research use only: not for diagnosis or treatment."
+#: What the volumes of a lesion are called.
+VOLUME_NAMES = {
+    "core": "Core",
+    "hypoperfusion": "Hypoperfusion",
+    "mismatch": "Mismatch",
+    **{f"tmax_over_{s}s": f"Tmax > {s} s" for s in (4, 6, 8, 10)},
+    **{f"rcbf_below_{p}": f"CBF < {p} % of normal" for p in (20, 30, 38)},
+}
+MET = {True: "met", False: "not met", None: "not known"}
 #: The setting that regularises each method; printed with every map. Plain least squares has none, nor evidence.
 REGULARISATION: dict[DeconvolutionMethod, str | None] = {
     "bayesian": "mtt_prior",
@@ -49,9 +62,9 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
     """Write everything a run found out into a folder that exists.
 
     Files are ``PREFIX_{cbf,cbv,mtt,tmax,ttp,...}.nii.gz`` with a JSON sidecar each,
-    ``PREFIX_{brain,aif,vof,csf,vessel}_mask.nii.gz``, ``PREFIX_curves.csv``, ``PREFIX_motion.csv`` (where motion was
-    measured), ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the name of the scan without a trailing
-    ``_ctp``. Existing files of these names are replaced.
+    ``PREFIX_{brain,aif,vof,csf,vessel,core,hypoperfusion,mismatch}_mask.nii.gz``, ``PREFIX_curves.csv``,
+    ``PREFIX_motion.csv`` (where motion was measured), ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the
+    name of the scan without a trailing ``_ctp``. Existing files of these names are replaced.
 
     Parameters
     ----------
@@ -99,7 +112,7 @@ def result_names(analysis: Analysis) -> set[str]:
     prefix = prefix_of(analysis.series.name)
     maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", *(f"_{kind}" for kind in KINDS))]
     names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
-    names += [f"{name}_mask.nii.gz" for name in ("brain", "aif", "vof", "csf", "vessel")]
+    names += [f"{name}_mask.nii.gz" for name in MASK_NAMES]
     return {f"{prefix}_{name}" for name in (*names, "curves.csv", "motion.csv", "summary.json", "report.html")}
 
 
@@ -212,6 +225,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "resolution_mm": analysis.curves.resolution_mm,
         "residue": analysis.maps.residue or None,
         "strength": analysis.maps.strength,
+        **lesion_facts(analysis.lesions),
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
         "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
@@ -219,6 +233,55 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "software": {"name": "PyPeT", "version": __version__},
         "seconds": dict(analysis.seconds),
     }
+
+
+def lesion_facts(lesions: Lesions) -> dict[str, Any]:
+    """Return what the summary holds of the lesions: volumes with their bounds in mL, ratios and criteria."""
+    plane = lesions.midplane
+    return {
+        "lesions": {
+            "note": RESEARCH_USE,
+            "rule": lesions.rule,
+            "side": lesions.side,
+            "normal_tissue": dict(lesions.normal),
+            "midplane": None if plane is None else {**asdict(plane), "tilt_degrees": plane.tilt_degrees},
+        },
+        "volumes_ml": {name: volume.ml for name, volume in lesions.volumes_ml.items()},
+        "volume_bounds_ml": {
+            name: [volume.low_ml, volume.high_ml]
+            for name, volume in lesions.volumes_ml.items()
+            if np.isfinite(volume.low_ml)
+        },
+        "mismatch_ratio": lesions.mismatch_ratio,
+        "hir": lesions.hir,
+        "cbv_index": lesions.cbv_index,
+        "criteria": {one.name: {"met": one.met, "conditions": dict(one.conditions)} for one in lesions.criteria},
+    }
+
+
+def lesion_rows(lesions: Lesions) -> list[tuple[str, float, float, float, str]]:
+    """Return name, value, bounds (NaN where not known) and unit of every volume and ratio."""
+    volumes = [
+        (VOLUME_NAMES[name], volume.ml, volume.low_ml, volume.high_ml, "mL")
+        for name, volume in lesions.volumes_ml.items()
+    ]
+    ratios = {
+        "Mismatch ratio": lesions.mismatch_ratio,
+        "HIR (Tmax > 10 s over Tmax > 6 s)": lesions.hir,
+        "CBV index": lesions.cbv_index,
+    }
+    return volumes + [(name, value, float("nan"), float("nan"), "") for name, value in ratios.items()]
+
+
+def criterion_rows(lesions: Lesions) -> list[tuple[str, str, str]]:
+    """Return each criterion, whether it is met, and the conditions that are not, or that are not known."""
+    rows = []
+    for one in lesions.criteria:
+        failed = [text for text, met in one.conditions.items() if met is False]
+        unknown = [text for text, met in one.conditions.items() if met is None]
+        why = [f"not met: {', '.join(failed)}"] * bool(failed) + [f"not known: {', '.join(unknown)}"] * bool(unknown)
+        rows.append((one.name, MET[one.met], "; ".join(why) or ", ".join(one.conditions)))
+    return rows
 
 
 def _motion(motion: Motion) -> dict[str, Any]:
@@ -260,7 +323,7 @@ def _masks(analysis: Analysis) -> list[tuple[str, Image]]:
     nothing = Image(np.zeros(analysis.brain.values.shape, dtype=bool), analysis.brain.geometry)
     vof = nothing if analysis.vof is None else analysis.vof.mask
     vessels = [("aif", analysis.aif.mask), ("vof", vof), ("vessel", analysis.vessels)]
-    return [("brain", analysis.brain), ("csf", analysis.csf), *vessels]
+    return [("brain", analysis.brain), ("csf", analysis.csf), *vessels, *analysis.lesions.masks()]
 
 
 def _vascular(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:

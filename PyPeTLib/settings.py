@@ -22,7 +22,13 @@ PartialVolumeMethod = Literal["venous", "none"]
 StrengthChoice = Literal["gcv", "fixed"]
 BiasCorrection = Literal["none", "simulation"]
 Normalisation = Literal["none", "brain-mean"]
+LesionRule = Literal["RAPID-like", "Cereda", "MIStar-like", "Philips-like", "own"]
+CoreMap = Literal["rCBF", "CBV"]
+HypoperfusionMap = Literal["Tmax", "delay", "rMTT"]
+CoreInside = Literal["hypoperfusion", "anywhere"]
 Value = float | int | str
+#: Methods that tell the delay of tissue from its transit time.
+WITH_DELAY: tuple[DeconvolutionMethod, ...] = ("bayesian", "nlr")
 
 #: Methods that are a matrix made from the arterial input; they have the bias that ``correction`` removes.
 LINEAR: tuple[DeconvolutionMethod, ...] = ("bSVD", "sSVD", "oSVD", "tikhonov")
@@ -131,6 +137,33 @@ class Settings:
     )
     normalise: Normalisation = _choice("none", "write maps divided by their mean over the brain as well")
 
+    lesion_rule: LesionRule = _choice(
+        "RAPID-like", "what core and hypoperfusion are: thresholds of a trial or product, or your own"
+    )
+    core_map: CoreMap = _choice("rCBF", "own: core is less than a share of normal CBF, or less than an amount of CBV")
+    core_rcbf: float = _number(30.0, "% of normal", 1.0, 100.0, "own, rCBF: core is below this share of normal CBF")
+    core_cbv: float = _number(2.0, "mL/100 g", 0.1, 10.0, "own, CBV: core is below this")
+    hypoperfusion_map: HypoperfusionMap = _choice("Tmax", "own: hypoperfusion has a late Tmax, delay, or a long MTT")
+    hypoperfusion_tmax_s: float = _number(6.0, "s", 0.5, 20.0, "own, Tmax: hypoperfusion is above this")
+    hypoperfusion_delay_s: float = _number(3.0, "s", 0.5, 20.0, "own, delay: hypoperfusion is above this")
+    hypoperfusion_rmtt: float = _number(
+        145.0, "% of normal", 100.0, 1000.0, "own, rMTT: hypoperfusion is above this share of normal MTT"
+    )
+    core_inside: CoreInside = _choice(
+        "hypoperfusion", "where core is sought: inside the hypoperfusion, or anywhere in the tissue"
+    )
+    smallest_lesion_ml: float = _number(1.0, "mL", 0.0, 20.0, "smaller connected parts of a lesion are noise")
+    normal_tmax_s: float = _number(
+        4.0, "s", 0.5, 20.0, "tissue of the other side up to this Tmax is normal: relative values are against its mean"
+    )
+    both_sides_share: float = _number(
+        0.3, "share", 0.05, 1.0, "both sides are ill where the smaller hypoperfusion is this share of the larger"
+    )
+    both_sides_ml: float = _number(10.0, "mL", 0.0, 200.0, "and has at least this volume")
+    midplane_limit_degrees: float = _number(
+        25.0, "degrees", 5.0, 45.0, "the mid-sagittal plane is sought up to this angle from the patient's axis"
+    )
+
     def __post_init__(self) -> None:
         for name, value in self.items():
             _check(name, value)
@@ -139,6 +172,13 @@ class Settings:
                 "Settings: a minimum below its maximum is needed; found AIF volumes of "
                 f"{self.aif_minimum_volume_ml:g} to {self.aif_maximum_volume_ml:g} mL and tissue of "
                 f"{self.tissue_low_hu:g} to {self.tissue_high_hu:g} HU. Change one of them."
+            )
+        by_delay = self.lesion_rule == "MIStar-like"
+        by_delay |= self.lesion_rule == "own" and self.hypoperfusion_map == "delay"
+        if by_delay and self.method not in WITH_DELAY:
+            raise InputError(
+                f"Setting lesion_rule={self.lesion_rule}: a method that gives the delay is needed "
+                f"({', '.join(WITH_DELAY)}); found method={self.method}. Change one of them."
             )
 
     def items(self) -> Iterator[tuple[str, Value]]:

@@ -49,12 +49,10 @@ def csf_and_vessels(
     ----------
     Kudo 2003, AJNR Am J Neuroradiol 24:419–426 (vessels by their CBV)
     """
-    assert curves.anatomy_hu is not None, "the mean HU are those of a scan"
-    native_hu = curves.anatomy_hu - curves.coefficients @ curves.basis.mean(axis=1)
     cbv = 100.0 * settings.hematocrit_factor / settings.tissue_density_g_ml * area_share(curves, aif_hu, times_s)
     limit = max(settings.vessel_cbv, LEAST_OVER_MEDIAN * float(np.median(cbv)))
     vessels = _connected(cbv > limit, curves.mask, geometry)
-    csf = _connected((native_hu < settings.csf_hu) & ~vessels[curves.mask], curves.mask, geometry)
+    csf = _connected((curves.native_hu < settings.csf_hu) & ~vessels[curves.mask], curves.mask, geometry)
     return Image(csf, geometry), Image(vessels, geometry)
 
 

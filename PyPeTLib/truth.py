@@ -8,8 +8,11 @@ from PyPeTLib.bound import Bound, cramer_rao
 from PyPeTLib.curves import area_weights
 from PyPeTLib.kinetics import BOX
 from PyPeTLib.phantom_curves import DENSITY_G_ML, HEMATOCRIT_FACTOR, TRANSIT_SHAPE
-from PyPeTLib.phantom_options import Phantom
-from PyPeTLib.records import Analysis, FloatArray, MaskArray
+from PyPeTLib.phantom_head import build_head
+from PyPeTLib.phantom_options import HeadOptions, Phantom
+from PyPeTLib.phantom_shapes import GRID_LOW_MM, GRID_MM
+from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, Midplane
+from PyPeTLib.settings import Settings
 
 #: Tmax above this, in s, is the delayed territory.
 DELAYED_S = 6.0
@@ -21,6 +24,10 @@ SHAPES = {"exponential": 1.0, "gamma": TRANSIT_SHAPE, "box": BOX}
 SAMPLE = 500
 #: Voxels this close to an edge of the lesion, in mm, are mixtures, or are smoothed with what lies beyond.
 EDGE_MM = 3.0
+#: Sides of the phantom's lesion in LPS.
+LESION_SIGNS = {"left": 1, "right": -1, "none": 0}
+#: The midline's crossings of the brain: so near the middle, and above this height, in mm in head coordinates.
+MIDLINE_MM, LOWEST_MIDLINE_MM = 10.0, -35.0
 #: What an interval and a bound are asked of.
 ESTIMATED = ("cbf", "cbv", "mtt", "delay")
 #: Half the width of an interval that holds 90 % of a normal distribution, and of half of it, in SD.
@@ -188,6 +195,54 @@ def _bound(analysis: Analysis, phantom: Phantom, where: MaskArray) -> Bound | No
         noise_hu=curves.sd[rows].astype(float),
         shape=SHAPES[residue],
     )
+
+
+def true_midplane(options: HeadOptions) -> Midplane:
+    """Return the plane through the middle of a head phantom's brain, least squares over its bent midline.
+
+    The midline counts above the tentorium's lower edge, where brain is on both sides of it.
+    """
+    head = build_head(
+        seed=options.seed, lesion_sign=LESION_SIGNS[options.lesion_side], tilt_degrees=options.tilt_degrees
+    )
+    midline, inside = head.fields["midline"].astype(float), head.fields["inner"] < 0
+    z, y, x = np.nonzero((midline[..., :-1] < 0) & (midline[..., 1:] >= 0) & inside[..., :-1])
+    before, after = midline[z, y, x], midline[z, y, x + 1]
+    places = GRID_MM * np.stack([x - before / (after - before), y, z], axis=1) + np.asarray(GRID_LOW_MM)
+    middle = places[(np.abs(places[:, 0]) < MIDLINE_MM) & (places[:, 2] > LOWEST_MIDLINE_MM)]
+    middle = middle @ np.linalg.inv(head.to_head).T
+    normal = np.linalg.svd(middle - middle.mean(axis=0), full_matrices=False)[2][2]
+    normal *= np.sign(normal[0])
+    nx, ny, nz = (float(value) for value in normal)
+    return Midplane((nx, ny, nz), float(middle.mean(axis=0) @ normal), float("nan"))
+
+
+def compare_midplanes(found: Midplane, true: Midplane, brain: Image) -> tuple[float, float]:
+    """Return the angle between two planes in degrees, and how far apart they are at the brain's centre in mm."""
+    angle = np.degrees(np.arccos(min(1.0, float(np.dot(found.normal, true.normal)))))
+    apart = found.distance_mm(brain.geometry) - true.distance_mm(brain.geometry)
+    return float(angle), abs(float(apart[brain.values].mean()))
+
+
+def true_volumes(phantom: Phantom, settings: Settings) -> dict[str, float]:
+    """Return the volumes in mL that the thresholds of the RAPID-like rule give on the true maps of a head phantom.
+
+    Every voxel counts that has a truth: at least half of it is tissue. Normal tissue is that of the other side of the
+    true plane, of both where there is no lesion, with a Tmax of at most ``normal_tmax_s``.
+    """
+    assert isinstance(phantom.options, HeadOptions), "tiles have no sides"
+    geometry = phantom.series.geometry
+    cbf, tmax = phantom.truth["cbf"].values, phantom.truth["tmax"].values
+    sign = LESION_SIGNS[phantom.options.lesion_side]
+    known = np.isfinite(cbf)
+    with np.errstate(invalid="ignore"):
+        other = known & (sign * true_midplane(phantom.options).distance_mm(geometry) <= 0.0)
+        normal = float(cbf[other & (tmax <= settings.normal_tmax_s)].mean(dtype=float))
+        late = {f"tmax_over_{s}s": known & (tmax > s) for s in (4, 6, 8, 10)}
+        low = {f"rcbf_below_{p}": late["tmax_over_6s"] & (cbf < 0.01 * p * normal) for p in (20, 30, 38)}
+    volumes = {name: float(mask.sum()) * geometry.voxel_volume_ml for name, mask in {**late, **low}.items()}
+    core, hypoperfusion = volumes["rcbf_below_30"], volumes["tmax_over_6s"]
+    return {"core": core, "hypoperfusion": hypoperfusion, "mismatch": hypoperfusion - core, **volumes}
 
 
 def compare_tiles(analysis: Analysis, phantom: Phantom) -> dict[str, float]:

@@ -60,7 +60,8 @@ def refused(arguments, capsys, code=2):
 
 def test_run_writes_the_promised_files(result):
     names = {path.name for path in result.iterdir()}
-    masks = {f"phantom_{name}_mask.nii.gz" for name in ("brain", "aif", "vof", "csf", "vessel")}
+    made = ("brain", "aif", "vof", "csf", "vessel", "core", "hypoperfusion", "mismatch")
+    masks = {f"phantom_{name}_mask.nii.gz" for name in made}
     maps = {f"phantom_{name}{suffix}" for name in (*MAPS, *SDS) for suffix in (".nii.gz", ".json")}
     assert names == masks | maps | {"phantom_curves.csv", "phantom_motion.csv", "phantom_summary.json"}
 
@@ -74,6 +75,22 @@ def test_maps_lie_on_the_grid_of_the_scan_with_their_unit(result, scan):
         sidecar = json.loads((result / f"phantom_{name}.json").read_text())
         assert (sidecar["Unit"], sidecar["DeconvolutionMethod"], sidecar["mtt_prior"]) == (unit, "bayesian", "weak")
         assert sidecar["Residue"] in SHAPES and sidecar["LongName"].endswith("deviation") == name.endswith("sd")
+
+
+def test_summary_and_masks_tell_the_lesions(result):
+    summary = json.loads((result / "phantom_summary.json").read_text())
+    volumes, bounds = summary["volumes_ml"], summary["volume_bounds_ml"]
+    assert summary["lesions"]["side"] == "left" and "Research use only" in summary["lesions"]["note"]
+    for name in ("core", "hypoperfusion", "mismatch"):
+        image = nibabel.load(result / f"phantom_{name}_mask.nii.gz")
+        found = image.get_fdata().sum() * np.prod(image.header.get_zooms()) / 1000.0
+        assert found == pytest.approx(volumes[name], rel=1e-4)
+    assert volumes["core"] + volumes["mismatch"] == pytest.approx(volumes["hypoperfusion"])
+    assert all(bounds[name][0] <= volumes[name] <= bounds[name][1] for name in bounds)
+    assert summary["mismatch_ratio"] == pytest.approx(volumes["hypoperfusion"] / volumes["core"])
+    assert 0.0 <= summary["hir"] < 1.0 and 0.0 < summary["cbv_index"] < 1.0
+    assert set(summary["criteria"]) == {"DEFUSE 3", "EXTEND"}
+    assert summary["lesions"]["rule"][1:] in summary["methods_text"]
 
 
 def test_maps_are_zero_outside_the_mask_and_only_there(result):

@@ -337,9 +337,25 @@ def test_steps_show_the_checks_before_there_are_maps(panel, scan, dialogs, tiny_
     assert not panel.ui.checks.visible and "No result yet" in panel.ui.checksNote.text
     getattr(panel.ui, f"stage{number}Button").click()
     names = [name for _, name, _ in shown_checks(panel)]
-    of_curves = {check.name for check in tiny_analysis.checks} - {"positive CBF", "positive CBV"}
+    of_maps = {"positive CBF", "positive CBV", "midplane", "healthy side"}
+    of_curves = {check.name for check in tiny_analysis.checks} - of_maps
     assert set(names) == of_curves | {"HU scale", "missing values"}
     assert panel.ui.medians.rowCount == 0
+
+
+def test_lesions_are_shown_with_what_they_are_not_for(applied, tiny_analysis):
+    table, lesions = applied.ui.lesions, tiny_analysis.lesions
+    assert table.visible and applied.ui.criteria.visible
+    assert table.item(0, 0).text() == "Core" and table.item(0, 3).text() == "mL"
+    assert table.item(0, 1).text() == f"{lesions.volumes_ml['core'].ml:.1f}"
+    assert applied.ui.criteria.item(0, 0).text() == "DEFUSE 3"
+    assert "Research use only" in applied.ui.lesionsNote.text and "Tmax above 6 s" in applied.ui.lesionsNote.text
+
+
+def test_own_thresholds_are_shown_only_where_they_count(panel):
+    assert not panel.ui.core_rcbf.visible
+    panel.parameters.lesion_rule = "own"
+    assert panel.ui.core_rcbf.visible and panel.ui.hypoperfusion_tmax_sLabel.visible
 
 
 def test_apply_again_makes_no_new_nodes(applied, scan):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import pickle
 import re
 import subprocess
@@ -26,8 +27,8 @@ from PyPeTLib.figures import (
 )
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Check, Geometry, Maps
-from PyPeTLib.report import MAP_NAMES, candidate_rows, key_numbers, report_html
-from PyPeTLib.results import candidate_facts
+from PyPeTLib.report import MAP_NAMES, candidate_rows, key_numbers, report_html, volume_rows
+from PyPeTLib.results import candidate_facts, criterion_rows
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
 
@@ -227,7 +228,14 @@ def test_checks_come_first_worst_first_and_in_words(hostile_page):
     others = re.findall(r'<td class="[a-z-]+">([\w ]+)</td><td>([^<]*)</td>', hostile_page)
     assert others[:2] == [("Pass", "&lt;b&gt;a note&lt;/b&gt;"), ("Not applicable", "none")]
     headings = re.findall(r"<h2[^>]*>([^<]+)", hostile_page)
-    assert headings[:3] == ["Quality checks", "Key numbers", "Perfusion maps"]
+    assert headings[:4] == ["Quality checks", "Key numbers", "Lesions", "Perfusion maps"]
+
+
+def test_volumes_and_criteria_are_shown_with_what_they_are_not_for(page, tiny_analysis):
+    section = html.unescape(page[page.index('id="lesions"') : page.index('id="picture-1"')])
+    assert "Research use only" in section and "Tmax above 6 s" in section
+    for row in (*volume_rows(tiny_analysis.lesions), *criterion_rows(tiny_analysis.lesions)):
+        assert all(cell in section for cell in row)
 
 
 def test_a_page_without_doubts_says_so(page, tiny_analysis):

@@ -26,7 +26,7 @@ from PyPeTLib.errors import Cancelled, InputError
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Image
-from PyPeTLib.results import candidate_facts, curve_table
+from PyPeTLib.results import candidate_facts, criterion_rows, curve_table, lesion_rows
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTScene import bootstrap, stages, study
@@ -35,7 +35,7 @@ from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
 from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
 from PyPeTScene.nodes import find_node, node_geometry, scene_nodes
-from PyPeTScene.numbers import CANDIDATES, CHECKS, candidate_columns, rows_of
+from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, candidate_columns, rows_of
 from PyPeTScene.points import points_mm
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
 from PyPeTScene.study import Request, in_study, process, save_scene, show_analysis, show_brain
@@ -128,6 +128,24 @@ def test_tables_tell_of_candidates_and_checks_in_numbers(tiny_analysis, scan):
         status, text, value = told[check.name]
         assert (status, text) == (check.status, check.text)
         assert np.isnan(value) if check.value is None else value == pytest.approx(check.value)
+
+
+def test_lesions_are_segments_and_tables(tiny_analysis, scan):
+    shown, lesions = show_analysis(tiny_analysis, scan), tiny_analysis.lesions
+    for name, mask in lesions.masks():
+        segment = node(shown.segmentation).GetSegmentation().GetSegment(SEGMENTS[name][0])
+        assert (segment is not None) == bool(mask.values.any())
+        if segment is not None:
+            found = mask_from_segment(node(shown.segmentation), SEGMENTS[name][0], scan_volume(scan))
+            np.testing.assert_array_equal(found.values, mask.values)
+    rows = rows_of(LESIONS, scan)
+    assert [row[0] for row in rows] == [row[0] for row in lesion_rows(lesions)]
+    np.testing.assert_allclose([row[1] for row in rows], [row[1] for row in lesion_rows(lesions)])
+    assert rows_of(CRITERIA, scan) == criterion_rows(lesions)
+    assert "Research use only" in find_node(LESIONS, scan).GetDescription()
+    none = replace(tiny_analysis, lesions=replace(lesions, core=None, hypoperfusion=None, mismatch=None))
+    again = show_analysis(none, scan)
+    assert node(again.segmentation).GetSegmentation().GetSegment(SEGMENTS["hypoperfusion"][0]) is None
 
 
 def test_enhancement_scrolls_with_the_scan_over_its_times(tiny_analysis, scan):
@@ -502,11 +520,12 @@ def test_process_takes_curves_of_a_table_and_shows_no_voxels(tiny_analysis, scan
     assert (analysis.aif.source, analysis.vof.source) == ("user's curve", "user's curve")
     np.testing.assert_allclose(analysis.aif.curve_hu, tiny_analysis.aif.curve_hu, atol=0.1)
     np.testing.assert_allclose(analysis.vof.curve_hu, tiny_analysis.vof.curve_hu, atol=0.1)
-    shown = [SEGMENTS[key][0] for key in ("brain", "csf", "vessels")]
+    keys = ("brain", "csf", "vessels", "core", "hypoperfusion", "mismatch")
+    shown = [SEGMENTS[key][0] for key in keys]
     assert list(node(again.segmentation).GetSegmentation().GetSegmentIDs()) == shown
     _, third = process(Request(scan, Settings(denoise="gaussian")))
     assert set(node(third.segmentation).GetSegmentation().GetSegmentIDs()) == {
-        SEGMENTS[key][0] for key in ("brain", "aif", "vof", "csf", "vessels")
+        SEGMENTS[key][0] for key in (*keys, "aif", "vof")
     }
 
 

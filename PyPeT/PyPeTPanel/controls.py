@@ -31,6 +31,12 @@ OWN_OF = {
         "tikhonov": ("tikhonov_choice", "tikhonov_strength", "correction", "residue"),
         "max-slope": ("slope_window_s",),
     },
+    "lesion_rule": {
+        "own": (
+            *("core_map", "core_rcbf", "core_cbv"),
+            *("hypoperfusion_map", "hypoperfusion_tmax_s", "hypoperfusion_delay_s", "hypoperfusion_rmtt"),
+        ),
+    },
 }
 #: Tooltips of the controls that are no settings of the library.
 TIPS = {

@@ -115,6 +115,21 @@ class PyPeTParameterNode:
     hematocrit_small: number("hematocrit_small")
     map_smoothing_mm: number("map_smoothing_mm")
     normalise: choice("normalise")
+
+    lesion_rule: choice("lesion_rule")
+    core_map: choice("core_map")
+    core_rcbf: number("core_rcbf")
+    core_cbv: number("core_cbv")
+    hypoperfusion_map: choice("hypoperfusion_map")
+    hypoperfusion_tmax_s: number("hypoperfusion_tmax_s")
+    hypoperfusion_delay_s: number("hypoperfusion_delay_s")
+    hypoperfusion_rmtt: number("hypoperfusion_rmtt")
+    core_inside: choice("core_inside")
+    smallest_lesion_ml: number("smallest_lesion_ml")
+    normal_tmax_s: number("normal_tmax_s")
+    both_sides_share: number("both_sides_share")
+    both_sides_ml: number("both_sides_ml")
+    midplane_limit_degrees: number("midplane_limit_degrees")
     force: bool = False
 
     tissue_source: Annotated[str, Choice([HALVES, SEGMENTS_OF, CROSSHAIR]), Default(HALVES)]

@@ -1,4 +1,4 @@
-"""The tables of the panel: arterial candidates, medians of the maps, similarity, quality checks."""
+"""The tables of the panel: arterial candidates, medians of the maps, similarity, quality checks, lesions."""
 
 import math
 from collections import Counter
@@ -10,11 +10,13 @@ import qt
 from PyPeTLib.similarity import similarity_rows
 from PyPeTScene.curves import PARTIAL_VOLUME
 from PyPeTScene.nodes import find_node
-from PyPeTScene.numbers import CANDIDATES, CHECKS, MEDIANS, SIMILARITY, rows_of
+from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, MEDIANS, SIMILARITY, rows_of
 
 #: Short, for a narrow panel; the table in the scene says more.
 CANDIDATE_COLUMNS = ("Score", "Confidence", "Side", "HU", "At s", "Width s", "SNR", "Tissue", "Remark")
 MEDIAN_COLUMNS = ("Map", "Median", "SD of a voxel", "Unit")
+LESION_COLUMNS = ("Lesion", "Value", "Bounds", "Unit")
+CRITERION_COLUMNS = ("Criterion", "Met", "Conditions")
 SIMILARITY_COLUMNS = ("Metric", "Value", "Unit")
 CHECK_COLUMNS = ("Result", "Check", "Finding")
 #: Colour of each status, on light and on dark panels; the word says the same.
@@ -95,6 +97,22 @@ def median_row(name: str, median: float, sd: float, unit: str) -> tuple[str, str
     return name, f"{median:.3g}", _text(sd, "± {:.2g}"), unit
 
 
+def lesion_row(name: str, value: float, low: float, high: float, unit: str) -> tuple[str, str, str, str]:
+    """Return one volume or ratio: a dash where it is not known, no bounds where there are none."""
+    form = "{:.1f}" if unit else "{:.2f}"
+    bounds = "" if math.isnan(low) else f"{low:.1f} – {high:.1f}"
+    return name, _text(value, form) or "–", bounds, unit
+
+
+def show_lesions(ui: Any, scan: Any) -> None:
+    """Show volumes, ratios and criteria of the lesions, or that there are none."""
+    volumes, criteria = rows_of(LESIONS, scan), rows_of(CRITERIA, scan)
+    fill_table(ui.lesions, [lesion_row(*row) for row in volumes])
+    fill_table(ui.criteria, criteria)
+    ui.lesionsNote.text = find_node(LESIONS, scan).GetDescription() if volumes else "No result yet."
+    ui.lesions.visible, ui.criteria.visible = bool(volumes), bool(criteria)
+
+
 def show_results(ui: Any, scan: Any) -> None:
     """Show the numbers that the scene holds of a scan, or that there are none."""
     candidates, medians = rows_of(CANDIDATES, scan), rows_of(MEDIANS, scan)
@@ -111,6 +129,7 @@ def show_results(ui: Any, scan: Any) -> None:
     for table, rows in shown:
         table.visible = bool(rows)
     ui.candidatesLabel.visible = bool(candidates)
+    show_lesions(ui, scan)
 
 
 def _checks_text(checks: Sequence[Sequence[Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Masks into the scene and back: one segmentation with brain, arterial input, venous output, CSF and vessels."""
+"""Masks into the scene and back: one segmentation with brain, arterial input, venous output, CSF, vessels, lesions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Image, Prepared, Progress, silent
+from PyPeTLib.records import Image, Lesions, Prepared, Progress, silent
 from PyPeTScene.nodes import Node, leaving_no_nodes, node_geometry, node_name, own_node
 
 #: Identity, name and colour (RGB from 0 to 1) of the segments; the arterial input is purple wherever it is shown.
@@ -20,6 +20,9 @@ SEGMENTS = {
     "csf": ("PyPeT_csf", "CSF", (0.30, 0.55, 1.0)),
     "vessels": ("PyPeT_vessels", "Large vessels", (0.93, 0.45, 0.35)),
     "choice": ("PyPeT_aif_choice", "AIF, chosen", (0.85, 0.55, 1.0)),
+    "core": ("PyPeT_core", "Core", (0.86, 0.16, 0.20)),
+    "hypoperfusion": ("PyPeT_hypoperfusion", "Hypoperfusion", (0.95, 0.80, 0.25)),
+    "mismatch": ("PyPeT_mismatch", "Mismatch", (0.30, 0.75, 0.35)),
 }
 #: Terminology entry of each segment: category, type and modifier in the form that Slicer keeps as a segment's tag.
 TERMINOLOGY = {
@@ -35,8 +38,14 @@ TERMINOLOGY = {
     "Anatomic codes - DICOM master list~^^~^^",
 }
 TERMINOLOGY["choice"] = TERMINOLOGY["aif"]
+for _lesion in ("core", "hypoperfusion", "mismatch"):
+    TERMINOLOGY[_lesion] = (
+        "Segmentation category and type - DICOM master list~SCT^49755003^Morphologically Altered Structure~"
+        "SCT^52674009^Ischemia~^^~Anatomic codes - DICOM master list~^^~^^"
+    )
 #: Opacity of the filling in slice views: the brain is an outline, what is large is seen through.
 FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "choice": 0.0}
+FILLING.update({"core": 0.5, "hypoperfusion": 0.0, "mismatch": 0.3})
 
 
 def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Progress = silent) -> Node:
@@ -65,6 +74,16 @@ def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Pro
         else:
             segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
     return segmentation
+
+
+def show_lesions(lesions: Lesions, segmentation: Node, reference: Node) -> None:
+    """Put core, hypoperfusion and mismatch into a scan's segmentation; those without voxels, or not known, go."""
+    known = dict(lesions.masks())
+    for key in ("core", "hypoperfusion", "mismatch"):
+        if key in known and known[key].values.any():
+            put_mask(segmentation, key, known[key], reference)
+        else:
+            segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
 
 
 def show_mask(key: str, mask: Image, scan: Node, reference: Node, name: str) -> Node:

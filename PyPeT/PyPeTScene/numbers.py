@@ -1,4 +1,4 @@
-"""Numbers into the scene as tables: medians of the maps, arterial candidates, checks; and the tables read again."""
+"""Numbers into the scene as tables: medians of the maps, arterial candidates, checks, lesions; and read again."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from PyPeTLib.quality import worst_first
-from PyPeTLib.records import Analysis, Candidate, Check, Prepared
-from PyPeTLib.results import candidate_facts, map_medians, map_sds
+from PyPeTLib.records import Analysis, Candidate, Check, Lesions, Prepared
+from PyPeTLib.results import RESEARCH_USE, candidate_facts, criterion_rows, lesion_rows, map_medians, map_sds
 from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
 from PyPeTScene.nodes import Node, find_node, own_node
 
 #: Roles of the tables; that of similarity compares the maps of one run with a reference.
 MEDIANS, CANDIDATES, CHECKS, SIMILARITY = "medians.table", "candidates.table", "checks.table", "similarity.table"
+LESIONS, CRITERIA = "lesions.table", "criteria.table"
 
 
 def show_numbers(analysis: Analysis, scan: Node) -> Node:
@@ -36,6 +37,15 @@ def show_checks(prepared: Prepared, scan: Node) -> Node:
     return _show(CHECKS, "checks", check_columns(worst_first(prepared.checks)), prepared, scan)
 
 
+def show_volumes(analysis: Analysis, scan: Node) -> Node:
+    """Show volumes and ratios of the lesions, and the criteria they meet: return the table of volumes."""
+    criteria = _show(CRITERIA, "criteria", criterion_columns(analysis.lesions), analysis, scan)
+    table = _show(LESIONS, "lesions", volume_columns(analysis.lesions), analysis, scan)
+    for node in (criteria, table):
+        node.SetDescription(f"{analysis.lesions.rule}; side: {analysis.lesions.side}. {RESEARCH_USE}")
+    return table
+
+
 def rows_of(role: str, scan: Node | None) -> list[tuple[Any, ...]]:
     """Return the rows of one of the tables, numbers as float, everything else as text; none where there is no table."""
     table = None if scan is None else find_node(role, scan)
@@ -56,6 +66,24 @@ def median_columns(analysis: Analysis) -> dict[str, Column]:
         "SD of a voxel": [sds.get(name, float("nan")) for name in medians],
         "Unit": [units[name] for name in medians],
     }
+
+
+def volume_columns(lesions: Lesions) -> dict[str, Column]:
+    """Return name, value, bounds (NaN where they are not known), and unit."""
+    rows = lesion_rows(lesions)
+    return {
+        "Lesion": [row[0] for row in rows],
+        "Value": [row[1] for row in rows],
+        "From": [row[2] for row in rows],
+        "To": [row[3] for row in rows],
+        "Unit": [row[4] for row in rows],
+    }
+
+
+def criterion_columns(lesions: Lesions) -> dict[str, Column]:
+    """Return each criterion, whether it is met, and which conditions are not."""
+    rows = criterion_rows(lesions)
+    return {name: [row[k] for row in rows] for k, name in enumerate(("Criterion", "Met", "Conditions"))}
 
 
 def candidate_columns(candidates: Sequence[Candidate]) -> dict[str, Column]:

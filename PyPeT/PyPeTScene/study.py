@@ -27,9 +27,9 @@ from PyPeTScene.curves import (
     stale_plots,
 )
 from PyPeTScene.maps import show_maps, stale_maps
-from PyPeTScene.masks import mask_from_segment, show_mask, show_masks
+from PyPeTScene.masks import mask_from_segment, show_lesions, show_mask, show_masks
 from PyPeTScene.nodes import Node, find_node, node_name, own_nodes, remove_node
-from PyPeTScene.numbers import SIMILARITY, show_candidates, show_checks, show_numbers
+from PyPeTScene.numbers import SIMILARITY, show_candidates, show_checks, show_numbers, show_volumes
 from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
@@ -60,7 +60,7 @@ class SceneNodes:
     maps : mapping of str to str
         Map volumes by name.
     segmentation : str
-        Brain, arterial input, venous output, CSF and large vessels; segment identities are in ``masks.SEGMENTS``.
+        Brain, arterial input, venous output, CSF, large vessels, lesions; segment identities are in ``masks.SEGMENTS``.
     enhancement, enhancement_volume, browser : str
         Enhancement over time: sequence, proxy volume, and the browser to scroll it with.
     curves, curves_chart, bolus_chart, motion_chart, tissue, tissue_chart : str
@@ -68,6 +68,8 @@ class SceneNodes:
         measured), table and chart of tissue.
     medians : str
         Table of the maps' medians over the tissue.
+    lesions : str
+        Table of the lesions' volumes and ratios.
     """
 
     scan: str
@@ -84,6 +86,7 @@ class SceneNodes:
     tissue: str = ""
     tissue_chart: str = ""
     medians: str = ""
+    lesions: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,9 @@ def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = s
     with unchanged_on_error(scan):
         maps = show_maps(analysis, scan, progress=share(progress, 0.0, 0.2, "Showing the maps"))
         shown = _show_curves(analysis, scan, share(progress, 0.2, 0.95))
-        medians = show_numbers(analysis, scan)
+        segmentation, volume = (slicer.mrmlScene.GetNodeByID(n) for n in (shown.segmentation, shown.enhancement_volume))
+        show_lesions(analysis.lesions, segmentation, volume)
+        medians, volumes = show_numbers(analysis, scan), show_volumes(analysis, scan)
         folder = gather(scan, analysis.series.name)
         progress(1.0, "Done")
         old = () if shown.motion_chart else ("motion.chart", "motion.table")
@@ -180,7 +185,11 @@ def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = s
         for node in stale_plots(scan):
             remove_node(node)
     return replace(
-        shown, maps={name: node.GetID() for name, node in maps.items()}, medians=medians.GetID(), folder=folder
+        shown,
+        maps={name: node.GetID() for name, node in maps.items()},
+        medians=medians.GetID(),
+        lesions=volumes.GetID(),
+        folder=folder,
     )
 
 

@@ -1,0 +1,389 @@
+"""From maps to ischaemia: core, hypoperfusion and mismatch, their volumes, and criteria of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from PyPeTLib.records import (
+    Check,
+    Criterion,
+    FloatArray,
+    Geometry,
+    Image,
+    Lesions,
+    Maps,
+    MaskArray,
+    Midplane,
+    Side,
+    Volume,
+)
+from PyPeTLib.settings import LesionRule, Settings
+
+Box = tuple[slice, slice, slice]
+Quantity = Literal["rcbf", "cbv", "tmax", "delay", "rmtt"]
+
+#: Volumes that are always measured: Tmax in s, and CBF in % of normal.
+TMAX_S, RCBF_PERCENT = (4.0, 6.0, 8.0, 10.0), (20.0, 30.0, 38.0)
+#: Tmax in s of the hypoperfusion intensity ratio (Olivot 2014) and of the CBV index (Arenillas 2017).
+LATE_S, VERY_LATE_S = 6.0, 10.0
+#: Smallest volume of normal tissue, in mL, whose mean others are compared with.
+LEAST_NORMAL_ML = 20.0
+#: Bounds of a volume: what lies beyond the threshold with this probability at least, and with all but this.
+TAIL = 0.05
+#: The upper bound grows a lesion by at most so many mm: where its edge is is uncertain; others are not looked for.
+REACH_MM = 6.0
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """A quantity and the value below or above which tissue is ill."""
+
+    quantity: Quantity
+    value: float
+
+    @property
+    def below(self) -> bool:
+        """Whether less is ill: flow and volume, not times."""
+        return self.quantity in ("rcbf", "cbv")
+
+    @property
+    def relative(self) -> bool:
+        """Whether the value is against normal tissue."""
+        return self.quantity in ("rcbf", "rmtt")
+
+    def __str__(self) -> str:
+        name, unit = _NAMES[self.quantity]
+        return f"{name} {'below' if self.below else 'above'} {self.value:g} {unit}"
+
+
+_NAMES: dict[Quantity, tuple[str, str]] = {
+    "rcbf": ("CBF", "% of normal"),
+    "cbv": ("CBV", "mL/100 g"),
+    "tmax": ("Tmax", "s"),
+    "delay": ("delay", "s"),
+    "rmtt": ("MTT", "% of normal"),
+}
+#: Core and hypoperfusion of trials and products (Albers 2018, Cereda 2016, Bivard 2014, Wintermark 2006).
+RULES: dict[LesionRule, tuple[_Limit, _Limit]] = {
+    "RAPID-like": (_Limit("rcbf", 30.0), _Limit("tmax", 6.0)),
+    "Cereda": (_Limit("rcbf", 38.0), _Limit("tmax", 6.0)),
+    "MIStar-like": (_Limit("rcbf", 30.0), _Limit("delay", 3.0)),
+    "Philips-like": (_Limit("cbv", 2.0), _Limit("rmtt", 145.0)),
+}
+#: Least mismatch ratio, least mismatch in mL, and core in mL that must not be reached; whether the least values
+#: themselves are enough (Albers 2018, doi:10.1056/NEJMoa1713973; Ma 2019, doi:10.1056/NEJMoa1813046).
+CRITERIA = {"DEFUSE 3": (1.8, 15.0, 70.0, True), "EXTEND": (1.2, 10.0, 70.0, False)}
+
+
+def find_lesions(
+    maps: Maps, tissue: MaskArray, midplane: Midplane | None, geometry: Geometry, *, settings: Settings
+) -> Lesions:
+    """Return core, hypoperfusion, mismatch, and what their volumes mean.
+
+    Relative values are against the means of normal tissue: that of the side without the lesion, without CSF and large
+    vessels, whose Tmax is at most ``normal_tmax_s``; of both sides where there is no lesion (MTT: 60 times mean CBV
+    over mean CBF). The side is the one with more hypoperfusion; both are ill where the smaller is at least
+    ``both_sides_share`` of the larger and ``both_sides_ml``. Then, without a plane, and where normal tissue is less
+    than 20 mL, relative values are withheld, and all that rests on them.
+
+    Connected parts (touching at corners) smaller than ``smallest_lesion_ml`` are left out.
+
+    Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
+    threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the
+    90 % interval if the errors of all voxels go together, which noise that smoothing correlates does over some mm only,
+    and a shift of a whole map altogether: it is an upper bound of what noise does. Errors are taken as normal, that of
+    Tmax as that of the delay. What is in no standard deviation is not in the bounds: the arterial input, vessels and
+    CSF that share a voxel, or a wrong residue function.
+
+    Parameters
+    ----------
+    maps : Maps
+    tissue : ndarray of bool, shape (z, y, x)
+        The brain without CSF and large vessels.
+    midplane : Midplane or None
+        The plane between the halves of the brain.
+    geometry : Geometry
+        The grid.
+    settings : Settings
+        The rule and what belongs to it.
+    """
+    core_limit, late_limit = rule_of(settings)
+    scene = _Scene(maps, tissue, geometry, settings, {})
+    left = None if midplane is None else midplane.distance_mm(geometry) > 0.0
+    side = _side(scene, late_limit, left)
+    scene = scene.against(_normal(scene, side, left))
+    late = scene.beyond(late_limit)
+    core = scene.beyond(core_limit, late if settings.core_inside == "hypoperfusion" else None)
+    mismatch = None if late is None or core is None else late & ~core
+    within = [late_limit] if settings.core_inside == "hypoperfusion" else []
+    volumes = {
+        "core": scene.volume(core, [core_limit, *within]),
+        "hypoperfusion": scene.volume(late, [late_limit]),
+        "mismatch": _plain_volume(mismatch, geometry),
+        **{f"tmax_over_{s:g}s": scene.measured(_Limit("tmax", s)) for s in TMAX_S},
+        **{f"rcbf_below_{p:g}": scene.measured(_Limit("rcbf", p), late, within) for p in RCBF_PERCENT},
+    }
+    very_late, of_late = volumes[f"tmax_over_{VERY_LATE_S:g}s"].ml, volumes[f"tmax_over_{LATE_S:g}s"].ml
+    return Lesions(
+        rule=describe_rule(settings),
+        midplane=midplane,
+        side=side,
+        **{name: _image(mask, geometry) for name, mask in (("core", core), ("hypoperfusion", late))},
+        mismatch=_image(mismatch, geometry),
+        volumes_ml=volumes,
+        mismatch_ratio=_ratio(volumes["hypoperfusion"].ml, volumes["core"].ml),
+        hir=_ratio(very_late, of_late),
+        cbv_index=_cbv_index(scene),
+        normal=scene.normal,
+        criteria=judge_criteria(volumes["hypoperfusion"].ml, volumes["core"].ml),
+    )
+
+
+def rule_of(settings: Settings) -> tuple[_Limit, _Limit]:
+    """Return what core and hypoperfusion are."""
+    if settings.lesion_rule != "own":
+        return RULES[settings.lesion_rule]
+    cores = {"rCBF": _Limit("rcbf", settings.core_rcbf), "CBV": _Limit("cbv", settings.core_cbv)}
+    late = {
+        "Tmax": _Limit("tmax", settings.hypoperfusion_tmax_s),
+        "delay": _Limit("delay", settings.hypoperfusion_delay_s),
+        "rMTT": _Limit("rmtt", settings.hypoperfusion_rmtt),
+    }
+    return cores[settings.core_map], late[settings.hypoperfusion_map]
+
+
+def describe_rule(settings: Settings) -> str:
+    """Return what core and hypoperfusion are, in words.
+
+    Examples
+    --------
+    >>> describe_rule(Settings(lesion_rule="Philips-like", core_inside="anywhere"))
+    'core: CBV below 2 mL/100 g; hypoperfusion: MTT above 145 % of normal (Philips-like)'
+    """
+    core, late = rule_of(settings)
+    inside = " inside the hypoperfusion" if settings.core_inside == "hypoperfusion" else ""
+    return f"core: {core}{inside}; hypoperfusion: {late} ({settings.lesion_rule})"
+
+
+def judge_criteria(hypoperfusion_ml: float, core_ml: float) -> tuple[Criterion, ...]:
+    """Return which published criteria the volumes meet; NaN: not known.
+
+    The ratio is compared as a product, so that it is known without a core, too.
+
+    Examples
+    --------
+    >>> [(one.name, one.met) for one in judge_criteria(90.0, 30.0)]
+    [('DEFUSE 3', True), ('EXTEND', True)]
+    >>> judge_criteria(90.0, 75.0)[0].conditions
+    {'mismatch ratio at least 1.8': False, 'mismatch at least 15 mL': True, 'core less than 70 mL': False}
+    """
+    criteria = []
+    for name, (ratio, mismatch_ml, largest_ml, enough) in CRITERIA.items():
+        word = "at least" if enough else "more than"
+
+        def reaches(value: float, least: float, enough: bool = enough) -> bool | None:
+            if not np.isfinite(value - least):
+                return None
+            return bool(value > least or (enough and value == least))
+
+        conditions = {
+            f"mismatch ratio {word} {ratio:g}": hypoperfusion_ml != 0 and reaches(hypoperfusion_ml, ratio * core_ml),
+            f"mismatch {word} {mismatch_ml:g} mL": reaches(hypoperfusion_ml - core_ml, mismatch_ml),
+            f"core less than {largest_ml:g} mL": bool(core_ml < largest_ml) if np.isfinite(core_ml) else None,
+        }
+        found = list(conditions.values())
+        met = False if False in found else None if None in found else True
+        criteria.append(Criterion(name, met, conditions))
+    return tuple(criteria)
+
+
+def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
+    """Return what the user has to know: whether the plane was found, and whether there is a side to compare with."""
+    plane = lesions.midplane
+    if plane is None:
+        need = "Mid-sagittal plane: none mirrors the brain clearly better than its neighbours."
+        found = Check("midplane", "warn", f"{need} The side of a lesion is unknown and relative values are withheld.")
+        return (found,)
+    text = f"The mid-sagittal plane is tilted by {plane.tilt_degrees:.1f}° against the scan's left-right axis."
+    checks = [Check("midplane", "pass", text, plane.tilt_degrees)]
+    if lesions.side == "both":
+        text = (
+            "Both hemispheres are hypoperfused: no side is normal. Relative values and what rests on them are withheld."
+        )
+        checks.append(Check("healthy side", "warn", text))
+    elif not lesions.normal:
+        text = f"Less than {LEAST_NORMAL_ML:g} mL of normal tissue were found: relative values are withheld."
+        checks.append(Check("healthy side", "warn", text))
+    else:
+        text = {"none": "No hypoperfusion was found."}.get(
+            lesions.side, f"The hypoperfusion is on the patient's {lesions.side} side; the other one is compared with."
+        )
+        checks.append(Check("healthy side", "pass", text, lesions.normal["cbf"]))
+    return tuple(checks)
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Maps, where they count, and what is normal."""
+
+    maps: Maps
+    tissue: MaskArray
+    geometry: Geometry
+    settings: Settings
+    normal: Mapping[str, float]
+
+    def against(self, normal: Mapping[str, float]) -> _Scene:
+        """Return the same with other values of normal tissue."""
+        return _Scene(self.maps, self.tissue, self.geometry, self.settings, normal)
+
+    def beyond(self, limit: _Limit, within: MaskArray | None = None) -> MaskArray | None:
+        """Return what lies beyond a limit, in parts large enough; None where what is normal is not known."""
+        value = self.value(limit)
+        if value is None:
+            return None
+        image = getattr(self.maps, _map_of(limit)).values
+        with np.errstate(invalid="ignore"):
+            ill = self.tissue & ((image < value) if limit.below else (image > value))
+        return _large(ill if within is None else ill & within, self.geometry, self.settings.smallest_lesion_ml)
+
+    def value(self, limit: _Limit) -> float | None:
+        """Return a limit in the unit of its map."""
+        if not limit.relative:
+            return limit.value
+        normal = self.normal.get(_map_of(limit))
+        return None if normal is None else 0.01 * limit.value * normal
+
+    def measured(self, limit: _Limit, within: MaskArray | None = None, others: list[_Limit] | None = None) -> Volume:
+        """Return the volume beyond a limit, inside a mask where one is given with the limits behind it."""
+        chosen = others or []
+        return self.volume(self.beyond(limit, within if chosen else None), [limit, *chosen])
+
+    def volume(self, mask: MaskArray | None, limits: list[_Limit]) -> Volume:
+        """Return the volume of a mask, with its bounds where standard deviations are known."""
+        plain = _plain_volume(mask, self.geometry)
+        sds = [self.maps.sd.get(_sd_of(one)) for one in limits]
+        if mask is None or any(sd is None for sd in sds):
+            return plain
+        if not mask.any():
+            return Volume(0.0, 0.0, 0.0)
+        box = _box(mask, self.geometry)
+        chance, inside, ml = self._chance(box, limits), mask[box], self.geometry.voxel_volume_ml
+        sure = inside & (chance >= 1.0 - TAIL)
+        possible = inside | (_near(inside, self.geometry) & self.tissue[box] & (chance >= TAIL))
+        return Volume(plain.ml, float(np.count_nonzero(sure)) * ml, float(np.count_nonzero(possible)) * ml)
+
+    def _chance(self, box: Box, limits: list[_Limit]) -> FloatArray:
+        """Return the probability with which each voxel of a box lies beyond all limits, where errors go together."""
+        from scipy.special import ndtr
+
+        chances = []
+        for limit in limits:
+            name, value = _map_of(limit), self.value(limit)
+            assert value is not None, "there is a mask, so there is a limit"
+            far = getattr(self.maps, name).values[box] - np.float32(value)
+            chances.append(
+                ndtr((-far if limit.below else far) / np.maximum(self.maps.sd[_sd_of(limit)].values[box], 1e-6))
+            )
+        return np.asarray(np.nan_to_num(np.minimum.reduce(chances)))
+
+
+def _box(mask: MaskArray, geometry: Geometry) -> Box:
+    """Return the part of the grid that holds a mask and what is near it."""
+    from scipy.ndimage import find_objects
+
+    margins = [int(np.ceil(REACH_MM / mm)) for mm in geometry.spacing_zyx_mm]
+    z, y, x = (
+        slice(max(0, along.start - margin), along.stop + margin)
+        for along, margin in zip(find_objects(mask.astype(np.uint8))[0], margins, strict=True)
+    )
+    return z, y, x
+
+
+def _near(mask: MaskArray, geometry: Geometry) -> MaskArray:
+    """Return what lies within `REACH_MM` of a mask."""
+    from scipy.ndimage import distance_transform_edt
+
+    return np.asarray(distance_transform_edt(~mask, sampling=geometry.spacing_zyx_mm) <= REACH_MM)
+
+
+def _sd_of(limit: _Limit) -> str:
+    """Return under which name the standard deviation is kept: of Tmax it is that of the delay."""
+    return "delay" if limit.quantity == "tmax" else _map_of(limit)
+
+
+def _map_of(limit: _Limit) -> str:
+    """Return the name of the map a limit is about."""
+    return limit.quantity.removeprefix("r")
+
+
+def _side(scene: _Scene, late: _Limit, left: MaskArray | None) -> Side:
+    """Return on which side hypoperfusion is; where it is relative, each side is compared with the other."""
+    if left is None:
+        known = None if late.relative else scene.beyond(late)
+        return "none" if known is not None and not known.any() else "unknown"
+    volumes = []
+    for own, other in ((left, ~left), (~left, left)):
+        found = scene.against(_means(scene, other)).beyond(late, own)
+        volumes.append(0.0 if found is None else float(found.sum()) * scene.geometry.voxel_volume_ml)
+    smaller, larger = sorted(volumes)
+    if larger == 0.0:
+        return "none"
+    if smaller >= max(scene.settings.both_sides_ml, scene.settings.both_sides_share * larger) and smaller > 0.0:
+        return "both"
+    return "left" if volumes[0] > volumes[1] else "right"
+
+
+def _normal(scene: _Scene, side: Side, left: MaskArray | None) -> Mapping[str, float]:
+    """Return the means of normal tissue; nothing where no side is normal, or it is not known which."""
+    if side in ("both", "unknown"):
+        return {}
+    if side == "none" or left is None:
+        return _means(scene, np.ones_like(scene.tissue))
+    return _means(scene, ~left if side == "left" else left)
+
+
+def _means(scene: _Scene, where: MaskArray) -> Mapping[str, float]:
+    """Return mean CBF and CBV, and the MTT that belongs to them, of the normal tissue of a region."""
+    cbf, cbv, tmax = (image.values for image in (scene.maps.cbf, scene.maps.cbv, scene.maps.tmax))
+    with np.errstate(invalid="ignore"):
+        normal = scene.tissue & where & (tmax <= scene.settings.normal_tmax_s) & np.isfinite(cbf) & np.isfinite(cbv)
+    if np.count_nonzero(normal) * scene.geometry.voxel_volume_ml < LEAST_NORMAL_ML:
+        return {}
+    flow, volume = (float(values[normal].mean(dtype=float)) for values in (cbf, cbv))
+    return {"cbf": flow, "cbv": volume, "mtt": 60.0 * volume / flow} if flow > 0 else {}
+
+
+def _large(mask: MaskArray, geometry: Geometry, smallest_ml: float) -> MaskArray:
+    """Leave out connected parts, touching at corners, that are too small."""
+    from scipy.ndimage import label
+
+    labels, _ = label(mask, np.ones((3, 3, 3)))
+    large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= smallest_ml
+    large[0] = False
+    return np.asarray(large[labels])
+
+
+def _cbv_index(scene: _Scene) -> float:
+    """Return the mean CBV of late tissue over that of normal tissue."""
+    late = scene.beyond(_Limit("tmax", LATE_S))
+    if late is None or not late.any() or not scene.normal:
+        return float("nan")
+    return float(np.nanmean(scene.maps.cbv.values[late], dtype=float)) / scene.normal["cbv"]
+
+
+def _plain_volume(mask: MaskArray | None, geometry: Geometry) -> Volume:
+    """Return the volume of a mask; NaN of none."""
+    return Volume(float("nan") if mask is None else float(np.count_nonzero(mask) * geometry.voxel_volume_ml))
+
+
+def _image(mask: MaskArray | None, geometry: Geometry) -> Image | None:
+    return None if mask is None else Image(mask, geometry)
+
+
+def _ratio(above: float, below: float) -> float:
+    """Return a ratio, NaN where there is nothing to compare with."""
+    return above / below if below > 0 else float("nan")

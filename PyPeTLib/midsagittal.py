@@ -1,0 +1,223 @@
+"""The plane between the halves of the brain: where it mirrors itself best, then where its fissure is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from PyPeTLib.records import FloatArray, Geometry, MaskArray, Midplane
+from PyPeTLib.settings import Settings
+
+#: What lies outside the brain mask counts as so bright, in HU: it is bone, and sets off the edge of the brain.
+OUTSIDE_HU = 80.0
+#: Sides that differ by more than this, in HU, differ: by how much does not matter, as in an infarct or a bleeding.
+LARGEST_HU = 40.0
+#: Distances between the points of the whole brain that are compared with their mirror images, in mm.
+STEPS_MM = (8.0, 4.0)
+#: First guesses: angles in degrees and shifts in mm against the patient's left-right axis and the brain's centre.
+FIRST_DEGREES = (-18.0, -9.0, 0.0, 9.0, 18.0)
+FIRST_MM = (-12.0, -6.0, 0.0, 6.0, 12.0)
+#: At least this share of the brain needs a mirror image inside the scan.
+LEAST_MIRRORED = 0.4
+#: The plane is known where others, turned by 6 degrees or shifted by 6 mm, mirror worse by at least this share.
+STEP_DEGREES, STEP_MM, LEAST_WORSE = 6.0, 6.0, 0.3
+#: Local middles: so many mm on both sides are compared, with shifts up to these, at places so far apart, each with a
+#: neighbourhood of this SD. Fissure, falx and the slits of the ventricles lie that near; halves differ further out.
+HALF_MM, SHIFT_MM, PLACE_MM, PATCH_MM = 10, 6, 4.0, 12.0
+#: The sheet of places reaches so far from the brain's centre, in mm.
+REACH_MM = 92.0
+ROUNDS, REWEIGHTINGS = 3, 20
+
+
+def find_midplane(
+    native_hu: FloatArray, brain: MaskArray, geometry: Geometry, *, settings: Settings
+) -> Midplane | None:
+    """Return the mid-sagittal plane; None where no plane mirrors the brain clearly better than its neighbours do.
+
+    First the whole brain, without contrast (which a stroke changes by a few HU only), is compared with its mirror image
+    in a plane, edge of the mask included. The measure is the mean absolute difference, each difference limited: what is
+    on one side only, however large or bright, counts little. Then the middle is measured at many places near that plane
+    and a plane fitted to them, places that deviate counting less: halves differ in shape, and the middle of the skull
+    is not that of the brain. All is done in mm, so thick slices and tilted grids do not matter, up to
+    ``midplane_limit_degrees`` from the patient's left-right axis.
+
+    Parameters
+    ----------
+    native_hu : ndarray, shape (voxel,)
+        HU without contrast of the voxels of ``brain``.
+    brain : ndarray of bool, shape (z, y, x)
+        Everything inside the skull.
+    geometry : Geometry
+        Its grid.
+    settings : Settings
+        ``midplane_limit_degrees``.
+
+    References
+    ----------
+    Liu 2001, IEEE Trans Med Imaging 20:175–192 (robust fit to local axes); Prima 2002, IEEE Trans Med Imaging 21(2)
+    (mirroring in mm)
+    """
+    volume = np.full(brain.shape, OUTSIDE_HU, dtype=np.float32)
+    volume[brain] = np.clip(native_hu, 0.0, OUTSIDE_HU)
+    coarse, fine = (_points(volume, brain, geometry, step_mm) for step_mm in STEPS_MM)
+    guesses = np.array(list(product(FIRST_DEGREES, FIRST_DEGREES, FIRST_MM)))
+    best = guesses[np.argmin([_asymmetry(guess, coarse) for guess in guesses])]
+    for points, step in ((coarse, STEPS_MM[0]), (fine, STEPS_MM[1])):
+        best = _improved(best, points, step)
+    too_far = np.abs(best[:2]).max() > settings.midplane_limit_degrees
+    if too_far or _mirrored(best, coarse)[1].mean() < LEAST_MIRRORED or _flat(best, coarse):
+        return None
+    normal, shift_mm = _normal(best), float(best[2])
+    for _ in range(ROUNDS):
+        normal, shift_mm = _fitted_to_middles(volume, brain, geometry, coarse.centre_mm, normal, shift_mm)
+    x, y, z = (float(value) for value in normal)
+    return Midplane((x, y, z), float(shift_mm + normal @ coarse.centre_mm), asymmetry_hu=_asymmetry(best, fine))
+
+
+@dataclass(frozen=True)
+class _Points:
+    """A blurred image, and points of the brain, with their values, that are compared with their mirror images."""
+
+    image: FloatArray
+    points_mm: FloatArray
+    values: FloatArray
+    centre_mm: FloatArray
+    geometry: Geometry
+
+
+def _points(volume: FloatArray, brain: MaskArray, geometry: Geometry, step_mm: float) -> _Points:
+    """Blur, and take points ``step_mm`` apart in every direction, so that between slices as well.
+
+    Points and mirror images are then interpolated alike; points on slices would draw the plane towards the grid.
+    """
+    from scipy.ndimage import binary_dilation, gaussian_filter
+
+    spacing = np.asarray(geometry.spacing_zyx_mm)
+    image = gaussian_filter(volume, 0.5 * np.maximum(step_mm, spacing) / spacing, mode="nearest", truncate=3.0)
+    places = [np.arange(0.0, n - 1 + 1e-6, step_mm / mm) for n, mm in zip(brain.shape, spacing, strict=True)]
+    near = binary_dilation(brain, iterations=2)[np.ix_(*(np.rint(one).astype(int) for one in places))]
+    index = np.stack([one[k] for one, k in zip(places, np.nonzero(near), strict=True)], axis=1)
+    centre = _to_mm(np.argwhere(brain).mean(axis=0), geometry)
+    return _Points(image, _to_mm(index, geometry), _sampled(image, index), centre, geometry)
+
+
+def _improved(plane: FloatArray, points: _Points, step: float) -> FloatArray:
+    """Return the best plane near one; the first steps are of so many degrees and mm."""
+    from scipy.optimize import minimize
+
+    start: Any = plane
+    options: Any = {"initial_simplex": plane + np.vstack([np.zeros(3), step * np.eye(3)]), "xatol": 0.05, "fatol": 1e-3}
+    return np.asarray(minimize(_asymmetry, start, (points,), method="Nelder-Mead", options=options).x)
+
+
+def _asymmetry(plane: FloatArray, points: _Points) -> float:
+    """Return the mean limited difference in HU between points and their mirror images in the scan."""
+    index, inside = _mirrored(plane, points)
+    if not inside.any():
+        return LARGEST_HU
+    difference = np.abs(_sampled(points.image, index[inside]) - points.values[inside])
+    return float(np.minimum(difference, LARGEST_HU).mean())
+
+
+def _mirrored(plane: FloatArray, points: _Points) -> tuple[FloatArray, MaskArray]:
+    """Return where the mirror images lie, as index (z, y, x), and which of them are inside the scan."""
+    normal = _normal(plane)
+    distance = (points.points_mm - points.centre_mm) @ normal - plane[2]
+    index = _to_index(points.points_mm - 2.0 * distance[:, None] * normal, points.geometry)
+    return index, np.asarray(((index >= 0) & (index <= np.asarray(points.image.shape) - 1)).all(axis=1))
+
+
+def _normal(plane: FloatArray) -> FloatArray:
+    """Return the unit normal, towards the patient's left, of angles in degrees about y and about z (LPS)."""
+    about_y, about_z = np.deg2rad(plane[:2])
+    return np.array([np.cos(about_y) * np.cos(about_z), np.cos(about_y) * np.sin(about_z), -np.sin(about_y)])
+
+
+def _flat(plane: FloatArray, points: _Points) -> bool:
+    """Tell whether neighbours of a plane mirror about as well: a ball has no middle."""
+    steps = np.diag([STEP_DEGREES, STEP_DEGREES, STEP_MM])
+    others = [_asymmetry(plane + sign * step, points) for step in steps for sign in (-1, 1)]
+    return min(others) < (1.0 + LEAST_WORSE) * _asymmetry(plane, points)
+
+
+def _fitted_to_middles(
+    volume: FloatArray, brain: MaskArray, geometry: Geometry, centre_mm: FloatArray, normal: FloatArray, shift_mm: float
+) -> tuple[FloatArray, float]:
+    """Return normal and shift of the plane through the local middles near a plane, least squares with Cauchy's weights.
+
+    The middle at a place weighs as the square root of how much better it mirrors than the other shifts do.
+    """
+    back = np.array([0.0, 1.0, 0.0]) - normal[1] * normal
+    back /= np.linalg.norm(back)
+    up = np.cross(normal, back)
+    places = np.arange(-REACH_MM, REACH_MM + PLACE_MM, PLACE_MM)
+    across = np.arange(-HALF_MM - SHIFT_MM, HALF_MM + SHIFT_MM + 1.0)
+    start = centre_mm + shift_mm * normal
+    sheet = start + places[:, None, None] * back + places[:, None] * up
+    index = _to_index(sheet + across[:, None, None, None] * normal, geometry)
+    inside = _sampled(brain.astype(np.float32), index[across.size // 2], outside=0.0) > 0.5
+    middle, weight = _local_middles(_sampled(volume, index, outside=np.nan), inside)
+    known = weight > 0
+    away, along, above = middle[known], *(places[k] for k in np.nonzero(known))
+    terms, least = np.stack([np.ones(away.size), along, above], axis=1), np.sqrt(weight[known])
+    factor = np.ones(away.size)
+    for _ in range(REWEIGHTINGS):
+        scale = np.sqrt(least * factor)
+        fit = np.linalg.lstsq(terms * scale[:, None], away * scale, rcond=None)[0]
+        rest = np.abs(away - terms @ fit)
+        factor = 1.0 / (1.0 + (rest / (2.0 * 1.4826 * np.median(rest) + 1e-3)) ** 2)
+    turned = normal - fit[1] * back - fit[2] * up
+    turned /= np.linalg.norm(turned)
+    return turned, float(turned @ (start + fit[0] * normal - centre_mm))
+
+
+def _local_middles(values: FloatArray, inside: MaskArray) -> tuple[FloatArray, FloatArray]:
+    """Return, for every place of a sheet, the shift in mm about which its surroundings mirror best, and a weight.
+
+    The weight is how much worse the mean shift mirrors, as a share; 0 outside the brain and where the best shift is the
+    largest one.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    shifts = np.arange(-SHIFT_MM, SHIFT_MM + 1)
+    worse = np.empty((shifts.size, *inside.shape))
+    sd = (PATCH_MM / PLACE_MM, PATCH_MM / PLACE_MM)
+    for row, shift in zip(worse, shifts, strict=True):
+        at = HALF_MM + SHIFT_MM + shift
+        difference = np.abs(values[at + 1 : at + HALF_MM + 1] - values[at - HALF_MM : at][::-1])
+        known = np.isfinite(difference) & inside
+        limited = np.where(known, np.minimum(difference, LARGEST_HU), 0.0)
+        total, count = (gaussian_filter(one.sum(axis=0, dtype=float), sd, mode="constant") for one in (limited, known))
+        row[:] = total / np.maximum(count, 1e-9)
+    best = worse.argmin(axis=0)
+    k = np.clip(best, 1, shifts.size - 2)
+    before, least, after = (np.take_along_axis(worse, (k + step)[None], axis=0)[0] for step in (-1, 0, 1))
+    curved = np.maximum(before - 2.0 * least + after, 1e-6)
+    middle = shifts[k] + np.clip(0.5 * (before - after) / curved, -1.0, 1.0)
+    share = (worse.mean(axis=0) - least) / np.maximum(least, 1e-6)
+    return middle, np.where(inside & (best == k), np.maximum(share, 0.0), 0.0)
+
+
+def _to_mm(index: FloatArray, geometry: Geometry) -> FloatArray:
+    """Return the place in mm LPS of indices (..., 3) in the order z, y, x."""
+    place = index[..., ::-1] @ (geometry.axes * geometry.spacing_mm).T + np.asarray(geometry.origin_mm)
+    return np.asarray(place)
+
+
+def _to_index(points_mm: FloatArray, geometry: Geometry) -> FloatArray:
+    """Return the indices in the order z, y, x of places (..., 3) in mm LPS."""
+    inverse = np.linalg.inv(geometry.axes * geometry.spacing_mm)
+    return np.asarray(((points_mm - np.asarray(geometry.origin_mm)) @ inverse.T)[..., ::-1])
+
+
+def _sampled(image: FloatArray, index: FloatArray, outside: float | None = None) -> FloatArray:
+    """Return an image at fractional indices (..., 3), between voxels by interpolation."""
+    from scipy.ndimage import map_coordinates
+
+    places = np.moveaxis(index, -1, 0)
+    if outside is None:
+        return np.asarray(map_coordinates(image, places, order=1, mode="nearest"))
+    return np.asarray(map_coordinates(image, places, order=1, mode="constant", cval=outside))

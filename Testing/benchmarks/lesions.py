@@ -1,0 +1,152 @@
+"""How well lesions, their side and the mid-sagittal plane are found in heads that were not looked at, in Markdown.
+
+Usage: python Testing/benchmarks/lesions.py [--planes] [--seeds N] [--noise-hu HU] [--method NAME]
+
+Without an option: 16×220×220×55 heads, lesions left and right, a line a head, volumes in mL: truth → found (bounds).
+With ``--planes``: only the plane, of small heads tilted by 15° about an axis of every direction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from typing import Any, get_args
+
+import numpy as np
+
+from PyPeTLib.brain import brain_mask
+from PyPeTLib.lesions import find_lesions
+from PyPeTLib.midsagittal import find_midplane
+from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
+from PyPeTLib.pipeline import analyze
+from PyPeTLib.records import Analysis, Image, Maps, Volume
+from PyPeTLib.settings import DeconvolutionMethod, Settings
+from PyPeTLib.truth import compare_midplanes, true_midplane, true_volumes
+
+#: Seeds up to 211 were looked at while the step was made, and 1000 to 1005 with an early state of it; these were not.
+FIRST_SEED = 2000
+VOLUMES = {
+    "core": "Core",
+    "hypoperfusion": "Tmax > 6 s",
+    "mismatch": "Mismatch",
+    "tmax_over_4s": "Tmax > 4 s",
+    "tmax_over_8s": "Tmax > 8 s",
+    "rcbf_below_20": "rCBF < 20 %",
+    "rcbf_below_38": "rCBF < 38 %",
+}
+#: What is asked for: within this share or this volume of truth, where truth is in this range.
+SHARE, LEAST_ML, RANGE_ML = 0.05, 1.0, (5.0, 150.0)
+TILT_DEGREES = 15.0
+SMALL: dict[str, Any] = {
+    "size": (160, 160, 14), "spacing_mm": (1.25, 1.25, 8.0), "frames": 2, "interval_s": 4.0, "noise_hu": 1.0,
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=6, help="number of heads")
+    parser.add_argument("--noise-hu", type=float, default=6.0, help="noise of the scan")
+    parser.add_argument("--method", default=Settings().method, choices=get_args(DeconvolutionMethod))
+    parser.add_argument("--planes", action="store_true", help="only the mid-sagittal plane, tilted heads")
+    options = parser.parse_args()
+    seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
+    if options.planes:
+        print_planes(seeds)
+    else:
+        print_volumes(seeds, options.noise_hu, Settings(method=options.method))
+
+
+def print_volumes(seeds: range, noise_hu: float, settings: Settings) -> None:
+    """Print a line a head, then how many volumes are as near the truth as asked for, found and of the true maps."""
+    head("head", [*VOLUMES.values(), "side", "plane, °", "plane, mm"])
+    found: dict[str, list[tuple[float, Volume, float]]] = {name: [] for name in VOLUMES}
+    for seed in seeds:
+        side = "left" if seed % 2 else "right"
+        phantom = head_phantom(HeadOptions(seed=seed, lesion_side=side, noise_hu=noise_hu))
+        analysis = analyze(phantom.series, settings)
+        true, of_truth = true_volumes(phantom, settings), volumes_of_truth(phantom, analysis)
+        for name in VOLUMES:
+            found[name].append((true[name], analysis.lesions.volumes_ml[name], of_truth[name].ml))
+        cells = [f"{shown(found[name][-1][0])} → {with_interval(found[name][-1][1])}" for name in VOLUMES]
+        right = "right" if analysis.lesions.side == side else f"wrong: {analysis.lesions.side}"
+        row(f"seed {seed}", [*cells, right, *plane_cells(phantom, analysis)])
+    for title, count in (
+        ("median error", lambda one: f"{100 * statistics.median(v.ml / t - 1 for t, v, _ in asked(one)):.0f} %"),
+        ("as near as asked for", lambda one: share_of(near(t, v.ml) for t, v, _ in asked(one))),
+        (
+            "bounds hold",
+            lambda one: share_of(v.low_ml <= t <= v.high_ml for t, v, _ in asked(one) if v.high_ml == v.high_ml),
+        ),
+        ("the same on the true maps", lambda one: share_of(near(t, own) for t, _, own in asked(one))),
+    ):
+        row(title, [count(one) if asked(one) else "" for one in found.values()] + [""] * 3)
+
+
+def print_planes(seeds: range) -> None:
+    """Print angle and distance between found and true plane of heads tilted about axes of all directions."""
+    head("head", ["tilt about x, y, z, °", "angle, °", "distance, mm"])
+    for seed in seeds:
+        way = np.random.default_rng(seed).standard_normal(3)
+        way = np.eye(3)[seed % 4] if seed % 4 in (1, 2) else way
+        tilt = TILT_DEGREES * way / np.linalg.norm(way)
+        options = HeadOptions(seed=seed, tilt_degrees=tuple(float(angle) for angle in tilt), **SMALL)
+        series = head_phantom(options).series
+        mean_hu = series.values.mean(axis=0, dtype=np.float32)
+        brain = brain_mask(mean_hu, series.geometry, settings=Settings())
+        plane = find_midplane(mean_hu[brain.values], brain.values, series.geometry, settings=Settings())
+        cells = ["not found", ""]
+        if plane is not None:
+            cells = [f"{value:.2f}" for value in compare_midplanes(plane, true_midplane(options), brain)]
+        row(f"seed {seed}", [", ".join(f"{angle:.0f}" for angle in tilt), *cells])
+
+
+def volumes_of_truth(phantom: Phantom, analysis: Analysis) -> dict[str, Volume]:
+    """Return the volumes found in the true maps: what is lost is the step's own, by masks, plane and clusters."""
+    truth, geometry = phantom.truth, phantom.series.geometry
+    maps = Maps(**{name: truth[name] for name in ("cbf", "cbv", "mtt", "tmax", "delay")}, ttp=truth["tmax"])
+    tissue = analysis.tissue.values
+    plane, settings = analysis.lesions.midplane, analysis.settings
+    return dict(find_lesions(maps, tissue, plane, geometry, settings=settings).volumes_ml)
+
+
+def plane_cells(phantom: Phantom, analysis: Analysis) -> list[str]:
+    if analysis.lesions.midplane is None:
+        return ["not found", ""]
+    brain: Image = phantom.masks["brain"]
+    return [f"{v:.2f}" for v in compare_midplanes(analysis.lesions.midplane, true_midplane(phantom.options), brain)]
+
+
+def asked(volumes: list[tuple[float, Volume, float]]) -> list[tuple[float, Volume, float]]:
+    """Return those whose truth is of a size that is asked for."""
+    return [one for one in volumes if RANGE_ML[0] <= one[0] <= RANGE_ML[1]]
+
+
+def near(true_ml: float, found_ml: float) -> bool:
+    return abs(found_ml - true_ml) <= max(SHARE * true_ml, LEAST_ML)
+
+
+def share_of(what: Any) -> str:
+    held = list(what)
+    return f"{sum(held)} of {len(held)}"
+
+
+def with_interval(volume: Volume) -> str:
+    known = np.isfinite(volume.low_ml)
+    return shown(volume.ml) + (f" ({shown(volume.low_ml)} to {shown(volume.high_ml)})" if known else "")
+
+
+def shown(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def head(first: str, columns: list[str]) -> None:
+    row(first, columns)
+    print("|---" * (len(columns) + 1) + "|")
+
+
+def row(name: str, cells: list[str]) -> None:
+    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

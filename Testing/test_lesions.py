@@ -1,0 +1,266 @@
+"""Lesions on maps made by hand: volumes, sides, relative values, what is withheld, criteria and intervals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.lesions import RULES, describe_rule, find_lesions, judge_criteria, judge_lesions
+from PyPeTLib.records import Geometry, Image, Maps, Midplane
+from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows
+from PyPeTLib.settings import Settings
+
+GRID = Geometry((60, 40, 12), (2.0, 2.0, 5.0), (-59.0, -39.0, -27.5))
+ML = GRID.voxel_volume_ml
+PLANE = Midplane((1.0, 0.0, 0.0), 0.0, 1.0)
+TISSUE = np.ones(GRID.shape, dtype=bool)
+LEFT, RIGHT = slice(30, 60), slice(0, 30)
+#: Where the lesion and its core lie, in voxels: z, y, and x from the middle.
+LATE, CORE = (slice(2, 10), slice(10, 30), slice(8, 24)), (slice(4, 8), slice(15, 25), slice(12, 20))
+VOXELS_LATE, VOXELS_CORE = 8 * 20 * 16, 4 * 10 * 8
+
+
+def on(side, place):
+    """Return the place on one side; x counts from the middle."""
+    z, y, x = place
+    return (z, y, slice(30 + x.start, 30 + x.stop) if side == "left" else slice(30 - x.stop, 30 - x.start))
+
+
+def maps_of(*sides, sd=0.0, noise_s=0.0, late_s=8.0):
+    """Return maps with a lesion on each of the sides: normal CBF 50, CBV 4, Tmax 1; late, and low in the core."""
+    cbf, cbv, tmax = (np.full(GRID.shape, value, np.float32) for value in (50.0, 4.0, 1.0))
+    for side in sides:
+        tmax[on(side, LATE)] = late_s
+        cbf[on(side, LATE)], cbv[on(side, LATE)] = 20.0, 3.5
+        cbf[on(side, CORE)], cbv[on(side, CORE)] = 10.0, 1.5
+    if noise_s:
+        tmax += np.random.default_rng(0).normal(0.0, noise_s, GRID.shape).astype(np.float32)
+    units = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "tmax": "s", "ttp": "s", "delay": "s"}
+    values = {"cbf": cbf, "cbv": cbv, "mtt": 60 * cbv / cbf, "tmax": tmax, "ttp": tmax + 10, "delay": tmax}
+    images = {name: Image(value, GRID, units[name]) for name, value in values.items()}
+    spread = {"cbf": 1.0, "cbv": 0.1, "mtt": 0.5, "delay": sd}
+    sds = {name: Image(np.full(GRID.shape, one, np.float32), GRID, units[name]) for name, one in spread.items()}
+    return Maps(**images, sd=sds if sd else {})
+
+
+def lesions_of(maps, plane=PLANE, tissue=TISSUE, **changes):
+    return find_lesions(maps, tissue, plane, GRID, settings=Settings(**changes))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_core_hypoperfusion_and_mismatch_have_their_volumes_and_side(side):
+    lesions = lesions_of(maps_of(side))
+    assert lesions.side == side
+    assert lesions.volumes_ml["core"].ml == pytest.approx(VOXELS_CORE * ML)
+    assert lesions.volumes_ml["hypoperfusion"].ml == pytest.approx(VOXELS_LATE * ML)
+    assert lesions.volumes_ml["mismatch"].ml == pytest.approx((VOXELS_LATE - VOXELS_CORE) * ML)
+    assert lesions.mismatch_ratio == pytest.approx(VOXELS_LATE / VOXELS_CORE)
+    assert lesions.core.values[on(side, CORE)].all()
+    assert not (lesions.mismatch.values & lesions.core.values).any()
+
+
+def test_volumes_of_other_thresholds():
+    found = lesions_of(maps_of("left")).volumes_ml
+    expected = {"tmax_over_4s": VOXELS_LATE, "tmax_over_8s": 0, "tmax_over_10s": 0}
+    expected |= {"rcbf_below_20": 0, "rcbf_below_30": VOXELS_CORE, "rcbf_below_38": VOXELS_CORE}
+    assert {name: found[name].ml for name in expected} == pytest.approx({n: v * ML for n, v in expected.items()})
+
+
+def test_hir_is_the_share_of_very_late_tissue_and_the_cbv_index_is_relative():
+    maps = maps_of("left", late_s=7.0)
+    tmax = maps.tmax.values.copy()
+    tmax[on("left", CORE)] = 12.0
+    lesions = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s")))
+    assert lesions.hir == pytest.approx(VOXELS_CORE / VOXELS_LATE)
+    mean_cbv = (VOXELS_CORE * 1.5 + (VOXELS_LATE - VOXELS_CORE) * 3.5) / VOXELS_LATE
+    assert lesions.cbv_index == pytest.approx(mean_cbv / 4.0)
+
+
+def test_normal_tissue_is_the_other_sides_without_csf_and_vessels_and_late_tissue():
+    maps = maps_of("left")
+    cbf, tmax = maps.cbf.values.copy(), maps.tmax.values.copy()
+    cbf[..., LEFT] *= 0.9  # the ill side does not count
+    cbf[..., 20:30] = 500.0  # what is no tissue does not either
+    cbf[0, :, RIGHT], tmax[0, :, RIGHT] = 1.0, 4.5  # nor what is late
+    tissue = TISSUE.copy()
+    tissue[..., 20:30] = False
+    changed = replace(maps, cbf=Image(cbf, GRID), tmax=Image(tmax, GRID))
+    assert lesions_of(changed, tissue=tissue).normal["cbf"] == pytest.approx(50.0)
+
+
+def test_no_lesion_gives_zeros_and_undefined_ratios():
+    lesions = lesions_of(maps_of())
+    assert lesions.side == "none"
+    assert {volume.ml for volume in lesions.volumes_ml.values()} == {0.0}
+    assert np.isnan([lesions.mismatch_ratio, lesions.hir, lesions.cbv_index]).all()
+    assert [one.met for one in lesions.criteria] == [False, False]
+    assert all(check.status == "pass" for check in judge_lesions(lesions))
+
+
+def test_hypoperfusion_without_core_has_no_ratio_but_meets_its_condition():
+    found = judge_criteria(50.0, 0.0)
+    assert [one.met for one in found] == [True, True]
+    maps = maps_of("left")
+    cbf = maps.cbf.values.copy()
+    cbf[on("left", CORE)] = 20.0
+    lesions = lesions_of(replace(maps, cbf=Image(cbf, GRID)))
+    assert np.isnan(lesions.mismatch_ratio) and lesions.criteria[0].met
+
+
+def test_both_hemispheres_ill_is_said_and_relative_values_are_withheld():
+    lesions = lesions_of(maps_of("left", "right"))
+    assert lesions.side == "both" and lesions.normal == {}
+    assert lesions.core is None and lesions.mismatch is None
+    assert np.isnan(lesions.volumes_ml["core"].ml) and np.isnan(lesions.volumes_ml["rcbf_below_30"].ml)
+    assert lesions.volumes_ml["hypoperfusion"].ml == pytest.approx(2 * VOXELS_LATE * ML)
+    assert lesions.criteria[0].met is None
+    check = next(check for check in judge_lesions(lesions) if check.name == "healthy side")
+    assert check.status == "warn" and "Both hemispheres" in check.text
+
+
+def test_a_small_lesion_on_the_other_side_does_not_make_both_ill():
+    maps = maps_of("left")
+    tmax = maps.tmax.values.copy()
+    tmax[on("right", CORE)] = 8.0  # 6.4 mL
+    changed = replace(maps, tmax=Image(tmax, GRID))
+    assert lesions_of(changed).side == "left"
+    assert lesions_of(changed, both_sides_share=0.05, both_sides_ml=5.0).side == "both"
+
+
+def test_without_a_plane_the_side_is_unknown_and_relative_values_are_withheld():
+    lesions = lesions_of(maps_of("left"), plane=None)
+    assert lesions.side == "unknown" and lesions.core is None
+    assert lesions.volumes_ml["tmax_over_6s"].ml == pytest.approx(VOXELS_LATE * ML)
+    (check,) = judge_lesions(lesions)
+    assert check.status == "warn" and "relative values are withheld" in check.text
+    assert lesions_of(maps_of(), plane=None).side == "none"
+
+
+def test_small_parts_are_left_out():
+    maps = maps_of("left")
+    tmax = maps.tmax.values.copy()
+    tmax[5, 5, 5:9] = 9.0  # 0.08 mL
+    changed = replace(maps, tmax=Image(tmax, GRID))
+    assert lesions_of(changed).volumes_ml["tmax_over_6s"].ml == pytest.approx(VOXELS_LATE * ML)
+    grown = lesions_of(changed, smallest_lesion_ml=0.05).volumes_ml["tmax_over_6s"].ml
+    assert grown == pytest.approx((VOXELS_LATE + 4) * ML)
+
+
+def test_every_rule_finds_the_lesion_and_says_its_numbers():
+    maps = maps_of("left")
+    for rule, limits in RULES.items():
+        lesions = lesions_of(maps, lesion_rule=rule)
+        assert lesions.side == "left" and lesions.volumes_ml["core"].ml == pytest.approx(VOXELS_CORE * ML), rule
+        assert lesions.volumes_ml["hypoperfusion"].ml == pytest.approx(VOXELS_LATE * ML), rule
+        assert rule in lesions.rule and all(f"{limit.value:g}" in lesions.rule for limit in limits)
+
+
+def test_own_thresholds():
+    own = {"lesion_rule": "own", "core_map": "CBV", "core_cbv": 3.6, "hypoperfusion_map": "delay"}
+    lesions = lesions_of(maps_of("left"), **own, hypoperfusion_delay_s=7.5)
+    assert lesions.volumes_ml["core"].ml == pytest.approx(VOXELS_LATE * ML)
+    assert "CBV below 3.6 mL/100 g" in lesions.rule and "delay above 7.5 s" in lesions.rule
+    assert lesions_of(maps_of("left"), **own, hypoperfusion_delay_s=9.0).volumes_ml["hypoperfusion"].ml == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "base"),
+    [
+        ("lesion_rule", "Philips-like", {}),
+        ("core_map", "CBV", {"lesion_rule": "own", "core_cbv": 3.6}),
+        ("core_rcbf", 45.0, {"lesion_rule": "own"}),
+        ("core_cbv", 3.6, {"lesion_rule": "own", "core_map": "CBV"}),
+        ("hypoperfusion_map", "delay", {"lesion_rule": "own", "hypoperfusion_delay_s": 9.0}),
+        ("hypoperfusion_tmax_s", 9.0, {"lesion_rule": "own"}),
+        ("hypoperfusion_delay_s", 9.0, {"lesion_rule": "own", "hypoperfusion_map": "delay"}),
+        ("hypoperfusion_rmtt", 200.0, {"lesion_rule": "own", "hypoperfusion_map": "rMTT"}),
+        ("core_inside", "anywhere", {}),
+        ("smallest_lesion_ml", 20.0, {}),
+        ("normal_tmax_s", 0.5, {}),
+        ("both_sides_share", 0.1, {"both_sides_ml": 5.0}),
+        ("both_sides_ml", 5.0, {"both_sides_share": 0.1}),
+    ],
+)
+def test_every_setting_changes_something(name, value, base):
+    maps = maps_of("left")
+    cbf, tmax = maps.cbf.values.copy(), maps.tmax.values.copy()
+    tmax[on("right", CORE)] = 8.0  # 6.4 mL on the other side
+    cbf[0:2, 0:20, 30:40] = 5.0  # low flow that is not late
+    changed = replace(maps, cbf=Image(cbf, GRID), tmax=Image(tmax, GRID))
+
+    def found(**settings):
+        lesions = lesions_of(changed, **settings)
+        return str(lesions.volumes_ml), lesions.side, str(lesions.normal)
+
+    assert found(**base) != found(**{**base, name: value})
+
+
+def test_core_is_sought_inside_the_hypoperfusion_or_anywhere():
+    maps = maps_of("left")
+    cbf = maps.cbf.values.copy()
+    cbf[0:2, 0:20, 30:40] = 5.0
+    changed = replace(maps, cbf=Image(cbf, GRID))
+    assert lesions_of(changed).volumes_ml["core"].ml == pytest.approx(VOXELS_CORE * ML)
+    found = lesions_of(changed, core_inside="anywhere").volumes_ml["core"].ml
+    assert found == pytest.approx((VOXELS_CORE + 400) * ML)
+
+
+def test_a_rule_of_delays_needs_a_method_that_gives_them():
+    with pytest.raises(InputError, match="a method that gives the delay is needed"):
+        Settings(lesion_rule="MIStar-like", method="bSVD")
+
+
+@pytest.mark.parametrize(
+    ("late", "core", "defuse", "extend"),
+    [
+        *[(90, 30, True, True), (44, 30, False, True), (53.9, 30, False, True), (54, 30, True, True)],
+        *[(36, 30, False, False), (140, 70, False, False), (12, 1, False, True), (10.5, 0.5, False, False)],
+    ],
+)
+def test_criteria_are_those_of_the_trials(late, core, defuse, extend):
+    assert [one.met for one in judge_criteria(late, core)] == [defuse, extend]
+
+
+def test_criteria_are_unknown_only_where_nothing_is_failed():
+    assert [one.met for one in judge_criteria(90.0, float("nan"))] == [None, None]
+    assert [one.met for one in judge_criteria(float("nan"), 80.0)] == [False, False]
+
+
+def test_bounds_hold_the_volume_and_grow_with_the_noise():
+    exact = lesions_of(maps_of("left", sd=0.01)).volumes_ml["hypoperfusion"]
+    assert exact.low_ml == pytest.approx(exact.ml) and exact.high_ml == pytest.approx(exact.ml)
+    vague = lesions_of(maps_of("left", sd=3.5)).volumes_ml["hypoperfusion"]
+    assert vague.low_ml < exact.ml < vague.high_ml
+    assert np.isnan(lesions_of(maps_of("left")).volumes_ml["hypoperfusion"].low_ml)  # no SD, no bounds
+
+
+def test_bounds_are_what_is_sure_and_what_is_possible():
+    maps = maps_of("left", sd=1.5)
+    tmax = maps.tmax.values.copy()
+    tmax[on("left", LATE)] = 9.0  # sure: 2 SD above 6 s
+    tmax[on("left", CORE)] = 7.0  # likely
+    tmax[2:10, 30, 40:50] = 5.0  # possible, beside the lesion
+    tmax[2:10, 39, 40:50] = 5.0  # far away
+    volume = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s"))).volumes_ml["tmax_over_6s"]
+    assert volume.ml == pytest.approx(VOXELS_LATE * ML)
+    assert volume.low_ml == pytest.approx((VOXELS_LATE - VOXELS_CORE) * ML)
+    assert volume.high_ml == pytest.approx((VOXELS_LATE + 80) * ML)
+
+
+def test_facts_are_for_research_only_and_unknown_is_no_number():
+    facts = lesion_facts(lesions_of(maps_of("left", "right")))
+    assert "Research use only" in facts["lesions"]["note"]
+    assert np.isnan(facts["mismatch_ratio"]) and facts["criteria"]["DEFUSE 3"]["met"] is None
+    rows = {row[0]: row[1:] for row in lesion_rows(lesions_of(maps_of("left")))}
+    assert rows["Core"][0] == pytest.approx(VOXELS_CORE * ML) and rows["Core"][3] == "mL"
+    assert criterion_rows(lesions_of(maps_of()))[0][:2] == ("DEFUSE 3", "not met")
+
+
+def test_the_rule_is_described_with_its_numbers():
+    text = describe_rule(Settings())
+    assert text == (
+        "core: CBF below 30 % of normal inside the hypoperfusion; hypoperfusion: Tmax above 6 s (RAPID-like)"
+    )

@@ -1,0 +1,106 @@
+"""The mid-sagittal plane: within a degree and a millimetre in tilted heads, and refused where there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from PyPeTLib.midsagittal import find_midplane
+from PyPeTLib.phantom import HeadOptions, head_phantom
+from PyPeTLib.phantom_head import rotation
+from PyPeTLib.records import Geometry, Image, Midplane
+from PyPeTLib.settings import Settings
+from PyPeTLib.truth import compare_midplanes, true_midplane
+
+SETTINGS = Settings()
+GRID = Geometry((72, 84, 20), (2.5, 2.5, 6.0), (-89.0, -104.0, -57.0))
+
+
+def egg(geometry=GRID, tilt_degrees=(0.0, 0.0, 0.0), middle_mm=0.0, extra=None):
+    """A brain of three layers with a fissure in its plane x = middle, turned about the origin; HU, mask and plane."""
+    z, y, x = np.meshgrid(*(np.arange(n) for n in geometry.shape), indexing="ij")
+    place = np.stack([x, y, z], axis=-1) @ (geometry.axes * geometry.spacing_mm).T + geometry.origin_mm
+    turn = rotation(np.asarray(tilt_degrees))
+    own = place @ turn - [middle_mm, 0.0, 0.0]
+    radius = np.sqrt((own / (66.0, 82.0, 60.0)) ** 2 @ np.ones(3))
+    hu = np.where(radius < 0.85, 29.0, 36.0)
+    hu[np.abs(own[..., 0]) < 2.0] = 12.0
+    hu[((own / (20.0, 35.0, 15.0)) ** 2 @ np.ones(3)) < 1.0] = 12.0
+    if extra is not None:
+        hu = np.where(extra(own), 70.0, hu)
+    normal = turn[:, 0]
+    return hu, radius < 1.0, Midplane(tuple(float(v) for v in normal), middle_mm, float("nan"))
+
+
+def found(hu, brain, geometry=GRID, settings=SETTINGS):
+    return find_midplane(hu[brain], brain, geometry, settings=settings)
+
+
+def errors(plane, true, brain, geometry=GRID):
+    return compare_midplanes(plane, true, Image(brain, geometry))
+
+
+@pytest.mark.parametrize("tilt", [(0, 0, 0), (0, 15, 0), (0, -15, 0), (0, 0, 15), (8, -9, 9), (15, 0, 0)])
+def test_a_tilted_plane_is_found(tilt):
+    hu, brain, true = egg(tilt_degrees=tilt, middle_mm=4.0)
+    degrees, mm = errors(found(hu, brain), true, brain)
+    assert degrees < 0.5 and mm < 0.5
+
+
+def test_a_bleeding_on_one_side_does_not_move_the_plane():
+    hu, brain, true = egg(tilt_degrees=(0, 5, 3), extra=lambda own: np.linalg.norm(own - (35, 5, 5), axis=-1) < 22)
+    degrees, mm = errors(found(hu, brain), true, brain)
+    assert degrees < 1.0 and mm < 1.0
+
+
+def test_a_missing_part_of_the_skull_does_not_move_the_plane():
+    hu, brain, true = egg(tilt_degrees=(0, 5, 3))
+    own = np.meshgrid(*(np.arange(n) for n in GRID.shape), indexing="ij")
+    cut = brain & ~((own[2] > 55) & (own[1] > 30) & (own[1] < 60))
+    degrees, mm = errors(found(hu, cut), true, brain)
+    assert degrees < 1.0 and mm < 1.0
+
+
+def test_the_plane_is_that_of_the_patient_not_of_the_grid():
+    axes = rotation(np.array([3.0, 8.0, -6.0])) @ np.diag([-1.0, -1.0, 1.0])
+    origin = -axes @ ((np.array(GRID.size) - 1) / 2 * GRID.spacing_mm)
+    oblique = Geometry(GRID.size, GRID.spacing_mm, tuple(origin), tuple(axes.ravel()))
+    hu, brain, true = egg(oblique, tilt_degrees=(0, 4, 0))
+    plane = found(hu, brain, oblique)
+    degrees, mm = errors(plane, true, brain, oblique)
+    assert degrees < 0.5 and mm < 0.5
+    assert plane.normal[0] > 0  # the patient's left is positive
+
+
+def test_a_ball_has_no_plane():
+    z, y, x = np.meshgrid(*(np.arange(n) for n in GRID.shape), indexing="ij")
+    place = np.stack([x, y, z], axis=-1) * GRID.spacing_mm + GRID.origin_mm
+    brain = np.linalg.norm(place, axis=-1) < 55
+    noise = np.random.default_rng(0).normal(30.0, 2.0, GRID.shape)
+    assert found(noise, brain) is None
+
+
+def test_a_plane_beyond_the_limit_is_not_found():
+    hu, brain, _ = egg(tilt_degrees=(0, 0, 15))
+    assert found(hu, brain) is not None
+    assert found(hu, brain, settings=Settings(midplane_limit_degrees=10.0)) is None
+
+
+def test_distances_are_in_mm_and_positive_on_the_left():
+    plane = Midplane((1.0, 0.0, 0.0), 2.0, 0.0)
+    distance = plane.distance_mm(GRID)
+    assert distance.shape == GRID.shape
+    assert distance[0, 0, 0] == pytest.approx(-91.0) and distance[3, 5, 40] == pytest.approx(9.0)
+
+
+def test_the_plane_of_a_phantom_is_within_a_degree_and_a_millimetre():
+    options = HeadOptions(
+        (160, 160, 14), (1.25, 1.25, 8.0), frames=2, interval_s=4.0, noise_hu=1.0, seed=3, tilt_degrees=(0.0, 12.0, 0.0)
+    )
+    head = head_phantom(options)
+    brain = head.masks["brain"]
+    mean_hu = ndimage.gaussian_filter(head.series.values.mean(axis=0, dtype=np.float32), (0, 0.5, 0.5))
+    plane = find_midplane(mean_hu[brain.values], brain.values, brain.geometry, settings=SETTINGS)
+    degrees, mm = compare_midplanes(plane, true_midplane(options), brain)
+    assert degrees < 1.0 and mm < 1.0
