@@ -38,7 +38,6 @@ CLASSES = ("gray matter", "white matter", "penumbra", "core")
 #: The mildest cut-off: below it rounding and interpolation of the simulated curves are what is amplified.
 MILD_CUTOFF = 1e-4
 FINE_S, LONG_S = 0.25, 240.0
-#: Methods of the last lines.
 METHODS = ("bSVD", "bayesian")
 #: An even sample of so many voxels of a class.
 SAMPLE = 300
@@ -72,6 +71,9 @@ def main() -> None:
 
 def report(heads: list[Head]) -> None:
     """Print the tables."""
+    true = [np.median([np.median(one.truth["mtt_s"][one.classes == name]) for one in heads]) for name in CLASSES]
+    head("", list(CLASSES))
+    row("true MTT", [shown(float(value), 2) for value in true])
     ideal, real = (errors(heads, causes) for causes in (frozenset(), ALL))
     title("added to the ideal, one alone", "ideal", ideal)
     for cause in CAUSES:
@@ -186,8 +188,7 @@ def clean_curves(phantom: Phantom, prepared: Prepared, rows: npt.NDArray[np.intp
     options, times, settings, brain = phantom.options, phantom.series.times_s, prepared.settings, prepared.brain.values
     geometry, baseline = phantom.series.geometry, prepared.bolus.baseline_frames
     label_hu = label_curves(options, label_table(), times)
-    frames = images_hu(scene_of(options, geometry), label_hu, *true_motion(options, times), geometry)
-    scan = np.stack(list(frames))
+    scan = np.stack(list(images_hu(scene_of(options, geometry), label_hu, *true_motion(options, times), geometry)))
     raw = scan[:, brain][:, rows].T.astype(float)
     hu = masked_hu(Series(scan, times, geometry), brain, settings=settings, progress=silent)
     curves = replace(enhancement(hu, baseline, brain, geometry, settings=settings), noise=prepared.curves.noise)

@@ -30,8 +30,9 @@ SCALING = ((8, 55), (16, 55), (32, 55), (16, 28), (16, 110))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs after one that is not")
-    parser.add_argument("--large", action="store_true", help="also a scan of 40×512×512×60 (1.3 GB as int16)")
-    parser.add_argument("--method", nargs="+", choices=get_args(DeconvolutionMethod), help="only the time of each")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--large", action="store_true", help="also a scan of 40×512×512×60 (1.3 GB as int16)")
+    kind.add_argument("--method", nargs="+", choices=get_args(DeconvolutionMethod), help="only the time of each")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         base(Path(folder), options.runs, options.method or [Settings().method])
@@ -43,21 +44,18 @@ def base(folder: Path, runs: int, methods: list[str]) -> None:
     """Print a table a method: time and memory against the unit, which is measured in turn with them."""
     series = head_phantom(HeadOptions()).series
     scan = written(series, folder / "base_ctp.nii.gz")
-    units = []
-    figures: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
-    for count in range(runs + 1):
-        unit, found = curvature_flow_seconds(series), [run(scan, folder, method) for method in methods]
-        if count:
-            units.append(unit)
-            for method, (seconds, _, megabytes) in zip(methods, found, strict=True):
-                figures[method].append((seconds, megabytes))
-    for method, measured in figures.items():
-        seconds, memory = (list(one) for one in zip(*measured, strict=True))
+    rounds = [
+        (curvature_flow_seconds(series), *(run(scan, folder, method) for method in methods)) for _ in range(runs + 1)
+    ]
+    units, unit_work = (list(one) for one in zip(*(first for first, *_ in rounds[1:]), strict=True))
+    for index, method in enumerate(methods, start=1):
+        seconds, work, memory = (list(one) for one in zip(*(each[index] for each in rounds[1:]), strict=True))
         print(f"| 16×220×220×55, {method}, median of {runs} runs | smallest | median | largest |")
         print("|---|---|---|---|")
         row("curvature flow on all frames (the unit), s", units, ".1f")
         row("`pypet run --no-report`, whole process, s", seconds, ".2f")
         row("run / unit", [second / unit for second, unit in zip(seconds, units, strict=True)], ".3f")
+        row("the same in processor time", [one / unit for one, unit in zip(work, unit_work, strict=True)], ".3f")
         row("peak memory, MB", memory, ".0f")
         print()
 
@@ -106,13 +104,13 @@ def enlarged() -> Series:
     return Series(values, small.times_s, Geometry((512, 512, 40), (0.45, 0.45, 4.0)), name="large_ctp")
 
 
-def curvature_flow_seconds(series: Series) -> float:
-    """Time the smoothing of all frames, as the published tool does it."""
+def curvature_flow_seconds(series: Series) -> tuple[float, float]:
+    """Time the smoothing of all frames, as the published tool does it: seconds and processor seconds."""
     frames = [sitk.GetImageFromArray(frame.astype(np.float32)) for frame in series.values]
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     for frame in frames:
         sitk.CurvatureFlow(frame, 0.0625, 10)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 #: A small process in between: a child's peak memory starts at that of the process which made it.
