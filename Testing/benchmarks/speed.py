@@ -1,7 +1,7 @@
 """Time and memory of `pypet run`, whole process, against the smoothing step of the published tool in the same session.
 
 The unit of time is SimpleITK's curvature flow (10 iterations) on the 55 frames, as the published tool smooths.
-Usage: python Testing/benchmarks/speed.py [--runs N] [--large]
+Usage: python Testing/benchmarks/speed.py [--runs N] [--method NAME ... | --large]
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import SimpleITK as sitk
 
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.records import Geometry, Series
+from PyPeTLib.settings import DeconvolutionMethod, Settings
 from PyPeTLib.write import write_series
 
 #: Grids and frames for the cost against slices and frames: (slices, frames).
@@ -28,29 +30,38 @@ SCALING = ((8, 55), (16, 55), (32, 55), (16, 28), (16, 110))
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5, help="counted runs after one that is not")
-    parser.add_argument("--large", action="store_true", help="also a scan of 40×512×512×60 (1.3 GB as int16)")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--large", action="store_true", help="also a scan of 40×512×512×60 (1.3 GB as int16)")
+    kind.add_argument("--method", nargs="+", choices=get_args(DeconvolutionMethod), help="only the time of each")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        report(Path(folder), options.runs, options.large)
+        base(Path(folder), options.runs, options.method or [Settings().method])
+        if not options.method:
+            scaling(Path(folder), options.large)
 
 
-def report(folder: Path, runs: int, large: bool) -> None:
-    """Print the tables."""
+def base(folder: Path, runs: int, methods: list[str]) -> None:
+    """Print a table a method: time and memory against the unit, which is measured in turn with them."""
     series = head_phantom(HeadOptions()).series
     scan = written(series, folder / "base_ctp.nii.gz")
-    units, seconds, memory = [], [], []
-    for count in range(runs + 1):
-        unit, (second, _, megabyte) = curvature_flow_seconds(series), run(scan, folder)
-        if count:
-            units.append(unit), seconds.append(second), memory.append(megabyte)
-    ratios = [second / unit for second, unit in zip(seconds, units, strict=True)]
-    print(f"| 16×220×220×55, median of {runs} runs | smallest | median | largest |")
-    print("|---|---|---|---|")
-    row("curvature flow on all frames (the unit), s", units, ".1f")
-    row("`pypet run --no-report`, whole process, s", seconds, ".2f")
-    row("run / unit", ratios, ".3f")
-    row("peak memory, MB", memory, ".0f")
-    print()
+    rounds = [
+        (curvature_flow_seconds(series), *(run(scan, folder, method) for method in methods)) for _ in range(runs + 1)
+    ]
+    units, unit_work = (list(one) for one in zip(*(first for first, *_ in rounds[1:]), strict=True))
+    for index, method in enumerate(methods, start=1):
+        seconds, work, memory = (list(one) for one in zip(*(each[index] for each in rounds[1:]), strict=True))
+        print(f"| 16×220×220×55, {method}, median of {runs} runs | smallest | median | largest |")
+        print("|---|---|---|---|")
+        row("curvature flow on all frames (the unit), s", units, ".1f")
+        row("`pypet run --no-report`, whole process, s", seconds, ".2f")
+        row("run / unit", [second / unit for second, unit in zip(seconds, units, strict=True)], ".3f")
+        row("the same in processor time", [one / unit for one, unit in zip(work, unit_work, strict=True)], ".3f")
+        row("peak memory, MB", memory, ".0f")
+        print()
+
+
+def scaling(folder: Path, large: bool) -> None:
+    """Print the cost against slices and frames."""
     print("| slices × frames | MB as int16 | processor s | ms / MB | peak memory, MB | (memory − 200 MB) / scan |")
     print("|---|---|---|---|---|---|")
     for slices, frames in SCALING:
@@ -93,13 +104,13 @@ def enlarged() -> Series:
     return Series(values, small.times_s, Geometry((512, 512, 40), (0.45, 0.45, 4.0)), name="large_ctp")
 
 
-def curvature_flow_seconds(series: Series) -> float:
-    """Time the smoothing of all frames, as the published tool does it."""
+def curvature_flow_seconds(series: Series) -> tuple[float, float]:
+    """Time the smoothing of all frames, as the published tool does it: seconds and processor seconds."""
     frames = [sitk.GetImageFromArray(frame.astype(np.float32)) for frame in series.values]
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     for frame in frames:
         sitk.CurvatureFlow(frame, 0.0625, 10)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 #: A small process in between: a child's peak memory starts at that of the process which made it.
@@ -112,10 +123,10 @@ print(code, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
 
 
-def run(scan: Path, folder: Path) -> tuple[float, float, float]:
+def run(scan: Path, folder: Path, method: str = Settings().method) -> tuple[float, float, float]:
     """Run `pypet run` as a process of its own; return its seconds, processor seconds and peak memory in MB."""
     command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(folder / "out")]
-    command += ["--no-report", "--overwrite", "--quiet"]
+    command += ["--no-report", "--overwrite", "--quiet", "--method", method]
     said = subprocess.run([sys.executable, "-c", TIMED, *command], capture_output=True, text=True, check=True).stdout
     code, seconds, processor, memory = said.split()
     if code != "0":
