@@ -345,7 +345,7 @@ def test_steps_show_the_checks_before_there_are_maps(panel, scan, dialogs, tiny_
 
 def test_lesions_are_shown_with_what_they_are_not_for(applied, tiny_analysis):
     table, lesions = applied.ui.lesions, tiny_analysis.lesions
-    assert table.visible and applied.ui.criteria.visible
+    assert not table.isHidden() and not applied.ui.criteria.isHidden()
     assert table.item(0, 0).text() == "Core" and table.item(0, 3).text() == "mL"
     assert table.item(0, 1).text() == f"{lesions.volumes_ml['core'].ml:.1f}"
     assert applied.ui.criteria.item(0, 0).text() == "DEFUSE 3"
@@ -353,9 +353,9 @@ def test_lesions_are_shown_with_what_they_are_not_for(applied, tiny_analysis):
 
 
 def test_own_thresholds_are_shown_only_where_they_count(panel):
-    assert not panel.ui.core_rcbf.visible
+    assert panel.ui.core_rcbf.isHidden()
     panel.parameters.lesion_rule = "own"
-    assert panel.ui.core_rcbf.visible and panel.ui.hypoperfusion_tmax_sLabel.visible
+    assert not panel.ui.core_rcbf.isHidden() and not panel.ui.hypoperfusion_tmax_sLabel.isHidden()
 
 
 def test_apply_again_makes_no_new_nodes(applied, scan):
