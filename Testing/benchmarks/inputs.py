@@ -5,7 +5,7 @@ variants (and heads, with more than one seed), those with an artery of about 25 
 apart. Where a check fails, a run is refused and has no figures. Motion is that of `motion.py`: heads at rest and moved
 by 3 mm and 3°, with all defaults; "map errors" are root mean square errors (and medians of their size) of CBV, CBF,
 MTT and Tmax against the truth, and slopes of CBV and CBF on it, over pure tissue away from vessels, each divided by
-that of the same head at rest. About ten minutes a seed on two cores.
+that of the same head at rest. About ten minutes of processor time a seed, five more with --full.
 
 Usage: python Testing/benchmarks/inputs.py [--seeds N] [--first-seed N] [--full] [--only TEXT] [--variants]
                                            [--workers N]
