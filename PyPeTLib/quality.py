@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from PyPeTLib.curves import area_weights, end_share, robust_sd
+from PyPeTLib.curves import area_weights, end_share, peaks, robust_sd
 from PyPeTLib.records import (
     Bolus,
     Check,
@@ -41,6 +41,8 @@ WEAK_BOLUS_HU = 80.0
 LOW_CONFIDENCE = 0.3
 #: Blood needs at least so long from artery to vein, in s.
 LEAST_TRANSIT_S = 1.0
+#: An artery peaks at least so long before the tissue that it feeds, in s: blood takes longer through the tissue.
+LEAST_LEAD_S = 1.0
 #: Venous and arterial curves should have fallen below these shares of their peaks at the end of the scan.
 COMPLETE_VEIN, COMPLETE_ARTERY = 0.35, 0.4
 #: A measured arterial peak below this, in HU, is mostly partial volume and noise.
@@ -277,10 +279,11 @@ def _artery_order(artery: VascularCurve, curves: Curves, times_s: FloatArray) ->
     tissue = curves.coefficients.mean(axis=0, dtype=float) @ curves.basis
     if not tissue.max() > 0:
         return Check("AIF before tissue", "not applicable", "The mean of the brain does not enhance.")
-    artery_s, tissue_s = (float(times_s[np.argmax(curve)]) for curve in (artery.measured_hu, tissue))
+    places = peaks(np.stack([artery.measured_hu, tissue]))[:, 1]
+    artery_s, tissue_s = (float(one) for one in np.interp(places, np.arange(times_s.size), times_s))
     text = f"The arterial curve peaks at {artery_s:.3g} s, the mean of the brain at {tissue_s:.3g} s"
-    if artery_s > tissue_s:
-        text += f": an artery comes first. Check the AIF {_kind(artery)}."
+    if tissue_s - artery_s < LEAST_LEAD_S:
+        text += f": an artery comes first, by {LEAST_LEAD_S:g} s or more. Check the AIF {_kind(artery)}."
         return Check("AIF before tissue", "warn", text, artery_s - tissue_s)
     return Check("AIF before tissue", "pass", f"{text}.", artery_s - tissue_s)
 

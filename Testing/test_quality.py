@@ -276,6 +276,15 @@ def test_an_arterial_curve_that_peaks_after_the_tissue_is_a_warning():
     assert any("an artery comes first" in finding.text for finding in found)
 
 
+def test_an_arterial_curve_that_peaks_with_the_tissue_is_a_warning():
+    curves = good()[2]
+    tissue = curves.coefficients.mean(axis=0) @ curves.basis
+    (found,) = (
+        check for check in checks(artery=measured(lambda hu: 3.0 * tissue)) if check.name == "AIF before tissue"
+    )
+    assert found.status == "warn" and found.value == pytest.approx(0.0, abs=0.01)
+
+
 @pytest.mark.parametrize(("confidence", "doubted"), [(0.2, True), (0.4, False)])
 def test_an_artery_of_low_confidence_is_a_warning_with_the_reason(confidence, doubted):
     found = doubts(artery=with_confidence(confidence))
