@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from PyPeTLib.curves import TAIL_SHARE
 from PyPeTLib.records import FloatArray
 
 #: Step of the convolution in s: short against a bolus.
@@ -28,7 +29,8 @@ def tissue_curves(
     times_s : ndarray, shape (t,)
         Acquisition times in s, strictly increasing; need not be even.
     delays_s : ndarray, shape (delay,)
-        Arrival after the arterial input in s; negative where tissue is earlier (CAPLEX Q.PH1.007).
+        Arrival after the arterial input in s; negative where tissue is earlier (CAPLEX Q.PH1.007). Such tissue shows
+        what the input does after the last frame: it decays there as `curves.continuation` has it.
     mtts_s : ndarray, shape (mtt,)
         Mean transit times in s, > 0 (Q.PH1.006).
     shape : float
@@ -54,8 +56,10 @@ def tissue_curves(
     """
     from scipy.interpolate import PchipInterpolator
 
-    fine = np.arange(times_s[0], times_s[-1] + STEP_S, STEP_S)
-    inflow = PchipInterpolator(times_s, aif_hu)(np.minimum(fine, times_s[-1]))
+    end_s = float(times_s[-1])
+    fine = np.arange(times_s[0], end_s + max(0.0, -float(np.min(delays_s))) + STEP_S, STEP_S)
+    tail = np.exp((end_s - np.maximum(fine, end_s)) / (TAIL_SHARE * (end_s - times_s[0])))
+    inflow = tail * PchipInterpolator(times_s, aif_hu)(np.minimum(fine, end_s))
     edges = np.append(0.0, STEP_S * (np.arange(fine.size) + 0.5))
     steps = np.diff(residue_area(edges / np.asarray(mtts_s)[:, None], shape), axis=1)
     length = 2 * fine.size

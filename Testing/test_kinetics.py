@@ -67,3 +67,13 @@ def test_tissue_before_the_artery_is_earlier(bolus):
     early, usual = one(bolus.aif(times), times, delay=-3.0), one(bolus.aif(times), times)
     np.testing.assert_allclose(early[:-3], usual[3:], atol=1e-6 * usual.max())
     assert (one(bolus.aif(times), times, delay=4.0)[:4] == 0.0).all()
+
+
+def test_tissue_that_is_early_shows_what_the_input_does_after_the_scan():
+    """The input decays beyond the last frame; one that does so in truth gives the same curves in a longer scan."""
+    long = np.arange(0.0, 101.0)
+    rise = np.clip(long / 10.0, 0.0, 1.0) * np.exp(-np.maximum(long - 10.0, 0.0) / 15.0)
+    short = long[:61]  # whose quarter is the time constant
+    tissue = {"delays_s": np.array([-6.0]), "mtts_s": np.array([4.0]), "shape": 1.0}
+    expected = tissue_curves(300.0 * rise, long, **tissue)[0, 0, :61]
+    np.testing.assert_allclose(tissue_curves(300.0 * rise[:61], short, **tissue)[0, 0], expected, atol=0.05)

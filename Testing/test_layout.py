@@ -24,7 +24,7 @@ GROUND = {
     "chunks": {"records"},
     "gamma": {"records"},
     "transit": {"curves", "records"},
-    "kinetics": {"records"},
+    "kinetics": {"curves", "records"},
     "bayes": {"chunks", "kinetics", "records", "settings"},
     "regression": {"bayes", "chunks", "kinetics", "records", "settings"},
     "correction": {"bayes", "curves", "kinetics", "records", "settings"},
