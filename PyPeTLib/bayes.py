@@ -176,10 +176,21 @@ def middling(coefficients: Float32Array) -> npt.NDArray[np.intp]:
 
 def _mean_log_evidence(sample: Float32Array, dictionary: Dictionary) -> float:
     """Return the mean logarithm of the integral of likelihood times prior, but for a constant."""
-    from scipy.special import logsumexp
+    weight, top = _log_weights(sample @ dictionary.directions, dictionary.log_prior.astype(np.float32))
+    np.exp(weight, out=weight)
+    return float(np.mean(np.log(weight.sum(axis=1, dtype=float)) + top[:, 0]))
 
-    height = np.maximum(sample @ dictionary.directions, 0.0)
-    return float(logsumexp(0.5 * height**2 + dictionary.log_prior, axis=1).mean())
+
+def _log_weights(height: Float32Array, log_prior: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Return logarithms of posterior weights below the largest, and that one; heights are in noise SDs."""
+    weight = np.maximum(height, np.float32(0.0))
+    weight *= weight
+    weight *= np.float32(0.5)
+    weight += log_prior
+    top = weight.max(axis=1, keepdims=True)
+    weight -= top
+    np.maximum(weight, LEAST_LOG_WEIGHT, out=weight)
+    return weight, top
 
 
 def _excess(sample: Float32Array, dictionary: Dictionary) -> float:
@@ -241,12 +252,7 @@ def _sums(
 ) -> Float32Array:
     """Return the sums over the dictionary of the posterior times each table, and times height and its square."""
     height = scaled @ directions
-    weight = np.maximum(height, np.float32(0.0))
-    weight *= weight
-    weight *= np.float32(0.5)
-    weight += log_prior
-    weight -= weight.max(axis=1, keepdims=True)
-    np.maximum(weight, LEAST_LOG_WEIGHT, out=weight)
+    weight, _ = _log_weights(height, log_prior)
     np.exp(weight, out=weight)
     found = [weight @ tables[0]]
     weight *= height

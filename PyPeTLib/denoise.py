@@ -260,10 +260,10 @@ def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
     Examples
     --------
     >>> thick, thin = Geometry((9, 9, 9), (1.0, 1.0, 50.0)), Geometry((9, 9, 9), (1.0, 1.0, 1.0))
-    >>> round(averaged_width_mm(4 * np.pi * 3.0**2, thick) / np.sqrt(8 * np.log(2)), 3)
-    3.0
-    >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin) / np.sqrt(8 * np.log(2)), 3)
-    3.0
+    >>> round(averaged_width_mm(4 * np.pi * 3.0**2, thick), 2)  # of a Gaussian with an SD of 3 mm
+    7.06
+    >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin), 2)
+    7.06
     """
     *_, thickness_mm = geometry.spacing_mm
     volume_mm3 = voxels * float(np.prod(geometry.spacing_mm))

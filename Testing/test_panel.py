@@ -1022,7 +1022,8 @@ def test_tissue_curves_of_each_segment(applied, scan, dialogs):  # noqa: F811
     applied.parameters.tissue_segmentation = own("segmentation", scan)
     applied.ui.showTissueButton.click()
     assert len(dialogs.errors()) == 1
-    assert tissue_names(scan) == [*HALVES, "AIF", "VOF", "CSF", "Large vessels"]
+    lesions = ["Core", "Hypoperfusion", "Mismatch"]
+    assert tissue_names(scan) == [*HALVES, "AIF", "VOF", "CSF", "Large vessels", *lesions]
     before = ids()
     applied.ui.tissue_source.currentIndex = 0
     applied.ui.showTissueButton.click()
