@@ -114,7 +114,7 @@ def bayesian(
         )
         for name in names
     }
-    name = max(names, key=lambda one: _mean_log_evidence(sample, tried[one]))
+    name = max(names, key=lambda one: mean_log_evidence(sample, tried[one].directions, tried[one].log_prior))
     excess = _excess(sample, tried[name])
     dictionary = _seen(tried[name], excess * float(np.median(curves.sd)))
     coarseness = _coarseness(tried[name])
@@ -174,9 +174,9 @@ def middling(coefficients: Float32Array) -> npt.NDArray[np.intp]:
     return chosen[:: max(1, chosen.size // SAMPLE)]
 
 
-def _mean_log_evidence(sample: Float32Array, dictionary: Dictionary) -> float:
-    """Return the mean logarithm of the integral of likelihood times prior, but for a constant."""
-    weight, top = _log_weights(sample @ dictionary.directions, dictionary.log_prior.astype(np.float32))
+def mean_log_evidence(sample: Float32Array, directions: Float32Array, log_prior: FloatArray) -> float:
+    """Return the mean logarithm of the integral of likelihood times prior over all atoms, but for a constant."""
+    weight, top = _log_weights(sample @ directions, log_prior.astype(np.float32))
     np.exp(weight, out=weight)
     return float(np.mean(np.log(weight.sum(axis=1, dtype=float)) + top[:, 0]))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from PyPeTLib.bayes import SHAPES, Float32Array, components_without_mean, middling, usual_delay_s
+from PyPeTLib.bayes import SHAPES, Float32Array, components_without_mean, mean_log_evidence, middling, usual_delay_s
 from PyPeTLib.curves import area_share
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.records import Curves, FloatArray, Response
@@ -119,12 +119,9 @@ def _sample(curves: Curves) -> tuple[Float32Array, FloatArray]:
 
 def _mean_log_evidence(sample: Float32Array, candidates: FloatArray) -> float:
     """Return the mean logarithm of the integral of the likelihood over all that tissue can be, but a constant."""
-    from scipy.special import logsumexp
-
     flat = candidates.reshape(-1, candidates.shape[-1])
     lengths = np.linalg.norm(flat, axis=1)
-    heights = np.maximum(sample @ (flat / lengths[:, None]).T.astype(np.float32), 0.0)
-    return float(logsumexp(0.5 * heights**2 - np.log(lengths), axis=1).mean())
+    return mean_log_evidence(sample, (flat / lengths[:, None]).T.astype(np.float32), -np.log(lengths))
 
 
 def _inversion(

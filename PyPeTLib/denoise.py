@@ -223,9 +223,8 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
     doi:10.1088/0031-9155/56/13/008), and the anatomy: gray matter, white matter and CSF differ by many times the noise
     of a mean over all frames, so a cortex two pixels wide keeps its blood to itself. It is done twice: first with
     curves smoothed over all tissue as the guide, then with the first result, whose noise is several times less and
-    which no longer mixes the two sides of a lesion's edge. Components count in a guide as far as they are not noise.
-    The guide's noise is measured, so the widths fit any
-    scanner and kernel.
+    which no longer mixes the two sides of a lesion's edge. Components count in a guide as far as they are not noise,
+    which is measured, so the widths fit any scanner and kernel.
     Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all.
     The noise that is left follows from the squares of the weights and, as noise of neighbours is alike, from one
     component without signal that is smoothed along; the error also counts how much neighbours differ.

@@ -24,6 +24,8 @@ MAP_WINDOWS: Mapping[str, Window] = {
     "ttp": (0.0, 25.0),
     "delay": (0.0, 12.0),
 }
+#: Standard deviations are shown up to this share of what their map is.
+SD_SHARE = 0.5
 #: Names of the maps as they are printed.
 MAP_LABELS = {"cbf": "CBF", "cbv": "CBV", "mtt": "MTT", "tmax": "Tmax", "ttp": "TTP", "delay": "Delay"}
 #: Perceptually even colours: one map for flow and volume, one for times, one for HU.

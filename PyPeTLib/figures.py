@@ -23,6 +23,7 @@ from PyPeTLib.display import (
     MAP_LABELS,
     MAP_WINDOWS,
     PURPLE,
+    SD_SHARE,
     Array,
     Window,
     brain_crop,
@@ -40,8 +41,6 @@ from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, Motion, Pre
 Theme = Literal["light", "dark"]
 #: The enhancement around the arterial input is shown up to its peak, and at least up to this, in HU.
 LEAST_RISE_HU = 40.0
-#: Standard deviations are shown up to this share of what their map is.
-SD_SHARE = 0.5
 #: Resolution of the pictures in dots per inch.
 DPI = 150
 _LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 import slicer
 
-from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS
+from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, SD_SHARE
 from PyPeTLib.records import Analysis, Image, Progress, silent
 from PyPeTLib.results import KINDS, LONG_NAMES, regularisation
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
 #: Display range of a map divided by its brain mean.
 RELATIVE_WINDOW = (0.0, 2.0)
-#: Upper end of the display range of a standard deviation, as a share of that of its map.
-SD_SHARE = 0.5
 #: Colour tables by name; evenly spread anchors of the colour maps inferno and viridis (van der Walt and Smith, CC0).
 FLOW_TABLE, TIME_TABLE = "PyPeT flow and volume", "PyPeT times"
 ANCHORS = {
