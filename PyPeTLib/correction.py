@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from PyPeTLib.bayes import SHAPES, Float32Array, components_without_mean, mean_log_evidence, middling, usual_delay_s
 from PyPeTLib.curves import area_share
+from PyPeTLib.dictionary import SHAPES, Float32Array, mean_log_evidence, sample_of, usual_delay_s
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.records import Curves, FloatArray, Response
 
@@ -85,7 +85,7 @@ def corrected(
     Response
         With volume, residue and ``tmax_uncorrected_s``; Tmax is the delay, or the middle of a box.
     """
-    sample, free = _sample(curves)
+    sample, free = sample_of(curves)
     delays_s = usual_delay_s(sample, aif_hu, times_s, free) + DELAYS_S
     made = {
         name: tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=MTTS_S, shape=shape)
@@ -107,14 +107,6 @@ def corrected(
         residue=name,
         tmax_uncorrected_s=response.tmax_s,
     )
-
-
-def _sample(curves: Curves) -> tuple[Float32Array, FloatArray]:
-    """Return curves of middling enhancement in components of equal noise, in units of its SD, and these components."""
-    rotation, free = components_without_mean(curves.basis)
-    chosen = middling(curves.coefficients)
-    noise = np.ones(chosen.size, dtype=np.float32) if curves.sd is None else curves.sd[chosen]
-    return (curves.coefficients[chosen] @ rotation) / noise[:, None], free
 
 
 def _mean_log_evidence(sample: Float32Array, candidates: FloatArray) -> float:

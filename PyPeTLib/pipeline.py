@@ -8,11 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_mask
 from PyPeTLib.chunks import mean_frame, share
+from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
@@ -27,6 +29,7 @@ from PyPeTLib.records import (
     Analysis,
     Bolus,
     Check,
+    Curves,
     FloatArray,
     Image,
     Lesions,
@@ -41,6 +44,7 @@ from PyPeTLib.records import (
     VascularCurve,
     silent,
 )
+from PyPeTLib.refine import refined_input
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.tissue import csf_and_vessels
@@ -79,8 +83,8 @@ def analyze(
 ) -> Analysis:
     """Compute perfusion maps from a CT perfusion scan.
 
-    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, CSF and large vessels,
-    deconvolution, maps, lesions.
+    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, noise of the arterial input,
+    CSF and large vessels, deconvolution, maps, lesions.
 
     Parameters
     ----------
@@ -154,8 +158,10 @@ def prepare(
     judged = judge(series, bolus, curves, artery, vein, settings=settings)
     checks = (*series.checks, *still.checks, *judged)
     _refuse_failed(checks, force)
-    with step("Denoising", 0.7, 0.95) as inner:
+    with step("Denoising", 0.7, 0.93) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
+    with step("Noise of the arterial input", 0.93, 0.95):
+        artery = _refined(artery, smoothed, series.times_s, settings)
     with step("CSF and large vessels", 0.95, 1.0):
         aif_hu, times_s = artery.curve_hu, series.times_s
         csf, vessels = csf_and_vessels(smoothed, aif_hu, times_s, series.geometry, settings=settings)
@@ -284,6 +290,17 @@ def _vascular_curves(
     last = share(progress, 0.9, 1.0)
     vein = find_vein(vessels, artery, geometry, times_s) if vof is None else _users_curve(series, vof, bolus, last)
     return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
+
+
+def _refined(artery: VascularCurve, curves: Curves, times_s: FloatArray, settings: Settings) -> VascularCurve:
+    """Return the arterial input with less noise, if the settings ask for it; a curve that the user gave stays."""
+    voxels = int(artery.mask.values.sum())
+    if settings.aif_refinement == "none" or not voxels:
+        return artery
+    noise_hu = artery.partial_volume_factor * robust_sd(curves.noise) / np.sqrt(voxels)
+    refined = refined_input(curves, artery.curve_hu, times_s, noise_hu=float(noise_hu), settings=settings)
+    change_hu = float(np.sqrt(np.mean((refined - artery.curve_hu) ** 2)))
+    return replace(artery, curve_hu=refined, refined_hu=change_hu)
 
 
 def _maps(prepared: Prepared, step: Step) -> Maps:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.bayes import DELAYS_S, Float32Array, components_without_mean, middling, usual_delay_s
 from PyPeTLib.chunks import in_chunks, share
+from PyPeTLib.dictionary import DELAYS_S, Float32Array, components_without_mean, sample_of, usual_delay_s
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import Curves, FloatArray, Progress, Response
 
@@ -91,8 +91,8 @@ def nlr(curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, settings: Se
     ----------
     Bennink 2016, "Fast nonlinear regression method for CT brain perfusion analysis" (box residue)
     """
-    rotation, free = components_without_mean(curves.basis)
-    sample = curves.coefficients[middling(curves.coefficients)] @ rotation
+    rotation, _ = components_without_mean(curves.basis)
+    sample, free = sample_of(curves)
     grid = _grid(aif_hu, times_s, usual_delay_s(sample, aif_hu, times_s, free), free)
     progress(0.1, "")
 

@@ -18,6 +18,8 @@ BrainMethod = Literal["skull", "fast-marching"]
 DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov", "nlr", "stable-spline", "max-slope"]
 ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "box"]
 TransitPrior = Literal["weak", "flat"]
+VoxelTissues = Literal["two", "one"]
+InputRefinement = Literal["tissue", "none"]
 PartialVolumeMethod = Literal["venous", "none"]
 StrengthChoice = Literal["gcv", "fixed"]
 BiasCorrection = Literal["none", "simulation"]
@@ -100,6 +102,9 @@ class Settings:
     aif_minimum_volume_ml: float = _number(0.01, "mL", 0.0, 1.0, "smallest arterial cluster")
     aif_maximum_volume_ml: float = _number(2.0, "mL", 0.05, 20.0, "largest arterial cluster")
     partial_volume: PartialVolumeMethod = _choice("venous", "scale the arterial area to the venous one, or not at all")
+    aif_refinement: InputRefinement = _choice(
+        "tissue", "lessen the noise of the arterial input by what the curves of all tissue say of it, or not"
+    )
 
     csf_hu: float = _number(20.0, "HU", 0.0, 30.0, "darker voxels of the brain mask, without contrast, are CSF")
     vessel_cbv: float = _number(
@@ -112,6 +117,9 @@ class Settings:
     )
     mtt_prior: TransitPrior = _choice(
         "weak", "bayesian: mean transit times of 1.4 to 18 s in 90 %, or none preferred (flat in the logarithm)"
+    )
+    voxel_tissues: VoxelTissues = _choice(
+        "two", "bayesian: a voxel may be shared by usual and late tissue (edges of a territory), or is of one"
     )
     bsvd_cutoff: float = _number(0.10, "share", 0.001, 0.9, "bSVD: smaller singular values, over the largest, are cut")
     ssvd_cutoff: float = _number(0.20, "share", 0.001, 0.9, "sSVD: smaller singular values, over the largest, are cut")

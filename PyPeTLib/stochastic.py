@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.bayes import DELAYS_S, Float32Array, components_without_mean, middling, usual_delay_s
 from PyPeTLib.chunks import in_chunks, in_parallel, share
+from PyPeTLib.dictionary import DELAYS_S, Float32Array, components_without_mean, sample_of, usual_delay_s
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import Curves, FloatArray, Progress, Response
 
@@ -93,10 +93,11 @@ def stable_spline(
     Zanderigo 2009, IEEE Trans Biomed Eng 56:1287–1297 (nonlinear stochastic regularisation);
     Peruzzo 2017, doi:10.1002/mrm.26582 (stable spline)
     """
-    rotation, free = components_without_mean(curves.basis)
+    rotation, _ = components_without_mean(curves.basis)
     noise = np.ones(len(curves.coefficients), dtype=np.float32) if curves.sd is None else curves.sd
     rows = (curves.coefficients @ rotation) / noise[:, None]
-    usual_s = usual_delay_s(rows[middling(curves.coefficients)], aif_hu, times_s, free)
+    sample, free = sample_of(curves)
+    usual_s = usual_delay_s(sample, aif_hu, times_s, free)
     prior = _prior(aif_hu, times_s, usual_s + DELAYS_S, free, float(np.median(noise)))
     best, delay = likeliest(rows, prior, share(progress, 0.0, 0.6)).T
     response = _between_delays(rows, best.astype(np.intp), delay, prior, share(progress, 0.6, 1.0)) * noise[:, None]

@@ -1,0 +1,256 @@
+"""A dictionary of tissue curves: every delay and transit time with the patient's own arterial input, and mixtures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.kinetics import BOX, tissue_curves
+from PyPeTLib.records import Curves, FloatArray
+
+if TYPE_CHECKING:
+    from PyPeTLib.settings import Settings, TransitPrior
+
+#: The grid of what is possible: mean transit times in s, and delays in s after that which is usual in the patient, ...
+MTTS_S = np.geomspace(1.0, 30.0, 24)
+DELAYS_S = np.arange(-4.0, 16.01, 0.5)
+#: ... which is sought here first: the arterial input may be that of a late branch.
+USUAL_DELAYS_S = np.arange(-12.0, 12.01, 1.0)
+#: Prior of the mean transit time: log-normal about this median in s, with this SD of the logarithm (90 %: 1.4 to 18 s).
+MTT_MEDIAN_S, MTT_LOG_SD = 5.0, 0.8
+#: Shapes of the residue among which a patient's own is sought.
+SHAPES = {"exponential": 1.0, "gamma-1.5": 1.5, "gamma-2": 2.0, "gamma-3": 3.0, "gamma-5": 5.0, "box": BOX}
+#: What shares a voxel with usual tissue: shares of the blood's volume, delays in s after it, mean transit times in s.
+LATE_SHARES = np.array([0.3, 0.5, 0.7])
+LATE_DELAYS_S = np.arange(4.0, 14.01, 1.0)
+LATE_MTTS_S = np.geomspace(3.0, 24.0, 6)
+#: Such a voxel is so probable beforehand, against one of a single tissue.
+MIXED_TO_SINGLE = 0.2
+#: Tissue whose delay is this close to the median delay, in s, is usual.
+USUAL_WITHIN_S = 1.5
+#: Shape and usual tissue are sought in so many voxels, of middling enhancement: neither CSF nor vessels.
+SAMPLE, SAMPLE_PERCENTILES = 3000, (30.0, 90.0)
+#: Weights that are smaller than this are rounded up, for tiny numbers are slow.
+LEAST_LOG_WEIGHT = np.float32(-40.0)
+#: Tissue without large vessels holds less blood than this share of its volume.
+MOST_VOLUME = 0.1
+#: What a fit adapts: delay, transit time and volume.
+FITTED = 3
+#: Components smaller than this share of the largest are rounding.
+SMALLEST_SIZE = 1e-4
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Tissue curves of unit volume, in the components of the data.
+
+    Parameters
+    ----------
+    directions : ndarray, shape (component, atom)
+        float32 unit vectors: the curves without their time means.
+    lengths : ndarray, shape (atom,)
+        What they were divided by, in HU.
+    mtt_s, delay_s : ndarray, shape (atom,)
+        Volume over flow, and the delay, its mean by flow where an atom is of two tissues.
+    log_prior : ndarray, shape (atom,)
+        Logarithm of the prior over the lengths: what is left of the integral over the volume.
+    """
+
+    directions: Float32Array
+    lengths: FloatArray
+    mtt_s: FloatArray
+    delay_s: FloatArray
+    log_prior: FloatArray
+
+
+def tissue_dictionary(
+    aif_hu: FloatArray, times_s: FloatArray, free: FloatArray, *, delays_s: FloatArray, shape: float, settings: Settings
+) -> Dictionary:
+    """Return tissue of every mean transit time of the grid and every delay, in this order.
+
+    Parameters
+    ----------
+    aif_hu, times_s : ndarray, shape (t,)
+        Arterial enhancement in HU, and when it was seen in s.
+    free : ndarray, shape (component, t)
+        Components of the data, orthonormal and free of the mean.
+    delays_s : ndarray, shape (delay,)
+        Delays in s, evenly spaced.
+    shape : float
+        Of the gamma distribution of transit times.
+    settings : Settings
+        ``mtt_prior``.
+    """
+    curves = tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=MTTS_S, shape=shape)
+    mtt_s, delay_s = (grid.ravel() for grid in np.meshgrid(MTTS_S, delays_s, indexing="ij"))
+    return _dictionary(curves @ free.T, mtt_s, delay_s, _log_prior(mtt_s, settings.mtt_prior))
+
+
+def mixed_dictionary(
+    single: Dictionary,
+    sample: Float32Array,
+    aif_hu: FloatArray,
+    times_s: FloatArray,
+    free: FloatArray,
+    *,
+    shape: float,
+    settings: Settings,
+) -> Dictionary:
+    """Return voxels that late tissue shares with the usual tissue of this patient, as one dictionary.
+
+    At the edge of an ischaemic territory a voxel is partly healthy: its curve is the sum of an early one and a late one
+    and is not that of any single tissue. Taken for one, it follows the part with more flow, the healthy one, and its
+    transit time becomes too long. Usual tissue is that of median delay and, near it, median transit time. The late part
+    comes 4 to 14 s after it and holds 30 to 70 % of the blood. All together are as probable beforehand as 0.2 of
+    ``single``. Delay is the mean by flow; transit time is volume over flow.
+
+    Parameters
+    ----------
+    single : Dictionary
+        Voxels of one tissue.
+    sample : ndarray, shape (voxel, component)
+        Curves of the brain in units of their noise.
+    aif_hu, times_s, free, shape, settings
+        As in `tissue_dictionary`.
+    """
+    usual_mtt_s, usual_delay_s = usual_tissue(sample, single)
+    late_s = usual_delay_s + LATE_DELAYS_S
+    usual = tissue_curves(
+        aif_hu, times_s, delays_s=np.array([usual_delay_s]), mtts_s=np.array([usual_mtt_s]), shape=shape
+    )[0, 0]
+    late = tissue_curves(aif_hu, times_s, delays_s=late_s, mtts_s=LATE_MTTS_S, shape=shape)
+    share, mtt_s, delay_s = np.meshgrid(LATE_SHARES, LATE_MTTS_S, late_s, indexing="ij")
+    curves = (1.0 - share[..., None]) * usual + share[..., None] * late
+    flows = (1.0 - share) / usual_mtt_s, share / mtt_s
+    flow = flows[0] + flows[1]
+    mean_delay_s = (flows[0] * usual_delay_s + flows[1] * delay_s) / flow
+    prior = np.exp(_log_prior(mtt_s.ravel(), settings.mtt_prior))
+    prior *= MIXED_TO_SINGLE * np.exp(_log_prior(single.mtt_s, settings.mtt_prior)).sum() / prior.sum()
+    return _dictionary(curves @ free.T, 1.0 / flow.ravel(), mean_delay_s.ravel(), np.log(prior))
+
+
+def joined(one: Dictionary, other: Dictionary) -> Dictionary:
+    """Return the atoms of both."""
+    return Dictionary(
+        np.concatenate([one.directions, other.directions], axis=1),
+        np.concatenate([one.lengths, other.lengths]),
+        np.concatenate([one.mtt_s, other.mtt_s]),
+        np.concatenate([one.delay_s, other.delay_s]),
+        np.concatenate([one.log_prior, other.log_prior]),
+    )
+
+
+def seen(dictionary: Dictionary, noise_hu: float) -> Dictionary:
+    """Return the dictionary without what the scan could not show: tissue so late that its contrast hardly arrives.
+
+    Any volume of it agrees with a curve that does not enhance.
+    """
+    shown = MOST_VOLUME * dictionary.lengths > noise_hu
+    return replace(dictionary, log_prior=np.where(shown, dictionary.log_prior, -np.inf))
+
+
+def sample_of(curves: Curves) -> tuple[Float32Array, FloatArray]:
+    """Return curves of middling enhancement in units of their noise (1 HU where it is not known), and their components.
+
+    Returns
+    -------
+    sample : ndarray, shape (voxel, component)
+    free : ndarray, shape (component, t)
+        Orthonormal and free of the mean.
+    """
+    rotation, free = components_without_mean(curves.basis)
+    chosen = _middling(curves.coefficients)
+    noise_hu = np.ones(chosen.size, dtype=np.float32) if curves.sd is None else curves.sd[chosen]
+    return (curves.coefficients[chosen] @ rotation) / noise_hu[:, None], free
+
+
+def components_without_mean(basis: Float32Array) -> tuple[Float32Array, FloatArray]:
+    """Return what takes coefficients to components of equal noise, and these, orthonormal and free of the mean.
+
+    The baseline of a curve is not known; without its time mean a curve holds nothing of it.
+    """
+    about_mean = basis - basis.mean(axis=1, keepdims=True)
+    left, sizes, right = np.linalg.svd(about_mean.astype(float), full_matrices=False)
+    kept = sizes > SMALLEST_SIZE * sizes[0]
+    return (left * sizes)[:, kept].astype(np.float32), right[kept]
+
+
+def usual_delay_s(sample: Float32Array, aif_hu: FloatArray, times_s: FloatArray, free: FloatArray) -> float:
+    """Return the median of the delays that explain the sample best, to the half second."""
+    mtts_s = np.array([MTT_MEDIAN_S])
+    curves = tissue_curves(aif_hu, times_s, delays_s=USUAL_DELAYS_S, mtts_s=mtts_s, shape=SHAPES["exponential"])[0]
+    directions = curves @ free.T
+    heights = sample @ (directions / np.linalg.norm(directions, axis=1, keepdims=True)).T
+    return float(np.round(2.0 * np.median(USUAL_DELAYS_S[heights.argmax(axis=1)])) / 2.0)
+
+
+def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
+    """Return mean transit time and delay in s that are usual in a patient: medians of posterior means."""
+    weight, _ = log_weights(sample @ single.directions, single.log_prior.astype(np.float32))
+    np.exp(weight, out=weight)
+    grid = np.column_stack([np.ones_like(single.mtt_s), np.log(single.mtt_s), single.delay_s]).astype(np.float32)
+    total, log_mtt, delay_s = (weight @ grid).T
+    log_mtt, delay_s = log_mtt / total, delay_s / total
+    usual = float(np.median(delay_s))
+    near = np.abs(delay_s - usual) <= USUAL_WITHIN_S
+    return float(np.exp(np.median(log_mtt[near]))), usual
+
+
+def mean_log_evidence(sample: Float32Array, directions: Float32Array, log_prior: FloatArray) -> float:
+    """Return the mean logarithm of the integral of likelihood times prior over all atoms, but for a constant."""
+    weight, top = log_weights(sample @ directions, log_prior.astype(np.float32))
+    np.exp(weight, out=weight)
+    return float(np.mean(np.log(weight.sum(axis=1, dtype=float)) + top[:, 0]))
+
+
+def log_weights(height: Float32Array, log_prior: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Return logarithms of posterior weights below the largest, and that one; heights are in noise SDs."""
+    weight = np.maximum(height, np.float32(0.0))
+    weight *= weight
+    weight *= np.float32(0.5)
+    weight += log_prior
+    top = weight.max(axis=1, keepdims=True)
+    weight -= top
+    np.maximum(weight, LEAST_LOG_WEIGHT, out=weight)
+    return weight, top
+
+
+def misfit(sample: Float32Array, dictionary: Dictionary) -> float:
+    """Return by how much curves miss their best fits beyond the noise, at least 1."""
+    from scipy.special import gammaincinv
+
+    freedom = len(dictionary.directions) - FITTED
+    if freedom < 1:
+        return 1.0
+    best = np.maximum((sample @ dictionary.directions).max(axis=1), 0.0)
+    usual = 2.0 * gammaincinv(0.5 * freedom, 0.5)  # median of chi-squared; scipy.stats takes long to import
+    missed = np.median(np.sum(sample**2, axis=1) - best**2)
+    return float(np.sqrt(max(1.0, missed / usual)))
+
+
+def _dictionary(projected: FloatArray, mtt_s: FloatArray, delay_s: FloatArray, log_prior: FloatArray) -> Dictionary:
+    """Return curves in the components of the data, shape (..., component), as atoms."""
+    directions = projected.reshape(-1, projected.shape[-1])
+    lengths = np.linalg.norm(directions, axis=1)
+    unit = np.ascontiguousarray((directions / lengths[:, None]).T, dtype=np.float32)
+    return Dictionary(unit, lengths, mtt_s, delay_s, log_prior - np.log(lengths))
+
+
+def _log_prior(mtt_s: FloatArray, kind: TransitPrior) -> FloatArray:
+    """Return the logarithm of the prior of mean transit times that are evenly spaced in the logarithm."""
+    if kind == "flat":
+        return np.zeros_like(mtt_s)
+    return np.asarray(-0.5 * (np.log(mtt_s / MTT_MEDIAN_S) / MTT_LOG_SD) ** 2)
+
+
+def _middling(coefficients: Float32Array) -> npt.NDArray[np.intp]:
+    """Return the places of voxels of middling enhancement, spread evenly over the brain."""
+    size = np.linalg.norm(coefficients, axis=1)
+    low, high = np.percentile(size, SAMPLE_PERCENTILES)
+    chosen = np.flatnonzero((size >= low) & (size <= high))
+    return chosen[:: max(1, chosen.size // SAMPLE)]
