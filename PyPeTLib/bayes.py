@@ -16,7 +16,6 @@ from PyPeTLib.dictionary import (
     components_without_mean,
     joined,
     log_weights,
-    mean_log_evidence,
     misfit,
     mixed_dictionary,
     sample_of,
@@ -42,7 +41,7 @@ def bayesian(
     arterial input (`kinetics.tissue_curves`) and sampled when the scan was. With normal noise of known size, a flat
     prior of the volume and of the delay, and a wide log-normal one of the transit time (or flat in its logarithm,
     ``mtt_prior``), sums over the dictionary are the posterior. The shape of the residue function, which single voxels
-    cannot tell, is that of greatest evidence over the patient's whole brain. Flow is volume over transit time, both
+    cannot tell, is given (`residue.likeliest_residue` finds it). Flow is volume over transit time, both
     posterior means: the mean of their ratio would be too large where the transit time is uncertain. Tmax, the time of
     the maximum of the response, is the delay, or the middle of a box. Where curves miss their best fits by more than
     the noise, it is taken as that much larger; nor is it taken as less than what neighbours on the grid differ by.
@@ -58,7 +57,7 @@ def bayesian(
     times_s : ndarray, shape (t,)
         Strictly increasing times in s; need not be even.
     settings : Settings
-        ``residue``, ``mtt_prior`` and ``voxel_tissues``.
+        ``residue`` (not automatic), ``mtt_prior`` and ``voxel_tissues``.
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
 
@@ -75,18 +74,13 @@ def bayesian(
 
     rows = np.column_stack([curves.coefficients, curves.sd])
     sample, free = sample_of(curves)
-    names = list(SHAPES) if settings.residue == "automatic" else [settings.residue]
+    name, shape = settings.residue, SHAPES[settings.residue]
     delays_s = usual_delay_s(sample, aif_hu, times_s, free) + DELAYS_S
-    tried = {
-        name: tissue_dictionary(aif_hu, times_s, free, delays_s=delays_s, shape=SHAPES[name], settings=settings)
-        for name in names
-    }
-    name = max(names, key=lambda one: mean_log_evidence(sample, tried[one].directions, tried[one].log_prior))
-    single = tried[name]
+    single = tissue_dictionary(aif_hu, times_s, free, delays_s=delays_s, shape=shape, settings=settings)
     excess, coarseness = misfit(sample, single), _coarseness(single)
     dictionary = seen(single, excess * float(np.median(curves.sd)))
     if settings.voxel_tissues == "two":
-        mixed = mixed_dictionary(single, sample, aif_hu, times_s, free, shape=SHAPES[name], settings=settings)
+        mixed = mixed_dictionary(single, sample, aif_hu, times_s, free, shape=shape, settings=settings)
         dictionary = joined(dictionary, mixed)
     progress(0.1, "")
 

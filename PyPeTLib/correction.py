@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from PyPeTLib.curves import area_share
-from PyPeTLib.dictionary import SHAPES, Float32Array, mean_log_evidence, sample_of, usual_delay_s
-from PyPeTLib.kinetics import tissue_curves
+from PyPeTLib.dictionary import SHAPES, Float32Array, sample_of, usual_delay_s
+from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import Curves, FloatArray, Response
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def corrected(
     scan was, projected on the temporal components of the data, and given to the method. For each delay the apparent
     transit time, measured volume over maximum of the response, grows with the true one, and for each transit time the
     apparent Tmax grows with the delay; so the two tell transit time and delay. Flow is true volume over true transit
-    time. The residue function is that of the settings, or the one whose curves fit a sample of the brain best. The
+    time. The residue function is that of the settings. The
     simulation is free of noise: what noise does to the maximum of a response is left. Apparent transit times beyond
     those of 2 and 30 s become 2 and 30 s. Voxels without a positive volume and
     maximum stay as they were.
@@ -78,7 +78,7 @@ def corrected(
     times_s : ndarray, shape (t,)
         Strictly increasing times in s; need not be even.
     settings : Settings
-        ``residue``.
+        ``residue``, not automatic.
 
     Returns
     -------
@@ -87,18 +87,14 @@ def corrected(
     """
     sample, free = sample_of(curves)
     delays_s = usual_delay_s(sample, aif_hu, times_s, free) + DELAYS_S
-    made = {
-        name: tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=MTTS_S, shape=shape)
-        for name, shape in SHAPES.items()
-        if settings.residue in ("automatic", name)
-    }
-    name = max(made, key=lambda one: _mean_log_evidence(sample, made[one] @ free.T))
-    table = _inversion(made[name], delays_s, method, curves, aif_hu, times_s)
+    name, shape = settings.residue, SHAPES[settings.residue]
+    made = tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=MTTS_S, shape=shape)
+    table = _inversion(made, delays_s, method, curves, aif_hu, times_s)
     volume = area_share(curves, aif_hu, times_s)
     known = (volume > 0) & (response.height > 0)
     apparent = np.where(known, volume, 1.0) / np.where(known, response.height, 1.0)
     mtt, delay, share = looked_up(table, apparent, response.tmax_s)
-    tmax = delay + 0.5 * mtt if np.isinf(SHAPES[name]) else delay
+    tmax = delay + 0.5 * mtt if shape == BOX else delay
     return replace(
         response,
         height=np.where(known, volume / share / mtt, response.height),
@@ -107,13 +103,6 @@ def corrected(
         residue=name,
         tmax_uncorrected_s=response.tmax_s,
     )
-
-
-def _mean_log_evidence(sample: Float32Array, candidates: FloatArray) -> float:
-    """Return the mean logarithm of the integral of the likelihood over all that tissue can be, but a constant."""
-    flat = candidates.reshape(-1, candidates.shape[-1])
-    lengths = np.linalg.norm(flat, axis=1)
-    return mean_log_evidence(sample, (flat / lengths[:, None]).T.astype(np.float32), -np.log(lengths))
 
 
 def _inversion(

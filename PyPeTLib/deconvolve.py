@@ -16,6 +16,7 @@ from PyPeTLib.curves import continuation, peaks, uniform_grid
 from PyPeTLib.errors import QualityError
 from PyPeTLib.records import Curves, FloatArray, Progress, Response, silent
 from PyPeTLib.regression import nlr
+from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.settings import DeconvolutionMethod, Settings
 from PyPeTLib.slope import max_slope
 from PyPeTLib.stochastic import stable_spline
@@ -66,7 +67,8 @@ def deconvolve(
     times_s : ndarray, shape (t,)
         Strictly increasing times in s.
     settings : Settings
-        Method and its regularisation.
+        Method and its regularisation. An automatic shape of the residue is sought with an arterial input free of noise
+        here; where its noise is known, seek it before (`residue.likeliest_residue`).
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
 
@@ -76,6 +78,9 @@ def deconvolve(
         If the arterial input holds no signal.
     """
     _check_signal(aif_hu)
+    if settings.residue_sought:
+        name = likeliest_residue(curves, aif_hu, times_s, aif_noise_hu=0.0, settings=settings)
+        settings = settings.changed({"residue": name})
     method = MODELS.get(settings.method, _linear)
     return method(curves, aif_hu, times_s, settings=settings, progress=progress)
 

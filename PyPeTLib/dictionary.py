@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.kinetics import BOX, tissue_curves
+from PyPeTLib.kinetics import BOX, LINEAR, tissue_curves
 from PyPeTLib.records import Curves, FloatArray
 
 if TYPE_CHECKING:
@@ -22,7 +22,15 @@ USUAL_DELAYS_S = np.arange(-12.0, 12.01, 1.0)
 #: Prior of the mean transit time: log-normal about this median in s, with this SD of the logarithm (90 %: 1.4 to 18 s).
 MTT_MEDIAN_S, MTT_LOG_SD = 5.0, 0.8
 #: Shapes of the residue among which a patient's own is sought.
-SHAPES = {"exponential": 1.0, "gamma-1.5": 1.5, "gamma-2": 2.0, "gamma-3": 3.0, "gamma-5": 5.0, "box": BOX}
+SHAPES = {
+    "exponential": 1.0,
+    "gamma-1.5": 1.5,
+    "gamma-2": 2.0,
+    "gamma-3": 3.0,
+    "gamma-5": 5.0,
+    "linear": LINEAR,
+    "box": BOX,
+}
 #: What shares a voxel with usual tissue: shares of the blood's volume, delays in s after it, mean transit times in s.
 LATE_SHARES = np.array([0.3, 0.5, 0.7])
 LATE_DELAYS_S = np.arange(4.0, 14.01, 1.0)

@@ -9,8 +9,9 @@ from PyPeTLib.records import FloatArray
 
 #: Step of the convolution in s: short against a bolus.
 STEP_S = 0.1
-#: A residue whose transit times have no spread.
-BOX = float("inf")
+#: Stand for residues that are none of the gamma distribution with a shape of 1 or more: no spread of transit times,
+#: and a residue that falls linearly (transit times spread evenly between 0 and twice their mean).
+BOX, LINEAR = float("inf"), 0.0
 
 
 def tissue_curves(
@@ -35,7 +36,7 @@ def tissue_curves(
         Mean transit times in s, > 0 (Q.PH1.006).
     shape : float
         Of the gamma distribution of transit times, >= 1: 1 makes the residue (Q.IC1.002) an exponential,
-        infinity a box.
+        infinity (`BOX`) a box; 0 (`LINEAR`) stands for one that falls linearly.
 
     Returns
     -------
@@ -75,14 +76,19 @@ def residue_area(times: FloatArray, shape: float) -> FloatArray:
     --------
     >>> residue_area(np.array([0.5, 1.0, 50.0]), BOX).tolist()
     [0.5, 1.0, 1.0]
+    >>> residue_area(np.array([0.0, 1.0, 2.0, 50.0]), LINEAR).tolist()
+    [0.0, 0.75, 1.0, 1.0]
     >>> bool(np.isclose(residue_area(np.array([1.0]), 1.0)[0], 1.0 - np.exp(-1.0)))
     True
     """
     from scipy.special import gammainc, gammaincc
 
     times = np.asarray(times, dtype=float)
-    if np.isinf(shape):
+    if shape == BOX:
         return np.minimum(times, 1.0)
+    if shape == LINEAR:
+        left = np.maximum(1.0 - 0.5 * times, 0.0)
+        return np.asarray(1.0 - left * left)
     return np.asarray(times * gammaincc(shape, shape * times) + gammainc(shape + 1.0, shape * times))
 
 

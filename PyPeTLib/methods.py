@@ -155,6 +155,4 @@ def _arterial_sentence(artery: VascularCurve, vein: VascularCurve | None) -> str
     if vein is not None and artery.partial_volume_factor > 1.0:
         supplied = "supplied " if vein.source == "user's curve" else ""
         text += f" and scaled by {artery.partial_volume_factor:.2f} to the blood of the {supplied}venous curve"
-    if artery.refined_hu is not None:
-        text += f"; its noise was lessened by what the curves of tissue miss in common ({artery.refined_hu:.1f} HU RMS)"
     return text + "."

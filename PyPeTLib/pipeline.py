@@ -29,7 +29,6 @@ from PyPeTLib.records import (
     Analysis,
     Bolus,
     Check,
-    Curves,
     FloatArray,
     Image,
     Lesions,
@@ -44,7 +43,7 @@ from PyPeTLib.records import (
     VascularCurve,
     silent,
 )
-from PyPeTLib.refine import refined_input
+from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.tissue import csf_and_vessels
@@ -83,8 +82,8 @@ def analyze(
 ) -> Analysis:
     """Compute perfusion maps from a CT perfusion scan.
 
-    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, noise of the arterial input,
-    CSF and large vessels, deconvolution, maps, lesions.
+    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, CSF and large vessels,
+    shape of the residue, deconvolution, maps, lesions.
 
     Parameters
     ----------
@@ -158,10 +157,8 @@ def prepare(
     judged = judge(series, bolus, curves, artery, vein, settings=settings)
     checks = (*series.checks, *still.checks, *judged)
     _refuse_failed(checks, force)
-    with step("Denoising", 0.7, 0.93) as inner:
+    with step("Denoising", 0.7, 0.95) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
-    with step("Noise of the arterial input", 0.93, 0.95):
-        artery = _refined(artery, smoothed, series.times_s, settings)
     with step("CSF and large vessels", 0.95, 1.0):
         aif_hu, times_s = artery.curve_hu, series.times_s
         csf, vessels = csf_and_vessels(smoothed, aif_hu, times_s, series.geometry, settings=settings)
@@ -292,22 +289,13 @@ def _vascular_curves(
     return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
 
 
-def _refined(artery: VascularCurve, curves: Curves, times_s: FloatArray, settings: Settings) -> VascularCurve:
-    """Return the arterial input with less noise, if the settings ask for it; a curve that the user gave stays."""
-    voxels = int(artery.mask.values.sum())
-    if settings.aif_refinement == "none" or not voxels:
-        return artery
-    noise_hu = artery.partial_volume_factor * robust_sd(curves.noise) / np.sqrt(voxels)
-    refined = refined_input(curves, artery.curve_hu, times_s, noise_hu=float(noise_hu), settings=settings)
-    change_hu = float(np.sqrt(np.mean((refined - artery.curve_hu) ** 2)))
-    return replace(artery, curve_hu=refined, refined_hu=change_hu)
-
-
 def _maps(prepared: Prepared, step: Step) -> Maps:
     """Deconvolve the curves and turn the responses into maps."""
     curves, aif_hu, times_s = prepared.curves, prepared.aif.curve_hu, prepared.series.times_s
-    with step("Deconvolution", 0.0, 0.5) as inner:
-        response = deconvolve(curves, aif_hu, times_s, settings=prepared.settings, progress=inner)
+    with step("Shape of the residue", 0.0, 0.1):
+        settings = _with_residue(prepared)
+    with step("Deconvolution", 0.1, 0.5) as inner:
+        response = deconvolve(curves, aif_hu, times_s, settings=settings, progress=inner)
     with step("Maps", 0.5, 0.8) as inner:
         return perfusion_maps(
             curves,
@@ -319,6 +307,23 @@ def _maps(prepared: Prepared, step: Step) -> Maps:
             settings=prepared.settings,
             progress=inner,
         )
+
+
+def _with_residue(prepared: Prepared) -> Settings:
+    """Return the settings with the shape of the residue that suits the brain best, where the method asks for one."""
+    settings, artery = prepared.settings, prepared.aif
+    if not settings.residue_sought:
+        return settings
+    voxels = int(artery.mask.values.sum())
+    single_hu = artery.partial_volume_factor * robust_sd(prepared.curves.noise)
+    name = likeliest_residue(
+        prepared.curves,
+        artery.curve_hu,
+        prepared.series.times_s,
+        aif_noise_hu=float(single_hu / np.sqrt(voxels)) if voxels else 0.0,
+        settings=settings,
+    )
+    return settings.changed({"residue": name})
 
 
 def _lesions(prepared: Prepared, maps: Maps, step: Step) -> Lesions:

@@ -587,7 +587,7 @@ class VascularCurve:
     measured_hu : ndarray, shape (t,)
         Mean enhancement of the mask, or the user's curve, in HU above baseline.
     curve_hu : ndarray, shape (t,)
-        ``measured_hu`` times ``partial_volume_factor``, with less noise where it was refined: what is deconvolved.
+        ``measured_hu`` times ``partial_volume_factor``: what is deconvolved.
     fit : GammaVariate or None
         First pass of ``curve_hu``.
     partial_volume_factor : float
@@ -596,8 +596,6 @@ class VascularCurve:
         All clusters looked at, best first; empty where the user gave mask or curve.
     source : str
         "automatic", "user's mask" or "user's curve".
-    refined_hu : float or None
-        Root mean square of what the curves of tissue changed in ``curve_hu``; None where they were not asked.
     """
 
     mask: Image
@@ -607,7 +605,6 @@ class VascularCurve:
     partial_volume_factor: float
     candidates: tuple[Candidate, ...]
     source: str
-    refined_hu: float | None = None
 
 
 @dataclass(frozen=True)

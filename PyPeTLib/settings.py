@@ -16,10 +16,9 @@ BeyondLimit = Literal["keep", "leave-out"]
 DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
 BrainMethod = Literal["skull", "fast-marching"]
 DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov", "nlr", "stable-spline", "max-slope"]
-ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "box"]
+ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "linear", "box"]
 TransitPrior = Literal["weak", "flat"]
 VoxelTissues = Literal["two", "one"]
-InputRefinement = Literal["tissue", "none"]
 PartialVolumeMethod = Literal["venous", "none"]
 StrengthChoice = Literal["gcv", "fixed"]
 BiasCorrection = Literal["none", "simulation"]
@@ -102,9 +101,6 @@ class Settings:
     aif_minimum_volume_ml: float = _number(0.01, "mL", 0.0, 1.0, "smallest arterial cluster")
     aif_maximum_volume_ml: float = _number(2.0, "mL", 0.05, 20.0, "largest arterial cluster")
     partial_volume: PartialVolumeMethod = _choice("venous", "scale the arterial area to the venous one, or not at all")
-    aif_refinement: InputRefinement = _choice(
-        "tissue", "lessen the noise of the arterial input by what the curves of all tissue say of it, or not"
-    )
 
     csf_hu: float = _number(20.0, "HU", 0.0, 30.0, "darker voxels of the brain mask, without contrast, are CSF")
     vessel_cbv: float = _number(
@@ -203,6 +199,11 @@ class Settings:
     def bias_removed(self) -> bool:
         """Whether the method has a bias that is removed."""
         return self.method in LINEAR and self.correction != "none"
+
+    @property
+    def residue_sought(self) -> bool:
+        """Whether the shape of the residue is needed and is to be found in the patient's curves."""
+        return self.residue == "automatic" and (self.method == "bayesian" or self.bias_removed)
 
     def changed(self, changes: Mapping[str, Value]) -> Settings:
         """Return a copy with some values changed; unknown names are refused with the nearest ones."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from PyPeTLib.bound import Bound, cramer_rao
 from PyPeTLib.curves import area_weights
-from PyPeTLib.kinetics import BOX
+from PyPeTLib.kinetics import BOX, LINEAR
 from PyPeTLib.phantom_curves import DENSITY_G_ML, HEMATOCRIT_FACTOR, TRANSIT_SHAPE
 from PyPeTLib.phantom_head import build_head
 from PyPeTLib.phantom_options import HeadOptions, Phantom
@@ -18,8 +18,8 @@ from PyPeTLib.settings import Settings
 DELAYED_S = 6.0
 #: A voxel is arterial when this share of its enhancement is.
 ARTERIAL = 0.9
-#: Shapes of the gamma distribution of transit times behind the phantom's residues; the linear one has none.
-SHAPES = {"exponential": 1.0, "gamma": TRANSIT_SHAPE, "box": BOX}
+#: Shapes of the distribution of transit times behind the phantom's residues.
+SHAPES = {"exponential": 1.0, "gamma": TRANSIT_SHAPE, "linear": LINEAR, "box": BOX}
 #: The bound is found for at most so many voxels of a class.
 SAMPLE = 500
 #: Voxels this close to an edge of the lesion, in mm, are mixtures, or are smoothed with what lies beyond.

@@ -8,13 +8,23 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
-from PyPeTLib.bayes import DELAYS_S, MTT_LOG_SD, MTT_MEDIAN_S, MTTS_S, SHAPES, bayesian
+from PyPeTLib.bayes import bayesian
+from PyPeTLib.dictionary import (
+    DELAYS_S,
+    MTT_LOG_SD,
+    MTT_MEDIAN_S,
+    MTTS_S,
+    SHAPES,
+    joined,
+    mixed_dictionary,
+    tissue_dictionary,
+)
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import silent
 
 TIMES = np.arange(0.0, 60.0)
-FLAT = Settings(residue="exponential", mtt_prior="flat")
+FLAT = Settings(residue="exponential", mtt_prior="flat", voxel_tissues="one")
 
 
 def curves_of(as_curves, rows, sd):
@@ -79,14 +89,6 @@ def test_moments_are_those_of_an_explicit_sum(bolus, as_curves):
     assert best < 0.01
 
 
-@pytest.mark.parametrize("name", ["exponential", "gamma-3", "box"])
-def test_shape_of_the_residue_is_that_of_greatest_evidence(bolus, as_curves, name):
-    aif = bolus.aif(TIMES)
-    rows, *_ = many(aif, 1500, 1.0, SHAPES[name])
-    response = found(curves_of(as_curves, rows, 1.0), aif, chosen=Settings())
-    assert response.residue == name
-
-
 def test_intervals_hold_what_they_say(bolus, as_curves):
     """Ninety of a hundred intervals hold the truth where truth is drawn from what is assumed and the noise is known."""
     aif = bolus.aif(TIMES)
@@ -111,7 +113,7 @@ def test_standard_deviations_grow_with_the_noise(bolus, as_curves):
 def test_noise_that_is_larger_than_stated_is_noticed(bolus, as_curves):
     aif = bolus.aif(TIMES)
     rows, volume, *_ = many(aif, 1500, 3.0)
-    response = found(curves_of(as_curves, rows, 1.0), aif)
+    response = found(curves_of(as_curves, rows, 1.0), aif, chosen=Settings(residue="exponential"))
     scatter = np.median(np.abs(response.volume - volume)) / 0.6745
     assert np.median(response.sd["cbv"]) == pytest.approx(scatter, rel=0.3)
 
@@ -166,3 +168,59 @@ def test_voxels_are_found_in_their_order_and_progress_can_cancel(bolus, as_curve
 
     with pytest.raises(Cancelled):
         found(curves_of(as_curves, rows, 1.0), aif, progress=cancel)
+
+
+def shared(aif, share, late_s, late_mtt_s, count, noise, seed=0):
+    """Voxels that usual and late tissue share, the brain around them, and their flow, MTT and mean delay by flow."""
+    usual = tissue(aif, 0.03, 0.5, 4.0)
+    late = tissue(aif, 0.03, late_s, late_mtt_s)
+    rows = np.concatenate([np.tile(usual, (600, 1)), np.tile((1.0 - share) * usual + share * late, (count, 1))])
+    flows = 0.03 * (1.0 - share) / 4.0, 0.03 * share / late_mtt_s
+    delay = (0.5 * flows[0] + late_s * flows[1]) / sum(flows)
+    return rows + np.random.default_rng(seed).normal(0.0, noise, rows.shape), sum(flows), delay
+
+
+@pytest.mark.parametrize(("share", "late_mtt"), [(0.5, 9.0), (0.7, 14.0), (0.4, 6.0)])
+def test_a_voxel_of_two_tissues_has_the_flow_of_both_and_their_mean_delay(bolus, as_curves, share, late_mtt):
+    aif = bolus.aif(TIMES)
+    rows, flow, delay = shared(aif, share, 8.0, late_mtt, 200, 0.5)
+    errors = {}
+    for tissues in ("two", "one"):
+        chosen = Settings(residue="exponential", voxel_tissues=tissues)
+        response = found(curves_of(as_curves, rows, 0.5), aif, chosen=chosen)
+        mixed = slice(600, None)
+        errors[tissues] = (
+            abs(np.median(response.height[mixed]) / flow - 1.0),
+            abs(np.median(response.delay_s[mixed]) - delay),
+        )
+    assert errors["two"][0] < min(0.08, 0.5 * errors["one"][0])
+    assert errors["two"][1] < min(0.5, 0.5 * errors["one"][1])
+
+
+def test_a_voxel_of_one_tissue_is_hardly_taken_for_two(bolus, as_curves):
+    aif = bolus.aif(TIMES)
+    rows, volume, delay, mtt = many(aif, 1500, 1.5)
+    for value in ("height", "volume", "delay_s"):
+        one, two = (
+            getattr(
+                found(
+                    curves_of(as_curves, rows, 1.5), aif, chosen=Settings(residue="exponential", voxel_tissues=tissues)
+                ),
+                value,
+            )
+            for tissues in ("one", "two")
+        )
+        truth = {"height": volume / mtt, "volume": volume, "delay_s": delay}[value]
+        assert abs(np.median(two - one)) < 0.2 * np.median(np.abs(one - truth)), value
+
+
+def test_late_part_holds_a_fifth_of_what_single_tissue_does_beforehand(bolus):
+    """The prior that is stated: all mixtures together against all single tissues."""
+    aif, free = bolus.aif(TIMES), np.eye(TIMES.size) - 1.0 / TIMES.size
+    chosen = {"shape": 1.0, "settings": Settings()}
+    single = tissue_dictionary(aif, TIMES, free, delays_s=DELAYS_S, **chosen)
+    sample = (tissue(aif, 0.03, 0.5, 4.0) @ free.T)[None].astype(np.float32)
+    mixed = mixed_dictionary(single, sample, aif, TIMES, free, **chosen)
+    prior = [np.exp(one.log_prior + np.log(one.lengths)) for one in (single, mixed)]
+    assert prior[1].sum() == pytest.approx(0.2 * prior[0].sum())
+    assert joined(single, mixed).mtt_s.size == single.mtt_s.size + mixed.mtt_s.size

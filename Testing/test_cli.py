@@ -11,8 +11,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from PyPeTLib.bayes import SHAPES
 from PyPeTLib.cli import main
+from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.read import read_image

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from PyPeTLib.kinetics import BOX, residue_area, tissue_curves
+from PyPeTLib.kinetics import BOX, LINEAR, residue_area, tissue_curves
 from PyPeTLib.phantom_curves import residue_area as area_of_phantom
 
-SHAPES = {"exponential": 1.0, "gamma": 3.0, "box": BOX}
+SHAPES = {"exponential": 1.0, "gamma": 3.0, "linear": LINEAR, "box": BOX}
 
 
 def one(aif, times, delay=0.0, mtt=5.0, shape=1.0):
@@ -50,9 +50,10 @@ def test_centre_of_gravity_is_later_by_delay_and_mean_age_of_the_residue(bolus):
     times = np.arange(0.0, 150.0)
     aif = bolus.aif(times)
     for shape in SHAPES.values():
+        variance = 1.0 / 3.0 if shape == LINEAR else 1.0 / shape  # transit times spread evenly from 0 to 2 MTT
         tissue = one(aif, times, delay=2.0, mtt=5.0, shape=shape)
         later = tissue @ times / tissue.sum() - aif @ times / aif.sum()
-        assert later == pytest.approx(2.0 + 2.5 * (1.0 + 1.0 / shape), abs=0.02)
+        assert later == pytest.approx(2.0 + 2.5 * (1.0 + variance), abs=0.02)
 
 
 def test_uneven_frames_show_the_curve_when_they_were_taken(bolus):

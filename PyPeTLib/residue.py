@@ -1,6 +1,9 @@
-"""The noise of the arterial input, lessened by what the curves of all tissue say of it."""
+"""The shape of the residue function that suits a patient best, whatever the noise of the arterial input."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -18,68 +21,78 @@ from PyPeTLib.dictionary import (
 )
 from PyPeTLib.kinetics import residue_area
 from PyPeTLib.records import Curves, FloatArray
-from PyPeTLib.settings import Settings
+
+if TYPE_CHECKING:
+    from PyPeTLib.settings import ResidueShape, Settings
 
 #: Step in s with which the response of tissue to a pulse is integrated: short against a frame.
 STEP_S = 0.05
 
 
-def refined_input(
-    curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, noise_hu: float, settings: Settings
-) -> FloatArray:
-    """Return the arterial input that is most probable given what was measured and the curves of tissue.
+def likeliest_residue(
+    curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, aif_noise_hu: float, settings: Settings
+) -> ResidueShape:
+    """Return the shape of the residue function under which the curves of the brain are most probable.
 
-    An arterial input is the mean of a few voxels, so it is noisy, and its noise is in the curves of a dictionary alike
-    for all voxels: it makes every transit time too long or too short and decides which shape of the residue suits best.
-    The true input is in the curves of thousands of voxels. Every voxel of a sample is explained by its best tissue,
-    once for each shape of the residue; what the voxels then miss in common is a change of the input, found by linear
-    least squares against the input's own noise (one Gauss-Newton step). The change of that shape is taken under which
-    sample and change are most probable together. It is of the size of the noise, whatever tissue says, and leaves the
-    area as it is: the scale of an input cannot be told from tissue.
+    Single voxels cannot tell it; a sample of the brain can: its curves are compared with tissue of every delay and
+    transit time, made from the arterial input (`dictionary.tissue_dictionary`). That input is the mean of a few voxels,
+    and its noise is in all these curves alike: an input that is 2 % too narrow by chance lets a sharper residue fit
+    better, whose flow is 15 % less. So each shape is judged with the input that is most probable under it: every voxel
+    is explained by its best tissue, what the voxels then miss in common is a change of the input, found by linear least
+    squares against the input's own noise (one Gauss-Newton step), and the change counts against the shape as far as
+    such noise is improbable. The maps are made with the input as it was measured.
 
     Parameters
     ----------
     curves : Curves
         Smoothed enhancement in HU with the noise that is left.
     aif_hu : ndarray, shape (t,)
-        Arterial enhancement in HU as measured and scaled.
+        Arterial enhancement in HU.
     times_s : ndarray, shape (t,)
         Strictly increasing times in s; need not be even.
-    noise_hu : float
-        SD of the noise of ``aif_hu`` in every frame in HU; 0 leaves it as it is.
+    aif_noise_hu : float
+        SD of the noise of ``aif_hu`` in every frame in HU; 0 for an input that is known.
     settings : Settings
-        ``residue``, ``mtt_prior``.
+        ``mtt_prior``.
 
     Examples
     --------
-    >>> times = np.arange(0.0, 40.0)
+    >>> from PyPeTLib import Settings
+    >>> from PyPeTLib.kinetics import tissue_curves
+    >>> times = np.arange(0.0, 50.0)
     >>> aif = 300 * (times / 8) ** 3 * np.exp(3 - 0.375 * times)
-    >>> basis, mask = np.eye(40, dtype=np.float32), np.ones((1, 1, 20), dtype=bool)
-    >>> rows = np.outer(np.linspace(0.02, 0.05, 20), aif).astype(np.float32)
-    >>> curves = Curves(rows, basis, rows[:, 0], mask)
-    >>> bool((refined_input(curves, aif, times, noise_hu=0.0, settings=Settings()) == aif).all())
-    True
+    >>> mtts = np.linspace(3.0, 6.0, 20)
+    >>> rows = 0.04 * tissue_curves(aif, times, delays_s=np.array([1.0]), mtts_s=mtts, shape=SHAPES["box"])[:, 0]
+    >>> grid = np.ones((1, 1, 20), dtype=bool)
+    >>> curves = Curves(rows.astype(np.float32), np.eye(50, dtype=np.float32), np.zeros(20, np.float32), grid)
+    >>> likeliest_residue(curves, aif, times, aif_noise_hu=0.0, settings=Settings())
+    'box'
     """
-    if noise_hu <= 0.0:
-        return aif_hu
     sample, free = sample_of(curves)
     delays_s = usual_delay_s(sample, aif_hu, times_s, free) + DELAYS_S
-    names = list(SHAPES) if settings.residue == "automatic" else [settings.residue]
 
     def dictionary(name: str, input_hu: FloatArray) -> Dictionary:
         return tissue_dictionary(input_hu, times_s, free, delays_s=delays_s, shape=SHAPES[name], settings=settings)
 
-    tried = {name: dictionary(name, aif_hu) for name in names}
-    sample = sample / np.float32(min(misfit(sample, one) for one in tried.values()))
-    best_hu, most = aif_hu, -np.inf
+    tried = {name: dictionary(name, aif_hu) for name in SHAPES}
+    if aif_noise_hu <= 0.0:
+        return _most_probable(tried, [_evidence(sample, single) for single in tried.values()])
+    sample = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
+    evidence = []
     for name, single in tried.items():
-        change_hu = _common_change(sample, single, times_s, free, SHAPES[name], noise_hu)
-        after = dictionary(name, aif_hu + change_hu)
-        probable = len(sample) * mean_log_evidence(sample, after.directions, after.log_prior)
-        probable -= 0.5 * float(np.sum(change_hu**2)) / noise_hu**2
-        if probable > most:
-            best_hu, most = aif_hu + change_hu, probable
-    return best_hu
+        change_hu = _common_change(sample, single, times_s, free, SHAPES[name], aif_noise_hu)
+        cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
+        evidence.append(_evidence(sample, dictionary(name, aif_hu + change_hu)) - cost)
+    return _most_probable(tried, evidence)
+
+
+def _most_probable(names: Iterable[str], evidence: Sequence[float]) -> ResidueShape:
+    return cast("ResidueShape", list(names)[int(np.argmax(evidence))])
+
+
+def _evidence(sample: Float32Array, single: Dictionary) -> float:
+    """Return the logarithm of the probability of all curves of a sample, but for a constant."""
+    return len(sample) * mean_log_evidence(sample, single.directions, single.log_prior)
 
 
 def _common_change(
