@@ -19,7 +19,7 @@ DENOISING = {
 }
 DECONVOLUTION = {
     "bayesian": "Bayesian comparison with tissue curves of every delay (−4 to 16 s about the usual one) and mean "
-    "transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with {residue}",
+    "transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with {residue}{tissues}",
     "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
     "stable-spline": "nonlinear stochastic regularisation (Zanderigo 2009) with a stable spline (Peruzzo 2017) as "
     "prior of a non-negative response, its delay, decay and size by the evidence of each voxel",
@@ -34,6 +34,8 @@ DECONVOLUTION = {
     "max-slope": "the maximum slope of each curve over the maximum of the arterial curve, both means over "
     "{s.slope_window_s:g} s",
 }
+#: Added where a voxel may be of two tissues.
+MIXED = ", and with mixtures of usual tissue and tissue that is 4 to 14 s later"
 #: What is said where the bias of a linear method was removed.
 CORRECTED = (
     "The bias of the regularised deconvolution was found by the same method on noise-free tissue curves of every delay "
@@ -86,7 +88,7 @@ def _on_deconvolution(settings: Settings, residue: str, strength: float | None) 
             "arterial peak, CBF is too small and Tmax too early."
         )
     if settings.method not in LINEAR:
-        return text.format(s=settings, residue=shape)
+        return text.format(s=settings, residue=shape, tissues=MIXED if settings.voxel_tissues == "two" else "")
     how = ", found by generalised cross-validation (Golub 1979)" if settings.tikhonov_choice == "gcv" else ""
     bias = (
         CORRECTED.format(residue=shape)

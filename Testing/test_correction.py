@@ -10,7 +10,7 @@ import pytest
 from conftest import HEAD
 
 from PyPeTLib import Settings, analyze
-from PyPeTLib.correction import MTTS_S, _mean_log_evidence, inverted, looked_up
+from PyPeTLib.correction import MTTS_S, inverted, looked_up
 from PyPeTLib.deconvolve import INVERSES, deconvolve
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.maps import perfusion_maps
@@ -70,19 +70,6 @@ def test_a_box_has_its_maximum_in_the_middle(bolus, as_curves, method):
 @pytest.mark.parametrize(("shape", "name"), [(1.0, "exponential"), (2.0, "gamma-2"), (BOX, "box")])
 def test_the_shape_of_the_residue_is_found(bolus, as_curves, shape, name):
     assert found(bolus, as_curves, "bSVD", EVEN, shape)[0].residue == name
-
-
-def test_evidence_is_the_integral_of_the_likelihood_over_the_volume():
-    rng = np.random.default_rng(2)
-    sample, sets = 9.0 * np.abs(rng.normal(size=(4, 3))), 3.0 * np.abs(rng.normal(size=(2, 2, 5, 3)))
-    volumes = np.linspace(0.0, 40.0, 40001)[:, None]
-    by_hand = []
-    for candidates in sets:
-        missed = sample[:, None, None] - volumes * candidates.reshape(-1, 1, 3)  # voxel, candidate, volume, component
-        likelihood = np.trapezoid(np.exp(-0.5 * np.sum(missed**2, axis=-1)), volumes[:, 0], axis=-1)
-        by_hand.append(np.log(likelihood.sum(axis=1)).mean())
-    told = [_mean_log_evidence(sample.astype(np.float32), candidates) for candidates in sets]
-    assert told[0] - told[1] == pytest.approx(by_hand[0] - by_hand[1], rel=1e-3)
 
 
 def test_a_wrong_shape_leaves_bias(bolus, as_curves):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
-from PyPeTLib.dictionary import SHAPES
+from PyPeTLib.dictionary import SHAPES, mean_log_evidence
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
@@ -42,6 +42,24 @@ def test_pulses_add_up_to_the_curve_of_tissue(bolus, times, delay, shape):
     inside = times <= times[-1] + min(delay, 0.0)
     pulses = pulse_responses(times, delay, 5.0, shape) @ aif
     np.testing.assert_allclose(pulses[inside], curve[inside], atol=0.03 * curve.max())
+
+
+def test_evidence_is_the_integral_of_the_likelihood_over_the_volume():
+    rng = np.random.default_rng(2)
+    sample, sets = 9.0 * np.abs(rng.normal(size=(4, 3))), 3.0 * np.abs(rng.normal(size=(2, 2, 5, 3)))
+    volumes = np.linspace(0.0, 40.0, 40001)[:, None]
+    by_hand = []
+    for candidates in sets:
+        missed = sample[:, None, None] - volumes * candidates.reshape(-1, 1, 3)  # voxel, candidate, volume, component
+        likelihood = np.trapezoid(np.exp(-0.5 * np.sum(missed**2, axis=-1)), volumes[:, 0], axis=-1)
+        by_hand.append(np.log(likelihood.sum(axis=1)).mean())
+    told = []
+    for candidates in sets:
+        flat = candidates.reshape(-1, 3)
+        lengths = np.linalg.norm(flat, axis=1)
+        directions = (flat / lengths[:, None]).T.astype(np.float32)
+        told.append(mean_log_evidence(sample.astype(np.float32), directions, -np.log(lengths)))
+    assert told[0] - told[1] == pytest.approx(by_hand[0] - by_hand[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["exponential", "gamma-3", "box"])

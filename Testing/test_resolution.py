@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
-from PyPeTLib.bayes import bayesian
+from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import averaged_width_mm, enhancement, smooth
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom_scan import correlated_noise
@@ -52,7 +52,7 @@ def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, **chosen):
         settings=settings,
         progress=silent,
     )
-    response = bayesian(curves, aif, TIMES, settings=settings, progress=silent)
+    response = deconvolve(curves, aif, TIMES, settings=settings)
     far = ~places(diameter_mm + 30.0)
     flow, tmax = response.height.reshape(GRID.shape), response.tmax_s.reshape(GRID.shape)
     true_flow = kind[0] / kind[2] - HEALTHY[0] / HEALTHY[2]

@@ -96,6 +96,7 @@ class PyPeTParameterNode:
     method: choice("method")
     residue: choice("residue")
     mtt_prior: choice("mtt_prior")
+    voxel_tissues: choice("voxel_tissues")
     bsvd_cutoff: number("bsvd_cutoff")
     ssvd_cutoff: number("ssvd_cutoff")
     oscillation_index: number("oscillation_index")
