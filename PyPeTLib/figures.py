@@ -177,7 +177,7 @@ def motion_figure(motion: Motion, theme: Theme = "light") -> Figure:
 def draw_motion(axes: Axes, motion: Motion, values: FloatArray, label: str, theme: Theme) -> None:
     """Draw three parameters of the head's pose, shape (t, 3), over s: x to the left, y to the back, z up."""
     colours = _COLOURS[theme]
-    _style(axes, theme)
+    style_axes(axes, theme)
     for name, key, line, column in zip(
         ("x, left", "y, back", "z, up"), ("artery", "vein", "brain"), ("-", "-", "-."), values.T, strict=True
     ):
@@ -226,7 +226,7 @@ def draw_vessels(axes: Axes, analysis: Prepared, theme: Theme) -> None:
     """Draw arterial input (measured, scaled, fitted) and venous output in HU over s."""
     colours = _COLOURS[theme]
     artery, times = analysis.aif, analysis.series.times_s
-    _style(axes, theme)
+    style_axes(axes, theme)
     _mark_arrival(axes, analysis, theme, labelled=True)
     scaled = artery.partial_volume_factor != 1.0
     style: dict[str, Any] = {"color": colours["artery"], "marker": "o", "ms": 2.6}
@@ -247,7 +247,7 @@ def draw_vessels(axes: Axes, analysis: Prepared, theme: Theme) -> None:
 def draw_brain(axes: Axes, analysis: Prepared, theme: Theme) -> None:
     """Draw the mean curve of the brain in HU over s, on a scale of its own."""
     colours = _COLOURS[theme]
-    _style(axes, theme)
+    style_axes(axes, theme)
     _mark_arrival(axes, analysis, theme, labelled=False)
     curve = analysis.curves.mean(analysis.brain.values)
     axes.plot(analysis.series.times_s, curve, "-", color=colours["brain"], lw=1.8, label="brain mean")
@@ -258,7 +258,7 @@ def draw_brain(axes: Axes, analysis: Prepared, theme: Theme) -> None:
 def draw_bolus(axes: Axes, analysis: Prepared, theme: Theme, shown_s: FloatArray) -> None:
     """Draw the contrast measure over s with its threshold, the arrival and dots at the times ``shown_s``."""
     colours, bolus, times = _COLOURS[theme], analysis.bolus, analysis.series.times_s
-    _style(axes, theme)
+    style_axes(axes, theme)
     _mark_arrival(axes, analysis, theme, labelled=True)
     axes.axhline(bolus.threshold, color=colours["quiet"], lw=0.9, ls=":")
     axes.plot(times, bolus.signal, "-", color=colours["vein"], lw=1.8)
@@ -331,6 +331,26 @@ def axes_in(figure: Figure, left: float, top: float, width: float, height: float
     """Add axes at a place given in inches from the upper left corner."""
     across, down = figure.get_size_inches()
     return figure.add_axes((left / across, 1.0 - (top + height) / down, width / across, height / down))
+
+
+def theme_colours(theme: Theme) -> Mapping[str, str]:
+    """Return the colours of a theme by their use: paper, ink, quiet, line, artery, vein, brain."""
+    return _COLOURS[theme]
+
+
+def style_axes(axes: Axes, theme: Theme) -> None:
+    """Give axes quiet lines and the colours of the theme."""
+    colours = _COLOURS[theme]
+    axes.set_facecolor(colours["paper"])
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(colours["quiet"])
+        axes.spines[side].set_linewidth(0.8)
+    axes.tick_params(colors=colours["ink"], labelsize=8.5, length=3, width=0.8)
+    axes.grid(axis="y", color=colours["line"], linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_ymargin(0.13)
 
 
 def png(figure: Figure) -> bytes:
@@ -437,21 +457,6 @@ def _draw_bar(axes: Axes, strip: Strip) -> None:
 
 def _colour_map(strip: Strip) -> Colormap:
     return matplotlib.colormaps[strip.colours].with_extremes(bad="black")
-
-
-def _style(axes: Axes, theme: Theme) -> None:
-    """Give axes quiet lines and the colours of the theme."""
-    colours = _COLOURS[theme]
-    axes.set_facecolor(colours["paper"])
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(colours["quiet"])
-        axes.spines[side].set_linewidth(0.8)
-    axes.tick_params(colors=colours["ink"], labelsize=8.5, length=3, width=0.8)
-    axes.grid(axis="y", color=colours["line"], linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.set_ymargin(0.13)
 
 
 def _mark_arrival(axes: Axes, analysis: Prepared, theme: Theme, *, labelled: bool) -> None:

@@ -131,8 +131,8 @@ def _averaged(image: Image, target: Geometry) -> FloatArray:
     if points == (1, 1, 1):
         return _interpolated(source, target)
     x, y, z = points
-    spacing = tuple(float(mm) for mm in np.divide(target.spacing_mm, points))
-    first = target.axes @ (-0.5 * np.subtract(points, 1) * spacing) + target.origin_mm
+    spacing = (target.spacing_mm[0] / x, target.spacing_mm[1] / y, target.spacing_mm[2] / z)
+    first = target.axes @ (-0.5 * np.subtract(points, 1) * np.asarray(spacing)) + target.origin_mm
     size = (target.size[0] * x, target.size[1] * y, z)
     planes = []
     for k in range(target.size[2]):  # slice by slice: the fine grid as a whole may be large

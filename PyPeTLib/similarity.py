@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import nan
@@ -21,6 +21,8 @@ ROUNDING = 1e-6
 SSIM_SIGMA_PIXELS, SSIM_WINDOW_PIXELS = 1.5, 11
 #: Percentiles of both maps' values between which SSIM's data range lies: single vessels do not set it.
 SSIM_RANGE_PERCENT = (1.0, 99.0)
+#: A slice of both maps, and the voxels compared in it.
+Plane = tuple[FloatArray, FloatArray, MaskArray]
 #: Unit of a map divided by its own mean.
 RELATIVE_UNIT = "of the mean"
 
@@ -210,7 +212,7 @@ def similarity_rows(entries: Iterable[tuple[str, float, str]]) -> list[tuple[str
     >>> rows[0], rows[2], rows[4]
     (('Voxels', '4', ''), ('Mean', '2.5', 's'), ('NCC', 'not defined', ''))
     """
-    return [(metric, _digits(metric, value), unit) for metric, value, unit in entries]
+    return [(metric, metric_digits(metric, value), unit) for metric, value, unit in entries]
 
 
 def ssim_available() -> bool:
@@ -230,11 +232,12 @@ def _measured(
     unit = units[0] or units[1]
     ncc, spearman = (nan, nan) if no_correlation else _correlations(one, two)
     physical, relative = Differences(unit), Differences(RELATIVE_UNIT)
+    planes = [] if no_ssim else _planes(ours, theirs, compared)
     if not no_unit:
-        physical = _differences(ours, theirs, compared, unit, with_ssim=not no_ssim, with_icc=not no_correlation)
+        physical = _differences(one, two, planes, unit, with_icc=not no_correlation)
     if not no_ratio:
-        scaled = (ours / mean, theirs / reference_mean)
-        relative = _differences(*scaled, compared, RELATIVE_UNIT, with_ssim=not no_ssim, with_icc=not no_correlation)
+        scaled = [(a / mean, b / reference_mean, inside) for a, b, inside in planes]
+        relative = _differences(one / mean, two / reference_mean, scaled, RELATIVE_UNIT, with_icc=not no_correlation)
     remarks = (no_correlation, no_unit, no_ratio, no_ssim, _assumed_unit(*units))
     return Similarity(
         int(compared.sum()), coverage, mean, reference_mean, *units, ncc, spearman, physical, relative,
@@ -243,9 +246,9 @@ def _measured(
 
 
 def _differences(
-    ours: FloatArray, theirs: FloatArray, compared: MaskArray, unit: str, *, with_ssim: bool, with_icc: bool
+    one: FloatArray, two: FloatArray, planes: Sequence[Plane], unit: str, *, with_icc: bool
 ) -> Differences:
-    one, two = ours[compared].astype(float), theirs[compared].astype(float)
+    """Return the differences of values, with the SSIM of the planes that they are of, if any."""
     apart, limits = one - two, limits_of_agreement(one, two)
     mse = float(np.mean(apart**2))
     return Differences(
@@ -254,7 +257,7 @@ def _differences(
         mse=mse,
         rmse=float(np.sqrt(mse)),
         bias=limits.bias,
-        ssim=_ssim(ours, theirs, compared) if with_ssim else nan,
+        ssim=_ssim(planes, _ssim_range(one, two)) if planes else nan,
         sd=limits.sd,
         icc=icc_agreement(np.stack([one, two], axis=1)) if with_icc else nan,
     )
@@ -262,28 +265,30 @@ def _differences(
 
 def _correlations(one: FloatArray, two: FloatArray) -> tuple[float, float]:
     """Return Pearson's and Spearman's correlation of values that vary."""
-    from scipy.stats import rankdata
-
-    return float(np.corrcoef(one, two)[0, 1]), float(np.corrcoef(rankdata(one), rankdata(two))[0, 1])
+    return float(np.corrcoef(one, two)[0, 1]), float(np.corrcoef(_ranks(one), _ranks(two))[0, 1])
 
 
-def _ssim(ours: FloatArray, theirs: FloatArray, compared: MaskArray) -> float:
-    """Return the mean over the voxels ``compared`` of the slices' SSIM maps."""
+def _ranks(values: FloatArray) -> FloatArray:
+    """Return ranks, the mean rank for ties: `scipy.stats.rankdata`, whose import takes longer than a comparison."""
+    _, where, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - 0.5 * (count - 1))[where])
+
+
+def _ssim(planes: Sequence[Plane], span: float) -> float:
+    """Return the mean over the voxels compared of the slices' SSIM maps, for a data range."""
     from skimage.metrics import structural_similarity
 
-    span = _ssim_range(ours[compared], theirs[compared])
     found = [
         structural_similarity(
-            _continued(ours[k], inside),
-            _continued(theirs[k], inside),
+            one,
+            two,
             data_range=span,
             gaussian_weights=True,
             sigma=SSIM_SIGMA_PIXELS,
             use_sample_covariance=False,
             full=True,
         )[1][inside]
-        for k, inside in enumerate(compared)
-        if inside.any()
+        for one, two, inside in planes
     ]
     return float(np.concatenate(found).mean())
 
@@ -294,12 +299,32 @@ def _ssim_range(one: FloatArray, two: FloatArray) -> float:
     return float(high - low)
 
 
-def _continued(plane: FloatArray, inside: MaskArray) -> FloatArray:
-    """Fill a slice outside a mask with the nearest value inside: nothing in common is put there."""
+def _planes(ours: FloatArray, theirs: FloatArray, compared: MaskArray) -> list[Plane]:
+    """Return the slices that hold voxels compared, as far as the windows around these reach.
+
+    Both maps are continued outside these voxels by the nearest value inside: nothing in common is put there.
+    """
     from scipy.ndimage import distance_transform_edt
 
-    row, column = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    return np.asarray(plane[row, column], dtype=float)
+    planes = []
+    for one, two, inside in zip(ours, theirs, compared, strict=True):
+        if inside.any():
+            box = _around(inside)
+            nearest = tuple(distance_transform_edt(~inside[box], return_distances=False, return_indices=True))
+            planes.append((one[box][nearest].astype(float), two[box][nearest].astype(float), inside[box]))
+    return planes
+
+
+def _around(inside: MaskArray) -> tuple[slice, slice]:
+    """Return the part of a slice that the windows of its voxels cover, and at least one window."""
+    parts = []
+    for axis in (1, 0):
+        lines = np.flatnonzero(inside.any(axis=axis))
+        last = inside.shape[1 - axis] - SSIM_WINDOW_PIXELS
+        start = min(max(0, int(lines[0]) - SSIM_WINDOW_PIXELS // 2), last)
+        stop = max(int(lines[-1]) + SSIM_WINDOW_PIXELS // 2 + 1, start + SSIM_WINDOW_PIXELS)
+        parts.append(slice(start, stop))
+    return parts[0], parts[1]
 
 
 def _why_no_correlation(one: FloatArray, two: FloatArray) -> str:
@@ -367,7 +392,7 @@ def _region_entries(region: Region) -> Iterator[tuple[str, float, str]]:
     yield f"{region.name}: Dice", region.dice, ""
 
 
-def _digits(metric: str, value: float) -> str:
+def metric_digits(metric: str, value: float) -> str:
     """Return whole voxels, three decimals of what ends at 1, one of mL, three significant digits of the others."""
     if not np.isfinite(value):
         return "not defined"
