@@ -58,7 +58,7 @@ def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractCon
     pictures = options.output is not None and not options.no_figures and _has_pictures(options.quiet)
     output = options.output
     with nullcontext() if output is None else staged_output(output, overwrite=options.overwrite) as folder:
-        show = _drawer(folder) if pictures else _nothing
+        show = _nothing if folder is None or not pictures else _drawer(folder)
         with progress(options.quiet) as report:
             cohort = compare_folders(
                 options.results, options.reference, mask=options.mask, scales=scales, show=show, progress=report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -276,8 +276,3 @@ def _grouped(remarks: Iterable[tuple[str, str]]) -> list[str]:
     for name, remark in remarks:
         about.setdefault(remark, []).append(MAP_LABELS[name])
     return [f"{', '.join(names)}: {remark}" for remark, names in about.items()]
-
-
-def with_regions(found: Similarity, findings: Findings) -> Similarity:
-    """Return the similarity of Tmax maps with their regions, for a table of one pair."""
-    return replace(found, regions=findings.regions)

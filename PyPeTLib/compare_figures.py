@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from PyPeTLib.agreement import Limits, limits_of_agreement
+from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
 from PyPeTLib.cohort import volumes_of
 from PyPeTLib.compare import Comparison
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
@@ -24,14 +24,17 @@ from PyPeTLib.write import write_bytes
 
 #: Differences are shown up to this share of the map's window, on both sides of 0.
 DIFFERENCE_SHARE = 0.5
+#: Resolution in dots per inch: there is a picture a case and map.
+COMPARE_DPI = 120
 #: From blue (less than the reference) over white to red (more).
 DIFFERENCE_COLOURS = "RdBu_r"
 #: Squares of a density plot along each axis.
 SQUARES = 120
-#: Percentiles of both maps' values between which the axes lie: single vessels do not set them.
-AXES_PERCENT = (0.5, 99.5)
+#: Percentiles of the values between which the axes lie, and how many windows of the map they reach at most: large
+#: vessels do not set them.
+AXES_PERCENT, AXES_WINDOWS = (0.5, 99.5), 2.0
 #: Height of the plots below the pictures, and space around them, in inches.
-_PLOT_IN, _SPACE_IN = 2.6, 1.0
+_PLOT_IN, _SPACE_IN = 2.7, 0.85
 _LEFT_IN, _GAP_IN = 1.05, 0.95
 
 
@@ -82,19 +85,20 @@ def pair_figure(case: str, name: str, pair: Pair, found: Similarity) -> Figure:
     ]
     window = MAP_WINDOWS[name] if physical else (0.0, 2.0)
     figure = _side_by_side(case, name, pair, both, differences.unit, window)
+    figure.set_dpi(COMPARE_DPI)
     across, down = figure.get_size_inches()
     width = (across - _LEFT_IN - _GAP_IN - 0.3) / 2
-    top = down - _PLOT_IN - _SPACE_IN + 0.42
+    top = down - _PLOT_IN - _SPACE_IN + 0.25
     scatter, limits = (axes_in(figure, left, top, width, _PLOT_IN) for left in (_LEFT_IN, _LEFT_IN + width + _GAP_IN))
     one, other = (values[pair.compared] for values in both)
-    draw_scatter(
-        scatter, one, other, f"{MAP_LABELS[name]} of the {{}}, {differences.unit}", _scores(found, differences)
-    )
-    draw_limits(limits, one, other, differences.limits, differences.unit)
+    most = AXES_WINDOWS * window[1]
+    draw_scatter(scatter, one, other, most, f"{MAP_LABELS[name]} of the {{}}, {differences.unit}")
+    _corner(scatter, _scores(found, differences))
+    draw_limits(limits, one, other, most, differences)
     return figure
 
 
-def draw_scatter(axes: Axes, one: FloatArray, other: FloatArray, label: str, note: str) -> None:
+def draw_scatter(axes: Axes, one: FloatArray, other: FloatArray, most: float, label: str) -> None:
     """Draw how often pairs of values occur, with the line of identity.
 
     Parameters
@@ -102,32 +106,37 @@ def draw_scatter(axes: Axes, one: FloatArray, other: FloatArray, label: str, not
     axes : Axes
     one, other : ndarray, shape (voxel,)
         Values of the results (upwards) and of the reference (to the right).
+    most : float
+        Largest size of a value on the axes.
     label : str
         Of the axes, with ``{}`` for whose values they are.
-    note : str
-        Written into the upper left corner.
     """
-    low, high = _range(np.concatenate([one, other]))
+    low, high = _range(np.concatenate([one, other]), most)
     _density(axes, other, one, (low, high), (low, high))
     ink = theme_colours("dark")["ink"]
     axes.plot((low, high), (low, high), color=ink, lw=0.9, ls=(0, (4, 3)))
     axes.set_xlabel(label.format("reference"), color=ink, fontsize=9)
     axes.set_ylabel(label.format("results"), color=ink, fontsize=9)
-    _corner(axes, note)
 
 
-def draw_limits(axes: Axes, one: FloatArray, other: FloatArray, limits: Limits, unit: str) -> None:
-    """Draw differences against means, with bias and limits of agreement (Bland and Altman)."""
-    middle, apart = 0.5 * (one + other), one - other
-    low, high = _range(apart)
-    edge = (
-        max(abs(low), abs(high), 1.25 * abs(limits.low), 1.25 * abs(limits.high)) if np.isfinite(limits.low) else high
-    )
-    _density(axes, middle, apart, _range(middle), (-edge, edge))
-    _limit_lines(axes, limits, unit)
+def draw_limits(axes: Axes, one: FloatArray, other: FloatArray, most: float, differences: Differences) -> None:
+    """Draw differences against means, with bias and limits of agreement (Bland and Altman).
+
+    Parameters
+    ----------
+    axes, one, other, most
+        As of `draw_scatter`.
+    differences : Differences
+        What was measured over all voxels, also those beyond the axes.
+    """
+    middle, apart, limits = 0.5 * (one + other), one - other, differences.limits
+    reach = [abs(value) for value in (*_range(apart, most), 1.2 * limits.low, 1.2 * limits.high)]
+    edge = max(value for value in reach if np.isfinite(value))
+    _density(axes, middle, apart, _range(middle, most), (-edge, edge))
+    _limit_lines(axes, limits, differences.unit)
     ink = theme_colours("dark")["ink"]
-    axes.set_xlabel(f"mean of both, {unit}", color=ink, fontsize=9)
-    axes.set_ylabel(f"results − reference, {unit}", color=ink, fontsize=9)
+    axes.set_xlabel(f"mean of both, {differences.unit}", color=ink, fontsize=9)
+    axes.set_ylabel(f"results − reference, {differences.unit}", color=ink, fontsize=9)
 
 
 def volumes_figure(volumes: Mapping[str, FloatArray]) -> Figure:
@@ -211,8 +220,12 @@ def _density(
     shown = np.ma.masked_equal(counts.T, 0.0)
     norm = LogNorm(1.0, max(2.0, float(counts.max())))
     axes.imshow(shown, origin="lower", extent=(*wide, *high), aspect="auto", cmap="viridis", norm=norm)
+    axes.grid(visible=False)
     axes.set_xlim(wide)
     axes.set_ylim(high)
+    inside = float(counts.sum()) / max(1, across.size)
+    if inside < 0.995:
+        _corner(axes, f"{100 * (1 - inside):.0f} % of the voxels are beyond the axes", low=True)
 
 
 def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
@@ -220,8 +233,8 @@ def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
     ink = theme_colours("dark")["ink"]
     for value, line, name in (
         (limits.bias, "-", "bias"),
-        (limits.low, "--", "−1.96 SD"),
-        (limits.high, "--", "+1.96 SD"),
+        (limits.low, "--", f"−{LIMIT_SDS:g} SD"),
+        (limits.high, "--", f"+{LIMIT_SDS:g} SD"),
     ):
         if np.isfinite(value):
             axes.axhline(value, color=ink, lw=0.9, ls=line)
@@ -230,16 +243,23 @@ def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
                 "textcoords": "offset points",
                 "ha": "right",
             }
-            axes.annotate(f"{name} {value:.3g} {unit}", (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
+            axes.annotate(f"{name}: {_typeset(value)} {unit}", (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
 
 
-def _corner(axes: Axes, text: str) -> None:
-    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "top", "fontsize": 8}
-    axes.text(0.03, 0.97, text, color=theme_colours("dark")["ink"], **place)
+def _corner(axes: Axes, text: str, *, low: bool = False) -> None:
+    """Write into the left upper, or into the right lower, corner."""
+    x, y, across, up = (0.97, 0.04, "right", "bottom") if low else (0.03, 0.97, "left", "top")
+    quiet = theme_colours("dark")["quiet" if low else "ink"]
+    axes.text(x, y, text, color=quiet, fontsize=7.5 if low else 8, ha=across, va=up, transform=axes.transAxes)
 
 
-def _range(values: FloatArray) -> tuple[float, float]:
+def _range(values: FloatArray, most: float) -> tuple[float, float]:
     """Return the range of an axis; never empty."""
-    low, high = (float(value) for value in np.percentile(values, AXES_PERCENT))
+    low, high = (float(np.clip(value, -most, most)) for value in np.percentile(values, AXES_PERCENT))
     margin = 0.05 * (high - low) or max(1.0, abs(high))
     return low - margin, high + margin
+
+
+def _typeset(value: float) -> str:
+    """Return three digits with a minus sign."""
+    return f"{value:.3g}".replace("-", "−")

@@ -238,7 +238,8 @@ def _measured(
     if not no_ratio:
         scaled = [(a / mean, b / reference_mean, inside) for a, b, inside in planes]
         relative = _differences(one / mean, two / reference_mean, scaled, RELATIVE_UNIT, with_icc=not no_correlation)
-    remarks = (no_correlation, no_unit, no_ratio, no_ssim, _assumed_unit(*units))
+    no_icc = "For the same reason ICC(A,1) is not defined." if no_correlation else ""
+    remarks = (no_correlation, no_icc, no_unit, no_ratio, no_ssim, _assumed_unit(*units))
     return Similarity(
         int(compared.sum()), coverage, mean, reference_mean, *units, ncc, spearman, physical, relative,
         tuple(remark for remark in remarks if remark),
