@@ -185,6 +185,9 @@ def _compared(
     if any(file.resolve() == summary.resolve().with_name(f"{run.name}_{name}.nii.gz") for name, file in files.items()):
         raise InputError(f"Case {run.name}: maps of another run or program are needed as reference; found its own.")
     names, remarks = common_maps(run.name, run.available, files)
+    unused = [MAP_LABELS[name] for name in scales if name not in names]
+    if unused:
+        raise InputError(f"Colour bar: a reference map it belongs to is needed; found none of {', '.join(unused)}.")
     read = {name: read_reference(name, files[name], scales) for name in names}
     images: dict[str, Image] = {name: image for name, (image, _) in read.items()}
     pairs = pair_maps(run, images, None if mask is None else read_image(mask))

@@ -19,6 +19,11 @@ LEAST_WIDTH, LEAST_LENGTH, LEAST_COLOURS = 4, 24, 12
 #: Colours across a bar differ by at most this in every channel (of 255), and along it by at most this from pixel to
 #: pixel: lossy compression, and a bar of 30 pixels.
 ACROSS, ALONG = 8, 48
+#: At most this share of a column of the bar has another colour: ticks.
+TICKS_SHARE = 0.1
+#: Within so many pixels beside a bar there is a line of one colour, frame or background, along this share of it, from
+#: which this share of the bar differs.
+BESIDE, PLAIN_SHARE = 3, 0.75
 #: At least this share of a bar's colours is no grey: its channels differ by more than this.
 COLOURED_SHARE, COLOURED = 0.5, 30
 #: The bar's end is where one colour goes on for this many times its usual length: there the background begins.
@@ -74,9 +79,10 @@ class Reading:
 def find_colour_bar(picture: Picture) -> ColourBar | None:
     """Return the colour bar of a picture, None where there is none.
 
-    A bar is a straight strip, upright or level, of one colour across and of gradually changing colours along, none of
-    which comes twice. An upright bar has its highest value at the top, a level one at the right. The bar with the most
-    colours is taken. Bars in grey are not sought: a picture in grey is no colour-coded map.
+    A bar is a straight strip, upright or level, that stands out from what is beside it, of one colour across and of
+    gradually changing colours along, none of which comes twice. An upright bar has its highest value at the top, a
+    level one at the right. The bar with the most colours is taken. Bars in grey are not sought: a picture in grey is no
+    colour-coded map.
 
     Parameters
     ----------
@@ -241,12 +247,26 @@ def _bar_of(values: npt.NDArray[np.int16], first: int, last: int, column: int) -
     coloured = np.asarray(np.ptp(strip, axis=1) > COLOURED)
     if len(strip) < LEAST_LENGTH or coloured.mean() < COLOURED_SHARE:
         return None
-    other = np.flatnonzero(_largest(values[first:last] - strip[:, None]).max(axis=0) > ACROSS)
+    apart = _largest(values[first:last] - strip[:, None])
+    other = np.flatnonzero((apart > ACROSS).mean(axis=0) > TICKS_SHARE)
     left = int(other[other < column].max(initial=-1)) + 1
     right = int(other[other > column].min(initial=values.shape[1]))
+    sides = [range(max(0, left - BESIDE), left), range(right, min(right + BESIDE, values.shape[1]))]
+    if not all(_is_set_off(strip, values[first:last, side.start : side.stop]) for side in sides):
+        return None  # a part of a map
+    beside = apart[:, [x for x in (left - 1, right) if 0 <= x < values.shape[1]]]
+    rows = np.flatnonzero(beside.max(axis=1, initial=-1) != 0)
+    first, last = first + int(rows[0]), first + int(rows[-1]) + 1  # without a frame of the colour of an end
     colours = np.median(values[first:last, left:right], axis=1)[::-1]
     bar = ColourBar(colours, (left, first, right - left, last - first))
     return None if bar.steps < LEAST_COLOURS or _comes_twice(colours) else bar
+
+
+def _is_set_off(strip: npt.NDArray[np.int16], beside: npt.NDArray[np.int16]) -> bool:
+    """Tell whether one of the columns beside a strip is plain and of another colour; at the picture's edge, yes."""
+    plain = _largest(beside - np.median(beside, axis=0).astype(np.int16)) <= ACROSS
+    other = _largest(beside - strip[:, None]) > ACROSS
+    return not beside.size or bool((plain & other).mean(axis=0).max() >= PLAIN_SHARE)
 
 
 def _without_background(strip: npt.NDArray[np.int16], first: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.colourbar import Box, ColourBar, Picture, bar_in_box, find_colour_bar, read_colours
+from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import extension, load
 from PyPeTLib.records import Geometry, Image
@@ -60,10 +61,18 @@ def parse_scale(text: str) -> tuple[str, Scale]:
         scale = Scale(float(low), float(high), unit.strip(), _where(place.strip()))
     except ValueError:
         scale = None
-    if scale is None or more or not scale.unit or not np.isfinite(scale.high - scale.low) or scale.low == scale.high:
+    if (
+        scale is None
+        or more
+        or not scale.unit
+        or name.strip().lower() not in MAP_LABELS
+        or not np.isfinite(scale.high - scale.low)
+        or scale.low == scale.high
+    ):
         raise InputError(
-            "Colour bar: MAP=LOW:HIGH:UNIT is needed, with two different numbers, and @LEFT,TOP,WIDTH,HEIGHT in pixels "
-            f"or @FILE behind it where the bar is not found, e.g. 'tmax=0:12:s@200,10,8,180'; found '{text}'."
+            f"Colour bar: MAP=LOW:HIGH:UNIT is needed, MAP one of {', '.join(MAP_LABELS)}, with two different numbers, "
+            "and @LEFT,TOP,WIDTH,HEIGHT in pixels or @FILE behind it where the bar is not found, e.g. "
+            f"'tmax=0:12:s@200,10,8,180'; found '{text}'."
         )
     return name.strip().lower(), scale
 
