@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from PyPeTLib.cohort import Cohort, criterion_agreement, metrics_of, spread, volume_agreement, volumes_of
+from PyPeTLib.cohort import Cohort, Spread, criterion_agreement, metrics_of, spread, volume_agreement, volumes_of
 from PyPeTLib.compare import Comparison
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.results import MET, RESEARCH_USE
@@ -85,12 +85,9 @@ def markdown(cohort: Cohort) -> str:
     if cohort.failed:
         listed = [f"* {name}: {reason}" for name, reason in cohort.failed.items()]
         parts.append("\n".join([f"**Not compared** ({len(listed)} cases)", "", *listed]))
-    remarks = _remark_table(cohort)
-    if remarks["remark"]:
-        names = [f"{case} – " * (not one) for case in remarks["case"]]
-        parts.append(
-            "\n".join(["**Remarks**", "", *(f"* {a}{b}" for a, b in zip(names, remarks["remark"], strict=True))])
-        )
+    remarks = _remark_lines(cohort, one=one)
+    if remarks:
+        parts.append("\n".join(["**Remarks**", "", *remarks]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -187,6 +184,19 @@ def _remark_table(cohort: Cohort) -> dict[str, list[str]]:
     return {"case": [name for name, _ in both], "remark": [remark for _, remark in both]}
 
 
+def _remark_lines(cohort: Cohort, *, one: bool) -> list[str]:
+    """Return each remark once, of several cases with those that it is about."""
+    about: dict[str, list[str]] = {}
+    for case in cohort.cases:
+        for remark in case.remarks:
+            about.setdefault(remark, []).append(case.name)
+    everyone = len(cohort.cases)
+    return [
+        f"* {'' if one else 'all: ' if len(names) == everyone else ', '.join(names) + ': '}{remark}"
+        for remark, names in about.items()
+    ]
+
+
 def _metric_markdown(cohort: Cohort, metrics: Sequence[str]) -> str:
     """Return metrics as rows and maps as columns, as the published table."""
     values = metrics_of(cohort.cases)
@@ -224,9 +234,17 @@ def _cell(metric: str, values: Sequence[float]) -> str:
     found = spread(values)
     if not found.count:
         return "not defined"
-    digits = [metric_digits(metric, value) for value in (found.mean, found.sd, found.median)]
+    mean, sd, median = (_rounded(value, found) for value in (found.mean, found.sd, found.median))
     missing = f", N = {found.count}" * (found.count < len(values))
-    return f"{digits[0]} ± {digits[1] if found.count > 1 else '–'} ({digits[2]}{missing})"
+    return f"{mean} ± {sd} ({median}{missing})"
+
+
+def _rounded(value: float, found: Spread) -> str:
+    """Return a number with the decimals that three digits of the mean have, or of a larger deviation."""
+    if not np.isfinite(value):
+        return "–"
+    largest = max(abs(found.mean), found.sd if found.count > 1 else 0.0, 1e-9)
+    return f"{value:.{int(np.clip(2 - np.floor(np.log10(largest)), 0, 3))}f}"
 
 
 def _finding_markdown(cohort: Cohort, *, one: bool) -> list[str]:

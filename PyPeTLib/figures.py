@@ -43,6 +43,8 @@ Theme = Literal["light", "dark"]
 LEAST_RISE_HU = 40.0
 #: Resolution of the pictures in dots per inch.
 DPI = 150
+#: Compression of PNG: 6, the usual one, takes 1.6 times as long for 1 % less.
+COMPRESS_LEVEL = 4
 _LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14
 _WIDEST_TILE_IN, _GAP = 1.75, 3
 _COLOURS: Mapping[Theme, Mapping[str, str]] = {
@@ -355,8 +357,9 @@ def style_axes(axes: Axes, theme: Theme) -> None:
 
 def png(figure: Figure) -> bytes:
     """Return the figure as PNG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor(), metadata={"Software": None})
+    buffer, colour = io.BytesIO(), figure.get_facecolor()
+    pil: dict[str, Any] = {"compress_level": COMPRESS_LEVEL}
+    figure.savefig(buffer, format="png", dpi=figure.dpi, facecolor=colour, metadata={"Software": None}, pil_kwargs=pil)
     return buffer.getvalue()
 
 
