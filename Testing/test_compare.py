@@ -112,6 +112,21 @@ def test_maps_are_compared_over_the_common_brain_mask(runs, comparison):
     assert found.ncc == pytest.approx(np.corrcoef(ours[common], theirs[common])[0, 1], rel=1e-5)
 
 
+def test_zeros_outside_the_references_own_brain_mask_are_no_values(runs, tmp_path):
+    """Its maps have NaN inside, so zeros would count; its mask says that they do not."""
+    other = put_run(tmp_path, runs / "other", "sub-01_ses-01")
+    brain = read_image(other / "sub-01_ses-01_brain_mask.nii.gz")
+    half = brain.values != 0
+    half[..., half.shape[-1] // 2 :] = False
+    write_image(Image(half, brain.geometry), other / "sub-01_ses-01_brain_mask.nii.gz")
+    cbf = read_image(other / "sub-01_ses-01_cbf.nii.gz")
+    inside = np.where(half, cbf.values, 0.0)
+    inside[np.nonzero(half)[0][:5], np.nonzero(half)[1][:5], np.nonzero(half)[2][:5]] = np.nan
+    write_image(Image(inside, cbf.geometry, cbf.unit), other / "sub-01_ses-01_cbf.nii.gz", missing=float("nan"))
+    ours = read_image(runs / "ours" / "sub-01_ses-01_cbf.nii.gz").values != 0
+    assert compared(runs / "ours", other).cases[0].maps["cbf"].voxels == (half & ours).sum() - 5
+
+
 def test_a_run_against_itself_elsewhere_agrees_in_everything(runs, tmp_path):
     found = compared(runs / "ours", maps_in(tmp_path / "same", source=runs / "ours")).cases[0]
     for one in found.maps.values():
