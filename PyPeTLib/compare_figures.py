@@ -159,7 +159,7 @@ def volumes_figure(volumes: Mapping[str, FloatArray]) -> Figure:
 def _draw_volumes(scatter: Axes, limits: Axes, name: str, both: FloatArray) -> None:
     ours, theirs = both.T
     colours, most = theme_colours("dark"), 1.05 * max(1.0, float(both.max()))
-    dots: dict[str, Any] = {"color": colours["vein"], "ms": 5, "mec": "none", "alpha": 0.85}
+    dots: dict[str, Any] = {"color": colours["vein"], "ms": 5, "mec": "none", "clip_on": False, "zorder": 3}
     for axes in (scatter, limits):
         style_axes(axes, "dark")
     scatter.plot((0, most), (0, most), color=colours["ink"], lw=0.9, ls=(0, (4, 3)))
@@ -168,7 +168,10 @@ def _draw_volumes(scatter: Axes, limits: Axes, name: str, both: FloatArray) -> N
     scatter.set_ylim(0, most)
     limits.plot(0.5 * (ours + theirs), ours - theirs, "o", **dots)
     limits.set_xlim(0, most)
-    _limit_lines(limits, limits_of_agreement(ours, theirs), "mL")
+    agreement = limits_of_agreement(ours, theirs)
+    edge = 1.25 * max(1.0, abs(agreement.low), abs(agreement.high), float(np.abs(ours - theirs).max()))
+    limits.set_ylim(-edge, edge)
+    _limit_lines(limits, agreement, "mL")
     labels = (
         (f"{name}, reference, mL", f"{name}, results, mL"),
         (f"{name}, mean of both, mL", "results − reference, mL"),
