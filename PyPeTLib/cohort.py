@@ -11,7 +11,7 @@ import numpy as np
 from PyPeTLib.agreement import Limits, icc_agreement, kappa, limits_of_agreement
 from PyPeTLib.compare import Comparison, common_maps, compare_pairs, pair_maps
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.errors import InputError, PyPeTError
+from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair
 from PyPeTLib.pictures import Scale
@@ -74,7 +74,7 @@ def compare_folders(
     scales : mapping of str to Scale, optional
         Colour bars of pictures, by map.
     show : callable
-        ``show(comparison, pairs)``, called for each case; an `InputError` that it raises breaks the case.
+        ``show(comparison, pairs)``, called for each case.
     progress : callable
         ``progress(fraction, text)``.
 
@@ -93,12 +93,13 @@ def compare_folders(
         try:
             files = reference_of(name, found, alone=alone)
             comparison, pairs = _compared(summary, files, mask, scales or {})
-            show(comparison, pairs)
-            cases.append(comparison)
-        except PyPeTError as error:
+        except (InputError, OSError) as error:
             if alone:
                 raise
             failed[name] = str(error)
+            continue
+        show(comparison, pairs)
+        cases.append(comparison)
     if not cases:
         name, why = next(iter(failed.items()))
         raise InputError(f"Data set {results}: none of {len(failed)} cases can be compared; {name}: {why}")

@@ -105,7 +105,13 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
         if not image.geometry.matches(brain.geometry):
             raise InputError(f"Results {summary.parent}: one grid is needed; found another in {what} of {name}.")
     tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others)])
-    return Run(name, maps, brain, tissue, _midplane(about), _settings(about, summary), available, _doubts(about))
+    try:
+        plane, doubts = _midplane(about), _doubts(about)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"Summary {summary}: plane and checks of 'pypet run' are needed; found others. Run again."
+        ) from error
+    return Run(name, maps, brain, tissue, plane, _settings(about, summary), available, doubts)
 
 
 def _mask(path: Path) -> Image:

@@ -199,7 +199,7 @@ def moved(image, **changes):
     return Image(image.values, replace(image.geometry, **changes), image.unit)
 
 
-def test_a_reference_on_a_finer_grid_is_averaged_and_one_on_a_coarser_is_interpolated(runs, tmp_path, comparison):
+def test_a_reference_on_a_finer_grid_is_averaged_and_that_is_said(runs, tmp_path, comparison):
     def finer(image):
         grid = image.geometry
         spacing = np.asarray(grid.spacing_mm) / (2, 2, 1)
@@ -212,6 +212,24 @@ def test_a_reference_on_a_finer_grid_is_averaged_and_one_on_a_coarser_is_interpo
     for name in MAPS:
         assert found.cases[0].maps[name].ncc == pytest.approx(comparison.maps[name].ncc, abs=0.002)
     assert any("128×128×4 voxels of 1.6×1.6×10 mm: averaged over voxels" in remark for remark in found.cases[0].remarks)
+
+
+def test_a_reference_on_a_coarser_grid_is_interpolated_and_that_is_said(runs, tmp_path, comparison):
+    def coarser(image):
+        grid = image.geometry
+        size, spacing = (grid.size[0] // 2, grid.size[1] // 2, grid.size[2]), np.asarray(grid.spacing_mm) * (2, 2, 1)
+        origin = np.asarray(grid.origin_mm) + grid.axes @ (np.asarray(grid.spacing_mm) * (0.5, 0.5, 0))
+        coarse = Geometry(size, tuple(spacing.tolist()), tuple(origin.tolist()), grid.direction)
+        z, y, x = image.values.shape
+        means = np.nan_to_num(image.values).reshape(z, y // 2, 2, x // 2, 2).mean(axis=(2, 4))
+        return Image(means.astype(np.float32), coarse, image.unit)
+
+    found = compared(runs / "ours", maps_in(tmp_path / "coarse", source=runs / "other", **dict.fromkeys(MAPS, coarser)))
+    case = found.cases[0]
+    assert case.maps["tmax"].coverage > 0.95
+    assert case.maps["tmax"].ncc == pytest.approx(comparison.maps["tmax"].ncc, abs=0.1)
+    said = "Reference on another grid, 32×32×4 voxels of 6.4×6.4×10 mm: interpolated linearly."
+    assert any(remark.endswith(said) for remark in case.remarks)
 
 
 def test_averaging_keeps_the_mean_of_noise_and_lowers_its_spread():
@@ -514,6 +532,13 @@ def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
 
 def test_damaged_results_are_refused(runs, tmp_path, capsys):
     other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    path = other / "sub-01_ses-01_summary.json"
+    about = json.loads(path.read_text())
+    write_json({**about, "lesions": {"midplane": {"normal": [1.0]}}}, path)
+    assert "plane and checks of 'pypet run' are needed; found others" in refused([other, runs / "other"], capsys)
+    write_json({**about, "settings": {**about["settings"], "method": "magic"}}, path)
+    assert "Setting method: one of" in refused([other, runs / "other"], capsys)
+    write_json(about, path)
     (other / "sub-01_ses-01_brain_mask.nii.gz").unlink()
     assert "sub-01_ses-01_brain_mask.nii.gz is needed; found none" in refused([other, runs / "other"], capsys)
     (other / "sub-01_ses-01_summary.json").write_text("[]")
@@ -615,6 +640,16 @@ def test_the_same_input_gives_the_same_bytes(written, data_set, monkeypatch):
     assert names == {path.name for path in (data_set / "again").iterdir()}
     for name in names:
         assert (written[0] / name).read_bytes() == (data_set / "again" / name).read_bytes(), name
+
+
+def test_what_cannot_be_drawn_stops_the_whole(data_set):
+    """A full disk is no fault of a case."""
+
+    def full(comparison, pairs):
+        raise InputError("x.png cannot be written")
+
+    with pytest.raises(InputError, match=r"^x\.png cannot be written$"):
+        compared(data_set / "results", data_set / "isles", show=full)
 
 
 def test_one_mask_does_not_serve_many(data_set, runs, capsys):
