@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
+from PyPeTLib.cli_compare import add_compare
 from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
 from PyPeTLib.settings import (
     DeconvolutionMethod,
@@ -35,7 +36,10 @@ OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0 done, 2 the user's error, 3 no trustworthy result, 130 stopped."""
+    """Run the command and return its exit code: 0 done, 2 the user's error, 3 no trustworthy result, 130 stopped.
+
+    And 4 where some cases of a data set could not be compared.
+    """
     options = _parser().parse_args(arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
@@ -69,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"PyPeT {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
+    add_compare(commands, _progress)
     _add_scene(commands)
     _add_info(commands)
     _add_phantom(commands)

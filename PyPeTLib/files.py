@@ -29,6 +29,9 @@ NIFTI_2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
 #: NIfTI ``datatype`` of float32 and float64.
 NIFTI_FLOATS = ("16", "64")
 
+#: Values a voxel of NIfTI's ``datatype`` RGB24 and RGBA32, which count as one.
+NIFTI_COLOURS = {"128": 3, "2304": 4}
+
 #: Grid axes are perpendicular when no cosine between two of them is larger: beyond, ITK straightens on writing.
 AXES_TOLERANCE = 1e-4
 
@@ -201,7 +204,7 @@ def _unpacked_head(path: Path) -> bytes:
 def _complete(path: Path, about: dict[str, str], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Refuse a NIfTI file that lacks bytes or was altered: ITK puts zeros in their place and says nothing."""
     start = int(float(about["vox_offset"]))
-    needed = start + values.size * int(about["bitpix"]) // 8
+    needed = start + values.size * int(about["bitpix"]) // 8 // NIFTI_COLOURS.get(about["datatype"], 1)
     if _head(path, 2) != GZIP_MAGIC:
         found = path.stat().st_size
     elif _checksum_agrees(path, start, values):

@@ -116,30 +116,24 @@ def find_lesions(
     left = None if midplane is None else midplane.distance_mm(geometry) > 0.0
     side = _side(scene, late_limit, left)
     scene = scene.against(_normal(scene, side, left))
-    late = scene.beyond(late_limit)
-    core = scene.beyond(core_limit, late if settings.core_inside == "hypoperfusion" else None)
-    mismatch = None if late is None or core is None else late & ~core
-    within = [late_limit] if settings.core_inside == "hypoperfusion" else []
-    volumes = {
-        "core": scene.volume(core, [core_limit, *within]),
-        "hypoperfusion": scene.volume(late, [late_limit]),
-        "mismatch": _plain_volume(mismatch, geometry),
-        **{f"tmax_over_{s:g}s": scene.measured(_Limit("tmax", s)) for s in TMAX_S},
-        **{f"rcbf_below_{p:g}": scene.measured(_Limit("rcbf", p), late, within) for p in RCBF_PERCENT},
-    }
+    regions = _regions(scene, core_limit, late_limit)
+    volumes = {name: scene.volume(mask, limits) for name, (mask, limits) in regions.items()}
+    masks = {name: mask for name, (mask, _) in regions.items() if mask is not None}
     very_late, of_late = volumes[f"tmax_over_{VERY_LATE_S:g}s"].ml, volumes[f"tmax_over_{LATE_S:g}s"].ml
     return Lesions(
         rule=describe_rule(settings),
         midplane=midplane,
         side=side,
-        **{name: _image(mask, geometry) for name, mask in (("core", core), ("hypoperfusion", late))},
-        mismatch=_image(mismatch, geometry),
+        core=_image(masks.get("core"), geometry),
+        hypoperfusion=_image(masks.get("hypoperfusion"), geometry),
+        mismatch=_image(masks.get("mismatch"), geometry),
         volumes_ml=volumes,
         mismatch_ratio=_ratio(volumes["hypoperfusion"].ml, volumes["core"].ml),
         hir=_ratio(very_late, of_late),
-        cbv_index=_cbv_index(scene),
+        cbv_index=_cbv_index(scene, masks[f"tmax_over_{LATE_S:g}s"]),
         normal=scene.normal,
         criteria=judge_criteria(volumes["hypoperfusion"].ml, volumes["core"].ml),
+        regions=masks,
     )
 
 
@@ -154,6 +148,19 @@ def rule_of(settings: Settings) -> tuple[_Limit, _Limit]:
         "rMTT": _Limit("rmtt", settings.hypoperfusion_rmtt),
     }
     return cores[settings.core_map], late[settings.hypoperfusion_map]
+
+
+def maps_of_rule(settings: Settings) -> frozenset[str]:
+    """Return which maps core and hypoperfusion rest on; relative values need all that tell what is normal.
+
+    Examples
+    --------
+    >>> sorted(maps_of_rule(Settings(lesion_rule="MIStar-like")))
+    ['cbf', 'cbv', 'delay', 'tmax']
+    """
+    limits = rule_of(settings)
+    normal = {"cbf", "cbv", "tmax"} if any(one.relative for one in limits) else set()
+    return frozenset({_map_of(one) for one in limits} | normal)
 
 
 def describe_rule(settings: Settings) -> str:
@@ -257,16 +264,11 @@ class _Scene:
         normal = self.normal.get(_map_of(limit))
         return None if normal is None else 0.01 * limit.value * normal
 
-    def measured(self, limit: _Limit, within: MaskArray | None = None, others: list[_Limit] | None = None) -> Volume:
-        """Return the volume beyond a limit, inside a mask where one is given with the limits behind it."""
-        chosen = others or []
-        return self.volume(self.beyond(limit, within if chosen else None), [limit, *chosen])
-
     def volume(self, mask: MaskArray | None, limits: list[_Limit]) -> Volume:
-        """Return the volume of a mask, with its bounds where standard deviations are known."""
+        """Return the volume of a mask, with its bounds where there are limits and standard deviations."""
         plain = _plain_volume(mask, self.geometry)
         sds = [self.maps.sd.get(_sd_of(one)) for one in limits]
-        if mask is None or any(sd is None for sd in sds):
+        if mask is None or not limits or any(sd is None for sd in sds):
             return plain
         if not mask.any():
             return Volume(0.0, 0.0, 0.0)
@@ -289,6 +291,22 @@ class _Scene:
                 ndtr((-far if limit.below else far) / np.maximum(self.maps.sd[_sd_of(limit)].values[box], 1e-6))
             )
         return np.asarray(np.nan_to_num(np.minimum.reduce(chances)))
+
+
+def _regions(scene: _Scene, core: _Limit, late: _Limit) -> dict[str, tuple[MaskArray | None, list[_Limit]]]:
+    """Return every region, None where it is not known, with the limits it lies beyond; mismatch has none."""
+    late_mask = scene.beyond(late)
+    within, inside = ([late], late_mask) if scene.settings.core_inside == "hypoperfusion" else ([], None)
+    core_mask = scene.beyond(core, inside)
+    mismatch = None if late_mask is None or core_mask is None else late_mask & ~core_mask
+    late_limits, low_limits = ([_Limit("tmax", s) for s in TMAX_S], [_Limit("rcbf", p) for p in RCBF_PERCENT])
+    return {
+        "core": (core_mask, [core, *within]),
+        "hypoperfusion": (late_mask, [late]),
+        "mismatch": (mismatch, []),
+        **{f"tmax_over_{one.value:g}s": (scene.beyond(one), [one]) for one in late_limits},
+        **{f"rcbf_below_{one.value:g}": (scene.beyond(one, inside), [one, *within]) for one in low_limits},
+    }
 
 
 def _box(mask: MaskArray, geometry: Geometry) -> Box:
@@ -367,10 +385,9 @@ def _large(mask: MaskArray, geometry: Geometry, smallest_ml: float) -> MaskArray
     return np.asarray(large[labels])
 
 
-def _cbv_index(scene: _Scene) -> float:
+def _cbv_index(scene: _Scene, late: MaskArray) -> float:
     """Return the mean CBV of late tissue over that of normal tissue."""
-    late = scene.beyond(_Limit("tmax", LATE_S))
-    if late is None or not late.any() or not scene.normal:
+    if not late.any() or not scene.normal:
         return float("nan")
     return float(np.nanmean(scene.maps.cbv.values[late], dtype=float)) / scene.normal["cbv"]
 

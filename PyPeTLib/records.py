@@ -788,6 +788,8 @@ class Lesions:
         empty where these are withheld.
     criteria : tuple of Criterion
         Published criteria, met or not.
+    regions : mapping of str to ndarray of bool, shape (z, y, x)
+        What was measured for ``volumes_ml``, under the same names; those that are not known are left out.
     """
 
     rule: str
@@ -802,6 +804,7 @@ class Lesions:
     cbv_index: float
     normal: Mapping[str, float]
     criteria: tuple[Criterion, ...]
+    regions: Mapping[str, MaskArray] = field(default_factory=dict)
 
     def masks(self) -> Iterator[tuple[str, Image]]:
         """Yield name and mask of core, hypoperfusion and mismatch, where they are known."""

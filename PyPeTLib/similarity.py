@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from math import nan
 
 import numpy as np
-import numpy.typing as npt
 
-from PyPeTLib.errors import InputError
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.agreement import Limits, icc_agreement, limits_of_agreement
+from PyPeTLib.pairing import Pair, pair_up
+from PyPeTLib.records import FloatArray, Image, MaskArray
 
 #: Correlations and SSIM of fewer voxels than this say nothing.
 FEWEST_VOXELS = 10
 #: A map that varies by less than this share of its largest value is constant: float32 and interpolation round so.
 ROUNDING = 1e-6
-#: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel
-#: midway between a value and none does not hang on rounding.
-LEAST_WEIGHT = 0.49
 #: Window of SSIM: standard deviation of its Gaussian, and its width, in pixels (Wang 2004).
 SSIM_SIGMA_PIXELS, SSIM_WINDOW_PIXELS = 1.5, 11
 #: Percentiles of both maps' values between which SSIM's data range lies: single vessels do not set it.
 SSIM_RANGE_PERCENT = (1.0, 99.0)
+#: A slice of both maps, and the voxels compared in it.
+Plane = tuple[FloatArray, FloatArray, MaskArray]
 #: Unit of a map divided by its own mean.
 RELATIVE_UNIT = "of the mean"
 
@@ -42,14 +41,50 @@ class Differences:
         Mean difference.
     ssim : float
         Structural similarity, 1 for identical maps.
+    sd : float
+        Standard deviation of the differences.
+    icc : float
+        Intraclass correlation ICC(A,1) over the voxels.
     """
 
     unit: str
-    mae: float = float("nan")
-    mse: float = float("nan")
-    rmse: float = float("nan")
-    bias: float = float("nan")
-    ssim: float = float("nan")
+    mae: float = nan
+    mse: float = nan
+    rmse: float = nan
+    bias: float = nan
+    ssim: float = nan
+    sd: float = nan
+    icc: float = nan
+
+    @property
+    def limits(self) -> Limits:
+        """Bias and limits of agreement of Bland and Altman."""
+        return Limits(self.bias, self.sd)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A thresholded region in a map, or in the maps of one run, and the same in the reference.
+
+    Parameters
+    ----------
+    name : str
+        What is beyond which threshold, in words.
+    ml, reference_ml : float
+        Volumes in mL; NaN where the region is not known, 0 where there is none.
+    dice : float
+        Overlap; NaN where a region is not known or both are empty.
+    """
+
+    name: str
+    ml: float
+    reference_ml: float
+    dice: float
+
+    @property
+    def difference_ml(self) -> float:
+        """Volume minus that of the reference, in mL."""
+        return self.ml - self.reference_ml
 
 
 @dataclass(frozen=True)
@@ -76,6 +111,8 @@ class Similarity:
         After division of each map by its own mean. A map normalised as (x − mean) / mean has the same differences.
     remarks : tuple of str
         Why something is not defined, and what had to be assumed.
+    regions : tuple of Region
+        Thresholded regions, where the caller measured them.
     """
 
     voxels: int
@@ -89,21 +126,20 @@ class Similarity:
     physical: Differences
     relative: Differences
     remarks: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
 
 
 def similarity(image: Image, reference: Image, mask: Image | None = None) -> Similarity:
     """Compare a map with a reference map of the same quantity.
 
-    Voxels are compared where the mask and both maps are. A map has no value where it is NaN or infinite; a map without
-    NaN may have a background of zeros, which is none either: the zeros that reach the edge of their slice. Zeros that
-    do not (a Tmax of 0) are values.
+    Voxels are compared where the mask and both maps are; `pair_up` says where a map has no value.
 
     Parameters
     ----------
     image : Image
         The map; the comparison takes place on its grid.
     reference : Image
-        The reference; `resampled` onto that grid where it is on another one.
+        The reference; brought onto that grid where it is on another one.
     mask : Image, optional
         The brain, brought onto that grid as well.
 
@@ -121,29 +157,25 @@ def similarity(image: Image, reference: Image, mask: Image | None = None) -> Sim
 
     References
     ----------
-    Wang 2004, doi:10.1109/TIP.2003.819861
+    Wang 2004, doi:10.1109/TIP.2003.819861 (SSIM); Bland 1986, doi:10.1016/S0140-6736(86)90837-8 (limits of agreement);
+    McGraw 1996, doi:10.1037/1082-989X.1.1.30 (ICC)
 
     Examples
     --------
+    >>> from PyPeTLib.records import Geometry
     >>> grid = Geometry((4, 3, 1), (1.0, 1.0, 5.0))
     >>> cbf = Image(np.arange(1.0, 13.0).reshape(grid.shape), grid, "mL/100 g/min")
     >>> found = similarity(cbf, Image(cbf.values + 2.0, grid, "mL/100 g/min"))
     >>> found.voxels, round(found.ncc, 6), found.physical.mae, found.physical.bias
     (12, 1.0, 2.0, -2.0)
     """
-    _check_sizes(image, reference)
-    ours = _values(image)
-    theirs = resampled(Image(_values(reference), reference.geometry), image.geometry).values
-    wanted = np.isfinite(ours) if mask is None else _mask_on(mask, image.geometry)
-    compared = wanted & np.isfinite(ours) & np.isfinite(theirs)
-    if not compared.any():
-        raise InputError(
-            f"Comparison: a map and a reference that share voxels{'' if mask is None else ' of the mask'} are needed; "
-            f"found none in common between {image.geometry.describe()} and {reference.geometry.describe()}. "
-            "Choose a reference of the same patient, in the same place."
-        )
-    units = (image.unit, reference.unit)
-    return _measured(ours, theirs, compared, units, float(compared.sum() / wanted.sum()))
+    return pair_similarity(pair_up(image, reference, mask))
+
+
+def pair_similarity(pair: Pair) -> Similarity:
+    """Compare two maps that `pair_up` has brought together, as `similarity` does."""
+    units = (pair.image.unit, pair.reference.unit)
+    return _measured(pair.image.values, pair.reference.values, pair.compared, units, pair.coverage)
 
 
 def similarity_entries(result: Similarity) -> list[tuple[str, float, str]]:
@@ -161,7 +193,10 @@ def similarity_entries(result: Similarity) -> list[tuple[str, float, str]]:
         ("Spearman", result.spearman, ""),
         *_difference_entries(result.physical, ""),
         ("Bias", result.physical.bias, result.physical.unit),
+        *_agreement_entries(result.physical, ""),
         *_difference_entries(result.relative, ", relative"),
+        *_agreement_entries(result.relative, ", relative"),
+        *(entry for region in result.regions for entry in _region_entries(region)),
     ]
 
 
@@ -170,37 +205,14 @@ def similarity_rows(entries: Iterable[tuple[str, float, str]]) -> list[tuple[str
 
     Examples
     --------
+    >>> from PyPeTLib.records import Geometry
     >>> grid = Geometry((2, 2, 1), (1.0, 1.0, 5.0))
     >>> tmax = Image(np.array([[[1.0, 2.0], [3.0, 4.0]]]), grid, "s")
     >>> rows = similarity_rows(similarity_entries(similarity(tmax, tmax)))
     >>> rows[0], rows[2], rows[4]
     (('Voxels', '4', ''), ('Mean', '2.5', 's'), ('NCC', 'not defined', ''))
     """
-    return [(metric, _digits(metric, value), unit) for metric, value, unit in entries]
-
-
-def resampled(image: Image, geometry: Geometry) -> Image:
-    """Return an image on another grid, by linear interpolation where it lies in the patient.
-
-    Voxels outside its extent are NaN. Interpolation is normalised: missing values (NaN, infinite) do not enter, and a
-    voxel has a value where about half of the weights or more lie on values. A finer image is sampled, not averaged.
-
-    Parameters
-    ----------
-    image : Image
-        What to resample, real values.
-    geometry : Geometry
-        The grid wanted; an image on that grid already is returned with its values as they are.
-    """
-    if image.geometry.matches(geometry):
-        return Image(image.values, geometry, image.unit)
-    known = np.isfinite(image.values)
-    weight = _interpolated(known.astype(np.float32), image.geometry, geometry)
-    total = _interpolated(np.where(known, image.values, 0), image.geometry, geometry)
-    enough = weight >= LEAST_WEIGHT
-    values = np.full(geometry.shape, np.nan, dtype=total.dtype)
-    values[enough] = total[enough] / weight[enough]
-    return Image(values, geometry, image.unit)
+    return [(metric, metric_digits(metric, value), unit) for metric, value, unit in entries]
 
 
 def ssim_available() -> bool:
@@ -217,15 +229,17 @@ def _measured(
     no_correlation, no_unit = _why_no_correlation(one, two), _why_no_common_unit(*units)
     no_ratio = _why_no_ratio(one, "image") or _why_no_ratio(two, "reference")
     no_ssim = _why_no_ssim(one, two, compared)
-    unit, nan = units[0] or units[1], float("nan")
+    unit = units[0] or units[1]
     ncc, spearman = (nan, nan) if no_correlation else _correlations(one, two)
     physical, relative = Differences(unit), Differences(RELATIVE_UNIT)
+    planes = [] if no_ssim else _planes(ours, theirs, compared)
     if not no_unit:
-        physical = _differences(ours, theirs, compared, unit, with_ssim=not no_ssim)
+        physical = _differences(one, two, planes, unit, with_icc=not no_correlation)
     if not no_ratio:
-        scaled = (ours / mean, theirs / reference_mean)
-        relative = _differences(*scaled, compared, RELATIVE_UNIT, with_ssim=not no_ssim)
-    remarks = (no_correlation, no_unit, no_ratio, no_ssim, _assumed_unit(*units))
+        scaled = [(a / mean, b / reference_mean, inside) for a, b, inside in planes]
+        relative = _differences(one / mean, two / reference_mean, scaled, RELATIVE_UNIT, with_icc=not no_correlation)
+    no_icc = "For the same reason ICC(A,1) is not defined." if no_correlation else ""
+    remarks = (no_correlation, no_icc, no_unit, no_ratio, no_ssim, _assumed_unit(*units))
     return Similarity(
         int(compared.sum()), coverage, mean, reference_mean, *units, ncc, spearman, physical, relative,
         tuple(remark for remark in remarks if remark),
@@ -233,44 +247,49 @@ def _measured(
 
 
 def _differences(
-    ours: FloatArray, theirs: FloatArray, compared: MaskArray, unit: str, *, with_ssim: bool
+    one: FloatArray, two: FloatArray, planes: Sequence[Plane], unit: str, *, with_icc: bool
 ) -> Differences:
-    apart = ours[compared].astype(float) - theirs[compared]
+    """Return the differences of values, with the SSIM of the planes that they are of, if any."""
+    apart, limits = one - two, limits_of_agreement(one, two)
     mse = float(np.mean(apart**2))
     return Differences(
         unit,
         mae=float(np.abs(apart).mean()),
         mse=mse,
         rmse=float(np.sqrt(mse)),
-        bias=float(apart.mean()),
-        ssim=_ssim(ours, theirs, compared) if with_ssim else float("nan"),
+        bias=limits.bias,
+        ssim=_ssim(planes, _ssim_range(one, two)) if planes else nan,
+        sd=limits.sd,
+        icc=icc_agreement(np.stack([one, two], axis=1)) if with_icc else nan,
     )
 
 
 def _correlations(one: FloatArray, two: FloatArray) -> tuple[float, float]:
     """Return Pearson's and Spearman's correlation of values that vary."""
-    from scipy.stats import rankdata
-
-    return float(np.corrcoef(one, two)[0, 1]), float(np.corrcoef(rankdata(one), rankdata(two))[0, 1])
+    return float(np.corrcoef(one, two)[0, 1]), float(np.corrcoef(_ranks(one), _ranks(two))[0, 1])
 
 
-def _ssim(ours: FloatArray, theirs: FloatArray, compared: MaskArray) -> float:
-    """Return the mean over the voxels ``compared`` of the slices' SSIM maps."""
+def _ranks(values: FloatArray) -> FloatArray:
+    """Return ranks, the mean rank for ties: `scipy.stats.rankdata`, whose import takes longer than a comparison."""
+    _, where, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - 0.5 * (count - 1))[where])
+
+
+def _ssim(planes: Sequence[Plane], span: float) -> float:
+    """Return the mean over the voxels compared of the slices' SSIM maps, for a data range."""
     from skimage.metrics import structural_similarity
 
-    span = _ssim_range(ours[compared], theirs[compared])
     found = [
         structural_similarity(
-            _continued(ours[k], inside),
-            _continued(theirs[k], inside),
+            one,
+            two,
             data_range=span,
             gaussian_weights=True,
             sigma=SSIM_SIGMA_PIXELS,
             use_sample_covariance=False,
             full=True,
         )[1][inside]
-        for k, inside in enumerate(compared)
-        if inside.any()
+        for one, two, inside in planes
     ]
     return float(np.concatenate(found).mean())
 
@@ -281,57 +300,32 @@ def _ssim_range(one: FloatArray, two: FloatArray) -> float:
     return float(high - low)
 
 
-def _continued(plane: FloatArray, inside: MaskArray) -> FloatArray:
-    """Fill a slice outside a mask with the nearest value inside: nothing in common is put there."""
+def _planes(ours: FloatArray, theirs: FloatArray, compared: MaskArray) -> list[Plane]:
+    """Return the slices that hold voxels compared, as far as the windows around these reach.
+
+    Both maps are continued outside these voxels by the nearest value inside: nothing in common is put there.
+    """
     from scipy.ndimage import distance_transform_edt
 
-    row, column = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    return np.asarray(plane[row, column], dtype=float)
+    planes = []
+    for one, two, inside in zip(ours, theirs, compared, strict=True):
+        if inside.any():
+            box = _around(inside)
+            nearest = tuple(distance_transform_edt(~inside[box], return_distances=False, return_indices=True))
+            planes.append((one[box][nearest].astype(float), two[box][nearest].astype(float), inside[box]))
+    return planes
 
 
-def _values(image: Image) -> FloatArray:
-    """Return a map's values, with NaN where it has none."""
-    from scipy.ndimage import generate_binary_structure, label
-
-    values = image.values.astype(np.result_type(image.values.dtype, np.float32))
-    if not np.isfinite(values).all():  # it says itself where it has no value
-        values[~np.isfinite(values)] = np.nan
-        return values
-    zero, in_slice = values == 0, generate_binary_structure(3, 1)
-    in_slice[[0, 2]] = False
-    regions, _ = label(zero, structure=in_slice)
-    edges = [regions[:, [0, -1], :].ravel(), regions[:, :, [0, -1]].ravel()]
-    values[zero & np.isin(regions, np.unique(np.concatenate(edges)))] = np.nan
-    return values
-
-
-def _mask_on(mask: Image, geometry: Geometry) -> MaskArray:
-    """Return a mask on a grid; refuse an empty one."""
-    if not mask.values.any():
-        raise InputError("Comparison: a mask with voxels is needed; found none in it. Choose another mask.")
-    return np.asarray(resampled(Image((mask.values != 0).astype(np.float32), mask.geometry), geometry).values >= 0.5)
-
-
-def _interpolated(values: npt.NDArray[Any], source: Geometry, target: Geometry) -> FloatArray:
-    """Interpolate finite values linearly; 0 outside the extent of the voxels."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(source.spacing_mm)
-    image.SetOrigin(source.origin_mm)
-    image.SetDirection(source.direction)
-    grid = (target.size, sitk.Transform(), sitk.sitkLinear, target.origin_mm, target.spacing_mm)
-    moved = sitk.Resample(image, *grid, target.direction, 0.0, image.GetPixelID())
-    return np.asarray(sitk.GetArrayFromImage(moved))
-
-
-def _check_sizes(image: Image, reference: Image) -> None:
-    for name, one in (("Map", image), ("Reference", reference)):
-        if sorted(one.geometry.size)[1] < 2:
-            raise InputError(
-                f"{name}: a slice or a volume is needed for a comparison; found a single line of voxels, "
-                f"{one.geometry.describe()}. Choose a whole map."
-            )
+def _around(inside: MaskArray) -> tuple[slice, slice]:
+    """Return the part of a slice that the windows of its voxels cover, and at least one window."""
+    parts = []
+    for axis in (1, 0):
+        lines = np.flatnonzero(inside.any(axis=axis))
+        last = inside.shape[1 - axis] - SSIM_WINDOW_PIXELS
+        start = min(max(0, int(lines[0]) - SSIM_WINDOW_PIXELS // 2), last)
+        stop = max(int(lines[-1]) + SSIM_WINDOW_PIXELS // 2 + 1, start + SSIM_WINDOW_PIXELS)
+        parts.append(slice(start, stop))
+    return parts[0], parts[1]
 
 
 def _why_no_correlation(one: FloatArray, two: FloatArray) -> str:
@@ -386,12 +380,27 @@ def _difference_entries(differences: Differences, suffix: str) -> Iterator[tuple
     yield f"RMSE{suffix}", differences.rmse, unit
 
 
-def _digits(metric: str, value: float) -> str:
-    """Return whole voxels, three decimals of what ends at 1, three significant digits of the others."""
+def _agreement_entries(differences: Differences, suffix: str) -> Iterator[tuple[str, float, str]]:
+    unit, limits = differences.unit, differences.limits
+    yield f"Lower limit of agreement{suffix}", limits.low, unit
+    yield f"Upper limit of agreement{suffix}", limits.high, unit
+    yield f"ICC(A,1){suffix}", differences.icc, ""
+
+
+def _region_entries(region: Region) -> Iterator[tuple[str, float, str]]:
+    yield f"{region.name}: volume", region.ml, "mL"
+    yield f"{region.name}: volume in the reference", region.reference_ml, "mL"
+    yield f"{region.name}: Dice", region.dice, ""
+
+
+def metric_digits(metric: str, value: float) -> str:
+    """Return whole voxels, three decimals of what ends at 1, one of mL, three significant digits of the others."""
     if not np.isfinite(value):
         return "not defined"
     if metric == "Voxels":
         return f"{value:.0f}"
-    if metric.startswith(("NCC", "Spearman", "SSIM")):
+    if metric.startswith(("NCC", "Spearman", "SSIM", "ICC")) or metric.endswith("Dice"):
         return f"{value:.3f}"
+    if ": volume" in metric:
+        return f"{value:.1f}"
     return np.format_float_positional(value, precision=3, fractional=False, trim="-")

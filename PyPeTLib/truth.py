@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from PyPeTLib.agreement import dice
 from PyPeTLib.bound import Bound, cramer_rao
 from PyPeTLib.curves import area_weights
 from PyPeTLib.kinetics import BOX, LINEAR
@@ -287,18 +288,6 @@ def chance_above(ill: FloatArray, healthy: FloatArray) -> float:
 def _median(values: FloatArray) -> float:
     """Return the median; NaN of nothing."""
     return float(np.median(values)) if values.size else float("nan")
-
-
-def dice(one: MaskArray, other: MaskArray) -> float:
-    """Return twice the common volume over the sum of volumes; NaN where both are empty.
-
-    Examples
-    --------
-    >>> dice(np.array([True, True]), np.array([True, False])) == 2 / 3
-    True
-    """
-    total = one.sum() + other.sum()
-    return float(2.0 * (one & other).sum() / total) if total else float("nan")
 
 
 def slope(truth: FloatArray, found: FloatArray) -> float:

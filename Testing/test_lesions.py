@@ -264,3 +264,23 @@ def test_the_rule_is_described_with_its_numbers():
     assert text == (
         "core: CBF below 30 % of normal inside the hypoperfusion; hypoperfusion: Tmax above 6 s (RAPID-like)"
     )
+
+
+def test_regions_are_what_the_volumes_were_measured_of():
+    lesions = lesions_of(maps_of("left"))
+    assert set(lesions.regions) == set(lesions.volumes_ml)
+    for name, mask in lesions.regions.items():
+        assert np.count_nonzero(mask) * ML == pytest.approx(lesions.volumes_ml[name].ml)
+    assert set(lesions_of(maps_of("left", "right")).regions) == {f"tmax_over_{s}s" for s in (4, 6, 8, 10)} | {
+        "hypoperfusion"
+    }
+
+
+def test_low_flow_is_sought_where_core_is():
+    maps = maps_of("left")
+    flow = maps.cbf.values.copy()
+    flow[4:8, 15:25, 2:12] = 5.0  # on the other side, in time
+    maps = replace(maps, cbf=Image(flow, GRID, maps.cbf.unit))
+    inside, anywhere = (lesions_of(maps, core_inside=where).volumes_ml for where in ("hypoperfusion", "anywhere"))
+    assert inside["rcbf_below_30"].ml == inside["core"].ml == pytest.approx(VOXELS_CORE * ML)
+    assert anywhere["rcbf_below_30"].ml == anywhere["core"].ml == pytest.approx((VOXELS_CORE + 4 * 10 * 10) * ML)

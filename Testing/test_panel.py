@@ -976,6 +976,8 @@ def test_a_map_stands_beside_its_reference_with_metrics(applied, scan, other_map
     assert similarity_cell(applied, "NCC") == pytest.approx(1.0)
     mean = np.nanmean(voxels(own("map.tmax", scan)))
     assert similarity_cell(applied, "Mean") == pytest.approx(mean, rel=0.01)
+    assert 0.0 < similarity_cell(applied, "Tmax > 6 s: Dice") < 1.0
+    assert similarity_cell(applied, "ICC(A,1), relative") == pytest.approx(1.0)
     assert "compared with reference" in applied.ui.similarityNote.text
     applied.ui.applyButton.click()
     assert applied.ui.similarity.rowCount == 0, "the metrics are not those of the new maps"

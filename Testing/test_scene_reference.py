@@ -176,6 +176,35 @@ def test_the_table_has_text_and_numbers(cbf, vendor, tiny_analysis, scan):
     assert "The reference does not tell its unit; mL/100 g/min is assumed." in table.GetDescription()
 
 
+def test_regions_of_tmax_are_those_of_the_library(tiny_analysis, scan):
+    tmax = slicer.mrmlScene.GetNodeByID(show_analysis(tiny_analysis, scan).maps["tmax"])
+    image, lesions = tiny_analysis.maps.tmax, tiny_analysis.lesions
+    same = volume(np.where(np.isfinite(image.values), image.values, 0.0), image.geometry, "same")
+    result, table = compare(tmax, same, tiny_analysis.brain, scan, tissue=tiny_analysis.tissue)
+    assert [region.name for region in result.regions] == [f"Tmax > {s} s" for s in (4, 6, 8, 10)]
+    for region, key in zip(result.regions, (f"tmax_over_{s}s" for s in (4, 6, 8, 10)), strict=True):
+        assert region.ml == region.reference_ml == pytest.approx(lesions.volumes_ml[key].ml)
+        assert region.dice == 1.0 or (region.ml == 0.0 and np.isnan(region.dice))
+    assert result.regions[1].ml > 1.0
+    assert {metric: value for metric, value, _ in cells(table)}["Tmax > 6 s: Dice"] == 1.0
+    whole, _ = compare(tmax, same, tiny_analysis.brain, scan)
+    assert whole.regions[0].ml > result.regions[0].ml, "CSF and vessels are in the brain, not in the tissue"
+
+
+def test_other_maps_have_no_regions(cbf, vendor, tiny_analysis, scan):
+    assert compare(cbf, vendor, tiny_analysis.brain, scan)[0].regions == ()
+
+
+def test_the_table_says_that_the_reference_was_resampled(cbf, tiny_analysis, scan):
+    image = tiny_analysis.maps.cbf
+    grid, (x, y, z) = image.geometry, image.geometry.size
+    mm = (*grid.spacing_mm[:2], grid.spacing_mm[2] / 2)
+    other = volume(np.repeat(np.nan_to_num(image.values), 2, axis=0), Geometry((x, y, 2 * z), mm, grid.origin_mm))
+    _, table = compare(cbf, other, tiny_analysis.brain, scan)
+    assert f"The reference is on another grid, {x}×{y}×{2 * z} voxels" in table.GetDescription()
+    assert "averaged over voxels" in table.GetDescription()
+
+
 def test_the_table_lies_in_the_scans_folder(cbf, vendor, tiny_analysis, scan):
     _, table = compare(cbf, vendor, tiny_analysis.brain, scan)
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.pairing import resampled
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.similarity import (
     Differences,
+    Region,
     Similarity,
-    resampled,
     similarity,
     similarity_entries,
     similarity_rows,
@@ -69,7 +70,7 @@ def test_identical_maps_are_alike():
     assert found.voxels == box().values.sum()
     assert found.coverage == 1.0
     for differences, unit in ((found.physical, UNIT), (found.relative, "of the mean")):
-        assert replace(differences, ssim=1.0) == Differences(unit, 0.0, 0.0, 0.0, 0.0, 1.0)
+        assert replace(differences, ssim=1.0) == Differences(unit, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, pytest.approx(1.0))
         assert differences.ssim == pytest.approx(1.0) or not ssim_available()
 
 
@@ -517,8 +518,9 @@ def test_a_line_of_voxels_is_refused(size):
 def test_rows_have_sensible_digits_and_units():
     found = Similarity(
         12345, 0.8123, 48.26, 51.2, UNIT, UNIT, 0.64449, float("nan"),
-        Differences(UNIT, 1.23456, 2134.5, 46.2, -0.00012345, 0.8),
+        Differences(UNIT, 1.23456, 2134.5, 46.2, -0.00012345, 0.8, 10.0, 0.61),
         Differences("of the mean", 0.5, 0.25, 0.5, 0.0, 0.7),
+        regions=(Region("Tmax > 6 s", 81.26, 90.0, 0.87654), Region("Tmax > 10 s", 0.0, 0.0, float("nan"))),
     )  # fmt: skip
     assert similarity_rows(similarity_entries(found)) == [
         ("Voxels", "12345", ""),
@@ -532,10 +534,22 @@ def test_rows_have_sensible_digits_and_units():
         ("MSE", "2130", f"({UNIT})²"),
         ("RMSE", "46.2", UNIT),
         ("Bias", "-0.000123", UNIT),
+        ("Lower limit of agreement", "-19.6", UNIT),
+        ("Upper limit of agreement", "19.6", UNIT),
+        ("ICC(A,1)", "0.610", ""),
         ("SSIM, relative", "0.700", ""),
         ("MAE, relative", "0.5", "of the mean"),
         ("MSE, relative", "0.25", "(of the mean)²"),
         ("RMSE, relative", "0.5", "of the mean"),
+        ("Lower limit of agreement, relative", "not defined", "of the mean"),
+        ("Upper limit of agreement, relative", "not defined", "of the mean"),
+        ("ICC(A,1), relative", "not defined", ""),
+        ("Tmax > 6 s: volume", "81.3", "mL"),
+        ("Tmax > 6 s: volume in the reference", "90.0", "mL"),
+        ("Tmax > 6 s: Dice", "0.877", ""),
+        ("Tmax > 10 s: volume", "0.0", "mL"),
+        ("Tmax > 10 s: volume in the reference", "0.0", "mL"),
+        ("Tmax > 10 s: Dice", "not defined", ""),
     ]
 
 

@@ -194,16 +194,24 @@ def compare(parameters: PyPeTParameterNode) -> views.Stage:
     """7: show a map beside a reference in the same window and colours; their metrics become a table of the scene."""
     scan = scan_of(parameters.scan)
     ours, other = parameters.compared_map or map_volume(scan, "cbf"), parameters.reference_map
-    segmentation = find_node("segmentation", scan)
-    brain = find_segment(segmentation, "brain") and mask_from_segment(
-        segmentation, SEGMENTS["brain"][0], scan_volume(scan)
-    )
-    reference.compare(ours, other, brain, scan)
+    brain, csf, vessels = (_mask_of(scan, key) for key in ("brain", "csf", "vessels"))
+    tissue = brain
+    for part in (csf, vessels):
+        if tissue is not None and part is not None:
+            tissue = replace(tissue, values=tissue.values & ~part.values)
+    reference.compare(ours, other, brain, scan, tissue=tissue, settings=settings_of(parameters))
     if other.GetDisplayNode() is None:
         other.CreateDefaultDisplayNodes()
     shown, beside = ours.GetDisplayNode(), other.GetDisplayNode()
     style_display(beside, (shown.GetWindowLevelMin(), shown.GetWindowLevelMax()), shown.GetColorNode())
     return views.Stage([ours, other], note=f"{ours.GetName()} beside {other.GetName()}; the views are linked.")
+
+
+def _mask_of(scan: Any, key: str) -> Image | None:
+    """Return one of the masks of a scan; None where it has no voxels."""
+    segmentation = find_node("segmentation", scan)
+    identity = find_segment(segmentation, key)
+    return None if identity is None else mask_from_segment(segmentation, identity, scan_volume(scan))
 
 
 def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress = silent) -> views.Stage:

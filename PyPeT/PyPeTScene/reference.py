@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import slicer
 import vtk
 
+from PyPeTLib.compare import compare_findings
 from PyPeTLib.errors import InputError
+from PyPeTLib.pairing import Pair, describe_resampling, mask_on, pair_up
 from PyPeTLib.records import Geometry, Image
-from PyPeTLib.similarity import Similarity, similarity, similarity_entries
+from PyPeTLib.settings import Settings
+from PyPeTLib.similarity import Region, Similarity, pair_similarity, similarity_entries
 from PyPeTScene.curves import put_columns
-from PyPeTScene.nodes import Node, image_values, node_geometry, node_name, own_node
+from PyPeTScene.nodes import ROLE, Node, image_values, node_geometry, node_name, own_node
 from PyPeTScene.numbers import SIMILARITY
 from PyPeTScene.series import scan_of, scan_volume
 from PyPeTScene.study import in_study
@@ -19,7 +24,15 @@ from PyPeTScene.study import in_study
 UNIT = "PyPeT.Unit"
 
 
-def compare(map_volume: Node, reference_volume: Node, brain: Image | None, scan_node: Node) -> tuple[Similarity, Node]:
+def compare(
+    map_volume: Node,
+    reference_volume: Node,
+    brain: Image | None,
+    scan_node: Node,
+    *,
+    tissue: Image | None = None,
+    settings: Settings | None = None,
+) -> tuple[Similarity, Node]:
     """Compare a map with a reference and show the metrics; when anything raises, the scene is as before.
 
     Parameters
@@ -30,11 +43,17 @@ def compare(map_volume: Node, reference_volume: Node, brain: Image | None, scan_
         Brain mask on the scan's grid; it is moved with the scan by the transform that the scan is under.
     scan_node : vtkMRMLNode
         The scan that the map is of, or its proxy volume.
+    tissue : Image, optional
+        The brain without CSF and large vessels, on the scan's grid: where regions of Tmax are measured. Without it, the
+        brain.
+    settings : Settings, optional
+        Those of the run, for ``smallest_lesion_ml``.
 
     Returns
     -------
     Similarity, vtkMRMLTableNode
-        The metrics, and the table of `show_similarity`.
+        The metrics, and the table of `show_similarity`. Where the map is a Tmax map of PyPeT's they have the regions of
+        Tmax > 4, 6, 8 and 10 s; other thresholds need more maps than one (``pypet compare``).
 
     Raises
     ------
@@ -45,12 +64,17 @@ def compare(map_volume: Node, reference_volume: Node, brain: Image | None, scan_
     if map_volume is not None and map_volume is reference_volume:
         name = node_name(map_volume)
         raise InputError(f"Comparison: two volumes are needed; found {name} twice. Select another reference.")
-    mask = None if brain is None else _moved(brain, scan_volume(scan))
-    result = similarity(map_image(map_volume), map_image(reference_volume, "Reference"), mask)
+    mask, part = (None if one is None else _moved(one, scan_volume(scan)) for one in (brain, tissue or brain))
+    image, other = map_image(map_volume), map_image(reference_volume, "Reference")
+    pair = pair_up(image, other, mask)
+    result = pair_similarity(pair)
+    if map_volume.GetAttribute(ROLE) == "map.tmax":
+        result = replace(result, regions=_regions(pair, part, settings or Settings()))
     with in_study(scan_node, node_name(scan)):
         table = show_similarity(result, scan)
-        pair = f"{node_name(map_volume)} compared with {node_name(reference_volume)}."
-        table.SetDescription(" ".join([pair, *result.remarks]))
+        about = f"{node_name(map_volume)} compared with {node_name(reference_volume)}."
+        moved = describe_resampling(other.geometry, image.geometry)
+        table.SetDescription(" ".join([about, *[f"The reference is {moved}."] * bool(moved), *result.remarks]))
     return result, table
 
 
@@ -94,6 +118,12 @@ def show_similarity(result: Similarity, scan: Node) -> Node:
     put_columns(table, {"Metric": metrics, "Value": values, "Unit": units})
     table.SetDescription(" ".join(result.remarks))
     return table
+
+
+def _regions(pair: Pair, tissue: Image | None, settings: Settings) -> tuple[Region, ...]:
+    """Return what lies beyond the thresholds of Tmax in both maps."""
+    within = pair.compared if tissue is None else mask_on(tissue, pair.image.geometry)
+    return compare_findings({"tmax": pair}, within, None, settings=settings).regions
 
 
 def _moved(image: Image, volume: Node, what: str = "Map") -> Image:

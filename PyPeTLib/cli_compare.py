@@ -1,0 +1,109 @@
+"""The command ``pypet compare``: arguments in, tables and figures out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PyPeTLib.cohort import Cohort, Show
+    from PyPeTLib.compare import Comparison
+    from PyPeTLib.pairing import Pair
+    from PyPeTLib.pictures import Scale
+    from PyPeTLib.records import Progress
+
+#: Exit codes: all compared, and some cases of a data set not.
+OK, PARTLY = 0, 4
+
+
+def add_compare(commands: Any, progress: Callable[[bool], AbstractContextManager[Progress]]) -> None:
+    """Add the command to a parser; ``progress(quiet)`` gives the callback that shows how far it is."""
+    compare = commands.add_parser("compare", help="compare the maps of runs with reference maps")
+    compare.add_argument("results", metavar="OUT", type=Path, help="folder of 'pypet run', or of many of them")
+    compare.add_argument(
+        "reference",
+        metavar="REFERENCE",
+        type=Path,
+        nargs="+",
+        help="folder of reference maps (PREFIX_cbf.nii.gz, ...; ISLES 2024), or files, also as MAP=FILE",
+    )
+    compare.add_argument("--mask", metavar="FILE", type=Path, help="where to compare, instead of the brain mask")
+    compare.add_argument(
+        "--colour-bar",
+        metavar="MAP=LOW:HIGH:UNIT[@BOX|@FILE]",
+        action="append",
+        default=[],
+        help="values at the ends of a colour-coded picture's bar (repeatable); where it stands, LEFT,TOP,WIDTH,HEIGHT "
+        "in pixels, or a file of its colours, if it is not found",
+    )
+    compare.add_argument("-o", "--output", metavar="RESULT", type=Path, help="folder for tables and figures")
+    compare.add_argument("--no-figures", action="store_true", help="write tables only")
+    compare.add_argument("--overwrite", action="store_true", help="replace the files in a folder that holds some")
+    compare.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    compare.set_defaults(command=lambda options: _compare(options, progress))
+
+
+def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractContextManager[Progress]]) -> int:
+    """Compare, write where asked to, print, and say by the exit code whether every case is there."""
+    from PyPeTLib.cohort import compare_folders
+    from PyPeTLib.compare_tables import excel_available, markdown, write_tables
+    from PyPeTLib.write import staged_output
+
+    scales = _scales(options.colour_bar)
+    pictures = options.output is not None and not options.no_figures and _has_pictures(options.quiet)
+    output = options.output
+    with nullcontext() if output is None else staged_output(output, overwrite=options.overwrite) as folder:
+        show = _nothing if folder is None or not pictures else _drawer(folder)
+        with progress(options.quiet) as report:
+            cohort = compare_folders(
+                options.results, options.reference, mask=options.mask, scales=scales, show=show, progress=report
+            )
+        if folder is not None:
+            write_tables(cohort, folder)
+            if pictures:
+                from PyPeTLib.compare_figures import write_cohort_figure
+
+                write_cohort_figure(cohort.cases, folder)
+            if not excel_available() and not options.quiet:
+                print("pypet: left out: Excel needs openpyxl: pip install 'PyPeTLib[excel]'", file=sys.stderr)
+    if not options.quiet:
+        print(markdown(cohort), end="")
+        if output is not None:
+            print(f"\nTables{' and figures' * pictures} in {output}.")
+    return _code(cohort)
+
+
+def _code(cohort: Cohort) -> int:
+    """Return the exit code, and say which cases are missing and why."""
+    for name, reason in cohort.failed.items():
+        print(f"pypet: not compared: {name}: {reason}", file=sys.stderr)
+    return PARTLY if cohort.failed else OK
+
+
+def _scales(texts: list[str]) -> dict[str, Scale]:
+    from PyPeTLib.pictures import parse_scale
+
+    return dict(parse_scale(text) for text in texts)
+
+
+def _has_pictures(quiet: bool) -> bool:
+    if find_spec("matplotlib") is not None:
+        return True
+    if not quiet:
+        print("pypet: left out: figures need matplotlib: pip install 'PyPeTLib[report]'", file=sys.stderr)
+    return False
+
+
+def _drawer(folder: Path) -> Show:
+    from PyPeTLib.compare_figures import write_figures
+
+    return lambda comparison, pairs: write_figures(comparison, pairs, folder)
+
+
+def _nothing(comparison: Comparison, pairs: Mapping[str, Pair]) -> None:
+    """Draw nothing."""

@@ -1,0 +1,196 @@
+"""A data set: every run with the reference of its case, and statistics over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from PyPeTLib.agreement import Limits, icc_agreement, kappa, limits_of_agreement
+from PyPeTLib.compare import Comparison, common_maps, compare_pairs, pair_maps
+from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.errors import InputError
+from PyPeTLib.outputs import find_runs, read_run
+from PyPeTLib.pairing import Pair
+from PyPeTLib.pictures import Scale
+from PyPeTLib.read import read_image
+from PyPeTLib.records import FloatArray, Image, Progress
+from PyPeTLib.references import find_references, read_reference, reference_of
+from PyPeTLib.results import MET
+from PyPeTLib.similarity import similarity_entries
+
+#: What is done with a case beside its numbers, e.g. drawn.
+Show = Callable[[Comparison, Mapping[str, Pair]], None]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All cases of a data set.
+
+    Parameters
+    ----------
+    cases : tuple of Comparison
+        Those that could be compared, in order of their names.
+    failed : mapping of str to str
+        Why the others could not, by name.
+    """
+
+    cases: tuple[Comparison, ...]
+    failed: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a number is spread over cases; NaN where none is known (SD: fewer than two)."""
+
+    count: int
+    mean: float
+    median: float
+    sd: float
+
+
+def compare_folders(
+    results: Path,
+    references: Sequence[Path],
+    *,
+    mask: Path | None = None,
+    scales: Mapping[str, Scale] | None = None,
+    show: Show = lambda comparison, pairs: None,
+    progress: Progress,
+) -> Cohort:
+    """Compare the runs in a folder with reference maps: one run, or a data set.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of one run or of many, also in folders below.
+    references : sequence of Path
+        A folder or files, see `references.find_references`. A case is known by what the names of its files begin with,
+        or, where that holds subject and session of ISLES 2024 (``sub-X_ses-01``), by these.
+    mask : Path, optional
+        Mask to compare in, for one run, on any grid.
+    scales : mapping of str to Scale, optional
+        Colour bars of pictures, by map.
+    show : callable
+        ``show(comparison, pairs)``, called for each case.
+    progress : callable
+        ``progress(fraction, text)``.
+
+    Raises
+    ------
+    InputError
+        If there is no run or no reference, a mask is given for many, or no case can be compared.
+    """
+    runs = _runs(results, references)
+    found, alone = find_references(references), len(runs) == 1
+    if mask is not None and not alone:
+        raise InputError(f"Mask {mask}: a mask is of one case; found {len(runs)} runs in {results}. Leave it out.")
+    cases, failed = [], {}
+    for k, (name, summary) in enumerate(runs.items()):
+        progress(k / len(runs), name)
+        try:
+            files = reference_of(name, found, alone=alone)
+            comparison, pairs = _compared(summary, files, mask, scales or {})
+        except (InputError, OSError) as error:
+            if alone:
+                raise
+            failed[name] = str(error)
+            continue
+        show(comparison, pairs)
+        cases.append(comparison)
+    if not cases:
+        name, why = next(iter(failed.items()))
+        raise InputError(f"Data set {results}: none of {len(failed)} cases can be compared; {name}: {why}")
+    return Cohort(tuple(cases), failed)
+
+
+def metrics_of(cases: Iterable[Comparison]) -> dict[tuple[str, str, str], list[float]]:
+    """Return every metric's values over the cases, by map, metric and unit."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for case in cases:
+        for name, similarity in case.maps.items():
+            for metric, value, unit in similarity_entries(similarity):
+                found.setdefault((name, metric, unit), []).append(value)
+    return found
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return count, mean, median and standard deviation (n − 1) of the values that are known.
+
+    Examples
+    --------
+    >>> spread([1.0, 2.0, 6.0, float("nan")])
+    Spread(count=3, mean=3.0, median=2.0, sd=2.6457513110645907)
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    nan = float("nan")
+    if not known.size:
+        return Spread(0, nan, nan, nan)
+    sd = float(known.std(ddof=1)) if known.size > 1 else nan
+    return Spread(known.size, float(known.mean()), float(np.median(known)), sd)
+
+
+def volumes_of(cases: Iterable[Comparison]) -> dict[str, FloatArray]:
+    """Return volumes in mL of the runs and of the references, shape (case, 2), by region; cases that know both."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for case in cases:
+        for region in case.findings.regions:
+            if np.isfinite(region.difference_ml):
+                found.setdefault(region.name, []).append((region.ml, region.reference_ml))
+    return {name: np.asarray(both, dtype=float) for name, both in found.items()}
+
+
+def volume_agreement(volumes: FloatArray) -> tuple[Limits, float]:
+    """Return limits of agreement in mL and ICC(A,1) of volumes, shape (case, 2)."""
+    return limits_of_agreement(volumes[:, 0], volumes[:, 1]), icc_agreement(volumes)
+
+
+def criterion_agreement(cases: Iterable[Comparison]) -> dict[str, tuple[int, int, float]]:
+    """Return, by criterion, how many cases know both verdicts, in how many these agree, and Cohen's kappa."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for case in cases:
+        for name, (ours, theirs) in case.findings.criteria.items():
+            if ours is not None and theirs is not None:
+                found.setdefault(name, []).append((MET[ours], MET[theirs]))
+    return {
+        name: (len(both), sum(a == b for a, b in both), kappa([a for a, _ in both], [b for _, b in both]))
+        for name, both in found.items()
+    }
+
+
+def _runs(results: Path, references: Sequence[Path]) -> dict[str, Path]:
+    """Return the runs in a folder, or refuse with what may be wrong."""
+    if not results.is_dir():
+        found = "a file" if results.exists() else "nothing"
+        raise InputError(f"Results {results}: a folder that 'pypet run' wrote is needed; found {found}.")
+    runs = find_runs(results)
+    if not runs:
+        names = sorted(path.name for path in results.iterdir() if not path.name.startswith("."))
+        swapped = any(path.is_dir() and find_runs(path) for path in references)
+        raise InputError(
+            f"Results {results}: a folder that 'pypet run' wrote, with PREFIX_summary.json, is needed; found "
+            f"{f'{len(names)} other files, such as {names[0]}' if names else 'an empty folder'}. "
+            + ("The reference is such a folder: exchange the two." if swapped else "Give the folder of 'pypet run -o'.")
+        )
+    return runs
+
+
+def _compared(
+    summary: Path, files: Mapping[str, Path], mask: Path | None, scales: Mapping[str, Scale]
+) -> tuple[Comparison, dict[str, Pair]]:
+    """Read a case and compare it."""
+    run = read_run(summary, files)
+    if any(file.resolve() == summary.resolve().with_name(f"{run.name}_{name}.nii.gz") for name, file in files.items()):
+        raise InputError(f"Case {run.name}: maps of another run or program are needed as reference; found its own.")
+    names, remarks = common_maps(run.name, run.available, files)
+    unused = [MAP_LABELS[name] for name in scales if name not in names]
+    if unused:
+        raise InputError(f"Colour bar: a reference map it belongs to is needed; found none of {', '.join(unused)}.")
+    read = {name: read_reference(name, files[name], scales) for name in names}
+    images: dict[str, Image] = {name: image for name, (image, _) in read.items()}
+    pairs = pair_maps(run, images, None if mask is None else read_image(mask))
+    remarks += [f"{MAP_LABELS[name]}: Reference {remark}." for name, (_, remark) in read.items() if remark]
+    return compare_pairs(run, images, pairs, remarks=remarks), pairs

@@ -1,0 +1,278 @@
+"""The maps of a run against reference maps of the same patient: similarity, thresholded regions, criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from PyPeTLib.agreement import dice
+from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.errors import InputError
+from PyPeTLib.lesions import find_lesions, judge_lesions, maps_of_rule
+from PyPeTLib.outputs import Run
+from PyPeTLib.pairing import Pair, describe_resampling, pair_up
+from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane
+from PyPeTLib.results import VOLUME_NAMES
+from PyPeTLib.settings import Settings
+from PyPeTLib.similarity import Region, Similarity, pair_similarity
+from PyPeTLib.units import in_unit
+
+#: Means further apart than this factor: a unit may be wrong.
+DOUBTFUL_FACTOR = 5.0
+#: Regions that rest on Tmax alone.
+TMAX_REGIONS = tuple(name for name in VOLUME_NAMES if name.startswith("tmax_over"))
+RATIOS = {"mismatch_ratio": "Mismatch ratio", "hir": "HIR", "cbv_index": "CBV index"}
+
+#: A number or a verdict of the run, and that of the reference.
+Both = tuple[float, float]
+Verdicts = tuple[bool | None, bool | None]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What both sets of maps say about ischaemia, by the same rule, over the tissue that both have.
+
+    Parameters
+    ----------
+    regions : tuple of Region
+        Thresholded regions; NaN where one is not known.
+    ratios : mapping of str to tuple of float
+        Mismatch ratio, hypoperfusion intensity ratio and CBV index, of the run and of the reference; NaN where not
+        defined.
+    criteria : mapping of str to tuple of bool or None
+        Whether each published criterion is met, by the run and by the reference; None where it is not known.
+    remarks : tuple of str
+        What is withheld or not defined, and why.
+    """
+
+    regions: tuple[Region, ...] = ()
+    ratios: Mapping[str, Both] = field(default_factory=dict)
+    criteria: Mapping[str, Verdicts] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One case: how alike its maps are, and whether they say the same.
+
+    Parameters
+    ----------
+    name : str
+        The case.
+    maps : mapping of str to Similarity
+        By the name of the map.
+    findings : Findings
+        Regions, ratios and criteria.
+    remarks : tuple of str
+        What had to be assumed or converted, and what is not defined.
+    """
+
+    name: str
+    maps: Mapping[str, Similarity]
+    findings: Findings
+    remarks: tuple[str, ...] = ()
+
+
+def common_maps(case: str, ours: Collection[str], theirs: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the maps that results and reference both have, in a fixed order, and remarks on the others.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+    """
+    names = [name for name in MAP_LABELS if name in ours and name in theirs]
+    if not names:
+        raise InputError(
+            f"Case {case}: a map that both have is needed; found {_listed(ours)} in the results and {_listed(theirs)} "
+            "in the reference."
+        )
+    lonely = (("results", set(ours) - set(theirs)), ("reference", set(theirs) - set(ours)))
+    return names, [f"Not compared, only in the {where}: {_listed(only)}." for where, only in lonely if only]
+
+
+def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = None) -> dict[str, Pair]:
+    """Bring reference maps onto the grid of a run, in its units.
+
+    Parameters
+    ----------
+    run : Run
+        From `outputs.read_run`.
+    references : mapping of str to Image
+        Reference maps by name, on any grid.
+    mask : Image, optional
+        Instead of the run's brain mask, on any grid.
+
+    Returns
+    -------
+    dict of str to Pair
+        The maps that both have, in the order of the run's.
+
+    Raises
+    ------
+    InputError
+        If they have no map in common, or a pair has no voxel in common.
+    """
+    names, _ = common_maps(run.name, run.maps, references)
+    within = run.brain if mask is None else mask
+
+    def pair(name: str) -> Pair:
+        image = run.maps[name]
+        try:
+            return pair_up(image, _converted(references[name], image.unit, run)[0], within)
+        except InputError as error:
+            raise InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}") from error
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(names, pool.map(pair, names), strict=True))
+
+
+def compare_pairs(
+    run: Run, references: Mapping[str, Image], pairs: Mapping[str, Pair], *, remarks: Sequence[str] = ()
+) -> Comparison:
+    """Measure how alike paired maps are.
+
+    Parameters
+    ----------
+    run, references
+        What `pair_maps` was given.
+    pairs : mapping of str to Pair
+        What it returned.
+    remarks : sequence of str
+        What was found out before: maps left out, how the reference was read.
+    """
+    with ThreadPoolExecutor() as pool:
+        maps = dict(zip(pairs, pool.map(pair_similarity, pairs.values()), strict=True))
+    findings = compare_findings(pairs, run.tissue, run.midplane, settings=run.settings)
+    about = [*remarks, *_grouped(_map_remarks(run, references, maps))]
+    return Comparison(run.name, maps, findings, (*run.remarks, *about, *findings.remarks))
+
+
+def compare_findings(
+    pairs: Mapping[str, Pair], tissue: MaskArray, midplane: Midplane | None, *, settings: Settings
+) -> Findings:
+    """Find the lesions in both sets of maps by the same rule, and compare them.
+
+    Both are found by `lesions.find_lesions` over the same voxels: tissue in which both have a value. Relative values
+    are each against the normal tissue of their own maps. Volumes may be smaller than those of the run alone.
+
+    Parameters
+    ----------
+    pairs : mapping of str to Pair
+        Maps by name. Without Tmax there are no regions; without CBF or CBV only those of Tmax.
+    tissue : ndarray of bool, shape (z, y, x)
+        The brain without CSF and large vessels.
+    midplane : Midplane or None
+        The plane between the halves of this brain; where the reference has none of its own it is the same head's.
+    settings : Settings
+        The rule and what belongs to it.
+    """
+    if "tmax" not in pairs:
+        return Findings(remarks=("Thresholded regions and criteria need Tmax in both.",))
+    needed = [name for name in ("tmax", *sorted(maps_of_rule(settings) - {"tmax"})) if name in pairs]
+    common = np.logical_and.reduce([tissue, *(pairs[name].compared for name in needed)])
+    both = [
+        find_lesions(maps, common, midplane, pairs["tmax"].image.geometry, settings=settings)
+        for maps in (_maps_of({name: pair.image for name, pair in pairs.items()}), _maps_of(_references(pairs)))
+    ]
+    absent = sorted(maps_of_rule(settings) - set(pairs))
+    known = TMAX_REGIONS if absent else tuple(VOLUME_NAMES)
+    regions = tuple(_region(name, *both) for name in known)
+    remarks = [*_coverage(tissue, common), *_withheld(both, absent), *_empty(regions)]
+    if absent:
+        return Findings(regions, remarks=tuple(remarks))
+    ratios = {text: (getattr(both[0], name), getattr(both[1], name)) for name, text in RATIOS.items()}
+    remarks += _undefined(ratios)
+    criteria = {one.name: (one.met, other.met) for one, other in zip(both[0].criteria, both[1].criteria, strict=True)}
+    return Findings(regions, ratios, criteria, tuple(remarks))
+
+
+def _references(pairs: Mapping[str, Pair]) -> dict[str, Image]:
+    return {name: pair.reference for name, pair in pairs.items()}
+
+
+def _maps_of(images: Mapping[str, Image]) -> Maps:
+    """Return maps for the lesions' step: those that are not there are NaN, and nothing that is used rests on them."""
+    tmax = images["tmax"]
+    nothing = Image(np.full(tmax.geometry.shape, np.nan, dtype=np.float32), tmax.geometry)
+    cbf, cbv, mtt, ttp, delay = (images.get(name, nothing) for name in ("cbf", "cbv", "mtt", "ttp", "delay"))
+    return Maps(cbf, cbv, mtt, tmax, ttp, delay)
+
+
+def _region(name: str, ours: Lesions, theirs: Lesions) -> Region:
+    masks = [one.regions.get(name) for one in (ours, theirs)]
+    volumes = [one.volumes_ml[name].ml for one in (ours, theirs)]
+    overlap = float("nan") if masks[0] is None or masks[1] is None else dice(masks[0], masks[1])
+    return Region(VOLUME_NAMES[name], volumes[0], volumes[1], overlap)
+
+
+def _coverage(tissue: MaskArray, common: MaskArray) -> list[str]:
+    share = float(common.sum()) / max(1.0, float(tissue.sum()))
+    if share > 0.99:
+        return []
+    return [f"Regions are over {100 * share:.0f} % of the tissue: there the maps of both have values."]
+
+
+def _withheld(both: Iterable[Lesions], absent: Collection[str]) -> list[str]:
+    """Return why regions are not known."""
+    if absent:
+        listed = ", ".join(MAP_LABELS[name] for name in absent)
+        return [f"Core, hypoperfusion, relative CBF and criteria need {listed} in both; only Tmax is compared."]
+    return [
+        f"{whose}: {check.text}"
+        for whose, lesions in zip(("Results", "Reference"), both, strict=True)
+        for check in judge_lesions(lesions)
+        if check.doubtful
+    ]
+
+
+def _empty(regions: Iterable[Region]) -> list[str]:
+    names = [region.name for region in regions if region.ml == 0.0 and region.reference_ml == 0.0]
+    return [f"Dice is not defined where neither has a voxel: {', '.join(names)}."] if names else []
+
+
+def _undefined(ratios: Mapping[str, Both]) -> list[str]:
+    names = [name for name, values in ratios.items() if not np.isfinite(values).all()]
+    return [f"Not defined in one or both, for want of a lesion or of normal tissue: {', '.join(names)}."] * bool(names)
+
+
+def _converted(reference: Image, unit: str, run: Run) -> tuple[Image, str]:
+    return in_unit(reference, unit, density_g_ml=run.settings.tissue_density_g_ml)
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(label for name, label in MAP_LABELS.items() if name in names) or "no map"
+
+
+def _map_remarks(run: Run, references: Mapping[str, Image], maps: Mapping[str, Similarity]) -> list[tuple[str, str]]:
+    """Return remarks with the map that each is about."""
+    remarks = []
+    for name, found in maps.items():
+        reference, image = references[name], run.maps[name]
+        moved = describe_resampling(reference.geometry, image.geometry)
+        converted = _converted(reference, image.unit, run)[1]
+        own = [f"Reference {moved}." * bool(moved), f"Reference: {converted}." * bool(converted), _doubt(found)]
+        remarks += [(name, remark) for remark in (*own, *found.remarks) if remark]
+    return remarks
+
+
+def _doubt(found: Similarity) -> str:
+    """Return a remark where the means are so far apart that one unit may be another."""
+    low, high = sorted((found.mean, found.reference_mean))
+    if low <= 0 or high <= DOUBTFUL_FACTOR * low:
+        return ""
+    return (
+        f"The means are {found.mean:.3g} and, of the reference, {found.reference_mean:.3g} {found.unit}: does the "
+        "reference have this unit?"
+    )
+
+
+def _grouped(remarks: Iterable[tuple[str, str]]) -> list[str]:
+    """Return each remark once, behind the maps that it is about."""
+    about: dict[str, list[str]] = {}
+    for name, remark in remarks:
+        about.setdefault(remark, []).append(MAP_LABELS[name])
+    return [f"{', '.join(names)}: {remark}" for remark, names in about.items()]

@@ -1,0 +1,268 @@
+"""Pictures of a comparison: both maps and their difference side by side, scatter, limits of agreement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
+from PyPeTLib.cohort import volumes_of
+from PyPeTLib.compare import Comparison
+from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
+from PyPeTLib.figures import Strip, axes_in, canvas, heading, png, sheet, style_axes, theme_colours
+from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
+from PyPeTLib.pairing import Pair
+from PyPeTLib.records import FloatArray, Image
+from PyPeTLib.similarity import Differences, Similarity
+from PyPeTLib.write import write_bytes
+
+#: Differences are shown up to this share of the map's window, on both sides of 0.
+DIFFERENCE_SHARE = 0.5
+#: Resolution in dots per inch: there is a picture a case and map.
+COMPARE_DPI = 120
+#: From blue (less than the reference) over white to red (more).
+DIFFERENCE_COLOURS = "RdBu_r"
+#: Squares of a density plot along each axis.
+SQUARES = 120
+#: Percentiles of the values between which the axes lie, and how many windows of the map they reach at most: large
+#: vessels do not set them.
+AXES_PERCENT, AXES_WINDOWS = (0.5, 99.5), 2.0
+#: Height of the plots below the pictures, and space around them, in inches.
+_PLOT_IN, _SPACE_IN = 2.7, 0.85
+_LEFT_IN, _GAP_IN = 1.05, 0.95
+
+
+def write_figures(comparison: Comparison, pairs: Mapping[str, Pair], folder: Path) -> None:
+    """Write one PNG a map into a folder: ``CASE_{cbf,cbv,...}.png``.
+
+    Raises
+    ------
+    InputError
+        If a picture cannot be written.
+    """
+    for name, pair in pairs.items():
+        figure = pair_figure(comparison.name, name, pair, comparison.maps[name])
+        write_bytes(png(figure), folder / f"{comparison.name}_{name}.png")
+
+
+def write_cohort_figure(cases: Sequence[Comparison], folder: Path) -> None:
+    """Write ``volumes.png``: core and hypoperfusion of all cases, results against reference.
+
+    Nothing is written where fewer than two cases know both volumes.
+    """
+    volumes = {name: both for name, both in volumes_of(cases).items() if name in _SHOWN_VOLUMES and len(both) > 1}
+    if volumes:
+        write_bytes(png(volumes_figure(volumes)), folder / "volumes.png")
+
+
+_SHOWN_VOLUMES = ("Core", "Hypoperfusion")
+
+
+def pair_figure(case: str, name: str, pair: Pair, found: Similarity) -> Figure:
+    """Return a map, its reference and their difference in the same slices, above scatter and limits of agreement.
+
+    Parameters
+    ----------
+    case, name : str
+        The case, and which map it is.
+    pair : Pair
+        Both maps.
+    found : Similarity
+        What was measured of them. Where it has no differences in physical units, all is drawn relative to the means.
+    """
+    physical = np.isfinite(found.physical.bias)
+    differences = found.physical if physical else found.relative
+    scales = (1.0, 1.0) if physical else (found.mean, found.reference_mean)
+    both = [
+        np.where(pair.compared, image.values / scale, np.nan)
+        for image, scale in zip(_images(pair), scales, strict=True)
+    ]
+    window = MAP_WINDOWS[name] if physical else (0.0, 2.0)
+    figure = _side_by_side(case, name, pair, both, differences.unit, window)
+    figure.set_dpi(COMPARE_DPI)
+    across, down = figure.get_size_inches()
+    width = (across - _LEFT_IN - _GAP_IN - 0.3) / 2
+    top = down - _PLOT_IN - _SPACE_IN + 0.25
+    scatter, limits = (axes_in(figure, left, top, width, _PLOT_IN) for left in (_LEFT_IN, _LEFT_IN + width + _GAP_IN))
+    one, other = (values[pair.compared] for values in both)
+    most = AXES_WINDOWS * window[1]
+    draw_scatter(scatter, one, other, most, f"{MAP_LABELS[name]} of the {{}}, {differences.unit}")
+    _corner(scatter, _scores(found, differences))
+    draw_limits(limits, one, other, most, differences)
+    return figure
+
+
+def draw_scatter(axes: Axes, one: FloatArray, other: FloatArray, most: float, label: str) -> None:
+    """Draw how often pairs of values occur, with the line of identity.
+
+    Parameters
+    ----------
+    axes : Axes
+    one, other : ndarray, shape (voxel,)
+        Values of the results (upwards) and of the reference (to the right).
+    most : float
+        Largest size of a value on the axes.
+    label : str
+        Of the axes, with ``{}`` for whose values they are.
+    """
+    low, high = _range(np.concatenate([one, other]), most)
+    _density(axes, other, one, (low, high), (low, high))
+    ink = theme_colours("dark")["ink"]
+    axes.plot((low, high), (low, high), color=ink, lw=0.9, ls=(0, (4, 3)))
+    axes.set_xlabel(label.format("reference"), color=ink, fontsize=9)
+    axes.set_ylabel(label.format("results"), color=ink, fontsize=9)
+
+
+def draw_limits(axes: Axes, one: FloatArray, other: FloatArray, most: float, differences: Differences) -> None:
+    """Draw differences against means, with bias and limits of agreement (Bland and Altman).
+
+    Parameters
+    ----------
+    axes, one, other, most
+        As of `draw_scatter`.
+    differences : Differences
+        What was measured over all voxels, also those beyond the axes.
+    """
+    middle, apart, limits = 0.5 * (one + other), one - other, differences.limits
+    reach = [abs(value) for value in (*_range(apart, most), 1.2 * limits.low, 1.2 * limits.high)]
+    edge = max(value for value in reach if np.isfinite(value))
+    _density(axes, middle, apart, _range(middle, most), (-edge, edge))
+    _limit_lines(axes, limits, differences.unit)
+    ink = theme_colours("dark")["ink"]
+    axes.set_xlabel(f"mean of both, {differences.unit}", color=ink, fontsize=9)
+    axes.set_ylabel(f"results − reference, {differences.unit}", color=ink, fontsize=9)
+
+
+def volumes_figure(volumes: Mapping[str, FloatArray]) -> Figure:
+    """Return scatter and limits of agreement of volumes over the cases, a row a region.
+
+    Parameters
+    ----------
+    volumes : mapping of str to ndarray, shape (case, 2)
+        Volumes in mL of results and reference.
+    """
+    figure = canvas(9.0, 0.9 + 3.2 * len(volumes))
+    count = max(len(both) for both in volumes.values())
+    heading(figure, "Volumes over the cases", f"{count} cases; dashed: identity, or limits of agreement")
+    for k, (name, both) in enumerate(volumes.items()):
+        scatter, limits = (axes_in(figure, left, 0.9 + 3.2 * k, 3.5, 2.5) for left in (0.8, 5.2))
+        _draw_volumes(scatter, limits, name, both)
+    return figure
+
+
+def _draw_volumes(scatter: Axes, limits: Axes, name: str, both: FloatArray) -> None:
+    ours, theirs = both.T
+    colours, most = theme_colours("dark"), 1.05 * max(1.0, float(both.max()))
+    dots: dict[str, Any] = {"color": colours["vein"], "ms": 5, "mec": "none", "clip_on": False, "zorder": 3}
+    for axes in (scatter, limits):
+        style_axes(axes, "dark")
+    scatter.plot((0, most), (0, most), color=colours["ink"], lw=0.9, ls=(0, (4, 3)))
+    scatter.plot(theirs, ours, "o", **dots)
+    scatter.set_xlim(0, most)
+    scatter.set_ylim(0, most)
+    limits.plot(0.5 * (ours + theirs), ours - theirs, "o", **dots)
+    limits.set_xlim(0, most)
+    agreement = limits_of_agreement(ours, theirs)
+    edge = 1.25 * max(1.0, abs(agreement.low), abs(agreement.high), float(np.abs(ours - theirs).max()))
+    limits.set_ylim(-edge, edge)
+    _limit_lines(limits, agreement, "mL")
+    labels = (
+        (f"{name}, reference, mL", f"{name}, results, mL"),
+        (f"{name}, mean of both, mL", "results − reference, mL"),
+    )
+    for axes, (across, up) in zip((scatter, limits), labels, strict=True):
+        axes.set_xlabel(across, color=colours["ink"], fontsize=9)
+        axes.set_ylabel(up, color=colours["ink"], fontsize=9)
+
+
+def _side_by_side(
+    case: str, name: str, pair: Pair, both: Sequence[FloatArray], unit: str, window: tuple[float, float]
+) -> Figure:
+    """Return the slices of results, reference and difference, with room for plots below."""
+    geometry = pair.image.geometry
+    inside = radiological(pair.compared, geometry)
+    chosen, crop = spread_slices(inside), brain_crop(inside)
+    far = DIFFERENCE_SHARE * (window[1] - window[0])
+    rows = [
+        ("Results", both[0], window, map_colours(unit if unit == "s" else pair.image.unit)),
+        ("Reference", both[1], window, map_colours(unit if unit == "s" else pair.image.unit)),
+        ("Difference", both[0] - both[1], (-far, far), DIFFERENCE_COLOURS),
+    ]
+    strips = [
+        Strip(label, unit, tiles(Image(values, geometry), chosen, crop), shown, colours)
+        for label, values, shown, colours in rows
+    ]
+    labels = slice_labels(geometry)
+    note = f"{MAP_LABELS[name]} compared with a reference, over the voxels that both have"
+    heads, aspect = [labels[k] for k in chosen], pixel_aspect(geometry)
+    return sheet(case, note, heads, strips, aspect, _PLOT_IN + _SPACE_IN)
+
+
+def _images(pair: Pair) -> tuple[Image, Image]:
+    return pair.image, pair.reference
+
+
+def _scores(found: Similarity, differences: Differences) -> str:
+    parts = [("NCC", found.ncc), ("ICC(A,1)", differences.icc), ("SSIM", differences.ssim)]
+    lines = [f"{name} {value:.2f}" if np.isfinite(value) else f"{name} not defined" for name, value in parts]
+    return "\n".join([*lines, f"{found.voxels} voxels"])
+
+
+def _density(
+    axes: Axes, across: FloatArray, up: FloatArray, wide: tuple[float, float], high: tuple[float, float]
+) -> None:
+    """Draw on a logarithmic scale how many points lie in each square."""
+    style_axes(axes, "dark")
+    counts, _, _ = np.histogram2d(across, up, bins=SQUARES, range=(wide, high))
+    shown = np.ma.masked_equal(counts.T, 0.0)
+    norm = LogNorm(1.0, max(2.0, float(counts.max())))
+    axes.imshow(shown, origin="lower", extent=(*wide, *high), aspect="auto", cmap="viridis", norm=norm)
+    axes.grid(visible=False)
+    axes.set_xlim(wide)
+    axes.set_ylim(high)
+    inside = float(counts.sum()) / max(1, across.size)
+    if inside < 0.995:
+        _corner(axes, f"{100 * (1 - inside):.0f} % of the voxels are beyond the axes", low=True)
+
+
+def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
+    """Draw bias and limits of agreement with their values."""
+    ink = theme_colours("dark")["ink"]
+    for value, line, name in (
+        (limits.bias, "-", "bias"),
+        (limits.low, "--", f"−{LIMIT_SDS:g} SD"),
+        (limits.high, "--", f"+{LIMIT_SDS:g} SD"),
+    ):
+        if np.isfinite(value):
+            axes.axhline(value, color=ink, lw=0.9, ls=line)
+            place: dict[str, Any] = {
+                "xycoords": ("axes fraction", "data"),
+                "textcoords": "offset points",
+                "ha": "right",
+            }
+            axes.annotate(f"{name}: {_typeset(value)} {unit}", (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
+
+
+def _corner(axes: Axes, text: str, *, low: bool = False) -> None:
+    """Write into the left upper, or into the right lower, corner."""
+    x, y, across, up = (0.97, 0.04, "right", "bottom") if low else (0.03, 0.97, "left", "top")
+    quiet = theme_colours("dark")["quiet" if low else "ink"]
+    axes.text(x, y, text, color=quiet, fontsize=7.5 if low else 8, ha=across, va=up, transform=axes.transAxes)
+
+
+def _range(values: FloatArray, most: float) -> tuple[float, float]:
+    """Return the range of an axis; never empty."""
+    low, high = (float(np.clip(value, -most, most)) for value in np.percentile(values, AXES_PERCENT))
+    margin = 0.05 * (high - low) or max(1.0, abs(high))
+    return low - margin, high + margin
+
+
+def _typeset(value: float) -> str:
+    """Return three digits with a minus sign."""
+    return f"{value:.3g}".replace("-", "−")

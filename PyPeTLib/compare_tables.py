@@ -1,0 +1,347 @@
+"""The numbers of a comparison as tables: CSV, Markdown and, where openpyxl is installed, Excel."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from PyPeTLib.cohort import Cohort, Spread, criterion_agreement, metrics_of, spread, volume_agreement, volumes_of
+from PyPeTLib.compare import Comparison
+from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.results import MET, RESEARCH_USE
+from PyPeTLib.similarity import Region, metric_digits, similarity_entries
+from PyPeTLib.write import write_bytes, write_csv, write_text
+
+#: Columns by name, all of one length.
+Table = Mapping[str, Sequence[Any]]
+
+#: Rows of the published table, after division of each map by its own mean, and of the same in physical units.
+PUBLISHED = ("NCC", "SSIM, relative", "MAE, relative", "MSE, relative", "RMSE, relative")
+MORE = ("Spearman", "ICC(A,1), relative", "Lower limit of agreement, relative", "Upper limit of agreement, relative")
+PHYSICAL = (
+    "Mean", "Mean of the reference", "SSIM", "MAE", "MSE", "RMSE", "Bias", "Lower limit of agreement",
+    "Upper limit of agreement", "ICC(A,1)", "Voxels", "Coverage",
+)  # fmt: skip
+#: Date that an Excel file bears, so that the same numbers give the same bytes.
+DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def write_tables(cohort: Cohort, folder: Path) -> None:
+    """Write the tables of `tables_of` as CSV, ``comparison.md`` and ``comparison.xlsx`` into a folder that exists.
+
+    They are ``metrics``, ``regions`` and ``findings``; of several cases ``summary`` and ``agreement``, too, and
+    ``failed`` where some could not be compared. Without openpyxl there is no Excel file.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    """
+    tables = tables_of(cohort)
+    for name, table in tables.items():
+        write_csv(table, folder / f"{name}.csv")
+    write_text(markdown(cohort), folder / "comparison.md")
+    if excel_available():
+        write_bytes(_excel({**tables, "remarks": _remark_table(cohort)}), folder / "comparison.xlsx")
+
+
+def excel_available() -> bool:
+    """Tell whether openpyxl is installed; nothing is imported."""
+    return find_spec("openpyxl") is not None
+
+
+def tables_of(cohort: Cohort) -> dict[str, Table]:
+    """Return the tables of a data set, or of one case, by name."""
+    tables: dict[str, Table] = {
+        "metrics": _metric_table(cohort.cases),
+        "regions": _region_table(cohort.cases),
+        "findings": _finding_table(cohort.cases),
+    }
+    if len(cohort.cases) > 1 or cohort.failed:
+        tables |= {"summary": _summary_table(cohort), "agreement": _agreement_table(cohort)}
+    if cohort.failed:
+        tables["failed"] = {"case": list(cohort.failed), "reason": list(cohort.failed.values())}
+    return {name: table for name, table in tables.items() if any(table.values())}
+
+
+def markdown(cohort: Cohort) -> str:
+    """Return the comparison as a text of tables: those of the published form first, then what it does not show."""
+    one = len(cohort.cases) == 1 and not cohort.failed
+    count = "" if one else f": {len(cohort.cases)} cases, mean ± SD (median)"
+    parts = [f"# Comparison with reference maps{f': {cohort.cases[0].name}' if one else count}", RESEARCH_USE]
+    groups = (
+        ("Each map divided by its own mean over the voxels compared", (*PUBLISHED, *MORE)),
+        ("In physical units", PHYSICAL),
+    )
+    parts += [f"**{title}**\n\n{_metric_markdown(cohort, metrics)}" for title, metrics in groups]
+    parts += _finding_markdown(cohort, one=one)
+    if cohort.failed:
+        listed = [f"* {name}: {reason}" for name, reason in cohort.failed.items()]
+        parts.append("\n".join([f"**Not compared** ({len(listed)} cases)", "", *listed]))
+    remarks = _remark_lines(cohort, one=one)
+    if remarks:
+        parts.append("\n".join(["**Remarks**", "", *remarks]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _metric_table(cases: Sequence[Comparison]) -> Table:
+    """Return one row a case and map."""
+    rows = []
+    for case in cases:
+        for name, found in case.maps.items():
+            values = {f"{metric}{', %' * (unit == '%')}": value for metric, value, unit in similarity_entries(found)}
+            rows.append({"case": case.name, "map": MAP_LABELS[name], "unit": found.physical.unit, **values})
+    return _columns(rows)
+
+
+def _region_table(cases: Sequence[Comparison]) -> Table:
+    rows = [
+        {
+            "case": case.name,
+            "region": region.name,
+            "volume_ml": region.ml,
+            "reference_ml": region.reference_ml,
+            "difference_ml": region.difference_ml,
+            "dice": region.dice,
+        }
+        for case in cases
+        for region in case.findings.regions
+    ]
+    return _columns(rows)
+
+
+def _finding_table(cases: Sequence[Comparison]) -> Table:
+    """Return ratios and criteria, one row a case and finding."""
+    rows = [
+        {"case": case.name, "finding": name, "results": ours, "reference": theirs}
+        for case in cases
+        for name, (ours, theirs) in _finding_words(case).items()
+    ]
+    return _columns(rows)
+
+
+def _finding_words(case: Comparison) -> dict[str, tuple[str, str]]:
+    """Return ratios and criteria as text, of the results and of the reference."""
+    ratios, criteria = case.findings.ratios, case.findings.criteria
+    words = {name: (_number(ours, "{:.2f}"), _number(theirs, "{:.2f}")) for name, (ours, theirs) in ratios.items()}
+    return words | {name: (MET[ours], MET[theirs]) for name, (ours, theirs) in criteria.items()}
+
+
+def _region_cells(region: Region) -> list[str]:
+    volumes = [_number(ml, "{:.1f}") for ml in (region.ml, region.reference_ml, region.difference_ml)]
+    return [*volumes, _number(region.dice, "{:.2f}")]
+
+
+def _summary_table(cohort: Cohort) -> Table:
+    """Return count, mean, median and standard deviation of every metric over the cases."""
+    rows = [
+        {"what": MAP_LABELS[name], "metric": metric, "unit": unit, **_spread_cells(values)}
+        for (name, metric, unit), values in metrics_of(cohort.cases).items()
+    ]
+    for name in dict.fromkeys(region.name for case in cohort.cases for region in case.findings.regions):
+        found = [region for case in cohort.cases for region in case.findings.regions if region.name == name]
+        for metric, unit, value in _REGION_METRICS:
+            values = [value(region) for region in found]
+            rows.append({"what": name, "metric": metric, "unit": unit, **_spread_cells(values)})
+    return _columns(rows)
+
+
+_REGION_METRICS: tuple[tuple[str, str, Callable[[Any], float]], ...] = (
+    ("Volume", "mL", lambda region: float(region.ml)),
+    ("Volume in the reference", "mL", lambda region: float(region.reference_ml)),
+    ("Difference of volumes", "mL", lambda region: float(region.difference_ml)),
+    ("Dice", "", lambda region: float(region.dice)),
+)
+
+
+def _spread_cells(values: Sequence[float]) -> dict[str, float]:
+    found = spread(values)
+    return {"n": found.count, "mean": found.mean, "median": found.median, "sd": found.sd}
+
+
+def _agreement_table(cohort: Cohort) -> Table:
+    """Return agreement over the cases: of volumes and of criteria."""
+    rows = []
+    for name, volumes in volumes_of(cohort.cases).items():
+        limits, icc = volume_agreement(volumes)
+        numbers = {"bias_ml": limits.bias, "lower_limit_ml": limits.low, "upper_limit_ml": limits.high, "icc_a1": icc}
+        rows.append({"what": name, "n": len(volumes), **numbers, "agreed": float("nan"), "kappa": float("nan")})
+    nothing = dict.fromkeys(("bias_ml", "lower_limit_ml", "upper_limit_ml", "icc_a1"), float("nan"))
+    for name, (count, agreed, kappa) in criterion_agreement(cohort.cases).items():
+        rows.append({"what": name, "n": count, **nothing, "agreed": float(agreed), "kappa": kappa})
+    return _columns(rows)
+
+
+def _remark_table(cohort: Cohort) -> dict[str, list[str]]:
+    both = [(case.name, remark) for case in cohort.cases for remark in case.remarks]
+    return {"case": [name for name, _ in both], "remark": [remark for _, remark in both]}
+
+
+def _remark_lines(cohort: Cohort, *, one: bool) -> list[str]:
+    """Return each remark once, of several cases with those that it is about."""
+    about: dict[str, list[str]] = {}
+    for case in cohort.cases:
+        for remark in case.remarks:
+            about.setdefault(remark, []).append(case.name)
+    everyone = len(cohort.cases)
+    return [
+        f"* {'' if one else 'all: ' if len(names) == everyone else ', '.join(names) + ': '}{remark}"
+        for remark, names in about.items()
+    ]
+
+
+def _metric_markdown(cohort: Cohort, metrics: Sequence[str]) -> str:
+    """Return metrics as rows and maps as columns, as the published table."""
+    values = metrics_of(cohort.cases)
+    names = list(dict.fromkeys(name for name, _, _ in values))
+    units = {name: next(unit for of, metric, unit in values if (of, metric) == (name, "MAE")) for name in names}
+    heads = [f"{MAP_LABELS[name]}{f', {units[name]}' * (metrics is PHYSICAL and bool(units[name]))}" for name in names]
+    rows = []
+    for metric in metrics:
+        cells = [
+            _cell(metric, next(v for (of, what, _), v in values.items() if (of, what) == (n, metric))) for n in names
+        ]
+        rows.append([_long(metric), *cells])
+    return markdown_table(["Metric", *heads], rows)
+
+
+def _long(metric: str) -> str:
+    """Return a metric's name as the published table has it; what is relative stands in the title."""
+    short = metric.removesuffix(", relative")
+    names = {
+        "NCC": "Normalized cross-correlation (NCC)",
+        "SSIM": "Structural similarity index (SSIM)",
+        "MAE": "Mean absolute error (MAE)",
+        "MSE": "Mean squared error (MSE), unit²",
+        "RMSE": "Root mean squared error (RMSE)",
+        "Coverage": "Coverage of the mask, %",
+        "Spearman": "Spearman's rank correlation",
+    }
+    return names.get(short, short).removesuffix(", unit²" if metric != short else "")
+
+
+def _cell(metric: str, values: Sequence[float]) -> str:
+    """Return one case's number, or how it is spread over the cases."""
+    if len(values) == 1:
+        return metric_digits(metric, values[0])
+    found = spread(values)
+    if not found.count:
+        return "not defined"
+    mean, sd, median = (_rounded(value, found) for value in (found.mean, found.sd, found.median))
+    missing = f", N = {found.count}" * (found.count < len(values))
+    return f"{mean} ± {sd} ({median}{missing})"
+
+
+def _rounded(value: float, found: Spread) -> str:
+    """Return a number with the decimals that three digits of the mean have, or of a larger deviation."""
+    if not np.isfinite(value):
+        return "–"
+    largest = max(abs(found.mean), found.sd if found.count > 1 else 0.0, 1e-9)
+    return f"{value:.{int(np.clip(2 - np.floor(np.log10(largest)), 0, 3))}f}"
+
+
+def _finding_markdown(cohort: Cohort, *, one: bool) -> list[str]:
+    """Return regions, ratios and criteria: of one case its numbers, of several how they agree."""
+    if not one:
+        return _agreement_markdown(cohort)
+    findings, parts = cohort.cases[0].findings, []
+    if findings.regions:
+        rows = [[region.name, *_region_cells(region)] for region in findings.regions]
+        heads = ["Region", "Results, mL", "Reference, mL", "Difference, mL", "Dice"]
+        parts.append(f"**Thresholded regions**\n\n{markdown_table(heads, rows)}")
+    rows = [[name, *both] for name, both in _finding_words(cohort.cases[0]).items()]
+    if rows:
+        table = markdown_table(["Finding", "Results", "Reference"], rows)
+        parts.append(f"**Ratios and criteria**\n\n{table}")
+    return parts
+
+
+def _agreement_markdown(cohort: Cohort) -> list[str]:
+    """Return how volumes and criteria agree over the cases."""
+    parts, rows = [], []
+    for name, volumes in volumes_of(cohort.cases).items():
+        limits, icc = volume_agreement(volumes)
+        overlap = spread([r.dice for case in cohort.cases for r in case.findings.regions if r.name == name])
+        means = [f"{value:.1f}" for value in volumes.mean(axis=0)]
+        interval = f"{_number(limits.low, '{:.1f}')} to {_number(limits.high, '{:.1f}')}"
+        cells = [*means, f"{limits.bias:.1f}", interval, _number(icc, "{:.2f}")]
+        rows.append([name, str(len(volumes)), *cells, f"{_number(overlap.mean, '{:.2f}')} (N = {overlap.count})"])
+    heads = ["Region", "N", "Results, mL", "Reference, mL", "Bias, mL", "Limits of agreement, mL", "ICC(A,1)", "Dice"]
+    if rows:
+        parts.append(f"**Volumes over the cases** (means)\n\n{markdown_table(heads, rows)}")
+    criteria = [
+        [name, str(count), f"{agreed} of {count}", _number(value, "{:.2f}")]
+        for name, (count, agreed, value) in criterion_agreement(cohort.cases).items()
+    ]
+    if criteria:
+        table = markdown_table(["Criterion", "N", "Same verdict", "Cohen's kappa"], criteria)
+        parts.append(f"**Criteria over the cases**\n\n{table}")
+    return parts
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table that reads as a table in a terminal, too.
+
+    Examples
+    --------
+    >>> print(markdown_table(["Metric", "CBF"], [["NCC", "0.64"]]))
+    | Metric | CBF  |
+    |--------|------|
+    | NCC    | 0.64 |
+    """
+    lines = [[cell.replace("|", "\\|") for cell in line] for line in (heads, *rows)]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    text = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
+    return "\n".join([text[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *text[1:]])
+
+
+def _number(value: float, form: str) -> str:
+    return form.format(value) if np.isfinite(value) else "not defined"
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Turn rows into columns; what one row lacks is missing."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name, float("nan")) for row in rows] for name in names}
+
+
+def _excel(tables: Mapping[str, Table]) -> bytes:
+    """Return a workbook with one sheet a table; missing numbers are empty cells."""
+    from openpyxl import Workbook
+    from openpyxl.styles import Font
+
+    book = Workbook()
+    book.remove(book.active)
+    for name, table in tables.items():
+        sheet = book.create_sheet(name)
+        for column, (head, values) in enumerate(table.items(), start=1):
+            for row, value in enumerate([head, *values], start=1):
+                cell = sheet.cell(row, column, None if isinstance(value, float) and not np.isfinite(value) else value)
+                if isinstance(value, str):
+                    cell.data_type = "s"  # a text that begins with "=" is no formula
+            sheet.cell(1, column).font = Font(bold=True)
+            longest = max(len(str(head)), *(len(str(value)) for value in values if isinstance(value, str)), 9)
+            sheet.column_dimensions[sheet.cell(1, column).column_letter].width = min(longest + 2, 60)
+        sheet.freeze_panes = "A2"
+    buffer = io.BytesIO()
+    book.save(buffer)
+    return _undated(buffer.getvalue())
+
+
+def _undated(content: bytes) -> bytes:
+    """Return a workbook without the time at which it was written: openpyxl has no setting for it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in sorted(source.namelist()):
+            part = source.read(name)
+            if name == "docProps/core.xml":
+                part = re.sub(rb">\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ<", b">%04d-%02d-%02dT%02d:%02d:%02dZ<" % DATE, part)
+            target.writestr(zipfile.ZipInfo(name, DATE), part, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()

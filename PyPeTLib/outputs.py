@@ -1,0 +1,151 @@
+"""The files of a run, read back: what a comparison needs of a folder that ``pypet run`` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.errors import InputError
+from PyPeTLib.read import read_image
+from PyPeTLib.records import Image, MaskArray, Midplane
+from PyPeTLib.settings import Settings
+
+#: How the name of the file ends by which a run is known, and how deep in a folder it is sought.
+SUMMARY, DEEPEST = "_summary.json", 3
+
+
+@dataclass(frozen=True)
+class Run:
+    """Maps and masks that a run wrote, and what its numbers rest on.
+
+    Parameters
+    ----------
+    name : str
+        What the names of its files begin with.
+    maps : mapping of str to Image
+        Those that were wanted and are there.
+    brain : Image
+        Brain mask (bool).
+    tissue : ndarray of bool, shape (z, y, x)
+        The brain without CSF and large vessels.
+    midplane : Midplane or None
+        The plane between the halves of the brain, where it was found.
+    settings : Settings
+        Of the run.
+    available : tuple of str
+        Names of all maps of the run.
+    remarks : tuple of str
+        What makes the maps doubtful.
+    """
+
+    name: str
+    maps: Mapping[str, Image]
+    brain: Image
+    tissue: MaskArray
+    midplane: Midplane | None
+    settings: Settings
+    available: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def find_runs(folder: Path) -> dict[str, Path]:
+    """Return the summaries of the runs in a folder and up to two folders below, by the name of the run.
+
+    Raises
+    ------
+    InputError
+        If two runs have the same name.
+    """
+    patterns = ["*/" * depth + f"*{SUMMARY}" for depth in range(DEEPEST)]
+    found: dict[str, Path] = {}
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        name = path.name.removesuffix(SUMMARY)
+        if name in found:
+            raise InputError(
+                f"Results {folder}: one result a scan is needed; found two of {name}: {found[name].parent} and "
+                f"{path.parent}. Move one away."
+            )
+        found[name] = path
+    return found
+
+
+def read_run(summary: Path, wanted: Collection[str]) -> Run:
+    """Read what a run wrote.
+
+    Parameters
+    ----------
+    summary : Path
+        Its ``PREFIX_summary.json``.
+    wanted : collection of str
+        Names of maps.
+
+    Raises
+    ------
+    InputError
+        If the summary is none, or a mask is missing or damaged.
+    """
+    about, name = _summary(summary), summary.name.removesuffix(SUMMARY)
+
+    def file(of: str) -> Path:
+        return summary.with_name(f"{name}_{of}.nii.gz")
+
+    available = tuple(one for one in MAP_LABELS if file(one).is_file())
+    maps = {one: read_image(file(one)) for one in available if one in wanted}
+    if not file("brain_mask").is_file():
+        raise InputError(f"Results {summary.parent}: {file('brain_mask').name} is needed; found none. Run again.")
+    brain = _mask(file("brain_mask"))
+    others = [_mask(file(f"{part}_mask")) for part in ("csf", "vessel") if file(f"{part}_mask").is_file()]
+    for what, image in (*maps.items(), *(("mask", one) for one in others)):
+        if not image.geometry.matches(brain.geometry):
+            raise InputError(f"Results {summary.parent}: one grid is needed; found another in {what} of {name}.")
+    tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others)])
+    try:
+        plane, doubts = _midplane(about), _doubts(about)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"Summary {summary}: plane and checks of 'pypet run' are needed; found others. Run again."
+        ) from error
+    return Run(name, maps, brain, tissue, plane, _settings(about, summary), available, doubts)
+
+
+def _mask(path: Path) -> Image:
+    image = read_image(path)
+    return Image(image.values != 0, image.geometry)
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"Summary {path}: a JSON file is needed; found {error}. Run again.") from error
+    if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):
+        raise InputError(f"Summary {path}: what 'pypet run' writes is needed; found no settings in it. Run again.")
+    return about
+
+
+def _settings(about: Mapping[str, Any], path: Path) -> Settings:
+    """Return the settings of the run, those that this version knows."""
+    known = {entry.name for entry in fields(Settings)}
+    try:
+        return Settings().changed({name: value for name, value in about["settings"].items() if name in known})
+    except InputError as error:
+        raise InputError(f"Summary {path}: {error}") from error
+
+
+def _midplane(about: Mapping[str, Any]) -> Midplane | None:
+    plane = (about.get("lesions") or {}).get("midplane")
+    if not plane:
+        return None
+    x, y, z = np.asarray(plane["normal"], dtype=float).tolist()
+    return Midplane((x, y, z), float(plane["offset_mm"]), float(plane["asymmetry_hu"]))
+
+
+def _doubts(about: Mapping[str, Any]) -> tuple[str, ...]:
+    failed = [check["text"] for check in about.get("checks", ()) if check.get("status") == "fail"]
+    return tuple(f"The run is marked invalid: {text}" for text in failed)

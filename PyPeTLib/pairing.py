@@ -1,0 +1,186 @@
+"""Two maps on one grid, where they lie in the patient, and the voxels that both have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray
+
+#: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel
+#: midway between a value and none does not hang on rounding.
+LEAST_WEIGHT = 0.49
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A map and its reference on the map's grid.
+
+    Parameters
+    ----------
+    image, reference : Image
+        Both maps; NaN where one has no value.
+    compared : ndarray of bool, shape (z, y, x)
+        Voxels in which mask and both maps have a value; at least one.
+    coverage : float
+        Their share of the mask's voxels; without a mask, of the image's voxels that have a value.
+    """
+
+    image: Image
+    reference: Image
+    compared: MaskArray
+    coverage: float
+
+
+def pair_up(image: Image, reference: Image, mask: Image | None = None) -> Pair:
+    """Bring a reference onto the grid of a map, and find the voxels that can be compared.
+
+    A map has no value where it is NaN or infinite; a map without NaN may have a background of zeros, which is none
+    either: the zeros that reach the edge of their slice. Zeros that do not (a Tmax of 0) are values.
+
+    Parameters
+    ----------
+    image, reference : Image
+        Two maps; the reference is `resampled` where it is on another grid.
+    mask : Image, optional
+        Where to compare; brought onto the grid as well.
+
+    Raises
+    ------
+    InputError
+        If an image is a single line of voxels, the mask is empty or no voxel can be compared.
+    """
+    _check_sizes(image, reference)
+    ours = _values(image)
+    theirs = resampled(Image(_values(reference), reference.geometry), image.geometry).values
+    wanted = np.isfinite(ours) if mask is None else mask_on(mask, image.geometry)
+    compared = wanted & np.isfinite(ours) & np.isfinite(theirs)
+    if not compared.any():
+        raise InputError(
+            f"Comparison: a map and a reference that share voxels{'' if mask is None else ' of the mask'} are needed; "
+            f"found none in common between {image.geometry.describe()} and {reference.geometry.describe()}. "
+            "Choose a reference of the same patient, in the same place."
+        )
+    units = image.unit, reference.unit
+    one, other = (Image(values, image.geometry, unit) for values, unit in zip((ours, theirs), units, strict=True))
+    return Pair(one, other, compared, float(compared.sum() / wanted.sum()))
+
+
+def resampled(image: Image, geometry: Geometry) -> Image:
+    """Return an image on another grid, by linear interpolation where it lies in the patient.
+
+    Voxels outside its extent are NaN. Interpolation is normalised: missing values (NaN, infinite) do not enter, and a
+    voxel has a value where about half of the weights or more lie on values. A voxel that is at least 1.5 times as long
+    as those of the image, along any axis, gets the mean of evenly spread points in it: a finer image is averaged.
+
+    Parameters
+    ----------
+    image : Image
+        What to resample, real values.
+    geometry : Geometry
+        The grid wanted; an image on that grid already is returned with its values as they are.
+    """
+    if image.geometry.matches(geometry):
+        return Image(image.values, geometry, image.unit)
+    known = np.isfinite(image.values)
+    weight = _averaged(Image(known.astype(np.float32), image.geometry), geometry)
+    total = _averaged(Image(np.where(known, image.values, 0), image.geometry), geometry)
+    enough = weight >= LEAST_WEIGHT
+    values = np.full(geometry.shape, np.nan, dtype=total.dtype)
+    values[enough] = total[enough] / weight[enough]
+    return Image(values, geometry, image.unit)
+
+
+def mask_on(mask: Image, geometry: Geometry) -> MaskArray:
+    """Return a mask on a grid; refuse an empty one."""
+    if not mask.values.any():
+        raise InputError("Comparison: a mask with voxels is needed; found none in it. Choose another mask.")
+    return np.asarray(resampled(Image((mask.values != 0).astype(np.float32), mask.geometry), geometry).values >= 0.5)
+
+
+def describe_resampling(source: Geometry, target: Geometry) -> str:
+    """Return in words how an image is brought onto another grid; "" where it lies on it.
+
+    Examples
+    --------
+    >>> describe_resampling(Geometry((8, 8, 2), (0.5, 0.5, 5.0)), Geometry((4, 4, 2), (1.0, 1.0, 5.0)))
+    'on another grid, 8×8×2 voxels of 0.5×0.5×5 mm: averaged over voxels of 1×1×5 mm'
+    """
+    if source.matches(target):
+        return ""
+    size, spacing = ("×".join(f"{one:.4g}" for one in of) for of in (source.size, source.spacing_mm))
+    where = f"on another grid, {size} voxels of {spacing} mm"
+    finer = max(_points_a_voxel(source, target)) > 1
+    voxels = "×".join(f"{one:.4g}" for one in target.spacing_mm)
+    return f"{where}: averaged over voxels of {voxels} mm" if finer else f"{where}: interpolated linearly"
+
+
+def _points_a_voxel(source: Geometry, target: Geometry) -> tuple[int, int, int]:
+    """Return how many points along x, y, z of a target's voxel stand for the source's voxels in it."""
+    edges = np.linalg.solve(source.axes * source.spacing_mm, target.axes * target.spacing_mm)
+    x, y, z = (max(1, int(np.floor(length + 0.5))) for length in np.abs(edges).max(axis=0))
+    return x, y, z
+
+
+def _averaged(image: Image, target: Geometry) -> FloatArray:
+    """Return the mean over each voxel of a grid of an image interpolated linearly; 0 outside the image's extent."""
+    source, points = _itk_image(image), _points_a_voxel(image.geometry, target)
+    if points == (1, 1, 1):
+        return _interpolated(source, target)
+    x, y, z = points
+    spacing = (target.spacing_mm[0] / x, target.spacing_mm[1] / y, target.spacing_mm[2] / z)
+    first = target.axes @ (-0.5 * np.subtract(points, 1) * np.asarray(spacing)) + target.origin_mm
+    size = (target.size[0] * x, target.size[1] * y, z)
+    planes = []
+    for k in range(target.size[2]):  # slice by slice: the fine grid as a whole may be large
+        origin = first + k * target.spacing_mm[2] * target.axes[:, 2]
+        fine = replace(target, size=size, spacing_mm=spacing, origin_mm=tuple(origin.tolist()))
+        planes.append(_interpolated(source, fine).reshape(z, target.size[1], y, target.size[0], x).mean(axis=(0, 2, 4)))
+    return np.stack(planes)
+
+
+def _itk_image(image: Image) -> Any:
+    import SimpleITK as sitk
+
+    itk = sitk.GetImageFromArray(image.values)
+    itk.SetSpacing(image.geometry.spacing_mm)
+    itk.SetOrigin(image.geometry.origin_mm)
+    itk.SetDirection(image.geometry.direction)
+    return itk
+
+
+def _interpolated(source: Any, target: Geometry) -> FloatArray:
+    """Interpolate finite values linearly; 0 outside the extent of the voxels."""
+    import SimpleITK as sitk
+
+    grid = (target.size, sitk.Transform(), sitk.sitkLinear, target.origin_mm, target.spacing_mm)
+    moved = sitk.Resample(source, *grid, target.direction, 0.0, source.GetPixelID())
+    return np.asarray(sitk.GetArrayFromImage(moved))
+
+
+def _values(image: Image) -> FloatArray:
+    """Return a map's values, with NaN where it has none."""
+    from scipy.ndimage import generate_binary_structure, label
+
+    values = image.values.astype(np.result_type(image.values.dtype, np.float32))
+    if not np.isfinite(values).all():  # it says itself where it has no value
+        values[~np.isfinite(values)] = np.nan
+        return values
+    zero, in_slice = values == 0, generate_binary_structure(3, 1)
+    in_slice[[0, 2]] = False
+    regions, _ = label(zero, structure=in_slice)
+    edges = [regions[:, [0, -1], :].ravel(), regions[:, :, [0, -1]].ravel()]
+    values[zero & np.isin(regions, np.unique(np.concatenate(edges)))] = np.nan
+    return values
+
+
+def _check_sizes(image: Image, reference: Image) -> None:
+    for name, one in (("Map", image), ("Reference", reference)):
+        if sorted(one.geometry.size)[1] < 2:
+            raise InputError(
+                f"{name}: a slice or a volume is needed for a comparison; found a single line of voxels, "
+                f"{one.geometry.describe()}. Choose a whole map."
+            )

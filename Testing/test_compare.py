@@ -1,0 +1,758 @@
+"""Runs against reference maps: what is found, what is measured, what is said, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colour_pictures import coded, palette, with_bar
+
+from PyPeTLib import Settings, analyze
+from PyPeTLib.cli import main
+from PyPeTLib.cohort import compare_folders, criterion_agreement, spread, volume_agreement, volumes_of
+from PyPeTLib.compare import compare_findings
+from PyPeTLib.errors import InputError
+from PyPeTLib.outputs import find_runs, read_run
+from PyPeTLib.pairing import Pair, pair_up, resampled
+from PyPeTLib.read import read_image
+from PyPeTLib.records import Geometry, Image, Midplane, silent
+from PyPeTLib.references import case_of, find_references
+from PyPeTLib.results import MET, write_analysis
+from PyPeTLib.units import in_unit
+from PyPeTLib.write import write_image, write_json
+
+MAPS = ("cbf", "cbv", "mtt", "tmax")
+LABELS = ("CBF", "CBV", "MTT", "Tmax")
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_head, tiny_analysis, tmp_path_factory):
+    """Folders of the same scan: the default method, and bSVD with other smoothing; named sub-01_ses-01."""
+    folder = tmp_path_factory.mktemp("runs")
+    other = analyze(tiny_head.series, Settings(method="bSVD", denoise="gaussian"))
+    for name, analysis in (("ours", tiny_analysis), ("other", other)):
+        named = replace(analysis, series=replace(analysis.series, name="sub-01_ses-01_ctp"))
+        (folder / name).mkdir()
+        write_analysis(named, folder / name, report=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def isles(runs, tmp_path_factory):
+    """The other maps as a case of ISLES 2024: no sidecars, no masks, in its folders."""
+    return put_isles(tmp_path_factory.mktemp("isles"), runs / "other", "sub-01", "ses-01")
+
+
+@pytest.fixture(scope="module")
+def comparison(runs):
+    return compared(runs / "ours", runs / "other").cases[0]
+
+
+def put_isles(root: Path, source: Path, subject: str, session: str) -> Path:
+    folder = root / subject / session / "perfusion-maps"
+    folder.mkdir(parents=True)
+    for name in MAPS:
+        shutil.copy(source / f"sub-01_ses-01_{name}.nii.gz", folder / f"{subject}_{session}_{name}.nii.gz")
+    return root
+
+
+def put_run(root: Path, source: Path, prefix: str) -> Path:
+    """Copy a run under another name."""
+    folder = root / prefix
+    folder.mkdir(parents=True)
+    for file in source.iterdir():
+        shutil.copy(file, folder / file.name.replace("sub-01_ses-01", prefix))
+    return folder
+
+
+def compared(results, *references, **options):
+    return compare_folders(Path(results), [Path(one) for one in references], progress=silent, **options)
+
+
+def maps_in(folder: Path, **changed) -> Path:
+    """Write maps alone into a folder, some of them changed: a function of the image, or None to leave it out."""
+    folder.mkdir()
+    source = changed.pop("source")
+    for name in MAPS:
+        image = read_image(source / f"sub-01_ses-01_{name}.nii.gz")
+        image = changed[name](image) if changed.get(name, 0) else image
+        if name not in changed or changed[name] is not None:
+            write_image(image, folder / f"x_{name}.nii.gz", missing=float("nan"))
+    return folder
+
+
+def refused(arguments, capsys, code=2):
+    assert main(["compare", *map(str, arguments)]) == code
+    message = capsys.readouterr().err
+    assert message.startswith("pypet: ")
+    assert "Traceback" not in message
+    return message
+
+
+# One case
+
+
+def test_maps_are_compared_over_the_common_brain_mask(runs, comparison):
+    brains = [read_image(runs / name / "sub-01_ses-01_brain_mask.nii.gz").values != 0 for name in ("ours", "other")]
+    ours, theirs = (read_image(runs / name / "sub-01_ses-01_cbf.nii.gz").values for name in ("ours", "other"))
+    common = brains[0] & brains[1] & np.isfinite(ours) & np.isfinite(theirs)
+    found = comparison.maps["cbf"]
+    assert found.voxels == common.sum()
+    apart = ours[common].astype(float) - theirs[common]
+    assert found.physical.mae == pytest.approx(np.abs(apart).mean(), rel=1e-5)
+    assert found.physical.limits.low == pytest.approx(apart.mean() - 1.96 * apart.std(ddof=1), rel=1e-5)
+    assert found.physical.unit == "mL/100 g/min"
+    assert found.ncc == pytest.approx(np.corrcoef(ours[common], theirs[common])[0, 1], rel=1e-5)
+
+
+def test_zeros_outside_the_references_own_brain_mask_are_no_values(runs, tmp_path):
+    """Its maps have NaN inside, so zeros would count; its mask says that they do not."""
+    other = put_run(tmp_path, runs / "other", "sub-01_ses-01")
+    brain = read_image(other / "sub-01_ses-01_brain_mask.nii.gz")
+    half = brain.values != 0
+    half[..., half.shape[-1] // 2 :] = False
+    write_image(Image(half, brain.geometry), other / "sub-01_ses-01_brain_mask.nii.gz")
+    cbf = read_image(other / "sub-01_ses-01_cbf.nii.gz")
+    inside = np.where(half, cbf.values, 0.0)
+    inside[np.nonzero(half)[0][:5], np.nonzero(half)[1][:5], np.nonzero(half)[2][:5]] = np.nan
+    write_image(Image(inside, cbf.geometry, cbf.unit), other / "sub-01_ses-01_cbf.nii.gz", missing=float("nan"))
+    ours = read_image(runs / "ours" / "sub-01_ses-01_cbf.nii.gz").values != 0
+    assert compared(runs / "ours", other).cases[0].maps["cbf"].voxels == (half & ours).sum() - 5
+
+
+def test_a_run_against_itself_elsewhere_agrees_in_everything(runs, tmp_path):
+    found = compared(runs / "ours", maps_in(tmp_path / "same", source=runs / "ours")).cases[0]
+    for one in found.maps.values():
+        assert (one.ncc, one.relative.icc) == (pytest.approx(1.0), pytest.approx(1.0))
+        assert one.physical.rmse == 0.0
+    assert all(region.difference_ml == 0.0 for region in found.findings.regions)
+    assert {region.dice for region in found.findings.regions if region.ml > 0} == {1.0}
+    assert all(ours == theirs for ours, theirs in found.findings.criteria.values())
+
+
+def test_regions_are_the_lesions_of_the_run(comparison, tiny_analysis):
+    volumes = tiny_analysis.lesions.volumes_ml
+    found = {region.name: region for region in comparison.findings.regions}
+    assert found["Hypoperfusion"].ml == pytest.approx(volumes["hypoperfusion"].ml, rel=0.05)
+    assert found["Tmax > 6 s"].reference_ml > 0
+    assert 0.0 < found["Tmax > 6 s"].dice < 1.0
+    assert set(comparison.findings.criteria) == {"DEFUSE 3", "EXTEND"}
+
+
+def test_reference_volumes_are_those_of_its_own_run(runs, comparison):
+    about = json.loads((runs / "other" / "sub-01_ses-01_summary.json").read_text())["volumes_ml"]
+    found = {region.name: region.reference_ml for region in comparison.findings.regions}
+    assert found["Tmax > 6 s"] == pytest.approx(about["tmax_over_6s"], rel=0.05)
+
+
+def test_files_of_isles_have_no_unit_which_is_said(runs, isles, capsys):
+    assert main(["compare", str(runs / "ours"), str(isles)]) == 0
+    text = capsys.readouterr().out
+    assert "CBF: The reference does not tell its unit; mL/100 g/min is assumed." in text
+    assert "MTT, Tmax: The reference does not tell its unit; s is assumed." in text
+    assert "Research use only" in text
+    assert "| Normalized cross-correlation (NCC)" in text
+
+
+def test_a_mask_of_the_user_takes_the_place_of_the_brain_mask(runs, tmp_path, comparison):
+    brain = read_image(runs / "ours" / "sub-01_ses-01_brain_mask.nii.gz")
+    half = brain.values.copy()
+    half[..., half.shape[-1] // 2 :] = 0
+    write_image(Image(half != 0, brain.geometry), tmp_path / "half.nii.gz")
+    found = compared(runs / "ours", runs / "other", mask=tmp_path / "half.nii.gz").cases[0]
+    assert 0.3 < found.maps["cbf"].voxels / comparison.maps["cbf"].voxels < 0.7
+
+
+def test_an_empty_mask_is_refused(runs, tmp_path, capsys):
+    brain = read_image(runs / "ours" / "sub-01_ses-01_brain_mask.nii.gz")
+    write_image(Image(np.zeros(brain.values.shape, dtype=bool), brain.geometry), tmp_path / "none.nii.gz")
+    message = refused([runs / "ours", runs / "other", "--mask", tmp_path / "none.nii.gz"], capsys)
+    assert "a mask with voxels is needed; found none in it" in message
+
+
+def test_files_may_be_given_one_by_one_under_any_name(runs, tmp_path):
+    shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", tmp_path / "flow.nii.gz")
+    found = compared(runs / "ours", f"cbf={tmp_path / 'flow.nii.gz'}", runs / "other" / "sub-01_ses-01_tmax.nii.gz")
+    assert list(found.cases[0].maps) == ["cbf", "tmax"]
+    assert "Not compared, only in the results: CBV, MTT, TTP, Delay." in found.cases[0].remarks
+
+
+def test_prefixes_differ_and_the_one_case_is_compared_all_the_same(runs, tmp_path):
+    folder = tmp_path / "vendor"
+    folder.mkdir()
+    for name in MAPS:
+        shutil.copy(runs / "other" / f"sub-01_ses-01_{name}.nii.gz", folder / f"series-{len(name)}_{name}.nii.gz")
+    assert list(compared(runs / "ours", folder).cases[0].maps) == list(MAPS)
+
+
+# Grids
+
+
+def moved(image, **changes):
+    return Image(image.values, replace(image.geometry, **changes), image.unit)
+
+
+def test_a_reference_on_a_finer_grid_is_averaged_and_that_is_said(runs, tmp_path, comparison):
+    def finer(image):
+        grid = image.geometry
+        spacing = np.asarray(grid.spacing_mm) / (2, 2, 1)
+        origin = np.asarray(grid.origin_mm) - grid.axes @ (spacing * (0.5, 0.5, 0))
+        size = (2 * grid.size[0], 2 * grid.size[1], grid.size[2])
+        fine = Geometry(size, tuple(spacing.tolist()), tuple(origin.tolist()), grid.direction)
+        return Image(image.values.repeat(2, axis=1).repeat(2, axis=2), fine, image.unit)
+
+    found = compared(runs / "ours", maps_in(tmp_path / "fine", source=runs / "other", **dict.fromkeys(MAPS, finer)))
+    for name in MAPS:
+        assert found.cases[0].maps[name].ncc == pytest.approx(comparison.maps[name].ncc, abs=0.002)
+    assert any("128×128×4 voxels of 1.6×1.6×10 mm: averaged over voxels" in remark for remark in found.cases[0].remarks)
+
+
+def test_a_reference_on_a_coarser_grid_is_interpolated_and_that_is_said(runs, tmp_path, comparison):
+    def coarser(image):
+        grid = image.geometry
+        size, spacing = (grid.size[0] // 2, grid.size[1] // 2, grid.size[2]), np.asarray(grid.spacing_mm) * (2, 2, 1)
+        origin = np.asarray(grid.origin_mm) + grid.axes @ (np.asarray(grid.spacing_mm) * (0.5, 0.5, 0))
+        coarse = Geometry(size, tuple(spacing.tolist()), tuple(origin.tolist()), grid.direction)
+        z, y, x = image.values.shape
+        means = np.nan_to_num(image.values).reshape(z, y // 2, 2, x // 2, 2).mean(axis=(2, 4))
+        return Image(means.astype(np.float32), coarse, image.unit)
+
+    found = compared(runs / "ours", maps_in(tmp_path / "coarse", source=runs / "other", **dict.fromkeys(MAPS, coarser)))
+    case = found.cases[0]
+    assert case.maps["tmax"].coverage > 0.95
+    assert case.maps["tmax"].ncc == pytest.approx(comparison.maps["tmax"].ncc, abs=0.1)
+    said = "Reference on another grid, 32×32×4 voxels of 6.4×6.4×10 mm: interpolated linearly."
+    assert any(remark.endswith(said) for remark in case.remarks)
+
+
+def test_averaging_keeps_the_mean_of_noise_and_lowers_its_spread():
+    coarse = Geometry((10, 10, 4), (2.0, 2.0, 8.0), (1.0, 1.0, 4.0))
+    fine = Geometry((40, 40, 16), (0.5, 0.5, 2.0), (0.25, 0.25, 1.0))
+    noise = np.random.default_rng(0).normal(5.0, 1.0, fine.shape)
+    found = resampled(Image(noise, fine), coarse).values
+    blocks = noise.reshape(4, 4, 10, 4, 10, 4).mean(axis=(1, 3, 5))
+    np.testing.assert_allclose(found, blocks, rtol=1e-6)
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), np.diag((-1.0, 1.0, 1.0)), np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]])])
+def test_averaging_does_not_shift(turn):
+    coarse = Geometry((12, 9, 3), (3.0, 3.0, 6.0), (-17.0, -12.0, -6.0))
+    size, spacing = (60, 60, 20), (0.75, 0.75, 1.5)
+    origin = -turn @ (np.asarray(spacing) * (np.asarray(size) - 1) / 2)
+    fine = Geometry(size, spacing, tuple(origin.tolist()), tuple(turn.ravel().tolist()))
+
+    def linear(grid):
+        index = np.moveaxis(np.indices(grid.shape), 0, -1)[..., ::-1]
+        return 100.0 + (np.asarray(grid.origin_mm) + (index * grid.spacing_mm) @ grid.axes.T) @ (0.7, -0.4, 0.2)
+
+    found = resampled(Image(linear(fine), fine), coarse).values
+    inside = np.isfinite(found)
+    assert inside.mean() > 0.6
+    np.testing.assert_allclose(found[inside], linear(coarse)[inside], atol=0.5)
+    inner = found[1, 2:-2, 2:-2]
+    np.testing.assert_allclose(inner, linear(coarse)[1, 2:-2, 2:-2], atol=1e-6)
+
+
+def test_a_reference_somewhere_else_is_refused(runs, tmp_path, capsys):
+    far = maps_in(
+        tmp_path / "far", source=runs / "other", **dict.fromkeys(MAPS, lambda im: moved(im, origin_mm=(9e3, 0, 0)))
+    )
+    message = refused([runs / "ours", far, "-o", tmp_path / "out"], capsys)
+    assert (
+        "Case sub-01_ses-01, CBF: Comparison: a map and a reference that share voxels of the mask are needed" in message
+    )
+    assert not (tmp_path / "out").exists()
+
+
+# What is not defined
+
+
+def test_a_constant_map_has_no_metrics_and_that_is_said(runs, tmp_path):
+    flat = maps_in(
+        tmp_path / "flat", source=runs / "other", cbf=lambda im: Image(np.full_like(im.values, 7.0), im.geometry)
+    )
+    found = compared(runs / "ours", flat).cases[0]
+    cbf = found.maps["cbf"]
+    assert all(np.isnan(one) for one in (cbf.ncc, cbf.spearman, cbf.physical.icc, cbf.relative.icc))
+    assert cbf.physical.mae > 0
+    assert "CBF: NCC and Spearman need maps that vary; constant: reference." in found.remarks
+    assert "CBF: For the same reason ICC(A,1) is not defined." in found.remarks
+
+
+def test_without_a_lesion_volumes_are_0_and_ratios_not_defined(runs, tmp_path):
+    def healthy(image):
+        return Image(np.clip(image.values, None, 3.0), image.geometry, image.unit)
+
+    same = maps_in(tmp_path / "healthy", source=runs / "ours", tmax=healthy)
+    other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    tmax = other / "sub-01_ses-01_tmax.nii.gz"
+    write_image(healthy(read_image(tmax)), tmax, missing=float("nan"))
+    found = compared(other, same).cases[0].findings
+    assert {(region.ml, region.reference_ml) for region in found.regions} == {(0.0, 0.0)}
+    assert all(np.isnan(region.dice) for region in found.regions)
+    assert all(np.isnan(both).all() for both in found.ratios.values())
+    assert any(remark.startswith("Dice is not defined where neither has a voxel: Core, ") for remark in found.remarks)
+    assert any(
+        "for want of a lesion or of normal tissue: Mismatch ratio, HIR, CBV index." in one for one in found.remarks
+    )
+    assert set(found.criteria.values()) == {(False, False)}
+
+
+GRID = Geometry((60, 40, 12), (2.0, 2.0, 5.0), (-59.0, -39.0, -27.5))
+PLANE = Midplane((1.0, 0.0, 0.0), 0.0, 1.0)
+
+
+def pairs_of(ours, theirs):
+    """Pairs of maps made by hand, with a lesion on each of the sides named: Tmax 8 s, CBF 10 of 50."""
+    images = []
+    for sides in (ours, theirs):
+        cbf, cbv, tmax = (np.full(GRID.shape, value) for value in (50.0, 4.0, 1.0))
+        for side in sides:
+            place = (slice(2, 10), slice(10, 30), slice(38, 54) if side == "left" else slice(6, 22))
+            cbf[place], tmax[place] = 10.0, 8.0
+        images.append({"cbf": cbf, "cbv": cbv, "tmax": tmax})
+    everywhere = np.ones(GRID.shape, dtype=bool)
+    return {
+        name: Pair(Image(images[0][name], GRID), Image(images[1][name], GRID), everywhere, 1.0) for name in images[0]
+    }
+
+
+def findings(ours, theirs, names=("cbf", "cbv", "tmax"), plane=PLANE, **changes):
+    pairs = {name: pair for name, pair in pairs_of(ours, theirs).items() if name in names}
+    return compare_findings(pairs, np.ones(GRID.shape, dtype=bool), plane, settings=Settings(**changes))
+
+
+def test_where_both_hemispheres_are_ill_relative_values_are_withheld_and_that_is_said():
+    found = findings(["left"], ["left", "right"])
+    regions = {region.name: region for region in found.regions}
+    volume = 8 * 20 * 16 * GRID.voxel_volume_ml
+    assert (regions["Tmax > 6 s"].ml, regions["Tmax > 6 s"].reference_ml) == pytest.approx((volume, 2 * volume))
+    assert regions["Tmax > 6 s"].dice == pytest.approx(2 / 3)
+    assert regions["Core"].ml == pytest.approx(volume)
+    assert np.isnan(regions["Core"].reference_ml)
+    assert np.isnan(regions["Core"].dice)
+    assert found.criteria["DEFUSE 3"] == (False, None)
+    assert any(
+        one.startswith("Reference: Both hemispheres are hypoperfused: no side is normal.") for one in found.remarks
+    )
+    assert not any(one.startswith("Results:") for one in found.remarks)
+
+
+def test_lesions_on_opposite_sides_do_not_overlap():
+    regions = {region.name: region for region in findings(["left"], ["right"]).regions}
+    assert regions["Core"].ml == regions["Core"].reference_ml > 0
+    assert regions["Core"].dice == 0.0
+
+
+def test_without_flow_and_volume_only_tmax_is_compared_and_that_is_said():
+    found = findings(["left"], ["left"], names=("tmax",))
+    assert [region.name for region in found.regions] == [f"Tmax > {s} s" for s in (4, 6, 8, 10)]
+    assert found.criteria == {}
+    assert (
+        "Core, hypoperfusion, relative CBF and criteria need CBF, CBV in both; only Tmax is compared." in found.remarks
+    )
+    assert findings([], [], names=("cbf", "cbv")).remarks == ("Thresholded regions and criteria need Tmax in both.",)
+
+
+def test_a_rule_whose_map_is_missing_is_not_replaced():
+    found = findings(["left"], ["left"], lesion_rule="MIStar-like")
+    assert [region.name for region in found.regions] == [f"Tmax > {s} s" for s in (4, 6, 8, 10)]
+    assert any("need Delay in both" in remark for remark in found.remarks)
+
+
+def test_without_a_plane_relative_values_are_withheld():
+    found = findings(["left"], ["left"], plane=None)
+    assert np.isnan({region.name: region for region in found.regions}["Core"].ml)
+    assert any("none mirrors the brain clearly better" in remark for remark in found.remarks)
+
+
+def test_regions_are_over_the_voxels_of_both():
+    pairs = pairs_of(["left"], ["left"])
+    half = np.ones(GRID.shape, dtype=bool)
+    half[:6] = False
+    pairs["tmax"] = replace(pairs["tmax"], compared=half)
+    found = compare_findings(pairs, np.ones(GRID.shape, dtype=bool), PLANE, settings=Settings())
+    assert found.regions[0].ml == pytest.approx(4 * 20 * 16 * GRID.voxel_volume_ml)
+    assert "Regions are over 50 % of the tissue: there the maps of both have values." in found.remarks
+
+
+# Units
+
+
+def test_values_per_100_ml_are_converted_by_the_density_of_the_run_and_that_is_said(runs, tmp_path, comparison):
+    reference = maps_in(
+        tmp_path / "volume", source=runs / "other", cbf=lambda im: Image(im.values * 1.05, im.geometry, "ml/100ml/min")
+    )
+    found = compared(runs / "ours", reference).cases[0]
+    assert found.maps["cbf"].physical.rmse == pytest.approx(comparison.maps["cbf"].physical.rmse, rel=1e-4)
+    assert "CBF: Reference: mL/100 mL/min divided by a density of 1.05 g/mL." in found.remarks
+
+
+def test_units_that_have_nothing_in_common_are_not_compared(runs, tmp_path):
+    reference = maps_in(tmp_path / "odd", source=runs / "other", cbf=lambda im: Image(im.values, im.geometry, "counts"))
+    found = compared(runs / "ours", reference).cases[0]
+    assert np.isnan(found.maps["cbf"].physical.mae)
+    assert np.isfinite(found.maps["cbf"].relative.mae)
+    assert any("need one unit; found mL/100 g/min and, for the reference, counts." in one for one in found.remarks)
+
+
+def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
+    reference = maps_in(tmp_path / "ms", source=runs / "other", mtt=lambda im: Image(im.values * 1e3, im.geometry))
+    found = compared(runs / "ours", reference).cases[0]
+    assert any(
+        one.startswith("MTT: The means are ") and "does the reference have this unit?" in one for one in found.remarks
+    )
+
+
+@pytest.mark.parametrize(
+    ("unit", "wanted", "factor"),
+    [
+        ("mL/100 mL", "mL/100 g", 1 / 1.05),
+        ("mL/100 g", "mL/100 mL", 1.05),
+        ("ms", "s", 1e-3),
+        ("ml/min/100cc", "mL/100 g/min", 1 / 1.05),
+        ("ml / 100g / min", "mL/100 g/min", 1.0),
+        ("", "s", 1.0),
+    ],
+)
+def test_known_units_are_converted(unit, wanted, factor):
+    image = Image(np.full((1, 2, 2), 3.0), Geometry((2, 2, 1), (1.0, 1.0, 1.0)), unit)
+    found, remark = in_unit(image, wanted, density_g_ml=1.05)
+    np.testing.assert_allclose(found.values, 3.0 * factor)
+    assert bool(remark) == (factor != 1.0)
+    assert found.unit == (wanted if unit else "")
+
+
+# Pictures in colour
+
+
+def colour_coded(path, image, low, high, *, bar=True):
+    """Write a map as a vendor does: in colour, with a bar in every slice, on a grid without its margin."""
+    import SimpleITK as sitk
+
+    colours = palette()
+    values = np.where(image.values == 0, np.nan, image.values)
+    picture = coded(values, low, high, colours)
+    picture = with_bar(picture, colours, (56, 6, 6, 50)) if bar else picture
+    itk = sitk.GetImageFromArray(picture, isVector=True)
+    itk.SetSpacing(image.geometry.spacing_mm)
+    itk.SetOrigin(image.geometry.origin_mm)
+    itk.SetDirection(image.geometry.direction)
+    sitk.WriteImage(itk, str(path))
+
+
+def test_a_colour_coded_map_is_read_by_its_bar(runs, tmp_path, comparison):
+    from PyPeTLib.pictures import Scale
+
+    colour_coded(tmp_path / "x_tmax.nii.gz", read_image(runs / "other" / "sub-01_ses-01_tmax.nii.gz"), -2.0, 16.0)
+    found = compared(runs / "ours", tmp_path, scales={"tmax": Scale(-2.0, 16.0, "s")}).cases[0]
+    assert found.maps["tmax"].coverage > 0.9
+    assert found.maps["tmax"].ncc == pytest.approx(comparison.maps["tmax"].ncc, abs=0.02)
+    assert found.maps["tmax"].physical.bias == pytest.approx(comparison.maps["tmax"].physical.bias, abs=0.1)
+    assert any("-2 to 16 s as typed, in steps of 0.3" in one for one in found.remarks), found.remarks
+
+
+def test_a_colour_coded_map_without_range_or_without_bar_is_refused(runs, tmp_path, capsys):
+    image = read_image(runs / "other" / "sub-01_ses-01_tmax.nii.gz")
+    colour_coded(tmp_path / "x_tmax.nii.gz", image, -2.0, 16.0, bar=False)
+    message = refused([runs / "ours", tmp_path], capsys)
+    assert "x_tmax.nii.gz: found a picture in colour" in message
+    assert "--colour-bar tmax=LOW:HIGH:UNIT" in message
+    message = refused([runs / "ours", tmp_path, "--colour-bar", "tmax=-2:16:s"], capsys)
+    assert "needs its colour bar; found none in it. Say where it stands" in message
+
+
+def test_a_colour_bar_of_a_map_of_numbers_is_refused(runs, capsys):
+    message = refused([runs / "ours", runs / "other", "--colour-bar", "tmax=0:12:s"], capsys)
+    assert "a picture in colour is needed for a colour bar; found one number a voxel" in message
+
+
+def test_a_colour_bar_of_a_map_that_is_not_compared_is_refused(runs, isles, capsys):
+    message = refused([runs / "ours", isles, "--colour-bar", "delay=0:12:s"], capsys)
+    assert "Colour bar: a reference map it belongs to is needed; found none of Delay" in message
+
+
+# What the user gives
+
+
+def test_swapped_arguments_are_recognised(runs, isles, capsys):
+    message = refused([isles, runs / "ours"], capsys)
+    assert "with PREFIX_summary.json, is needed" in message
+    assert "The reference is such a folder: exchange the two." in message
+
+
+def test_folders_that_hold_nothing_of_use(runs, tmp_path, capsys):
+    assert "is needed; found nothing" in refused([tmp_path / "gone", runs / "other"], capsys)
+    assert "found an empty folder" in refused([tmp_path, runs / "other"], capsys)
+    (tmp_path / "letter.txt").touch()
+    message = refused([runs / "ours", tmp_path], capsys)
+    assert "files named PREFIX_{cbf,cbv,mtt,tmax,ttp,delay}.nii.gz" in message
+    assert "found 1 other files, such as letter.txt" in message
+    assert "a file or one folder is needed; found none" in refused([runs / "ours", tmp_path / "gone_cbf.nii"], capsys)
+    assert "Give it as MAP=FILE" in refused([runs / "ours", tmp_path / "letter.txt", tmp_path / "x"], capsys)
+
+
+def test_maps_that_only_one_has(runs, tmp_path, capsys):
+    shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", tmp_path / "x_delay.nii.gz")
+    other = put_run(tmp_path / "runs", runs / "other", "sub-01_ses-01")
+    message = refused([other, tmp_path / "x_delay.nii.gz"], capsys)
+    assert (
+        "a map that both have is needed; found CBF, CBV, MTT, Tmax, TTP in the results and Delay in the ref" in message
+    )
+
+
+def test_its_own_maps_are_no_reference(runs, capsys):
+    message = refused([runs / "ours", runs / "ours"], capsys)
+    assert "maps of another run or program are needed as reference; found its own" in message
+
+
+def test_another_subject_is_no_reference(runs, tmp_path, capsys):
+    put_isles(tmp_path, runs / "other", "sub-02", "ses-01")
+    message = refused([runs / "ours", tmp_path], capsys)
+    assert "reference maps of this case are needed" in message
+    assert "found sub-02_ses-01" in message
+
+
+def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
+    for name in ("x_cbf.nii.gz", "x_cbf.nii"):
+        write_image(read_image(runs / "other" / "sub-01_ses-01_cbf.nii.gz"), tmp_path / name)
+    assert "one CBF map a case is needed; found " in refused([runs / "ours", tmp_path], capsys)
+    (tmp_path / "x_cbf.nii").rename(tmp_path / "y_cbf.nii")
+    message = refused([runs / "ours", tmp_path], capsys)
+    assert "one set of reference maps is needed" in message
+    assert "found x, y. Give the files one by one." in message
+
+
+def test_damaged_results_are_refused(runs, tmp_path, capsys):
+    other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    path = other / "sub-01_ses-01_summary.json"
+    about = json.loads(path.read_text())
+    write_json({**about, "lesions": {"midplane": {"normal": [1.0]}}}, path)
+    assert "plane and checks of 'pypet run' are needed; found others" in refused([other, runs / "other"], capsys)
+    write_json({**about, "settings": {**about["settings"], "method": "magic"}}, path)
+    assert "Setting method: one of" in refused([other, runs / "other"], capsys)
+    write_json(about, path)
+    (other / "sub-01_ses-01_brain_mask.nii.gz").unlink()
+    assert "sub-01_ses-01_brain_mask.nii.gz is needed; found none" in refused([other, runs / "other"], capsys)
+    (other / "sub-01_ses-01_summary.json").write_text("[]")
+    assert "what 'pypet run' writes is needed" in refused([other, runs / "other"], capsys)
+    (other / "sub-01_ses-01_summary.json").write_text("{")
+    assert "a JSON file is needed" in refused([other, runs / "other"], capsys)
+
+
+def test_a_run_that_is_marked_invalid_is_said_to_be(runs, tmp_path):
+    other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    path = other / "sub-01_ses-01_summary.json"
+    about = json.loads(path.read_text())
+    about["checks"].append({"name": "bolus", "status": "fail", "text": "No bolus.", "value": None})
+    write_json(about, path)
+    assert "The run is marked invalid: No bolus." in compared(other, runs / "other").cases[0].remarks
+
+
+def test_settings_of_the_run_decide_the_rule(runs, tmp_path):
+    other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    path = other / "sub-01_ses-01_summary.json"
+    about = json.loads(path.read_text())
+    about["settings"] |= {"lesion_rule": "own", "hypoperfusion_tmax_s": 4.0, "of_a_later_version": 1}
+    write_json(about, path)
+    found = {region.name: region for region in compared(other, runs / "other").cases[0].findings.regions}
+    assert found["Hypoperfusion"].ml == found["Tmax > 4 s"].ml
+    assert read_run(path, ()).settings.hypoperfusion_tmax_s == 4.0
+
+
+# Data sets
+
+
+@pytest.fixture(scope="module")
+def data_set(runs, tmp_path_factory):
+    """Three subjects: results in folders of their own, references in the layout of ISLES; the third is damaged."""
+    root = tmp_path_factory.mktemp("set")
+    for subject, source in (("sub-01", "ours"), ("sub-02", "other"), ("sub-03", "ours")):
+        put_run(root / "results", runs / source, f"{subject}_ses-01")
+        put_isles(root / "isles", runs / "other", subject, "ses-01")
+    cbf = root / "isles/sub-03/ses-01/perfusion-maps/sub-03_ses-01_cbf.nii.gz"
+    cbf.write_bytes(cbf.read_bytes()[:500])
+    return root
+
+
+@pytest.fixture(scope="module")
+def written(data_set):
+    """The command on a data set with a broken case: output, exit code and both streams."""
+    command = [sys.executable, "-m", "PyPeTLib", "compare", "results", "isles", "-o", "out"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=data_set, check=False)
+    return data_set / "out", found
+
+
+def test_a_broken_case_is_listed_and_the_rest_is_done(written):
+    _, found = written
+    assert found.returncode == 4
+    assert "pypet: not compared: sub-03_ses-01: File " in found.stderr
+    assert "truncated or damaged" in found.stderr
+    assert "# Comparison with reference maps: 2 cases" in found.stdout
+    assert "**Not compared** (1 cases)\n\n* sub-03_ses-01: File" in found.stdout
+
+
+def table(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_tables_have_every_case_and_the_spread_over_them(written):
+    out, _ = written
+    metrics = table(out / "metrics.csv")
+    assert [(row["case"], row["map"]) for row in metrics] == [(f"sub-0{k}_ses-01", m) for k in (1, 2) for m in LABELS]
+    first, second = (float(row["NCC"]) for row in metrics if row["map"] == "CBF")
+    assert second == 1.0, "the second is its own reference"
+    summary = {(row["what"], row["metric"]): row for row in table(out / "summary.csv")}
+    row = summary["CBF", "NCC"]
+    assert (row["n"], float(row["mean"])) == ("2", pytest.approx((first + second) / 2, rel=1e-4))
+    assert float(row["sd"]) == pytest.approx(abs(first - second) / np.sqrt(2), rel=1e-4)
+    assert summary["CBF", "MAE"]["unit"] == "mL/100 g/min"
+    assert [row["case"] for row in table(out / "failed.csv")] == ["sub-03_ses-01"]
+    assert {row["what"] for row in table(out / "agreement.csv")} >= {"Core", "Tmax > 6 s", "DEFUSE 3", "EXTEND"}
+    assert {row["reference"] for row in table(out / "findings.csv") if row["finding"] == "EXTEND"} <= set(MET.values())
+
+
+def test_every_case_and_map_has_its_picture(written):
+    pytest.importorskip("matplotlib")
+    from matplotlib.image import imread
+
+    out, _ = written
+    names = {f"sub-0{k}_ses-01_{name}.png" for k in (1, 2) for name in MAPS}
+    assert {path.name for path in out.glob("*.png")} == names | {"volumes.png"}
+    for name in ("sub-01_ses-01_tmax.png", "volumes.png"):
+        picture = imread(out / name)[..., :3]
+        assert min(picture.shape[:2]) > 300
+        assert (picture.max(axis=-1) > 0.3).mean() > 0.02
+
+
+def test_the_same_input_gives_the_same_bytes(written, data_set, monkeypatch):
+    monkeypatch.chdir(data_set)
+    assert main(["compare", "results", "isles", "-o", "again", "--quiet"]) == 4
+    names = {path.name for path in written[0].iterdir()}
+    assert names == {path.name for path in (data_set / "again").iterdir()}
+    for name in names:
+        assert (written[0] / name).read_bytes() == (data_set / "again" / name).read_bytes(), name
+
+
+def test_what_cannot_be_drawn_stops_the_whole(data_set):
+    """A full disk is no fault of a case."""
+
+    def full(comparison, pairs):
+        raise InputError("x.png cannot be written")
+
+    with pytest.raises(InputError, match=r"^x\.png cannot be written$"):
+        compared(data_set / "results", data_set / "isles", show=full)
+
+
+def test_one_mask_does_not_serve_many(data_set, runs, capsys):
+    mask = runs / "ours" / "sub-01_ses-01_brain_mask.nii.gz"
+    message = refused([data_set / "results", data_set / "isles", "--mask", mask], capsys)
+    assert "a mask is of one case; found 3 runs" in message
+
+
+def test_a_data_set_without_any_case_is_refused(data_set, runs, tmp_path, capsys):
+    put_isles(tmp_path, runs / "other", "sub-09", "ses-01")
+    message = refused([data_set / "results", tmp_path, "-o", tmp_path / "out"], capsys)
+    assert "none of 3 cases can be compared; sub-01_ses-01: Case sub-01_ses-01: reference maps of this case" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_results_of_one_scan_are_refused(runs, tmp_path):
+    for name in ("a", "b"):
+        put_run(tmp_path / name, runs / "ours", "sub-01_ses-01")
+    with pytest.raises(InputError, match="one result a scan is needed; found two of sub-01_ses-01"):
+        find_runs(tmp_path)
+
+
+def test_cases_are_known_by_subject_and_session(data_set):
+    assert case_of("sub-01_ses-02_space-ncct") == "sub-01_ses-02"
+    assert case_of("sub-01_cbf") == "sub-01"
+    found = find_references([data_set / "isles"])
+    assert sorted(found) == [f"sub-0{k}_ses-01" for k in (1, 2, 3)]
+    assert sorted(found["sub-01_ses-01"]) == sorted(MAPS)
+
+
+def test_nothing_is_written_where_nothing_is_asked_for_nor_over_other_files(runs, isles, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", str(runs / "ours"), str(isles), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "notes.txt").touch()
+    assert "an empty folder is needed" in refused([runs / "ours", isles, "-o", tmp_path], capsys)
+    assert (
+        main(["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path), "--overwrite", "--no-figures", "--quiet"])
+        == 0
+    )
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".txt", ".csv", ".md", ".xlsx"}
+
+
+def test_the_spreadsheet_has_the_tables_and_no_formulas(runs, isles, tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    assert (
+        main(["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path / "out"), "--no-figures", "--quiet"]) == 0
+    )
+    book = openpyxl.load_workbook(tmp_path / "out" / "comparison.xlsx")
+    assert book.sheetnames == ["metrics", "regions", "findings", "remarks"]
+    sheet = book["metrics"]
+    heads = [cell.value for cell in sheet[1]]
+    rows = table(tmp_path / "out" / "metrics.csv")
+    assert heads == list(rows[0])
+    assert sheet.cell(2, heads.index("NCC") + 1).value == pytest.approx(float(rows[0]["NCC"]), rel=1e-5)
+    assert book.properties.modified.year == book.properties.created.year == 1980
+
+
+def test_without_openpyxl_it_is_said_what_is_left_out(runs, isles, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("PyPeTLib.compare_tables.find_spec", lambda name: None)
+    assert main(["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path / "out"), "--no-figures"]) == 0
+    assert "left out: Excel needs openpyxl: pip install 'PyPeTLib[excel]'" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "comparison.xlsx").exists()
+
+
+# Statistics over the cases
+
+
+def test_spread_and_agreement_of_a_made_up_set(comparison):
+    cases = []
+    for k, (ours, theirs, met) in enumerate(
+        [(10.0, 12.0, (True, True)), (30.0, 30.0, (False, True)), (50.0, 48.0, (False, False))]
+    ):
+        region = replace(comparison.findings.regions[0], ml=ours, reference_ml=theirs)
+        found = replace(comparison.findings, regions=(region,), criteria={"EXTEND": met, "DEFUSE 3": (None, True)})
+        cases.append(replace(comparison, name=str(k), findings=found))
+    volumes = volumes_of(cases)
+    np.testing.assert_array_equal(volumes["Core"], [[10, 12], [30, 30], [50, 48]])
+    limits, icc = volume_agreement(volumes["Core"])
+    assert (limits.bias, limits.sd) == (0.0, 2.0)
+    assert 0.99 < icc < 1.0
+    assert criterion_agreement(cases) == {"EXTEND": (3, 2, pytest.approx(0.4))}
+    assert spread([float("nan")]).count == 0
+    assert np.isnan(spread([3.0]).sd)
+
+
+def test_importing_the_command_is_light():
+    code = "import sys, PyPeTLib.cli_compare; print(*{'numpy', 'scipy', 'SimpleITK', 'matplotlib'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.split() == []
+
+
+def test_a_comparison_does_without_scipy_stats(runs, isles):
+    """Its import would take longer than the comparison."""
+    arguments = ["compare", str(runs / "ours"), str(isles), "--quiet"]
+    code = f"import sys; from PyPeTLib.cli import main; main({arguments}); print('scipy.stats' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.split() == ["False"]
+
+
+def test_pairs_keep_their_inputs(runs):
+    image = read_image(runs / "ours" / "sub-01_ses-01_cbf.nii.gz")
+    before = image.values.copy()
+    pair_up(image, image)
+    np.testing.assert_array_equal(image.values, before)
