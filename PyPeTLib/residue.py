@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -20,13 +21,14 @@ from PyPeTLib.dictionary import (
     usual_delay_s,
 )
 from PyPeTLib.kinetics import residue_area
-from PyPeTLib.records import Curves, FloatArray
+from PyPeTLib.records import Curves, FloatArray, read_only
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import ResidueShape, Settings
 
-#: Step in s with which the response of tissue to a pulse is integrated: short against a frame.
-STEP_S = 0.05
+#: Times over mean transit time at which the running integral of the residue is integrated again; after the last one
+#: every residue has gone, and its integral is 1.
+FINE = np.arange(0.0, 40.0, 0.005)
 
 
 def likeliest_residue(
@@ -137,10 +139,14 @@ def pulse_responses(times_s: FloatArray, delay_s: float, mtt_s: float, shape: fl
     (1.0, 0.0)
     """
     ends = np.concatenate([[2 * times_s[0] - times_s[1]], times_s, [2 * times_s[-1] - times_s[-2]]])
-    since = times_s[:, None] - delay_s - ends
-    fine = np.arange(0.0, max(since.max(), 0.0) + 2.0 * STEP_S, STEP_S)
-    area = residue_area(fine / mtt_s, shape)
-    twice = np.concatenate([[0.0], np.cumsum(0.5 * STEP_S * (area[1:] + area[:-1]))])
-    ramps = np.interp(since, fine, twice)
+    since = (times_s[:, None] - delay_s - ends) / mtt_s
+    ramps = mtt_s * (np.interp(since, FINE, _twice_integrated(shape)) + np.maximum(since - FINE[-1], 0.0))
     slopes = (ramps[:, :-1] - ramps[:, 1:]) / np.diff(ends)
     return np.asarray(slopes[:, :-1] - slopes[:, 1:])
+
+
+@lru_cache
+def _twice_integrated(shape: float) -> FloatArray:
+    """Return the integral of the running integral of the residue of unit mean transit time, at `FINE`."""
+    area = residue_area(FINE, shape)
+    return read_only(np.concatenate([[0.0], np.cumsum(0.5 * FINE[1] * (area[1:] + area[:-1]))]))
