@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from PyPeTLib.records import Lesions, Motion, Prepared, VascularCurve
-from PyPeTLib.settings import LINEAR, Settings
+from PyPeTLib.settings import LINEAR, LesionRule, Settings
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed twice by a bilateral filter "
-    "guided by time course and mean HU, the second time by those of the first (spatial SD {s.bilateral_sigma_mm:g} mm, "
-    "similarity {s.bilateral_similarity:g} and {s.bilateral_anatomy:g} noise SD)",
+    "(Mendrik 2011) guided by time course and mean HU, the second time by those of the first (spatial SD "
+    "{s.bilateral_sigma_mm:g} mm, similarity {s.bilateral_similarity:g} and {s.bilateral_anatomy:g} noise SD)",
     "gaussian": "projected on {components} principal temporal components and smoothed inside the mask by a Gaussian "
     "(SD {s.gaussian_sigma_mm:g} mm)",
     "curvature-flow": "smoothed frame by frame by curvature flow ({s.curvature_flow_iterations} iterations of step "
@@ -18,8 +18,9 @@ DENOISING = {
     "none": "used without spatial smoothing",
 }
 DECONVOLUTION = {
-    "bayesian": "Bayesian comparison with tissue curves of every delay (−4 to 16 s about the usual one) and mean "
-    "transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with {residue}",
+    "bayesian": "Bayesian comparison (Mouridsen 2006, Boutelier 2012) with tissue curves of every delay (−4 to 16 s "
+    "about the usual one) and mean transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with "
+    "{residue}",
     "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
     "stable-spline": "nonlinear stochastic regularisation (Zanderigo 2009) with a stable spline (Peruzzo 2017) as "
     "prior of a non-negative response, its delay, decay and size by the evidence of each voxel",
@@ -42,7 +43,52 @@ CORRECTED = (
 )
 BRAIN = {
     "skull": "The region inside the skull was segmented by closing the bone slice by slice.",
-    "fast-marching": "The region inside the skull was segmented by fast marching.",
+    "fast-marching": "The region inside the skull was segmented by fast marching (Sethian 1996).",
+}
+#: Where the thresholds of each rule were published.
+PUBLISHED: dict[LesionRule, str] = {
+    "RAPID-like": "Albers 2018",
+    "Cereda": "Cereda 2016",
+    "MIStar-like": "Bivard 2014",
+    "Philips-like": "Wintermark 2006",
+}
+#: What the paragraph may cite, by the words it is cited with.
+REFERENCES = {
+    "Albers 2018": "Albers GW, Marks MP, Kemp S, et al. Thrombectomy for stroke at 6 to 16 hours with selection by "
+    "perfusion imaging. N Engl J Med 2018;378:708–718. doi:10.1056/NEJMoa1713973",
+    "Baker and Matthews 2004": "Baker S, Matthews I. Lucas-Kanade 20 years on: a unifying framework. Int J Comput Vis "
+    "2004;56:221–255. doi:10.1023/B:VISI.0000011205.11775.fd",
+    "Bennink 2016": "Bennink E, Oosterbroek J, Kudo K, et al. Fast nonlinear regression method for CT brain perfusion "
+    "analysis. J Med Imaging 2016;3:026003. doi:10.1117/1.JMI.3.2.026003",
+    "Bivard 2014": "Bivard A, Levi C, Krishnamurthy V, et al. Defining acute ischemic stroke tissue pathophysiology "
+    "with whole brain CT perfusion. J Neuroradiol 2014;41:307–315.",
+    "Boutelier 2012": "Boutelier T, Kudo K, Pautot F, Sasaki M. Bayesian hemodynamic parameter estimation by bolus "
+    "tracking perfusion weighted imaging. IEEE Trans Med Imaging 2012;31:1381–1395. doi:10.1109/TMI.2012.2189890",
+    "Cereda 2016": "Cereda CW, Christensen S, Campbell BCV, et al. A benchmarking tool to evaluate computer tomography "
+    "perfusion infarct core predictions against a DWI standard. J Cereb Blood Flow Metab 2016;36:1780–1789. "
+    "doi:10.1177/0271678X15610586",
+    "Golub 1979": "Golub GH, Heath M, Wahba G. Generalized cross-validation as a method for choosing a good ridge "
+    "parameter. Technometrics 1979;21:215–223. doi:10.1080/00401706.1979.10489751",
+    "Mendrik 2011": "Mendrik AM, Vonken E, van Ginneken B, et al. TIPS bilateral noise reduction in 4D CT perfusion "
+    "scans produces high-quality cerebral blood flow maps. Phys Med Biol 2011;56:3857–3872. "
+    "doi:10.1088/0031-9155/56/13/008",
+    "Mouridsen 2006": "Mouridsen K, Friston K, Hjort N, et al. Bayesian estimation of cerebral perfusion using a "
+    "physiological model of microvasculature. NeuroImage 2006;33:570–579. doi:10.1016/j.neuroimage.2006.06.015",
+    "Peruzzo 2017": "Peruzzo D, Castellaro M, Pillonetto G, Bertoldo A. Stable spline deconvolution for dynamic "
+    "susceptibility contrast MRI. Magn Reson Med 2017;78:1801–1811. doi:10.1002/mrm.26582",
+    "Sethian 1996": "Sethian JA. A fast marching level set method for monotonically advancing fronts. Proc Natl Acad "
+    "Sci USA 1996;93:1591–1595. doi:10.1073/pnas.93.4.1591",
+    "Wintermark 2006": "Wintermark M, Flanders AE, Velthuis B, et al. Perfusion-CT assessment of infarct core and "
+    "penumbra: receiver operating characteristic curve analysis in 130 patients suspected of acute hemispheric stroke. "
+    "Stroke 2006;37:979–985. doi:10.1161/01.STR.0000209238.61459.39",
+    "Wu 2003": "Wu O, Østergaard L, Weisskoff RM, et al. Tracer arrival timing-insensitive technique for estimating "
+    "flow in MR perfusion-weighted imaging using singular value decomposition with a block-circulant deconvolution "
+    "matrix. Magn Reson Med 2003;50:164–174. doi:10.1002/mrm.10522",
+    "Zanderigo 2009": "Zanderigo F, Bertoldo A, Pillonetto G, Cobelli C. Nonlinear stochastic regularization to "
+    "characterize tissue residue function in bolus-tracking MRI. IEEE Trans Biomed Eng 2009;56:1287–1297.",
+    "Østergaard 1996": "Østergaard L, Weisskoff RM, Chesler DA, et al. High resolution measurement of cerebral blood "
+    "flow using intravascular tracer bolus passages. Part I. Magn Reson Med 1996;36:715–725. "
+    "doi:10.1002/mrm.1910360510",
 }
 
 
@@ -65,6 +111,17 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         *_on_lesions(lesions, settings),
     ]
     return " ".join(sentences)
+
+
+def references(text: str) -> list[str]:
+    """Return what a paragraph cites, in alphabetical order.
+
+    Examples
+    --------
+    >>> [entry[:11] for entry in references("deconvolution (Wu 2003), smoothed (Mendrik 2011)")]
+    ['Mendrik AM,', 'Wu O, Øster']
+    """
+    return [entry for words, entry in REFERENCES.items() if words in text]
 
 
 def _on_resolution(resolution_mm: float | None) -> Iterator[str]:
@@ -103,6 +160,8 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     """Yield what core and hypoperfusion are, and what they are compared with."""
     share, least_ml = settings.both_sides_share, settings.both_sides_ml
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
+    source = PUBLISHED.get(settings.lesion_rule)
+    rule += f" (thresholds of {source})" if source else ""
     yield f"{rule}; connected parts of less than {settings.smallest_lesion_ml:g} mL were left out."
     if lesions.midplane is None:
         yield "No mid-sagittal plane was found and relative values were withheld."

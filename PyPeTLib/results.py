@@ -208,7 +208,14 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
     """
     series = analysis.series
     return {
-        "input": {"name": series.name, "path": source, "grid": asdict(series.geometry), "frames": series.frames},
+        "input": {
+            "name": series.name,
+            "path": source,
+            "grid": asdict(series.geometry),
+            "frames": series.frames,
+            "voxel_type": analysis.raw.values.dtype.name,
+            "sha256": analysis.raw.sha256,
+        },
         "times_s": series.times_s,
         "time_source": series.time_source,
         "motion": None if analysis.motion is None else _motion(analysis.motion),
