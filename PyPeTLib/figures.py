@@ -15,6 +15,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
+from scipy.ndimage import gaussian_filter
 
 from PyPeTLib.display import (
     GREY,
@@ -38,6 +39,8 @@ from PyPeTLib.records import Analysis, Image, Maps, MaskArray
 Theme = Literal["light", "dark"]
 #: Resolution of the pictures in dots per inch.
 DPI = 150
+#: Outlines of masks on maps are smoothed by a Gaussian of this standard deviation in pixels.
+OUTLINE_PIXELS = 1.2
 #: How much a filled mark covers what is below.
 OPACITY = 0.55
 _LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14
@@ -144,7 +147,7 @@ def uncertainty_figure(analysis: Analysis) -> Figure:
         The run, by a method that states standard deviations (``analysis.maps.sd``).
     """
     strips = [
-        (f"SD of {MAP_LABELS[name]}", image, (0.0, SD_SHARE * MAP_WINDOWS[name][1]))
+        (f"SD {MAP_LABELS[name]}", image, (0.0, SD_SHARE * MAP_WINDOWS[name][1]))
         for name, image in analysis.maps.sd.items()
     ]
     return _montage(analysis, f"Standard deviation of a voxel · {method_label(analysis.settings)}", strips)
@@ -240,18 +243,15 @@ def colour_map(name: str) -> Colormap:
     return LinearSegmentedColormap.from_list(name, anchors).with_extremes(bad="black")
 
 
-def draw_mark(axes: Axes, voxels: MaskArray, colour: str, *, opacity: float = 0.0, width: float = 0.8) -> None:
-    """Outline the marked pixels along their edges, or, where opacity is not 0, tint them."""
-    if opacity:
-        axes.imshow(np.where(voxels[..., None], to_rgba(colour, opacity), 0.0), aspect="auto", interpolation="nearest")
-        return
+def draw_outline(axes: Axes, voxels: MaskArray, colour: str) -> None:
+    """Outline the marked pixels along their edges."""
     inside = np.pad(voxels, 1)
     rows, columns = np.nonzero(inside[1:] != inside[:-1])
     across = np.stack([columns - 1.5, rows - 0.5, columns - 0.5, rows - 0.5], axis=1)
     rows, columns = np.nonzero(inside[:, 1:] != inside[:, :-1])
     down = np.stack([columns - 0.5, rows - 1.5, columns - 0.5, rows - 0.5], axis=1)
     edges = np.concatenate([across, down]).reshape(-1, 2, 2)
-    axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=width, capstyle="projecting"))
+    axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=1.6, capstyle="projecting"))
 
 
 def png(figure: Figure) -> bytes:
@@ -302,7 +302,7 @@ def _draw_strip(axes: Axes, strip: Strip, aspect: float) -> None:
     joined = _joined(strip.tiles, np.nan)
     axes.imshow(joined, cmap=colours, norm=norm, aspect="auto", interpolation="antialiased")
     for mark in strip.marks:
-        draw_mark(axes, _joined(mark.tiles, 0.0) > 0, mark.colour, opacity=OPACITY if mark.filled else 0.0)
+        _draw_mark(axes, _joined(mark.tiles, 0.0), mark)
     axes.set_axis_off()
     for k in range(len(strip.tiles)):
         mark_sides(axes, k * (columns + _GAP), columns, rows)
@@ -322,6 +322,16 @@ def _draw_bar(axes: Axes, strip: Strip) -> None:
     bar.set_ticks(list(ticks), labels=[f"{tick:g}" for tick in ticks])
     bar.ax.tick_params(colors=ink, labelsize=7.5, length=2, width=0.6, pad=2)
     bar.outline.set_visible(False)
+
+
+def _draw_mark(axes: Axes, joined: Array, mark: Mark) -> None:
+    """Tint the marked pixels, or draw a smooth line around them."""
+    if mark.filled:
+        tint = np.where(joined[..., None] > 0, to_rgba(mark.colour, OPACITY), 0.0)
+        axes.imshow(tint, aspect="auto", interpolation="nearest")
+    elif joined.any():
+        smooth = gaussian_filter(joined, OUTLINE_PIXELS)
+        axes.contour(smooth, levels=[0.5], colors=[mark.colour], linewidths=0.9)
 
 
 def _joined(pictures: Sequence[Array], gap: float) -> Array:

@@ -27,7 +27,7 @@ from PyPeTLib.display import (
     tiles,
     window_grey,
 )
-from PyPeTLib.figures import THEMES, Mark, Strip, axes_in, canvas, draw_mark, mark_sides, sheet
+from PyPeTLib.figures import THEMES, Mark, Strip, axes_in, canvas, draw_outline, mark_sides, sheet
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, Prepared, VascularCurve
 
@@ -115,7 +115,7 @@ def draw_vessel(
     _picture(panels[2], rise[box], aspect, f"Close-up, {name} outlined")
     for axes in panels[:2]:
         _frame(axes, box, colour)
-    draw_mark(panels[2], voxels[box], colour, width=1.6)
+    draw_outline(panels[2], voxels[box], colour)
 
 
 def highlighted(picture: FloatArray, voxels: MaskArray, colour: str = PURPLE) -> FloatArray:

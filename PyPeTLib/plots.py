@@ -11,6 +11,9 @@ from matplotlib.figure import Figure
 from PyPeTLib.figures import THEMES, Theme, axes_in, canvas
 from PyPeTLib.records import FloatArray, Motion, Prepared
 
+#: Motion is shown up to this at least, in mm and degrees: that of a still head is no mountain range.
+LEAST_MOTION = 0.5
+
 
 def curves_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
     """Return the vascular curves and, below on an axis of its own, the brain's mean curve.
@@ -59,11 +62,12 @@ def motion_figure(motion: Motion, theme: Theme = "light") -> Figure:
         Dark curves on white or light curves on black.
     """
     figure = canvas(9.0, 4.3, THEMES[theme]["paper"])
-    shift, turn = axes_in(figure, 0.77, 0.17, 8.09, 2.0), axes_in(figure, 0.77, 2.4, 8.09, 1.4)
+    shift, turn = axes_in(figure, 0.77, 0.37, 8.09, 1.8), axes_in(figure, 0.77, 2.4, 8.09, 1.4)
     turn.sharex(shift)
     draw_motion(shift, motion, motion.shifts_mm, "shift in mm", theme)
     shift.plot(motion.times_s, motion.displacement_mm, "--", color=THEMES[theme]["ink"], lw=1.2, label="skull, most")
-    shift.legend(loc="upper left", frameon=False, fontsize=8.5, labelcolor=THEMES[theme]["ink"], ncols=4)
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 0.98), "ncols": 4}
+    shift.legend(frameon=False, fontsize=8.5, labelcolor=THEMES[theme]["ink"], **place)
     draw_motion(turn, motion, motion.rotations_degrees, "turn in °", theme)
     shift.tick_params(labelbottom=False)
     turn.set_xlabel("time in s", color=THEMES[theme]["ink"], fontsize=9)
@@ -81,6 +85,8 @@ def draw_motion(axes: Axes, motion: Motion, values: FloatArray, label: str, them
         axes.plot(motion.times_s, column, line, color=colours[key], lw=1.6, label=name)
         axes.plot(motion.times_s[motion.left_out], column[motion.left_out], "x", color=colours["ink"], ms=5)
     axes.set_ylabel(label, color=colours["ink"], fontsize=9)
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -LEAST_MOTION), max(high, LEAST_MOTION))
     axes.set_xlim(motion.times_s[0], motion.times_s[-1])
 
 

@@ -41,13 +41,18 @@ def report_html(analysis: Analysis, *, reference: Mapping[str, Image] | None = N
         missing = ", ".join(name for name in NEEDED if find_spec(name) is None)
         needed = "Report: matplotlib and jinja2 are needed"
         raise InputError(f"{needed}; missing: {missing}. Run: pip install 'PyPeTLib[report]'.")
+    from concurrent.futures import ThreadPoolExecutor
+
     from PyPeTLib.report_pictures import report_pictures
     from PyPeTLib.report_sections import report_sections
     from PyPeTLib.report_viewer import viewer_data
 
     given = reference or {}
     _check_reference(given, analysis.series.geometry)
-    return render(report_sections(analysis, report_pictures(analysis, given), viewer_data(analysis, given)))
+    with ThreadPoolExecutor(1) as pool:  # its compression leaves the interpreter to the drawing
+        viewer = pool.submit(viewer_data, analysis, given)
+        pictures = report_pictures(analysis, given)
+    return render(report_sections(analysis, pictures, viewer.result()))
 
 
 def render(report: Report) -> str:

@@ -33,6 +33,8 @@ MAP_NAMES = {
     "ttp": ("TTP", "time from bolus arrival to peak"),
     "delay": ("Delay", "arrival after the arterial input"),
 }
+#: Decimals of a number by its unit: what is beyond is noise.
+DECIMALS = {"mL/100 g/min": 1, "mL/100 g": 2, "s": 1, "mL": 1, "": 2}
 #: Packages whose versions are stated.
 PACKAGES = ("numpy", "scipy", "SimpleITK", "matplotlib", "Jinja2", "pillow")
 
@@ -74,7 +76,7 @@ def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
 def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
     """Return name, value, bounds and unit of the volumes and ratios, as text; a dash where not known."""
     return [
-        (name, number_text(value), "" if np.isnan(low) else f"{number_text(low)} – {number_text(high)}", unit)
+        (name, rounded(value, unit), "" if np.isnan(low) else f"{rounded(low, unit)} – {rounded(high, unit)}", unit)
         for name, value, low, high, unit in lesion_rows(lesions)
     ]
 
@@ -85,7 +87,8 @@ def lesion_note(lesions: Lesions) -> str:
         lesions.side, f"on the patient's {lesions.side}"
     )
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
-    bounds = "Bounds are of what noise does: what lies beyond the threshold with a probability of 95 %, and of 5 %."
+    share = "a probability of 95\u00a0%, and of 5\u00a0%"
+    bounds = f"Bounds are of what noise does: what lies beyond the threshold with {share}."
     return f"{rule}; {side}. {bounds} {RESEARCH_USE}"
 
 
@@ -147,9 +150,9 @@ def setting_rows(settings: Settings) -> list[tuple[SettingInfo, Value]]:
 def _key_number(name: str, image: Image, sd: Image | None, tissue: MaskArray) -> KeyNumber:
     """Summarise one map."""
     low, median, high = _quartiles(image.values[tissue])
-    spread = "" if sd is None else f"± {number_text(_quartiles(sd.values[tissue])[1])}"
-    quartiles = f"{number_text(low)} – {number_text(high)}"
-    return KeyNumber(*MAP_NAMES[name], number_text(median), quartiles, spread, image.unit)
+    spread = "" if sd is None else f"± {rounded(_quartiles(sd.values[tissue])[1], image.unit)}"
+    middle, *ends = (rounded(value, image.unit) for value in (median, low, high))
+    return KeyNumber(*MAP_NAMES[name], middle, " – ".join(ends), spread, image.unit)
 
 
 def _quartiles(values: FloatArray) -> FloatArray:
@@ -167,7 +170,7 @@ def _curve_facts(curve: VascularCurve, times_s: FloatArray, arrival_s: float) ->
         "Peak after scaling": f"{curve.curve_hu.max():.0f} HU",
         "Time to peak": f"{peak_s:.1f} s ({peak_s - arrival_s:.1f} s after arrival)",
         "End of the curve": f"{end_share(curve.measured_hu):.0%} of the peak",
-        "Voxels": f"{voxels} ({number_text(voxels * curve.mask.geometry.voxel_volume_ml)} mL)" if voxels else "none",
+        "Voxels": f"{voxels} ({voxels * curve.mask.geometry.voxel_volume_ml:.2g} mL)" if voxels else "none",
         "Partial-volume factor": f"{curve.partial_volume_factor:.2f}",
         "Onset of the fit": f"{fit.onset_s:.1f} s" if fit else "no fit",
         "Peak of the fit": f"{fit.peak_hu:.0f} HU at {fit.peak_s:.1f} s" if fit else "–",
@@ -198,6 +201,17 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "(version not known)"
+
+
+def rounded(value: float, unit: str) -> str:
+    """Return a number with as many decimals as its unit deserves, a dash for none.
+
+    Examples
+    --------
+    >>> rounded(30.277, "mL/100 g/min"), rounded(2.153, "mL/100 g"), rounded(1.5, "")
+    ('30.3', '2.15', '1.50')
+    """
+    return f"{value:.{DECIMALS.get(unit, 2)}f}" if np.isfinite(value) else "–"
 
 
 def number_text(value: float) -> str:

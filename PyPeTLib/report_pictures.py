@@ -106,8 +106,8 @@ def _lesions(analysis: Analysis) -> dict[str, Drawing]:
     if analysis.lesions.hypoperfusion is None:
         return {}
     caption = (
-        "Core in red, hypoperfusion in yellow: tinted on the scan before contrast, outlined on the maps. Large vessels "
-        "and CSF belong to neither."
+        "Core in red, hypoperfusion in yellow: tinted voxel by voxel on the scan before contrast, outlined on the maps "
+        "by lines smoothed by a pixel. Large vessels and CSF belong to neither."
     )
     return {"lesions": Drawing("Core and hypoperfusion", caption, lambda _: lesions_figure(analysis))}
 

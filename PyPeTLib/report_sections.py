@@ -159,7 +159,7 @@ def _result(analysis: Analysis) -> Section:
     tiles = []
     for name, colour in colours.items():
         value, bounds, unit = rows[name]
-        note = {"": ""}.get(bounds, f"{bounds} {unit}")
+        note = f"bounds {bounds} {unit}" if bounds else ""
         tiles.append(Tile(name, value, unit, note, colour))
     criteria = Table(
         (("Criterion", "name"), ("Met", "text"), ("Conditions", "text")),

@@ -14,12 +14,16 @@ import numpy.typing as npt
 
 from PyPeTLib.display import (
     BRAIN_HU,
+    CORE_COLOUR,
     ENHANCEMENT_HU,
     FLOW_COLOURS,
     GREY,
+    HYPOPERFUSION_COLOUR,
     MAP_LABELS,
     MAP_WINDOWS,
+    PURPLE,
     SD_SHARE,
+    VEIN_COLOUR,
     VESSELS_HU,
     Array,
     Window,
@@ -29,6 +33,7 @@ from PyPeTLib.display import (
 )
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Analysis, Curves, Geometry, Image, MaskArray
+from PyPeTLib.report_facts import DECIMALS
 
 Bytes = npt.NDArray[np.uint8]
 #: Most voxels of the brain, temporal components, and pixels of all raw frames that a page holds: with the 16 slices of
@@ -44,6 +49,9 @@ EVEN_HU = 4.0
 SCAN_HU, SCAN_STEPS = (-20.0, 100.0, 430.0), (0.0, 200.0, 255.0)
 #: Bits of the picture of masks.
 BITS = {"brain": 1, "core": 2, "hypoperfusion": 4, "aif": 8, "vof": 16}
+
+#: Colours of their outlines.
+MARKS = {"core": CORE_COLOUR, "hypoperfusion": HYPOPERFUSION_COLOUR, "aif": PURPLE, "vof": VEIN_COLOUR}
 
 
 def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str, Any]:
@@ -79,6 +87,7 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
         "aif": [round(float(hu), 2) for hu in analysis.aif.curve_hu],
         "masks": _packed(shown(_masks(analysis))),
         "bits": BITS,
+        "marks": MARKS,
         "layers": [*_steps(), *_layers(analysis, reference, shown, inside)],
         "colours": {name: _hex(name) for name in sorted(_colour_names(analysis))},
         "curves": _curves(analysis.curves, geometry, shown, inside),
@@ -126,6 +135,7 @@ def _layers(
             "label": label,
             "group": group,
             "unit": image.unit,
+            "decimals": DECIMALS[image.unit],
             "window": window,
             "colours": map_colours(image.unit, analysis.settings.colours),
             **_rounded(shown(image.values)[inside], window, steps),

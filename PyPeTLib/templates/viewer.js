@@ -1,12 +1,15 @@
 "use strict";
-// Shows what the page holds: nothing is loaded or computed elsewhere. Without it the pictures below remain.
+// Shows what the page holds; nothing is loaded. Where it cannot run the pictures below remain.
 (async () => {
-  const holder = document.getElementById("viewer-data"), COLOURS = { core: "#ff4a52", hypoperfusion: "#f2cc40", aif: "#b14dff", vof: "#4fc3d9" };
+  const holder = document.getElementById("viewer-data");
   if (!holder || !window.DecompressionStream) return;
-  const data = JSON.parse(holder.textContent), find = (query) => document.querySelector("#viewer " + query);
-  const [slices, rows, columns] = data.shape, area = rows * columns, times = data.times, basis = data.curves.basis;
+  const data = JSON.parse(holder.textContent), find = (query) => document.querySelector(`#viewer ${query}`);
+  const [slices, rows, columns] = data.shape, [tall, wide] = data.full, area = rows * columns;
+  const { times, layers, bits, thinning } = data, basis = data.curves.basis, last = times.length - 1;
+  const layerOf = (key) => layers.find((layer) => layer.key === key);
+  const clamp = (value, most) => Math.max(0, Math.min(most, value));
 
-  // What was packed: differences of bytes, compressed.
+  // Unpacking: differences of bytes, compressed; components as hyperbolic sines; steps of the scan as HU.
   async function unpack(text) {
     const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -15,10 +18,11 @@
     return bytes;
   }
   const masks = await unpack(data.masks), place = new Int32Array(masks.length).fill(-1);
-  let voxels = 0;
-  masks.forEach((bits, i) => { if (bits & data.bits.brain) { place[i] = voxels; voxels += 1; } });
-  const layers = data.layers, layerOf = (key) => layers.find((layer) => layer.key === key);
-  await Promise.all(layers.filter((layer) => layer.values).map(async (layer) => { layer.levels = await unpack(layer.values); }));
+  for (let i = 0, voxel = 0; i < masks.length; i += 1) if (masks[i] & bits.brain) place[i] = voxel++;
+  for (const layer of layers) {
+    layer.shown = [...layer.window];
+    if (layer.values) layer.levels = await unpack(layer.values);
+  }
   const weights = await Promise.all(data.curves.levels.map(async (text) => {
     const levels = new Int8Array((await unpack(text)).buffer);
     return Float32Array.from(levels, (level) => data.curves.even * Math.sinh(level * data.curves.ratio));
@@ -27,311 +31,268 @@
     const { hu: known, steps } = data.scan, k = step <= steps[1] ? 0 : 1;
     return known[k] + ((step - steps[k]) / (steps[k + 1] - steps[k])) * (known[k + 1] - known[k]);
   });
+  const colours = {};
+  for (const [name, text] of Object.entries(data.colours)) {
+    const c = text.match(/../g).map((pair) => parseInt(pair, 16));
+    colours[name] = Uint32Array.from({ length: 256 }, (_, k) => 0xff000000 | (c[3 * k + 2] << 16) | (c[3 * k + 1] << 8) | c[3 * k]);
+  }
 
-  // A picture of the scan as HU: slices stand side by side, as many rows of them as columns.
-  const decoded = new Map();
-  function scanPicture(address) {
-    if (!decoded.has(address)) decoded.set(address, decode(address));
-    return decoded.get(address);
+  // Values of one slice, and how many voxels of the scan lie between them.
+  const pictures = new Map();
+  async function scanSlice(address, slice) { // slices stand side by side, as many in a row as rows
+    if (!pictures.has(address)) pictures.set(address, decode(address));
+    const { data: pixels, width: line, height: lines } = await pictures.get(address), across = Math.ceil(Math.sqrt(slices));
+    const width = line / across, height = lines / Math.ceil(slices / across), values = new Float32Array(width * height);
+    const corner = Math.floor(slice / across) * height * line + (slice % across) * width;
+    for (let i = 0; i < values.length; i += 1) values[i] = hu[pixels[4 * (corner + Math.floor(i / width) * line + (i % width))]];
+    return { values, width, height, pitch: data.scan.block };
   }
   async function decode(address) {
-    const image = new Image(), canvas = document.createElement("canvas"), across = Math.ceil(Math.sqrt(slices));
-    image.src = address;
+    const image = Object.assign(new Image(), { src: address });
     await image.decode();
-    [canvas.width, canvas.height] = [image.width, image.height];
-    const context = canvas.getContext("2d", { willReadFrequently: true });
+    const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+    const context = canvas.getContext("2d");
     context.drawImage(image, 0, 0);
-    const pixels = context.getImageData(0, 0, image.width, image.height).data;
-    const width = image.width / across, height = image.height / Math.ceil(slices / across);
-    return (slice) => {
-      const values = new Float32Array(width * height), left = (slice % across) * width, top = Math.floor(slice / across) * height;
-      for (let y = 0, i = 0; y < height; y += 1) for (let x = 0; x < width; x += 1, i += 1) values[i] = hu[pixels[4 * ((top + y) * image.width + left + x)]];
-      return { values, width, height };
-    };
+    return context.getImageData(0, 0, image.width, image.height);
   }
-  const curveOf = (voxel) => times.map((_, t) => weights.reduce((sum, row, k) => sum + row[voxel] * basis[k][t], 0));
-  function enhancement(slice, frame) {
-    const values = new Float32Array(area).fill(NaN), shares = basis.map((row) => row[frame]);
+  function rise(slice, frame) { // denoised enhancement in HU
+    const values = new Float32Array(area).fill(NaN);
     for (let i = 0; i < area; i += 1) {
       const voxel = place[slice * area + i];
-      if (voxel < 0) continue;
-      let sum = 0;
-      for (let k = 0; k < shares.length; k += 1) sum += weights[k][voxel] * shares[k];
-      values[i] = sum;
+      if (voxel >= 0) values[i] = weights.reduce((sum, row, k) => sum + row[voxel] * basis[k][frame], 0);
     }
     return values;
   }
   const slab = Math.max(1, Math.floor(slices / 6));
   function maximum(slice, frame) {
     const values = new Float32Array(area).fill(NaN);
-    for (let k = Math.max(0, slice - slab); k <= Math.min(slices - 1, slice + slab); k += 1)
-      enhancement(k, frame).forEach((value, i) => { if (!(value <= values[i]) && !Number.isNaN(value)) values[i] = value; });
+    for (let k = clamp(slice - slab, slice); k <= clamp(slice + slab, slices - 1); k += 1)
+      rise(k, frame).forEach((value, i) => { if (!(value <= values[i]) && !Number.isNaN(value)) values[i] = value; });
     return values;
   }
   const valueAt = (layer, voxel) => (voxel < 0 || !layer.levels[voxel] ? NaN : layer.low + (layer.levels[voxel] - 1) * layer.step);
-  // The values of one slice, and how many voxels of the scan lie between its pixels.
   async function field(layer, slice, frame) {
-    const ours = (values) => ({ values, width: columns, height: rows, pitch: data.thinning });
-    if (layer.key === "raw") return { ...(await scanPicture(data.scan.frames[frame]))(slice), pitch: data.scan.block };
-    if (layer.key === "contrast") return ours(enhancement(slice, frame));
+    const ours = (values) => ({ values, width: columns, height: rows, pitch: thinning });
+    if (layer.key === "raw") return scanSlice(data.scan.frames[frame], slice);
+    if (layer.key === "contrast") return ours(rise(slice, frame));
     if (layer.key === "mip") return ours(maximum(slice, frame));
-    if (layer.key === "denoised") {
-      const { values } = (await scanPicture(data.scan.before))(slice), rise = enhancement(slice, frame);
-      return ours(values.map((value, i) => (Number.isNaN(rise[i]) ? value : value + rise[i])));
-    }
-    return ours(Float32Array.from({ length: area }, (_, i) => valueAt(layer, place[slice * area + i])));
+    if (layer.key !== "denoised") return ours(Float32Array.from({ length: area }, (_, i) => valueAt(layer, place[slice * area + i])));
+    const more = rise(slice, frame), { values } = await scanSlice(data.scan.before, slice);
+    return ours(values.map((value, i) => value + (more[i] || 0)));
   }
 
-  // What is shown.
-  const state = { slice: Math.floor(slices / 2), frame: data.aif.indexOf(Math.max(...data.aif)), voxel: null };
+  // Pictures.
+  const state = { slice: slices >> 1, frame: data.aif.indexOf(Math.max(...data.aif)), voxel: null };
   const narrow = matchMedia("(max-width: 48rem)"), dark = matchMedia("(prefers-color-scheme: dark)");
   const panes = [...document.querySelectorAll("#viewer .pane")].map((root) => ({
     root, select: root.querySelector("select"), canvas: root.querySelector(".picture"), bar: root.querySelector(".bar"),
     ends: [...root.querySelectorAll("input")], unit: root.querySelector(".unit"), reset: root.querySelector(".reset"), turn: 0,
+    get layer() { return layerOf(this.select.value); },
   }));
-  for (const layer of layers) layer.shown = [...layer.window];
-  for (const pane of panes) {
-    for (const group of new Set(layers.map((layer) => layer.group))) {
-      const list = document.createElement("optgroup");
-      list.label = group;
-      for (const layer of layers.filter((one) => one.group === group)) list.append(new Option(layer.label, layer.key));
-      pane.select.append(list);
-    }
-  }
-  panes[1].select.append(new Option("Nothing", ""));
-  const colours = {};
-  for (const [name, text] of Object.entries(data.colours)) colours[name] = Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
-  const digits = (value) => (Number.isNaN(value) ? "–" : Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2));
-
   async function paint(pane) {
-    const layer = layerOf(pane.select.value), turn = (pane.turn += 1), { slice, frame } = state;
+    const { layer, canvas } = pane, turn = (pane.turn += 1), { slice, frame } = state, ratio = window.devicePixelRatio || 1;
     pane.root.classList.toggle("empty", !layer);
     if (!layer) return;
-    const { values, width, height, pitch } = await field(layer, slice, frame);
-    if (turn !== pane.turn) return;
-    const pixels = new ImageData(width, height), table = colours[layer.colours], [low, high] = layer.shown;
-    const words = new Uint32Array(pixels.data.buffer), black = 0xff000000, span = 255 / Math.max(high - low, 1e-6);
-    const packed = Uint32Array.from({ length: 256 }, (_, k) => black | (table[3 * k + 2] << 16) | (table[3 * k + 1] << 8) | table[3 * k]);
-    for (let i = 0; i < values.length; i += 1) words[i] = Number.isNaN(values[i]) ? black : packed[Math.max(0, Math.min(255, Math.round((values[i] - low) * span)))];
-    const small = document.createElement("canvas"), ratio = window.devicePixelRatio || 1, canvas = pane.canvas, [tall, wide] = data.full;
-    [small.width, small.height] = [width, height];
+    const shown = await field(layer, slice, frame), [low, high] = layer.shown, table = colours[layer.colours];
+    if (turn !== pane.turn) return; // a later one has begun
+    const pixels = new ImageData(shown.width, shown.height), words = new Uint32Array(pixels.data.buffer), share = 255 / (high - low);
+    shown.values.forEach((value, i) => { words[i] = Number.isNaN(value) ? 0xff000000 : table[clamp(Math.round((value - low) * share), 255)]; });
+    const small = Object.assign(document.createElement("canvas"), { width: shown.width, height: shown.height });
     small.getContext("2d").putImageData(pixels, 0, 0);
     canvas.width = Math.round(canvas.clientWidth * ratio);
     canvas.height = Math.round((canvas.width * tall * data.aspect) / wide);
     const context = canvas.getContext("2d"), across = canvas.width / wide, down = canvas.height / tall;
     context.imageSmoothingEnabled = layer.group === "Scan";
-    context.imageSmoothingQuality = "high";
-    context.drawImage(small, 0, 0, width * pitch * across, height * pitch * down);
-    drawMarks(context, slice, across * data.thinning, down * data.thinning, ratio);
-    drawLetters(context, slice, frame, layer, ratio);
-    pane.field = { values, width, height, pitch };
-    canvas.dataset.shown = `${layer.key} ${slice} ${frame} ${low} ${high}`;
-    canvas.setAttribute("aria-label", `${layer.label}, slice ${data.labels[slice]}, ${times[frame]} s. The patient's left is on the right.`);
-    const bar = pane.bar.getContext("2d"), strip = new ImageData(256, 1);
-    new Uint32Array(strip.data.buffer).set(packed);
-    bar.putImageData(strip, 0, 0);
-    pane.ends.forEach((end, k) => { if (document.activeElement !== end) end.value = String(Number(layer.shown[k].toPrecision(3))); });
+    context.drawImage(small, 0, 0, shown.width * shown.pitch * across, shown.height * shown.pitch * down);
+    marks(context, slice, across * thinning, down * thinning, ratio);
+    letters(context, data.labels[slice] + (layer.group === "Scan" ? ` · ${times[frame]} s` : ""), ratio);
+    legend(pane, layer, table);
+    pane.field = shown;
+    canvas.dataset.shown = [layer.key, slice, frame, low, high].join(" ");
+    canvas.setAttribute("aria-label", `${layer.label}, slice ${data.labels[slice]}, ${times[frame]} s; the patient's left is on the right`);
+  }
+  const edges = new Map();
+  function edgesOf(name, slice) { // between pixels inside and outside a mask, in pixels
+    const key = `${name} ${slice}`, path = new Path2D();
+    if (edges.has(key)) return edges.get(key);
+    const inside = (x, y) => x >= 0 && y >= 0 && x < columns && y < rows && (masks[slice * area + y * columns + x] & bits[name]) > 0;
+    for (let i = 0, x = 0, y = 0; y <= rows; i += 1, x = i % (columns + 1), y = Math.floor(i / (columns + 1))) {
+      if (inside(x, y) !== inside(x - 1, y)) { path.moveTo(x, y); path.lineTo(x, y + 1); }
+      if (inside(x, y) !== inside(x, y - 1)) { path.moveTo(x, y); path.lineTo(x + 1, y); }
+    }
+    return edges.set(key, path).get(key);
+  }
+  function marks(context, slice, across, down, ratio) {
+    context.setTransform(across, 0, 0, down, 0, 0);
+    context.lineWidth = (1.25 * ratio) / across;
+    for (const [box, names] of [["#lesions", ["hypoperfusion", "core"]], ["#vessels", ["aif", "vof"]]]) {
+      for (const name of find(box).checked ? names : []) {
+        context.strokeStyle = data.marks[name];
+        context.stroke(edgesOf(name, slice));
+      }
+    }
+    context.strokeStyle = "#fff";
+    if (state.voxel) context.stroke(new Path2D(`M${state.voxel.x - 2} ${state.voxel.y + 0.5}h1.5m2 0h1.5m-2.5 -2.5v1.5m0 2v1.5`));
+    context.resetTransform();
+  }
+  function letters(context, corner, ratio) {
+    const { width, height } = context.canvas, edge = 6 * ratio;
+    Object.assign(context, { font: `600 ${14 * ratio}px system-ui, sans-serif`, fillStyle: "#fff", shadowColor: "#000", shadowBlur: 4 * ratio });
+    for (const [text, x, y, align, base] of [["R", edge, edge, "left", "top"], ["L", width - edge, edge, "right", "top"], [corner, edge, height - edge, "left", "bottom"]]) {
+      Object.assign(context, { textAlign: align, textBaseline: base }).fillText(text, x, y);
+    }
+  }
+  function legend(pane, layer, table) {
+    const strip = new ImageData(256, 1);
+    new Uint32Array(strip.data.buffer).set(table);
+    pane.bar.getContext("2d").putImageData(strip, 0, 0);
+    pane.ends.forEach((end, k) => { if (document.activeElement !== end) end.value = Number(layer.shown[k].toPrecision(3)); });
     pane.unit.textContent = layer.unit;
   }
-  function drawMarks(context, slice, across, down, ratio) {
-    const wanted = [...(find("#lesions").checked ? ["hypoperfusion", "core"] : []), ...(find("#vessels").checked ? ["aif", "vof"] : [])];
-    for (const name of wanted) {
-      const bit = data.bits[name], inside = (x, y) => x >= 0 && y >= 0 && x < columns && y < rows && (masks[slice * area + y * columns + x] & bit) > 0;
-      context.beginPath();
-      for (let y = 0; y <= rows; y += 1) {
-        for (let x = 0; x <= columns; x += 1) {
-          const here = inside(x, y);
-          if (here !== inside(x - 1, y)) { context.moveTo(x * across, y * down); context.lineTo(x * across, (y + 1) * down); }
-          if (here !== inside(x, y - 1)) { context.moveTo(x * across, y * down); context.lineTo((x + 1) * across, y * down); }
-        }
-      }
-      context.lineWidth = 1.25 * ratio;
-      context.strokeStyle = COLOURS[name];
-      context.stroke();
-    }
-    if (!state.voxel) return;
-    const [x, y] = [(state.voxel.x + 0.5) * across, (state.voxel.y + 0.5) * down], arm = 7 * ratio, gap = 2.5 * ratio;
-    context.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) { context.moveTo(x + gap * dx, y + gap * dy); context.lineTo(x + arm * dx, y + arm * dy); }
-    context.strokeStyle = "#fff";
-    context.stroke();
-  }
-  function drawLetters(context, slice, frame, layer, ratio) {
-    const { width, height } = context.canvas, edge = 5 * ratio, moves = layer.group === "Scan" ? ` · ${times[frame]} s` : "";
-    context.font = `600 ${13 * ratio}px system-ui, sans-serif`;
-    context.textBaseline = "top";
-    context.fillStyle = "#e8eaed";
-    context.shadowColor = "#000";
-    context.shadowBlur = 4 * ratio;
-    context.textAlign = "left";
-    context.fillText("R", edge, edge);
-    context.fillText(data.labels[slice] + moves, edge, height - 18 * ratio);
-    context.textAlign = "right";
-    context.fillText("L", width - edge, edge);
-  }
 
-  // Values and curve of the voxel under the pointer.
-  const body = find("#values tbody"), reference = layers.some((layer) => layer.group === "Reference"), cells = {};
-  for (const layer of layers.filter((one) => one.group === "Maps")) {
-    const row = body.insertRow(), head = document.createElement("th");
-    head.scope = "row";
-    head.textContent = layer.label;
-    row.append(head);
-    cells[layer.key] = ["number", "number", "number reference", "unit"].map((kind) => { const cell = row.insertCell(); cell.className = kind; return cell; });
+  // Values and curve of one voxel.
+  const cells = {}, compared = layers.some((layer) => layer.group === "Reference"), maps = layers.filter((layer) => layer.group === "Maps");
+  for (const layer of maps) {
+    const row = find("#values tbody").insertRow();
+    row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: layer.label }));
+    cells[layer.key] = ["number", "number", "number reference", "unit"].map((kind) => Object.assign(row.insertCell(), { className: kind }));
     cells[layer.key][3].textContent = layer.unit;
   }
-  for (const cell of document.querySelectorAll("#viewer .reference")) cell.hidden = !reference;
-  find("#beside").hidden = !reference;
+  for (const cell of [...document.querySelectorAll("#viewer .reference"), find("#beside")]) cell.hidden = !compared;
+  function written(layer, voxel) {
+    if (!layer) return "";
+    const value = valueAt(layer, voxel), beyond = layer.levels[voxel] === layer.top ? "≥ " : "";
+    return Number.isNaN(value) ? "–" : (layer.group === "Uncertainty" ? "± " : "") + beyond + value.toFixed(layer.decimals);
+  }
   function read() {
-    const { voxel: at, slice } = state, voxel = at ? place[slice * area + at.y * columns + at.x] : -1;
-    for (const [key, [value, sd, other]] of Object.entries(cells)) {
-      const text = (name) => (layerOf(name) ? digits(valueAt(layerOf(name), voxel)) : "");
-      [value.textContent, sd.textContent, other.textContent] = [limited(layerOf(key), voxel), text(`${key}_sd`) && `± ${text(`${key}_sd`)}`, text(`${key}_reference`)];
-    }
-    const bits = at ? masks[slice * area + at.y * columns + at.x] : 0, names = Object.keys(data.bits).filter((name) => bits & data.bits[name]);
-    const scan = panes.filter((pane) => at && pane.field && (layerOf(pane.select.value) || {}).group === "Scan").map((pane) => {
-      const { values, width, height, pitch } = pane.field, [x, y] = [at.x, at.y].map((k) => Math.floor((k * data.thinning) / pitch));
-      return `${layerOf(pane.select.value).label} ${digits(values[Math.min(y, height - 1) * width + Math.min(x, width - 1)])} HU`;
+    const { voxel: at, slice } = state, pixel = at ? slice * area + at.y * columns + at.x : -1, voxel = at ? place[pixel] : -1;
+    for (const [key, row] of Object.entries(cells)) ["", "_sd", "_reference"].forEach((end, k) => { row[k].textContent = written(layerOf(key + end), voxel); });
+    curve(voxel);
+    if (!at) return;
+    const masked = Object.keys(bits).filter((name) => masks[pixel] & bits[name]).map((name) => (name.length > 3 ? name : name.toUpperCase()));
+    const scan = panes.filter(({ layer, field: known }) => known && layer && layer.group === "Scan").map(({ layer, field: known }) => {
+      const [x, y] = [at.x, at.y].map((k) => Math.floor((k * thinning) / known.pitch)), value = known.values[y * known.width + x];
+      return Number.isNaN(value) ? "" : `${layer.label} ${value.toFixed(0)} HU`;
     });
-    if (at) find("#place").textContent = [`${data.labels[slice]}, column ${at.x + 1}, row ${at.y + 1}`, names.join(", ") || "outside the brain", ...scan].join(" · ");
-    drawCurve(voxel);
+    find("#place").textContent = [`${data.labels[slice]}, column ${at.x + 1}, row ${at.y + 1}`, masked.join(", ") || "outside the brain", ...scan].filter(Boolean).join(" · ");
   }
-  function limited(layer, voxel) {
-    const level = voxel < 0 ? 0 : layer.levels[voxel], sign = level === layer.top ? "≥ " : level === 1 ? "≤ " : "";
-    return (layer.low === 0 && level === 1 ? "" : sign) + digits(valueAt(layer, voxel));
-  }
-  function drawCurve(voxel) {
-    const canvas = find("#curve"), ratio = window.devicePixelRatio || 1, context = canvas.getContext("2d"), styles = getComputedStyle(document.body);
-    const ink = (name) => styles.getPropertyValue(`--${name}`).trim(), [left, right, top, bottom] = [46, 46, 24, 34].map((k) => k * ratio);
-    [canvas.width, canvas.height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio];
-    const { width, height } = canvas, curve = voxel < 0 ? [] : curveOf(voxel), first = times[0], last = times[times.length - 1];
-    const x = (t) => left + ((t - first) / (last - first)) * (width - left - right);
-    const scale = (values, least) => { const low = Math.min(0, ...values), high = Math.max(least, ...values) * 1.05; return (v) => height - bottom - ((v - low) / (high - low)) * (height - top - bottom); };
-    const line = (values, y, colour, thick) => {
-      context.beginPath();
-      values.forEach((value, t) => context.lineTo(x(times[t]), y(value)));
-      [context.strokeStyle, context.lineWidth, context.lineJoin] = [colour, thick * ratio, "round"];
-      context.stroke();
+  function curve(voxel) {
+    const canvas = find("#curve"), context = canvas.getContext("2d"), ratio = window.devicePixelRatio || 1, styles = getComputedStyle(document.body);
+    const [ink, quiet, pale, purple] = ["ink", "quiet", "line", "accent"].map((name) => styles.getPropertyValue(`--${name}`).trim());
+    const [left, right, top, bottom] = [40, 40, 30, 40], width = canvas.clientWidth, height = canvas.clientHeight;
+    [canvas.width, canvas.height] = [width * ratio, height * ratio];
+    context.scale(ratio, ratio);
+    Object.assign(context, { font: "12px system-ui, sans-serif", textBaseline: "middle", lineJoin: "round" });
+    const tissue = voxel < 0 ? [] : times.map((_, t) => weights.reduce((sum, row, k) => sum + row[voxel] * basis[k][t], 0));
+    const pair = [data.aif, tissue].map((values) => ({ values, high: Math.max(8, ...values) * 1.05 }));
+    const below = Math.max(0.02, ...pair.map(({ values, high }) => -Math.min(0, ...values) / high)); // both have 0 at one height
+    const x = (t) => left + ((t - times[0]) / (times[last] - times[0])) * (width - left - right);
+    const y = (share) => height - bottom - ((share + below) / (1 + below)) * (height - top - bottom);
+    const write = (text, px, py, textAlign, fillStyle) => Object.assign(context, { textAlign, fillStyle }).fillText(text, px, py);
+    const line = (points, strokeStyle, lineWidth, dash = []) => {
+      context.setLineDash(dash);
+      Object.assign(context, { strokeStyle, lineWidth }).stroke(new Path2D(`M${points.map((point) => point.join(" ")).join("L")}`));
     };
-    const text = (words, px, py, align, colour) => { [context.fillStyle, context.textAlign] = [colour, align]; context.fillText(words, px, py); };
-    context.font = `${12 * ratio}px system-ui, sans-serif`;
-    context.textBaseline = "middle";
-    context.setLineDash([]);
-    const sides = [[scale(curve, 10), curve, 10, left - 6 * ratio, "right", ink("ink")], [scale(data.aif, 10), data.aif, 10, width - right + 6 * ratio, "left", ink("accent")]];
-    for (const [y, values, least, px, align, colour] of sides) {
-      const high = Math.max(least, ...values), step = 10 ** Math.floor(Math.log10(high)) * (high / 10 ** Math.floor(Math.log10(high)) > 5 ? 2 : high / 10 ** Math.floor(Math.log10(high)) > 2 ? 1 : 0.5);
+    pair.forEach(({ high }, k) => {
+      const unit = 10 ** Math.floor(Math.log10(high)), step = [0.2, 0.5, 1, 2].map((part) => part * unit).find((part) => high / part <= 5);
       for (let v = 0; v <= high; v += step) {
-        if (align === "right") line([v, v].map(() => v).concat(Array(times.length - 2).fill(v)), y, ink("line"), 1);
-        text(String(Number(v.toPrecision(3))), px, y(v), align, colour);
+        if (k) line([[left, y(v / high)], [width - right, y(v / high)]], pale, 1);
+        write(Number(v.toPrecision(3)), k ? left - 6 : width - right + 6, y(v / high), k ? "right" : "left", k ? ink : purple);
       }
-    }
-    for (const t of times.filter((_, k) => k % Math.ceil(times.length / 8) === 0)) text(String(Number(t.toPrecision(3))), x(t), height - bottom + 13 * ratio, "center", ink("quiet"));
-    text("time in s", (left + width - right) / 2, height - 7 * ratio, "center", ink("quiet"));
-    text("voxel, HU", left - 40 * ratio, 8 * ratio, "left", ink("ink"));
-    text("AIF, HU", width, 8 * ratio, "right", ink("accent"));
-    for (const [t, dash] of [[data.arrival, [4, 3]], [times[state.frame], []]]) {
-      context.beginPath();
-      context.setLineDash(dash.map((k) => k * ratio));
-      [context.strokeStyle, context.lineWidth] = [ink("quiet"), ratio];
-      context.moveTo(x(t), top);
-      context.lineTo(x(t), height - bottom);
-      context.stroke();
-    }
-    context.setLineDash([]);
-    line(data.aif, sides[1][0], ink("accent"), 1.5);
-    if (curve.length) line(curve, sides[0][0], ink("ink"), 2.25);
-    canvas.dataset.peak = curve.length ? Math.max(...curve).toFixed(2) : "";
+    });
+    const every = Math.ceil(times.length / 8);
+    times.forEach((t, k) => { if (k % every === 0) write(Number(t.toPrecision(3)), x(t), height - bottom + 13, "center", quiet); });
+    write("time in s", (left + width - right) / 2, height - 8, "center", quiet);
+    write("voxel, HU", 0, 10, "left", ink);
+    write("AIF, HU", width, 10, "right", purple);
+    line([[x(data.arrival), top], [x(data.arrival), height - bottom]], quiet, 1, [4, 3]);
+    line([[x(times[state.frame]), top], [x(times[state.frame]), height - bottom]], quiet, 1);
+    [purple, ink].slice(0, tissue.length ? 2 : 1).forEach((colour, k) => line(pair[k].values.map((v, t) => [x(times[t]), y(v / pair[k].high)]), colour, 1.5 + k));
+    canvas.dataset.curve = tissue.map((v) => v.toFixed(2)).join(" ");
   }
 
   // Controls.
-  const sliders = { slice: find("#slice"), frame: find("#frame") }, limits = { slice: slices - 1, frame: times.length - 1 };
+  const sliders = { slice: find("#slice"), frame: find("#frame") }, most = { slice: slices - 1, frame: last };
   let timer = 0;
   async function show() {
-    for (const [name, slider] of Object.entries(sliders)) [slider.max, slider.value] = [limits[name], state[name]];
-    sliders.slice.nextElementSibling.textContent = data.labels[state.slice];
-    sliders.frame.nextElementSibling.textContent = `${times[state.frame]} s`;
+    const said = { slice: data.labels[state.slice], frame: `${times[state.frame]} s` };
+    for (const [name, slider] of Object.entries(sliders)) [slider.max, slider.value, slider.nextElementSibling.textContent] = [most[name], state[name], said[name]];
     await Promise.all(panes.map(paint));
     read();
   }
-  function move(name, by) {
-    state[name] = Math.max(0, Math.min(limits[name], state[name] + by));
+  function set(change) {
+    for (const [name, value] of Object.entries(change)) state[name] = name === "voxel" ? { x: clamp(value.x, columns - 1), y: clamp(value.y, rows - 1) } : clamp(value, most[name]);
     return show();
   }
-  function choose(left, right) {
-    [panes[0].select.value, panes[1].select.value] = [left, right];
-    return show();
-  }
-  function follow() { // a reference stays beside its map
-    if (panes[1].select.value.endsWith("_reference")) panes[1].select.value = layerOf(`${panes[0].select.value}_reference`) ? `${panes[0].select.value}_reference` : panes[1].select.value;
+  function choose(left, right = panes[1].select.value) { // a reference stays beside its map
+    panes[0].select.value = left;
+    panes[1].select.value = right.endsWith("_reference") && layerOf(`${left}_reference`) ? `${left}_reference` : right;
     return show();
   }
   function play() {
-    const button = find("#play"), starts = !timer;
-    if (timer) timer = clearInterval(timer) || 0;
-    else timer = setInterval(() => { state.frame = (state.frame + 1) % times.length; show(); }, 150);
-    button.textContent = starts ? "Pause" : "Play";
-    button.setAttribute("aria-pressed", String(starts));
+    timer = timer ? clearInterval(timer) || 0 : setInterval(() => set({ frame: (state.frame + 1) % times.length }), 150);
+    Object.assign(find("#play"), { textContent: timer ? "Pause" : "Play", ariaPressed: String(timer > 0) });
   }
-  const swap = () => panes[1].select.value && choose(panes[1].select.value, panes[0].select.value);
-  function outlines() {
-    for (const name of ["#lesions", "#vessels"]) find(name).checked = !find(name).checked;
-    show();
-  }
-  function point(pane, event) {
-    const box = pane.canvas.getBoundingClientRect(), [tall, wide] = data.full;
-    const x = Math.floor((((event.clientX - box.left) / box.width) * wide) / data.thinning), y = Math.floor((((event.clientY - box.top) / box.height) * tall) / data.thinning);
-    state.voxel = { x: Math.max(0, Math.min(columns - 1, x)), y: Math.max(0, Math.min(rows - 1, y)) };
-    show();
-  }
-  for (const [name, slider] of Object.entries(sliders)) slider.addEventListener("input", () => { state[name] = Number(slider.value); show(); });
-  for (const [id, act] of Object.entries({ play, swap, before: () => choose("raw", "denoised"), beside: () => choose("cbf", "cbf_reference") })) find(`#${id}`).addEventListener("click", act);
-  for (const id of ["#lesions", "#vessels"]) find(id).addEventListener("change", show);
-  panes[0].select.addEventListener("change", follow);
-  panes[1].select.addEventListener("change", show);
-  for (const pane of panes) {
-    const window_ = (ends) => { const layer = layerOf(pane.select.value); if (ends[1] > ends[0]) layer.shown = ends; show(); };
-    const usual = () => window_([...layerOf(pane.select.value).window]);
-    pane.ends.forEach((end) => end.addEventListener("change", () => window_(pane.ends.map((one) => Number(one.value)))));
+  const boxes = [find("#lesions"), find("#vessels")];
+  const outlines = () => { const off = !boxes.some((box) => box.checked); for (const box of boxes) box.checked = off; return show(); };
+  const swap = () => panes[1].layer && choose(panes[1].select.value, panes[0].select.value);
+  const acts = { play, swap, before: () => choose("raw", "denoised"), beside: () => choose(maps[0].key, `${maps[0].key}_reference`) };
+  for (const [id, act] of Object.entries(acts)) find(`#${id}`).addEventListener("click", act);
+  for (const [name, slider] of Object.entries(sliders)) slider.addEventListener("input", () => set({ [name]: Number(slider.value) }));
+  for (const box of boxes) box.addEventListener("change", show);
+  panes.forEach((pane, which) => {
+    const groups = new Map();
+    for (const { group, label, key } of layers) {
+      if (!groups.has(group)) groups.set(group, pane.select.appendChild(Object.assign(document.createElement("optgroup"), { label: group })));
+      groups.get(group).append(new Option(label, key));
+    }
+    if (which) pane.select.append(new Option("Nothing beside", ""));
+    pane.select.addEventListener("change", () => choose(panes[0].select.value, panes[1].select.value));
+    const frame = (ends) => { if (ends[1] > ends[0]) pane.layer.shown = ends; show(); }, usual = () => frame([...pane.layer.window]);
+    for (const end of pane.ends) end.addEventListener("change", () => frame(pane.ends.map((one) => Number(one.value))));
     pane.reset.addEventListener("click", usual);
     pane.canvas.addEventListener("dblclick", usual);
     let drag = null;
+    function point(event) {
+      const box = pane.canvas.getBoundingClientRect(), at = (k, start, size, full) => Math.floor((((k - start) / size) * full) / thinning);
+      return set({ voxel: { x: at(event.clientX, box.left, box.width, wide), y: at(event.clientY, box.top, box.height, tall) } });
+    }
     pane.canvas.addEventListener("pointerdown", (event) => {
       find(".panes").focus({ preventScroll: true });
-      point(pane, event);
-      if (event.pointerType === "mouse") { drag = { x: event.clientX, y: event.clientY, from: layerOf(pane.select.value).shown }; pane.canvas.setPointerCapture(event.pointerId); }
+      point(event);
+      if (event.pointerType !== "mouse") return;
+      drag = { x: event.clientX, y: event.clientY, from: pane.layer.shown };
+      pane.canvas.setPointerCapture(event.pointerId);
     });
     pane.canvas.addEventListener("pointermove", (event) => {
-      if (!drag) { point(pane, event); return; }
-      const wide = drag.from[1] - drag.from[0], more = (event.clientX - drag.x) / 300, up = ((event.clientY - drag.y) / 300) * wide;
-      const width = Math.max(wide / 20, wide * (1 + more)), middle = (drag.from[0] + drag.from[1]) / 2 + up;
-      window_([middle - width / 2, middle + width / 2]);
+      if (!drag) return point(event);
+      const [low, high] = drag.from, span = high - low, width = span * Math.max(0.05, 1 + (event.clientX - drag.x) / 300);
+      const middle = (low + high) / 2 + (span * (event.clientY - drag.y)) / 300;
+      return frame([middle - width / 2, middle + width / 2]);
     });
     for (const end of ["pointerup", "pointercancel"]) pane.canvas.addEventListener(end, () => { drag = null; });
-  }
-  const maps = layers.filter((layer) => layer.group === "Maps").map((layer) => layer.key);
+  });
+  const keys = { x: swap, o: outlines, " ": play, r: () => choose("raw"), d: () => choose("denoised"), c: () => choose("contrast"), m: () => choose("mip") };
+  const arrows = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
   find(".panes").addEventListener("keydown", (event) => {
-    if (event.target.matches("select, input, button") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const arrows = { ArrowUp: ["slice", 1], ArrowDown: ["slice", -1], ArrowRight: ["frame", 1], ArrowLeft: ["frame", -1] }[event.key];
-    const letters = { x: swap, o: outlines, " ": play, r: () => choose("raw", panes[1].select.value), d: () => choose("denoised", panes[1].select.value), c: () => choose("contrast", panes[1].select.value), m: () => choose("mip", panes[1].select.value) };
-    const act = letters[event.key.toLowerCase()], map = maps[Number(event.key) - 1];
-    if (arrows && event.shiftKey) {
-      const { x, y } = state.voxel || { x: Math.floor(columns / 2), y: Math.floor(rows / 2) }, step = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] }[event.key];
-      state.voxel = { x: Math.max(0, Math.min(columns - 1, x + step[0])), y: Math.max(0, Math.min(rows - 1, y + step[1])) };
-      show();
-    } else if (arrows) move(...arrows);
-    else if (act) act();
-    else if (map) { panes[0].select.value = map; follow(); } else return;
+    if (event.target.matches("select, input, button") || event.ctrlKey || event.metaKey || event.altKey) return null;
+    const [x, y] = arrows[event.key] || [], at = state.voxel || { x: columns >> 1, y: rows >> 1 };
+    const act = keys[event.key.toLowerCase()] || (maps[event.key - 1] && (() => choose(maps[event.key - 1].key)));
+    if (x === undefined && !act) return null;
     event.preventDefault();
+    return act ? act() : set(event.shiftKey ? { voxel: { x: at.x + x, y: at.y + y } } : { slice: state.slice - y, frame: state.frame + x });
   });
   find(".panes").addEventListener("wheel", (event) => {
     if (!find(".panes").contains(document.activeElement)) return;
     event.preventDefault();
-    move(event.shiftKey ? "frame" : "slice", Math.sign(event.deltaX + event.deltaY) * -1);
+    const by = -Math.sign(event.deltaX + event.deltaY);
+    set(event.shiftKey ? { frame: state.frame + by } : { slice: state.slice + by });
   }, { passive: false });
-  for (const change of [narrow, dark]) change.addEventListener("change", show);
+  dark.addEventListener("change", show);
   window.addEventListener("resize", show);
-  const thinned = data.thinning > 1 ? ` Every ${data.thinning}th voxel in each direction of the plane is shown.` : "";
-  find("#reduced").textContent = `Values are rounded for this page; the files of the run have all digits.${thinned} Raw frames are means of ${data.scan.block} × ${data.scan.block} pixels, compressed; curves are rebuilt from ${basis.length} temporal components. The maximum is that of ${2 * slab + 1} slices.`;
+  const thinned = thinning > 1 ? ` Of the voxels one in ${thinning} is shown in each direction of the plane.` : "";
+  find("#reduced").textContent = `Values are rounded for this page; the files of the run have all digits.${thinned} Raw frames are means of ${data.scan.block} × ${data.scan.block} pixels, compressed; `
+    + `curves are rebuilt from ${basis.length} temporal components. The maximum is that of ${2 * slab + 1} slices.`;
   document.getElementById("section-viewer").hidden = false;
   await choose("cbf", narrow.matches ? "" : "tmax");
   document.documentElement.dataset.viewer = "ready";
