@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import matplotlib
@@ -133,9 +133,14 @@ def reference_figure(analysis: Analysis, reference: Mapping[str, Image]) -> Figu
     analysis : Analysis
         The run.
     reference : mapping of str to Image
-        Maps on the grid of the run, by name.
+        Maps on the grid of the run, by name; shown inside its brain mask.
     """
-    return _montage(analysis, "Reference maps", _map_rows(reference))
+    ours, brain = dict(analysis.maps.items()), analysis.brain.values
+    masked = {
+        name: replace(image, values=np.where(brain, image.values, np.nan), unit=ours[name].unit)
+        for name, image in reference.items()
+    }
+    return _montage(analysis, "Reference maps", _map_rows(masked))
 
 
 def uncertainty_figure(analysis: Analysis) -> Figure:
@@ -279,12 +284,9 @@ def webp(figure: Figure, *, lossless: bool) -> bytes:
     lossless : bool
         Best for lines and letters; otherwise at a quality of 90, which is best for maps.
     """
-    from PIL import Image as Pillow
-
-    buffer, canvas_of = io.BytesIO(), FigureCanvasAgg(figure)
-    canvas_of.draw()
-    drawn = Pillow.fromarray(np.asarray(canvas_of.buffer_rgba())).convert("RGB")
-    drawn.save(buffer, "WEBP", lossless=lossless, quality=50 if lossless else 90, method=2)
+    buffer = io.BytesIO()
+    packing = {"lossless": lossless, "quality": 50 if lossless else 90, "method": 2}
+    figure.savefig(buffer, format="webp", dpi=figure.dpi, facecolor=figure.get_facecolor(), pil_kwargs=packing)
     return buffer.getvalue()
 
 
@@ -298,9 +300,9 @@ def mark_sides(axes: Axes, left: float, columns: int, rows: int) -> None:
 def _draw_strip(axes: Axes, strip: Strip, aspect: float) -> None:
     """Draw pictures side by side as one image: much faster than axes for each."""
     rows, columns = strip.tiles[0].shape
-    colours, norm = colour_map(strip.colours), Normalize(*strip.window)
+    cmap, norm = colour_map(strip.colours), Normalize(*strip.window)
     joined = _joined(strip.tiles, np.nan)
-    axes.imshow(joined, cmap=colours, norm=norm, aspect="auto", interpolation="antialiased")
+    axes.imshow(joined, cmap=cmap, norm=norm, aspect="auto", interpolation="antialiased")
     for mark in strip.marks:
         _draw_mark(axes, _joined(mark.tiles, 0.0), mark)
     axes.set_axis_off()

@@ -234,7 +234,7 @@ class Series:
         """SHA-256 of the voxel values: frame by frame (z, y, x), in the type that they have here, little-endian."""
         digest = hashlib.sha256()
         for frame in self.values:
-            digest.update(np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("<")))
+            digest.update(np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("<")).data)
         return digest.hexdigest()
 
     @property

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Geometry, Image
+from PyPeTLib.records import Analysis, Image, Maps
 from PyPeTLib.report_sections import Report
 
 #: Optional packages that the report needs.
@@ -29,13 +29,13 @@ def report_html(analysis: Analysis, *, reference: Mapping[str, Image] | None = N
     analysis : Analysis
         The run.
     reference : mapping of str to Image, optional
-        Maps of another program on the scan's grid, by the names of `Maps` ("cbf", "tmax", ...), in the same units:
-        shown beside the run's own.
+        Maps of another program on the scan's grid, by the names of `Maps` ("cbf", "tmax", ...), in the same units;
+        NaN where there is no value. Shown beside the run's own.
 
     Raises
     ------
     InputError
-        If matplotlib or jinja2 is not installed, or a reference map has an unknown name or another grid.
+        If matplotlib or jinja2 is not installed, or a reference map is none of the run's, or has another grid or unit.
     """
     if not report_available():
         missing = ", ".join(name for name in NEEDED if find_spec(name) is None)
@@ -47,8 +47,8 @@ def report_html(analysis: Analysis, *, reference: Mapping[str, Image] | None = N
     from PyPeTLib.report_sections import report_sections
     from PyPeTLib.report_viewer import viewer_data
 
-    given = reference or {}
-    _check_reference(given, analysis.series.geometry)
+    given = dict(reference or {})
+    _check_reference(given, analysis.maps)
     with ThreadPoolExecutor(1) as pool:  # its compression leaves the interpreter to the drawing
         viewer = pool.submit(viewer_data, analysis, given)
         pictures = report_pictures(analysis, given)
@@ -83,14 +83,18 @@ def _hash(source: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii") + "'"
 
 
-def _check_reference(reference: Mapping[str, Image], geometry: Geometry) -> None:
-    """Refuse reference maps of unknown names or on another grid."""
-    unknown = sorted(set(reference) - set(MAP_LABELS))
+def _check_reference(reference: Mapping[str, Image], maps: Maps) -> None:
+    """Refuse reference maps that the run does not have, on another grid, or in another unit."""
+    ours = dict(maps.items())
+    unknown = sorted(set(reference) - set(ours))
     if unknown:
         raise InputError(
-            f"Reference maps: names among {', '.join(MAP_LABELS)} are needed; found {', '.join(unknown)}. Rename them."
+            f"Reference maps: names among {', '.join(ours)} are needed; found {', '.join(unknown)}. Leave them out."
         )
     for name, image in reference.items():
+        geometry, unit = ours[name].geometry, ours[name].unit
+        if image.unit not in ("", unit):
+            raise InputError(f"Reference {MAP_LABELS[name]}: {unit} are needed; found {image.unit}. Convert the map.")
         if not image.geometry.matches(geometry):
             raise InputError(
                 f"Reference {MAP_LABELS[name]}: the grid of the scan is needed, {geometry.describe()}; found "

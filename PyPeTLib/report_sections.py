@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from PyPeTLib import __version__
-from PyPeTLib.methods import references
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Analysis, Check, Status
+from PyPeTLib.references import references
 from PyPeTLib.report_facts import (
     candidate_rows,
     key_numbers,

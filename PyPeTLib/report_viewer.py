@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -118,10 +119,18 @@ def _layers(
     analysis: Analysis, reference: Mapping[str, Image], shown: Any, inside: MaskArray
 ) -> Iterator[dict[str, Any]]:
     """Yield maps, reference maps and standard deviations: name, unit, window, colours and rounded values."""
+    units = {name: image.unit for name, image in analysis.maps.items()}
+    given = {name: replace(image, unit=units[name]) for name, image in reference.items()}
     rows = [(name, "Maps", MAP_LABELS[name], image, MAP_STEPS) for name, image in analysis.maps.items()]
     rows += [
-        (f"{name}_reference", "Reference", f"Reference {MAP_LABELS[name]}", image, COARSE_STEPS)
-        for name, image in reference.items()
+        (
+            f"{name}_reference",
+            "Reference",
+            f"Reference {MAP_LABELS[name]}",
+            image,
+            COARSE_STEPS,
+        )
+        for name, image in given.items()
     ]
     rows += [
         (f"{name}_sd", "Uncertainty", f"SD of {MAP_LABELS[name]}", image, COARSE_STEPS)
@@ -185,7 +194,7 @@ def _scan(analysis: Analysis, crop: tuple[slice, slice]) -> dict[str, Any]:
     frames = np.searchsorted(analysis.raw.times_s, analysis.series.times_s)
     block = max(1, int(np.ceil(np.sqrt(raw[0].size * len(frames) / MOST_PIXELS))))
     with ThreadPoolExecutor() as pool:
-        pictures = list(pool.map(lambda k: _picture(_means(raw[k], block), 50), frames))
+        pictures = list(pool.map(lambda k: _picture(_means(raw[k], block), 40), frames))
     return {"hu": SCAN_HU, "steps": SCAN_STEPS, "block": block, "frames": pictures}
 
 
@@ -203,7 +212,7 @@ def _picture(hu: Array, quality: int) -> str:
 
     steps = np.rint(np.interp(hu, SCAN_HU, SCAN_STEPS)).astype(np.uint8)
     buffer = io.BytesIO()
-    Pillow.fromarray(_side_by_side(steps)).save(buffer, "WEBP", quality=quality, method=4)
+    Pillow.fromarray(_side_by_side(steps)).save(buffer, "WEBP", quality=quality, method=2)
     return data_address(buffer.getvalue(), "webp")
 
 

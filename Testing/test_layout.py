@@ -36,7 +36,7 @@ ALLOWED_BETWEEN_STEPS = {("derive", "denoise")}
 SLICER = {"slicer", "qt", "vtk", "ctk", "PythonQt", "PyPeT", "PyPeTScene"}
 #: Heavy packages, and where they may be imported at module scope.
 HEAVY = {"matplotlib", "jinja2", "skimage"}
-HEAVY_HOMES = {"figures", "report", "stages"}
+HEAVY_HOMES = {"figures", "plots", "overlays", "stages"}
 
 
 def imported(tree, *, module_scope=False):
