@@ -141,12 +141,12 @@ def test_windows_do_not_depend_on_the_data(tiny_analysis):
         assert [image.get_clim() for image in images] == [MAP_WINDOWS[name] for name, _ in analysis.maps.items()]
 
 
-def test_standard_deviations_are_pictures_where_the_method_states_them(tiny_analysis):
+def test_standard_deviations_are_pictures_where_the_method_states_them(page, tiny_analysis):
     figure = uncertainty_figure(tiny_analysis)
     images = [axes.images[0] for axes in figure.axes if axes.images]
     assert [image.get_clim() for image in images] == [(0.0, 30.0), (0.0, 3.0), (0.0, 7.5), (0.0, 6.0)]
     bare = replace(tiny_analysis, maps=replace(tiny_analysis.maps, sd={}))
-    assert ["Uncertainty</h2>" in report_html(run) for run in (tiny_analysis, bare)] == [True, False]
+    assert ["Uncertainty</h2>" in text for text in (page, report_html(bare))] == [True, False]
 
 
 def test_outside_of_the_brain_is_black(tiny_analysis):
@@ -220,15 +220,14 @@ def test_same_figure_gives_the_same_bytes(tiny_analysis):
 def test_figures_are_written_as_png_and_svg_of_the_same_bytes(tiny_analysis, tmp_path):
     names = sorted(drawings(tiny_analysis, {}))
     assert names == sorted(["maps", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion"])
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        folder.mkdir()
-        write_figures(tiny_analysis, folder, reference={})
-    files = sorted(path.name for path in (tmp_path / "a").iterdir())
+    write_figures(tiny_analysis, tmp_path, reference={})
+    files = sorted(path.name for path in tmp_path.iterdir())
     assert files == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
-    for name in files:
-        content = (tmp_path / "a" / name).read_bytes()
-        assert content == (tmp_path / "b" / name).read_bytes()
-        assert content.startswith(b"\x89PNG" if name.endswith("png") else b"<?xml")
+    for path in tmp_path.iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG" if path.suffix == ".png" else b"<?xml")
+    again = lesions_figure(tiny_analysis)
+    assert png(again) == (tmp_path / "lesions.png").read_bytes()
+    assert svg(again) == (tmp_path / "lesions.svg").read_bytes()
 
 
 def test_pictures_of_the_page_show_what_the_png_shows(tiny_analysis):
@@ -329,6 +328,11 @@ def test_page_loads_nothing_and_runs_nothing_but_its_own_script(page):
     assert "unsafe" not in "".join(policy)
 
 
+def test_every_place_of_the_page_has_a_name_of_its_own(page):
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names)) > 20
+
+
 def test_script_has_fewer_lines_than_were_allowed():
     script = resources.files("PyPeTLib") / "templates" / "viewer.js"
     assert len(script.read_text(encoding="utf-8").splitlines()) < 300
@@ -354,7 +358,7 @@ def test_checks_come_first_worst_first_and_in_words(hostile_page):
 
 
 def test_volumes_and_criteria_are_shown_with_what_they_are_not_for(page, tiny_analysis):
-    section = html.unescape(page[page.index('id="result"') : page.index('id="numbers"')])
+    section = html.unescape(page[page.index('id="title-result"') : page.index('id="title-numbers"')])
     assert "Research use only" in section and "Tmax above 6 s" in section
     for row in (*volume_rows(tiny_analysis.lesions), *criterion_rows(tiny_analysis.lesions)):
         assert all(cell in section for cell in row)
@@ -436,7 +440,7 @@ def test_sections_of_any_report_share_the_template():
     table = Table((("Scan", "name"), ("Core", "number")), (("<one>", "3"), ("two", "–")), name="All")
     page = render(Report("a set", "1", (Section("all", "Everything", (table, Text("why", ("because",)))),)))
     assert '<th scope="row">&lt;one&gt;</th><td class="number">3</td>' in page
-    assert '<h2 id="all">Everything</h2>' in page and "<li>because</li>" in page
+    assert '<h2 id="title-all">Everything</h2>' in page and "<li>because</li>" in page
 
 
 def test_volumes_have_one_decimal_and_ratios_two(tiny_analysis):
