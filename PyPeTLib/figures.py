@@ -282,10 +282,10 @@ def webp(figure: Figure, *, lossless: bool) -> bytes:
     ----------
     figure : Figure
     lossless : bool
-        Best for lines and letters; otherwise at a quality of 90, which is best for maps.
+        Best for lines and letters; otherwise at a quality of 85, which is best for maps.
     """
     buffer = io.BytesIO()
-    packing = {"lossless": lossless, "quality": 50 if lossless else 90, "method": 2}
+    packing = {"lossless": lossless, "quality": 40 if lossless else 85, "method": 1}
     figure.savefig(buffer, format="webp", dpi=figure.dpi, facecolor=figure.get_facecolor(), pil_kwargs=packing)
     return buffer.getvalue()
 

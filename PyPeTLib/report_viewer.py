@@ -41,7 +41,7 @@ Bytes = npt.NDArray[np.uint8]
 #: 220 × 220 voxels and 55 frames of a full scan it stays below 6 MB.
 MOST_VOXELS, MOST_COMPONENTS, MOST_PIXELS = 230_000, 8, 7_500_000
 #: Steps of a map, of a standard deviation or reference, and of a component on either side of 0.
-MAP_STEPS, COARSE_STEPS, COMPONENT_STEPS = 254, 100, 127
+MAP_STEPS, COARSE_STEPS, COMPONENT_STEPS = 254, 64, 127
 #: How far beyond their window, as a share of it, maps keep their values.
 BELOW, ABOVE = 0.5, 1.0
 #: Components are rounded evenly up to about this size in HU, and in proportion beyond.
@@ -58,7 +58,7 @@ MARKS = {"core": CORE_COLOUR, "hypoperfusion": HYPOPERFUSION_COLOUR, "aif": PURP
 def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str, Any]:
     """Return what the script of the report reads, as JSON knows it.
 
-    Values are those of the files, rounded: maps and their standard deviations in steps of a 254th and a 100th of a
+    Values are those of the files, rounded: maps and their standard deviations in 254 and 64 steps of a
     range somewhat wider than their window; curves as at most eight temporal components; raw frames as means of few
     pixels, compressed with loss. Large grids are thinned out in the plane: every second voxel, or every third.
 
@@ -194,7 +194,7 @@ def _scan(analysis: Analysis, crop: tuple[slice, slice]) -> dict[str, Any]:
     frames = np.searchsorted(analysis.raw.times_s, analysis.series.times_s)
     block = max(1, int(np.ceil(np.sqrt(raw[0].size * len(frames) / MOST_PIXELS))))
     with ThreadPoolExecutor() as pool:
-        pictures = list(pool.map(lambda k: _picture(_means(raw[k], block), 40), frames))
+        pictures = list(pool.map(lambda k: _picture(_means(raw[k], block), 30), frames))
     return {"hu": SCAN_HU, "steps": SCAN_STEPS, "block": block, "frames": pictures}
 
 

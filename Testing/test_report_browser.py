@@ -9,6 +9,9 @@ import browser as chromium
 import numpy as np
 import pytest
 
+pytest.importorskip("matplotlib")
+pytest.importorskip("jinja2")
+
 from PyPeTLib.display import ENHANCEMENT_HU, MAP_WINDOWS, brain_crop, enhancement_volume
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.pdf import write_pdf
