@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -37,17 +37,20 @@ from PyPeTLib.records import Analysis, Curves, Geometry, Image, MaskArray
 from PyPeTLib.report_facts import DECIMALS
 
 Bytes = npt.NDArray[np.uint8]
-#: Most voxels of the brain, temporal components, and pixels of all raw frames that a page holds: with the 16 slices of
+#: From an array on the scan's grid to what is shown of it.
+Shown = Callable[[Array], Array]
+#: Most voxels of the brain, temporal components, and samples of raw frames that a page holds: with the 16 slices of
 #: 220 × 220 voxels and 55 frames of a full scan it stays below 6 MB.
-MOST_VOXELS, MOST_COMPONENTS, MOST_PIXELS = 230_000, 8, 7_500_000
+MOST_VOXELS, MOST_COMPONENTS, MOST_SAMPLES = 230_000, 8, 3_200_000
 #: Steps of a map, of a standard deviation or reference, and of a component on either side of 0.
 MAP_STEPS, COARSE_STEPS, COMPONENT_STEPS = 254, 64, 127
 #: How far beyond their window, as a share of it, maps keep their values.
 BELOW, ABOVE = 0.5, 1.0
 #: Components are rounded evenly up to about this size in HU, and in proportion beyond.
 EVEN_HU = 4.0
-#: HU that become 0, 200 and 255 in the pictures of the scan: most steps where brain is.
+#: HU of the scan before contrast, and what raw frames add to it, that become these steps: most of them for brain.
 SCAN_HU, SCAN_STEPS = (-20.0, 100.0, 430.0), (0.0, 200.0, 255.0)
+RISE_HU, RISE_STEPS = (-400.0, -40.0, 40.0, 400.0), (0.0, 28.0, 228.0, 255.0)
 #: Bits of the picture of masks.
 BITS = {"brain": 1, "core": 2, "hypoperfusion": 4, "aif": 8, "vof": 16}
 
@@ -58,9 +61,10 @@ MARKS = {"core": CORE_COLOUR, "hypoperfusion": HYPOPERFUSION_COLOUR, "aif": PURP
 def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str, Any]:
     """Return what the script of the report reads, as JSON knows it.
 
-    Values are those of the files, rounded: maps and their standard deviations in 254 and 64 steps of a
-    range somewhat wider than their window; curves as at most eight temporal components; raw frames as means of few
-    pixels, compressed with loss. Large grids are thinned out in the plane: every second voxel, or every third.
+    Values are those of the files, rounded: maps and their standard deviations in 254 and 64 steps of a range somewhat
+    wider than their window; curves as at most eight temporal components; raw frames as the difference of some voxels of
+    the brain from the scan before contrast, compressed with loss. Large grids are thinned out in the plane: every
+    second voxel, or every third.
 
     Parameters
     ----------
@@ -81,6 +85,7 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
         "shape": inside.shape,
         "full": brain[(0, *crop)].shape,
         "aspect": pixel_aspect(geometry),
+        "start": _start(shown(_masks(analysis))),
         "thinning": thin,
         "labels": slice_labels(geometry),
         "times": [round(float(t), 3) for t in analysis.series.times_s],
@@ -92,7 +97,7 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
         "layers": [*_steps(), *_layers(analysis, reference, shown, inside)],
         "colours": {name: _hex(name) for name in sorted(_colour_names(analysis))},
         "curves": _curves(analysis.curves, geometry, shown, inside),
-        "scan": {**_scan(analysis, crop), "before": _picture(shown(baseline_hu(analysis)), 85)},
+        "scan": _scan(analysis, shown, inside),
     }
 
 
@@ -116,7 +121,7 @@ def _steps() -> list[dict[str, Any]]:
 
 
 def _layers(
-    analysis: Analysis, reference: Mapping[str, Image], shown: Any, inside: MaskArray
+    analysis: Analysis, reference: Mapping[str, Image], shown: Shown, inside: MaskArray
 ) -> Iterator[dict[str, Any]]:
     """Yield maps, reference maps and standard deviations: name, unit, window, colours and rounded values."""
     units = {name: image.unit for name, image in analysis.maps.items()}
@@ -163,7 +168,7 @@ def _rounded(values: Array, window: Window, steps: int) -> dict[str, Any]:
     return {"low": low, "step": step, "top": steps, "values": _packed(np.nan_to_num(level).astype(np.uint8))}
 
 
-def _curves(curves: Curves, geometry: Geometry, shown: Any, inside: MaskArray) -> dict[str, Any]:
+def _curves(curves: Curves, geometry: Geometry, shown: Shown, inside: MaskArray) -> dict[str, Any]:
     """Return temporal components and their rounded weights: ``even · sinh(level · ratio)``."""
     weights, basis = _components(curves)
     volume = np.zeros((len(basis), *geometry.shape), dtype=np.float32)
@@ -188,31 +193,33 @@ def _components(curves: Curves) -> tuple[Array, Array]:
     return curves.coefficients @ rotation, rotation.T @ curves.basis
 
 
-def _scan(analysis: Analysis, crop: tuple[slice, slice]) -> dict[str, Any]:
-    """Return the raw frames as pictures of the means of blocks of pixels."""
-    raw = radiological(analysis.raw.values, analysis.raw.geometry)[(..., *crop)]
+def _scan(analysis: Analysis, shown: Shown, inside: MaskArray) -> dict[str, Any]:
+    """Return the scan before contrast, and how much every raw frame differs from it in the brain, as pictures."""
     frames = np.searchsorted(analysis.raw.times_s, analysis.series.times_s)
-    block = max(1, int(np.ceil(np.sqrt(raw[0].size * len(frames) / MOST_PIXELS))))
+    block = max(1, int(np.ceil(np.sqrt(np.count_nonzero(inside) * len(frames) / MOST_SAMPLES))))
+    raw, before = shown(analysis.raw.values), shown(baseline_hu(analysis))
+
+    def rise(frame: int) -> str:
+        few = (..., slice(block // 2, None, block), slice(block // 2, None, block))
+        return _picture(np.where(inside, raw[frame] - before, 0.0)[few], RISE_HU, RISE_STEPS, 50)
+
     with ThreadPoolExecutor() as pool:
-        pictures = list(pool.map(lambda k: _picture(_means(raw[k], block), 30), frames))
-    return {"hu": SCAN_HU, "steps": SCAN_STEPS, "block": block, "frames": pictures}
+        return {
+            "block": block,
+            "before": _picture(before, SCAN_HU, SCAN_STEPS, 85),
+            "before_steps": [SCAN_HU, SCAN_STEPS],
+            "frames": list(pool.map(rise, frames)),
+            "frames_steps": [RISE_HU, RISE_STEPS],
+        }
 
 
-def _means(volume: Array, block: int) -> Array:
-    """Return the means of blocks of pixels; at the lower and right border of what is left of a block."""
-    slices, rows, columns = volume.shape
-    padded = np.pad(volume, ((0, 0), (0, -rows % block), (0, -columns % block)), mode="edge")
-    blocks = padded.reshape(slices, -(-rows // block), block, -(-columns // block), block)
-    return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32))
-
-
-def _picture(hu: Array, quality: int) -> str:
+def _picture(hu: Array, known: Sequence[float], steps: Sequence[float], quality: int) -> str:
     """Return slices side by side, as many rows of them as there are columns, as a WebP picture in a data address."""
     from PIL import Image as Pillow
 
-    steps = np.rint(np.interp(hu, SCAN_HU, SCAN_STEPS)).astype(np.uint8)
+    levels = np.rint(np.interp(hu, known, steps)).astype(np.uint8)
     buffer = io.BytesIO()
-    Pillow.fromarray(_side_by_side(steps)).save(buffer, "WEBP", quality=quality, method=2)
+    Pillow.fromarray(_side_by_side(levels)).save(buffer, "WEBP", quality=quality, method=2)
     return data_address(buffer.getvalue(), "webp")
 
 
@@ -240,6 +247,12 @@ def _masks(analysis: Analysis) -> Bytes:
         if name in masks:
             bits[masks[name].values] |= bit
     return bits
+
+
+def _start(bits: Bytes) -> int:
+    """Return the slice to begin with: the one with most hypoperfusion, or most brain where there is none."""
+    late = (bits & BITS["hypoperfusion"]) > 0
+    return int((late if late.any() else bits > 0).sum(axis=(1, 2)).argmax())
 
 
 def _packed(values: Bytes) -> str:

@@ -1,4 +1,4 @@
-"""Draw docs/report.png, the picture of the README: the report's beginning in Chromium, a voxel of the lesion pointed at."""
+"""Draw docs/report.png, the picture of the README: the beginning of a report, a voxel of the lesion pointed at."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,7 @@ from PyPeTLib.pipeline import analyze
 from PyPeTLib.report import report_html
 
 #: Size of the window, and where the pointer is, as shares of the left picture.
-WINDOW, POINTER = {"width": 1080, "height": 900}, (0.79, 0.5)
+WINDOW, POINTER = {"width": 1080, "height": 900}, (0.8, 0.42)
 
 if __name__ == "__main__":
     target = Path(__file__).parents[1] / "docs" / "report.png"

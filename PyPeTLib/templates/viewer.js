@@ -27,25 +27,28 @@
     const levels = new Int8Array((await unpack(text)).buffer);
     return Float32Array.from(levels, (level) => data.curves.even * Math.sinh(level * data.curves.ratio));
   }));
-  const hu = Float32Array.from({ length: 256 }, (_, step) => {
-    const { hu: known, steps } = data.scan, k = step <= steps[1] ? 0 : 1;
-    return known[k] + ((step - steps[k]) / (steps[k + 1] - steps[k])) * (known[k + 1] - known[k]);
-  });
+  const tables = [data.scan.before_steps, data.scan.frames_steps].map(([hu, steps]) => Float32Array.from({ length: 256 }, (_, step) => {
+    const k = steps.findLastIndex((one, at) => one <= step && at < steps.length - 1);
+    return hu[k] + ((step - steps[k]) / (steps[k + 1] - steps[k])) * (hu[k + 1] - hu[k]);
+  }));
   const colours = {};
   for (const [name, text] of Object.entries(data.colours)) {
     const c = text.match(/../g).map((pair) => parseInt(pair, 16));
     colours[name] = Uint32Array.from({ length: 256 }, (_, k) => 0xff000000 | (c[3 * k + 2] << 16) | (c[3 * k + 1] << 8) | c[3 * k]);
   }
 
-  // Values of one slice, and how many voxels of the scan lie between them.
+  // Values of one slice.
   const pictures = new Map();
-  async function scanSlice(address, slice) { // slices stand side by side, as many in a row as rows
+  async function scanSlice(address, slice, table, block) { // slices stand side by side, as many in a row as rows
     if (!pictures.has(address)) pictures.set(address, decode(address));
     const { data: pixels, width: line, height: lines } = await pictures.get(address), across = Math.ceil(Math.sqrt(slices));
-    const width = line / across, height = lines / Math.ceil(slices / across), values = new Float32Array(width * height);
+    const width = line / across, height = lines / Math.ceil(slices / across), values = new Float32Array(area);
     const corner = Math.floor(slice / across) * height * line + (slice % across) * width;
-    for (let i = 0; i < values.length; i += 1) values[i] = hu[pixels[4 * (corner + Math.floor(i / width) * line + (i % width))]];
-    return { values, width, height, pitch: data.scan.block };
+    for (let i = 0; i < area; i += 1) {
+      const x = Math.min(width - 1, Math.floor((i % columns) / block)), y = Math.min(height - 1, Math.floor(Math.floor(i / columns) / block));
+      values[i] = table[pixels[4 * (corner + y * line + x)]];
+    }
+    return values;
   }
   async function decode(address) {
     const image = Object.assign(new Image(), { src: address });
@@ -72,17 +75,16 @@
   }
   const valueAt = (layer, voxel) => (voxel < 0 || !layer.levels[voxel] ? NaN : layer.low + (layer.levels[voxel] - 1) * layer.step);
   async function field(layer, slice, frame) {
-    const ours = (values) => ({ values, width: columns, height: rows, pitch: thinning });
-    if (layer.key === "raw") return scanSlice(data.scan.frames[frame], slice);
-    if (layer.key === "contrast") return ours(rise(slice, frame));
-    if (layer.key === "mip") return ours(maximum(slice, frame));
-    if (layer.key !== "denoised") return ours(Float32Array.from({ length: area }, (_, i) => valueAt(layer, place[slice * area + i])));
-    const more = rise(slice, frame), { values } = await scanSlice(data.scan.before, slice);
-    return ours(values.map((value, i) => value + (more[i] || 0)));
+    if (layer.key === "contrast") return rise(slice, frame);
+    if (layer.key === "mip") return maximum(slice, frame);
+    if (layer.levels) return Float32Array.from({ length: area }, (_, i) => valueAt(layer, place[slice * area + i]));
+    const { before, frames, block } = data.scan, still = await scanSlice(before, slice, tables[0], 1);
+    const more = layer.key === "raw" ? await scanSlice(frames[frame], slice, tables[1], block) : rise(slice, frame);
+    return still.map((value, i) => value + (place[slice * area + i] < 0 ? 0 : more[i]));
   }
 
   // Pictures.
-  const state = { slice: slices >> 1, frame: data.aif.indexOf(Math.max(...data.aif)), voxel: null };
+  const state = { slice: data.start, frame: data.aif.indexOf(Math.max(...data.aif)), voxel: null };
   const narrow = matchMedia("(max-width: 48rem)"), dark = matchMedia("(prefers-color-scheme: dark)");
   const panes = [...document.querySelectorAll("#viewer .pane")].map((root) => ({
     root, select: root.querySelector("select"), canvas: root.querySelector(".picture"), bar: root.querySelector(".bar"),
@@ -93,21 +95,21 @@
     const { layer, canvas } = pane, turn = (pane.turn += 1), { slice, frame } = state, ratio = window.devicePixelRatio || 1;
     pane.root.classList.toggle("empty", !layer);
     if (!layer) return;
-    const shown = await field(layer, slice, frame), [low, high] = layer.shown, table = colours[layer.colours];
+    const values = await field(layer, slice, frame), [low, high] = layer.shown, table = colours[layer.colours];
     if (turn !== pane.turn) return; // a later one has begun
-    const pixels = new ImageData(shown.width, shown.height), words = new Uint32Array(pixels.data.buffer), share = 255 / (high - low);
-    shown.values.forEach((value, i) => { words[i] = Number.isNaN(value) ? 0xff000000 : table[clamp(Math.round((value - low) * share), 255)]; });
-    const small = Object.assign(document.createElement("canvas"), { width: shown.width, height: shown.height });
+    const pixels = new ImageData(columns, rows), words = new Uint32Array(pixels.data.buffer), share = 255 / (high - low);
+    values.forEach((value, i) => { words[i] = Number.isNaN(value) ? 0xff000000 : table[clamp(Math.round((value - low) * share), 255)]; });
+    const small = Object.assign(document.createElement("canvas"), { width: columns, height: rows });
     small.getContext("2d").putImageData(pixels, 0, 0);
     canvas.width = Math.round(canvas.clientWidth * ratio);
     canvas.height = Math.round((canvas.width * tall * data.aspect) / wide);
     const context = canvas.getContext("2d"), across = canvas.width / wide, down = canvas.height / tall;
     context.imageSmoothingEnabled = layer.group === "Scan";
-    context.drawImage(small, 0, 0, shown.width * shown.pitch * across, shown.height * shown.pitch * down);
+    context.drawImage(small, 0, 0, columns * thinning * across, rows * thinning * down);
     marks(context, slice, across * thinning, down * thinning, ratio);
     letters(context, data.labels[slice] + (layer.group === "Scan" ? ` · ${times[frame]} s` : ""), ratio);
     legend(pane, layer, table);
-    pane.field = shown;
+    pane.values = values;
     canvas.dataset.shown = [layer.key, slice, frame, low, high].join(" ");
     canvas.setAttribute("aria-label", `${layer.label}, slice ${data.labels[slice]}, ${times[frame]} s; the patient's left is on the right`);
   }
@@ -131,8 +133,10 @@
         context.stroke(edgesOf(name, slice));
       }
     }
-    context.strokeStyle = "#fff";
-    if (state.voxel) context.stroke(new Path2D(`M${state.voxel.x - 2} ${state.voxel.y + 0.5}h1.5m2 0h1.5m-2.5 -2.5v1.5m0 2v1.5`));
+    for (const [ink, wider] of state.voxel ? [["#000", 3], ["#fff", 0.5]] : []) {
+      Object.assign(context, { strokeStyle: ink, lineWidth: (1.25 * wider * ratio) / across + ratio / across });
+      context.stroke(new Path2D(`M${state.voxel.x - 3} ${state.voxel.y + 0.5}h2.5m2 0h2.5m-3.5 -3.5v2.5m0 2v2.5`));
+    }
     context.resetTransform();
   }
   function letters(context, corner, ratio) {
@@ -143,9 +147,7 @@
     }
   }
   function legend(pane, layer, table) {
-    const strip = new ImageData(256, 1);
-    new Uint32Array(strip.data.buffer).set(table);
-    pane.bar.getContext("2d").putImageData(strip, 0, 0);
+    pane.bar.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(table.buffer), 256, 1), 0, 0);
     pane.ends.forEach((end, k) => { if (document.activeElement !== end) end.value = Number(layer.shown[k].toPrecision(3)); });
     pane.unit.textContent = layer.unit;
   }
@@ -161,8 +163,8 @@
   for (const cell of [...document.querySelectorAll("#viewer .reference"), find("#beside")]) cell.hidden = !compared;
   function written(layer, voxel) {
     if (!layer) return "";
-    const value = valueAt(layer, voxel), beyond = layer.levels[voxel] === layer.top ? "≥ " : "";
-    return Number.isNaN(value) ? "–" : (layer.group === "Uncertainty" ? "± " : "") + beyond + value.toFixed(layer.decimals);
+    const value = valueAt(layer, voxel), sign = layer.levels[voxel] === layer.top ? "≥ " : layer.group === "Uncertainty" ? "± " : "";
+    return Number.isNaN(value) ? "–" : sign + value.toFixed(layer.decimals);
   }
   function read() {
     const { voxel: at, slice } = state, pixel = at ? slice * area + at.y * columns + at.x : -1, voxel = at ? place[pixel] : -1;
@@ -170,8 +172,8 @@
     curve(voxel);
     if (!at) return;
     const masked = Object.keys(bits).filter((name) => masks[pixel] & bits[name]).map((name) => (name.length > 3 ? name : name.toUpperCase()));
-    const scan = panes.filter(({ layer, field: known }) => known && layer && layer.group === "Scan").map(({ layer, field: known }) => {
-      const [x, y] = [at.x, at.y].map((k) => Math.floor((k * thinning) / known.pitch)), value = known.values[y * known.width + x];
+    const scan = panes.filter(({ layer, values }) => values && layer && layer.group === "Scan").map(({ layer, values }) => {
+      const value = values[at.y * columns + at.x];
       return Number.isNaN(value) ? "" : `${layer.label} ${value.toFixed(0)} HU`;
     });
     find("#place").textContent = [`${data.labels[slice]}, column ${at.x + 1}, row ${at.y + 1}`, masked.join(", ") || "outside the brain", ...scan].filter(Boolean).join(" · ");
@@ -205,8 +207,7 @@
     write("time in s", (left + width - right) / 2, height - 8, "center", quiet);
     write("voxel, HU", 0, 10, "left", ink);
     write("AIF, HU", width, 10, "right", purple);
-    line([[x(data.arrival), top], [x(data.arrival), height - bottom]], quiet, 1, [4, 3]);
-    line([[x(times[state.frame]), top], [x(times[state.frame]), height - bottom]], quiet, 1);
+    for (const [t, dash] of [[data.arrival, [4, 3]], [times[state.frame], []]]) line([[x(t), top], [x(t), height - bottom]], quiet, 1, dash);
     [purple, ink].slice(0, tissue.length ? 2 : 1).forEach((colour, k) => line(pair[k].values.map((v, t) => [x(times[t]), y(v / pair[k].high)]), colour, 1.5 + k));
     canvas.dataset.curve = tissue.map((v) => v.toFixed(2)).join(" ");
   }
@@ -233,9 +234,8 @@
     timer = timer ? clearInterval(timer) || 0 : setInterval(() => set({ frame: (state.frame + 1) % times.length }), 150);
     Object.assign(find("#play"), { textContent: timer ? "Pause" : "Play", ariaPressed: String(timer > 0) });
   }
-  const boxes = [find("#lesions"), find("#vessels")];
+  const boxes = [find("#lesions"), find("#vessels")], swap = () => panes[1].layer && choose(panes[1].select.value, panes[0].select.value);
   const outlines = () => { const off = !boxes.some((box) => box.checked); for (const box of boxes) box.checked = off; return show(); };
-  const swap = () => panes[1].layer && choose(panes[1].select.value, panes[0].select.value);
   const acts = { play, swap, before: () => choose("raw", "denoised"), beside: () => choose(maps[0].key, `${maps[0].key}_reference`) };
   for (const [id, act] of Object.entries(acts)) find(`#${id}`).addEventListener("click", act);
   for (const [name, slider] of Object.entries(sliders)) slider.addEventListener("input", () => set({ [name]: Number(slider.value) }));
@@ -250,8 +250,7 @@
     pane.select.addEventListener("change", () => choose(panes[0].select.value, panes[1].select.value));
     const frame = (ends) => { if (ends[1] > ends[0]) pane.layer.shown = ends; show(); }, usual = () => frame([...pane.layer.window]);
     for (const end of pane.ends) end.addEventListener("change", () => frame(pane.ends.map((one) => Number(one.value))));
-    pane.reset.addEventListener("click", usual);
-    pane.canvas.addEventListener("dblclick", usual);
+    for (const [one, event] of [[pane.reset, "click"], [pane.canvas, "dblclick"]]) one.addEventListener(event, usual);
     let drag = null;
     function point(event) {
       const box = pane.canvas.getBoundingClientRect(), at = (k, start, size, full) => Math.floor((((k - start) / size) * full) / thinning);
@@ -288,11 +287,11 @@
     const by = -Math.sign(event.deltaX + event.deltaY);
     set(event.shiftKey ? { frame: state.frame + by } : { slice: state.slice + by });
   }, { passive: false });
-  dark.addEventListener("change", show);
-  window.addEventListener("resize", show);
+  for (const [one, event] of [[dark, "change"], [window, "resize"]]) one.addEventListener(event, show);
   const thinned = thinning > 1 ? ` Of the voxels one in ${thinning} is shown in each direction of the plane.` : "";
-  find("#reduced").textContent = `Values are rounded for this page; the files of the run have all digits.${thinned} Raw frames are means of ${data.scan.block} × ${data.scan.block} pixels, compressed; `
-    + `curves are rebuilt from ${basis.length} temporal components. The maximum is that of ${2 * slab + 1} slices.`;
+  const { block } = data.scan, picked = block > 1 ? `one voxel in ${block} × ${block}` : "all voxels";
+  find("#reduced").textContent = `Values are rounded for this page; the files of the run have all digits.${thinned} Raw frames: ${picked} of the brain, compressed, `
+    + `around it the mean before contrast. Curves are rebuilt from ${basis.length} temporal components. The maximum is that of ${2 * slab + 1} slices.`;
   document.getElementById("section-viewer").hidden = false;
   await choose("cbf", narrow.matches ? "" : "tmax");
   document.documentElement.dataset.viewer = "ready";
