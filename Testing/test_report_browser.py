@@ -15,6 +15,7 @@ pytest.importorskip("jinja2")
 from PyPeTLib.display import ENHANCEMENT_HU, MAP_WINDOWS, brain_crop, enhancement_volume
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.pdf import write_pdf
+from PyPeTLib.records import Image, Maps, Volume
 from PyPeTLib.report import render, report_html
 from PyPeTLib.report_sections import Report
 
@@ -56,7 +57,7 @@ def opened(started, address):
     """Open the page, offline, and hold it to saying and asking for nothing."""
 
     @contextmanager
-    def opening(**options):
+    def opening(address=address, **options):
         said, asked, settings = [], [], {"viewport": WIDE, "offline": True, **options}
         context = started.new_context(**settings)
         page = context.new_page()
@@ -254,6 +255,51 @@ def test_voxel_outlines_swap_and_play_have_keys(page):
     assert page.locator("#play").inner_text() == "Pause"
     page.keyboard.press(" ")
     assert shown(page)[2] > frame
+
+
+def test_page_of_a_run_that_knows_little_opens_too(opened, tiny_analysis, tmp_path):
+    """No vein, no lesions, no motion, no standard deviations, and an arterial curve without voxels, of one slice."""
+    analysis, path = one_slice(tiny_analysis), tmp_path / "little.html"
+    path.write_text(report_html(analysis), encoding="utf-8")
+    with opened(path.as_uri()) as page:
+        picture(page).click()
+        for key in ("ArrowUp", "ArrowRight", "r", "m", "5", "9", "x", "o"):
+            page.keyboard.press(key)
+        assert shown(page, 1)[0] == "ttp" and cell(page, 0, 1) == ""
+        assert page.locator("figure img").count() == 3  # maps, curves, bolus
+        assert page.locator(".tile b").all_inner_texts() == ["–"] * 4
+
+
+def one_slice(analysis):
+    """Return what is left of a run when most is unknown."""
+    grid = analysis.series.geometry
+    thin = replace(grid, size=(*grid.size[:2], 1))
+
+    def cut(image):
+        return Image(image.values[2:3], thin, image.unit)
+
+    inside = analysis.curves.mask
+    kept = np.zeros_like(inside)
+    kept[2] = inside[2]
+    curves, keep = analysis.curves, kept[inside]
+    curves = replace(curves, coefficients=curves.coefficients[keep], noise=curves.noise[keep], mask=inside[2:3])
+    maps = {name: cut(image) for name, image in analysis.maps.items() if name != "delay"}
+    nothing = cut(replace(analysis.aif.mask, values=np.zeros_like(inside)))
+    unknown = {name: Volume(np.nan) for name in analysis.lesions.volumes_ml}
+    lesions = replace(analysis.lesions, core=None, hypoperfusion=None, mismatch=None, volumes_ml=unknown, criteria=())
+    series = replace(analysis.series, values=analysis.series.values[:, 2:3], geometry=thin)
+    return replace(
+        analysis,
+        **{name: cut(getattr(analysis, name)) for name in ("brain", "csf", "vessels")},
+        series=series,
+        raw=series,
+        curves=curves,
+        aif=replace(analysis.aif, mask=nothing, candidates=(), fit=None, source="user's curve"),
+        vof=None,
+        motion=None,
+        maps=Maps(**maps),
+        lesions=replace(lesions, mismatch_ratio=np.nan, side="unknown", midplane=None),
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
