@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -45,6 +46,8 @@ OUTLINE_PIXELS = 1.2
 OPACITY = 0.55
 _LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14
 _WIDEST_TILE_IN, _GAP = 1.75, 3
+#: Letters of the line below the title that fit into an inch.
+_NOTE_LETTERS = 14
 #: Colours of pictures on light and on dark paper.
 THEMES: Mapping[Theme, Mapping[str, str]] = {
     "light": {
@@ -224,14 +227,15 @@ def canvas(width_in: float, height_in: float, paper: str = "black") -> Figure:
 
 
 def heading(figure: Figure, name: str, note: str) -> None:
-    """Write title and the line below it into the upper left corner of a black figure."""
+    """Write title and the line below it, wrapped where it is long, into the upper left corner of a black figure."""
     colours = THEMES["dark"]
     across, down = figure.get_size_inches()
     left, place = _EDGE_IN / across, {"ha": "left", "va": "top", "parse_math": False}
     title: dict[str, Any] = {"color": colours["ink"], "fontsize": 12, "weight": "bold", **place}
     below: dict[str, Any] = {"color": colours["quiet"], "fontsize": 8.5, **place}
     figure.text(left, 1 - 0.13 / down, printable(name), **title)
-    figure.text(left, 1 - 0.38 / down, f"{note} · research use only", **below)
+    lines = textwrap.wrap(f"{note} · research use only", int(_NOTE_LETTERS * (across - 2 * _EDGE_IN)))
+    figure.text(left, 1 - 0.38 / down, "\n".join(lines), **below)
 
 
 def axes_in(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:

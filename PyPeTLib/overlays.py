@@ -51,23 +51,24 @@ def lesions_figure(analysis: Analysis) -> Figure:
     late = radiological(dict(analysis.lesions.masks())["hypoperfusion"].values, geometry)
     chosen, crop = spread_slices(late if late.any() else brain, MOST_SLICES), brain_crop(brain)
 
-    def marks(filled: bool) -> list[Mark]:
-        colours = {"hypoperfusion": HYPOPERFUSION_COLOUR, "core": CORE_COLOUR}
-        masks = dict(analysis.lesions.masks())
+    masks = dict(analysis.lesions.masks())
+
+    def marks(*, filled: bool) -> list[Mark]:
+        late = "mismatch" if filled and "mismatch" in masks else "hypoperfusion"  # tints do not cover each other
+        colours = {late: HYPOPERFUSION_COLOUR, "core": CORE_COLOUR}
         return [
             Mark(tiles(masks[name], chosen, crop), colour, filled) for name, colour in colours.items() if name in masks
         ]
 
     scan = Image(baseline_hu(analysis), geometry, "HU")
-    strips = [Strip("CT", "HU", tiles(scan, chosen, crop), BRAIN_HU, marks=marks(True))]
+    strips = [Strip("CT", "HU", tiles(scan, chosen, crop), BRAIN_HU, marks=marks(filled=True))]
     for name in LESION_MAPS:
         image, window = maps[name], MAP_WINDOWS[name]
         colours = map_colours(image.unit, analysis.settings.colours)
         strips.append(
-            Strip(MAP_LABELS[name], image.unit, tiles(image, chosen, crop), window, colours, marks=marks(False))
+            Strip(MAP_LABELS[name], image.unit, tiles(image, chosen, crop), window, colours, marks=marks(filled=False))
         )
-    note, labels = f"{analysis.lesions.rule}: core red, hypoperfusion yellow", slice_labels(geometry)
-    note = note[0].upper() + note[1:]
+    note, labels = f"Core red, hypoperfusion yellow ({analysis.settings.lesion_rule})", slice_labels(geometry)
     return sheet(analysis.series.name, note, [labels[k] for k in chosen], strips, pixel_aspect(geometry))
 
 

@@ -30,7 +30,7 @@ from PyPeTLib.display import (
     printable,
     spread_slices,
 )
-from PyPeTLib.figures import colour_map, maps_figure, png, reference_figure, svg, uncertainty_figure, webp
+from PyPeTLib.figures import Strip, colour_map, maps_figure, png, reference_figure, sheet, svg, uncertainty_figure, webp
 from PyPeTLib.methods import PUBLISHED
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.overlays import highlighted, lesions_figure, vessels_figure
@@ -160,6 +160,17 @@ def test_maps_montage_marks_sides_and_method(tiny_analysis):
     marks = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert marks.count("R") == marks.count("L") == tiles * len(list(tiny_analysis.maps.items()))
     assert any("Bayesian, weak prior of MTT" in text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 4])
+def test_what_is_written_above_pictures_stays_inside_them(tiny_analysis, tiles):
+    strip = Strip("CBF", "s", [np.zeros((20, 20))] * tiles, (0.0, 1.0))
+    note = "Perfusion maps · deconvolution: Bayesian, weak prior of MTT"
+    figure = sheet("sub-01_ses-01_ctp", note, ["S 0 mm"] * tiles, [strip], 1.0)
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert boxes[1].y0 > boxes[2].y1, "the note is above the heads"
 
 
 def test_spread_slices_are_distinct_sorted_and_within_the_brain():
