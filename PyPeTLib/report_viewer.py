@@ -42,6 +42,8 @@ Shown = Callable[[Array], Array]
 #: Most voxels of the brain, temporal components, and samples of raw frames that a page holds: with the 16 slices of
 #: 220 × 220 voxels and 55 frames of a full scan it stays below 6 MB.
 MOST_VOXELS, MOST_COMPONENTS, MOST_SAMPLES = 230_000, 8, 3_200_000
+#: The maximum over slices is that of about a third of them.
+SLABS = 3
 #: Steps of a map, of a standard deviation or reference, and of a component on either side of 0.
 MAP_STEPS, COARSE_STEPS, COMPONENT_STEPS = 254, 64, 127
 #: How far beyond their window, as a share of it, maps keep their values.
@@ -81,7 +83,10 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
         return radiological(values, geometry)[(..., *crop)][..., thin // 2 :: thin, thin // 2 :: thin]
 
     inside = shown(analysis.brain.values)
+    slab, scan = max(1, len(inside) // SLABS // 2), _scan(analysis, shown, inside)
     return {
+        "note": _note(thin, scan["block"], 2 * slab + 1),
+        "slab": slab,
         "shape": inside.shape,
         "full": brain[(0, *crop)].shape,
         "aspect": pixel_aspect(geometry),
@@ -97,8 +102,19 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
         "layers": [*_steps(), *_layers(analysis, reference, shown, inside)],
         "colours": {name: _hex(name) for name in sorted(_colour_names(analysis))},
         "curves": _curves(analysis.curves, geometry, shown, inside),
-        "scan": _scan(analysis, shown, inside),
+        "scan": scan,
     }
+
+
+def _note(thin: int, block: int, slab: int) -> str:
+    """Say how what is shown differs from the files of the run."""
+    thinned = f" Of the voxels one in {thin} × {thin} of the plane is shown." if thin > 1 else ""
+    picked = f"one voxel in {block} × {block}" if block > 1 else "all voxels"
+    return (
+        f"Values are rounded for this page; the files of the run have all digits.{thinned} Raw frames: {picked} of the "
+        "brain, compressed, around it the mean before contrast. Curves are rebuilt from at most "
+        f"{MOST_COMPONENTS} temporal components. The maximum is that of {slab} slices."
+    )
 
 
 def _thinning(brain: MaskArray) -> int:

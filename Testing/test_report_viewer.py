@@ -131,7 +131,7 @@ def test_masks_are_those_of_the_run(data, tiny_analysis):
 def test_large_grids_are_thinned_out_in_the_plane(tiny_analysis, monkeypatch):
     monkeypatch.setattr(report_viewer, "MOST_VOXELS", int(tiny_analysis.brain.values.sum()) // 3)
     thin = viewer_data(tiny_analysis, {})
-    assert thin["thinning"] == 2
+    assert thin["thinning"] == 2 and "one in 2 × 2 of the plane" in thin["note"]
     picked = shown(tiny_analysis, tiny_analysis.maps.cbf.values)[:, 1::2, 1::2]
     assert thin["shape"] == picked.shape
     inside = shown(tiny_analysis, tiny_analysis.brain.values)[:, 1::2, 1::2]

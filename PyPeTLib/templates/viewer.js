@@ -66,10 +66,9 @@
     }
     return values;
   }
-  const slab = Math.max(1, Math.floor(slices / 6));
   function maximum(slice, frame) {
     const values = new Float32Array(area).fill(NaN);
-    for (let k = clamp(slice - slab, slice); k <= clamp(slice + slab, slices - 1); k += 1)
+    for (let k = clamp(slice - data.slab, slice); k <= clamp(slice + data.slab, slices - 1); k += 1)
       rise(k, frame).forEach((value, i) => { if (!(value <= values[i]) && !Number.isNaN(value)) values[i] = value; });
     return values;
   }
@@ -108,7 +107,9 @@
     context.drawImage(small, 0, 0, columns * thinning * across, rows * thinning * down);
     marks(context, slice, across * thinning, down * thinning, ratio);
     letters(context, data.labels[slice] + (layer.group === "Scan" ? ` · ${times[frame]} s` : ""), ratio);
-    legend(pane, layer, table);
+    pane.bar.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(table.buffer), 256, 1), 0, 0);
+    pane.ends.forEach((end, k) => { if (document.activeElement !== end) end.value = Number(layer.shown[k].toPrecision(3)); });
+    pane.unit.textContent = layer.unit;
     pane.values = values;
     canvas.dataset.shown = [layer.key, slice, frame, low, high].join(" ");
     canvas.setAttribute("aria-label", `${layer.label}, slice ${data.labels[slice]}, ${times[frame]} s; the patient's left is on the right`);
@@ -142,14 +143,10 @@
   function letters(context, corner, ratio) {
     const { width, height } = context.canvas, edge = 6 * ratio;
     Object.assign(context, { font: `600 ${14 * ratio}px system-ui, sans-serif`, fillStyle: "#fff", shadowColor: "#000", shadowBlur: 4 * ratio });
-    for (const [text, x, y, align, base] of [["R", edge, edge, "left", "top"], ["L", width - edge, edge, "right", "top"], [corner, edge, height - edge, "left", "bottom"]]) {
+    const places = [["R", edge, edge, "left", "top"], ["L", width - edge, edge, "right", "top"], [corner, edge, height - edge, "left", "bottom"]];
+    for (const [text, x, y, align, base] of places) {
       Object.assign(context, { textAlign: align, textBaseline: base }).fillText(text, x, y);
     }
-  }
-  function legend(pane, layer, table) {
-    pane.bar.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(table.buffer), 256, 1), 0, 0);
-    pane.ends.forEach((end, k) => { if (document.activeElement !== end) end.value = Number(layer.shown[k].toPrecision(3)); });
-    pane.unit.textContent = layer.unit;
   }
 
   // Values and curve of one voxel.
@@ -168,7 +165,8 @@
   }
   function read() {
     const { voxel: at, slice } = state, pixel = at ? slice * area + at.y * columns + at.x : -1, voxel = at ? place[pixel] : -1;
-    for (const [key, row] of Object.entries(cells)) ["", "_sd", "_reference"].forEach((end, k) => { row[k].textContent = written(layerOf(key + end), voxel); });
+    for (const [key, row] of Object.entries(cells))
+      ["", "_sd", "_reference"].forEach((end, k) => { row[k].textContent = written(layerOf(key + end), voxel); });
     curve(voxel);
     if (!at) return;
     const masked = Object.keys(bits).filter((name) => masks[pixel] & bits[name]).map((name) => (name.length > 3 ? name : name.toUpperCase()));
@@ -176,7 +174,8 @@
       const value = values[at.y * columns + at.x];
       return Number.isNaN(value) ? "" : `${layer.label} ${value.toFixed(0)} HU`;
     });
-    find("#place").textContent = [`${data.labels[slice]}, column ${at.x + 1}, row ${at.y + 1}`, masked.join(", ") || "outside the brain", ...scan].filter(Boolean).join(" · ");
+    const where = [`${data.labels[slice]}, column ${at.x + 1}, row ${at.y + 1}`, masked.join(", ") || "outside the brain"];
+    find("#place").textContent = [...where, ...scan].filter(Boolean).join(" · ");
   }
   function curve(voxel) {
     const canvas = find("#curve"), context = canvas.getContext("2d"), ratio = window.devicePixelRatio || 1, styles = getComputedStyle(document.body);
@@ -208,7 +207,8 @@
     write("voxel, HU", 0, 10, "left", ink);
     write("AIF, HU", width, 10, "right", purple);
     for (const [t, dash] of [[data.arrival, [4, 3]], [times[state.frame], []]]) line([[x(t), top], [x(t), height - bottom]], quiet, 1, dash);
-    [purple, ink].slice(0, tissue.length ? 2 : 1).forEach((colour, k) => line(pair[k].values.map((v, t) => [x(times[t]), y(v / pair[k].high)]), colour, 1.5 + k));
+    pair.filter(({ values }) => values.length).forEach(({ values, high }, k) =>
+      line(values.map((v, t) => [x(times[t]), y(v / high)]), [purple, ink][k], 1.5 + k));
     canvas.dataset.curve = tissue.map((v) => v.toFixed(2)).join(" ");
   }
 
@@ -217,12 +217,16 @@
   let timer = 0;
   async function show() {
     const said = { slice: data.labels[state.slice], frame: `${times[state.frame]} s` };
-    for (const [name, slider] of Object.entries(sliders)) [slider.max, slider.value, slider.nextElementSibling.textContent] = [most[name], state[name], said[name]];
+    for (const [name, slider] of Object.entries(sliders)) {
+      Object.assign(slider, { max: most[name], value: state[name] });
+      slider.nextElementSibling.textContent = said[name];
+    }
     await Promise.all(panes.map(paint));
     read();
   }
   function set(change) {
-    for (const [name, value] of Object.entries(change)) state[name] = name === "voxel" ? { x: clamp(value.x, columns - 1), y: clamp(value.y, rows - 1) } : clamp(value, most[name]);
+    const inside = ({ x, y }) => ({ x: clamp(x, columns - 1), y: clamp(y, rows - 1) });
+    for (const [name, value] of Object.entries(change)) state[name] = name === "voxel" ? inside(value) : clamp(value, most[name]);
     return show();
   }
   function choose(left, right = panes[1].select.value) { // a reference stays beside its map
@@ -271,7 +275,8 @@
     });
     for (const end of ["pointerup", "pointercancel"]) pane.canvas.addEventListener(end, () => { drag = null; });
   });
-  const keys = { x: swap, o: outlines, " ": play, r: () => choose("raw"), d: () => choose("denoised"), c: () => choose("contrast"), m: () => choose("mip") };
+  const keys = { x: swap, o: outlines, " ": play }, steps = { r: "raw", d: "denoised", c: "contrast", m: "mip" };
+  for (const [key, layer] of Object.entries(steps)) keys[key] = () => choose(layer);
   const arrows = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
   find(".panes").addEventListener("keydown", (event) => {
     if (event.target.matches("select, input, button") || event.ctrlKey || event.metaKey || event.altKey) return null;
@@ -288,10 +293,6 @@
     set(event.shiftKey ? { frame: state.frame + by } : { slice: state.slice + by });
   }, { passive: false });
   for (const [one, event] of [[dark, "change"], [window, "resize"]]) one.addEventListener(event, show);
-  const thinned = thinning > 1 ? ` Of the voxels one in ${thinning} is shown in each direction of the plane.` : "";
-  const { block } = data.scan, picked = block > 1 ? `one voxel in ${block} × ${block}` : "all voxels";
-  find("#reduced").textContent = `Values are rounded for this page; the files of the run have all digits.${thinned} Raw frames: ${picked} of the brain, compressed, `
-    + `around it the mean before contrast. Curves are rebuilt from ${basis.length} temporal components. The maximum is that of ${2 * slab + 1} slices.`;
   document.getElementById("section-viewer").hidden = false;
   await choose("cbf", narrow.matches ? "" : "tmax");
   document.documentElement.dataset.viewer = "ready";
