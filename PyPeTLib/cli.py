@@ -88,9 +88,16 @@ def _add_run(commands: Any) -> None:
     run.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder for the results")
     _add_analysis(run)
     run.add_argument("--stages", metavar="FOLDER", type=Path, help="write a picture of every step into this folder")
+    run.add_argument(
+        "--figures", metavar="FOLDER", type=Path, help="write every figure of the report into this folder, PNG and SVG"
+    )
+    run.add_argument(
+        "--reference", metavar="FOLDER", type=Path, help="maps (..._cbf.nii.gz, ...) that the report shows beside ours"
+    )
+    run.add_argument("--pdf", action="store_true", help="write the report as PDF as well (by Chromium or WeasyPrint)")
     run.add_argument("--scene", action="store_true", help="write a scene for 3D Slicer (PREFIX_scene.mrb) as well")
     run.add_argument("--overwrite", action="store_true", help="replace the results in a folder that holds some")
-    run.add_argument("--no-report", action="store_true", help="skip the page with pictures")
+    run.add_argument("--no-report", action="store_true", help="skip the report")
     run.set_defaults(command=_run)
 
 
@@ -170,37 +177,74 @@ def _add_settings(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
-    from PyPeTLib.results import result_names, write_analysis
+    from PyPeTLib.read import read_maps
+    from PyPeTLib.results import LONG_NAMES, result_names
     from PyPeTLib.write import staged_output
 
     settings = _settings_of(options)
-    if options.scene:
-        from PyPeTScene.bootstrap import require_slicer
-
-        require_slicer()
-    pictures = options.stages is not None and _has_pictures("--stages", needed=True)
+    _check_wishes(options)
+    reference = read_maps(options.reference, list(LONG_NAMES)) if options.reference else None
     with ExitStack() as folders:
-        folder = folders.enter_context(staged_output(options.output, overwrite=options.overwrite))
-        stages = folders.enter_context(staged_output(options.stages, overwrite=options.overwrite)) if pictures else None
+        folder, stages, figures = (
+            wanted and folders.enter_context(staged_output(wanted, overwrite=options.overwrite))
+            for wanted in (options.output, options.stages, options.figures)
+        )
         with _progress(options.quiet) as progress:
             analysis = _analysis(options, settings, progress)
-        report = not options.no_report and _has_pictures("the report", quiet=options.quiet)
-        write_analysis(analysis, folder, source=" ".join(str(path) for path in options.scan), report=report)
+        _write_run(options, analysis, reference, folder)
         if stages is not None:
             from PyPeTLib.stages import write_stages
 
             write_stages(analysis, stages)
-        if options.scene:
-            from PyPeTLib.write import prefix_of
-            from PyPeTScene.headless import write_scene
+        if figures is not None:
+            from PyPeTLib.report_pictures import write_figures
 
-            write_scene(analysis, folder / f"{prefix_of(analysis.series.name)}_scene.mrb")
+            write_figures(analysis, figures, reference=reference or {})
         written = {path.name for path in folder.iterdir()}
     for name in result_names(analysis) - written:  # of an earlier run with other settings
         (options.output / name).unlink(missing_ok=True)
     if not options.quiet:
         _print_result(analysis, options.output)
     return OK
+
+
+def _check_wishes(options: argparse.Namespace) -> None:
+    """Refuse before the work begins what could not be written after it."""
+    if options.scene:
+        from PyPeTScene.bootstrap import require_slicer
+
+        require_slicer()
+    if options.no_report and (options.pdf or options.reference):
+        wish = "--pdf" if options.pdf else "--reference"
+        raise InputError(f"{wish} is about the report: it is needed; found --no-report. Leave one of them out.")
+    for wish in ("stages", "figures", "pdf", "reference"):
+        if getattr(options, wish):
+            _has_pictures(f"--{wish}", needed=True)
+    if options.pdf:
+        from PyPeTLib.pdf import require_printer
+
+        require_printer()
+
+
+def _write_run(
+    options: argparse.Namespace, analysis: Analysis, reference: dict[str, Image] | None, folder: Path
+) -> None:
+    """Write maps, summary and report, and, where they are wanted, PDF and scene."""
+    from PyPeTLib.results import write_analysis
+    from PyPeTLib.write import prefix_of
+
+    stem = prefix_of(analysis.series.name)
+    report = not options.no_report and _has_pictures("the report", quiet=options.quiet)
+    source = " ".join(str(path) for path in options.scan)
+    write_analysis(analysis, folder, source=source, report=report, reference=reference)
+    if options.pdf:
+        from PyPeTLib.pdf import write_pdf
+
+        write_pdf(folder / f"{stem}_report.html", folder / f"{stem}_report.pdf")
+    if options.scene:
+        from PyPeTScene.headless import write_scene
+
+        write_scene(analysis, folder / f"{stem}_scene.mrb")
 
 
 def _scene(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from PyPeTLib.pairing import Pair
 from PyPeTLib.pictures import Scale
 from PyPeTLib.read import read_image
 from PyPeTLib.records import FloatArray, Image, Progress
-from PyPeTLib.references import find_references, read_reference, reference_of
+from PyPeTLib.reference_maps import find_references, read_reference, reference_of
 from PyPeTLib.results import MET
 from PyPeTLib.similarity import similarity_entries
 

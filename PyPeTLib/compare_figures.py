@@ -15,9 +15,10 @@ from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
 from PyPeTLib.cohort import volumes_of
 from PyPeTLib.compare import Comparison
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
-from PyPeTLib.figures import Strip, axes_in, canvas, heading, png, sheet, style_axes, theme_colours
+from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, heading, png, sheet
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.pairing import Pair
+from PyPeTLib.plots import style_axes
 from PyPeTLib.records import FloatArray, Image
 from PyPeTLib.similarity import Differences, Similarity
 from PyPeTLib.write import write_bytes
@@ -113,7 +114,7 @@ def draw_scatter(axes: Axes, one: FloatArray, other: FloatArray, most: float, la
     """
     low, high = _range(np.concatenate([one, other]), most)
     _density(axes, other, one, (low, high), (low, high))
-    ink = theme_colours("dark")["ink"]
+    ink = THEMES["dark"]["ink"]
     axes.plot((low, high), (low, high), color=ink, lw=0.9, ls=(0, (4, 3)))
     axes.set_xlabel(label.format("reference"), color=ink, fontsize=9)
     axes.set_ylabel(label.format("results"), color=ink, fontsize=9)
@@ -134,7 +135,7 @@ def draw_limits(axes: Axes, one: FloatArray, other: FloatArray, most: float, dif
     edge = max(value for value in reach if np.isfinite(value))
     _density(axes, middle, apart, _range(middle, most), (-edge, edge))
     _limit_lines(axes, limits, differences.unit)
-    ink = theme_colours("dark")["ink"]
+    ink = THEMES["dark"]["ink"]
     axes.set_xlabel(f"mean of both, {differences.unit}", color=ink, fontsize=9)
     axes.set_ylabel(f"results − reference, {differences.unit}", color=ink, fontsize=9)
 
@@ -158,7 +159,7 @@ def volumes_figure(volumes: Mapping[str, FloatArray]) -> Figure:
 
 def _draw_volumes(scatter: Axes, limits: Axes, name: str, both: FloatArray) -> None:
     ours, theirs = both.T
-    colours, most = theme_colours("dark"), 1.05 * max(1.0, float(both.max()))
+    colours, most = THEMES["dark"], 1.05 * max(1.0, float(both.max()))
     dots: dict[str, Any] = {"color": colours["vein"], "ms": 5, "mec": "none", "clip_on": False, "zorder": 3}
     for axes in (scatter, limits):
         style_axes(axes, "dark")
@@ -190,8 +191,8 @@ def _side_by_side(
     chosen, crop = spread_slices(inside), brain_crop(inside)
     far = DIFFERENCE_SHARE * (window[1] - window[0])
     rows = [
-        ("Results", both[0], window, map_colours(unit if unit == "s" else pair.image.unit)),
-        ("Reference", both[1], window, map_colours(unit if unit == "s" else pair.image.unit)),
+        ("Results", both[0], window, map_colours(unit if unit == "s" else pair.image.unit, "even")),
+        ("Reference", both[1], window, map_colours(unit if unit == "s" else pair.image.unit, "even")),
         ("Difference", both[0] - both[1], (-far, far), DIFFERENCE_COLOURS),
     ]
     strips = [
@@ -233,7 +234,7 @@ def _density(
 
 def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
     """Draw bias and limits of agreement with their values."""
-    ink = theme_colours("dark")["ink"]
+    ink = THEMES["dark"]["ink"]
     for value, line, name in (
         (limits.bias, "-", "bias"),
         (limits.low, "--", f"−{LIMIT_SDS:g} SD"),
@@ -252,7 +253,7 @@ def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
 def _corner(axes: Axes, text: str, *, low: bool = False) -> None:
     """Write into the left upper, or into the right lower, corner."""
     x, y, across, up = (0.97, 0.04, "right", "bottom") if low else (0.03, 0.97, "left", "top")
-    quiet = theme_colours("dark")["quiet" if low else "ink"]
+    quiet = THEMES["dark"]["quiet" if low else "ink"]
     axes.text(x, y, text, color=quiet, fontsize=7.5 if low else 8, ha=across, va=up, transform=axes.transAxes)
 
 

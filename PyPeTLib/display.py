@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from PyPeTLib.orientation import radiological
 from PyPeTLib.records import Curves, FloatArray, Image, MaskArray, Prepared, VascularCurve
-from PyPeTLib.settings import Settings
+from PyPeTLib.settings import Colours, Settings
 
 Window = tuple[float, float]
 Array = npt.NDArray[Any]
@@ -30,10 +30,15 @@ SD_SHARE = 0.5
 MAP_LABELS = {"cbf": "CBF", "cbv": "CBV", "mtt": "MTT", "tmax": "Tmax", "ttp": "TTP", "delay": "Delay"}
 #: Perceptually even colours: one map for flow and volume, one for times, one for HU.
 FLOW_COLOURS, TIME_COLOURS, GREY = "inferno", "viridis", "gray"
+#: Colours after the public description of ASIST Japan's table, black over blue, green and yellow to red: evenly spread
+#: anchors of our own, with straight lines between them. For flow, volume and times alike.
+RAINBOW_COLOURS = "ASIST-like"
+RAINBOW_ANCHORS = "000000 00007a 0028ff 00a4ff 00d9a0 22c421 b9e000 ffe600 ff9000 ff3a00 d00000"
 #: Display ranges in HU: brain tissue, projections with vessels, enhancement.
 BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU = (0.0, 80.0), (0.0, 250.0), (0.0, 30.0)
-#: The arterial input is purple wherever it is shown.
+#: The arterial input is purple wherever it is shown. Core is red and hypoperfusion yellow, as in Slicer's segmentation.
 PURPLE = "#b14dff"
+VEIN_COLOUR, CORE_COLOUR, HYPOPERFUSION_COLOUR = "#4fc3d9", "#ff4a52", "#f2cc40"
 #: Most slices that a montage shows, and the smallest brain area, as a share of the largest, worth a column.
 MOST_SLICES, LEAST_AREA = 8, 0.25
 #: Longest part of a scan's name that is printed into a picture, in characters.
@@ -92,8 +97,10 @@ def window_grey(values: Array, window: Window) -> FloatArray:
     return np.repeat(share[..., None], 3, axis=-1)
 
 
-def map_colours(unit: str) -> str:
-    """Return the colours for a map of this unit: times have their own."""
+def map_colours(unit: str, colours: Colours) -> str:
+    """Return the name of the colours for a map of this unit: where they are even, times have their own."""
+    if colours == "ASIST-like":
+        return RAINBOW_COLOURS
     return TIME_COLOURS if unit == "s" else FLOW_COLOURS
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from PyPeTLib.records import Lesions, Motion, Prepared, VascularCurve
-from PyPeTLib.settings import LINEAR, Settings
+from PyPeTLib.settings import LINEAR, LesionRule, Settings
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed twice by a bilateral filter "
-    "guided by time course and mean HU, the second time by those of the first (spatial SD {s.bilateral_sigma_mm:g} mm, "
-    "similarity {s.bilateral_similarity:g} and {s.bilateral_anatomy:g} noise SD)",
+    "(Mendrik 2011) guided by time course and mean HU, the second time by those of the first (spatial SD "
+    "{s.bilateral_sigma_mm:g} mm, similarity {s.bilateral_similarity:g} and {s.bilateral_anatomy:g} noise SD)",
     "gaussian": "projected on {components} principal temporal components and smoothed inside the mask by a Gaussian "
     "(SD {s.gaussian_sigma_mm:g} mm)",
     "curvature-flow": "smoothed frame by frame by curvature flow ({s.curvature_flow_iterations} iterations of step "
@@ -18,8 +18,9 @@ DENOISING = {
     "none": "used without spatial smoothing",
 }
 DECONVOLUTION = {
-    "bayesian": "Bayesian comparison with tissue curves of every delay (−4 to 16 s about the usual one) and mean "
-    "transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with {residue}{tissues}",
+    "bayesian": "Bayesian comparison (Mouridsen 2006, Boutelier 2012) with tissue curves of every delay (−4 to 16 s "
+    "about the usual one) and mean transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with "
+    "{residue}{tissues}",
     "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
     "stable-spline": "nonlinear stochastic regularisation (Zanderigo 2009) with a stable spline (Peruzzo 2017) as "
     "prior of a non-negative response, its delay, decay and size by the evidence of each voxel",
@@ -44,7 +45,14 @@ CORRECTED = (
 )
 BRAIN = {
     "skull": "The region inside the skull was segmented by closing the bone slice by slice.",
-    "fast-marching": "The region inside the skull was segmented by fast marching.",
+    "fast-marching": "The region inside the skull was segmented by fast marching (Sethian 1996).",
+}
+#: Where the thresholds of each rule were published.
+PUBLISHED: dict[LesionRule, str] = {
+    "RAPID-like": "Albers 2018",
+    "Cereda": "Cereda 2016",
+    "MIStar-like": "Bivard 2014",
+    "Philips-like": "Wintermark 2006",
 }
 
 
@@ -105,6 +113,8 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     """Yield what core and hypoperfusion are, and what they are compared with."""
     share, least_ml = settings.both_sides_share, settings.both_sides_ml
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
+    source = PUBLISHED.get(settings.lesion_rule)
+    rule += f" (thresholds of {source})" if source else ""
     yield f"{rule}; connected parts of less than {settings.smallest_lesion_ml:g} mL were left out."
     if lesions.midplane is None:
         yield "No mid-sagittal plane was found and relative values were withheld."

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -226,6 +228,14 @@ class Series:
     def frames(self) -> int:
         """Number of time points."""
         return len(self.times_s)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the voxel values: frame by frame (z, y, x), in the type that they have here, little-endian."""
+        digest = hashlib.sha256()
+        for frame in self.values:
+            digest.update(np.ascontiguousarray(frame, dtype=frame.dtype.newbyteorder("<")).data)
+        return digest.hexdigest()
 
     @property
     def interval_s(self) -> float:

@@ -1,200 +1,53 @@
-"""Reference maps of other programs: found by their names, and read, pictures in colour included."""
+"""What a Methods paragraph cites, in full."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
-import numpy as np
-
-from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.errors import InputError
-from PyPeTLib.files import scan_name
-from PyPeTLib.pairing import resampled
-from PyPeTLib.pictures import Scale, is_image, picture_map, read_picture
-from PyPeTLib.read import read_image
-from PyPeTLib.records import Image
-
-#: Files of one case's maps, by the name of the map; one each, unless the case is refused.
-Files = Mapping[str, Sequence[Path]]
-
-#: How a map's file is named: PREFIX_tmax.nii.gz, or tmax.nii.gz.
-_NAME = re.compile(rf"(?:(?P<prefix>.*)[_-])?(?P<map>{'|'.join(MAP_LABELS)})", re.IGNORECASE)
-#: Subject and session of the ISLES 2024 data set and of BIDS, which name a case.
-_CASE = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?")
-#: How deep in a folder maps are sought: data/sub-X/ses-01/perfusion-maps/FILE.
-DEEPEST = 5
-
-
-def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
-    """Return the files of maps, by prefix and map.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        A folder, in which files named ``PREFIX_{cbf,cbv,mtt,tmax,ttp,delay}`` with the extension of an image are
-        sought, also in folders below (ISLES 2024: ``sub-X/ses-01/perfusion-maps/sub-X_ses-01_cbf.nii.gz``); or files,
-        of such names or given as ``MAP=FILE``.
-
-    Raises
-    ------
-    InputError
-        If there is none, or a name tells no map.
-    """
-    if len(paths) == 1 and paths[0].is_dir():
-        files = [file for depth in range(DEEPEST) for file in sorted(paths[0].glob("*/" * depth + "*"))]
-        named = [(file, _NAME.fullmatch(_stem(file))) for file in files if is_image(file) and file.name[0] != "."]
-        found = [(match["prefix"] or "", match["map"].lower(), file) for file, match in named if match]
-        if not found:
-            raise InputError(_no_maps(paths[0], files))
-    else:
-        found = [("", *_named(path)) for path in paths]
-    return _grouped(found)
+#: What the paragraph of `methods` may cite, by the words it is cited with.
+REFERENCES = {
+    "Albers 2018": "Albers GW, Marks MP, Kemp S, et al. Thrombectomy for stroke at 6 to 16 hours with selection by "
+    "perfusion imaging. N Engl J Med 2018;378:708–718. doi:10.1056/NEJMoa1713973",
+    "Baker and Matthews 2004": "Baker S, Matthews I. Lucas-Kanade 20 years on: a unifying framework. Int J Comput Vis "
+    "2004;56:221–255. doi:10.1023/B:VISI.0000011205.11775.fd",
+    "Bennink 2016": "Bennink E, Oosterbroek J, Kudo K, et al. Fast nonlinear regression method for CT brain perfusion "
+    "analysis. J Med Imaging 2016;3:026003. doi:10.1117/1.JMI.3.2.026003",
+    "Bivard 2014": "Bivard A, Levi C, Krishnamurthy V, et al. Defining acute ischemic stroke tissue pathophysiology "
+    "with whole brain CT perfusion. J Neuroradiol 2014;41:307–315.",
+    "Boutelier 2012": "Boutelier T, Kudo K, Pautot F, Sasaki M. Bayesian hemodynamic parameter estimation by bolus "
+    "tracking perfusion weighted imaging. IEEE Trans Med Imaging 2012;31:1381–1395. doi:10.1109/TMI.2012.2189890",
+    "Cereda 2016": "Cereda CW, Christensen S, Campbell BCV, et al. A benchmarking tool to evaluate computer tomography "
+    "perfusion infarct core predictions against a DWI standard. J Cereb Blood Flow Metab 2016;36:1780–1789. "
+    "doi:10.1177/0271678X15610586",
+    "Golub 1979": "Golub GH, Heath M, Wahba G. Generalized cross-validation as a method for choosing a good ridge "
+    "parameter. Technometrics 1979;21:215–223. doi:10.1080/00401706.1979.10489751",
+    "Mendrik 2011": "Mendrik AM, Vonken E, van Ginneken B, et al. TIPS bilateral noise reduction in 4D CT perfusion "
+    "scans produces high-quality cerebral blood flow maps. Phys Med Biol 2011;56:3857–3872. "
+    "doi:10.1088/0031-9155/56/13/008",
+    "Mouridsen 2006": "Mouridsen K, Friston K, Hjort N, et al. Bayesian estimation of cerebral perfusion using a "
+    "physiological model of microvasculature. NeuroImage 2006;33:570–579. doi:10.1016/j.neuroimage.2006.06.015",
+    "Peruzzo 2017": "Peruzzo D, Castellaro M, Pillonetto G, Bertoldo A. Stable spline deconvolution for dynamic "
+    "susceptibility contrast MRI. Magn Reson Med 2017;78:1801–1811. doi:10.1002/mrm.26582",
+    "Sethian 1996": "Sethian JA. A fast marching level set method for monotonically advancing fronts. Proc Natl Acad "
+    "Sci USA 1996;93:1591–1595. doi:10.1073/pnas.93.4.1591",
+    "Wintermark 2006": "Wintermark M, Flanders AE, Velthuis B, et al. Perfusion-CT assessment of infarct core and "
+    "penumbra: receiver operating characteristic curve analysis in 130 patients suspected of acute hemispheric stroke. "
+    "Stroke 2006;37:979–985. doi:10.1161/01.STR.0000209238.61459.39",
+    "Wu 2003": "Wu O, Østergaard L, Weisskoff RM, et al. Tracer arrival timing-insensitive technique for estimating "
+    "flow in MR perfusion-weighted imaging using singular value decomposition with a block-circulant deconvolution "
+    "matrix. Magn Reson Med 2003;50:164–174. doi:10.1002/mrm.10522",
+    "Zanderigo 2009": "Zanderigo F, Bertoldo A, Pillonetto G, Cobelli C. Nonlinear stochastic regularization to "
+    "characterize tissue residue function in bolus-tracking MRI. IEEE Trans Biomed Eng 2009;56:1287–1297.",
+    "Østergaard 1996": "Østergaard L, Weisskoff RM, Chesler DA, et al. High resolution measurement of cerebral blood "
+    "flow using intravascular tracer bolus passages. Part I. Magn Reson Med 1996;36:715–725. "
+    "doi:10.1002/mrm.1910360510",
+}
 
 
-def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> dict[str, Path]:
-    """Return the reference maps of a case.
-
-    Parameters
-    ----------
-    name : str
-        Of the run.
-    references : mapping
-        From `find_references`.
-    alone : bool
-        Whether there is one run only: then reference maps of any other name are its own, unless they name another
-        subject or session.
-
-    Raises
-    ------
-    InputError
-        If there are none, it is not clear which, or two files are the same map.
-    """
-    case = case_of(name)
-    own = {prefix: files for prefix, files in references.items() if case_of(prefix) == case}
-    if name in own or len(own) == 1:
-        return _one_each(own.get(name) or next(iter(own.values())))
-    if not own and alone:
-        others = [prefix for prefix in references if _is_case(prefix) and _is_case(name)]
-        own = {prefix: files for prefix, files in references.items() if prefix not in others}
-        names = [one for files in own.values() for one in files]
-        if own and len(set(names)) == len(names):
-            return _one_each({one: found for files in own.values() for one, found in files.items()})
-    listed = ", ".join(prefix or "maps without a prefix" for prefix in list(own or references)[:5])
-    need = "one set of reference maps is needed" if own else "reference maps of this case are needed"
-    raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. Give the files one by one.")
-
-
-def case_of(prefix: str) -> str:
-    """Return subject and session of a prefix; the whole prefix where it names none.
+def references(text: str) -> list[str]:
+    """Return what a paragraph cites, in alphabetical order.
 
     Examples
     --------
-    >>> case_of("sub-stroke0001_ses-01_space-ncct"), case_of("phantom_truth")
-    ('sub-stroke0001_ses-01', 'phantom_truth')
+    >>> [entry[:11] for entry in references("deconvolution (Wu 2003), smoothed (Mendrik 2011)")]
+    ['Mendrik AM,', 'Wu O, Øster']
     """
-    match = _CASE.fullmatch(prefix)
-    return match[1] if match else prefix
-
-
-def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[Image, str]:
-    """Read a reference map.
-
-    Parameters
-    ----------
-    name : str
-        Which map it is.
-    path : Path
-        Its file; ``PREFIX_brain_mask.nii.gz`` beside it, where there is one, says where it has values.
-    scales : mapping of str to Scale
-        What the user said of the colour bars of pictures, by map.
-
-    Returns
-    -------
-    Image, str
-        The map with its unit, "" where it is not known, and how a picture was read, "" where it is none.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or is a picture of which no scale is known.
-    """
-    picture, scale = read_picture(path), scales.get(name)
-    if picture is None and scale is not None:
-        raise InputError(
-            f"Reference {path.name}: a picture in colour is needed for a colour bar; found one number a voxel. "
-            f"Leave out the colour bar of {name}."
-        )
-    if picture is None:
-        return _within_brain(read_image(path), path), ""
-    if scale is None:
-        raise InputError(
-            f"Reference {path.name}: found a picture in colour, whose numbers are known by its colour bar only; the "
-            f"values at its ends and their unit are needed: --colour-bar {name}=LOW:HIGH:UNIT, as printed beside it."
-        )
-    return picture_map(path, *picture, scale)
-
-
-def _within_brain(image: Image, path: Path) -> Image:
-    """Leave out what lies outside the reference's own brain mask: its zeros are no values."""
-    match = _NAME.fullmatch(_stem(path))
-    mask = path.with_name(f"{match['prefix']}_brain_mask.nii.gz") if match else path
-    if not match or not match["prefix"] or not mask.is_file():
-        return image
-    inside = resampled(read_image(mask), image.geometry).values >= 0.5
-    return Image(np.where(inside, image.values, np.nan), image.geometry, image.unit)
-
-
-def _stem(path: Path) -> str:
-    return scan_name(path) if path.suffix.lower() != ".png" else path.stem
-
-
-def _is_case(prefix: str) -> bool:
-    return _CASE.fullmatch(prefix) is not None
-
-
-def _named(path: Path) -> tuple[str, Path]:
-    """Return map and file of an argument: MAP=FILE, or a file whose name ends with the map."""
-    word, equals, file = str(path).partition("=")
-    if equals and word.lower() in MAP_LABELS:
-        return word.lower(), _present(Path(file))
-    match = _NAME.fullmatch(_stem(path))
-    if match is None:
-        known = ", ".join(MAP_LABELS)
-        raise InputError(
-            f"Reference {path}: a folder, or a file whose name ends with the map ({known}), such as vendor_cbf.nii.gz, "
-            "is needed; found another name. Give it as MAP=FILE."
-        )
-    return match["map"].lower(), _present(path)
-
-
-def _present(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError(f"Reference {path}: a file or one folder is needed; found none. Check the path.")
-    return path
-
-
-def _grouped(found: Sequence[tuple[str, str, Path]]) -> dict[str, dict[str, list[Path]]]:
-    groups: dict[str, dict[str, list[Path]]] = {}
-    for prefix, name, file in found:
-        groups.setdefault(prefix, {}).setdefault(name, []).append(file)
-    return groups
-
-
-def _one_each(files: Files) -> dict[str, Path]:
-    """Return the file of each map; refuse two."""
-    for name, found in files.items():
-        if len(found) > 1:
-            raise InputError(
-                f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. "
-                "Give the files one by one."
-            )
-    return {name: found[0] for name, found in files.items()}
-
-
-def _no_maps(folder: Path, files: Sequence[Path]) -> str:
-    seen = [file.name for file in files if file.is_file() and not file.name.startswith(".")]
-    found = f"{len(seen)} other files, such as {seen[0]}" if seen else "no files"
-    need = f"files named PREFIX_{{{','.join(MAP_LABELS)}}}.nii.gz (or .nii, .nrrd, .png)"
-    return f"Reference {folder}: {need} are needed; found {found}. Give files as MAP=FILE."
+    return [entry for words, entry in REFERENCES.items() if words in text]

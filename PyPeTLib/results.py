@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -58,7 +58,14 @@ REGULARISATION: dict[DeconvolutionMethod, str | None] = {
 }
 
 
-def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", report: bool = True) -> None:
+def write_analysis(
+    analysis: Analysis,
+    folder: str | Path,
+    *,
+    source: str = "",
+    report: bool = True,
+    reference: Mapping[str, Image] | None = None,
+) -> None:
     """Write everything a run found out into a folder that exists.
 
     Files are ``PREFIX_{cbf,cbv,mtt,tmax,ttp,...}.nii.gz`` with a JSON sidecar each,
@@ -76,6 +83,8 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
         The scan's path, for the summary.
     report : bool
         Write the report too; it needs the extra ``report``.
+    reference : mapping of str to Image, optional
+        Maps that the report shows beside those of the run, by name and on its grid.
 
     Raises
     ------
@@ -98,7 +107,7 @@ def write_analysis(analysis: Analysis, folder: str | Path, *, source: str = "", 
     if report:
         from PyPeTLib.report import report_html
 
-        write_text(report_html(analysis), f"{stem}_report.html")
+        write_text(report_html(analysis, reference=reference), f"{stem}_report.html")
 
 
 def _write_map(image: Image, path: str, analysis: Analysis, sidecar: dict[str, object]) -> None:
@@ -113,7 +122,8 @@ def result_names(analysis: Analysis) -> set[str]:
     maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", *(f"_{kind}" for kind in KINDS))]
     names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
     names += [f"{name}_mask.nii.gz" for name in MASK_NAMES]
-    return {f"{prefix}_{name}" for name in (*names, "curves.csv", "motion.csv", "summary.json", "report.html")}
+    names += ["curves.csv", "motion.csv", "summary.json", "report.html", "report.pdf"]
+    return {f"{prefix}_{name}" for name in names}
 
 
 def curve_table(analysis: Prepared) -> dict[str, FloatArray]:
@@ -208,7 +218,14 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
     """
     series = analysis.series
     return {
-        "input": {"name": series.name, "path": source, "grid": asdict(series.geometry), "frames": series.frames},
+        "input": {
+            "name": series.name,
+            "path": source,
+            "grid": asdict(series.geometry),
+            "frames": series.frames,
+            "voxel_type": analysis.raw.values.dtype.name,
+            "sha256": analysis.raw.sha256,
+        },
         "times_s": series.times_s,
         "time_source": series.time_source,
         "motion": None if analysis.motion is None else _motion(analysis.motion),

@@ -23,6 +23,7 @@ PartialVolumeMethod = Literal["venous", "none"]
 StrengthChoice = Literal["gcv", "fixed"]
 BiasCorrection = Literal["none", "simulation"]
 Normalisation = Literal["none", "brain-mean"]
+Colours = Literal["even", "ASIST-like"]
 LesionRule = Literal["RAPID-like", "Cereda", "MIStar-like", "Philips-like", "own"]
 CoreMap = Literal["rCBF", "CBV"]
 HypoperfusionMap = Literal["Tmax", "delay", "rMTT"]
@@ -140,6 +141,9 @@ class Settings:
         0.0, "mm", 0.0, 20.0, "if not 0: SD of a smoothing of the maps, written beside them"
     )
     normalise: Normalisation = _choice("none", "write maps divided by their mean over the brain as well")
+    colours: Colours = _choice(
+        "even", "colours of the maps: perceptually even ones, or from black over blue, green and yellow to red"
+    )
 
     lesion_rule: LesionRule = _choice(
         "RAPID-like", "what core and hypoperfusion are: thresholds of a trial or product, or your own"

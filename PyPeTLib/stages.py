@@ -20,19 +20,10 @@ from PyPeTLib.display import (
     peak_frame,
     spread_slices,
 )
-from PyPeTLib.figures import (
-    Strip,
-    axes_in,
-    canvas,
-    draw_artery,
-    draw_bolus,
-    draw_vessels,
-    heading,
-    maps_figure,
-    png,
-    sheet,
-)
+from PyPeTLib.figures import Strip, axes_in, canvas, heading, maps_figure, png, sheet
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
+from PyPeTLib.overlays import draw_vessel
+from PyPeTLib.plots import draw_bolus, draw_vessels
 from PyPeTLib.records import Analysis, Prepared
 from PyPeTLib.write import write_bytes
 
@@ -116,7 +107,8 @@ def aif_figure(analysis: Prepared) -> Figure:
     height_in = 3.14 * rows * pixel_aspect(geometry) / columns
     figure = canvas(9.6, height_in + 4.6)
     heading(figure, analysis.series.name, f"5 · Arterial input, {analysis.aif.source}")
-    draw_artery([axes_in(figure, 3.2 * k + 0.03, 0.95, 3.14, height_in) for k in range(3)], analysis)
+    panels = [axes_in(figure, 3.2 * k + 0.03, 0.95, 3.14, height_in) for k in range(3)]
+    draw_vessel(panels, analysis, analysis.aif)
     curve = axes_in(figure, 0.75, height_in + 1.2, 8.6, 2.85)
     draw_vessels(curve, analysis, "dark")
     curve.set_xlabel("time in s", color=curve.yaxis.label.get_color(), fontsize=9)

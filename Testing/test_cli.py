@@ -435,6 +435,35 @@ def test_stages_are_written_as_pictures(scan, tmp_path):
     assert len(list((tmp_path / "stages").glob("*.png"))) == 6
 
 
+def test_figures_reference_and_pdf_are_written_with_the_report(scan, result, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    printed = []
+    monkeypatch.setattr("PyPeTLib.pdf.printer", lambda: "a browser")
+    monkeypatch.setattr("PyPeTLib.pdf.write_pdf", lambda page, target: printed.append((page.name, target.name)))
+    words = ["--figures", str(tmp_path / "figures"), "--reference", str(result), "--pdf", "--quiet"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), *words]) == 0
+    names = ["maps", "reference", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion"]
+    wanted = sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == wanted
+    assert "Reference CBF" in (tmp_path / "out" / "phantom_report.html").read_text(encoding="utf-8")
+    assert printed == [("phantom_report.html", "phantom_report.pdf")]
+
+
+@pytest.mark.parametrize("words", [["--pdf"], ["--reference", "folder"]])
+def test_wishes_about_the_report_need_the_report(scan, tmp_path, capsys, words):
+    message = refused(["run", scan, "-o", tmp_path / "out", "--no-report", *words], capsys)
+    assert f"{words[0]} is about the report: it is needed; found --no-report" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_pdf_without_a_printer_is_refused_before_the_work(scan, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("PyPeTLib.pdf.BROWSERS", ())
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    assert "Chromium or WeasyPrint is needed" in refused(["run", scan, "-o", tmp_path / "out", "--pdf"], capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_the_extra_packages_a_run_completes_and_says_what_is_left_out(scan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("PyPeTLib.report.report_available", lambda: False)
     assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 0

@@ -23,7 +23,7 @@ from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Geometry, Image, Midplane, silent
-from PyPeTLib.references import case_of, find_references
+from PyPeTLib.reference_maps import case_of, find_references
 from PyPeTLib.results import MET, write_analysis
 from PyPeTLib.units import in_unit
 from PyPeTLib.write import write_image, write_json

@@ -72,7 +72,7 @@ def run_python(code: str, *folders: Path) -> str:
 
 def test_the_build_holds_the_files_of_module_and_library(modules):
     inside = {path.relative_to(modules).as_posix() for path in modules.rglob("*") if path.is_file()}
-    kinds = (".py", ".ui", ".png", ".html")
+    kinds = (".py", ".ui", ".png", ".html", ".css", ".js")
     module = {path.relative_to(ROOT / "PyPeT") for path in (ROOT / "PyPeT").rglob("*") if path.suffix in kinds}
     library = {path.relative_to(ROOT) for path in (ROOT / "PyPeTLib").rglob("*") if path.suffix in kinds}
     assert inside == {path.as_posix() for path in module | library}

@@ -42,7 +42,7 @@ SLICER = {"slicer", "qt", "vtk", "ctk", "PythonQt", "PyPeT", "PyPeTScene"}
 COMMANDS = {"__main__", "cli", "cli_compare"}
 #: Heavy packages, and where they may be imported at module scope.
 HEAVY = {"matplotlib", "jinja2", "skimage", "openpyxl"}
-HEAVY_HOMES = {"figures", "report", "stages", "compare_figures"}
+HEAVY_HOMES = {"figures", "plots", "overlays", "stages", "compare_figures"}
 
 
 def imported(tree, *, module_scope=False):

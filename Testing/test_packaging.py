@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_cmake_lists_name_every_file_of_the_library():
-    listed = re.findall(r"^  (\S+\.(?:py|html))$", (ROOT / "PyPeTLib/CMakeLists.txt").read_text(), re.MULTILINE)
+    listed = re.findall(r"^  (\S+\.(?:py|html|css|js))$", (ROOT / "PyPeTLib/CMakeLists.txt").read_text(), re.MULTILINE)
     folder = ROOT / "PyPeTLib"
     present = [str(path.relative_to(folder).as_posix()) for path in (*folder.glob("*.py"), *folder.glob("templates/*"))]
     assert sorted(listed) == sorted(present)

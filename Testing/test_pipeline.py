@@ -343,6 +343,8 @@ OF_LESIONS = {
     *("hypoperfusion_map", "hypoperfusion_tmax_s", "hypoperfusion_delay_s", "hypoperfusion_rmtt"),
     *("both_sides_share", "both_sides_ml", "midplane_limit_degrees"),
 }
+#: Colours change pictures only: `test_report` and `test_scene_maps` see that.
+OF_PICTURES = {"colours"}
 OTHER = {
     "residue": "box",
     "motion": "off",
@@ -370,7 +372,9 @@ def outcome(series, settings):
 
 
 @pytest.mark.parametrize(
-    "info", [info for info in describe_settings() if info.name not in OF_LESIONS], ids=lambda info: info.name
+    "info",
+    [info for info in describe_settings() if info.name not in OF_LESIONS | OF_PICTURES],
+    ids=lambda info: info.name,
 )
 def test_every_setting_changes_something(tiny_head, info):
     series = tiny_head.series

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import pickle
 import re
 import subprocess
 import sys
 from dataclasses import fields, replace
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -15,19 +18,29 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
+from matplotlib.colors import to_rgba
+
 from PyPeTLib import InputError, Settings, report
-from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, printable, spread_slices
-from PyPeTLib.figures import (
-    artery_figure,
-    curves_figure,
-    highlighted,
-    maps_figure,
-    png,
-    uncertainty_figure,
+from PyPeTLib.display import (
+    CORE_COLOUR,
+    HYPOPERFUSION_COLOUR,
+    MAP_LABELS,
+    MAP_WINDOWS,
+    brain_crop,
+    printable,
+    spread_slices,
 )
+from PyPeTLib.figures import Strip, colour_map, maps_figure, png, reference_figure, sheet, svg, uncertainty_figure, webp
+from PyPeTLib.methods import PUBLISHED
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Check, Geometry, Maps
-from PyPeTLib.report import MAP_NAMES, candidate_rows, key_numbers, report_html, volume_rows
+from PyPeTLib.overlays import highlighted, lesions_figure, vessels_figure
+from PyPeTLib.plots import LEAST_MOTION, bolus_figure, curves_figure, motion_figure
+from PyPeTLib.records import Check, Geometry, Image, Maps
+from PyPeTLib.references import REFERENCES, references
+from PyPeTLib.report import render, report_html
+from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, volume_rows
+from PyPeTLib.report_pictures import drawings, write_figures
+from PyPeTLib.report_sections import Report, Section, Table, Text
 from PyPeTLib.results import candidate_facts, criterion_rows
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
@@ -97,6 +110,22 @@ def test_radiological_keeps_leading_axes_and_copies_nothing(tiny_analysis):
     assert np.shares_memory(shown, series.values)
 
 
+def test_left_lesion_is_marked_on_the_right_side_of_every_picture(tiny_analysis):
+    assert tiny_analysis.lesions.side == "left"
+    tinted, *outlined = [axes for axes in lesions_figure(tiny_analysis).axes if axes.images]
+    tiles = len([text for text in tinted.texts if text.get_text() == "L"])
+    colours = [np.asarray(to_rgba(colour)) for colour in (HYPOPERFUSION_COLOUR, CORE_COLOUR)]
+    late, core = (image.get_array() for image in tinted.images[1:])
+    width = (late.shape[1] + 3) / tiles
+    for layer, colour in ((late, colours[0]), (core, colours[1])):
+        columns = np.nonzero(layer[..., 3])[1] % width
+        assert columns.size and columns.min() > width / 2
+        np.testing.assert_allclose(layer[layer[..., 3] > 0][0, :3], colour[:3])
+    lines = [path for axes in outlined for found in axes.collections for path in found.get_paths()]
+    corners = np.concatenate([path.vertices for path in lines])[:, 0] % width
+    assert np.median(corners) > width / 2
+
+
 # Figures
 
 
@@ -112,12 +141,12 @@ def test_windows_do_not_depend_on_the_data(tiny_analysis):
         assert [image.get_clim() for image in images] == [MAP_WINDOWS[name] for name, _ in analysis.maps.items()]
 
 
-def test_standard_deviations_are_pictures_where_the_method_states_them(tiny_analysis):
+def test_standard_deviations_are_pictures_where_the_method_states_them(page, tiny_analysis):
     figure = uncertainty_figure(tiny_analysis)
     images = [axes.images[0] for axes in figure.axes if axes.images]
     assert [image.get_clim() for image in images] == [(0.0, 30.0), (0.0, 3.0), (0.0, 7.5), (0.0, 6.0)]
     bare = replace(tiny_analysis, maps=replace(tiny_analysis.maps, sd={}))
-    assert ["Uncertainty</h2>" in report_html(run) for run in (tiny_analysis, bare)] == [True, False]
+    assert ["Uncertainty</h2>" in text for text in (page, report_html(bare))] == [True, False]
 
 
 def test_outside_of_the_brain_is_black(tiny_analysis):
@@ -131,6 +160,17 @@ def test_maps_montage_marks_sides_and_method(tiny_analysis):
     marks = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert marks.count("R") == marks.count("L") == tiles * len(list(tiny_analysis.maps.items()))
     assert any("Bayesian, weak prior of MTT" in text.get_text() for text in figure.texts)
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 4])
+def test_what_is_written_above_pictures_stays_inside_them(tiny_analysis, tiles):
+    strip = Strip("CBF", "s", [np.zeros((20, 20))] * tiles, (0.0, 1.0))
+    note = "Perfusion maps · deconvolution: Bayesian, weak prior of MTT"
+    figure = sheet("sub-01_ses-01_ctp", note, ["S 0 mm"] * tiles, [strip], 1.0)
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.texts]
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert boxes[1].y0 > boxes[2].y1, "the note is above the heads"
 
 
 def test_spread_slices_are_distinct_sorted_and_within_the_brain():
@@ -173,7 +213,7 @@ def test_figures_manage_without_vein_fit_and_scaling(tiny_analysis):
     aif = replace(tiny_analysis.aif, fit=None, partial_volume_factor=1.0)
     bare = replace(tiny_analysis, vof=None, aif=aif)
     assert len(curves_figure(bare).axes[0].lines) == 2
-    assert len(png(artery_figure(bare))) > 5000
+    assert len(vessels_figure(bare).axes) == 3 < len(vessels_figure(tiny_analysis).axes)
 
 
 def test_figures_do_not_touch_pyplot(tiny_analysis):
@@ -188,6 +228,82 @@ def test_same_figure_gives_the_same_bytes(tiny_analysis):
     assert png(curves_figure(tiny_analysis)) == png(curves_figure(tiny_analysis))
 
 
+def test_figures_are_written_as_png_and_svg_of_the_same_bytes(tiny_analysis, tmp_path):
+    names = sorted(drawings(tiny_analysis, {}))
+    assert names == sorted(["maps", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion"])
+    write_figures(tiny_analysis, tmp_path, reference={})
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
+    for path in tmp_path.iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG" if path.suffix == ".png" else b"<?xml")
+    again = lesions_figure(tiny_analysis)
+    assert png(again) == (tmp_path / "lesions.png").read_bytes()
+    assert svg(again) == (tmp_path / "lesions.svg").read_bytes()
+
+
+def test_pictures_of_the_page_show_what_the_png_shows(tiny_analysis):
+    from io import BytesIO
+
+    from PIL import Image as Pillow
+
+    figure = curves_figure(tiny_analysis)
+    one, two = (np.asarray(Pillow.open(BytesIO(c)).convert("RGB")) for c in (png(figure), webp(figure, lossless=True)))
+    np.testing.assert_array_equal(one, two)
+    assert webp(figure, lossless=True) == webp(figure, lossless=True)
+    assert svg(figure) == svg(figure)
+
+
+def test_colours_of_choice_go_from_black_over_blue_and_green_to_red(tiny_analysis):
+    red, green, blue = (colour_map("ASIST-like")(np.linspace(0, 1, 256))[:, k] for k in range(3))
+    assert (red[0], green[0], blue[0]) == (0, 0, 0)
+    assert np.argmax(blue) < np.argmax(green) < np.argmax(red)
+    assert red[-1] > 0.7 and max(green[-1], blue[-1]) < 0.1
+    chosen = replace(tiny_analysis, settings=Settings(colours="ASIST-like"))
+    maps = [axes.images[0].get_cmap().name for axes in maps_figure(chosen).axes if axes.images]
+    assert set(maps) == {"ASIST-like"}
+    even = [axes.images[0].get_cmap().name for axes in maps_figure(tiny_analysis).axes if axes.images]
+    assert set(even) == {"inferno", "viridis"}
+
+
+def test_reference_maps_are_shown_inside_the_brain_in_the_same_window(tiny_analysis):
+    cbf = tiny_analysis.maps.cbf
+    figure = reference_figure(tiny_analysis, {"cbf": Image(np.full(cbf.values.shape, 30.0), cbf.geometry)})
+    (image,) = [axes.images[0] for axes in figure.axes if axes.images]
+    assert image.get_clim() == MAP_WINDOWS["cbf"]
+    assert set(np.unique(image.get_array().compressed())) == {30.0} and image.get_array().mask.any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"unit": "s"}, "mL/100 g/min are needed; found s"),
+        ({"geometry": Geometry((64, 64, 4), (1.0, 1.0, 10.0))}, "the grid of the scan is needed"),
+    ],
+)
+def test_reference_of_another_unit_or_grid_is_refused(tiny_analysis, change, message):
+    with pytest.raises(InputError, match=message):
+        report_html(tiny_analysis, reference={"cbf": replace(tiny_analysis.maps.cbf, **change)})
+
+
+def test_reference_of_an_unknown_name_is_refused(tiny_analysis):
+    with pytest.raises(InputError, match="names among cbf, cbv, mtt, tmax, ttp, delay are needed; found x"):
+        report_html(tiny_analysis, reference={"x": tiny_analysis.maps.cbf})
+
+
+def test_bolus_figure_shows_measure_threshold_and_arrival(tiny_analysis):
+    (axes,) = bolus_figure(tiny_analysis).axes
+    curves = [np.asarray(line.get_ydata()) for line in axes.lines]
+    assert any(np.array_equal(curve, tiny_analysis.bolus.signal) for curve in curves)
+    assert any(set(curve) == {tiny_analysis.bolus.threshold} for curve in curves)
+    assert f"bolus arrival {tiny_analysis.bolus.arrival_s:.1f} s" in [text.get_text() for text in axes.texts]
+
+
+def test_motion_of_a_still_head_is_not_blown_up(tiny_analysis):
+    for axes in motion_figure(tiny_analysis.motion).axes:
+        low, high = axes.get_ylim()
+        assert low <= -LEAST_MOTION and high >= LEAST_MOTION
+
+
 def test_printable_names_are_short_and_known_to_the_font():
     assert printable("sub-01_ses-01_ctp") == "sub-01_ses-01_ctp"
     assert printable("a\nb\u05d0") == "a?b?"
@@ -198,19 +314,40 @@ def test_printable_names_are_short_and_known_to_the_font():
 
 
 def test_hostile_names_are_escaped(hostile_page):
-    assert "<script" not in hostile_page
+    assert re.findall(r"<script[^>]*>", hostile_page) == [
+        '<script type="application/json" id="viewer-data">',
+        "<script>",
+    ]
     assert "<img src=x" not in hostile_page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in hostile_page
     assert "&lt;b&gt;a note&lt;/b&gt;" in hostile_page
     assert "&lt;u&gt;times&lt;/u&gt;" in hostile_page
 
 
-def test_page_loads_nothing_and_runs_nothing(page):
-    bare = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
+def test_page_loads_nothing_and_runs_nothing_but_its_own_script(page):
+    bare = re.sub(r"data:image/webp;base64,[A-Za-z0-9+/=]+", "", page)
     assert not re.search(
-        r"https?://|<script|javascript:|\bon\w+=|url\(|@import|<iframe|<link(?! rel=\"icon\" href=\"data:)", bare
+        r"https?://|javascript:|\bon\w+=|url\(|@import|<iframe|<link(?! rel=\"icon\" href=\"data:)| style=|\beval\b",
+        bare,
     )
-    assert "default-src 'none'" in bare
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html.unescape(bare))[1].split("; ")
+    for kind in ("style", "script"):
+        (source,) = re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert {"default-src 'none'", "img-src data:", "connect-src 'none'"} < set(policy)
+    assert "unsafe" not in "".join(policy)
+
+
+def test_every_place_of_the_page_has_a_name_of_its_own(page):
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names)) > 20
+
+
+def test_script_has_fewer_lines_than_were_allowed():
+    script = resources.files("PyPeTLib") / "templates" / "viewer.js"
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 300 and max(map(len, lines)) <= 150
 
 
 def test_page_is_small(page):
@@ -225,14 +362,15 @@ def test_checks_come_first_worst_first_and_in_words(hostile_page):
     labels = re.findall(r'class="check (\w+)"><b>(\w+)</b> <span><i>(\w+)</i>', hostile_page)
     assert labels == [("fail", "Fail", "one"), ("warn", "Warning", "two")]
     assert "1 of 4 checks passed" in hostile_page
-    others = re.findall(r'<td class="[a-z-]+">([\w ]+)</td><td>([^<]*)</td>', hostile_page)
-    assert others[:2] == [("Pass", "&lt;b&gt;a note&lt;/b&gt;"), ("Not applicable", "none")]
+    everything = re.findall(r'<span class="[a-z-]+">([\w ]+)</span></td><td class="text">([^<]*)</td>', hostile_page)
+    found = ["&lt;i&gt;bad&lt;/i&gt;", "doubt &amp; more", "&lt;b&gt;a note&lt;/b&gt;", "none"]
+    assert everything == list(zip(("Fail", "Warning", "Pass", "Not applicable"), found, strict=True))
     headings = re.findall(r"<h2[^>]*>([^<]+)", hostile_page)
-    assert headings[:4] == ["Quality checks", "Key numbers", "Lesions", "Perfusion maps"]
+    assert headings[:4] == ["Volumes, criteria and findings", "Key numbers", "Step by step", "Perfusion maps"]
 
 
 def test_volumes_and_criteria_are_shown_with_what_they_are_not_for(page, tiny_analysis):
-    section = html.unescape(page[page.index('id="lesions"') : page.index('id="picture-1"')])
+    section = html.unescape(page[page.index('id="title-result"') : page.index('id="title-numbers"')])
     assert "Research use only" in section and "Tmax above 6 s" in section
     for row in (*volume_rows(tiny_analysis.lesions), *criterion_rows(tiny_analysis.lesions)):
         assert all(cell in section for cell in row)
@@ -254,7 +392,7 @@ def test_candidates_are_listed_with_confidence_side_and_measures(page, hostile_p
         row[0] == "refused" for row, one in zip(arterial.rows, tiny_analysis.aif.candidates, strict=True) if one.refused
     )
     for row in (*arterial.rows, *venous.rows):
-        assert "".join(f"<td>{cell}</td>" for cell in row) in page
+        assert "".join(f'<td class="text">{cell}</td>' for cell in row) in page
     assert "Venous candidates" not in hostile_page
 
 
@@ -275,12 +413,61 @@ def test_page_holds_methods_version_and_research_use(page, tiny_analysis):
     assert "Research use only" in page
 
 
+def test_page_states_versions_and_the_hash_of_the_voxels(page, tiny_analysis):
+    import scipy
+
+    values = tiny_analysis.raw.values
+    digest = hashlib.sha256(values.astype(values.dtype.newbyteorder("<")).tobytes()).hexdigest()
+    assert digest == tiny_analysis.raw.sha256
+    assert digest in page and f"scipy {scipy.__version__}" in page
+    other = values.copy()
+    other[-1, -1, -1, -1] += 1
+    assert replace(tiny_analysis.raw, values=other).sha256 != digest
+
+
+def test_hash_does_not_depend_on_how_voxels_lie_in_memory(tiny_analysis):
+    raw = tiny_analysis.raw
+    turned = np.asfortranarray(raw.values).astype(raw.values.dtype.newbyteorder(">"))
+    assert replace(raw, values=turned).sha256 == raw.sha256
+
+
+def test_methods_cite_what_ran_and_nothing_else(page, tiny_analysis):
+    from markupsafe import escape
+
+    cited = references(tiny_analysis.methods_text)
+    for name in ("Baker and Matthews 2004", "Mendrik 2011", "Mouridsen 2006", "Boutelier 2012", "Albers 2018"):
+        assert REFERENCES[name] in cited and f"<li>{escape(REFERENCES[name])}</li>" in page
+    assert REFERENCES["Wu 2003"] not in cited
+
+
+def test_everything_that_methods_may_cite_has_a_reference():
+    from PyPeTLib import methods
+
+    texts = [*methods.DENOISING.values(), *methods.DECONVOLUTION.values(), *methods.BRAIN.values(), *PUBLISHED.values()]
+    cited = {name for text in texts for name in re.findall(r"[A-ZÖ]\w+ \d{4}", text)}
+    assert cited and cited <= set(REFERENCES)
+
+
+def test_sections_of_any_report_share_the_template():
+    table = Table((("Scan", "name"), ("Core", "number")), (("<one>", "3"), ("two", "–")), name="All")
+    page = render(Report("a set", "1", (Section("all", "Everything", (table, Text("why", ("because",)))),)))
+    assert '<th scope="row">&lt;one&gt;</th><td class="number">3</td>' in page
+    assert '<h2 id="title-all">Everything</h2>' in page and "<li>because</li>" in page
+
+
+def test_volumes_have_one_decimal_and_ratios_two(tiny_analysis):
+    for name, value, bounds, unit in volume_rows(tiny_analysis.lesions):
+        digits = 1 if unit == "mL" else 2
+        for number in (value, *bounds.split(" – ")):
+            assert number in ("", "–") or len(number.partition(".")[2]) == digits, name
+
+
 def test_changed_settings_are_listed_with_their_default(page, hostile_page):
     assert "All settings have their default." in page
     default = Settings().bilateral_sigma_mm
     changed = hostile_page.split("<summary>All settings")[0]
-    assert f"<code>bilateral_sigma_mm</code></th><td>{default / 2} <" in changed
-    assert f"<td>{default} <" in changed
+    cells = f'<td class="text">{default / 2} mm</td><td class="text">{default} mm</td>'
+    assert f"<code>bilateral_sigma_mm</code></th>{cells}" in changed
 
 
 def test_key_numbers_are_medians_over_the_brain(tiny_analysis):
@@ -306,17 +493,23 @@ def test_missing_packages_are_named(monkeypatch, tiny_analysis):
         report_html(tiny_analysis)
 
 
-PAIRS = [("ink", "paper"), ("quiet", "paper"), ("accent", "paper")] + [
-    (ink, f"{word}-card") for word in ("fail", "warn", "pass") for ink in ("ink", word)
-]
+PAIRS = [(ink, paper) for ink in ("ink", "quiet", "accent") for paper in ("paper", "card")]
+PAIRS += [(ink, f"{word}-card") for word in ("fail", "warn", "pass") for ink in ("ink", word)]
+PAIRS += [(word, "paper") for word in ("fail", "warn", "pass")]
 
 
-@pytest.mark.parametrize("theme", [0, 1])
+@pytest.mark.parametrize("theme", [0, 1, 2])
 @pytest.mark.parametrize(("ink", "paper"), PAIRS)
 def test_text_has_the_contrast_of_wcag_aa(page, theme, ink, paper):
     colours = dict(re.findall(r"--([\w-]+): (#\w{6})", re.findall(r":root \{(.*?)\}", page, re.DOTALL)[theme]))
     light, dark = sorted((_luminance(colours[ink]), _luminance(colours[paper])), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize(("ink", "paper"), [("#eceef0", "#181b1f"), ("#a3abb4", "#000000")])
+def test_text_in_the_viewer_has_the_contrast_of_wcag_aa(page, ink, paper):
+    assert ink in page and (paper in page or "background: #000;" in page)
+    assert (_luminance(ink) + 0.05) / (_luminance(paper) + 0.05) >= 4.5
 
 
 def _luminance(colour):

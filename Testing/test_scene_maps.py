@@ -15,7 +15,7 @@ from scene_cases import (
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.display import MAP_WINDOWS
 from PyPeTLib.records import Analysis, Check, Image
-from PyPeTScene.maps import FLOW_TABLE, TIME_TABLE, colour_table, map_label, show_maps
+from PyPeTScene.maps import FLOW_TABLE, RAINBOW_TABLE, TIME_TABLE, colour_table, map_label, show_maps
 from PyPeTScene.nodes import image_values, node_geometry
 from PyPeTScene.series import sequence_from_series
 from PyPeTScene.study import show_analysis
@@ -60,6 +60,24 @@ def test_colour_tables_are_those_of_the_report(name, colours):
         table.GetColor(k, rgba)
         found[k] = rgba
     np.testing.assert_allclose(found, matplotlib.colormaps[colours](np.arange(256)), atol=6 / 255)
+
+
+def test_colours_of_choice_are_those_of_the_report():
+    figures = pytest.importorskip("PyPeTLib.figures", reason="matplotlib is not installed")
+    table, wanted = colour_table(RAINBOW_TABLE), figures.colour_map("ASIST-like")(np.arange(256))
+    rgba = [0.0] * 4
+    for k in range(256):
+        table.GetColor(k, rgba)
+        np.testing.assert_allclose(rgba, wanted[k], atol=1.5 / 255)
+
+
+def test_a_choice_of_colours_reaches_maps_that_are_shown_but_not_a_table_of_the_users_own(tiny_analysis, scan):
+    shown = show_maps(tiny_analysis, scan)
+    own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", "mine")
+    shown["cbv"].GetDisplayNode().SetAndObserveColorNodeID(own.GetID())
+    chosen = replace(tiny_analysis, settings=tiny_analysis.settings.changed({"colours": "ASIST-like"}))
+    used = {name: node.GetDisplayNode().GetColorNode().GetName() for name, node in show_maps(chosen, scan).items()}
+    assert used == {name: "mine" if name == "cbv" else RAINBOW_TABLE for name in shown}
 
 
 def test_two_colour_tables_serve_all_maps_and_are_found_by_name(tiny_analysis, scan):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser import DEBIAN_PACKAGE, missing
 from slicer_double.fixtures import DEBIAN_PACKAGES
 
 TESTING = Path(__file__).parent
@@ -34,3 +35,23 @@ def test_a_skip_says_why_and_fails_where_everything_has_to_run(tmp_path, text, r
 
 def test_a_submission_installs_what_qt_needs():
     assert f'libraries="{DEBIAN_PACKAGES}"' in (TESTING.parent / ".ci" / "run").read_text()
+
+
+def test_a_submission_installs_a_browser():
+    assert f'browser="{DEBIAN_PACKAGE}"' in (TESTING.parent / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize(
+    ("packages", "browser", "reason"),
+    [
+        (None, "/bin/chromium", "playwright is not installed"),
+        ("playwright", "", "Chromium is not installed; Debian: chromium"),
+        ("playwright", "/bin/chromium", ""),
+    ],
+)
+def test_what_the_tests_in_a_browser_lack_is_named(monkeypatch, packages, browser, reason):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: packages)
+    monkeypatch.setattr("browser.chromium", lambda: browser)
+    missing.cache_clear()
+    assert missing().startswith(reason) and bool(missing()) == bool(reason)
+    missing.cache_clear()

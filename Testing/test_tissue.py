@@ -10,7 +10,7 @@ import pytest
 from PyPeTLib import Settings
 from PyPeTLib.curves import area_share
 from PyPeTLib.records import Geometry, Image
-from PyPeTLib.report import key_numbers
+from PyPeTLib.report_facts import key_numbers
 from PyPeTLib.results import map_medians, summary
 from PyPeTLib.tissue import csf_and_vessels
 

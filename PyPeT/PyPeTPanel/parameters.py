@@ -116,6 +116,7 @@ class PyPeTParameterNode:
     hematocrit_small: number("hematocrit_small")
     map_smoothing_mm: number("map_smoothing_mm")
     normalise: choice("normalise")
+    colours: choice("colours")
 
     lesion_rule: choice("lesion_rule")
     core_map: choice("core_map")

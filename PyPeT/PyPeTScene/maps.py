@@ -1,4 +1,4 @@
-"""Maps into the scene: fixed window, one colour table for flow and volume and one for times, a legend with unit."""
+"""Maps into the scene: fixed window, a colour table for flow and volume and one for times or one for all, a legend."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 import slicer
 
-from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, SD_SHARE
+from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, RAINBOW_ANCHORS, SD_SHARE
 from PyPeTLib.records import Analysis, Image, Progress, silent
 from PyPeTLib.results import KINDS, LONG_NAMES, regularisation
+from PyPeTLib.settings import Colours
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
 #: Display range of a map divided by its brain mean.
 RELATIVE_WINDOW = (0.0, 2.0)
-#: Colour tables by name; evenly spread anchors of the colour maps inferno and viridis (van der Walt and Smith, CC0).
-FLOW_TABLE, TIME_TABLE = "PyPeT flow and volume", "PyPeT times"
+#: Colour tables by name: evenly spread anchors of the colour maps inferno and viridis (van der Walt and Smith, CC0),
+#: and those of the setting colours=ASIST-like.
+FLOW_TABLE, TIME_TABLE, RAINBOW_TABLE = "PyPeT flow and volume", "PyPeT times", "PyPeT ASIST-like"
 ANCHORS = {
     FLOW_TABLE: "000004 0a0722 1e0c45 380962 510e6c 69166e 801f6c 982766 b0315b c63d4d d94d3d e9612b f47918 fa9407 "
     "fcb014 f8cd37 f2ea69 fcffa4",
     TIME_TABLE: "440154 481769 472a7a 433d84 3d4e8a 355e8d 2e6d8e 297b8e 23898e 1f978b 21a585 2eb37c 46c06f 65cb5e "
     "89d548 b0dd2f d8e219 fde725",
+    RAINBOW_TABLE: RAINBOW_ANCHORS,
 }
 COLOURS = 256
 #: Display threshold so wide that it hides no value: only NaN, outside the brain, becomes transparent.
@@ -68,13 +71,29 @@ def show_map(name: str, image: Image, analysis: Analysis, scan: Node) -> Node:
     put_values(volume, image.values.astype(np.float32, copy=False), image.geometry)
     volume.SetDescription(map_description(name, image, analysis))
     volume.SetAttribute("PyPeT.Unit", image.unit)
+    table = colour_table(map_table(image.unit, analysis.settings.colours))
     if volume.GetDisplayNode() is None:
         display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
         volume.SetAndObserveDisplayNodeID(display.GetID())
-        style_display(display, map_window(name), colour_table(TIME_TABLE if image.unit == "s" else FLOW_TABLE))
+        style_display(display, map_window(name), table)
         title = f"{map_label(name)} [{image.unit}]" if image.unit else map_label(name)
         add_legend(volume, title, map_window(name)[1])
+    elif volume.GetDisplayNode().GetColorNode().GetName() in ANCHORS:  # not one that the user chose
+        volume.GetDisplayNode().SetAndObserveColorNodeID(table.GetID())
     return volume
+
+
+def map_table(unit: str, colours: Colours) -> str:
+    """Return the name of the colour table for a map of this unit.
+
+    Examples
+    --------
+    >>> map_table("s", "even"), map_table("s", "ASIST-like")
+    ('PyPeT times', 'PyPeT ASIST-like')
+    """
+    if colours == "ASIST-like":
+        return RAINBOW_TABLE
+    return TIME_TABLE if unit == "s" else FLOW_TABLE
 
 
 def map_label(name: str) -> str:
@@ -121,7 +140,7 @@ def style_display(display: Node, window: tuple[float, float], colours: Node) -> 
 
 
 def colour_table(name: str) -> Node:
-    """Return one of the two colour tables; it is made once and then found by its name."""
+    """Return one of the colour tables; it is made once and then found by its name."""
     found = slicer.mrmlScene.GetFirstNode(name, "vtkMRMLColorTableNode")
     if found is not None:
         return found

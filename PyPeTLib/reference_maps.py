@@ -1,0 +1,200 @@
+"""Reference maps of other programs: found by their names, and read, pictures in colour included."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import scan_name
+from PyPeTLib.pairing import resampled
+from PyPeTLib.pictures import Scale, is_image, picture_map, read_picture
+from PyPeTLib.read import read_image
+from PyPeTLib.records import Image
+
+#: Files of one case's maps, by the name of the map; one each, unless the case is refused.
+Files = Mapping[str, Sequence[Path]]
+
+#: How a map's file is named: PREFIX_tmax.nii.gz, or tmax.nii.gz.
+_NAME = re.compile(rf"(?:(?P<prefix>.*)[_-])?(?P<map>{'|'.join(MAP_LABELS)})", re.IGNORECASE)
+#: Subject and session of the ISLES 2024 data set and of BIDS, which name a case.
+_CASE = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?")
+#: How deep in a folder maps are sought: data/sub-X/ses-01/perfusion-maps/FILE.
+DEEPEST = 5
+
+
+def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
+    """Return the files of maps, by prefix and map.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        A folder, in which files named ``PREFIX_{cbf,cbv,mtt,tmax,ttp,delay}`` with the extension of an image are
+        sought, also in folders below (ISLES 2024: ``sub-X/ses-01/perfusion-maps/sub-X_ses-01_cbf.nii.gz``); or files,
+        of such names or given as ``MAP=FILE``.
+
+    Raises
+    ------
+    InputError
+        If there is none, or a name tells no map.
+    """
+    if len(paths) == 1 and paths[0].is_dir():
+        files = [file for depth in range(DEEPEST) for file in sorted(paths[0].glob("*/" * depth + "*"))]
+        named = [(file, _NAME.fullmatch(_stem(file))) for file in files if is_image(file) and file.name[0] != "."]
+        found = [(match["prefix"] or "", match["map"].lower(), file) for file, match in named if match]
+        if not found:
+            raise InputError(_no_maps(paths[0], files))
+    else:
+        found = [("", *_named(path)) for path in paths]
+    return _grouped(found)
+
+
+def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> dict[str, Path]:
+    """Return the reference maps of a case.
+
+    Parameters
+    ----------
+    name : str
+        Of the run.
+    references : mapping
+        From `find_references`.
+    alone : bool
+        Whether there is one run only: then reference maps of any other name are its own, unless they name another
+        subject or session.
+
+    Raises
+    ------
+    InputError
+        If there are none, it is not clear which, or two files are the same map.
+    """
+    case = case_of(name)
+    own = {prefix: files for prefix, files in references.items() if case_of(prefix) == case}
+    if name in own or len(own) == 1:
+        return _one_each(own.get(name) or next(iter(own.values())))
+    if not own and alone:
+        others = [prefix for prefix in references if _is_case(prefix) and _is_case(name)]
+        own = {prefix: files for prefix, files in references.items() if prefix not in others}
+        names = [one for files in own.values() for one in files]
+        if own and len(set(names)) == len(names):
+            return _one_each({one: found for files in own.values() for one, found in files.items()})
+    listed = ", ".join(prefix or "maps without a prefix" for prefix in list(own or references)[:5])
+    need = "one set of reference maps is needed" if own else "reference maps of this case are needed"
+    raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. Give the files one by one.")
+
+
+def case_of(prefix: str) -> str:
+    """Return subject and session of a prefix; the whole prefix where it names none.
+
+    Examples
+    --------
+    >>> case_of("sub-stroke0001_ses-01_space-ncct"), case_of("phantom_truth")
+    ('sub-stroke0001_ses-01', 'phantom_truth')
+    """
+    match = _CASE.fullmatch(prefix)
+    return match[1] if match else prefix
+
+
+def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[Image, str]:
+    """Read a reference map.
+
+    Parameters
+    ----------
+    name : str
+        Which map it is.
+    path : Path
+        Its file; ``PREFIX_brain_mask.nii.gz`` beside it, where there is one, says where it has values.
+    scales : mapping of str to Scale
+        What the user said of the colour bars of pictures, by map.
+
+    Returns
+    -------
+    Image, str
+        The map with its unit, "" where it is not known, and how a picture was read, "" where it is none.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or is a picture of which no scale is known.
+    """
+    picture, scale = read_picture(path), scales.get(name)
+    if picture is None and scale is not None:
+        raise InputError(
+            f"Reference {path.name}: a picture in colour is needed for a colour bar; found one number a voxel. "
+            f"Leave out the colour bar of {name}."
+        )
+    if picture is None:
+        return _within_brain(read_image(path), path), ""
+    if scale is None:
+        raise InputError(
+            f"Reference {path.name}: found a picture in colour, whose numbers are known by its colour bar only; the "
+            f"values at its ends and their unit are needed: --colour-bar {name}=LOW:HIGH:UNIT, as printed beside it."
+        )
+    return picture_map(path, *picture, scale)
+
+
+def _within_brain(image: Image, path: Path) -> Image:
+    """Leave out what lies outside the reference's own brain mask: its zeros are no values."""
+    match = _NAME.fullmatch(_stem(path))
+    mask = path.with_name(f"{match['prefix']}_brain_mask.nii.gz") if match else path
+    if not match or not match["prefix"] or not mask.is_file():
+        return image
+    inside = resampled(read_image(mask), image.geometry).values >= 0.5
+    return Image(np.where(inside, image.values, np.nan), image.geometry, image.unit)
+
+
+def _stem(path: Path) -> str:
+    return scan_name(path) if path.suffix.lower() != ".png" else path.stem
+
+
+def _is_case(prefix: str) -> bool:
+    return _CASE.fullmatch(prefix) is not None
+
+
+def _named(path: Path) -> tuple[str, Path]:
+    """Return map and file of an argument: MAP=FILE, or a file whose name ends with the map."""
+    word, equals, file = str(path).partition("=")
+    if equals and word.lower() in MAP_LABELS:
+        return word.lower(), _present(Path(file))
+    match = _NAME.fullmatch(_stem(path))
+    if match is None:
+        known = ", ".join(MAP_LABELS)
+        raise InputError(
+            f"Reference {path}: a folder, or a file whose name ends with the map ({known}), such as vendor_cbf.nii.gz, "
+            "is needed; found another name. Give it as MAP=FILE."
+        )
+    return match["map"].lower(), _present(path)
+
+
+def _present(path: Path) -> Path:
+    if not path.is_file():
+        raise InputError(f"Reference {path}: a file or one folder is needed; found none. Check the path.")
+    return path
+
+
+def _grouped(found: Sequence[tuple[str, str, Path]]) -> dict[str, dict[str, list[Path]]]:
+    groups: dict[str, dict[str, list[Path]]] = {}
+    for prefix, name, file in found:
+        groups.setdefault(prefix, {}).setdefault(name, []).append(file)
+    return groups
+
+
+def _one_each(files: Files) -> dict[str, Path]:
+    """Return the file of each map; refuse two."""
+    for name, found in files.items():
+        if len(found) > 1:
+            raise InputError(
+                f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. "
+                "Give the files one by one."
+            )
+    return {name: found[0] for name, found in files.items()}
+
+
+def _no_maps(folder: Path, files: Sequence[Path]) -> str:
+    seen = [file.name for file in files if file.is_file() and not file.name.startswith(".")]
+    found = f"{len(seen)} other files, such as {seen[0]}" if seen else "no files"
+    need = f"files named PREFIX_{{{','.join(MAP_LABELS)}}}.nii.gz (or .nii, .nrrd, .png)"
+    return f"Reference {folder}: {need} are needed; found {found}. Give files as MAP=FILE."

@@ -1,0 +1,153 @@
+"""The figures of the report: what each shows, how it is drawn, and when there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PyPeTLib.records import Analysis, Image
+from PyPeTLib.report_sections import Picture
+from PyPeTLib.report_viewer import data_address
+from PyPeTLib.write import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from PyPeTLib.figures import Theme
+
+#: Maps that a result is compared with, by name and on its grid.
+Reference = Mapping[str, Image]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: title, caption, and how it is drawn on light and dark paper; montages are dark on both."""
+
+    title: str
+    caption: str
+    draw: Callable[[Theme], Figure]
+    themed: bool = False
+
+
+def drawings(analysis: Analysis, reference: Reference) -> dict[str, Drawing]:
+    """Return the figures that there are of a run, by the name of their file.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The run.
+    reference : mapping of str to Image
+        Maps to compare with; empty for none.
+    """
+    return {
+        **_maps(analysis, reference),
+        **_lesions(analysis),
+        **_uncertainty(analysis),
+        **_vessels(analysis),
+        **_motion(analysis),
+    }
+
+
+def report_pictures(analysis: Analysis, reference: Reference) -> dict[str, Picture]:
+    """Draw and encode the figures of a run for its page; parameters are those of `drawings`."""
+    from PyPeTLib.figures import webp
+
+    def encoded(one: Drawing) -> Picture:
+        light, *dark = [
+            data_address(webp(one.draw(theme), lossless=one.themed), "webp")
+            for theme in (("light", "dark") if one.themed else ("light",))
+        ]
+        return Picture(one.title, one.caption, light, "".join(dark))
+
+    return {name: encoded(one) for name, one in drawings(analysis, reference).items()}
+
+
+def write_figures(analysis: Analysis, folder: Path, *, reference: Reference) -> None:
+    """Write every figure of the report, on light paper, as PNG and as SVG.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The run.
+    folder : Path
+        An existing folder; pictures of the same names are replaced.
+    reference : mapping of str to Image
+        Maps to compare with; empty for none.
+
+    Raises
+    ------
+    InputError
+        If a picture cannot be written.
+    """
+    from PyPeTLib.figures import png, svg
+
+    for name, one in drawings(analysis, reference).items():
+        figure = one.draw("light")
+        write_bytes(png(figure), folder / f"{name}.png")
+        write_bytes(svg(figure), folder / f"{name}.svg")
+
+
+def _maps(analysis: Analysis, reference: Reference) -> dict[str, Drawing]:
+    from PyPeTLib.figures import maps_figure, reference_figure
+
+    caption = "Colours have the same range in every report. The patient's left (L) is on the right."
+    found = {"maps": Drawing("Perfusion maps", caption, lambda _: maps_figure(analysis))}
+    if reference:
+        text = "The maps that were given, in the same slices, windows and colours."
+        found["reference"] = Drawing("Reference maps", text, lambda _: reference_figure(analysis, reference))
+    return found
+
+
+def _lesions(analysis: Analysis) -> dict[str, Drawing]:
+    from PyPeTLib.overlays import lesions_figure
+
+    if analysis.lesions.hypoperfusion is None:
+        return {}
+    caption = (
+        "Core in red, hypoperfusion in yellow: tinted voxel by voxel on the scan before contrast, outlined on the maps "
+        "by lines smoothed by a pixel. Large vessels and CSF belong to neither."
+    )
+    return {"lesions": Drawing("Core and hypoperfusion", caption, lambda _: lesions_figure(analysis))}
+
+
+def _uncertainty(analysis: Analysis) -> dict[str, Drawing]:
+    from PyPeTLib.figures import uncertainty_figure
+
+    if not analysis.maps.sd:
+        return {}
+    caption = (
+        "Standard deviation of the value of a single voxel, in half the range of its map; the mean of a region is "
+        "known better. 1.645 times as much on both sides is the 90 % interval."
+    )
+    return {"uncertainty": Drawing("Uncertainty", caption, lambda _: uncertainty_figure(analysis))}
+
+
+def _vessels(analysis: Analysis) -> dict[str, Drawing]:
+    """Return the places of artery and vein, if any has voxels, their curves and the bolus."""
+    from PyPeTLib.overlays import vessels_figure
+    from PyPeTLib.plots import bolus_figure, curves_figure
+
+    place = "The slice with most voxels of each: AIF in purple, VOF in blue. The square is the close-up."
+    curves = "Arterial input (AIF), venous output (VOF) and mean of the brain, as enhancement above the baseline."
+    bolus = "Rise of the earliest, tallest vessels as a share of its maximum; what counts as arrival is dotted."
+    found = {
+        "vessels": Drawing("Place of the vessels", place, lambda _: vessels_figure(analysis)),
+        "curves": Drawing("Curves", curves, lambda theme: curves_figure(analysis, theme), themed=True),
+        "bolus": Drawing("Bolus", bolus, lambda theme: bolus_figure(analysis, theme), themed=True),
+    }
+    vein = analysis.vof is not None and analysis.vof.mask.values.any()
+    if not (vein or analysis.aif.mask.values.any()):
+        del found["vessels"]
+    return found
+
+
+def _motion(analysis: Analysis) -> dict[str, Drawing]:
+    from PyPeTLib.plots import motion_figure
+
+    motion = analysis.motion
+    if motion is None:
+        return {}
+    caption = "Shift of the scan's centre and turn against the first frame, and the largest displacement of the skull."
+    return {"motion": Drawing("Motion", caption, lambda theme: motion_figure(motion, theme), themed=True)}

@@ -1,0 +1,251 @@
+"""What a report says, as data: sections of figures, tables, findings, pictures and text, for any template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from PyPeTLib import __version__
+from PyPeTLib.quality import worst_first
+from PyPeTLib.records import Analysis, Check, Status
+from PyPeTLib.references import references
+from PyPeTLib.report_facts import (
+    candidate_rows,
+    key_numbers,
+    lesion_note,
+    scan_facts,
+    setting_rows,
+    software_facts,
+    vessel_facts,
+    volume_rows,
+)
+from PyPeTLib.results import criterion_rows
+
+#: What the status of a check is called on the page.
+STATUSES: dict[Status, str] = {"fail": "Fail", "warn": "Warning", "pass": "Pass", "not applicable": "Not applicable"}
+#: What stands where no setting was changed.
+ALL_DEFAULT = "All settings have their default."
+#: What the cells of a column are: the row's name, a number (the one that matters), its unit, text, code, or a status.
+Kind = Literal["name", "number", "key", "unit", "text", "code", "status"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One large figure: what it is of, its value, unit and a remark."""
+
+    label: str
+    value: str
+    unit: str
+    note: str
+    colour: str = ""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Large figures in a row."""
+
+    kind: ClassVar[str] = "tiles"
+    tiles: tuple[Tile, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Checks that the reader has to know of, the worst first."""
+
+    kind: ClassVar[str] = "findings"
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under heads; ``folded`` is the line that opens it, empty where it is open."""
+
+    kind: ClassVar[str] = "table"
+    columns: tuple[tuple[str, Kind], ...]
+    rows: tuple[tuple[str, ...], ...]
+    folded: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as data address, with another for dark pages where there is one."""
+
+    kind: ClassVar[str] = "picture"
+    title: str
+    caption: str
+    light: str
+    dark: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph, and a list below it."""
+
+    kind: ClassVar[str] = "text"
+    paragraph: str
+    items: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """What the script shows, of `report_viewer.viewer_data`."""
+
+    kind: ClassVar[str] = "viewer"
+    data: Mapping[str, Any]
+
+
+Block = Tiles | Findings | Table | Picture | Text | Viewer
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report."""
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+    lead: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything one page says: of one scan here; a page about many scans takes a sequence of them."""
+
+    name: str
+    version: str
+    sections: tuple[Section, ...]
+
+
+def report_sections(analysis: Analysis, pictures: Mapping[str, Picture], viewer: Mapping[str, Any]) -> Report:
+    """Return everything the report of a run says, in order.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The run.
+    pictures : mapping of str to Picture
+        By the keys of `report_pictures.FIGURES`; what is missing is left out.
+    viewer : mapping
+        Of `report_viewer.viewer_data`.
+    """
+
+    def shown(*keys: str) -> tuple[Picture, ...]:
+        return tuple(pictures[key] for key in keys if key in pictures)
+
+    sections = [
+        _result(analysis),
+        _numbers(analysis),
+        Section("viewer", "Step by step", (Viewer(viewer),)),
+        Section("maps", "Perfusion maps", shown("maps", "reference")),
+        Section("lesions", "Core and hypoperfusion", shown("lesions")),
+        Section("uncertainty", "Uncertainty", shown("uncertainty")),
+        Section("vessels", "Arterial input and venous output", (*shown("vessels", "curves"), *_vessels(analysis))),
+        Section("bolus", "Bolus arrival", shown("bolus")),
+        Section("motion", "Motion of the head", shown("motion")),
+        _quality(analysis.checks),
+        Section("methods", "Methods", (Text(analysis.methods_text, tuple(references(analysis.methods_text))),)),
+        _settings(analysis),
+        _software(analysis),
+    ]
+    return Report(analysis.series.name, __version__, tuple(section for section in sections if section.blocks))
+
+
+def _result(analysis: Analysis) -> Section:
+    """Return volumes, criteria and findings."""
+    rows = {name: rest for name, *rest in volume_rows(analysis.lesions)}
+    colours = {"Core": "core", "Hypoperfusion": "hypoperfusion", "Mismatch": "", "Mismatch ratio": ""}
+    tiles = []
+    for name, colour in colours.items():
+        value, bounds, unit = rows[name]
+        note = f"bounds {bounds} {unit}" if bounds else ""
+        tiles.append(Tile(name, value, unit, note, colour))
+    criteria = Table(
+        (("Criterion", "name"), ("Met", "text"), ("Conditions", "text")),
+        tuple(criterion_rows(analysis.lesions)),
+        name="Criteria",
+    )
+    doubts = tuple(check for check in worst_first(analysis.checks) if check.doubtful)
+    columns: tuple[tuple[str, Kind], ...]
+    columns = (("Volume or ratio", "name"), ("Value", "key"), ("Bounds", "number"), ("Unit", "unit"))
+    volumes = Table(columns, tuple(volume_rows(analysis.lesions)), folded="All volumes and ratios")
+    blocks = (Tiles(tuple(tiles)), Findings(doubts), criteria, volumes)
+    return Section("result", "Volumes, criteria and findings", blocks, lead=lesion_note(analysis.lesions))
+
+
+def _numbers(analysis: Analysis) -> Section:
+    """Return medians and quartiles of the maps."""
+    heads: tuple[tuple[str, Kind], ...] = (
+        ("Map", "name"),
+        ("", "text"),
+        ("Median", "key"),
+        ("Quartiles", "number"),
+        ("SD of a voxel", "number"),
+        ("Unit", "unit"),
+    )
+    rows = tuple(
+        (row.short, row.name, row.median, row.quartiles, row.voxel_sd, row.unit)
+        for row in key_numbers(analysis.maps, analysis.tissue)
+    )
+    lead = "Over the brain mask without CSF and large vessels, lesions included."
+    return Section("numbers", "Key numbers", (Table(heads, rows, name="Key numbers"),), lead=lead)
+
+
+def _vessels(analysis: Analysis) -> list[Block]:
+    """Return what is known of the vascular curves, and the candidates."""
+    columns: tuple[tuple[str, Kind], ...] = (("", "name"), ("AIF", "text"), ("VOF", "text"))
+    blocks: list[Block] = [Table(columns, tuple(vessel_facts(analysis)), name="Arterial input and venous output")]
+    titles = "Side", "Peak, HU", "Arrival, s", "Peak, s", "Width, s", "Signal / noise", "Tissue", "Voxels", "Remark"
+    for group in candidate_rows(analysis):
+        heads = tuple((title, "text") for title in ("Score", group.second, *titles))
+        folded = f"{group.title}: {len(group.rows)}, the first was chosen"
+        if group.rows:
+            blocks.append(Table(heads, tuple(group.rows), folded=folded))  # type: ignore[arg-type]
+    return blocks
+
+
+def _quality(checks: Sequence[Check]) -> Section:
+    """Return every check, the worst first."""
+    ordered = worst_first(checks)
+    rows = tuple((check.name, STATUSES[check.status], check.text) for check in ordered)
+    passed = sum(check.status == "pass" for check in checks)
+    lead = f"{passed} of {len(checks)} checks passed."
+    heads: tuple[tuple[str, Kind], ...] = (("Check", "name"), ("Result", "status"), ("What was found", "text"))
+    return Section("quality", "Quality", (Table(heads, rows, name="Quality checks"),), lead=lead)
+
+
+def _settings(analysis: Analysis) -> Section:
+    """Return the settings that differ from their defaults, and all of them, folded."""
+    rows = [
+        (info.name, _with_unit(value, info.unit), _with_unit(info.default, info.unit), info.allowed, info.meaning)
+        for info, value in setting_rows(analysis.settings)
+    ]
+    changed = tuple((name, value, default, meaning) for name, value, default, _, meaning in rows if value != default)
+    short: tuple[tuple[str, Kind], ...] = (
+        ("Changed", "code"),
+        ("Value", "text"),
+        ("Default", "text"),
+        ("Meaning", "text"),
+    )
+    long: tuple[tuple[str, Kind], ...] = (("Name", "code"), ("Value", "text"), ("Allowed", "text"), ("Meaning", "text"))
+    first: Block = Table(short, changed, name="Changed settings") if changed else Text(ALL_DEFAULT)
+    cells = tuple((name, value, allowed, text) for name, value, _, allowed, text in rows)
+    everything = Table(long, cells, folded="All settings")
+    return Section("settings", "Settings", (first, everything))
+
+
+def _software(analysis: Analysis) -> Section:
+    """Return scan, software, versions, hash and computing time."""
+    columns: tuple[tuple[str, Kind], ...] = (("", "name"), ("", "text"))
+    seconds = tuple((step.capitalize(), f"{time:.2f} s") for step, time in analysis.seconds.items())
+    total = f"Computing time: {sum(analysis.seconds.values()):.1f} s"
+    blocks = (
+        Table(columns, (*scan_facts(analysis), *software_facts(analysis)), name="Scan and software"),
+        Table(columns, seconds, folded=total),
+    )
+    return Section("software", "Scan and software", blocks)
+
+
+def _with_unit(value: object, unit: str) -> str:
+    return f"{value} {unit}".rstrip()
