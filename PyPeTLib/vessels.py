@@ -369,7 +369,8 @@ def arterial_candidates(
 
     Thresholds on area and time to peak start strict and are relaxed until enough clusters are acceptable.
     Clusters are connected in 3D and never grown; the voxels of one below 60 % of its tallest are left out, and
-    those beside bone or air where enough others remain.
+    those beside bone or air where enough others remain. Noise or motion may bend the curve of a small cluster upwards
+    and make it narrow: the veins, many voxels, would not follow from it.
 
     Parameters
     ----------
@@ -382,6 +383,7 @@ def arterial_candidates(
         ``progress(fraction, text)``; raising from it cancels.
     """
     found: list[Candidate] = []
+    veins_hu = _venous_course(vessels)
     seen = np.zeros(vessels.index.size, dtype=bool)
     for done, (area_percentile, time_percentile) in enumerate(RELAXATION):
         progress(done / len(RELAXATION), "")
@@ -394,7 +396,8 @@ def arterial_candidates(
             if not seen[rows[vessels.height_hu[rows].argmax()]]:
                 core = rows[vessels.height_hu[rows] >= CORE_SHARE * vessels.height_hu[rows].max()]
                 seen[core] = True
-                found.append(_artery(vessels, core, geometry, times_s, settings))
+                artery = _artery(vessels, core, geometry, times_s, settings)
+                found.append(replace(artery, venous_error=_venous_error(artery.curve_hu, veins_hu, times_s)))
         if sum(not candidate.refused for candidate in found) >= ENOUGH_CANDIDATES:
             break
     return _ranked(found, _scored_artery)
@@ -493,6 +496,19 @@ def _artery(
         reason = f"ends at {end_share(curve):.0%} of its peak"
     traits = _traits(vessels, core, curve, geometry)
     return Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason, traits)
+
+
+def _venous_course(vessels: VesselVoxels) -> FloatArray:
+    """Return the mean curve of the latest quarter of the vessels, the veins; 0 where there are no vessels."""
+    if vessels.index.size == 0:
+        return np.zeros(vessels.curves_hu.shape[1])
+    return np.asarray(vessels.curves_hu[vessels.peak_s >= np.percentile(vessels.peak_s, VENOUS_PERCENTILE)].mean(axis=0))
+
+
+def _venous_error(artery_hu: FloatArray, veins_hu: FloatArray, times_s: FloatArray) -> float:
+    """Return what of the veins' curve does not follow from an artery's, as a share of its peak; NaN if nothing does."""
+    transit = fit_transit(artery_hu, veins_hu, times_s)
+    return float("nan") if transit is None else transit.error
 
 
 def _blood(vessels: VesselVoxels, late: npt.NDArray[np.bool_]) -> tuple[FloatArray, float]:
@@ -615,6 +631,7 @@ def _scored_artery(candidate: Candidate, all_of_them: list[Candidate]) -> Candid
         (free, f"{traits.beside_bone * count:.0f} of {count} voxels beside bone or air"),
         (inside, f"{traits.at_edge * count:.0f} of {count} voxels at the edge of brain or slab"),
         (traits.arterial_share**2, f"about {1.0 - traits.arterial_share:.0%} of its area is tissue"),
+        (_followed(candidate), f"the veins differ by {candidate.venous_error:.0%} from what would follow it"),
     ]
     clear = 1.0 - float(np.exp(-traits.signal_to_noise / GOOD_SIGNAL))
     leading = 1.0 - float(np.exp(-max(0.0, traits.lead_s) / GOOD_LEAD_S))
@@ -624,6 +641,11 @@ def _scored_artery(candidate: Candidate, all_of_them: list[Candidate]) -> Candid
         reason=f"{traits.side}, peak {traits.signal_to_noise:.0f} times the noise; {_against(shares)}",
         confidence=clear * leading * fitted * early * free * inside * traits.arterial_share,
     )
+
+
+def _followed(artery: Candidate) -> float:
+    """Return how far the veins follow from an artery's curve, 0..1; 1 where nothing follows any."""
+    return 1.0 if np.isnan(artery.venous_error) else max(0.0, 1.0 - artery.venous_error / WORST_ERROR)
 
 
 def _against(shares: list[tuple[float, str]]) -> str:
