@@ -91,6 +91,16 @@ def test_recirculation_does_not_spoil_the_first_pass(onset):
     np.testing.assert_allclose(fit(times), first, atol=0.05 * 300.0)
 
 
+@pytest.mark.parametrize("noise_hu", [0.0, 4.0])
+def test_a_second_pass_that_comes_before_the_first_has_gone_ends_the_fit(noise_hu):
+    """As measured in people: the curve does not fall below 0.4 of its peak between the passes."""
+    first, second = (h * np.exp(-0.5 * ((TIMES - at) / sd) ** 2) for h, at, sd in ((240, 17, 2.6), (90, 30, 6)))
+    curve = first + second + 75.0 * np.exp(-TIMES / 160.0) / (1.0 + np.exp(22.0 - TIMES))
+    assert curve[17:31].min() > 0.4 * curve.max() and curve[30] > 1.2 * curve[17:31].min()
+    fit = fit_gamma_variate(curve + np.random.default_rng(0).normal(0.0, noise_hu, TIMES.size), TIMES)
+    assert fit.peak_s == pytest.approx(17.0, abs=0.5) and fit.error < 0.04
+
+
 def test_fit_of_uneven_times_is_in_seconds():
     times = np.concatenate([np.arange(0.0, 30.0, 1.5), np.arange(30.0, 75.0, 3.0)])
     truth = GammaVariate(12.0, 7.0, 3.0, 250.0, 0.0)
