@@ -19,12 +19,12 @@ def without_mixtures(curves: Curves, blurs: Iterable[Float32Array]) -> Curves:
 
     A slice at a place between two that were acquired can only be interpolated. The contents of neighbouring slices
     being independent, the best linear estimate is the linear one, and its error has the variance ``2·f·(1 − f)·v``, f
-    being the place between the two slices and v the variance of their contents: what differs in HU without contrast
-    makes a step where the head moves, a vessel in the next slice adds some of its bolus. Both have a known course over
-    time, and a size that the slices themselves tell: v is half the squared difference to the slices below and above.
-    With noise of known size and the covariance of all the brain's curves, that error has a posterior mean (normal
-    distributions), which is taken off; its standard deviation is added to ``sd``. Where neighbours are alike nothing
-    changes; beside a vessel the frames in which the head lies between its slices hardly count.
+    being the place between the two slices and v the variance of their contents. Size and course of that error are
+    known: v is half the squared difference to the slices below and above; what differs in HU without contrast makes a
+    step where the head moves, a vessel in the next slice adds some of its own bolus. With noise of known size and the
+    covariance of all the brain's curves, the error has a posterior mean (normal distributions), which is taken off;
+    its variance is added to that of ``sd``. Where neighbours are alike nothing changes; beside a vessel the frames in
+    which the head lies between its slices hardly count.
 
     Parameters
     ----------
@@ -36,76 +36,73 @@ def without_mixtures(curves: Curves, blurs: Iterable[Float32Array]) -> Curves:
 
     References
     ----------
-    Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, chapter 2 (Gaussian conditioning).
+    Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, appendix A.2 (conditioning).
     """
     if len(curves.basis) == curves.basis.shape[1]:
         return curves
     assert curves.sd is not None, "the noise is known after smoothing"
-    signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
-    course = _mean_course(curves)
-    varied = _slice_variances(curves, signal @ course)
-    modes = [np.sqrt(size)[:, None] * mode for size, mode in zip(varied, _modes(signal, course, blurs), strict=True)]
     mean = curves.coefficients.mean(axis=0, dtype=float)
     power, axes = np.linalg.eigh(np.cov(curves.coefficients.T.astype(float)))
     precision = 1.0 / (curves.sd.astype(float)[:, None] ** 2 + np.maximum(power, 0.0))
-    error, variance = _posterior([mode @ axes for mode in modes], (curves.coefficients - mean) @ axes, precision)
+    modes = np.stack([mode @ axes for mode in _modes(curves, blurs)], axis=1)
+    error, variance = _posterior(modes, (curves.coefficients - mean) @ axes, precision)
     coefficients = (curves.coefficients - error @ axes.T).astype(np.float32)
-    sd = np.sqrt(curves.sd**2 + variance / len(signal)).astype(np.float32)
+    sd = np.sqrt(curves.sd**2 + variance / len(axes)).astype(np.float32)
     return replace(curves, coefficients=coefficients, sd=sd)
 
 
-def _mean_course(curves: Curves) -> FloatArray:
-    """Return the mean curve of the brain, its largest value 1, shape (t,)."""
-    mean = curves.coefficients.mean(axis=0, dtype=float) @ curves.basis
-    return np.asarray(mean / max(float(np.abs(mean).max()), 1e-6))
+def _modes(curves: Curves, blurs: Iterable[Float32Array]) -> list[FloatArray]:
+    """Return one SD of the error in the components: without contrast, and of the slices below and above.
 
-
-def _slice_variances(curves: Curves, along: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the variances across slices, beyond the noise, of HU without contrast and of the bolus' height (HU²)."""
+    Each has the shape (voxel, component); the contents of neighbouring slices differ by what noise does not explain.
+    """
     assert curves.sd is not None
-    power = max(float(along @ along), 1e-6)
-    height = np.asarray(curves.coefficients @ along / power)
-    plain = _variance(curves.native_hu, curves.mask) - robust_sd(curves.noise) ** 2 / curves.basis.shape[1]
-    return np.maximum(plain, 0.0), np.maximum(_variance(height, curves.mask) - curves.sd**2 / power, 0.0)
-
-
-def _variance(values: FloatArray, mask: MaskArray) -> FloatArray:
-    """Return half the mean squared difference to the voxels below and above that are in the mask, 0 without."""
-    image = np.zeros(mask.shape)
-    image[mask] = values
-    both = mask[1:] & mask[:-1]
-    squares = np.where(both, 0.5 * np.diff(image, axis=0) ** 2, 0.0)
-    total, count = np.zeros(mask.shape), np.zeros(mask.shape)
-    for part in (np.s_[1:], np.s_[:-1]):
-        total[part] += squares
-        count[part] += both
-    return np.asarray(total[mask] / np.maximum(count[mask], 1.0))
-
-
-def _modes(signal: Float32Array, course: FloatArray, blurs: Iterable[Float32Array]) -> list[FloatArray]:
-    """Return what an error of 1 HU between the slices leaves in the components: without contrast, and of the bolus."""
-    step, bolus = (np.float32(0.0), np.float32(0.0))
-    for of_component, height, blur in zip(signal.T, course, blurs, strict=True):
+    count, frames = curves.basis.shape
+    signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
+    noise_hu2 = 2.0 * robust_sd(curves.noise) ** 2 / frames
+    native = [_beyond(one, noise_hu2) for one in _differences(curves.native_hu[:, None], curves.mask)]
+    bolus = [_beyond(one, 2.0 * count * curves.sd**2) for one in _differences(curves.coefficients, curves.mask)]
+    step_hu = np.hypot(*native)[:, 0]
+    modes = [np.zeros((len(step_hu), count)) for _ in range(1 + len(bolus))]
+    for of_component, of_curve, blur in zip(signal.T, curves.basis.T, blurs, strict=True):
         if blur.any():
-            error = np.multiply.outer(np.sqrt(2.0 * blur), of_component)
-            step, bolus = step + error, bolus + np.float32(height) * error
-    return [np.asarray(step, dtype=float), np.asarray(bolus, dtype=float)]
+            share = np.sqrt(blur)
+            for mode, height in zip(modes, (step_hu, *(one @ of_curve for one in bolus)), strict=True):
+                mode += np.multiply.outer(share * height, of_component)
+    return modes
 
 
-def _posterior(modes: list[FloatArray], rows: FloatArray, precision: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the posterior mean of an error along two modes, shape (voxel, component), and its total variance.
+def _differences(rows: npt.NDArray[np.floating], mask: MaskArray) -> list[FloatArray]:
+    """Return what the voxels below and above in the mask have more, over the root of how many of the two there are."""
+    image = np.zeros((*mask.shape, rows.shape[1]))
+    image[mask] = rows
+    both, more = mask[1:] & mask[:-1], np.diff(image, axis=0)
+    more[~both] = 0.0
+    below, above = (np.pad(part, [ends, (0, 0), (0, 0), (0, 0)]) for part, ends in ((-more, (1, 0)), (more, (0, 1))))
+    there = np.pad(both, [(1, 0), (0, 0), (0, 0)]).astype(int) + np.pad(both, [(0, 1), (0, 0), (0, 0)])
+    scale = np.sqrt(np.maximum(there[mask], 1))[:, None]
+    return [below[mask] / scale, above[mask] / scale]
+
+
+def _beyond(rows: FloatArray, variance: FloatArray | float) -> FloatArray:
+    """Return differences lessened so that their squares are those beyond the noise's, of given total variance."""
+    squares = (rows**2).sum(axis=1)
+    kept = np.sqrt(np.maximum(1.0 - variance / np.maximum(squares, 1e-9), 0.0))
+    return np.asarray(rows * kept[:, None])
+
+
+def _posterior(modes: FloatArray, rows: FloatArray, precision: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the posterior mean of an error of given modes, shape (voxel, component), and its total variance.
 
     Everything is along the principal axes of the curves, whose precision (of signal and noise) is diagonal there.
+
+    Parameters
+    ----------
+    modes : ndarray, shape (voxel, mode, component)
+    rows, precision : ndarray, shape (voxel, component)
     """
-    first, second = modes
-    a, b, c = (
-        np.einsum("vk,vk,vk->v", one, other, precision)
-        for one, other in ((first, first), (first, second), (second, second))
-    )
-    toward = [np.einsum("vk,vk,vk->v", mode, rows, precision) for mode in modes]
-    determinant = (1.0 + a) * (1.0 + c) - b * b
-    inverse = np.array([[1.0 + c, -b], [-b, 1.0 + a]]) / determinant
-    sizes = np.einsum("ijv,jv->iv", inverse, np.stack(toward))
-    squares = [[np.einsum("vk,vk->v", one, other) for other in modes] for one in modes]
-    variance = np.einsum("ijv,ijv->v", inverse, np.array(squares))
-    return sizes[0][:, None] * first + sizes[1][:, None] * second, variance
+    weighted = modes * precision[:, None, :]
+    known = np.eye(modes.shape[1]) + weighted @ modes.transpose(0, 2, 1)
+    sizes = np.linalg.solve(known, weighted @ rows[:, :, None])
+    variance = np.trace(np.linalg.solve(known, modes @ modes.transpose(0, 2, 1)), axis1=1, axis2=2)
+    return (sizes * modes).sum(axis=1), variance
