@@ -45,6 +45,8 @@ ENOUGH_CANDIDATES = 5
 CORE_SHARE = 0.6
 #: A first pass fitted worse than this (root mean square over peak) is no artery.
 WORST_FIT = 0.2
+#: Heart and lungs spread every bolus by more than this (SD of the first pass, in s); a narrower peak is noise.
+NARROWEST_S = 1.5
 #: The last tenth of an arterial curve lies below this share of its peak.
 HIGHEST_END = 0.6
 #: Only so many clusters of each relaxation, the tallest, are looked at.
@@ -492,6 +494,8 @@ def _artery(
         reason = f"{volume:.3g} mL is more than {settings.aif_maximum_volume_ml:g} mL"
     elif fit is None or fit.error > WORST_FIT:
         reason = "no gamma-variate fits its first pass" + ("" if fit is None else f" (error {fit.error:.2f})")
+    elif fit.width_s < NARROWEST_S:
+        reason = f"its peak of {fit.width_s:.2g} s (SD) is narrower than any bolus, at least {NARROWEST_S:g} s"
     elif end_share(curve) > HIGHEST_END:
         reason = f"ends at {end_share(curve):.0%} of its peak"
     traits = _traits(vessels, core, curve, geometry)

@@ -225,6 +225,17 @@ def test_arteries_outside_the_volume_limits_are_refused_with_the_reason(chosen, 
         find_artery(voxels_of(scan_hu(thin=0.0)), GRID, TIMES, settings=Settings(**chosen))
 
 
+def test_a_peak_narrower_than_any_bolus_is_refused(settings):
+    """Noise in one voxel, where arteries hardly show: early and narrow, it would outrank them."""
+    hu = scan_hu(noise=0.0)
+    place = np.argwhere(hu.max(axis=0) - hu[0] < 1.0)[0]
+    hu[:, *place] += GammaVariate(10.0, 1.2, 3.0, 300.0, 0.0)(TIMES)
+    candidates = arterial_candidates(voxels_of(hu), GRID, TIMES, settings=settings)
+    spike = next(one for one in candidates if one.mask[tuple(place)])
+    assert spike.refused and "narrower than any bolus" in spike.reason
+    assert not candidates[0].refused
+
+
 def test_features_of_vessel_voxels_are_those_of_their_curves():
     hu = scan_hu(noise=0.5)
     vessels = voxels_of(hu)
