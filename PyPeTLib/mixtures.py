@@ -63,7 +63,7 @@ def _modes(curves: Curves, blurs: Iterable[Float32Array]) -> list[FloatArray]:
     native = [_beyond(one, noise_hu2) for one in _differences(curves.native_hu[:, None], curves.mask)]
     bolus = [_beyond(one, 2.0 * count * curves.sd**2) for one in _differences(curves.coefficients, curves.mask)]
     step_hu = np.hypot(*native)[:, 0]
-    modes = [np.zeros((len(step_hu), count)) for _ in range(1 + len(bolus))]
+    modes: list[FloatArray] = [np.zeros((len(step_hu), count)) for _ in range(1 + len(bolus))]
     for of_component, of_curve, blur in zip(signal.T, curves.basis.T, blurs, strict=True):
         if blur.any():
             share = np.sqrt(blur)

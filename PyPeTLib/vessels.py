@@ -506,7 +506,9 @@ def _venous_course(vessels: VesselVoxels) -> FloatArray:
     """Return the mean curve of the latest quarter of the vessels, the veins; 0 where there are no vessels."""
     if vessels.index.size == 0:
         return np.zeros(vessels.curves_hu.shape[1])
-    return np.asarray(vessels.curves_hu[vessels.peak_s >= np.percentile(vessels.peak_s, VENOUS_PERCENTILE)].mean(axis=0))
+    return np.asarray(
+        vessels.curves_hu[vessels.peak_s >= np.percentile(vessels.peak_s, VENOUS_PERCENTILE)].mean(axis=0)
+    )
 
 
 def _venous_error(artery_hu: FloatArray, veins_hu: FloatArray, times_s: FloatArray) -> float:

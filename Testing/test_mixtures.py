@@ -134,7 +134,9 @@ def test_place_between_slices_follows_the_pose_and_skips_what_was_left_out():
 
 def test_volume_beside_vessels_of_a_moving_head_is_nearer_to_the_truth(monkeypatch):
     head = head_phantom(
-        HeadOptions(size=(110, 110, 14), spacing_mm=(1.8, 1.8, 8.0), frames=50, seed=1, motion_mm=3.0, motion_degrees=3.0)
+        HeadOptions(
+            size=(110, 110, 14), spacing_mm=(1.8, 1.8, 8.0), frames=50, seed=1, motion_mm=3.0, motion_degrees=3.0
+        )
     )
     where = head.masks["pure_tissue"].values & ~head.masks["near_vessel"].values
 

@@ -16,6 +16,7 @@ from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, V
 from PyPeTLib.vessels import (
     VesselVoxels,
     _arterial_share,
+    arterial_candidates,
     find_artery,
     find_vein,
     likely_vessels,
@@ -228,10 +229,10 @@ def test_arteries_outside_the_volume_limits_are_refused_with_the_reason(chosen, 
 def test_a_peak_narrower_than_any_bolus_is_refused(settings):
     """Noise in one voxel, where arteries hardly show: early and narrow, it would outrank them."""
     hu = scan_hu(noise=0.0)
-    place = np.argwhere(hu.max(axis=0) - hu[0] < 1.0)[0]
-    hu[:, *place] += GammaVariate(10.0, 1.2, 3.0, 300.0, 0.0)(TIMES)
+    place = tuple(np.argwhere(np.ptp(hu, axis=0) < 30.0)[0])  # tissue
+    hu[(slice(None), *place)] += GammaVariate(10.0, 1.2, 3.0, 300.0, 0.0)(TIMES)
     candidates = arterial_candidates(voxels_of(hu), GRID, TIMES, settings=settings)
-    spike = next(one for one in candidates if one.mask[tuple(place)])
+    spike = next(one for one in candidates if one.mask[place])
     assert spike.refused and "narrower than any bolus" in spike.reason
     assert not candidates[0].refused
 
