@@ -91,9 +91,7 @@ def inside_skull(
     with bone is left out.
     """
     search = _search_pixels(mean_hu, spacing_mm[1:])
-    closed = _slice_by_slice(
-        lambda frame: _closed(frame, search.pixel_mm, settings), search.mean, progress=share(progress, 0.0, 0.3)
-    )
+    closed = _all_closed(search, settings, share(progress, 0.0, 0.3))
     pure = (search.mean > settings.tissue_low_hu) & (search.mean < _pure_hu(settings))
     soft = _filled(closed & pure, search.pixel_mm)
     wide = _slice_by_slice(
@@ -114,25 +112,29 @@ def from_fast_marching(
 ) -> MaskArray:
     """Grow a front from the middle of the skull and stop it at bone, as published.
 
-    Sethian 1996, doi:10.1073/pnas.93.4.1591.
-    Known weakness: in the lowest slices the front leaves through the openings of the skull base.
+    Unlike as published it stays within what the bone of each slice encloses, openings up to twice
+    ``brain_opening_mm`` shut: otherwise it leaves through those of the skull base, and then grows around the skull.
+
+    References
+    ----------
+    Sethian 1996, doi:10.1073/pnas.93.4.1591
     """
     import SimpleITK as sitk
 
+    enclosed = _enclosed(mean_hu, spacing_mm, settings, share(progress, 0.0, 0.2))
     bone = _largest(mean_hu > settings.bone_hu)
-    tissue = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu) & ~bone
+    tissue = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu) & ~bone & enclosed
     if not (bone.any() and tissue.any()):
         return np.zeros(mean_hu.shape, dtype=bool)
-    progress(0.1, "")
     seed = _middle(bone, tissue)
-    progress(0.2, "")
+    progress(0.25, "")
     speed = sitk.GetImageFromArray(tissue.astype(np.float32))
     speed.SetSpacing(spacing_mm[::-1])
     extent = float(max(np.multiply(mean_hu.shape, spacing_mm)))
     marching = sitk.FastMarchingImageFilter()
     marching.SetTrialPoints([tuple(int(i) for i in seed[::-1])])
     marching.SetStoppingValue(extent)
-    arrival = execute(marching, speed, progress=share(progress, 0.2, 0.9))
+    arrival = execute(marching, speed, progress=share(progress, 0.25, 0.9))
     reached = sitk.GetArrayViewFromImage(arrival) < 0.75 * extent
     return _filled(reached & tissue, spacing_mm[1:])
 
@@ -158,6 +160,20 @@ def _slice_by_slice(
         mask[index] = function(frame)
         progress((index + 1) / len(slices), "")
     return mask
+
+
+def _all_closed(search: _Search, settings: Settings, progress: Progress) -> MaskArray:
+    """Return the bone of every slice and what it encloses, on search pixels."""
+    return _slice_by_slice(lambda frame: _closed(frame, search.pixel_mm, settings), search.mean, progress=progress)
+
+
+def _enclosed(
+    mean_hu: Float32Array, spacing_mm: tuple[float, float, float], settings: Settings, progress: Progress
+) -> MaskArray:
+    """Return the bone of every slice and what it encloses, on the scan's pixels."""
+    search = _search_pixels(mean_hu, spacing_mm[1:])
+    closed = _all_closed(search, settings, progress)
+    return np.stack([_on_pixels(frame, search.factors, mean_hu.shape[1:]) for frame in closed])
 
 
 def _closed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from PyPeTLib.curves import robust_sd
 from PyPeTLib.records import FloatArray, GammaVariate
 
-#: The fit ends where the curve, after its peak, first falls below this share of it: recirculation comes later.
+#: The fit ends where the curve, after its peak, first falls below this share of it: recirculation comes later ...
 FIRST_PASS_END = 0.4
+#: ... or at the lowest place from which it rises again, by this share of the peak and so many SDs of its noise.
+RISE_AGAIN, RISE_NOISE = 0.08, 4.0
 #: Bounds of shape: 0.5 is nearly an exponential washout, 60 a narrow symmetric peak.
 SHAPE_BOUNDS = (0.5, 60.0)
 #: A fit needs at least this many samples in the first pass.
@@ -22,7 +25,8 @@ def fit_gamma_variate(curve_hu: FloatArray, times_s: FloatArray) -> GammaVariate
     curve_hu : ndarray, shape (t,)
         Enhancement in HU.
     times_s : ndarray, shape (t,)
-        Times in s; need not be even. The onset may lie anywhere before the peak.
+        Times in s; need not be even. The onset may lie anywhere before the peak; a second pass may follow before the
+        first has gone.
 
     Returns
     -------
@@ -69,8 +73,11 @@ def fit_gamma_variate(curve_hu: FloatArray, times_s: FloatArray) -> GammaVariate
 def _first_pass_end(curve_hu: FloatArray) -> int:
     """Return the number of leading samples that belong to baseline and first pass."""
     peak = int(np.argmax(curve_hu))
-    fallen = np.flatnonzero(curve_hu[peak:] < FIRST_PASS_END * curve_hu[peak])
-    return peak + int(fallen[0]) + 1 if fallen.size else curve_hu.size
+    after, height = curve_hu[peak:], float(curve_hu[peak])
+    noise = robust_sd(np.diff(curve_hu, n=2)) / float(np.sqrt(6.0)) if curve_hu.size > 2 else 0.0
+    again = after > np.minimum.accumulate(after) + max(RISE_AGAIN * height, RISE_NOISE * noise)
+    beyond = np.flatnonzero((after < FIRST_PASS_END * height) | again)
+    return peak + int(np.argmin(after[: beyond[0] + 1])) + 1 if beyond.size else curve_hu.size
 
 
 def _start(curve_hu: FloatArray, times_s: FloatArray, peak: int) -> tuple[float, float]:

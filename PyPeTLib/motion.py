@@ -5,6 +5,7 @@ Bone neither enhances nor deforms, so the passing bolus does not disturb its reg
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,9 +153,27 @@ def corrected(
         series = replace(series, values=series.values[~left_out], times_s=series.times_s[~left_out])
     if not moved.any():
         return series, known, None
-    kept = _Poses(motion.turns[~left_out], motion.shifts_mm[~left_out], motion.centre_mm, moved[~left_out])
-    still, restored = _resampled(series, kept, progress)
+    still, restored = _resampled(series, _kept(known), progress)
     return still, known, restored
+
+
+def between_slices(motion: Motion, geometry: Geometry, mask: MaskArray) -> Iterator[Float32]:
+    """Yield, for every frame that was kept, where between two of its slices the voxels of a mask lie.
+
+    Yields
+    ------
+    ndarray, shape (voxel,)
+        f·(1 − f), f being the place from one slice to the next: 0 to 0.25, 0 in frames that were not resampled.
+    """
+    poses = _kept(motion)
+    for k in range(len(poses.moved)):
+        yield np.broadcast_to(poses.blur(k, 2, geometry), geometry.shape)[mask]
+
+
+def _kept(motion: Motion) -> _Poses:
+    """Return the poses of the frames that are not left out."""
+    kept = ~motion.left_out
+    return _Poses(motion.turns[kept], motion.shifts_mm[kept], motion.centre_mm, motion.corrected[kept])
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.midsagittal import find_midplane
-from PyPeTLib.motion import corrected, measure_motion
+from PyPeTLib.mixtures import without_mixtures
+from PyPeTLib.motion import between_slices, corrected, measure_motion
 from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue, motion_unknown
 from PyPeTLib.records import (
     Analysis,
@@ -159,6 +160,8 @@ def prepare(
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
+        if still.motion is not None and still.restored is not None:
+            smoothed = without_mixtures(smoothed, between_slices(still.motion, series.geometry, mask.values))
     with step("CSF and large vessels", 0.95, 1.0):
         aif_hu, times_s = artery.curve_hu, series.times_s
         csf, vessels = csf_and_vessels(smoothed, aif_hu, times_s, series.geometry, settings=settings)

@@ -568,6 +568,9 @@ class Candidate:
         bone and edge. An order, no probability. NaN for veins and where the candidate was refused.
     area_ratio : float
         How many times the area of the measured arterial curve a vein has; NaN for arteries.
+    venous_error : float
+        What the veins' mean curve has that an artery's does not become on its way through the brain (root mean square,
+        as a share of the peak); NaN for veins and where nothing follows.
     """
 
     mask: MaskArray
@@ -579,6 +582,7 @@ class Candidate:
     traits: Traits | None = None
     confidence: float = float("nan")
     area_ratio: float = float("nan")
+    venous_error: float = float("nan")
 
     @property
     def refused(self) -> bool:

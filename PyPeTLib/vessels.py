@@ -45,6 +45,8 @@ ENOUGH_CANDIDATES = 5
 CORE_SHARE = 0.6
 #: A first pass fitted worse than this (root mean square over peak) is no artery.
 WORST_FIT = 0.2
+#: Heart and lungs spread every bolus by more than this (SD of the first pass, in s); a narrower peak is noise.
+NARROWEST_S = 1.5
 #: The last tenth of an arterial curve lies below this share of its peak.
 HIGHEST_END = 0.6
 #: Only so many clusters of each relaxation, the tallest, are looked at.
@@ -369,7 +371,8 @@ def arterial_candidates(
 
     Thresholds on area and time to peak start strict and are relaxed until enough clusters are acceptable.
     Clusters are connected in 3D and never grown; the voxels of one below 60 % of its tallest are left out, and
-    those beside bone or air where enough others remain.
+    those beside bone or air where enough others remain. Noise or motion may bend the curve of a small cluster upwards
+    and make it narrow: the veins, many voxels, would not follow from it.
 
     Parameters
     ----------
@@ -382,6 +385,7 @@ def arterial_candidates(
         ``progress(fraction, text)``; raising from it cancels.
     """
     found: list[Candidate] = []
+    veins_hu = _venous_course(vessels)
     seen = np.zeros(vessels.index.size, dtype=bool)
     for done, (area_percentile, time_percentile) in enumerate(RELAXATION):
         progress(done / len(RELAXATION), "")
@@ -394,7 +398,8 @@ def arterial_candidates(
             if not seen[rows[vessels.height_hu[rows].argmax()]]:
                 core = rows[vessels.height_hu[rows] >= CORE_SHARE * vessels.height_hu[rows].max()]
                 seen[core] = True
-                found.append(_artery(vessels, core, geometry, times_s, settings))
+                artery = _artery(vessels, core, geometry, times_s, settings)
+                found.append(replace(artery, venous_error=_venous_error(artery.curve_hu, veins_hu, times_s)))
         if sum(not candidate.refused for candidate in found) >= ENOUGH_CANDIDATES:
             break
     return _ranked(found, _scored_artery)
@@ -489,10 +494,27 @@ def _artery(
         reason = f"{volume:.3g} mL is more than {settings.aif_maximum_volume_ml:g} mL"
     elif fit is None or fit.error > WORST_FIT:
         reason = "no gamma-variate fits its first pass" + ("" if fit is None else f" (error {fit.error:.2f})")
+    elif fit.width_s < NARROWEST_S:
+        reason = f"its peak of {fit.width_s:.2g} s (SD) is narrower than any bolus, at least {NARROWEST_S:g} s"
     elif end_share(curve) > HIGHEST_END:
         reason = f"ends at {end_share(curve):.0%} of its peak"
     traits = _traits(vessels, core, curve, geometry)
     return Candidate(_mask(vessels, core, geometry), curve, fit, volume, float("nan"), reason, traits)
+
+
+def _venous_course(vessels: VesselVoxels) -> FloatArray:
+    """Return the mean curve of the latest quarter of the vessels, the veins; 0 where there are no vessels."""
+    if vessels.index.size == 0:
+        return np.zeros(vessels.curves_hu.shape[1])
+    return np.asarray(
+        vessels.curves_hu[vessels.peak_s >= np.percentile(vessels.peak_s, VENOUS_PERCENTILE)].mean(axis=0)
+    )
+
+
+def _venous_error(artery_hu: FloatArray, veins_hu: FloatArray, times_s: FloatArray) -> float:
+    """Return what of the veins' curve does not follow from an artery's, as a share of its peak; NaN if nothing does."""
+    transit = fit_transit(artery_hu, veins_hu, times_s)
+    return float("nan") if transit is None else transit.error
 
 
 def _blood(vessels: VesselVoxels, late: npt.NDArray[np.bool_]) -> tuple[FloatArray, float]:
@@ -615,6 +637,7 @@ def _scored_artery(candidate: Candidate, all_of_them: list[Candidate]) -> Candid
         (free, f"{traits.beside_bone * count:.0f} of {count} voxels beside bone or air"),
         (inside, f"{traits.at_edge * count:.0f} of {count} voxels at the edge of brain or slab"),
         (traits.arterial_share**2, f"about {1.0 - traits.arterial_share:.0%} of its area is tissue"),
+        (_followed(candidate), f"the veins differ by {candidate.venous_error:.0%} from what would follow it"),
     ]
     clear = 1.0 - float(np.exp(-traits.signal_to_noise / GOOD_SIGNAL))
     leading = 1.0 - float(np.exp(-max(0.0, traits.lead_s) / GOOD_LEAD_S))
@@ -624,6 +647,11 @@ def _scored_artery(candidate: Candidate, all_of_them: list[Candidate]) -> Candid
         reason=f"{traits.side}, peak {traits.signal_to_noise:.0f} times the noise; {_against(shares)}",
         confidence=clear * leading * fitted * early * free * inside * traits.arterial_share,
     )
+
+
+def _followed(artery: Candidate) -> float:
+    """Return how far the veins follow from an artery's curve, 0..1; 1 where nothing follows any."""
+    return 1.0 if np.isnan(artery.venous_error) else max(0.0, 1.0 - artery.venous_error / WORST_ERROR)
 
 
 def _against(shares: list[tuple[float, str]]) -> str:

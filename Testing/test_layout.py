@@ -22,7 +22,7 @@ GROUND = {
     "settings": {"errors"},
     "curves": {"records"},
     "chunks": {"records"},
-    "gamma": {"records"},
+    "gamma": {"curves", "records"},
     "transit": {"curves", "records"},
     "kinetics": {"curves", "records"},
     "dictionary": {"kinetics", "records", "settings"},

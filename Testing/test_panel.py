@@ -159,7 +159,7 @@ def test_a_control_keeps_the_digits_of_its_default(panel):
         ("denoise", "gaussian", ["gaussian_sigma_mm"], ["bilateral_sigma_mm", "curvature_flow_step"]),
         ("denoise", "none", [], ["gaussian_sigma_mm", "bilateral_similarity"]),
         ("method", "oSVD", ["oscillation_index"], ["bsvd_cutoff", "tikhonov_strength"]),
-        ("brain", "fast-marching", ["bone_hu"], ["brain_opening_mm"]),
+        ("brain", "fast-marching", ["bone_hu", "brain_opening_mm"], []),
         ("brain_source", "segment", ["brainSegment"], ["brain", "bone_hu"]),
         ("aif_source", "automatic", [], ["aifSegment", "aif_points", "aif_curve"]),
         ("aif_source", "segment", ["aifSegment"], ["vofSegment", "aif_points", "aif_curve"]),

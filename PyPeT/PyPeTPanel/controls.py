@@ -14,7 +14,7 @@ OWN_OF = {
     },
     "brain": {
         "skull": ("bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm"),
-        "fast-marching": ("bone_hu", "tissue_low_hu", "tissue_high_hu"),
+        "fast-marching": ("bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm"),
     },
     "denoise": {
         "bilateral": ("bilateral_sigma_mm", "bilateral_similarity", "bilateral_anatomy"),

@@ -107,7 +107,6 @@ LARGE: dict[str, Case] = {
     "0.4 mm pixels, 8 mm slices": case(size=(440, 480, 12), spacing_mm=(0.4, 0.4, 8.0)),
     "0.5 mm slices": case("coverage", size=(240, 260, 40), spacing_mm=(0.75, 0.75, 0.5), interval_s=2.0, frames=30),
 }
-COLUMNS = ("brain Dice", "outside, %", "AIF voxels arterial", "AIF voxels in brain", "AIF area / true")
 
 
 @dataclass(frozen=True)
