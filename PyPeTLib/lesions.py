@@ -92,6 +92,10 @@ def find_lesions(
 
     Connected parts (touching at corners) smaller than ``smallest_lesion_ml`` are left out.
 
+    Where the delay has a standard deviation, a voxel counts as late if it is later than the median of the tissue by
+    that much at least: what hardly enhances (half bone, half CSF) has the Tmax of the prior's middle, and no lesion is
+    made of that.
+
     Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
     threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the
     90 % interval if the errors of all voxels go together, which noise that smoothing correlates does over some mm only,
@@ -255,6 +259,8 @@ class _Scene:
         image = getattr(self.maps, _map_of(limit)).values
         with np.errstate(invalid="ignore"):
             ill = self.tissue & ((image < value) if limit.below else (image > value))
+            if limit.quantity in ("tmax", "delay") and "delay" in self.maps.sd:
+                ill &= image - np.nanmedian(image[self.tissue]) >= self.maps.sd["delay"].values
         return _large(ill if within is None else ill & within, self.geometry, self.settings.smallest_lesion_ml)
 
     def value(self, limit: _Limit) -> float | None:

@@ -116,6 +116,8 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     source = PUBLISHED.get(settings.lesion_rule)
     rule += f" (thresholds of {source})" if source else ""
     yield f"{rule}; connected parts of less than {settings.smallest_lesion_ml:g} mL were left out."
+    if settings.method == "bayesian":
+        yield "Tissue counts as late if it is later than the median by the standard deviation of its delay at least."
     if lesions.midplane is None:
         yield "No mid-sagittal plane was found and relative values were withheld."
         return
