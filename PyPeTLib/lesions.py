@@ -259,7 +259,7 @@ class _Scene:
         image = getattr(self.maps, _map_of(limit)).values
         with np.errstate(invalid="ignore"):
             ill = self.tissue & ((image < value) if limit.below else (image > value))
-            if limit.quantity in ("tmax", "delay") and "delay" in self.maps.sd:
+            if limit.quantity in ("tmax", "delay") and "delay" in self.maps.sd and ill.any():
                 ill &= image - np.nanmedian(image[self.tissue]) >= self.maps.sd["delay"].values
         return _large(ill if within is None else ill & within, self.geometry, self.settings.smallest_lesion_ml)
 

@@ -35,7 +35,8 @@ REFERENCES = {
     "flow in MR perfusion-weighted imaging using singular value decomposition with a block-circulant deconvolution "
     "matrix. Magn Reson Med 2003;50:164–174. doi:10.1002/mrm.10522",
     "Zanderigo 2009": "Zanderigo F, Bertoldo A, Pillonetto G, Cobelli C. Nonlinear stochastic regularization to "
-    "characterize tissue residue function in bolus-tracking MRI. IEEE Trans Biomed Eng 2009;56:1287–1297.",
+    "characterize tissue residue function in bolus-tracking MRI. IEEE Trans Biomed Eng 2009;56:1287–1297. "
+    "doi:10.1109/TBME.2009.2013820",
     "Østergaard 1996": "Østergaard L, Weisskoff RM, Chesler DA, et al. High resolution measurement of cerebral blood "
     "flow using intravascular tracer bolus passages. Part I. Magn Reson Med 1996;36:715–725. "
     "doi:10.1002/mrm.1910360510",

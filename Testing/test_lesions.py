@@ -69,6 +69,15 @@ def test_volumes_of_other_thresholds():
     assert {name: found[name].ml for name in expected} == pytest.approx({n: v * ML for n, v in expected.items()})
 
 
+@pytest.mark.parametrize(("sd", "voxels"), [(0.5, VOXELS_LATE), (3.9, VOXELS_LATE), (4.1, 0)])
+def test_what_is_not_later_than_the_median_by_its_own_sd_is_no_lesion(sd, voxels):
+    """Tissue of 5 s, 4 s later than the median: of the timing of voxels that hardly enhance nothing is known."""
+    found = lesions_of(maps_of("left", sd=sd, late_s=5.0)).volumes_ml
+    assert found["tmax_over_4s"].ml == pytest.approx(voxels * ML)
+    unknown = replace(maps_of("left", late_s=5.0), sd={})
+    assert lesions_of(unknown).volumes_ml["tmax_over_4s"].ml == pytest.approx(VOXELS_LATE * ML)
+
+
 def test_hir_is_the_share_of_very_late_tissue_and_the_cbv_index_is_relative():
     maps = maps_of("left", late_s=7.0)
     tmax = maps.tmax.values.copy()
