@@ -177,13 +177,12 @@ def _add_settings(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
-    from PyPeTLib.read import read_maps
-    from PyPeTLib.results import LONG_NAMES, result_names
+    from PyPeTLib.results import result_names
     from PyPeTLib.write import staged_output
 
     settings = _settings_of(options)
     _check_wishes(options)
-    reference = read_maps(options.reference, list(LONG_NAMES)) if options.reference else None
+    reference = _reference(options)
     with ExitStack() as folders:
         folder, stages, figures = (
             wanted and folders.enter_context(staged_output(wanted, overwrite=options.overwrite))
@@ -191,6 +190,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         with _progress(options.quiet) as progress:
             analysis = _analysis(options, settings, progress)
+        reference = _like_ours(reference, analysis)
         _write_run(options, analysis, reference, folder)
         if stages is not None:
             from PyPeTLib.stages import write_stages
@@ -199,7 +199,7 @@ def _run(options: argparse.Namespace) -> int:
         if figures is not None:
             from PyPeTLib.report_pictures import write_figures
 
-            write_figures(analysis, figures, reference=reference or {})
+            write_figures(analysis, figures, reference=reference)
         written = {path.name for path in folder.iterdir()}
     for name in result_names(analysis) - written:  # of an earlier run with other settings
         (options.output / name).unlink(missing_ok=True)
@@ -226,9 +226,38 @@ def _check_wishes(options: argparse.Namespace) -> None:
         require_printer()
 
 
-def _write_run(
-    options: argparse.Namespace, analysis: Analysis, reference: dict[str, Image] | None, folder: Path
-) -> None:
+def _reference(options: argparse.Namespace) -> dict[str, Image]:
+    """Read the maps that the report is to show beside ours, as `pypet compare` reads them."""
+    if not options.reference:
+        return {}
+    from PyPeTLib.files import scan_name
+    from PyPeTLib.reference_maps import find_references, read_reference, reference_of
+    from PyPeTLib.write import prefix_of
+
+    files = reference_of(prefix_of(scan_name(options.scan[0])), find_references([options.reference]), alone=True)
+    return {name: read_reference(name, path, {})[0] for name, path in files.items()}
+
+
+def _like_ours(reference: dict[str, Image], analysis: Analysis) -> dict[str, Image]:
+    """Return reference maps that the run has too, on its grid and in its units."""
+    from PyPeTLib.pairing import pair_up
+    from PyPeTLib.units import in_unit
+
+    ours, density = dict(analysis.maps.items()), analysis.settings.tissue_density_g_ml
+    like = {
+        name: in_unit(pair_up(ours[name], image).reference, ours[name].unit, density_g_ml=density)[0]
+        for name, image in reference.items()
+        if name in ours
+    }
+    if reference and not like:
+        raise InputError(
+            f"Reference: at least one of the run's maps is needed ({', '.join(ours)}); found {', '.join(reference)}. "
+            "Give a folder with such maps."
+        )
+    return like
+
+
+def _write_run(options: argparse.Namespace, analysis: Analysis, reference: dict[str, Image], folder: Path) -> None:
     """Write maps, summary and report, and, where they are wanted, PDF and scene."""
     from PyPeTLib.results import write_analysis
     from PyPeTLib.write import prefix_of

@@ -174,42 +174,6 @@ def read_image(path: str | Path) -> Image:
     return Image(stored.values.astype(np.float32, copy=False), stored.geometry, str(read_sidecar(file).get("Unit", "")))
 
 
-def read_maps(folder: str | Path, names: Sequence[str]) -> dict[str, Image]:
-    """Read the maps in a folder, such as those of an earlier run or of another program.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Holds files named ``NAME.nii.gz`` or ``..._NAME.nii.gz`` (or .nii, .nrrd).
-    names : sequence of str
-        Names to look for: "cbf", "tmax", ...
-
-    Returns
-    -------
-    dict of str to Image
-        The maps found, by name, as they are stored.
-
-    Raises
-    ------
-    InputError
-        If there is no such file, or there are two for one name.
-    """
-    place = Path(folder)
-    files = [path for path in sorted(place.glob("*")) if path.name.endswith((".nii.gz", ".nii", ".nrrd"))]
-    found: dict[str, Image] = {}
-    for name in names:
-        fitting = [path for path in files if scan_name(path) == name or scan_name(path).endswith(f"_{name}")]
-        if len(fitting) > 1:
-            both = " and ".join(path.name for path in fitting[:2])
-            raise InputError(f"Maps in {place}: one file for {name} is needed; found {both}. Move the others away.")
-        if fitting:
-            found[name] = read_image(fitting[0])
-    if not found:
-        need = ", ".join(f"..._{name}.nii.gz" for name in names)
-        raise InputError(f"Maps in {place}: files named {need} are needed; found none. Check the folder.")
-    return found
-
-
 def _few_frames(scan: Path, frames: int) -> list[str]:
     if frames >= MINIMUM_FRAMES:
         return []

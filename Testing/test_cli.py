@@ -5,14 +5,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from PyPeTLib.cli import main
+from PyPeTLib.cli import _like_ours, main
 from PyPeTLib.dictionary import SHAPES
+from PyPeTLib.errors import InputError
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.read import read_image
@@ -448,6 +450,27 @@ def test_figures_reference_and_pdf_are_written_with_the_report(scan, result, tmp
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == wanted
     assert "Reference CBF" in (tmp_path / "out" / "phantom_report.html").read_text(encoding="utf-8")
     assert printed == [("phantom_report.html", "phantom_report.pdf")]
+
+
+def test_reference_of_the_report_is_brought_to_our_grid_and_unit(tiny_analysis):
+    """A reference on a grid twice as fine and per 100 mL; read as `pypet compare` reads it."""
+    ours = tiny_analysis.maps.cbv
+    fine = replace(
+        ours.geometry,
+        size=tuple(2 * n for n in ours.geometry.size[:2]) + ours.geometry.size[2:],
+        spacing_mm=tuple(0.5 * mm for mm in ours.geometry.spacing_mm[:2]) + ours.geometry.spacing_mm[2:],
+        origin_mm=tuple(
+            o - 0.25 * mm for o, mm in zip(ours.geometry.origin_mm[:2], ours.geometry.spacing_mm[:2], strict=True)
+        )
+        + ours.geometry.origin_mm[2:],
+    )
+    doubled = ours.values.repeat(2, axis=1).repeat(2, axis=2) * tiny_analysis.settings.tissue_density_g_ml
+    like = _like_ours({"cbv": Image(doubled, fine, "mL/100 mL")}, tiny_analysis)["cbv"]
+    assert like.unit == ours.unit and like.geometry.matches(ours.geometry)
+    inside = np.isfinite(ours.values) & np.isfinite(like.values)
+    assert np.median(np.abs(like.values - ours.values)[inside]) < 0.02 * np.nanmedian(ours.values)
+    with pytest.raises(InputError, match=r"at least one of the run's maps is needed .* found x"):
+        _like_ours({"x": ours}, tiny_analysis)
 
 
 @pytest.mark.parametrize("words", [["--pdf"], ["--reference", "folder"]])

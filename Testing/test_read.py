@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.read import inspect_series, read_image, read_maps, read_mask, read_series
+from PyPeTLib.read import inspect_series, read_image, read_mask, read_series
 from PyPeTLib.records import Check, Geometry, Series
 
 FRAMES, SHAPE = 12, (4, 24, 20)
@@ -561,23 +561,6 @@ def test_mask_with_nan_is_refused(scan: Path, tmp_path: Path) -> None:
 def test_4d_mask_is_refused(scan: Path) -> None:
     with pytest.raises(InputError, match=r"AIF mask sub-01_ctp\.nii\.gz: a 3D image is needed; found 4D"):
         read_mask(scan, read_series(scan).geometry, what="AIF mask")
-
-
-def test_maps_of_a_folder_are_read_by_their_names(tmp_path: Path) -> None:
-    for name in ("sub-01_cbf.nii.gz", "tmax.nii", "sub-01_cbf_sd.nii.gz"):
-        save(tmp_path / name, head()[0], GRIDS["upright"])
-    found = read_maps(tmp_path, ["cbf", "cbv", "tmax"])
-    assert list(found) == ["cbf", "tmax"]
-    np.testing.assert_array_equal(found["cbf"].values, read_image(tmp_path / "sub-01_cbf.nii.gz").values)
-
-
-def test_two_maps_of_one_name_and_a_folder_without_any_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"files named \.\.\._cbf\.nii\.gz are needed; found none"):
-        read_maps(tmp_path, ["cbf"])
-    for name in ("a_cbf.nii.gz", "b_cbf.nii.gz"):
-        save(tmp_path / name, head()[0], GRIDS["upright"])
-    with pytest.raises(InputError, match=r"one file for cbf is needed; found a_cbf\.nii\.gz and b_cbf\.nii\.gz"):
-        read_maps(tmp_path, ["cbf"])
 
 
 def test_image_is_float32_with_the_unit_beside_it(tmp_path: Path) -> None:
