@@ -17,7 +17,7 @@ from PyPeTLib.pairing import Pair
 from PyPeTLib.pictures import Scale
 from PyPeTLib.read import read_image
 from PyPeTLib.records import FloatArray, Image, Progress
-from PyPeTLib.reference_maps import find_references, read_reference, reference_of
+from PyPeTLib.reference_maps import find_references, read_delay_sd, read_reference, reference_of
 from PyPeTLib.results import MET
 from PyPeTLib.similarity import similarity_entries
 
@@ -193,4 +193,5 @@ def _compared(
     images: dict[str, Image] = {name: image for name, (image, _) in read.items()}
     pairs = pair_maps(run, images, None if mask is None else read_image(mask))
     remarks += [f"{MAP_LABELS[name]}: Reference {remark}." for name, (_, remark) in read.items() if remark]
-    return compare_pairs(run, images, pairs, remarks=remarks), pairs
+    reference_sd = read_delay_sd(files["tmax"]) if "tmax" in files else None
+    return compare_pairs(run, images, pairs, reference_sd=reference_sd, remarks=remarks), pairs

@@ -13,7 +13,7 @@ from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.lesions import find_lesions, judge_lesions, maps_of_rule
 from PyPeTLib.outputs import Run
-from PyPeTLib.pairing import Pair, describe_resampling, pair_up
+from PyPeTLib.pairing import Pair, describe_resampling, pair_up, resampled
 from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane
 from PyPeTLib.results import VOLUME_NAMES
 from PyPeTLib.settings import Settings
@@ -131,7 +131,12 @@ def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = No
 
 
 def compare_pairs(
-    run: Run, references: Mapping[str, Image], pairs: Mapping[str, Pair], *, remarks: Sequence[str] = ()
+    run: Run,
+    references: Mapping[str, Image],
+    pairs: Mapping[str, Pair],
+    *,
+    reference_sd: Image | None = None,
+    remarks: Sequence[str] = (),
 ) -> Comparison:
     """Measure how alike paired maps are.
 
@@ -141,18 +146,26 @@ def compare_pairs(
         What `pair_maps` was given.
     pairs : mapping of str to Pair
         What it returned.
+    reference_sd : Image, optional
+        Standard deviation in s of the reference's delay.
     remarks : sequence of str
         What was found out before: maps left out, how the reference was read.
     """
     with ThreadPoolExecutor() as pool:
         maps = dict(zip(pairs, pool.map(pair_similarity, pairs.values()), strict=True))
-    findings = compare_findings(pairs, run.tissue, run.midplane, settings=run.settings)
+    delay_sds = run.delay_sd, reference_sd
+    findings = compare_findings(pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings)
     about = [*remarks, *_grouped(_map_remarks(run, references, maps))]
     return Comparison(run.name, maps, findings, (*run.remarks, *about, *findings.remarks))
 
 
 def compare_findings(
-    pairs: Mapping[str, Pair], tissue: MaskArray, midplane: Midplane | None, *, settings: Settings
+    pairs: Mapping[str, Pair],
+    tissue: MaskArray,
+    midplane: Midplane | None,
+    *,
+    delay_sds: tuple[Image | None, Image | None],
+    settings: Settings,
 ) -> Findings:
     """Find the lesions in both sets of maps by the same rule, and compare them.
 
@@ -167,6 +180,8 @@ def compare_findings(
         The brain without CSF and large vessels.
     midplane : Midplane or None
         The plane between the halves of this brain; where the reference has none of its own it is the same head's.
+    delay_sds : pair of Image or None
+        Standard deviations in s of the delays of run and reference, where they have one: lesions rest on them.
     settings : Settings
         The rule and what belongs to it.
     """
@@ -176,7 +191,10 @@ def compare_findings(
     common = np.logical_and.reduce([tissue, *(pairs[name].compared for name in needed)])
     both = [
         find_lesions(maps, common, midplane, pairs["tmax"].image.geometry, settings=settings)
-        for maps in (_maps_of({name: pair.image for name, pair in pairs.items()}), _maps_of(_references(pairs)))
+        for maps in (
+            _maps_of({name: pair.image for name, pair in pairs.items()}, delay_sds[0]),
+            _maps_of(_references(pairs), delay_sds[1]),
+        )
     ]
     absent = sorted(maps_of_rule(settings) - set(pairs))
     known = TMAX_REGIONS if absent else tuple(VOLUME_NAMES)
@@ -194,12 +212,13 @@ def _references(pairs: Mapping[str, Pair]) -> dict[str, Image]:
     return {name: pair.reference for name, pair in pairs.items()}
 
 
-def _maps_of(images: Mapping[str, Image]) -> Maps:
+def _maps_of(images: Mapping[str, Image], delay_sd: Image | None) -> Maps:
     """Return maps for the lesions' step: those that are not there are NaN, and nothing that is used rests on them."""
     tmax = images["tmax"]
     nothing = Image(np.full(tmax.geometry.shape, np.nan, dtype=np.float32), tmax.geometry)
     cbf, cbv, mtt, ttp, delay = (images.get(name, nothing) for name in ("cbf", "cbv", "mtt", "ttp", "delay"))
-    return Maps(cbf, cbv, mtt, tmax, ttp, delay)
+    sd = {} if delay_sd is None else {"delay": resampled(delay_sd, tmax.geometry)}
+    return Maps(cbf, cbv, mtt, tmax, ttp, delay, sd=sd)
 
 
 def _region(name: str, ours: Lesions, theirs: Lesions) -> Region:

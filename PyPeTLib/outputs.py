@@ -42,6 +42,8 @@ class Run:
         Names of all maps of the run.
     remarks : tuple of str
         What makes the maps doubtful.
+    delay_sd : Image or None
+        Standard deviation of the delay in s, which the lesions rest on too where the method gives one.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Run:
     settings: Settings
     available: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    delay_sd: Image | None = None
 
 
 def find_runs(folder: Path) -> dict[str, Path]:
@@ -101,7 +104,9 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
         raise InputError(f"Results {summary.parent}: {file('brain_mask').name} is needed; found none. Run again.")
     brain = _mask(file("brain_mask"))
     others = [_mask(file(f"{part}_mask")) for part in ("csf", "vessel") if file(f"{part}_mask").is_file()]
-    for what, image in (*maps.items(), *(("mask", one) for one in others)):
+    delay_sd = read_image(file("delay_sd")) if file("delay_sd").is_file() else None
+    spread = [("delay_sd", delay_sd)] if delay_sd is not None else []
+    for what, image in (*maps.items(), *spread, *(("mask", one) for one in others)):
         if not image.geometry.matches(brain.geometry):
             raise InputError(f"Results {summary.parent}: one grid is needed; found another in {what} of {name}.")
     tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others)])
@@ -111,7 +116,7 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
         raise InputError(
             f"Summary {summary}: plane and checks of 'pypet run' are needed; found others. Run again."
         ) from error
-    return Run(name, maps, brain, tissue, plane, _settings(about, summary), available, doubts)
+    return Run(name, maps, brain, tissue, plane, _settings(about, summary), available, doubts, delay_sd)
 
 
 def _mask(path: Path) -> Image:

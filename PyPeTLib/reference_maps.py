@@ -136,11 +136,25 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
     return picture_map(path, *picture, scale)
 
 
+def read_delay_sd(path: Path) -> Image | None:
+    """Read ``PREFIX_delay_sd.nii.gz``, in s, beside a reference map; None where there is none."""
+    file = _beside(path, "delay_sd")
+    return None if file is None else read_image(file)
+
+
+def _beside(path: Path, name: str) -> Path | None:
+    """Return the file of another image of the same run as a map, where there is one."""
+    match = _NAME.fullmatch(_stem(path))
+    if not match or not match["prefix"]:
+        return None
+    file = path.with_name(f"{match['prefix']}_{name}.nii.gz")
+    return file if file.is_file() else None
+
+
 def _within_brain(image: Image, path: Path) -> Image:
     """Leave out what lies outside the reference's own brain mask: its zeros are no values."""
-    match = _NAME.fullmatch(_stem(path))
-    mask = path.with_name(f"{match['prefix']}_brain_mask.nii.gz") if match else path
-    if not match or not match["prefix"] or not mask.is_file():
+    mask = _beside(path, "brain_mask")
+    if mask is None:
         return image
     inside = resampled(read_image(mask), image.geometry).values >= 0.5
     return Image(np.where(inside, image.values, np.nan), image.geometry, image.unit)

@@ -128,7 +128,7 @@ def test_zeros_outside_the_references_own_brain_mask_are_no_values(runs, tmp_pat
 
 
 def test_a_run_against_itself_elsewhere_agrees_in_everything(runs, tmp_path):
-    found = compared(runs / "ours", maps_in(tmp_path / "same", source=runs / "ours")).cases[0]
+    found = compared(runs / "ours", put_run(tmp_path, runs / "ours", "sub-01_ses-01")).cases[0]
     for one in found.maps.values():
         assert (one.ncc, one.relative.icc) == (pytest.approx(1.0), pytest.approx(1.0))
         assert one.physical.rmse == 0.0
@@ -324,9 +324,11 @@ def pairs_of(ours, theirs):
     }
 
 
-def findings(ours, theirs, names=("cbf", "cbv", "tmax"), plane=PLANE, **changes):
+def findings(ours, theirs, names=("cbf", "cbv", "tmax"), plane=PLANE, delay_sd=None, **changes):
     pairs = {name: pair for name, pair in pairs_of(ours, theirs).items() if name in names}
-    return compare_findings(pairs, np.ones(GRID.shape, dtype=bool), plane, settings=Settings(**changes))
+    return compare_findings(
+        pairs, np.ones(GRID.shape, dtype=bool), plane, delay_sds=(delay_sd, None), settings=Settings(**changes)
+    )
 
 
 def test_where_both_hemispheres_are_ill_relative_values_are_withheld_and_that_is_said():
@@ -343,6 +345,20 @@ def test_where_both_hemispheres_are_ill_relative_values_are_withheld_and_that_is
         one.startswith("Reference: Both hemispheres are hypoperfused: no side is normal.") for one in found.remarks
     )
     assert not any(one.startswith("Results:") for one in found.remarks)
+
+
+def test_the_runs_lesions_rest_on_its_own_standard_deviations_as_in_the_run():
+    """Late tissue of which nothing is known (7 s later than the median, SD 8 s) is no lesion of the run."""
+    unknown = Image(np.full(GRID.shape, 8.0, np.float32), GRID, "s")
+    regions = {one.name: one for one in findings(["left"], ["left"], delay_sd=unknown).regions}
+    assert regions["Tmax > 6 s"].ml == 0.0 < regions["Tmax > 6 s"].reference_ml
+
+
+def test_volumes_of_a_comparison_are_those_of_the_run(runs, comparison, tiny_analysis):
+    """Over the voxels that both have; the reference has one almost everywhere."""
+    regions = {one.name: one.ml for one in comparison.findings.regions}
+    for name, key in (("Tmax > 4 s", "tmax_over_4s"), ("Hypoperfusion", "hypoperfusion")):
+        assert regions[name] == pytest.approx(tiny_analysis.lesions.volumes_ml[key].ml, rel=0.05, abs=1.0)
 
 
 def test_lesions_on_opposite_sides_do_not_overlap():
@@ -378,7 +394,7 @@ def test_regions_are_over_the_voxels_of_both():
     half = np.ones(GRID.shape, dtype=bool)
     half[:6] = False
     pairs["tmax"] = replace(pairs["tmax"], compared=half)
-    found = compare_findings(pairs, np.ones(GRID.shape, dtype=bool), PLANE, settings=Settings())
+    found = compare_findings(pairs, np.ones(GRID.shape, dtype=bool), PLANE, delay_sds=(None, None), settings=Settings())
     assert found.regions[0].ml == pytest.approx(4 * 20 * 16 * GRID.voxel_volume_ml)
     assert "Regions are over 50 % of the tissue: there the maps of both have values." in found.remarks
 

@@ -121,9 +121,9 @@ def show_similarity(result: Similarity, scan: Node) -> Node:
 
 
 def _regions(pair: Pair, tissue: Image | None, settings: Settings) -> tuple[Region, ...]:
-    """Return what lies beyond the thresholds of Tmax in both maps."""
+    """Return what lies beyond the thresholds of Tmax in both maps, by their values alone."""
     within = pair.compared if tissue is None else mask_on(tissue, pair.image.geometry)
-    return compare_findings({"tmax": pair}, within, None, settings=settings).regions
+    return compare_findings({"tmax": pair}, within, None, delay_sds=(None, None), settings=settings).regions
 
 
 def _moved(image: Image, volume: Node, what: str = "Map") -> Image:
