@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
-from PyPeTLib.dictionary import SHAPES, mean_log_evidence
+from PyPeTLib.dictionary import DELAYS_S, SHAPES, mean_log_evidence, sample_of, tissue_dictionary
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
-from PyPeTLib.residue import likeliest_residue, pulse_responses
+from PyPeTLib.residue import _common_change, likeliest_residue, pulse_responses
 
 EVEN = np.arange(0.0, 56.0)
 UNEVEN = np.append(np.arange(0.0, 36.0, 1.5), np.arange(36.0, 61.0, 3.0))
@@ -81,6 +81,27 @@ def test_an_input_that_is_too_narrow_is_not_taken_for_a_sharper_residue(bolus, a
         likeliest_residue(curves, narrow, EVEN, aif_noise_hu=noise_hu, settings=Settings()) for noise_hu in (0, off_hu)
     ]
     assert found == ["gamma-1.5", "exponential"]
+
+
+@pytest.mark.parametrize("name", ["exponential", "gamma-3"])
+def test_what_could_be_had_by_changing_the_input_counts_against_a_shape(bolus, as_curves, name):
+    """Any shape fits five voxels of one tissue with an input changed to suit; the true one needs no change."""
+    aif, shape = bolus.aif(EVEN), SHAPES[name]
+    row = 0.04 * tissue_curves(aif, EVEN, delays_s=np.array([1.0]), mtts_s=np.array([5.0]), shape=shape)[0, 0]
+    noisy = np.tile(row, (5, 1)) + np.random.default_rng(0).normal(0.0, 0.05, (5, EVEN.size))
+    curves = replace(as_curves(noisy), sd=np.full(5, 0.05, np.float32))
+    assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=40.0, settings=Settings()) == name
+
+
+def test_tissue_changes_the_course_of_an_input_and_not_its_size(bolus, as_curves):
+    """Every voxel's volume adapts to the input's size, so tissue cannot tell it."""
+    aif, width = bolus.aif(EVEN), 0.9
+    sample, free = sample_of(brain(aif, EVEN, as_curves))
+    narrow = bolus.aif(18.0 + (EVEN - 18.0) / width) / width
+    single = tissue_dictionary(narrow, EVEN, free, delays_s=DELAYS_S, shape=1.0, settings=Settings())
+    change = _common_change(sample, single, EVEN, free, 1.0, 20.0)
+    assert np.linalg.norm(narrow + change - aif) < np.linalg.norm(narrow - aif)
+    assert abs(change.sum()) < 0.015 * aif.sum()
 
 
 def test_shape_in_heads_does_not_hang_on_the_noise_of_a_few_voxels():
