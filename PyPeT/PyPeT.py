@@ -300,7 +300,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.refresh()
 
     def export(self):
-        """Ask for a folder and write the files that ``pypet run`` writes."""
+        """Ask for a folder and write what ``pypet run`` writes; the report needs packages the user may install."""
         analysis = self.logic.analysis_of(actions.scan_or_none(self.parameters.scan))
         folder = qt.QFileDialog.getExistingDirectory(self.parent, _("Export the results into a folder"))
         if not folder:
@@ -309,6 +309,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             replaced = actions.in_the_way(analysis, folder)
             question = _("These files will be replaced: {names}. Go on?").format(names=", ".join(replaced))
             if not replaced or slicer.util.confirmOkCancelDisplay(question, parent=self.parent):
+                packages.ensure_report()
                 self.ui.exported.text = actions.export(analysis, folder)
                 self.ui.exported.visible = True
 

@@ -1,4 +1,4 @@
-"""scikit-image is installed after a question only: with Slicer's packaging, or as before Slicer 5.12."""
+"""Packages are installed after a question only: with Slicer's packaging, or as before Slicer 5.12."""
 
 from __future__ import annotations
 
@@ -175,3 +175,32 @@ def test_pip_ensure_takes_what_it_is_given(slicer_app):  # noqa: F811
 
     names = inspect.signature(slicer.packaging.pip_ensure).parameters
     assert {"requirements", "prompt_install", "requester"} <= set(names)
+
+
+def test_the_report_asks_for_both_packages_at_once(installer, dialogs, monkeypatch):  # noqa: F811
+    """It says what needs them; after a yes both are installed and the report is written."""
+    import slicer.packaging
+
+    from PyPeTPanel import packages
+
+    wanted = []
+    monkeypatch.setattr(packages, "report_available", lambda: len(wanted) == 2)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", lambda name, **_: wanted.append(name))
+    dialogs.answers += [False, True]
+    assert not packages.ensure_report() and wanted == []
+    assert packages.ensure_report() and wanted == ["matplotlib", "jinja2"]
+    text = questions(dialogs)[0]
+    for part in ("The report needs matplotlib and jinja2", "All other files do without", "internet", sys.prefix):
+        assert part in text
+
+
+def test_a_report_that_cannot_be_had_is_said(installer, dialogs, monkeypatch):  # noqa: F811
+    from PyPeTPanel import packages
+
+    monkeypatch.setattr(packages, "report_available", lambda: False)
+    installer.error = OSError("disk full")
+    dialogs.answers.append(True)
+    assert not packages.ensure_report()
+    (text,) = dialogs.errors()
+    assert text.startswith("matplotlib and jinja2 could not be installed: disk full.")
+    assert text.endswith("the other files do without.")

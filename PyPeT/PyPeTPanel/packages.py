@@ -3,22 +3,31 @@
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable, Sequence
 from subprocess import CalledProcessError
 
 import slicer
 
+from PyPeTLib.report import report_available
 from PyPeTLib.similarity import ssim_available
 
 #: What is asked before anything is installed.
-QUESTION = """The structural similarity (SSIM) of two maps needs scikit-image, an open-source package for images, \
-which is not installed. All other metrics do without.
+QUESTION = """{need}
 
-Install it now? It is downloaded from the internet into the Python environment of this 3D Slicer, {folder}, where \
-other modules can use it as well."""
+Install {names} now? Downloaded from the internet into the Python environment of this 3D Slicer, {folder}, where other \
+modules can use it as well."""
+SSIM = (
+    "The structural similarity (SSIM) of two maps needs scikit-image, an open-source package for images, which is not "
+    "installed. All other metrics do without."
+)
+REPORT = (
+    "The report needs matplotlib and jinja2, open-source packages for figures and pages, which are not installed. "
+    "All other files do without."
+)
 
 
 def ensure_skimage() -> bool:
-    """Tell whether scikit-image can be used; where it is missing, ask the user once and install it.
+    """Tell whether scikit-image can be used; where it is missing, ask the user and install it.
 
     Returns
     -------
@@ -26,27 +35,45 @@ def ensure_skimage() -> bool:
         False where the user says no, nobody can be asked (testing mode, no main window) or the installation fails,
         which is shown. Nothing is remembered: the next call asks again.
     """
-    if ssim_available():
+    return _ensured(ssim_available, ("scikit-image",), SSIM, "the other metrics")
+
+
+def ensure_report() -> bool:
+    """Tell whether the report can be written; where packages are missing, ask the user and install them.
+
+    Returns
+    -------
+    bool
+        As `ensure_skimage`.
+    """
+    return _ensured(report_available, ("matplotlib", "jinja2"), REPORT, "the other files")
+
+
+def _ensured(available: Callable[[], bool], names: Sequence[str], need: str, others: str) -> bool:
+    if available():
         return True
     if slicer.app.testingEnabled() or slicer.util.mainWindow() is None:
         return False
-    if not slicer.util.confirmOkCancelDisplay(QUESTION.format(folder=sys.prefix), windowTitle="PyPeT"):
+    listed = " and ".join(names)
+    question = QUESTION.format(need=need, names=listed, folder=sys.prefix)
+    if not slicer.util.confirmOkCancelDisplay(question, windowTitle="PyPeT"):
         return False
-    if not _installed():
+    if not _installed(names, listed, others):
         return False
     importlib.invalidate_caches()
-    return ssim_available()
+    return available()
 
 
-def _installed() -> bool:
-    """Install scikit-image with Slicer's own means; show what went wrong."""
+def _installed(names: Sequence[str], listed: str, others: str) -> bool:
+    """Install packages with Slicer's own means; show what went wrong."""
     try:
-        _install("scikit-image")
+        for name in names:
+            _install(name)
     except (CalledProcessError, RuntimeError, OSError) as error:
         if not _shown_by_slicer(error):
             slicer.util.errorDisplay(
-                f"scikit-image could not be installed: {error}. Check the connection to the internet and that you may "
-                f"write to {sys.prefix}; the other metrics do without.",
+                f"{listed} could not be installed: {error}. Check the connection to the internet and that you may "
+                f"write to {sys.prefix}; {others} do without.",
                 windowTitle="PyPeT",
             )
         return False
