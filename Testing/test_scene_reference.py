@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import slicer
@@ -13,7 +15,9 @@ from scene_cases import (
 )
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.lesions import find_lesions
 from PyPeTLib.records import Analysis, Geometry, Image
+from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import similarity, similarity_entries
 from PyPeTScene import reference
 from PyPeTScene.nodes import find_node, node_geometry, put_values
@@ -178,7 +182,10 @@ def test_the_table_has_text_and_numbers(cbf, vendor, tiny_analysis, scan):
 
 def test_regions_of_tmax_are_those_of_the_library(tiny_analysis, scan):
     tmax = slicer.mrmlScene.GetNodeByID(show_analysis(tiny_analysis, scan).maps["tmax"])
-    image, lesions = tiny_analysis.maps.tmax, tiny_analysis.lesions
+    image, by_value = tiny_analysis.maps.tmax, replace(tiny_analysis.maps, sd={})
+    lesions = find_lesions(
+        by_value, tiny_analysis.tissue.values, tiny_analysis.lesions.midplane, image.geometry, settings=Settings()
+    )
     same = volume(np.where(np.isfinite(image.values), image.values, 0.0), image.geometry, "same")
     result, table = compare(tmax, same, tiny_analysis.brain, scan, tissue=tiny_analysis.tissue)
     assert [region.name for region in result.regions] == [f"Tmax > {s} s" for s in (4, 6, 8, 10)]
@@ -186,6 +193,7 @@ def test_regions_of_tmax_are_those_of_the_library(tiny_analysis, scan):
         assert region.ml == region.reference_ml == pytest.approx(lesions.volumes_ml[key].ml)
         assert region.dice == 1.0 or (region.ml == 0.0 and np.isnan(region.dice))
     assert result.regions[1].ml > 1.0
+    assert "Regions are by the values of Tmax alone" in table.GetDescription()
     assert {metric: value for metric, value, _ in cells(table)}["Tmax > 6 s: Dice"] == 1.0
     whole, _ = compare(tmax, same, tiny_analysis.brain, scan)
     assert whole.regions[0].ml > result.regions[0].ml, "CSF and vessels are in the brain, not in the tissue"

@@ -22,6 +22,8 @@ from PyPeTScene.study import in_study
 
 #: Node attribute that holds the unit of a map.
 UNIT = "PyPeT.Unit"
+#: What is said of regions: those of the run itself leave out tissue whose delay is hardly known.
+BY_VALUE = "Regions are by the values of Tmax alone, in both maps; standard deviations do not count."
 
 
 def compare(
@@ -69,7 +71,8 @@ def compare(
     pair = pair_up(image, other, mask)
     result = pair_similarity(pair)
     if map_volume.GetAttribute(ROLE) == "map.tmax":
-        result = replace(result, regions=_regions(pair, part, settings or Settings()))
+        regions = _regions(pair, part, settings or Settings())
+        result = replace(result, regions=regions, remarks=(*result.remarks, BY_VALUE))
     with in_study(scan_node, node_name(scan)):
         table = show_similarity(result, scan)
         about = f"{node_name(map_volume)} compared with {node_name(reference_volume)}."
