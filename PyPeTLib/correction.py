@@ -60,10 +60,9 @@ def corrected(
     scan was, projected on the temporal components of the data, and given to the method. For each delay the apparent
     transit time, measured volume over maximum of the response, grows with the true one, and for each transit time the
     apparent Tmax grows with the delay; so the two tell transit time and delay. Flow is true volume over true transit
-    time. The residue function is that of the settings. The
-    simulation is free of noise: what noise does to the maximum of a response is left. Apparent transit times beyond
-    those of 2 and 30 s become 2 and 30 s. Voxels without a positive volume and
-    maximum stay as they were.
+    time. The residue function is that of the settings. The simulation is free of noise: what noise does to the maximum
+    of a response is left. Apparent transit times beyond those of 2 and 30 s become 2 and 30 s. Voxels without a
+    positive volume and maximum stay as they were.
 
     Parameters
     ----------

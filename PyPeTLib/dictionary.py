@@ -126,17 +126,16 @@ def mixed_dictionary(
     aif_hu, times_s, free, shape, settings
         As in `tissue_dictionary`.
     """
-    usual_mtt_s, usual_delay_s = usual_tissue(sample, single)
-    late_s = usual_delay_s + LATE_DELAYS_S
-    usual = tissue_curves(
-        aif_hu, times_s, delays_s=np.array([usual_delay_s]), mtts_s=np.array([usual_mtt_s]), shape=shape
-    )[0, 0]
+    early_mtt_s, early_s = usual_tissue(sample, single)
+    late_s = early_s + LATE_DELAYS_S
+    early = {"delays_s": np.array([early_s]), "mtts_s": np.array([early_mtt_s])}
+    usual = tissue_curves(aif_hu, times_s, **early, shape=shape)[0, 0]
     late = tissue_curves(aif_hu, times_s, delays_s=late_s, mtts_s=LATE_MTTS_S, shape=shape)
     share, mtt_s, delay_s = np.meshgrid(LATE_SHARES, LATE_MTTS_S, late_s, indexing="ij")
     curves = (1.0 - share[..., None]) * usual + share[..., None] * late
-    flows = (1.0 - share) / usual_mtt_s, share / mtt_s
+    flows = (1.0 - share) / early_mtt_s, share / mtt_s
     flow = flows[0] + flows[1]
-    mean_delay_s = (flows[0] * usual_delay_s + flows[1] * delay_s) / flow
+    mean_delay_s = (flows[0] * early_s + flows[1] * delay_s) / flow
     prior = np.exp(_log_prior(mtt_s.ravel(), settings.mtt_prior))
     prior *= MIXED_TO_SINGLE * np.exp(_log_prior(single.mtt_s, settings.mtt_prior)).sum() / prior.sum()
     return _dictionary(curves @ free.T, 1.0 / flow.ravel(), mean_delay_s.ravel(), np.log(prior))
