@@ -79,10 +79,13 @@ def find_midplane(
 
 @dataclass(frozen=True)
 class _Points:
-    """A blurred image, and points of the brain, with their values, that are compared with their mirror images."""
+    """A blurred image, and points of the brain, with their values, that are compared with their mirror images.
+
+    Points are indices in the order z, y, x, shape (3, point).
+    """
 
     image: FloatArray
-    points_mm: FloatArray
+    points: FloatArray
     values: FloatArray
     centre_mm: FloatArray
     geometry: Geometry
@@ -99,9 +102,9 @@ def _points(volume: FloatArray, brain: MaskArray, geometry: Geometry, step_mm: f
     image = gaussian_filter(volume, 0.5 * np.maximum(step_mm, spacing) / spacing, mode="nearest", truncate=3.0)
     places = [np.arange(0.0, n - 1 + 1e-6, step_mm / mm) for n, mm in zip(brain.shape, spacing, strict=True)]
     near = binary_dilation(brain, iterations=2)[np.ix_(*(np.rint(one).astype(int) for one in places))]
-    index = np.stack([one[k] for one, k in zip(places, np.nonzero(near), strict=True)], axis=1)
+    points = np.stack([one[k] for one, k in zip(places, np.nonzero(near), strict=True)])
     centre = _to_mm(np.argwhere(brain).mean(axis=0), geometry)
-    return _Points(image, _to_mm(index, geometry), _sampled(image, index), centre, geometry)
+    return _Points(image, points, _sampled(image, points.T), centre, geometry)
 
 
 def _improved(plane: FloatArray, points: _Points, step: float) -> FloatArray:
@@ -118,16 +121,21 @@ def _asymmetry(plane: FloatArray, points: _Points) -> float:
     index, inside = _mirrored(plane, points)
     if not inside.any():
         return LARGEST_HU
-    difference = np.abs(_sampled(points.image, index[inside]) - points.values[inside])
-    return float(np.minimum(difference, LARGEST_HU).mean())
+    difference = np.abs(_sampled(points.image, index.T) - points.values)
+    return float(np.minimum(difference, LARGEST_HU).mean(where=inside))
 
 
 def _mirrored(plane: FloatArray, points: _Points) -> tuple[FloatArray, MaskArray]:
-    """Return where the mirror images lie, as index (z, y, x), and which of them are inside the scan."""
+    """Return where the mirror images lie, as index (z, y, x), shape (3, point), and which of them are in the scan."""
     normal = _normal(plane)
-    distance = (points.points_mm - points.centre_mm) @ normal - plane[2]
-    index = _to_index(points.points_mm - 2.0 * distance[:, None] * normal, points.geometry)
-    return index, np.asarray(((index >= 0) & (index <= np.asarray(points.image.shape) - 1)).all(axis=1))
+    ends = _to_mm(np.vstack([np.zeros(3), np.eye(3)]), points.geometry)
+    distance = (ends - points.centre_mm) @ normal - plane[2]
+    first, *others = _to_index(ends - 2.0 * distance[:, None] * normal, points.geometry)
+    index = (np.stack(others, axis=1) - first[:, None]) @ points.points + first[:, None]
+    inside = np.ones(index.shape[1], dtype=bool)
+    for along, last in zip(index, np.asarray(points.image.shape) - 1, strict=True):
+        inside &= (along >= 0) & (along <= last)
+    return index, inside
 
 
 def _normal(plane: FloatArray) -> FloatArray:

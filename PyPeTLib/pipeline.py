@@ -295,8 +295,8 @@ def _vascular_curves(
 def _maps(prepared: Prepared, step: Step) -> Maps:
     """Deconvolve the curves and turn the responses into maps."""
     curves, aif_hu, times_s = prepared.curves, prepared.aif.curve_hu, prepared.series.times_s
-    with step("Shape of the residue", 0.0, 0.1):
-        settings = _with_residue(prepared)
+    with step("Shape of the residue", 0.0, 0.1) as inner:
+        settings = _with_residue(prepared, inner)
     with step("Deconvolution", 0.1, 0.5) as inner:
         response = deconvolve(curves, aif_hu, times_s, settings=settings, progress=inner)
     with step("Maps", 0.5, 0.8) as inner:
@@ -312,7 +312,7 @@ def _maps(prepared: Prepared, step: Step) -> Maps:
         )
 
 
-def _with_residue(prepared: Prepared) -> Settings:
+def _with_residue(prepared: Prepared, progress: Progress) -> Settings:
     """Return the settings with the shape of the residue that suits the brain best, where the method asks for one."""
     settings, artery = prepared.settings, prepared.aif
     if not settings.residue_sought:
@@ -325,6 +325,7 @@ def _with_residue(prepared: Prepared) -> Settings:
         prepared.series.times_s,
         aif_noise_hu=float(single_hu / np.sqrt(voxels)) if voxels else 0.0,
         settings=settings,
+        progress=progress,
     )
     return settings.changed({"residue": name})
 

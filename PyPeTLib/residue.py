@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
     SHAPES,
@@ -21,7 +21,7 @@ from PyPeTLib.dictionary import (
     usual_delay_s,
 )
 from PyPeTLib.kinetics import residue_area
-from PyPeTLib.records import Curves, FloatArray, read_only
+from PyPeTLib.records import Curves, FloatArray, Progress, read_only, silent
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import ResidueShape, Settings
@@ -32,7 +32,13 @@ FINE = np.arange(0.0, 40.0, 0.005)
 
 
 def likeliest_residue(
-    curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, aif_noise_hu: float, settings: Settings
+    curves: Curves,
+    aif_hu: FloatArray,
+    times_s: FloatArray,
+    *,
+    aif_noise_hu: float,
+    settings: Settings,
+    progress: Progress = silent,
 ) -> ResidueShape:
     """Return the shape of the residue function under which the curves of the brain are most probable.
 
@@ -56,6 +62,8 @@ def likeliest_residue(
         SD of the noise of ``aif_hu`` in every frame in HU; 0 for an input that is known.
     settings : Settings
         ``mtt_prior``.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
 
     Examples
     --------
@@ -76,20 +84,21 @@ def likeliest_residue(
     def dictionary(name: str, input_hu: FloatArray) -> Dictionary:
         return tissue_dictionary(input_hu, times_s, free, delays_s=delays_s, shape=SHAPES[name], settings=settings)
 
+    def with_measured(single: Dictionary) -> float:
+        return _evidence(sample, single)
+
+    def with_changed(name: str) -> float:
+        change_hu = _common_change(scaled, tried[name], times_s, free, SHAPES[name], aif_noise_hu)
+        cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
+        return _evidence(scaled, dictionary(name, aif_hu + change_hu)) - cost
+
     tried = {name: dictionary(name, aif_hu) for name in SHAPES}
     if aif_noise_hu <= 0.0:
-        return _most_probable(tried, [_evidence(sample, single) for single in tried.values()])
-    sample = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
-    evidence = []
-    for name, single in tried.items():
-        change_hu = _common_change(sample, single, times_s, free, SHAPES[name], aif_noise_hu)
-        cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
-        evidence.append(_evidence(sample, dictionary(name, aif_hu + change_hu)) - cost)
-    return _most_probable(tried, evidence)
-
-
-def _most_probable(names: Iterable[str], evidence: Sequence[float]) -> ResidueShape:
-    return cast("ResidueShape", list(names)[int(np.argmax(evidence))])
+        evidence = list(in_parallel(with_measured, list(tried.values()), progress=progress))
+    else:
+        scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
+        evidence = list(in_parallel(with_changed, list(tried), progress=share(progress, 0.3, 1.0)))
+    return cast("ResidueShape", list(tried)[int(np.argmax(evidence))])
 
 
 def _evidence(sample: Float32Array, single: Dictionary) -> float:

@@ -26,7 +26,7 @@ GROUND = {
     "transit": {"curves", "records"},
     "kinetics": {"curves", "records"},
     "dictionary": {"kinetics", "records", "settings"},
-    "residue": {"dictionary", "kinetics", "records", "settings"},
+    "residue": {"chunks", "dictionary", "kinetics", "records", "settings"},
     "bayes": {"chunks", "dictionary", "records", "settings"},
     "regression": {"chunks", "dictionary", "kinetics", "records", "settings"},
     "correction": {"curves", "dictionary", "kinetics", "records", "settings"},
