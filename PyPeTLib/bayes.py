@@ -9,10 +9,10 @@ import numpy as np
 from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
-    MTTS_S,
     SHAPES,
     Dictionary,
     Float32Array,
+    by_rows,
     components_without_mean,
     joined,
     log_weights,
@@ -23,14 +23,11 @@ from PyPeTLib.dictionary import (
     tissue_dictionary,
     usual_delay_s,
 )
+from PyPeTLib.priors import SAMPLE, Index, surroundings, with_patients_times
 from PyPeTLib.records import Curves, FloatArray, Progress, Response
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings
-
-#: Voxels that are compared with all atoms at a time: small enough for the cache, and that libraries of linear algebra
-#: leave each product to one thread, as blocks run in parallel already (128: twice the time, `deconvolve` from Python).
-ROWS = 64
 
 
 def bayesian(
@@ -47,18 +44,20 @@ def bayesian(
     the maximum of the response, is the delay, or the middle of a box. Where curves miss their best fits by more than
     the noise, it is taken as that much larger; nor is it taken as less than what neighbours on the grid differ by.
     A voxel may be of two tissues, usual and late (``voxel_tissues``, `dictionary.mixed_dictionary`).
+    Before that, the prior of delay and transit time is learned from the patient, and that of the delay from what is
+    around the voxel (``timing_prior``, `priors`): what hardly enhances has the delay of its surroundings.
     What smoothing mixed into the height of a curve adds to the standard deviations of volume and flow.
 
     Parameters
     ----------
     curves : Curves
-        Smoothed enhancement in HU with the noise that is left.
+        Smoothed enhancement in HU with the noise that is left. Without the spacing of its grid no voxel has neighbours.
     aif_hu : ndarray, shape (t,)
         Arterial enhancement in HU.
     times_s : ndarray, shape (t,)
         Strictly increasing times in s; need not be even.
     settings : Settings
-        ``residue`` (not automatic), ``mtt_prior`` and ``voxel_tissues``.
+        ``residue`` (not automatic), ``mtt_prior``, ``timing_prior`` and ``voxel_tissues``.
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
 
@@ -68,11 +67,6 @@ def bayesian(
     """
     assert curves.sd is not None, "the noise is known after smoothing"
     rotation, _ = components_without_mean(curves.basis)
-
-    def scaled(rows: Float32Array) -> Float32Array:
-        """Return curves in components of equal noise, in units of its SD."""
-        return np.asarray((rows[:, :-1] @ rotation) / rows[:, -1:])
-
     rows = np.column_stack([curves.coefficients, curves.sd])
     sample, free = sample_of(curves)
     name, shape = settings.residue, SHAPES[settings.residue]
@@ -83,14 +77,29 @@ def bayesian(
     if settings.voxel_tissues == "two":
         mixed = mixed_dictionary(single, sample, aif_hu, times_s, free, shape=shape, settings=settings)
         dictionary = joined(dictionary, mixed)
-    progress(0.1, "")
 
-    def block(rows: Float32Array) -> FloatArray:
-        curves = scaled(rows)
+    def scaled(voxels: Index) -> tuple[Float32Array, Float32Array]:
+        """Return curves in components of equal noise, in units of its SD, and these units in HU."""
+        own = rows[voxels]
+        curves = (own[:, :-1] @ rotation) / own[:, -1:]
         noise = np.maximum(excess, coarseness * np.linalg.norm(curves, axis=1)).astype(np.float32)
-        return _moments(curves / noise[:, None], noise * rows[:, -1], dictionary)
+        return curves / noise[:, None], noise * own[:, -1]
 
-    found = in_chunks(block, rows, progress=share(progress, 0.1, 1.0))
+    everywhere = np.arange(len(rows))
+    if settings.timing_prior != "none":
+        dictionary = with_patients_times(dictionary, scaled(everywhere[:: -(-len(rows) // SAMPLE)])[0])
+    progress(0.1, "")
+    around = None
+    if settings.timing_prior == "neighbours" and curves.spacing_zyx_mm is not None:
+        near = share(progress, 0.1, 0.4)
+        around = surroundings(
+            dictionary, lambda voxels: scaled(voxels)[0], curves.mask, curves.spacing_zyx_mm, progress=near
+        )
+
+    def block(voxels: Index) -> FloatArray:
+        return _moments(*scaled(voxels), dictionary, None if around is None else around.of(voxels))
+
+    found = in_chunks(block, everywhere, progress=share(progress, 0.4, 1.0))
     volume, mtt, delay, *sds = found.T
     if curves.mixing is not None:
         sds[0], sds[1] = np.hypot(sds[0], curves.mixing * volume / mtt), np.hypot(sds[1], curves.mixing * volume)
@@ -104,12 +113,14 @@ def _coarseness(dictionary: Dictionary) -> float:
 
     With less noise the posterior would be a single atom; with as much, sums over atoms still are its integrals.
     """
-    grid = dictionary.directions.reshape(len(dictionary.directions), MTTS_S.size, -1)
+    grid = next(dictionary.on_grids(dictionary.directions))[:, 0]
     alike = np.einsum("kmd,kmd->md", grid[:, :, 1:], grid[:, :, :-1])
     return 0.5 * float(np.sqrt(np.median(1.0 - np.minimum(alike, 1.0) ** 2)))
 
 
-def _moments(scaled: Float32Array, units: Float32Array, dictionary: Dictionary) -> FloatArray:
+def _moments(
+    scaled: Float32Array, units: Float32Array, dictionary: Dictionary, change: Float32Array | None
+) -> FloatArray:
     """Return posterior means of volume, MTT and delay in s, then SDs of flow in 1/s and of these, shape (voxel, 7)."""
     inverse = 1.0 / dictionary.lengths
     rates = inverse / dictionary.mtt_s
@@ -117,12 +128,8 @@ def _moments(scaled: Float32Array, units: Float32Array, dictionary: Dictionary) 
     plain = np.stack([np.ones_like(mtt_s), mtt_s, delay_s, mtt_s**2, delay_s**2, rates**2, inverse**2], axis=1)
     linear, square = np.stack([rates, inverse], axis=1), np.stack([rates**2, inverse**2], axis=1)
     tables = [table.astype(np.float32) for table in (plain, linear, square)]
-    log_prior = dictionary.log_prior.astype(np.float32)
-    parts = [
-        _sums(scaled[start : start + ROWS], dictionary.directions, log_prior, tables)
-        for start in range(0, len(scaled), ROWS)
-    ]
-    sums = np.concatenate(parts).astype(float)
+    rows = (scaled,) if change is None else (scaled, change)
+    sums = by_rows(lambda *some: _sums(dictionary, tables, *some), *rows).astype(float)
     sums[:, 1:] /= sums[:, :1]
     units = units.astype(float)[:, None]
     timing, amplitude = sums[:, 1:3], units * sums[:, 7:9]
@@ -132,11 +139,11 @@ def _moments(scaled: Float32Array, units: Float32Array, dictionary: Dictionary) 
 
 
 def _sums(
-    scaled: Float32Array, directions: Float32Array, log_prior: Float32Array, tables: list[Float32Array]
+    dictionary: Dictionary, tables: list[Float32Array], scaled: Float32Array, change: Float32Array | None = None
 ) -> Float32Array:
     """Return the sums over the dictionary of the posterior times each table, and times height and its square."""
-    height = scaled @ directions
-    weight, _ = log_weights(height, log_prior)
+    height = scaled @ dictionary.directions
+    weight, _ = log_weights(height, dictionary, change)
     np.exp(weight, out=weight)
     found = [weight @ tables[0]]
     weight *= height

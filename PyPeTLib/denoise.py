@@ -14,6 +14,7 @@ from PyPeTLib.chunks import execute, in_parallel, share
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress, Series, silent
 from PyPeTLib.settings import DenoiseMethod, Settings
+from PyPeTLib.smoothing import KERNEL_REACH, Float32Array, bounding_box, gaussian_in_mask, on_grid
 
 #: Curves are averaged over blocks of about this edge before their components are sought, in mm:
 #: small enough for a 10 mm lesion to fill a block, large enough to lift it out of the noise.
@@ -41,10 +42,7 @@ UNLIKE_MM = 3.0
 NOISE_MM = 12.0
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
 KERNEL_PART = 3
-#: Smoothing kernels end at this many standard deviations.
-KERNEL_REACH = 2.5
 
-Float32Array = npt.NDArray[np.float32]
 Offset = tuple[tuple[int, int, int], float]
 
 
@@ -105,9 +103,11 @@ def enhancement(
     last = share(progress, 0.6, 1.0)
     if settings.denoise in ("none", "curvature-flow"):
         signal = np.eye(len(hu), dtype=np.float32)
-        return Curves(_above_baseline(hu, baseline_frames, last), signal, noise_image, mask, anatomy_hu)
-    basis = signal - signal[:, :baseline_frames].mean(axis=1, keepdims=True)
-    return Curves(weights(signal, hu, progress=last), basis, noise_image, mask, anatomy_hu)
+        rows, basis = _above_baseline(hu, baseline_frames, last), signal
+    else:
+        basis = signal - signal[:, :baseline_frames].mean(axis=1, keepdims=True)
+        rows = weights(signal, hu, progress=last)
+    return Curves(rows, basis, noise_image, mask, anatomy_hu, spacing_zyx_mm=geometry.spacing_zyx_mm)
 
 
 def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: Progress) -> Curves:
@@ -209,10 +209,11 @@ def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Prog
 def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
     """Smooth with a Gaussian, normalised by the part of the kernel that lies inside the mask."""
     both = np.column_stack([curves.coefficients, curves.noise])
-    smoothed = gaussian_in_mask(both, curves.mask, geometry, settings.gaussian_sigma_mm, progress=progress)
+    sigma_mm = settings.gaussian_sigma_mm
+    smoothed = gaussian_in_mask(both, curves.mask, geometry.spacing_zyx_mm, sigma_mm, progress=progress)
     coefficients = np.ascontiguousarray(smoothed[:, :-1])
     sd = np.full_like(curves.noise, robust_sd(smoothed[:, -1]))
-    width_mm = max(np.sqrt(8.0 * np.log(2.0)) * settings.gaussian_sigma_mm, *geometry.spacing_mm[:2])
+    width_mm = max(np.sqrt(8.0 * np.log(2.0)) * sigma_mm, *geometry.spacing_mm[:2])
     return replace(curves, coefficients=coefficients, sd=sd, resolution_mm=float(width_mm))
 
 
@@ -229,9 +230,9 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
     The noise that is left follows from the squares of the weights and, as noise of neighbours is alike, from one
     component without signal that is smoothed along; the error also counts how much neighbours differ.
     """
-    mask = curves.mask[_bounding_box(curves.mask)]
+    mask = curves.mask[bounding_box(curves.mask)]
     shares = [share(progress, *ends) for ends in itertools.pairwise(BILATERAL_TIMES)]
-    values = _on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
+    values = on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
     anatomy = _anatomy(curves, settings)
     smoothed = _plain_guide(curves, geometry, settings, shares[0])
     width = settings.bilateral_similarity * robust_sd(smoothed[:, -1])
@@ -239,7 +240,7 @@ def _bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress:
         share_of_signal = _share_of_signal(smoothed)
         scale = np.sqrt(0.5 * share_of_signal / share_of_signal.sum()) / max(narrowed * width, 1e-3)
         courses = smoothed[:, :-1] * scale.astype(np.float32)
-        guide = _on_grid(np.column_stack([courses, *anatomy]), mask)
+        guide = on_grid(np.column_stack([courses, *anatomy]), mask)
         near, far, variances = _near_and_far(values, guide, mask, geometry, settings.bilateral_sigma_mm, part)
         smoothed = np.ascontiguousarray(far[:, mask].T)
     of_near, variance = (np.maximum(one[mask], np.float32(1e-9)) for one in variances)
@@ -275,7 +276,9 @@ def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
 def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
     """Return the curves and the image of their noise (last) smoothed over all tissue, shape (voxel, component + 1)."""
     both = np.column_stack([curves.coefficients, curves.noise])
-    return gaussian_in_mask(both, curves.mask, geometry, GUIDE_SHARE * settings.bilateral_sigma_mm, progress=progress)
+    return gaussian_in_mask(
+        both, curves.mask, geometry.spacing_zyx_mm, GUIDE_SHARE * settings.bilateral_sigma_mm, progress=progress
+    )
 
 
 def _share_of_signal(smoothed: Float32Array) -> FloatArray:
@@ -320,13 +323,14 @@ def _unlike(
     share of its height. The noise of a change goes with the variance that the averaging took away, as much as that of
     the component without signal (the last row) does about there.
     """
-    signal, silence = np.split(gaussian_in_mask(changes.T, mask, geometry, UNLIKE_MM), [-1], axis=1)
-    power = gaussian_in_mask(np.column_stack([silence**2, lessened]), mask, geometry, NOISE_MM)
+    spacing = geometry.spacing_zyx_mm
+    signal, silence = np.split(gaussian_in_mask(changes.T, mask, spacing, UNLIKE_MM), [-1], axis=1)
+    power = gaussian_in_mask(np.column_stack([silence**2, lessened]), mask, spacing, NOISE_MM)
     noise = lessened * power[:, 0] / np.maximum(power[:, 1], np.float32(1e-9))
     height = np.maximum((smoothed[:, :-1] ** 2).sum(axis=1), np.float32(1e-9))
     along = np.einsum("vk,vk->v", signal, smoothed[:, :-1]) ** 2 / height
     across = ((signal**2).sum(axis=1) - along) / max(1, signal.shape[1] - 1)
-    local = gaussian_in_mask(np.column_stack([across - noise, along - noise, height]), mask, geometry, UNLIKE_MM)
+    local = gaussian_in_mask(np.column_stack([across - noise, along - noise, height]), mask, spacing, UNLIKE_MM)
     across, along, height = np.maximum(local, np.float32(0.0)).T
     return across, np.sqrt(along / np.maximum(height, np.float32(1e-9)))
 
@@ -380,38 +384,6 @@ METHODS: dict[DenoiseMethod, Callable[[Curves, Geometry, Settings, Progress], Cu
     "curvature-flow": _keep,
     "none": _keep,
 }
-
-
-def gaussian_in_mask(
-    rows: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float, *, progress: Progress = silent
-) -> Float32Array:
-    """Smooth voxel values by normalised convolution: nothing enters from outside the mask.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (voxel, component)
-        Values of the voxels of ``mask``.
-    mask : ndarray of bool, shape (z, y, x)
-    geometry : Geometry
-    sigma_mm : float
-        Standard deviation of the kernel in mm.
-    progress : callable
-        ``progress(fraction, text)``; raising from it cancels.
-    """
-    from scipy.ndimage import gaussian_filter
-
-    box = _bounding_box(mask)
-    inside = mask[box]
-    sigma = [sigma_mm / spacing for spacing in geometry.spacing_zyx_mm]
-
-    def filtered(image: Float32Array) -> Float32Array:
-        smoothed: Float32Array = gaussian_filter(image, sigma, mode="constant", truncate=KERNEL_REACH)
-        return smoothed
-
-    weight = filtered(inside.astype(np.float32))[inside]
-    images = list(_on_grid(rows, inside))
-    columns = in_parallel(lambda image: filtered(image)[inside] / weight, images, progress=progress)
-    return np.stack(list(columns), axis=1)
 
 
 def _curvature_flow(
@@ -483,16 +455,3 @@ def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[sli
     here = tuple(slice(max(0, -step), length - max(0, step)) for length, step in zip(shape, offset, strict=True))
     there = tuple(slice(max(0, step), length - max(0, -step)) for length, step in zip(shape, offset, strict=True))
     return here, there
-
-
-def _bounding_box(mask: MaskArray) -> tuple[slice, ...]:
-    """Return the smallest box around a mask."""
-    extents = (np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3))
-    return tuple(slice(int(extent[0]), int(extent[-1]) + 1) for extent in extents)
-
-
-def _on_grid(rows: Float32Array, mask: MaskArray) -> Float32Array:
-    """Return voxel values as images of shape (component, z, y, x), 0 outside the mask."""
-    grid = np.zeros((rows.shape[1], *mask.shape), dtype=np.float32)
-    grid[:, mask] = rows.T
-    return grid

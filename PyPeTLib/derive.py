@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from PyPeTLib.denoise import gaussian_in_mask
 from PyPeTLib.records import Image, Maps
 from PyPeTLib.settings import Settings
+from PyPeTLib.smoothing import gaussian_in_mask
 
 #: Maps that have a meaningful ratio to their mean; times of arrival do not.
 RELATIVE = ("cbf", "cbv", "mtt")
@@ -38,5 +38,5 @@ def _smoothed(image: Image, sigma_mm: float) -> Image:
     """Smooth where the map has values; nothing leaks in from outside."""
     valid = np.isfinite(image.values)
     values = np.full(image.values.shape, np.nan, dtype=np.float32)
-    values[valid] = gaussian_in_mask(image.values[valid][:, None], valid, image.geometry, sigma_mm)[:, 0]
+    values[valid] = gaussian_in_mask(image.values[valid][:, None], valid, image.geometry.spacing_zyx_mm, sigma_mm)[:, 0]
     return Image(values, image.geometry, image.unit)

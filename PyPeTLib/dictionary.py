@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,9 @@ MIXED_TO_SINGLE = 0.2
 USUAL_WITHIN_S = 1.5
 #: Shape and usual tissue are sought in so many voxels, of middling enhancement: neither CSF nor vessels.
 SAMPLE, SAMPLE_PERCENTILES = 3000, (30.0, 90.0)
+#: Voxels that are compared with all atoms at a time: small enough for the cache, and that libraries of linear algebra
+#: leave each product to one thread, as blocks run in parallel already (128: twice the time, `deconvolve` from Python).
+ROWS = 64
 #: Weights that are smaller than this are rounded up, for tiny numbers are slow.
 LEAST_LOG_WEIGHT = np.float32(-40.0)
 #: Tissue without large vessels holds less blood than this share of its volume.
@@ -51,6 +55,15 @@ FITTED = 3
 SMALLEST_SIZE = 1e-4
 
 Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How atoms are laid out: for every share of late tissue, every transit time, every delay."""
+
+    shape: tuple[int, int, int]
+    log_mtt_step: float
+    delay_step_s: float
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,8 @@ class Dictionary:
         Volume over flow, and the delay, its mean by flow where an atom is of two tissues.
     log_prior : ndarray, shape (atom,)
         Logarithm of the prior over the lengths: what is left of the integral over the volume.
+    grids : tuple of Grid
+        How the atoms are laid out, one grid after the other.
     """
 
     directions: Float32Array
@@ -74,6 +89,30 @@ class Dictionary:
     mtt_s: FloatArray
     delay_s: FloatArray
     log_prior: FloatArray
+    grids: tuple[Grid, ...]
+
+    @property
+    def mass(self) -> FloatArray:
+        """Prior probability of each atom, shape (atom,)."""
+        prior = np.exp(self.log_prior) * self.lengths
+        return np.asarray(prior / prior.sum())
+
+    def on_grids(self, rows: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+        """Yield views of rows of atoms, shape (row, share, transit time, delay), a grid each."""
+        start = 0
+        for grid in self.grids:
+            stop = start + int(np.prod(grid.shape))
+            yield rows[:, start:stop].reshape(-1, *grid.shape)
+            start = stop
+
+    def by_delay(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return rows of atoms summed over all but the delay, grid after grid, shape (row, delay)."""
+        return np.concatenate([part.sum(axis=(1, 2)) for part in self.on_grids(rows)], axis=1)
+
+    def each_delay(self, rows: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+        """Yield views of what `by_delay` gives, a grid each."""
+        ends = np.cumsum([grid.shape[-1] for grid in self.grids])
+        yield from np.split(rows, ends[:-1], axis=1)
 
 
 def tissue_dictionary(
@@ -96,7 +135,8 @@ def tissue_dictionary(
     """
     curves = tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=MTTS_S, shape=shape)
     mtt_s, delay_s = (grid.ravel() for grid in np.meshgrid(MTTS_S, delays_s, indexing="ij"))
-    return _dictionary(curves @ free.T, mtt_s, delay_s, _log_prior(mtt_s, settings.mtt_prior))
+    grid = Grid((1, MTTS_S.size, delays_s.size), _log_step(MTTS_S), float(delays_s[1] - delays_s[0]))
+    return _dictionary(curves @ free.T, mtt_s, delay_s, _log_prior(mtt_s, settings.mtt_prior), grid)
 
 
 def mixed_dictionary(
@@ -138,7 +178,8 @@ def mixed_dictionary(
     mean_delay_s = (flows[0] * early_s + flows[1] * delay_s) / flow
     prior = np.exp(_log_prior(mtt_s.ravel(), settings.mtt_prior))
     prior *= MIXED_TO_SINGLE * np.exp(_log_prior(single.mtt_s, settings.mtt_prior)).sum() / prior.sum()
-    return _dictionary(curves @ free.T, 1.0 / flow.ravel(), mean_delay_s.ravel(), np.log(prior))
+    grid = Grid(share.shape, _log_step(LATE_MTTS_S), float(LATE_DELAYS_S[1] - LATE_DELAYS_S[0]))
+    return _dictionary(curves @ free.T, 1.0 / flow.ravel(), mean_delay_s.ravel(), np.log(prior), grid)
 
 
 def joined(one: Dictionary, other: Dictionary) -> Dictionary:
@@ -149,6 +190,7 @@ def joined(one: Dictionary, other: Dictionary) -> Dictionary:
         np.concatenate([one.mtt_s, other.mtt_s]),
         np.concatenate([one.delay_s, other.delay_s]),
         np.concatenate([one.log_prior, other.log_prior]),
+        one.grids + other.grids,
     )
 
 
@@ -198,7 +240,7 @@ def usual_delay_s(sample: Float32Array, aif_hu: FloatArray, times_s: FloatArray,
 
 def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
     """Return mean transit time and delay in s that are usual in a patient: medians of posterior means."""
-    weight, _ = log_weights(sample @ single.directions, single.log_prior.astype(np.float32))
+    weight, _ = log_weights(sample @ single.directions, single)
     np.exp(weight, out=weight)
     grid = np.column_stack([np.ones_like(single.mtt_s), np.log(single.mtt_s), single.delay_s]).astype(np.float32)
     total, log_mtt, delay_s = (weight @ grid).T
@@ -208,23 +250,43 @@ def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float
     return float(np.exp(np.median(log_mtt[near]))), usual
 
 
-def mean_log_evidence(sample: Float32Array, directions: Float32Array, log_prior: FloatArray) -> float:
+def mean_log_evidence(sample: Float32Array, dictionary: Dictionary) -> float:
     """Return the mean logarithm of the integral of likelihood times prior over all atoms, but for a constant."""
-    weight, top = log_weights(sample @ directions, log_prior.astype(np.float32))
+    weight, top = log_weights(sample @ dictionary.directions, dictionary)
     np.exp(weight, out=weight)
     return float(np.mean(np.log(weight.sum(axis=1, dtype=float)) + top[:, 0]))
 
 
-def log_weights(height: Float32Array, log_prior: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """Return logarithms of posterior weights below the largest, and that one; heights are in noise SDs."""
+def log_weights(
+    height: Float32Array, dictionary: Dictionary, change: Float32Array | None = None
+) -> tuple[Float32Array, Float32Array]:
+    """Return logarithms of posterior weights below the largest, and that one.
+
+    Parameters
+    ----------
+    height : ndarray, shape (voxel, atom)
+        Curves along the atoms, in SDs of their noise.
+    dictionary : Dictionary
+    change : ndarray, shape (voxel, delay), or None
+        What is added to the logarithm of the prior in each voxel, in the order of `Dictionary.by_delay`.
+    """
     weight = np.maximum(height, np.float32(0.0))
     weight *= weight
     weight *= np.float32(0.5)
-    weight += log_prior
+    weight += dictionary.log_prior.astype(np.float32)
+    if change is not None:
+        for part, own in zip(dictionary.on_grids(weight), dictionary.each_delay(change), strict=True):
+            part += own[:, None, None]
     top = weight.max(axis=1, keepdims=True)
     weight -= top
     np.maximum(weight, LEAST_LOG_WEIGHT, out=weight)
     return weight, top
+
+
+def by_rows(function: Callable[..., npt.NDArray[Any]], *rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Apply a function to a few rows at a time and join the results."""
+    parts = range(0, len(rows[0]), ROWS)
+    return np.concatenate([function(*(one[start : start + ROWS] for one in rows)) for start in parts])
 
 
 def misfit(sample: Float32Array, dictionary: Dictionary) -> float:
@@ -240,12 +302,19 @@ def misfit(sample: Float32Array, dictionary: Dictionary) -> float:
     return float(np.sqrt(max(1.0, missed / usual)))
 
 
-def _dictionary(projected: FloatArray, mtt_s: FloatArray, delay_s: FloatArray, log_prior: FloatArray) -> Dictionary:
+def _dictionary(
+    projected: FloatArray, mtt_s: FloatArray, delay_s: FloatArray, log_prior: FloatArray, grid: Grid
+) -> Dictionary:
     """Return curves in the components of the data, shape (..., component), as atoms."""
     directions = projected.reshape(-1, projected.shape[-1])
     lengths = np.linalg.norm(directions, axis=1)
     unit = np.ascontiguousarray((directions / lengths[:, None]).T, dtype=np.float32)
-    return Dictionary(unit, lengths, mtt_s, delay_s, log_prior - np.log(lengths))
+    return Dictionary(unit, lengths, mtt_s, delay_s, log_prior - np.log(lengths), (grid,))
+
+
+def _log_step(mtts_s: FloatArray) -> float:
+    """Return the step of the logarithm."""
+    return float(np.log(mtts_s[1] / mtts_s[0]))
 
 
 def _log_prior(mtt_s: FloatArray, kind: TransitPrior) -> FloatArray:

@@ -20,7 +20,7 @@ DENOISING = {
 DECONVOLUTION = {
     "bayesian": "Bayesian comparison (Mouridsen 2006, Boutelier 2012) with tissue curves of every delay (−4 to 16 s "
     "about the usual one) and mean transit time (1 to 30 s, {s.mtt_prior} prior), made from the arterial curve with "
-    "{residue}{tissues}",
+    "{residue}{tissues}{times}",
     "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
     "stable-spline": "nonlinear stochastic regularisation (Zanderigo 2009) with a stable spline (Peruzzo 2017) as "
     "prior of a non-negative response, its delay, decay and size by the evidence of each voxel",
@@ -37,6 +37,13 @@ DECONVOLUTION = {
 }
 #: Added where a voxel may be of two tissues.
 MIXED = ", and with mixtures of usual tissue and tissue that is 4 to 14 s later"
+#: Added where what is expected is learned from the scan.
+LEARNED = {
+    "neighbours": "; the distribution of both times was learned from the brain (Laird 1978), that of the delay from "
+    "the surroundings of each voxel as well (Sanjay-Gopal 1998)",
+    "patient": "; the distribution of both times was learned from the brain (Laird 1978)",
+    "none": "",
+}
 #: What is said where the bias of a linear method was removed.
 CORRECTED = (
     "The bias of the regularised deconvolution was found by the same method on noise-free tissue curves of every delay "
@@ -70,8 +77,9 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
         f"{settings.hematocrit_large:g} (large vessels) and {settings.hematocrit_small:g} (small vessels); "
         "MTT is CBV/CBF, Tmax the time of the maximal response, TTP counts from bolus arrival.",
-        f"Statistics leave out CSF (below {settings.csf_hu:g} HU without contrast) and large vessels (CBV above "
-        f"{settings.vessel_cbv:g} mL/100 g and three times the median).",
+        f"Statistics leave out CSF (below {settings.csf_hu:g} HU without contrast), what shares bone (above "
+        f"{settings.bone_rim_hu:g} HU) and large vessels (CBV above {settings.vessel_cbv:g} mL/100 g and three times "
+        "the median).",
         *_on_lesions(lesions, settings),
     ]
     return " ".join(sentences)
@@ -96,7 +104,8 @@ def _on_deconvolution(settings: Settings, residue: str, strength: float | None) 
             "arterial peak, CBF is too small and Tmax too early."
         )
     if settings.method not in LINEAR:
-        return text.format(s=settings, residue=shape, tissues=MIXED if settings.voxel_tissues == "two" else "")
+        tissues = MIXED if settings.voxel_tissues == "two" else ""
+        return text.format(s=settings, residue=shape, tissues=tissues, times=LEARNED[settings.timing_prior])
     how = ", found by generalised cross-validation (Golub 1979)" if settings.tikhonov_choice == "gcv" else ""
     bias = (
         CORRECTED.format(residue=shape)

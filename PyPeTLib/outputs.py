@@ -103,7 +103,7 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
     if not file("brain_mask").is_file():
         raise InputError(f"Results {summary.parent}: {file('brain_mask').name} is needed; found none. Run again.")
     brain = _mask(file("brain_mask"))
-    others = [_mask(file(f"{part}_mask")) for part in ("csf", "vessel") if file(f"{part}_mask").is_file()]
+    others = [_mask(file(f"{part}_mask")) for part in ("csf", "vessel", "bone") if file(f"{part}_mask").is_file()]
     delay_sd = read_image(file("delay_sd")) if file("delay_sd").is_file() else None
     spread = [("delay_sd", delay_sd)] if delay_sd is not None else []
     for what, image in (*maps.items(), *spread, *(("mask", one) for one in others)):

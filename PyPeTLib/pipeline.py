@@ -47,7 +47,7 @@ from PyPeTLib.records import (
 from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
-from PyPeTLib.tissue import csf_and_vessels
+from PyPeTLib.tissue import not_tissue
 from PyPeTLib.vessels import (
     VesselVoxels,
     at_scan_times,
@@ -164,7 +164,7 @@ def prepare(
             smoothed = without_mixtures(smoothed, between_slices(still.motion, series.geometry, mask.values))
     with step("CSF and large vessels", 0.95, 1.0):
         aif_hu, times_s = artery.curve_hu, series.times_s
-        csf, vessels = csf_and_vessels(smoothed, aif_hu, times_s, series.geometry, settings=settings)
+        csf, vessels, bone = not_tissue(smoothed, aif_hu, times_s, series.geometry, settings=settings)
     return Prepared(
         series=series,
         raw=raw,
@@ -178,7 +178,8 @@ def prepare(
         vof=vein,
         csf=csf,
         vessels=vessels,
-        checks=(*checks, judge_tissue(mask, csf, vessels, settings=settings)),
+        bone=bone,
+        checks=(*checks, judge_tissue(mask, csf, vessels, bone, settings=settings)),
         seconds=seconds,
     )
 

@@ -118,15 +118,17 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
     return corrected, within
 
 
-def judge_tissue(brain: Image, csf: Image, vessels: Image, *, settings: Settings) -> Check:
-    """Return whether CSF and large vessels leave enough tissue: otherwise its HU or CBV are not those of a brain."""
-    left = 1.0 - (csf.volume_ml + vessels.volume_ml) / brain.volume_ml
+def judge_tissue(brain: Image, csf: Image, vessels: Image, bone: Image, *, settings: Settings) -> Check:
+    """Return whether CSF, vessels and bone leave enough tissue: otherwise its HU or CBV are not those of a brain."""
+    left = 1.0 - (csf.volume_ml + vessels.volume_ml + bone.volume_ml) / brain.volume_ml
     if left >= LEAST_TISSUE:
-        return Check("tissue", "pass", f"{left:.0%} of the brain mask is neither CSF nor large vessels.", left)
+        text = f"{left:.0%} of the brain mask is neither CSF nor large vessels nor shares bone."
+        return Check("tissue", "pass", text, left)
     text = (
         f"Only {left:.0%} of the brain mask is tissue, at least {LEAST_TISSUE:.0%} is expected: CSF (below "
-        f"{settings.csf_hu:g} HU) takes {csf.volume_ml:,.0f} mL, large vessels {vessels.volume_ml:,.0f} mL; medians "
-        "are doubtful. Check the HU of the scan, csf_hu and the arterial input."
+        f"{settings.csf_hu:g} HU) takes {csf.volume_ml:,.0f} mL, large vessels {vessels.volume_ml:,.0f} mL, what "
+        f"shares bone (above {settings.bone_rim_hu:g} HU) {bone.volume_ml:,.0f} mL; medians are doubtful. Check the "
+        "HU of the scan, csf_hu, bone_rim_hu and the arterial input."
     )
     return Check("tissue", "warn", text, left)
 

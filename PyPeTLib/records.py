@@ -425,6 +425,8 @@ class Curves:
     resolution_mm : float or None
         Full width at half maximum in mm, in the plane of the slices, of the Gaussian that averages as much; where edges
         are kept, the median over the voxels. None before smoothing, or not known.
+    spacing_zyx_mm : tuple of float or None
+        Of the grid of ``mask``; None: not known, so that no voxel has neighbours.
     """
 
     coefficients: npt.NDArray[np.float32]
@@ -435,6 +437,7 @@ class Curves:
     sd: npt.NDArray[np.float32] | None = None
     mixing: npt.NDArray[np.float32] | None = None
     resolution_mm: float | None = None
+    spacing_zyx_mm: tuple[float, float, float] | None = None
 
     @property
     def native_hu(self) -> FloatArray:
@@ -852,8 +855,8 @@ class Prepared:
         Denoised enhancement of the brain.
     aif, vof : VascularCurve
         Arterial input and venous output; None where no vein was found.
-    csf, vessels : Image
-        CSF and large vessels inside the brain mask (bool); no voxel is in both.
+    csf, vessels, bone : Image
+        CSF, large vessels, and what shares bone, inside the brain mask (bool); no voxel is in two of them.
     checks : tuple of Check
         What was looked at, in the order of the analysis, and whether it passed.
     seconds : mapping of str to float
@@ -872,13 +875,15 @@ class Prepared:
     vof: VascularCurve | None
     csf: Image
     vessels: Image
+    bone: Image
     checks: tuple[Check, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def tissue(self) -> Image:
-        """The brain mask without CSF and large vessels (bool): what statistics are about."""
-        return Image(self.brain.values & ~self.csf.values & ~self.vessels.values, self.brain.geometry)
+        """The brain mask without CSF, large vessels and bone (bool): what statistics are about."""
+        no_tissue = self.csf.values | self.vessels.values | self.bone.values
+        return Image(self.brain.values & ~no_tissue, self.brain.geometry)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ REFERENCES = {
     "doi:10.1177/0271678X15610586",
     "Golub 1979": "Golub GH, Heath M, Wahba G. Generalized cross-validation as a method for choosing a good ridge "
     "parameter. Technometrics 1979;21:215–223. doi:10.1080/00401706.1979.10489751",
+    "Laird 1978": "Laird N. Nonparametric maximum likelihood estimation of a mixing distribution. J Am Stat Assoc "
+    "1978;73:805–811. doi:10.1080/01621459.1978.10480103",
     "Mendrik 2011": "Mendrik AM, Vonken E, van Ginneken B, et al. TIPS bilateral noise reduction in 4D CT perfusion "
     "scans produces high-quality cerebral blood flow maps. Phys Med Biol 2011;56:3857–3872. "
     "doi:10.1088/0031-9155/56/13/008",
@@ -26,6 +28,8 @@ REFERENCES = {
     "physiological model of microvasculature. NeuroImage 2006;33:570–579. doi:10.1016/j.neuroimage.2006.06.015",
     "Peruzzo 2017": "Peruzzo D, Castellaro M, Pillonetto G, Bertoldo A. Stable spline deconvolution for dynamic "
     "susceptibility contrast MRI. Magn Reson Med 2017;78:1801–1811. doi:10.1002/mrm.26582",
+    "Sanjay-Gopal 1998": "Sanjay-Gopal S, Hebert TJ. Bayesian pixel classification using spatially variant finite "
+    "mixtures and the generalized EM algorithm. IEEE Trans Image Process 1998;7:1014–1028. doi:10.1109/83.701161",
     "Sethian 1996": "Sethian JA. A fast marching level set method for monotonically advancing fronts. Proc Natl Acad "
     "Sci USA 1996;93:1591–1595. doi:10.1073/pnas.93.4.1591",
     "Wintermark 2006": "Wintermark M, Flanders AE, Velthuis B, et al. Perfusion-CT assessment of infarct core and "

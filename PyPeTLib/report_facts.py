@@ -123,7 +123,8 @@ def scan_facts(analysis: Analysis) -> list[tuple[str, str]]:
         ("Brain mask", f"{analysis.brain.volume_ml:,.0f} mL, {analysis.brain_source}"),
         (
             "Left out of statistics",
-            f"CSF {analysis.csf.volume_ml:,.0f} mL, large vessels {analysis.vessels.volume_ml:,.0f} mL",
+            f"CSF {analysis.csf.volume_ml:,.0f} mL, large vessels {analysis.vessels.volume_ml:,.0f} mL, "
+            f"voxels that share bone {analysis.bone.volume_ml:,.0f} mL",
         ),
         ("Bolus arrival", f"{bolus.arrival_s:.1f} s, after {bolus.baseline_frames} frames without contrast"),
         ("Rise of the contrast measure", f"{bolus.rise_hu:.0f} HU"),

@@ -103,7 +103,7 @@ def likeliest_residue(
 
 def _evidence(sample: Float32Array, single: Dictionary) -> float:
     """Return the logarithm of the probability of all curves of a sample, but for a constant."""
-    return len(sample) * mean_log_evidence(sample, single.directions, single.log_prior)
+    return len(sample) * mean_log_evidence(sample, single)
 
 
 def _common_change(
@@ -111,7 +111,7 @@ def _common_change(
 ) -> FloatArray:
     """Return the change of the input, in HU, that all voxels together ask for, each with its best atom."""
     height = sample @ single.directions
-    weight, _ = log_weights(height, single.log_prior.astype(np.float32))
+    weight, _ = log_weights(height, single)
     atom = weight.argmax(axis=1)
     height = height[np.arange(len(atom)), atom].astype(float)
     rest = sample - height[:, None] * single.directions[:, atom].T

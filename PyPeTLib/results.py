@@ -234,6 +234,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "brain": {"source": analysis.brain_source, "volume_ml": analysis.brain.volume_ml},
         "csf": {"volume_ml": analysis.csf.volume_ml},
         "vessels": {"volume_ml": analysis.vessels.volume_ml},
+        "bone": {"volume_ml": analysis.bone.volume_ml},
         "tissue": {"volume_ml": analysis.tissue.volume_ml},
         "aif": _vascular(analysis.aif, analysis),
         "vof": None if analysis.vof is None else _vascular(analysis.vof, analysis),
@@ -340,7 +341,8 @@ def _masks(analysis: Analysis) -> list[tuple[str, Image]]:
     nothing = Image(np.zeros(analysis.brain.values.shape, dtype=bool), analysis.brain.geometry)
     vof = nothing if analysis.vof is None else analysis.vof.mask
     vessels = [("aif", analysis.aif.mask), ("vof", vof), ("vessel", analysis.vessels)]
-    return [("brain", analysis.brain), ("csf", analysis.csf), *vessels, *analysis.lesions.masks()]
+    rest = [("csf", analysis.csf), ("bone", analysis.bone)]
+    return [("brain", analysis.brain), *rest, *vessels, *analysis.lesions.masks()]
 
 
 def _vascular(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:

@@ -19,6 +19,7 @@ DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov", "n
 ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "linear", "box"]
 TransitPrior = Literal["weak", "flat"]
 VoxelTissues = Literal["two", "one"]
+TimingPrior = Literal["neighbours", "patient", "none"]
 PartialVolumeMethod = Literal["venous", "none"]
 StrengthChoice = Literal["gcv", "fixed"]
 BiasCorrection = Literal["none", "simulation"]
@@ -104,6 +105,9 @@ class Settings:
     partial_volume: PartialVolumeMethod = _choice("venous", "scale the arterial area to the venous one, or not at all")
 
     csf_hu: float = _number(20.0, "HU", 0.0, 30.0, "darker voxels of the brain mask, without contrast, are CSF")
+    bone_rim_hu: float = _number(
+        100.0, "HU", 60.0, 300.0, "brighter voxels of the brain mask, without contrast, share bone"
+    )
     vessel_cbv: float = _number(
         8.0, "mL/100 g", 2.0, 100.0, "voxels of more blood, and of three times the brain's median, are large vessels"
     )
@@ -114,6 +118,10 @@ class Settings:
     )
     mtt_prior: TransitPrior = _choice(
         "weak", "bayesian: mean transit times of 1.4 to 18 s in 90 %, or none preferred (flat in the logarithm)"
+    )
+    timing_prior: TimingPrior = _choice(
+        "neighbours",
+        "bayesian: expected are the times of the patient and the delays around a voxel, the patient's times, or any",
     )
     voxel_tissues: VoxelTissues = _choice(
         "two", "bayesian: a voxel may be shared by usual and late tissue (edges of a territory), or is of one"

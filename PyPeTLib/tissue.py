@@ -1,4 +1,4 @@
-"""What inside the skull is no brain tissue: CSF by its HU without contrast, large vessels by their blood."""
+"""What inside the skull is no brain tissue: CSF and bone by HU without contrast, large vessels by their blood."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ SMALLEST_ML = 0.02
 LEAST_OVER_MEDIAN = 3.0
 
 
-def csf_and_vessels(
+def not_tissue(
     curves: Curves,
     aif_hu: FloatArray,
     times_s: FloatArray,
     geometry: Geometry,
     *,
     settings: Settings,
-) -> tuple[Image, Image]:
-    """Return the masks of CSF and of large vessels, bool; no voxel is in both.
+) -> tuple[Image, Image, Image]:
+    """Return the masks of CSF, of large vessels, and of what shares a voxel with bone, bool; no voxel is in two.
 
     CSF is darker than ``csf_hu`` without contrast. That HU is the mean over time less the mean enhancement: it rests on
     all frames, not on the few before the bolus, whose noise would hide the difference of about 20 HU to tissue.
     A voxel of several things counts as CSF where most of it is: at 20 HU, half CSF and half white matter (12 and
     29 HU), or two thirds CSF and one third gray matter (35 HU). Enhancement does not matter: sulci hold pial vessels.
-    A large vessel holds more blood than ``vessel_cbv``, and than three times the median of the brain.
+    A large vessel holds more blood than ``vessel_cbv``, and than three times the median of the brain. What is brighter
+    than ``bone_rim_hu`` without contrast shares bone, or is calcified: no tissue and no clotted blood is as bright.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ def csf_and_vessels(
     geometry : Geometry
         Grid of ``curves.mask``.
     settings : Settings
-        ``csf_hu``, ``vessel_cbv``, and the constants of CBV.
+        ``csf_hu``, ``bone_rim_hu``, ``vessel_cbv``, and the constants of CBV.
 
     References
     ----------
@@ -52,8 +53,10 @@ def csf_and_vessels(
     cbv = 100.0 * settings.hematocrit_factor / settings.tissue_density_g_ml * area_share(curves, aif_hu, times_s)
     limit = max(settings.vessel_cbv, LEAST_OVER_MEDIAN * float(np.median(cbv)))
     vessels = _connected(cbv > limit, curves.mask, geometry)
-    csf = _connected((curves.native_hu < settings.csf_hu) & ~vessels[curves.mask], curves.mask, geometry)
-    return Image(csf, geometry), Image(vessels, geometry)
+    native_hu, others = curves.native_hu, ~vessels[curves.mask]
+    csf = _connected((native_hu < settings.csf_hu) & others, curves.mask, geometry)
+    bone = _connected((native_hu > settings.bone_rim_hu) & others, curves.mask, geometry)
+    return Image(csf, geometry), Image(vessels, geometry), Image(bone, geometry)
 
 
 def _connected(chosen: npt.NDArray[np.bool_], mask: MaskArray, geometry: Geometry) -> MaskArray:

@@ -24,7 +24,7 @@ from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import silent
 
 TIMES = np.arange(0.0, 60.0)
-FLAT = Settings(residue="exponential", mtt_prior="flat", voxel_tissues="one")
+FLAT = Settings(residue="exponential", mtt_prior="flat", timing_prior="none", voxel_tissues="one")
 
 
 def curves_of(as_curves, rows, sd):

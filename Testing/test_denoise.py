@@ -10,10 +10,11 @@ import pytest
 
 from PyPeTLib import Series, Settings
 from PyPeTLib.curves import robust_sd
-from PyPeTLib.denoise import enhancement, gaussian_in_mask, masked_hu, smooth, temporal_components, weights
+from PyPeTLib.denoise import enhancement, masked_hu, smooth, temporal_components, weights
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.records import Curves, Geometry, silent
 from PyPeTLib.settings import DenoiseMethod
+from PyPeTLib.smoothing import gaussian_in_mask
 
 METHODS = get_args(DenoiseMethod)
 TIMES = np.arange(50.0)
@@ -207,14 +208,14 @@ def test_mean_curve_of_a_mask_is_the_mean_of_its_voxels(bolus):
 def test_gaussian_keeps_a_constant(sigma):
     mask = disc() & (np.random.default_rng(0).random(GRID.shape) < 0.7)
     rows = np.full((int(mask.sum()), 2), [7.0, -3.0], dtype=np.float32)
-    np.testing.assert_allclose(gaussian_in_mask(rows, mask, GRID, sigma), rows, rtol=1e-5)
+    np.testing.assert_allclose(gaussian_in_mask(rows, mask, GRID.spacing_zyx_mm, sigma), rows, rtol=1e-5)
 
 
 def test_gaussian_has_the_width_asked_for_in_mm():
     grid = Geometry((61, 81, 9), (2.0, 1.5, 4.0))
     mask, spike = np.ones(grid.shape, dtype=bool), np.zeros(grid.shape, dtype=np.float32)
     spike[4, 40, 30] = 1.0
-    found = gaussian_in_mask(spike[mask][:, None], mask, grid, 6.0).reshape(grid.shape)
+    found = gaussian_in_mask(spike[mask][:, None], mask, grid.spacing_zyx_mm, 6.0).reshape(grid.shape)
     assert found.sum() == pytest.approx(1.0, abs=0.1)  # slices end within the kernel
     for axis, spacing in ((1, 1.5), (2, 2.0)):
         profile = found.sum(axis=tuple(a for a in range(3) if a != axis))
@@ -278,7 +279,7 @@ def test_gaussian_lowers_noise_as_its_kernel_says():
     grid = Geometry((90, 90, 1), (2.0, 2.0, 8.0))
     mask = np.ones(grid.shape, dtype=bool)
     rows = np.random.default_rng(0).normal(size=(mask.sum(), 1)).astype(np.float32)
-    found = gaussian_in_mask(rows, mask, grid, 4.0).reshape(90, 90)[10:-10, 10:-10]
+    found = gaussian_in_mask(rows, mask, grid.spacing_zyx_mm, 4.0).reshape(90, 90)[10:-10, 10:-10]
     assert found.std() == pytest.approx(1.0 / (2.0 * np.sqrt(np.pi) * 2.0), rel=0.1)  # 1/(2√π·σ), σ = 2 pixels
 
 
@@ -286,8 +287,8 @@ def test_gaussian_commutes_with_the_temporal_projection(bolus):
     mask = disc()
     hu = brain_hu(bolus, mask)
     basis, _ = temporal_components(hu, mask, GRID)
-    first = gaussian_in_mask(weights(basis, hu), mask, GRID, 2.5)
-    last = gaussian_in_mask(np.ascontiguousarray(hu.T), mask, GRID, 2.5) @ basis.T
+    first = gaussian_in_mask(weights(basis, hu), mask, GRID.spacing_zyx_mm, 2.5)
+    last = gaussian_in_mask(np.ascontiguousarray(hu.T), mask, GRID.spacing_zyx_mm, 2.5) @ basis.T
     np.testing.assert_allclose(first, last, atol=1e-4 * np.abs(last).max())
 
 

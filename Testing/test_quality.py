@@ -332,12 +332,12 @@ def test_units_stand_with_their_numbers():
 @pytest.mark.parametrize(("voxels", "expected"), [(5, False), (6, True)])
 def test_too_little_tissue_is_a_warning(voxels, expected):
     grid = Geometry((10, 1, 1), (10.0, 10.0, 10.0))
-    brain, csf, vessels = np.ones((1, 1, 10), bool), np.zeros((1, 1, 10), bool), np.zeros((1, 1, 10), bool)
-    csf[..., : voxels - 1] = True
-    vessels[..., -1] = True
-    masks = [Image(values, grid) for values in (brain, csf, vessels)]
+    brain = np.ones((1, 1, 10), bool)
+    csf, vessels, bone = np.zeros((3, 1, 1, 10), bool)
+    csf[..., : voxels - 2] = vessels[..., -1] = bone[..., -2] = True
+    masks = [Image(values, grid) for values in (brain, csf, vessels, bone)]
     found = judge_tissue(*masks, settings=Settings())
     assert found.doubtful == expected
     if expected:
         assert "Only 40% of the brain mask is tissue, at least 50% is expected" in found.text
-        assert "takes 5 mL, large vessels 1 mL" in found.text
+        assert "takes 4 mL, large vessels 1 mL, what shares bone (above 100 HU) 1 mL" in found.text

@@ -290,7 +290,7 @@ def one_slice(analysis):
     series = replace(analysis.series, values=analysis.series.values[:, 2:3], geometry=thin)
     return replace(
         analysis,
-        **{name: cut(getattr(analysis, name)) for name in ("brain", "csf", "vessels")},
+        **{name: cut(getattr(analysis, name)) for name in ("brain", "csf", "vessels", "bone")},
         series=series,
         raw=series,
         curves=curves,

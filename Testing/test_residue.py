@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
-from PyPeTLib.dictionary import DELAYS_S, SHAPES, mean_log_evidence, sample_of, tissue_dictionary
+from PyPeTLib.dictionary import DELAYS_S, SHAPES, Dictionary, Grid, mean_log_evidence, sample_of, tissue_dictionary
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
@@ -58,7 +58,10 @@ def test_evidence_is_the_integral_of_the_likelihood_over_the_volume():
         flat = candidates.reshape(-1, 3)
         lengths = np.linalg.norm(flat, axis=1)
         directions = (flat / lengths[:, None]).T.astype(np.float32)
-        told.append(mean_log_evidence(sample.astype(np.float32), directions, -np.log(lengths)))
+        times = np.ones(len(lengths))  # the evidence does not ask for them
+        grid = Grid((1, *candidates.shape[:2]), 1.0, 1.0)
+        dictionary = Dictionary(directions, lengths, times, times, -np.log(lengths), (grid,))
+        told.append(mean_log_evidence(sample.astype(np.float32), dictionary))
     assert told[0] - told[1] == pytest.approx(by_hand[0] - by_hand[1], rel=1e-3)
 
 

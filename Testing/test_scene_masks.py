@@ -21,8 +21,8 @@ from PyPeTScene.nodes import put_values
 from PyPeTScene.series import scan_volume, sequence_from_series
 
 pytestmark = pytest.mark.usefixtures("scene")
-BRAIN, AIF, VOF, CSF, VESSELS = (SEGMENTS[key][0] for key in ("brain", "aif", "vof", "csf", "vessels"))
-NAMES = ["Brain", "AIF", "VOF", "CSF", "Large vessels"]
+BRAIN, AIF, VOF, CSF, VESSELS, BONE = (SEGMENTS[key][0] for key in ("brain", "aif", "vof", "csf", "vessels", "bone"))
+NAMES = ["Brain", "AIF", "VOF", "CSF", "Large vessels", "Bone rim"]
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def test_masks_and_segments_round_trip_exactly(tiny_analysis: Analysis, scan, ma
         (VOF, tiny_analysis.vof.mask),
         (CSF, tiny_analysis.csf),
         (VESSELS, tiny_analysis.vessels),
+        (BONE, tiny_analysis.bone),
     ):
         for reference in (scan_volume(scan), scan.GetNthDataNode(0)):
             back = mask_from_segment(masks, identity, reference)
@@ -68,6 +69,7 @@ def test_segments_have_names_colours_and_terminology(masks):
     red, green, blue = segments.GetSegment(AIF).GetColor()
     assert blue > red > green, "the arterial input is purple"
     things = {"brain": "Brain", "aif": "Artery", "vof": "Vein", "csf": "Cerebrospinal Fluid", "vessels": "Blood vessel"}
+    things["bone"] = "Bone"
     for key, thing in things.items():
         assert f"^{thing}~" in tag(segments, key)
     assert len({segments.GetSegment(SEGMENTS[key][0]).GetColor() for key in things}) == len(things)
@@ -112,8 +114,8 @@ def test_segment_of_a_vein_that_is_no_more_is_removed(tiny_analysis, scan, masks
     assert find_segment(None, "aif") is None
 
 
-@pytest.mark.parametrize("key", ["csf", "vessels"])
-def test_segment_of_csf_or_vessels_that_are_no_more_is_removed(tiny_analysis, scan, masks, key):
+@pytest.mark.parametrize("key", ["csf", "vessels", "bone"])
+def test_segment_without_voxels_is_removed(tiny_analysis, scan, masks, key):
     assert find_segment(masks, key)
     nothing = replace(tiny_analysis.csf, values=np.zeros_like(tiny_analysis.csf.values))
     show_masks(replace(tiny_analysis, **{key: nothing}), scan, scan_volume(scan))

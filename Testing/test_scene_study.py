@@ -520,7 +520,7 @@ def test_process_takes_curves_of_a_table_and_shows_no_voxels(tiny_analysis, scan
     assert (analysis.aif.source, analysis.vof.source) == ("user's curve", "user's curve")
     np.testing.assert_allclose(analysis.aif.curve_hu, tiny_analysis.aif.curve_hu, atol=0.1)
     np.testing.assert_allclose(analysis.vof.curve_hu, tiny_analysis.vof.curve_hu, atol=0.1)
-    keys = ("brain", "csf", "vessels", "core", "hypoperfusion", "mismatch")
+    keys = ("brain", "csf", "vessels", "bone", "core", "hypoperfusion", "mismatch")
     shown = [SEGMENTS[key][0] for key in keys]
     assert list(node(again.segmentation).GetSegmentation().GetSegmentIDs()) == shown
     _, third = process(Request(scan, Settings(denoise="gaussian")))

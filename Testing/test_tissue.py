@@ -1,4 +1,4 @@
-"""CSF and large vessels: thresholds, noise, disjoint masks, and what statistics leave out."""
+"""CSF, large vessels and bone: thresholds, noise, disjoint masks, and what statistics leave out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from PyPeTLib import Settings
 from PyPeTLib.curves import area_share
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.report_facts import key_numbers
 from PyPeTLib.results import map_medians, summary
-from PyPeTLib.tissue import csf_and_vessels
+from PyPeTLib.tissue import not_tissue
 
 TIMES = np.arange(60.0)
 CBV = 100.0 * 0.55 / 0.75 / 1.05
@@ -30,7 +31,7 @@ def found(bolus, as_curves, settings):
         mean_hu = (native + blood * aif.mean()).astype(np.float32)
         curves = replace(as_curves(blood[:, None] * aif), anatomy_hu=mean_hu)
         grid = Geometry((len(voxels), 1, 1), (voxel_mm, voxel_mm, voxel_mm))
-        masks = csf_and_vessels(curves, aif_scale * aif, TIMES, grid, settings=chosen)
+        masks = not_tissue(curves, aif_scale * aif, TIMES, grid, settings=chosen)
         return [mask.values[0, 0].tolist() for mask in masks]
 
     return make
@@ -45,7 +46,7 @@ def share_of(one, two, share):
 
 
 def test_csf_is_dark_and_vessels_are_full_of_blood(found):
-    csf, vessels = found([CSF, WHITE, GRAY, GRAY, BLOOD])
+    csf, vessels, _ = found([CSF, WHITE, GRAY, GRAY, BLOOD])
     assert csf == [True, False, False, False, False]
     assert vessels == [False, False, False, False, True]
 
@@ -53,19 +54,19 @@ def test_csf_is_dark_and_vessels_are_full_of_blood(found):
 def test_contrast_does_not_hide_csf(found):
     """A pial vessel in it enhances by more than the difference to tissue."""
     mixed = share_of(BLOOD, CSF, 0.1)
-    csf, vessels = found([mixed, WHITE, GRAY, GRAY])
+    csf, vessels, _ = found([mixed, WHITE, GRAY, GRAY])
     assert (csf[0], vessels[0]) == (True, False)
 
 
 def test_no_voxel_is_in_both(found):
-    csf, vessels = found([share_of(BLOOD, CSF, 0.2), WHITE, GRAY, GRAY])
+    csf, vessels, _ = found([share_of(BLOOD, CSF, 0.2), WHITE, GRAY, GRAY])
     assert share_of(BLOOD, CSF, 0.2)[0] < Settings().csf_hu
     assert (csf[0], vessels[0]) == (False, True)
 
 
 @pytest.mark.parametrize(("tissue", "least"), [(WHITE, 0.53), (GRAY, 0.66)])
 def test_a_voxel_counts_as_csf_where_most_of_it_is(found, tissue, least):
-    csf, _ = found([share_of(CSF, tissue, share) for share in (least - 0.02, least + 0.02)] + [WHITE] * 3)
+    csf, *_ = found([share_of(CSF, tissue, share) for share in (least - 0.02, least + 0.02)] + [WHITE] * 3)
     assert csf[:2] == [False, True]
 
 
@@ -78,15 +79,30 @@ def test_vessels_hold_more_blood_than_vessel_cbv(found):
 
 def test_an_arterial_input_that_is_too_small_makes_no_vessels_of_tissue(found):
     """Without a vein CBV is everywhere too large; a vessel still has three times the blood of the median voxel."""
-    csf, vessels = found([CSF, WHITE, WHITE, GRAY, GRAY, BLOOD], aif_scale=0.2)
+    csf, vessels, _ = found([CSF, WHITE, WHITE, GRAY, GRAY, BLOOD], aif_scale=0.2)
     assert vessels == [False] * 5 + [True]
     assert csf == [True] + [False] * 5
 
 
 def test_ischaemic_core_and_oedema_stay(found):
     """What no blood reaches is no CSF: 3 % of water more takes 8 HU away."""
-    csf, vessels = found([(35.0 - 8.0, 0.005), (29.0 - 8.0, 0.0), WHITE, GRAY])
+    csf, vessels, _ = found([(35.0 - 8.0, 0.005), (29.0 - 8.0, 0.0), WHITE, GRAY])
     assert not any(csf) and not any(vessels)
+
+
+def test_what_is_brighter_than_tissue_shares_bone(found):
+    """A twelfth of a voxel of bone (1000 HU) is enough; fresh blood (80 HU) and a vessel beside bone are none."""
+    skull = (1000.0, 0.0)
+    voxels = [
+        share_of(skull, CSF, 1.0 / 8.0),
+        share_of(skull, GRAY, 1.0 / 16.0),
+        (80.0, 0.0),
+        (150.0, 0.5),
+        *[WHITE] * 5,
+    ]
+    csf, vessels, bone = found(voxels)
+    assert bone == [True] + [False] * 8 and not any(csf) and vessels[3]
+    assert found(voxels, Settings(bone_rim_hu=90.0))[2][:3] == [True, True, False]
 
 
 def test_connected_parts_that_are_too_small_are_noise(found):
@@ -94,7 +110,7 @@ def test_connected_parts_that_are_too_small_are_noise(found):
     voxels = [GRAY] * 60
     voxels[3], voxels[20:41] = CSF, [CSF] * 21
     voxels[10], voxels[45:] = BLOOD, [share_of(BLOOD, GRAY, 0.1)] * 15
-    csf, vessels = found(voxels, voxel_mm=1.0)
+    csf, vessels, _ = found(voxels, voxel_mm=1.0)
     assert np.flatnonzero(csf).tolist() == list(range(20, 41))
     assert not any(vessels)
 
@@ -106,7 +122,7 @@ def test_parts_continue_across_slices(bolus, as_curves, settings):
     native[0, 0, 0] = native[1, 1, 0] = 12.0
     curves = replace(as_curves(np.zeros((mask.size, TIMES.size))), mask=mask, anatomy_hu=native[mask])
     grid = Geometry((3, 2, 2), (1.0, 1.0, 10.0))
-    csf, _ = csf_and_vessels(curves, bolus.aif(TIMES), TIMES, grid, settings=settings)
+    csf, *_ = not_tissue(curves, bolus.aif(TIMES), TIMES, grid, settings=settings)
     assert csf.values.sum() == 2 and csf.geometry is grid
 
 
@@ -135,15 +151,23 @@ def test_masks_hold_csf_and_vessels_of_a_head_and_hardly_any_tissue(head, analys
 
 
 def test_masks_lie_in_the_brain_and_leave_the_tissue(analysis):
-    brain, csf, vessels = analysis.brain.values, analysis.csf.values, analysis.vessels.values
-    assert csf.any() and vessels.any() and not (csf & vessels).any() and not ((csf | vessels) & ~brain).any()
-    np.testing.assert_array_equal(analysis.tissue.values, brain & ~(csf | vessels))
-    volumes = (analysis.tissue, analysis.csf, analysis.vessels)
+    brain, *parts = (getattr(analysis, name).values for name in ("brain", "csf", "vessels", "bone"))
+    assert all(part.any() for part in parts) and np.add.reduce(parts, dtype=int).max() == 1
+    assert not (np.logical_or.reduce(parts) & ~brain).any()
+    np.testing.assert_array_equal(analysis.tissue.values, brain & ~np.logical_or.reduce(parts))
+    volumes = (analysis.tissue, analysis.csf, analysis.vessels, analysis.bone)
     assert sum(one.volume_ml for one in volumes) == pytest.approx(analysis.brain.volume_ml)
 
 
-def test_statistics_leave_out_csf_and_vessels(tiny_analysis):
-    left_out = tiny_analysis.csf.values | tiny_analysis.vessels.values
+def test_bone_is_at_the_border_of_the_mask_and_holds_no_pure_tissue(head, analysis):
+    bone = analysis.bone.values
+    assert not (bone & head.masks["pure_tissue"].values).any()
+    border = analysis.brain.values & ~ndimage.binary_erosion(analysis.brain.values, np.ones((1, 7, 7)))
+    assert (bone & border).sum() > 0.95 * bone.sum()
+
+
+def test_statistics_leave_out_csf_vessels_and_bone(tiny_analysis):
+    left_out = tiny_analysis.csf.values | tiny_analysis.vessels.values | tiny_analysis.bone.values
     values = np.where(left_out, np.float32(1e6), tiny_analysis.maps.cbf.values)
     spoilt = replace(tiny_analysis.maps, cbf=replace(tiny_analysis.maps.cbf, values=values))
     other = replace(tiny_analysis, maps=spoilt)
@@ -159,7 +183,7 @@ def test_maps_keep_their_values_in_csf_and_vessels(tiny_analysis):
 
 def test_summary_tells_the_volumes(tiny_analysis):
     told = summary(tiny_analysis)
-    parts = [told[name]["volume_ml"] for name in ("tissue", "csf", "vessels")]
+    parts = [told[name]["volume_ml"] for name in ("tissue", "csf", "vessels", "bone")]
     assert sum(parts) == pytest.approx(told["brain"]["volume_ml"]) and min(parts) > 0
 
 

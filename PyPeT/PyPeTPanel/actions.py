@@ -194,9 +194,8 @@ def compare(parameters: PyPeTParameterNode) -> views.Stage:
     """7: show a map beside a reference in the same window and colours; their metrics become a table of the scene."""
     scan = scan_of(parameters.scan)
     ours, other = parameters.compared_map or map_volume(scan, "cbf"), parameters.reference_map
-    brain, csf, vessels = (_mask_of(scan, key) for key in ("brain", "csf", "vessels"))
-    tissue = brain
-    for part in (csf, vessels):
+    tissue = brain = _mask_of(scan, "brain")
+    for part in (_mask_of(scan, key) for key in ("csf", "vessels", "bone")):
         if tissue is not None and part is not None:
             tissue = replace(tissue, values=tissue.values & ~part.values)
     reference.compare(ours, other, brain, scan, tissue=tissue, settings=settings_of(parameters))

@@ -22,7 +22,7 @@ OWN_OF = {
         "curvature-flow": ("curvature_flow_iterations", "curvature_flow_step"),
     },
     "method": {
-        "bayesian": ("residue", "mtt_prior", "voxel_tissues"),
+        "bayesian": ("residue", "mtt_prior", "timing_prior", "voxel_tissues"),
         "nlr": (),
         "stable-spline": (),
         "bSVD": ("bsvd_cutoff", "correction", "residue"),

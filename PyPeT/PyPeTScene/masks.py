@@ -1,4 +1,4 @@
-"""Masks into the scene and back: one segmentation with brain, arterial input, venous output, CSF, vessels, lesions."""
+"""Masks into the scene and back: one segmentation with brain, vessels, what is no tissue, and lesions."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ SEGMENTS = {
     "vof": ("PyPeT_vof", "VOF", (0.310, 0.765, 0.851)),
     "csf": ("PyPeT_csf", "CSF", (0.30, 0.55, 1.0)),
     "vessels": ("PyPeT_vessels", "Large vessels", (0.93, 0.45, 0.35)),
+    "bone": ("PyPeT_bone", "Bone rim", (0.95, 0.84, 0.57)),
     "choice": ("PyPeT_aif_choice", "AIF, chosen", (0.85, 0.55, 1.0)),
     "core": ("PyPeT_core", "Core", (0.86, 0.16, 0.20)),
     "hypoperfusion": ("PyPeT_hypoperfusion", "Hypoperfusion", (0.95, 0.80, 0.25)),
@@ -36,6 +37,8 @@ TERMINOLOGY = {
     "SCT^65216001^Cerebrospinal Fluid~^^~Anatomic codes - DICOM master list~^^~^^",
     "vessels": "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^59820001^Blood vessel~^^~"
     "Anatomic codes - DICOM master list~^^~^^",
+    "bone": "Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure~"
+    "SCT^272673000^Bone~^^~Anatomic codes - DICOM master list~^^~^^",
 }
 TERMINOLOGY["choice"] = TERMINOLOGY["aif"]
 for _lesion in ("core", "hypoperfusion", "mismatch"):
@@ -44,14 +47,14 @@ for _lesion in ("core", "hypoperfusion", "mismatch"):
         "SCT^52674009^Ischemia~^^~Anatomic codes - DICOM master list~^^~^^"
     )
 #: Opacity of the filling in slice views: the brain is an outline, what is large is seen through.
-FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "choice": 0.0}
+FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "bone": 0.3, "choice": 0.0}
 FILLING.update({"core": 0.5, "hypoperfusion": 0.0, "mismatch": 0.3})
 
 
 def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Progress = silent) -> Node:
     """Put the masks of a run into the scan's segmentation; a segment without voxels (no vein, a curve) is removed.
 
-    CSF and large vessels are there to be looked at: they are found anew in every run.
+    CSF, large vessels and bone are there to be looked at: they are found anew in every run.
 
     Parameters
     ----------
@@ -66,6 +69,7 @@ def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Pro
     """
     vof = None if analysis.vof is None else analysis.vof.mask
     masks = {"aif": analysis.aif.mask, "vof": vof, "csf": analysis.csf, "vessels": analysis.vessels}
+    masks["bone"] = analysis.bone
     segmentation = show_mask("brain", analysis.brain, scan, reference, analysis.series.name)
     for done, (key, mask) in enumerate(masks.items()):
         progress((done + 1) / (1 + len(masks)), "")
