@@ -151,10 +151,11 @@ def compare_pairs(
     remarks : sequence of str
         What was found out before: maps left out, how the reference was read.
     """
-    with ThreadPoolExecutor() as pool:
-        maps = dict(zip(pairs, pool.map(pair_similarity, pairs.values()), strict=True))
     delay_sds = run.delay_sd, reference_sd
-    findings = compare_findings(pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings)
+    with ThreadPoolExecutor() as pool:
+        similar = pool.map(pair_similarity, pairs.values())
+        findings = compare_findings(pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings)
+        maps = dict(zip(pairs, similar, strict=True))
     about = [*remarks, *_grouped(_map_remarks(run, references, maps))]
     return Comparison(run.name, maps, findings, (*run.remarks, *about, *findings.remarks))
 
