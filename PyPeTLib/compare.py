@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -126,7 +127,7 @@ def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = No
         except InputError as error:
             raise InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}") from error
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(names, pool.map(pair, names), strict=True))
 
 
@@ -152,7 +153,7 @@ def compare_pairs(
         What was found out before: maps left out, how the reference was read.
     """
     delay_sds = run.delay_sd, reference_sd
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         similar = pool.map(pair_similarity, pairs.values())
         findings = compare_findings(pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings)
         maps = dict(zip(pairs, similar, strict=True))
