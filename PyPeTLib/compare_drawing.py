@@ -8,10 +8,13 @@ import signal
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from PyPeTLib.errors import PyPeTError
 
 if TYPE_CHECKING:
     from PyPeTLib.compare import Comparison
@@ -37,7 +40,8 @@ class FigureWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._pool = ProcessPoolExecutor(min(os.cpu_count() or 1, MOST_PROCESSES), _context(), _obey)
+        count = min(os.cpu_count() or 1, MOST_PROCESSES)
+        self._pool = ProcessPoolExecutor(count, mp_context=_context(), initializer=_obey)
         self._folder = folder
         self._pending: list[Future[None]] = []
 
@@ -58,6 +62,8 @@ class FigureWriter:
         ------
         InputError
             If a picture of the case before cannot be written.
+        PyPeTError
+            If a process that draws was ended.
         """
         self._finish()
         self._pending = [
@@ -71,8 +77,13 @@ class FigureWriter:
 
     def _finish(self) -> None:
         """Wait for what is being drawn."""
-        for drawn in self._pending:
-            drawn.result()
+        try:
+            for drawn in self._pending:
+                drawn.result()
+        except BrokenProcessPool as error:
+            raise PyPeTError(
+                "Figures: a process that draws ended too soon, perhaps for want of memory. Give --no-figures."
+            ) from error
         self._pending = []
 
 

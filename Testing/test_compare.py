@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from PyPeTLib.cli import main
 from PyPeTLib.cohort import compare_folders, criterion_agreement, spread, volume_agreement, volumes_of
 from PyPeTLib.compare import compare_findings
 from PyPeTLib.compare_drawing import FigureWriter
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, PyPeTError
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
@@ -676,6 +677,13 @@ def test_a_picture_that_cannot_be_written_stops_the_whole(tmp_path):
     writer = FigureWriter(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"volumes\.png cannot be written: No such file or directory"), writer:
         writer.volumes({"Core": np.array([[1.0, 2.0], [3.0, 4.0]])})
+
+
+def test_a_process_that_draws_and_is_ended_is_no_crash(tmp_path):
+    pytest.importorskip("matplotlib")
+    writer = FigureWriter(tmp_path)
+    with pytest.raises(PyPeTError, match="a process that draws ended too soon"), writer:
+        writer._pending.append(writer._pool.submit(os._exit, 1))
 
 
 def test_the_process_that_measures_leaves_drawing_to_others(data_set):
