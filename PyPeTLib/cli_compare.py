@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from PyPeTLib.cohort import Cohort, Show
+    from PyPeTLib.cohort import Cohort
     from PyPeTLib.compare import Comparison
     from PyPeTLib.pairing import Pair
     from PyPeTLib.pictures import Scale
@@ -50,25 +50,28 @@ def add_compare(commands: Any, progress: Callable[[bool], AbstractContextManager
 
 def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractContextManager[Progress]]) -> int:
     """Compare, write where asked to, print, and say by the exit code whether every case is there."""
-    from PyPeTLib.cohort import compare_folders
-    from PyPeTLib.compare_tables import excel_available, markdown, write_tables
+    from PyPeTLib.compare_drawing import FigureWriter
     from PyPeTLib.write import staged_output
 
-    scales = _scales(options.colour_bar)
-    pictures = options.output is not None and not options.no_figures and _has_pictures(options.quiet)
-    output = options.output
-    with nullcontext() if output is None else staged_output(output, overwrite=options.overwrite) as folder:
-        show = _nothing if folder is None or not pictures else _drawer(folder)
+    scales, output = _scales(options.colour_bar), options.output
+    pictures = output is not None and not options.no_figures and _has_pictures(options.quiet)
+    with (
+        nullcontext() if output is None else staged_output(output, overwrite=options.overwrite) as folder,
+        FigureWriter(folder) if folder is not None and pictures else nullcontext() as writer,
+    ):
+        # only now, for this takes as long as it takes the processes that draw to get ready
+        from PyPeTLib.cohort import compare_folders, volumes_of
+        from PyPeTLib.compare_tables import excel_available, markdown, write_tables
+
+        show = _nothing if writer is None else writer.case
         with progress(options.quiet) as report:
             cohort = compare_folders(
                 options.results, options.reference, mask=options.mask, scales=scales, show=show, progress=report
             )
+        if writer is not None:
+            writer.volumes(volumes_of(cohort.cases))
         if folder is not None:
             write_tables(cohort, folder)
-            if pictures:
-                from PyPeTLib.compare_figures import write_cohort_figure
-
-                write_cohort_figure(cohort.cases, folder)
             if not excel_available() and not options.quiet:
                 print("pypet: left out: Excel needs openpyxl: pip install 'PyPeTLib[excel]'", file=sys.stderr)
     if not options.quiet:
@@ -86,6 +89,8 @@ def _code(cohort: Cohort) -> int:
 
 
 def _scales(texts: list[str]) -> dict[str, Scale]:
+    if not texts:
+        return {}
     from PyPeTLib.pictures import parse_scale
 
     return dict(parse_scale(text) for text in texts)
@@ -97,12 +102,6 @@ def _has_pictures(quiet: bool) -> bool:
     if not quiet:
         print("pypet: left out: figures need matplotlib: pip install 'PyPeTLib[report]'", file=sys.stderr)
     return False
-
-
-def _drawer(folder: Path) -> Show:
-    from PyPeTLib.compare_figures import write_figures
-
-    return lambda comparison, pairs: write_figures(comparison, pairs, folder)
 
 
 def _nothing(comparison: Comparison, pairs: Mapping[str, Pair]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -126,7 +127,7 @@ def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = No
         except InputError as error:
             raise InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}") from error
 
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(names, pool.map(pair, names), strict=True))
 
 
@@ -151,10 +152,11 @@ def compare_pairs(
     remarks : sequence of str
         What was found out before: maps left out, how the reference was read.
     """
-    with ThreadPoolExecutor() as pool:
-        maps = dict(zip(pairs, pool.map(pair_similarity, pairs.values()), strict=True))
     delay_sds = run.delay_sd, reference_sd
-    findings = compare_findings(pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        similar = pool.map(pair_similarity, pairs.values())
+        findings = compare_findings(pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings)
+        maps = dict(zip(pairs, similar, strict=True))
     about = [*remarks, *_grouped(_map_remarks(run, references, maps))]
     return Comparison(run.name, maps, findings, (*run.remarks, *about, *findings.remarks))
 

@@ -12,8 +12,6 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
-from PyPeTLib.cohort import volumes_of
-from PyPeTLib.compare import Comparison
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
 from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, heading, png, sheet
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
@@ -39,27 +37,32 @@ _PLOT_IN, _SPACE_IN = 2.7, 0.85
 _LEFT_IN, _GAP_IN = 1.05, 0.95
 
 
-def write_figures(comparison: Comparison, pairs: Mapping[str, Pair], folder: Path) -> None:
-    """Write one PNG a map into a folder: ``CASE_{cbf,cbv,...}.png``.
+def write_figure(case: str, name: str, pair: Pair, found: Similarity, folder: Path) -> None:
+    """Write the PNG of a map into a folder: ``CASE_{cbf,cbv,...}.png``; the arguments are those of `pair_figure`.
 
     Raises
     ------
     InputError
-        If a picture cannot be written.
+        If the picture cannot be written.
     """
-    for name, pair in pairs.items():
-        figure = pair_figure(comparison.name, name, pair, comparison.maps[name])
-        write_bytes(png(figure), folder / f"{comparison.name}_{name}.png")
+    write_bytes(png(pair_figure(case, name, pair, found)), folder / f"{case}_{name}.png")
 
 
-def write_cohort_figure(cases: Sequence[Comparison], folder: Path) -> None:
+def write_volumes_figure(volumes: Mapping[str, FloatArray], folder: Path) -> None:
     """Write ``volumes.png``: core and hypoperfusion of all cases, results against reference.
 
     Nothing is written where fewer than two cases know both volumes.
+
+    Parameters
+    ----------
+    volumes : mapping of str to ndarray, shape (case, 2)
+        From `cohort.volumes_of`.
+    folder : Path
+        Where to.
     """
-    volumes = {name: both for name, both in volumes_of(cases).items() if name in _SHOWN_VOLUMES and len(both) > 1}
-    if volumes:
-        write_bytes(png(volumes_figure(volumes)), folder / "volumes.png")
+    shown = {name: both for name, both in volumes.items() if name in _SHOWN_VOLUMES and len(both) > 1}
+    if shown:
+        write_bytes(png(volumes_figure(shown)), folder / "volumes.png")
 
 
 _SHOWN_VOLUMES = ("Core", "Hypoperfusion")

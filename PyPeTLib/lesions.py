@@ -383,12 +383,15 @@ def _means(scene: _Scene, where: MaskArray) -> Mapping[str, float]:
 
 def _large(mask: MaskArray, geometry: Geometry, smallest_ml: float) -> MaskArray:
     """Leave out connected parts, touching at corners, that are too small."""
-    from scipy.ndimage import label
+    from scipy.ndimage import find_objects, label
 
-    labels, _ = label(mask, np.ones((3, 3, 3)))
-    large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= smallest_ml
-    large[0] = False
-    return np.asarray(large[labels])
+    kept = np.zeros_like(mask)
+    for box in find_objects(mask.astype(np.uint8)):  # one box or none: most of the grid holds no lesion
+        labels, _ = label(mask[box], np.ones((3, 3, 3)))
+        large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= smallest_ml
+        large[0] = False
+        kept[box] = large[labels]
+    return kept
 
 
 def _cbv_index(scene: _Scene, late: MaskArray) -> float:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +21,8 @@ from PyPeTLib import Settings, analyze
 from PyPeTLib.cli import main
 from PyPeTLib.cohort import compare_folders, criterion_agreement, spread, volume_agreement, volumes_of
 from PyPeTLib.compare import compare_findings
-from PyPeTLib.errors import InputError
+from PyPeTLib.compare_drawing import FigureWriter
+from PyPeTLib.errors import InputError, PyPeTError
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
@@ -666,6 +670,59 @@ def test_what_cannot_be_drawn_stops_the_whole(data_set):
 
     with pytest.raises(InputError, match=r"^x\.png cannot be written$"):
         compared(data_set / "results", data_set / "isles", show=full)
+
+
+def test_a_picture_that_cannot_be_written_stops_the_whole(tmp_path):
+    pytest.importorskip("matplotlib")
+    writer = FigureWriter(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"volumes\.png cannot be written: No such file or directory"), writer:
+        writer.volumes({"Core": np.array([[1.0, 2.0], [3.0, 4.0]])})
+
+
+def test_a_process_that_draws_and_is_ended_is_no_crash(tmp_path):
+    pytest.importorskip("matplotlib")
+    writer = FigureWriter(tmp_path)
+    with pytest.raises(PyPeTError, match="a process that draws ended too soon"), writer:
+        writer._pending.append(writer._pool.submit(os._exit, 1))
+
+
+def test_the_process_that_measures_leaves_drawing_to_others(data_set):
+    """Importing matplotlib and drawing take longer than reading and measuring."""
+    pytest.importorskip("matplotlib")
+    arguments = ["compare", "results", "isles", "-o", "drawn", "--quiet"]
+    code = f"import sys; from PyPeTLib.cli import main; print(main({arguments}), 'matplotlib' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=data_set, check=True)
+    assert found.stdout.split() == ["4", "False"]
+    assert (data_set / "drawn" / "volumes.png").is_file()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are sought in /proc")
+def test_processes_that_draw_end_with_a_command_that_is_killed(tmp_path):
+    pytest.importorskip("matplotlib")
+    code = (
+        "import os, signal, sys; from pathlib import Path; from PyPeTLib.compare_drawing import FigureWriter\n"
+        "writer = FigureWriter(Path(sys.argv[1])); writer.volumes({})\n"
+        "writer._finish(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], start_new_session=True)
+    assert killed.wait() == -signal.SIGKILL
+    end = time.monotonic() + 10.0
+    while alive_in_session(killed.pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert alive_in_session(killed.pid) == []
+
+
+def alive_in_session(leader):
+    """Processes of a session that still run: neither ended nor waited for."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(session) == leader and state != "Z":
+            found.append(path.parent.name)
+    return found
 
 
 def test_one_mask_does_not_serve_many(data_set, runs, capsys):
