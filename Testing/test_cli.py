@@ -62,7 +62,7 @@ def refused(arguments, capsys, code=2):
 
 def test_run_writes_the_promised_files(result):
     names = {path.name for path in result.iterdir()}
-    made = ("brain", "aif", "vof", "csf", "vessel", "core", "hypoperfusion", "mismatch")
+    made = ("brain", "aif", "vof", "csf", "vessel", "bone", "core", "hypoperfusion", "mismatch")
     masks = {f"phantom_{name}_mask.nii.gz" for name in made}
     maps = {f"phantom_{name}{suffix}" for name in (*MAPS, *SDS) for suffix in (".nii.gz", ".json")}
     assert names == masks | maps | {"phantom_curves.csv", "phantom_motion.csv", "phantom_summary.json"}

@@ -1025,7 +1025,7 @@ def test_tissue_curves_of_each_segment(applied, scan, dialogs):  # noqa: F811
     applied.ui.showTissueButton.click()
     assert len(dialogs.errors()) == 1
     lesions = ["Core", "Hypoperfusion", "Mismatch"]
-    assert tissue_names(scan) == [*HALVES, "AIF", "VOF", "CSF", "Large vessels", *lesions]
+    assert tissue_names(scan) == [*HALVES, "AIF", "VOF", "CSF", "Large vessels", "Bone rim", *lesions]
     before = ids()
     applied.ui.tissue_source.currentIndex = 0
     applied.ui.showTissueButton.click()

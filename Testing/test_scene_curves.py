@@ -149,9 +149,9 @@ def test_curve_of_a_voxel_outside_the_brain_is_refused(tiny_analysis, scan):
 def test_segments_of_a_segmentation_are_regions(tiny_analysis, scan):
     segmentation = show_masks(tiny_analysis, scan, scan_volume(scan))
     regions = segment_regions(segmentation, scan_volume(scan))
-    assert list(regions) == ["Brain", "AIF", "VOF", "CSF", "Large vessels"]
+    assert list(regions) == ["Brain", "AIF", "VOF", "CSF", "Large vessels", "Bone rim"]
     _, chart = show_tissue_curves(tiny_analysis, scan, regions)
-    assert plotted(chart) == ["Brain", "AIF", "VOF", "CSF", "Large vessels"]
+    assert plotted(chart) == ["Brain", "AIF", "VOF", "CSF", "Large vessels", "Bone rim"]
 
 
 def test_users_curve_is_read_from_numbers_by_name(tiny_analysis, scan):

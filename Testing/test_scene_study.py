@@ -353,7 +353,7 @@ def test_showing_tells_every_map_segment_and_frame(calls_of_showing, tiny_analys
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
     texts = [text for _, text in calls_of_showing]
     assert texts.count("Showing the maps") == 6 + 4
-    assert texts.count("Showing the masks") == 4
+    assert texts.count("Showing the masks") == 5
     assert texts.count("Showing the enhancement over time") == tiny_analysis.series.frames
     assert texts.count("Showing the curves") == 3
 
