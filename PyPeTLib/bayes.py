@@ -18,6 +18,7 @@ from PyPeTLib.dictionary import (
     log_weights,
     misfit,
     mixed_dictionary,
+    product,
     sample_of,
     seen,
     tissue_dictionary,
@@ -142,12 +143,11 @@ def _sums(
     dictionary: Dictionary, tables: list[Float32Array], scaled: Float32Array, change: Float32Array | None = None
 ) -> Float32Array:
     """Return the sums over the dictionary of the posterior times each table, and times height and its square."""
-    height = scaled @ dictionary.directions
+    height = product(scaled, dictionary.directions)
     weight, _ = log_weights(height, dictionary, change)
     np.exp(weight, out=weight)
-    found = [weight @ tables[0]]
-    weight *= height
-    found.append(weight @ tables[1])
-    weight *= height
-    found.append(weight @ tables[2])
+    found = [product(weight, tables[0])]
+    for table in tables[1:]:
+        weight *= height
+        found.append(product(weight, table))
     return np.concatenate(found, axis=1)

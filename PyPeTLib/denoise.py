@@ -41,7 +41,7 @@ UNLIKE_MM = 3.0
 #: ... and the scan's noise varies over no less than this.
 NOISE_MM = 12.0
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
-KERNEL_PART = 3
+KERNEL_PART = 6
 
 Offset = tuple[tuple[int, int, int], float]
 
@@ -364,17 +364,21 @@ def _neighbour_sums(
     total, weight, spread = np.zeros_like(values), np.zeros_like(variance), np.zeros_like(variance)
     for offset, nearness in offsets:
         here, there = _overlap(mask.shape, offset)
-        distance = _squared_distance(guide[(slice(None), *here)], guide[(slice(None), *there)])
-        distance *= distance  # flat within the noise, steep beyond
-        likeness = np.float32(nearness) * np.exp(-distance) * (mask[here] & mask[there])
+        likeness = _squared_distance(guide[(slice(None), *here)], guide[(slice(None), *there)])
+        likeness *= likeness  # flat within the noise, steep beyond
+        np.subtract(np.float32(np.log(nearness)), likeness, out=likeness)
+        np.exp(likeness, out=likeness)
+        likeness *= mask[here]
+        likeness *= mask[there]
         weight[here] += likeness
         weight[there] += likeness
+        product = np.empty_like(likeness)
         for target, source in zip(total, values, strict=True):
-            target[here] += likeness * source[there]
-            target[there] += likeness * source[here]
+            target[here] += np.multiply(likeness, source[there], out=product)
+            target[there] += np.multiply(likeness, source[here], out=product)
         likeness *= likeness
-        spread[here] += likeness * variance[there]
-        spread[there] += likeness * variance[here]
+        spread[here] += np.multiply(likeness, variance[there], out=product)
+        spread[there] += np.multiply(likeness, variance[here], out=product)
     return total, weight, spread
 
 

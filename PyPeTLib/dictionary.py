@@ -42,9 +42,10 @@ MIXED_TO_SINGLE = 0.2
 USUAL_WITHIN_S = 1.5
 #: Shape and usual tissue are sought in so many voxels, of middling enhancement: neither CSF nor vessels.
 SAMPLE, SAMPLE_PERCENTILES = 3000, (30.0, 90.0)
-#: Voxels that are compared with all atoms at a time: small enough for the cache, and that libraries of linear algebra
-#: leave each product to one thread, as blocks run in parallel already (128: twice the time, `deconvolve` from Python).
-ROWS = 64
+#: Voxels that are compared with all atoms at a time: their weights fit in the cache.
+ROWS = 256
+#: Rows of one matrix product: so few that libraries leave it to one thread, for blocks of voxels run in parallel.
+PRODUCT_ROWS = 16
 #: Weights that are smaller than this are rounded up, for tiny numbers are slow.
 LEAST_LOG_WEIGHT = np.float32(-40.0)
 #: Tissue without large vessels holds less blood than this share of its volume.
@@ -109,10 +110,18 @@ class Dictionary:
         """Return rows of atoms summed over all but the delay, grid after grid, shape (row, delay)."""
         return np.concatenate([part.sum(axis=(1, 2)) for part in self.on_grids(rows)], axis=1)
 
+    def for_each_atom(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return for every atom what is of its delay, shape (row, atom); the delays are those of `by_delay`."""
+        parts = zip(self.each_delay(rows), self.grids, strict=True)
+        return np.concatenate([np.tile(part, grid.shape[0] * grid.shape[1]) for part, grid in parts], axis=1)
+
     def each_delay(self, rows: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
         """Yield views of what `by_delay` gives, a grid each."""
-        ends = np.cumsum([grid.shape[-1] for grid in self.grids])
-        yield from np.split(rows, ends[:-1], axis=1)
+        start = 0
+        for grid in self.grids:
+            stop = start + grid.shape[-1]
+            yield rows[:, start:stop]
+            start = stop
 
 
 def tissue_dictionary(
@@ -252,9 +261,13 @@ def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float
 
 def mean_log_evidence(sample: Float32Array, dictionary: Dictionary) -> float:
     """Return the mean logarithm of the integral of likelihood times prior over all atoms, but for a constant."""
-    weight, top = log_weights(sample @ dictionary.directions, dictionary)
-    np.exp(weight, out=weight)
-    return float(np.mean(np.log(weight.sum(axis=1, dtype=float)) + top[:, 0]))
+
+    def of(rows: Float32Array) -> FloatArray:
+        weight, top = log_weights(product(rows, dictionary.directions), dictionary)
+        np.exp(weight, out=weight)
+        return np.asarray(np.log(weight.sum(axis=1, dtype=float)) + top[:, 0])
+
+    return float(by_rows(of, sample).mean())
 
 
 def log_weights(
@@ -275,12 +288,24 @@ def log_weights(
     weight *= np.float32(0.5)
     weight += dictionary.log_prior.astype(np.float32)
     if change is not None:
-        for part, own in zip(dictionary.on_grids(weight), dictionary.each_delay(change), strict=True):
-            part += own[:, None, None]
+        weight += dictionary.for_each_atom(change)
     top = weight.max(axis=1, keepdims=True)
     weight -= top
     np.maximum(weight, LEAST_LOG_WEIGHT, out=weight)
     return weight, top
+
+
+def product(rows: npt.NDArray[Any], matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ``rows @ matrix`` as many small products, on one thread.
+
+    Examples
+    --------
+    >>> product(np.ones((17, 2)), np.ones((2, 3))).shape
+    (17, 3)
+    """
+    whole = len(rows) - len(rows) % PRODUCT_ROWS
+    stack = rows[:whole].reshape(-1, PRODUCT_ROWS, rows.shape[1]) @ matrix
+    return np.concatenate([stack.reshape(whole, matrix.shape[1]), rows[whole:] @ matrix])
 
 
 def by_rows(function: Callable[..., npt.NDArray[Any]], *rows: npt.NDArray[Any]) -> npt.NDArray[Any]:

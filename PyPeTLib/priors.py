@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.chunks import in_chunks
-from PyPeTLib.dictionary import Dictionary, Float32Array, by_rows, log_weights
+from PyPeTLib.dictionary import Dictionary, Float32Array, by_rows, log_weights, product
 from PyPeTLib.records import FloatArray, MaskArray, Progress
 from PyPeTLib.smoothing import gaussian_in_mask
 
@@ -50,22 +50,19 @@ def with_patients_times(dictionary: Dictionary, sample: Float32Array) -> Diction
     Laird 1978, doi:10.1080/01621459.1978.10480103 (prior by maximum likelihood)
     """
     stated = dictionary.mass
-    weight = by_rows(lambda rows: np.exp(log_weights(rows @ dictionary.directions, dictionary)[0]), sample)
+    weight = by_rows(lambda rows: np.exp(log_weights(product(rows, dictionary.directions), dictionary)[0]), sample)
     voxels = len(sample)
     before = max(STATED_SHARE * voxels, STATED_VOXELS)
     mass = stated
     for _ in range(PATIENT_ROUNDS):
         ratio = _over(mass, stated)
         evidence = weight @ ratio.astype(np.float32)
-        learned = _smoothed(ratio * ((1.0 / evidence) @ weight), dictionary)
+        learned = _smoothed(ratio * ((1.0 / evidence) @ weight), dictionary) * (stated > 0.0)
         mass = voxels * learned / learned.sum() + before * stated
         mass /= mass.sum()
-    ratio = _over(mass, stated)[None]
     delays = (dictionary.by_delay(one[None]) for one in (stated, mass))
-    for part, frequency in zip(dictionary.on_grids(ratio), dictionary.each_delay(_over(*delays)), strict=True):
-        part *= frequency[:, None, None]
-    with np.errstate(divide="ignore"):
-        return replace(dictionary, log_prior=dictionary.log_prior + np.log(ratio[0]))
+    ratio = _over(mass, stated) * dictionary.for_each_atom(_over(*delays))[0]
+    return replace(dictionary, log_prior=dictionary.log_prior + np.log(ratio))
 
 
 @dataclass(frozen=True)
@@ -148,7 +145,7 @@ def _over(mass: npt.NDArray[Any], before: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _by_delay(rows: Float32Array, dictionary: Dictionary) -> Float32Array:
     """Return the posterior of each delay, but for a factor."""
-    weight, _ = log_weights(rows @ dictionary.directions, dictionary)
+    weight, _ = log_weights(product(rows, dictionary.directions), dictionary)
     return np.asarray(dictionary.by_delay(np.exp(weight, out=weight)))
 
 

@@ -13,9 +13,11 @@ from PyPeTLib.dictionary import (
     SHAPES,
     Dictionary,
     Float32Array,
+    by_rows,
     log_weights,
     mean_log_evidence,
     misfit,
+    product,
     sample_of,
     tissue_dictionary,
     usual_delay_s,
@@ -110,10 +112,8 @@ def _common_change(
     sample: Float32Array, single: Dictionary, times_s: FloatArray, free: FloatArray, shape: float, noise_hu: float
 ) -> FloatArray:
     """Return the change of the input, in HU, that all voxels together ask for, each with its best atom."""
-    height = sample @ single.directions
-    weight, _ = log_weights(height, single)
-    atom = weight.argmax(axis=1)
-    height = height[np.arange(len(atom)), atom].astype(float)
+    atom = by_rows(lambda rows: log_weights(product(rows, single.directions), single)[0].argmax(axis=1), sample)
+    height = np.einsum("vk,kv->v", sample, single.directions[:, atom]).astype(float)
     rest = sample - height[:, None] * single.directions[:, atom].T
     volume = height / single.lengths[atom]
     number, place = np.unique(atom, return_inverse=True)

@@ -97,13 +97,13 @@ def write_analysis(
         for name, image in (*analysis.maps.items(), *analysis.maps.companions(), *analysis.derived.items())
     ]
     tasks += [partial(write_image, mask, f"{stem}_{name}_mask.nii.gz") for name, mask in _masks(analysis)]
+    tasks.append(lambda: write_json(summary(analysis, source=source), f"{stem}_summary.json"))
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(task) for task in tasks]:
             done.result()
     write_csv(curve_table(analysis), f"{stem}_curves.csv")
     if analysis.motion is not None:
         write_csv(motion_table(analysis.motion), f"{stem}_motion.csv")
-    write_json(summary(analysis, source=source), f"{stem}_summary.json")
     if report:
         from PyPeTLib.report import report_html
 
