@@ -155,7 +155,9 @@ def compare_pairs(
     delay_sds = run.delay_sd, reference_sd
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         similar = pool.map(pair_similarity, pairs.values())
-        findings = compare_findings(pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings)
+        findings = compare_findings(
+            pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings, vessels=run.vessels
+        )
         maps = dict(zip(pairs, similar, strict=True))
     about = [*remarks, *_grouped(_map_remarks(run, references, maps))]
     return Comparison(run.name, maps, findings, (*run.remarks, *about, *findings.remarks))
@@ -168,6 +170,7 @@ def compare_findings(
     *,
     delay_sds: tuple[Image | None, Image | None],
     settings: Settings,
+    vessels: MaskArray | None = None,
 ) -> Findings:
     """Find the lesions in both sets of maps by the same rule, and compare them.
 
@@ -179,20 +182,22 @@ def compare_findings(
     pairs : mapping of str to Pair
         Maps by name. Without Tmax there are no regions; without CBF or CBV only those of Tmax.
     tissue : ndarray of bool, shape (z, y, x)
-        The brain without CSF and large vessels.
+        The brain without CSF, large vessels and bone.
     midplane : Midplane or None
         The plane between the halves of this brain; where the reference has none of its own it is the same head's.
     delay_sds : pair of Image or None
         Standard deviations in s of the delays of run and reference, where they have one: lesions rest on them.
     settings : Settings
         The rule and what belongs to it.
+    vessels : ndarray of bool, shape (z, y, x), optional
+        Large vessels.
     """
     if "tmax" not in pairs:
         return Findings(remarks=("Thresholded regions and criteria need Tmax in both.",))
     needed = [name for name in ("tmax", *sorted(maps_of_rule(settings) - {"tmax"})) if name in pairs]
     common = np.logical_and.reduce([tissue, *(pairs[name].compared for name in needed)])
     both = [
-        find_lesions(maps, common, midplane, pairs["tmax"].image.geometry, settings=settings)
+        find_lesions(maps, common, midplane, pairs["tmax"].image.geometry, settings=settings, vessels=vessels)
         for maps in (
             _maps_of({name: pair.image for name, pair in pairs.items()}, delay_sds[0]),
             _maps_of(_references(pairs), delay_sds[1]),

@@ -33,7 +33,7 @@ class Run:
     brain : Image
         Brain mask (bool).
     tissue : ndarray of bool, shape (z, y, x)
-        The brain without CSF and large vessels.
+        The brain without CSF, large vessels and bone.
     midplane : Midplane or None
         The plane between the halves of the brain, where it was found.
     settings : Settings
@@ -44,6 +44,8 @@ class Run:
         What makes the maps doubtful.
     delay_sd : Image or None
         Standard deviation of the delay in s, which the lesions rest on too where the method gives one.
+    vessels : ndarray of bool, shape (z, y, x), or None
+        Large vessels: beside them lesions are those of the tissue around.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Run:
     available: tuple[str, ...]
     remarks: tuple[str, ...] = ()
     delay_sd: Image | None = None
+    vessels: MaskArray | None = None
 
 
 def find_runs(folder: Path) -> dict[str, Path]:
@@ -103,20 +106,22 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
     if not file("brain_mask").is_file():
         raise InputError(f"Results {summary.parent}: {file('brain_mask').name} is needed; found none. Run again.")
     brain = _mask(file("brain_mask"))
-    others = [_mask(file(f"{part}_mask")) for part in ("csf", "vessel", "bone") if file(f"{part}_mask").is_file()]
+    files = {part: file(f"{part}_mask") for part in ("csf", "vessel", "bone")}
+    others = {part: _mask(path) for part, path in files.items() if path.is_file()}
     delay_sd = read_image(file("delay_sd")) if file("delay_sd").is_file() else None
     spread = [("delay_sd", delay_sd)] if delay_sd is not None else []
-    for what, image in (*maps.items(), *spread, *(("mask", one) for one in others)):
+    for what, image in (*maps.items(), *spread, *(("mask", one) for one in others.values())):
         if not image.geometry.matches(brain.geometry):
             raise InputError(f"Results {summary.parent}: one grid is needed; found another in {what} of {name}.")
-    tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others)])
+    tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others.values())])
+    vessels = others["vessel"].values if "vessel" in others else None
     try:
         plane, doubts = _midplane(about), _doubts(about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"Summary {summary}: plane and checks of 'pypet run' are needed; found others. Run again."
         ) from error
-    return Run(name, maps, brain, tissue, plane, _settings(about, summary), available, doubts, delay_sd)
+    return Run(name, maps, brain, tissue, plane, _settings(about, summary), available, doubts, delay_sd, vessels)
 
 
 def _mask(path: Path) -> Image:

@@ -337,7 +337,8 @@ def _lesions(prepared: Prepared, maps: Maps, step: Step) -> Lesions:
     with step("Mid-sagittal plane", 0.8, 0.9):
         plane = find_midplane(curves.native_hu, curves.mask, geometry, settings=settings)
     with step("Lesions", 0.9, 1.0):
-        return find_lesions(maps, prepared.tissue.values, plane, geometry, settings=settings)
+        tissue, vessels = prepared.tissue.values, prepared.vessels.values
+        return find_lesions(maps, tissue, plane, geometry, settings=settings, vessels=vessels)
 
 
 def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:

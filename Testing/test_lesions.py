@@ -46,8 +46,8 @@ def maps_of(*sides, sd=0.0, noise_s=0.0, late_s=8.0):
     return Maps(**images, sd=sds if sd else {})
 
 
-def lesions_of(maps, plane=PLANE, tissue=TISSUE, **changes):
-    return find_lesions(maps, tissue, plane, GRID, settings=Settings(**changes))
+def lesions_of(maps, plane=PLANE, tissue=TISSUE, vessels=None, **changes):
+    return find_lesions(maps, tissue, plane, GRID, settings=Settings(**changes), vessels=vessels)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -69,13 +69,36 @@ def test_volumes_of_other_thresholds():
     assert {name: found[name].ml for name in expected} == pytest.approx({n: v * ML for n, v in expected.items()})
 
 
-@pytest.mark.parametrize(("sd", "voxels"), [(0.5, VOXELS_LATE), (3.9, VOXELS_LATE), (4.1, 0)])
-def test_what_is_not_later_than_the_median_by_its_own_sd_is_no_lesion(sd, voxels):
+@pytest.mark.parametrize(("sd", "voxels"), [(0.5, VOXELS_LATE), (3.1, VOXELS_LATE), (3.2, 0)])
+def test_what_is_not_later_than_the_median_with_nine_in_ten_is_no_lesion(sd, voxels):
     """Tissue of 5 s, 4 s later than the median: of the timing of voxels that hardly enhance nothing is known."""
     found = lesions_of(maps_of("left", sd=sd, late_s=5.0)).volumes_ml
     assert found["tmax_over_4s"].ml == pytest.approx(voxels * ML)
     unknown = replace(maps_of("left", late_s=5.0), sd={})
     assert lesions_of(unknown).volumes_ml["tmax_over_4s"].ml == pytest.approx(VOXELS_LATE * ML)
+
+
+@pytest.mark.parametrize(("early", "expected"), [(1.0, VOXELS_LATE), (9.0, 0)])
+def test_beside_a_large_vessel_tissue_counts_as_that_around(early, expected):
+    """An artery's blood makes late tissue early and full of flow, a vein's makes early tissue late."""
+    maps, vessels = maps_of(*["left"] * (early < 5.0)), np.zeros(GRID.shape, dtype=bool)
+    z, y, x = on("left", LATE)
+    vessels[z, (y.start + y.stop) // 2, (x.start + x.stop) // 2] = True
+    tmax, near = maps.tmax.values.copy(), np.roll(vessels, 1, axis=2) | np.roll(vessels, -1, axis=2)
+    tmax[near] = early
+    seen = replace(maps, tmax=Image(tmax, GRID, "s"))
+    tissue = TISSUE & ~vessels
+    found, without = (lesions_of(seen, tissue=tissue, vessels=one, smallest_lesion_ml=0.0) for one in (vessels, None))
+    lost = vessels.sum() if expected else 0
+    assert found.volumes_ml["hypoperfusion"].ml == pytest.approx((expected - lost) * ML)
+    assert abs(without.volumes_ml["hypoperfusion"].ml - (expected - lost) * ML) == pytest.approx(near.sum() * ML)
+
+
+def test_vessels_without_tissue_around_change_nothing():
+    maps, everywhere = maps_of("left"), np.ones(GRID.shape, dtype=bool)
+    for vessels in (everywhere, ~everywhere):
+        found = lesions_of(maps, vessels=vessels)
+        assert found.volumes_ml["hypoperfusion"].ml == pytest.approx(VOXELS_LATE * ML)
 
 
 def test_hir_is_the_share_of_very_late_tissue_and_the_cbv_index_is_relative():

@@ -105,9 +105,9 @@ def volumes_of_truth(phantom: Phantom, analysis: Analysis) -> dict[str, Volume]:
     """Return the volumes found in the true maps: what is lost is the step's own, by masks, plane and clusters."""
     truth, geometry = phantom.truth, phantom.series.geometry
     maps = Maps(**{name: truth[name] for name in ("cbf", "cbv", "mtt", "tmax", "delay")}, ttp=truth["tmax"])
-    tissue = analysis.tissue.values
+    tissue, vessels = analysis.tissue.values, analysis.vessels.values
     plane, settings = analysis.lesions.midplane, analysis.settings
-    return dict(find_lesions(maps, tissue, plane, geometry, settings=settings).volumes_ml)
+    return dict(find_lesions(maps, tissue, plane, geometry, settings=settings, vessels=vessels).volumes_ml)
 
 
 def plane_cells(phantom: Phantom, analysis: Analysis) -> list[str]:
