@@ -75,9 +75,6 @@ def bayesian(
     single = tissue_dictionary(aif_hu, times_s, free, delays_s=delays_s, shape=shape, settings=settings)
     excess, coarseness = misfit(sample, single), _coarseness(single)
     dictionary = seen(single, excess * float(np.median(curves.sd)))
-    if settings.voxel_tissues == "two":
-        mixed = mixed_dictionary(single, sample, aif_hu, times_s, free, shape=shape, settings=settings)
-        dictionary = joined(dictionary, mixed)
 
     def scaled(voxels: Index) -> tuple[Float32Array, Float32Array]:
         """Return curves in components of equal noise, in units of its SD, and these units in HU."""
@@ -89,6 +86,9 @@ def bayesian(
     everywhere = np.arange(len(rows))
     if settings.timing_prior != "none":
         dictionary = with_patients_times(dictionary, scaled(everywhere[:: -(-len(rows) // SAMPLE)])[0])
+    if settings.voxel_tissues == "two":
+        mixed = mixed_dictionary(single, sample, aif_hu, times_s, free, shape=shape, settings=settings)
+        dictionary = joined(dictionary, mixed)
     progress(0.1, "")
     around = None
     if settings.timing_prior == "neighbours" and curves.spacing_zyx_mm is not None:

@@ -60,11 +60,33 @@ Float32Array = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Grid:
-    """How atoms are laid out: for every share of late tissue, every transit time, every delay."""
+    """How atoms are laid out: for every share of late tissue, every transit time, every delay.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Number of shares (1: a single tissue), transit times and delays.
+    log_mtt_step : float
+        Step of the logarithm of the transit time.
+    delays_s : tuple of float
+        Delays in s, evenly spaced; of the late part where there is one.
+    usual_s : float or None
+        Delay in s of the usual tissue with which late tissue shares the voxel; None: a single tissue.
+    """
 
     shape: tuple[int, int, int]
     log_mtt_step: float
-    delay_step_s: float
+    delays_s: tuple[float, ...]
+    usual_s: float | None = None
+
+    @property
+    def delay_step_s(self) -> float:
+        """Step of the delay in s."""
+        return self.delays_s[1] - self.delays_s[0]
+
+    def nearest(self, delays_s: npt.ArrayLike) -> npt.NDArray[np.intp]:
+        """Return which of the delays are nearest to others."""
+        return np.asarray(np.abs(np.subtract.outer(delays_s, self.delays_s)).argmin(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -144,7 +166,7 @@ def tissue_dictionary(
     """
     curves = tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=MTTS_S, shape=shape)
     mtt_s, delay_s = (grid.ravel() for grid in np.meshgrid(MTTS_S, delays_s, indexing="ij"))
-    grid = Grid((1, MTTS_S.size, delays_s.size), _log_step(MTTS_S), float(delays_s[1] - delays_s[0]))
+    grid = Grid((1, MTTS_S.size, delays_s.size), _log_step(MTTS_S), tuple(delays_s.tolist()))
     return _dictionary(curves @ free.T, mtt_s, delay_s, _log_prior(mtt_s, settings.mtt_prior), grid)
 
 
@@ -187,7 +209,7 @@ def mixed_dictionary(
     mean_delay_s = (flows[0] * early_s + flows[1] * delay_s) / flow
     prior = np.exp(_log_prior(mtt_s.ravel(), settings.mtt_prior))
     prior *= MIXED_TO_SINGLE * np.exp(_log_prior(single.mtt_s, settings.mtt_prior)).sum() / prior.sum()
-    grid = Grid(share.shape, _log_step(LATE_MTTS_S), float(LATE_DELAYS_S[1] - LATE_DELAYS_S[0]))
+    grid = Grid(share.shape, _log_step(LATE_MTTS_S), tuple(late_s.tolist()), early_s)
     return _dictionary(curves @ free.T, 1.0 / flow.ravel(), mean_delay_s.ravel(), np.log(prior), grid)
 
 

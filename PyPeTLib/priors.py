@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.chunks import in_chunks
-from PyPeTLib.dictionary import Dictionary, Float32Array, by_rows, log_weights, product
+from PyPeTLib.dictionary import Dictionary, Float32Array, Grid, by_rows, log_weights, product
 from PyPeTLib.records import FloatArray, MaskArray, Progress
 from PyPeTLib.smoothing import gaussian_in_mask
 
@@ -41,7 +41,7 @@ def with_patients_times(dictionary: Dictionary, sample: Float32Array) -> Diction
     Parameters
     ----------
     dictionary : Dictionary
-        With the stated prior.
+        Single tissue with the stated prior: mixtures would take over what looks like them, more with every round.
     sample : ndarray, shape (voxel, component)
         Curves in SDs of their noise.
 
@@ -97,14 +97,16 @@ def surroundings(
 
     Arteries supply territories, so the delay of a voxel is mostly that of some of its neighbours. In each block of
     3 mm one voxel is looked at. The prior of the delay there is the mean of the posteriors of its surroundings; both
-    sides of an edge are in it, so edges stay where the voxel's own curve tells them. What was expected before counts as
-    three tenths: no delay is ever less than three tenths as probable as it was, and a voxel whose curve speaks clearly
-    is heard, however it differs. With less, or with more rounds in which each posterior is found with its own prior,
-    large lesions would be sharper and small ones of little blood would take the delay of what is around.
+    sides of an edge are in it, so edges stay where the voxel's own curve tells them. A voxel of two tissues tells of
+    both, and is as probable as the rarer of the two is. What was expected before counts as three tenths: no delay is
+    ever less than three tenths as probable as it was, and a voxel whose curve speaks clearly is heard, however it
+    differs. With less, or with more rounds in which each posterior is found with its own prior, large lesions would be
+    sharper and small ones of little blood would take the delay of what is around.
 
     Parameters
     ----------
     dictionary : Dictionary
+        First single tissue, then mixtures with the usual one if there are any.
     curves_of : callable
         Gives the curves of some voxels in SDs of their noise.
     mask : ndarray of bool, shape (z, y, x)
@@ -118,6 +120,8 @@ def surroundings(
     ----------
     Sanjay-Gopal 1998, doi:10.1109/83.701161 (mixtures whose shares vary in space)
     """
+    from scipy.ndimage import gaussian_filter1d
+
     steps = [max(1, round(STEP_MM / mm)) for mm in spacing_zyx_mm]
     counts = [-(-length // step) for length, step in zip(mask.shape, steps, strict=True)]
     place = [axis // step for axis, step in zip(np.nonzero(mask), steps, strict=True)]
@@ -131,11 +135,25 @@ def surroundings(
 
     posterior = in_chunks(told, first, progress=progress)
     posterior /= posterior.sum(axis=1, keepdims=True)
-    around = _along_delay(gaussian_in_mask(posterior, inside, spacing, NEIGHBOURS_MM), dictionary)
-    around *= np.float32(1.0 - UNLIKE) / around.sum(axis=1, keepdims=True)
-    before = dictionary.by_delay(dictionary.mass[None]).astype(np.float32)
-    around += np.float32(UNLIKE) * before
-    return Surroundings(block, np.log(_over(around, before)))
+    single, *mixed = dictionary.grids
+    present, *late = (part.copy() for part in dictionary.each_delay(posterior))
+    places = [_places(single, grid) for grid in mixed]
+    for (usual, delays), part in zip(places, late, strict=True):
+        present[:, usual] += 0.5 * part.sum(axis=1)
+        np.add.at(present.T, delays, 0.5 * part.T)
+    around = gaussian_in_mask(present, inside, spacing, NEIGHBOURS_MM)
+    around = gaussian_filter1d(around, ALIKE_S / single.delay_step_s, axis=1, mode="nearest")
+    before, *_ = dictionary.each_delay(dictionary.by_delay(dictionary.mass[None]).astype(np.float32))
+    before /= before.sum()
+    likely = _over((1.0 - UNLIKE) * around / around.sum(axis=1, keepdims=True) + UNLIKE * before, before)
+    both = [np.minimum(likely[:, [usual]], likely[:, delays]) for usual, delays in places]
+    return Surroundings(block, np.log(np.concatenate([likely, *both], axis=1)))
+
+
+def _places(single: Grid, mixed: Grid) -> tuple[int, Index]:
+    """Return which delays of single tissue the two tissues of mixtures have: the usual one, and each late one."""
+    assert mixed.usual_s is not None, "late tissue shares a voxel with the usual one"
+    return int(single.nearest(mixed.usual_s)), single.nearest(mixed.delays_s)
 
 
 def _over(mass: npt.NDArray[Any], before: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -158,14 +176,3 @@ def _smoothed(mass: FloatArray, dictionary: Dictionary) -> FloatArray:
         for part, grid in zip(dictionary.on_grids(mass[None]), dictionary.grids, strict=True)
     ]
     return np.concatenate([part.ravel() for part in parts])
-
-
-def _along_delay(rows: Float32Array, dictionary: Dictionary) -> Float32Array:
-    """Return the mass of each delay, smoothed over neighbouring ones."""
-    from scipy.ndimage import gaussian_filter1d
-
-    parts = [
-        gaussian_filter1d(part, ALIKE_S / grid.delay_step_s, axis=1, mode="nearest")
-        for part, grid in zip(dictionary.each_delay(rows), dictionary.grids, strict=True)
-    ]
-    return np.concatenate(parts, axis=1)

@@ -113,8 +113,34 @@ def test_expected_is_the_delay_of_the_neighbours(aif, dictionary):
 def test_no_delay_becomes_much_less_probable(aif, dictionary):
     *_, near = two_sides(aif, dictionary, 0.5)
     assert near.log_change.min() >= np.log(UNLIKE) - 1e-4
-    masses = dictionary.by_delay(dictionary.mass[None]) * np.exp(near.log_change)
+    count = dictionary.grids[0].shape[-1]
+    single = dictionary.by_delay(dictionary.mass[None])[:, :count]
+    masses = single / single.sum() * np.exp(near.log_change[:, :count])
     np.testing.assert_allclose(masses.sum(axis=1), 1.0, rtol=1e-4)
+
+
+def test_mixtures_are_as_probable_as_the_rarer_of_what_they_are_made_of(aif, dictionary):
+    """Deep in the early half late tissue is rare, deep in the late half the usual one is; the edge has both."""
+    mask, _, _, near = two_sides(aif, dictionary, 0.5)
+    single, mixed = dictionary.grids
+    change, x = near.of(np.arange(mask.sum())), np.broadcast_to(np.arange(40), mask.shape)[mask]
+    usual = change[:, single.nearest(mixed.usual_s)]
+    for late, column in zip(mixed.delays_s, change[:, single.shape[-1] :].T, strict=True):
+        np.testing.assert_array_equal(column, np.minimum(usual, change[:, single.nearest(late)]))
+    of_eight = change[:, single.shape[-1] + mixed.nearest(8.0)]
+    assert of_eight[np.abs(x - 20) <= 1].min() > 0.0 > of_eight[np.abs(x - 20) >= 14].max()
+
+
+def test_a_shared_voxel_tells_of_both_its_tissues(aif, dictionary):
+    """Where every voxel is half usual and half 9 s late, both delays are expected and none between."""
+    row = 0.5 * tissue(aif, 0.04, 0.5, 4.0) + 0.5 * tissue(aif, 0.04, 9.5, 8.0)
+    mask = np.ones((2, 12, 12), dtype=bool)
+    rows = row + np.random.default_rng(5).normal(0.0, 0.2, (mask.sum(), TIMES.size))
+    curves = (rows @ FREE.T / 0.2).astype(np.float32)
+    near = surroundings(dictionary, lambda voxels: curves[voxels], mask, SPACING, progress=silent)
+    change, single = near.log_change[:, : DELAYS_S.size].mean(axis=0), dictionary.grids[0]
+    between = change[single.nearest(5.0)]
+    assert change[single.nearest(0.5)] > between + 1.0 and change[single.nearest(9.5)] > between + 0.5
 
 
 def test_a_voxel_whose_curve_speaks_clearly_is_heard(aif, dictionary):
@@ -128,7 +154,7 @@ def test_a_voxel_whose_curve_speaks_clearly_is_heard(aif, dictionary):
 
 def test_change_is_added_to_each_atom_of_its_delay():
     """Three atoms of two delays, a grid of shares, transit times and delays each: written out by hand."""
-    grids = (Grid((1, 2, 2), 0.3, 0.5), Grid((1, 1, 2), 0.4, 1.0))
+    grids = (Grid((1, 2, 2), 0.3, (0.0, 0.5)), Grid((1, 1, 2), 0.4, (4.0, 5.0), 0.0))
     ones = np.ones(6)
     small = Dictionary(np.eye(3, 6, dtype=np.float32), ones, ones, ones, np.zeros(6), grids)
     change = np.log(np.array([[1.0, 2.0, 3.0, 4.0]], dtype=np.float32))

@@ -59,7 +59,7 @@ def test_evidence_is_the_integral_of_the_likelihood_over_the_volume():
         lengths = np.linalg.norm(flat, axis=1)
         directions = (flat / lengths[:, None]).T.astype(np.float32)
         times = np.ones(len(lengths))  # the evidence does not ask for them
-        grid = Grid((1, *candidates.shape[:2]), 1.0, 1.0)
+        grid = Grid((1, *candidates.shape[:2]), 1.0, tuple(range(candidates.shape[1])))
         dictionary = Dictionary(directions, lengths, times, times, -np.log(lengths), (grid,))
         told.append(mean_log_evidence(sample.astype(np.float32), dictionary))
     assert told[0] - told[1] == pytest.approx(by_hand[0] - by_hand[1], rel=1e-3)
