@@ -120,7 +120,7 @@ def find_lesions(
     ----------
     maps : Maps
     tissue : ndarray of bool, shape (z, y, x)
-        The brain without CSF and large vessels.
+        The brain without CSF, large vessels and bone.
     midplane : Midplane or None
         The plane between the halves of the brain.
     geometry : Geometry

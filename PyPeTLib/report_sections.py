@@ -188,7 +188,7 @@ def _numbers(analysis: Analysis) -> Section:
         (row.short, row.name, row.median, row.quartiles, row.voxel_sd, row.unit)
         for row in key_numbers(analysis.maps, analysis.tissue)
     )
-    lead = "Over the brain mask without CSF and large vessels, lesions included."
+    lead = "Over the brain mask without CSF, large vessels and bone, lesions included."
     return Section("numbers", "Key numbers", (Table(heads, rows, name="Key numbers"),), lead=lead)
 
 
