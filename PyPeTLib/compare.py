@@ -197,7 +197,7 @@ def compare_findings(
     needed = [name for name in ("tmax", *sorted(maps_of_rule(settings) - {"tmax"})) if name in pairs]
     common = np.logical_and.reduce([tissue, *(pairs[name].compared for name in needed)])
     both = [
-        find_lesions(maps, common, midplane, pairs["tmax"].image.geometry, settings=settings, vessels=vessels)
+        find_lesions(maps, common, vessels, midplane, pairs["tmax"].image.geometry, settings=settings)
         for maps in (
             _maps_of({name: pair.image for name, pair in pairs.items()}, delay_sds[0]),
             _maps_of(_references(pairs), delay_sds[1]),

@@ -87,11 +87,11 @@ CRITERIA = {"DEFUSE 3": (1.8, 15.0, 70.0, True), "EXTEND": (1.2, 10.0, 70.0, Fal
 def find_lesions(
     maps: Maps,
     tissue: MaskArray,
+    vessels: MaskArray | None,
     midplane: Midplane | None,
     geometry: Geometry,
     *,
     settings: Settings,
-    vessels: MaskArray | None = None,
 ) -> Lesions:
     """Return core, hypoperfusion, mismatch, and what their volumes mean.
 
@@ -121,14 +121,14 @@ def find_lesions(
     maps : Maps
     tissue : ndarray of bool, shape (z, y, x)
         The brain without CSF, large vessels and bone.
+    vessels : ndarray of bool, shape (z, y, x), or None
+        Large vessels; None: not known.
     midplane : Midplane or None
         The plane between the halves of the brain.
     geometry : Geometry
         The grid.
     settings : Settings
         The rule and what belongs to it.
-    vessels : ndarray of bool, shape (z, y, x), optional
-        Large vessels; none known without.
     """
     core_limit, late_limit = rule_of(settings)
     beside = None if vessels is None else _beside(tissue, vessels, geometry)

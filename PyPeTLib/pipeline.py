@@ -338,7 +338,7 @@ def _lesions(prepared: Prepared, maps: Maps, step: Step) -> Lesions:
         plane = find_midplane(curves.native_hu, curves.mask, geometry, settings=settings)
     with step("Lesions", 0.9, 1.0):
         tissue, vessels = prepared.tissue.values, prepared.vessels.values
-        return find_lesions(maps, tissue, plane, geometry, settings=settings, vessels=vessels)
+        return find_lesions(maps, tissue, vessels, plane, geometry, settings=settings)
 
 
 def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:

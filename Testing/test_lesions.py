@@ -47,7 +47,7 @@ def maps_of(*sides, sd=0.0, noise_s=0.0, late_s=8.0):
 
 
 def lesions_of(maps, plane=PLANE, tissue=TISSUE, vessels=None, **changes):
-    return find_lesions(maps, tissue, plane, GRID, settings=Settings(**changes), vessels=vessels)
+    return find_lesions(maps, tissue, vessels, plane, GRID, settings=Settings(**changes))
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

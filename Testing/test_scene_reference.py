@@ -183,9 +183,8 @@ def test_the_table_has_text_and_numbers(cbf, vendor, tiny_analysis, scan):
 def test_regions_of_tmax_are_those_of_the_library(tiny_analysis, scan):
     tmax = slicer.mrmlScene.GetNodeByID(show_analysis(tiny_analysis, scan).maps["tmax"])
     image, by_value = tiny_analysis.maps.tmax, replace(tiny_analysis.maps, sd={})
-    lesions = find_lesions(
-        by_value, tiny_analysis.tissue.values, tiny_analysis.lesions.midplane, image.geometry, settings=Settings()
-    )
+    tissue, plane = tiny_analysis.tissue.values, tiny_analysis.lesions.midplane
+    lesions = find_lesions(by_value, tissue, None, plane, image.geometry, settings=Settings())
     same = volume(np.where(np.isfinite(image.values), image.values, 0.0), image.geometry, "same")
     result, table = compare(tmax, same, tiny_analysis.brain, scan, tissue=tiny_analysis.tissue)
     assert [region.name for region in result.regions] == [f"Tmax > {s} s" for s in (4, 6, 8, 10)]

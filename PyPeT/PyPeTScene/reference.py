@@ -46,8 +46,8 @@ def compare(
     scan_node : vtkMRMLNode
         The scan that the map is of, or its proxy volume.
     tissue : Image, optional
-        The brain without CSF, large vessels and bone, on the scan's grid: where regions of Tmax are measured. Without it, the
-        brain.
+        The brain without CSF, large vessels and bone, on the scan's grid: where regions of Tmax are measured. Without
+        it, the brain.
     settings : Settings, optional
         Those of the run, for ``smallest_lesion_ml``.
 

@@ -107,7 +107,7 @@ def volumes_of_truth(phantom: Phantom, analysis: Analysis) -> dict[str, Volume]:
     maps = Maps(**{name: truth[name] for name in ("cbf", "cbv", "mtt", "tmax", "delay")}, ttp=truth["tmax"])
     tissue, vessels = analysis.tissue.values, analysis.vessels.values
     plane, settings = analysis.lesions.midplane, analysis.settings
-    return dict(find_lesions(maps, tissue, plane, geometry, settings=settings, vessels=vessels).volumes_ml)
+    return dict(find_lesions(maps, tissue, vessels, plane, geometry, settings=settings).volumes_ml)
 
 
 def plane_cells(phantom: Phantom, analysis: Analysis) -> list[str]:
