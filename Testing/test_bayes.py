@@ -224,3 +224,44 @@ def test_late_part_holds_a_fifth_of_what_single_tissue_does_beforehand(bolus):
     prior = [np.exp(one.log_prior + np.log(one.lengths)) for one in (single, mixed)]
     assert prior[1].sum() == pytest.approx(0.2 * prior[0].sum())
     assert joined(single, mixed).mtt_s.size == single.mtt_s.size + mixed.mtt_s.size
+
+
+def test_transit_times_are_learned_from_the_patient_unless_that_is_off(bolus, as_curves):
+    """A brain of 12 s in noise that hides it: with the stated prior alone times are drawn to 5 s."""
+    aif = bolus.aif(TIMES)
+    row = tissue(aif, 0.03, 0.5, 12.0)
+    rows = row + np.random.default_rng(8).normal(0.0, 4.0, (2000, TIMES.size))
+    transit = {}
+    for prior in ("none", "patient"):
+        chosen = Settings(residue="exponential", timing_prior=prior, voxel_tissues="one")
+        response = found(curves_of(as_curves, rows, 4.0), aif, chosen=chosen)
+        transit[prior] = np.median(response.volume / response.height)
+    assert abs(transit["patient"] - 12.0) < 0.7 * abs(transit["none"] - 12.0)
+
+
+def test_transit_times_are_learned_from_voxels_spread_over_the_brain(bolus, as_curves, monkeypatch):
+    aif, seen = bolus.aif(TIMES), []
+    small, large = (tissue(aif, volume, 0.5, 4.0) for volume in (0.02, 0.05))
+    rows = np.concatenate([np.tile(small, (300, 1)), np.tile(large, (310, 1))])
+
+    def noted(dictionary, sample):
+        seen.append(np.linalg.norm(sample, axis=1))
+        return dictionary
+
+    monkeypatch.setattr("PyPeTLib.bayes.with_patients_times", noted)
+    monkeypatch.setattr("PyPeTLib.bayes.SAMPLE", 60)
+    found(curves_of(as_curves, rows, 1.0), aif, chosen=Settings(residue="exponential", timing_prior="patient"))
+    (norms,) = seen
+    assert 50 <= norms.size <= 60
+    assert (norms > norms.mean()).mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_does_not_enhance_is_not_taken_for_much_blood_that_comes_after_the_scan(bolus, as_curves):
+    """A scan of 30 s: very late tissue hardly enhances in it, whatever its volume."""
+    times = np.arange(0.0, 30.0)
+    aif = bolus.aif(times)
+    rows = np.concatenate([np.tile(tissue(aif, 0.03, 0.5, 4.0, times=times), (300, 1)), np.zeros((200, times.size))])
+    rows += np.random.default_rng(1).normal(0.0, 1.0, rows.shape)
+    chosen = Settings(residue="exponential", timing_prior="none", voxel_tissues="one")
+    response = found(curves_of(as_curves, rows, 1.0), aif, times, chosen)
+    assert np.median(response.sd["cbv"][300:]) < 0.1

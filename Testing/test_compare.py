@@ -23,6 +23,7 @@ from PyPeTLib.cohort import compare_folders, criterion_agreement, spread, volume
 from PyPeTLib.compare import compare_findings
 from PyPeTLib.compare_drawing import FigureWriter
 from PyPeTLib.errors import InputError, PyPeTError
+from PyPeTLib.lesions import find_lesions
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
@@ -356,6 +357,40 @@ def test_the_runs_lesions_rest_on_its_own_standard_deviations_as_in_the_run():
     unknown = Image(np.full(GRID.shape, 8.0, np.float32), GRID, "s")
     regions = {one.name: one for one in findings(["left"], ["left"], delay_sd=unknown).regions}
     assert regions["Tmax > 6 s"].ml == 0.0 < regions["Tmax > 6 s"].reference_ml
+
+
+def test_beside_large_vessels_both_have_the_lesions_of_the_tissue_around():
+    """Voxels next to a vessel seem early in the run and in the reference; in both they count as late."""
+    pairs, vessels = pairs_of(["left"], ["left"]), np.zeros(GRID.shape, dtype=bool)
+    vessels[2:10, 20, 46] = True
+    early = np.where(np.roll(vessels, -1, axis=2), 1.0, pairs["tmax"].image.values)
+    pairs["tmax"] = replace(pairs["tmax"], image=Image(early, GRID), reference=Image(early, GRID))
+    tissue, settings = ~vessels, Settings()
+    volumes = {}
+    for name, known in (("known", vessels), ("unknown", None)):
+        found = compare_findings(pairs, tissue, PLANE, delay_sds=(None, None), settings=settings, vessels=known)
+        region = {one.name: one for one in found.regions}["Tmax > 6 s"]
+        volumes[name] = np.array([region.ml, region.reference_ml]) / GRID.voxel_volume_ml
+    np.testing.assert_allclose(volumes["known"], 8 * 20 * 16 - 8)
+    np.testing.assert_allclose(volumes["unknown"], 8 * 20 * 16 - 16)
+
+
+def test_large_vessels_of_a_run_are_read_and_handed_on(runs, monkeypatch):
+    folder, handed = runs / "ours", []
+    run = read_run(folder / "sub-01_ses-01_summary.json", MAPS)
+    mask = read_image(folder / "sub-01_ses-01_vessel_mask.nii.gz").values != 0
+    np.testing.assert_array_equal(run.vessels, mask)
+    assert mask.any() and not (run.tissue & mask).any()
+
+    def noted(*arguments, vessels=None, **others):
+        handed.append(vessels)
+        return find_lesions(*arguments, vessels=vessels, **others)
+
+    monkeypatch.setattr("PyPeTLib.compare.find_lesions", noted)
+    compared(folder, runs / "other")
+    assert len(handed) == 2
+    for one in handed:
+        np.testing.assert_array_equal(one, mask)
 
 
 def test_volumes_of_a_comparison_are_those_of_the_run(runs, comparison, tiny_analysis):

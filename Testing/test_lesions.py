@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.lesions import RULES, describe_rule, find_lesions, judge_criteria, judge_lesions
+from PyPeTLib.lesions import RULES, _ball, _beside, describe_rule, find_lesions, judge_criteria, judge_lesions
 from PyPeTLib.records import Geometry, Image, Maps, Midplane
 from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows
 from PyPeTLib.settings import Settings
@@ -92,6 +92,45 @@ def test_beside_a_large_vessel_tissue_counts_as_that_around(early, expected):
     lost = vessels.sum() if expected else 0
     assert found.volumes_ml["hypoperfusion"].ml == pytest.approx((expected - lost) * ML)
     assert abs(without.volumes_ml["hypoperfusion"].ml - (expected - lost) * ML) == pytest.approx(near.sum() * ML)
+
+
+def test_late_is_against_the_median_of_the_tissue_alone():
+    """Outside it, in most of the grid, maps hold something else."""
+    tissue = np.zeros(GRID.shape, dtype=bool)
+    tissue[2:, 8:32, 4:56] = True
+    maps = maps_of("left", sd=3.0)
+    elsewhere = replace(maps, tmax=Image(np.where(tissue, maps.tmax.values, 20.0).astype(np.float32), GRID, "s"))
+    assert tissue.mean() < 0.5
+    found = lesions_of(elsewhere, tissue=tissue).volumes_ml["tmax_over_6s"].ml
+    assert found == pytest.approx(VOXELS_LATE * ML)
+
+
+def test_four_mm_from_a_large_vessel_tissue_counts_itself():
+    maps, vessels = maps_of("left"), np.zeros(GRID.shape, dtype=bool)
+    z, y, x = on("left", LATE)
+    vessels[z, (y.start + y.stop) // 2, (x.start + x.stop) // 2] = True
+    tmax, apart = maps.tmax.values.copy(), np.roll(vessels, 2, axis=2) | np.roll(vessels, 2, axis=1)
+    tmax[apart] = 1.0
+    found = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s")), tissue=TISSUE & ~vessels, vessels=vessels)
+    assert not found.hypoperfusion.values[apart].any()
+
+
+@pytest.mark.parametrize("spacing", [(2.0, 2.0, 5.0), (1.0, 1.0, 1.0), (0.5, 0.7, 1.5)])
+def test_ball_holds_the_voxels_within_its_radius(spacing):
+    ball = _ball(2.0, Geometry((9, 9, 9), spacing))
+    at = np.stack(np.meshgrid(*(np.arange(-9, 10) * mm for mm in spacing[::-1]), indexing="ij"))
+    assert ball.sum() == (np.linalg.norm(at, axis=0) <= 2.0 + 1e-9).sum()
+    assert ball[tuple(n // 2 for n in ball.shape)]
+
+
+def test_nearest_tissue_is_found_in_mm_wherever_the_tissue_lies():
+    """Beside the vessel one voxel; two voxels along x (4 mm) are nearer than one slice (5 mm)."""
+    tissue, vessels = np.zeros(GRID.shape, dtype=bool), np.zeros(GRID.shape, dtype=bool)
+    vessels[8, 30, 40] = tissue[8, 30, 41] = True
+    tissue[8, 30, 43] = tissue[9, 30, 41] = True
+    found = _beside(tissue, vessels, GRID)
+    assert found.voxels.tolist() == [np.ravel_multi_index((8, 30, 41), GRID.shape)]
+    assert found.nearest.tolist() == [np.ravel_multi_index((8, 30, 43), GRID.shape)]
 
 
 def test_vessels_without_tissue_around_change_nothing():

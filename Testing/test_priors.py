@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from PyPeTLib import Settings
 from PyPeTLib.bayes import bayesian
-from PyPeTLib.dictionary import DELAYS_S, Dictionary, Grid, log_weights, mixed_dictionary, tissue_dictionary
+from PyPeTLib.dictionary import DELAYS_S, Dictionary, Grid, log_weights, mixed_dictionary, seen, tissue_dictionary
 from PyPeTLib.dictionary import joined as both
 from PyPeTLib.kinetics import tissue_curves
-from PyPeTLib.priors import UNLIKE, surroundings, with_patients_times
+from PyPeTLib.priors import UNLIKE, _smoothed, surroundings, with_patients_times
 from PyPeTLib.records import Curves, silent
 
 TIMES = np.arange(0.0, 60.0)
@@ -163,6 +164,70 @@ def test_change_is_added_to_each_atom_of_its_delay():
     np.testing.assert_allclose(small.by_delay(np.arange(6.0)[None])[0], [2.0, 4.0, 4.0, 5.0])
 
 
+def around_of(dictionary, near):
+    """The distribution of delays of single tissue that the neighbours tell of, without what was stated before."""
+    before = dictionary.by_delay(dictionary.mass[None])[0, : DELAYS_S.size]
+    before = before / before.sum()
+    expected = before * np.exp(near.log_change[:, : DELAYS_S.size])
+    return (expected - UNLIKE * before) / (1.0 - UNLIKE)
+
+
+def told_by(dictionary, rows, mask, noise):
+    """What is around each block of voxels of these curves."""
+    noisy = rows + np.random.default_rng(7).normal(0.0, noise, (mask.sum(), TIMES.size))
+    curves = (noisy @ FREE.T / noise).astype(np.float32)
+    return around_of(dictionary, surroundings(dictionary, lambda at: curves[at], mask, SPACING, progress=silent))
+
+
+def test_neighbours_are_weighed_by_a_gaussian_of_three_mm(aif, dictionary):
+    """Blocks are 3 mm apart, the edge lies between the tenth and the eleventh: 0.5, 1.5 and 2.5 SDs away."""
+    *_, near = two_sides(aif, dictionary, 0.5)
+    assert near.log_change.shape[0] == 2 * 15 * 20
+    late = around_of(dictionary, near)[:, DELAYS_S > 4.5].sum(axis=1).reshape(-1, 20)
+    expected = ndtr(np.arange(20) - 9.5)
+    np.testing.assert_allclose(late.mean(axis=0)[6:14], expected[6:14], atol=0.04)
+
+
+def test_a_delay_that_no_neighbour_has_keeps_three_tenths(aif, dictionary):
+    *_, near = two_sides(aif, dictionary, 0.5)
+    assert np.exp(near.log_change.min()) == pytest.approx(0.3, abs=1e-3)
+
+
+def test_delays_of_neighbours_are_alike_within_a_second(aif, dictionary):
+    around = told_by(dictionary, tissue(aif, 0.05, 2.0, 5.0), np.ones((2, 12, 12), dtype=bool), 0.1).mean(axis=0)
+    mean = around @ DELAYS_S
+    assert mean == pytest.approx(2.0, abs=0.2)
+    assert np.sqrt(around @ (DELAYS_S - mean) ** 2) == pytest.approx(1.0, rel=0.2)
+
+
+def test_a_curve_that_tells_nothing_counts_no_more_than_one_that_tells_clearly(aif, dictionary):
+    """Half of the blocks are 12 s late, half do not enhance and could be of any delay."""
+    mask = np.ones((2, 24, 24), dtype=bool)
+    place = np.argwhere(mask)
+    clear = (place[:, 0] + place[:, 1] // 2 + place[:, 2] // 2) % 2 == 0
+    around = told_by(dictionary, clear[:, None] * tissue(aif, 0.05, 12.0, 5.0), mask, 0.3).mean(axis=0)
+    near = np.abs(DELAYS_S - 12.0) <= 3.0
+    assert around[near].sum() > 0.5 + 0.5 * 0.8 * near.mean()
+
+
+def test_both_tissues_of_a_shared_voxel_count_half(aif, dictionary):
+    row = 0.5 * tissue(aif, 0.04, 0.5, 4.0) + 0.5 * tissue(aif, 0.04, 9.5, 8.0)
+    around = told_by(dictionary, row, np.ones((2, 12, 12), dtype=bool), 0.1).mean(axis=0)
+    assert around[DELAYS_S < 4.0].sum() == pytest.approx(0.5, abs=0.06)
+
+
+def test_what_lies_outside_the_mask_tells_nothing(aif, dictionary):
+    """Two parts with a gap between them: each expects its own delay up to its border."""
+    mask = np.ones((2, 12, 40), dtype=bool)
+    mask[..., 14:26] = False
+    right = np.nonzero(mask)[2] >= 20
+    rows = np.where(right[:, None], tissue(aif, 0.03, 8.0, 8.0), tissue(aif, 0.03, 0.5, 4.0))
+    around = told_by(dictionary, rows, mask, 0.3)
+    np.testing.assert_allclose(around.sum(axis=1), 1.0, rtol=1e-3)
+    late = around[:, DELAYS_S > 4.5].sum(axis=1).reshape(-1, 14)
+    np.testing.assert_allclose(late.mean(axis=0), np.arange(14) >= 7, atol=0.06)
+
+
 # --- in the estimate ------------------------------------------------------------------------------------------------
 
 
@@ -188,3 +253,54 @@ def test_what_hardly_enhances_has_the_delay_of_its_surroundings(aif):
     unknown = replace(curves, spacing_zyx_mm=None)
     without = bayesian(unknown, aif, TIMES, settings=CHOSEN, progress=silent).delay_s[weak[mask]]
     np.testing.assert_array_equal(without, delays["patient"])
+
+
+# --- written out by hand --------------------------------------------------------------------------------------------
+
+
+def by_hand(shape=(1, 4, 2), log_mtt_step=10.0, delays_s=(0.0, 20.0)):
+    """Atoms at right angles, so far apart that hardly anything is smoothed from one to the next."""
+    atoms = int(np.prod(shape))
+    ones, grid = np.ones(atoms), Grid(shape, log_mtt_step, delays_s)
+    return Dictionary(np.eye(atoms, dtype=np.float32), ones, ones, ones, np.zeros(atoms), (grid,))
+
+
+def test_what_was_stated_counts_a_quarter_of_the_sample():
+    """Of eight atoms two are seen, one at each delay: the others keep a fifth, 0.25 against 1."""
+    rows = np.tile(20.0 * np.eye(8, dtype=np.float32)[:2], (2000, 1))
+    change = with_patients_times(by_hand(), rows).log_prior
+    np.testing.assert_allclose(change[2:], np.log(0.2), atol=1e-3)
+    np.testing.assert_allclose(change[:2], np.log(4 * (1.0 - 0.2 * 3 / 4)), atol=1e-3)
+
+
+def test_mass_learned_is_smoothed_over_a_quarter_of_log_mtt_and_half_a_second():
+    small = by_hand((1, 41, 31), 0.05, tuple(np.arange(31) * 0.25))
+    mass = np.zeros((41, 31))
+    mass[20, 15] = 1.0
+    found = _smoothed(mass.ravel(), small).reshape(41, 31)
+    apart = 0.05 * (np.arange(41) - 20), 0.25 * (np.arange(31) - 15)
+    assert np.sqrt(found.sum(axis=1) @ apart[0] ** 2) == pytest.approx(0.25, rel=0.02)
+    assert np.sqrt(found.sum(axis=0) @ apart[1] ** 2) == pytest.approx(0.5, rel=0.02)
+
+
+def test_rounds_sharpen_what_is_learned_from_noisy_curves():
+    """Two of eight atoms, at an SD and a half: one round gives them half of the mass, the six rounds three quarters."""
+    rows = np.random.default_rng(6).normal(0.0, 1.0, (4000, 8)).astype(np.float32)
+    rows[:, :2] += 1.5
+    learned = with_patients_times(by_hand(), rows).mass
+    assert learned[:2].sum() > 0.73
+
+
+def test_mass_holds_the_lengths_over_which_the_prior_was_divided():
+    small = replace(by_hand((1, 1, 2)), lengths=np.array([1.0, 3.0]))
+    np.testing.assert_allclose(small.mass, [0.25, 0.75])
+
+
+def test_curves_against_an_atom_have_the_weight_of_those_that_hold_nothing_of_it():
+    weight, top = log_weights(np.array([[-3.0, 0.0, 2.0, 1.0]], np.float32), by_hand((1, 2, 2)))
+    np.testing.assert_allclose(weight + top, [[0.0, 0.0, 2.0, 0.5]])
+
+
+def test_what_a_tenth_of_volume_would_not_show_is_barred():
+    small = replace(by_hand((1, 1, 2)), lengths=np.array([9.0, 11.0]))
+    np.testing.assert_array_equal(seen(small, 1.0).log_prior, [-np.inf, 0.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import ndimage
 
 from PyPeTLib import Settings
 from PyPeTLib.curves import area_share
+from PyPeTLib.pipeline import _lesions
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.report_facts import key_numbers
 from PyPeTLib.results import map_medians, summary
@@ -105,6 +107,11 @@ def test_what_is_brighter_than_tissue_shares_bone(found):
     assert found(voxels, Settings(bone_rim_hu=90.0))[2][:3] == [True, True, False]
 
 
+def test_bone_is_brighter_than_a_hundred_hu_and_csf_darker_than_twenty(found):
+    csf, _, bone = found([(101.0, 0.0), (99.0, 0.0), (21.0, 0.0), (19.0, 0.0), *[WHITE] * 3])
+    assert bone[:2] == [True, False] and csf[2:4] == [False, True]
+
+
 def test_connected_parts_that_are_too_small_are_noise(found):
     """A voxel of 1 µL alone is left; 20 µL together are not."""
     voxels = [GRAY] * 60
@@ -190,3 +197,16 @@ def test_summary_tells_the_volumes(tiny_analysis):
 def test_medians_of_no_tissue_are_missing(tiny_analysis):
     everything = Image(tiny_analysis.brain.values, tiny_analysis.brain.geometry)
     assert np.isnan(list(map_medians(replace(tiny_analysis, csf=everything)).values())).all()
+
+
+def test_lesions_know_tissue_and_large_vessels_of_the_run(tiny_analysis, monkeypatch):
+    handed = {}
+
+    def noted(maps, tissue, *others, **named):
+        handed.update(tissue=tissue, vessels=named["vessels"])
+
+    monkeypatch.setattr("PyPeTLib.pipeline.find_lesions", noted)
+    _lesions(tiny_analysis, tiny_analysis.maps, lambda *about: nullcontext())
+    assert tiny_analysis.vessels.values.any()
+    np.testing.assert_array_equal(handed["vessels"], tiny_analysis.vessels.values)
+    np.testing.assert_array_equal(handed["tissue"], tiny_analysis.tissue.values)
