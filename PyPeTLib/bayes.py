@@ -45,8 +45,8 @@ def bayesian(
     the maximum of the response, is the delay, or the middle of a box. Where curves miss their best fits by more than
     the noise, it is taken as that much larger; nor is it taken as less than what neighbours on the grid differ by.
     A voxel may be of two tissues, usual and late (``voxel_tissues``, `dictionary.mixed_dictionary`).
-    Before that, the prior of delay and transit time is learned from the patient, and that of the delay from what is
-    around the voxel (``timing_prior``, `priors`): what hardly enhances has the delay of its surroundings.
+    The transit times that are expected at each delay are learned from the patient, and the delays that are expected in
+    a voxel from those around it (``timing_prior``, `priors`): what hardly enhances has the delay of its surroundings.
     What smoothing mixed into the height of a curve adds to the standard deviations of volume and flow.
 
     Parameters

@@ -228,9 +228,11 @@ def joined(one: Dictionary, other: Dictionary) -> Dictionary:
 def seen(dictionary: Dictionary, noise_hu: float) -> Dictionary:
     """Return the dictionary without what the scan could not show: tissue so late that its contrast hardly arrives.
 
-    Any volume of it agrees with a curve that does not enhance.
+    Any volume of it agrees with a curve that does not enhance. Where noise hides all tissue nothing is left out.
     """
     shown = MOST_VOLUME * dictionary.lengths > noise_hu
+    if not shown.any():
+        return dictionary
     return replace(dictionary, log_prior=np.where(shown, dictionary.log_prior, -np.inf))
 
 

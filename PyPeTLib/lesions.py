@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from PyPeTLib.records import (
     Check,
@@ -106,8 +105,8 @@ def find_lesions(
     Where the delay has a standard deviation, a voxel counts as late if it is later than the median of the tissue with
     a probability of 90 % at least: of what hardly enhances no lesion is made.
 
-    Within 2 mm of a large vessel tissue counts as the nearest tissue farther away does: the vessel's blood outshines
-    it, and an artery in an ischaemic territory made its surroundings seem early and full of flow.
+    Within 2 mm of a large vessel the values of the nearest tissue farther away are taken: the vessel's blood outshines
+    the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of flow.
 
     Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
     threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the
@@ -131,8 +130,9 @@ def find_lesions(
         The rule and what belongs to it.
     """
     core_limit, late_limit = rule_of(settings)
-    beside = None if vessels is None else _beside(tissue, vessels, geometry)
-    scene = _Scene(maps, tissue, geometry, settings, beside, {})
+    if vessels is not None:
+        maps = _as_around(maps, tissue, vessels, geometry)
+    scene = _Scene(maps, tissue, geometry, settings, {})
     left = None if midplane is None else midplane.distance_mm(geometry) > 0.0
     side = _side(scene, late_limit, left)
     scene = scene.against(_normal(scene, side, left))
@@ -261,7 +261,6 @@ class _Scene:
     tissue: MaskArray
     geometry: Geometry
     settings: Settings
-    beside: _Beside | None
     normal: Mapping[str, float]
 
     def against(self, normal: Mapping[str, float]) -> _Scene:
@@ -278,8 +277,6 @@ class _Scene:
             ill = self.tissue & ((image < value) if limit.below else (image > value))
             if limit.quantity in ("tmax", "delay") and "delay" in self.maps.sd and ill.any():
                 ill &= image - np.nanmedian(image[self.tissue]) >= LATER_SDS * self.maps.sd["delay"].values
-        if self.beside is not None:
-            ill = self.beside.settled(ill)
         return _large(ill if within is None else ill & within, self.geometry, self.settings.smallest_lesion_ml)
 
     def value(self, limit: _Limit) -> float | None:
@@ -318,32 +315,32 @@ class _Scene:
         return np.asarray(np.nan_to_num(np.minimum.reduce(chances)))
 
 
-@dataclass(frozen=True)
-class _Beside:
-    """Voxels beside large vessels, and for each of them the nearest tissue that is not, as places in the grid."""
-
-    voxels: npt.NDArray[np.intp]
-    nearest: npt.NDArray[np.intp]
-
-    def settled(self, ill: MaskArray) -> MaskArray:
-        """Return a mask in which these voxels are as their nearest ones."""
-        found = ill.ravel().copy()
-        found[self.voxels] = found[self.nearest]
-        return found.reshape(ill.shape)
-
-
-def _beside(tissue: MaskArray, vessels: MaskArray, geometry: Geometry) -> _Beside | None:
-    """Find the tissue beside large vessels and what is nearest to it; None where there is none of either."""
+def _as_around(maps: Maps, tissue: MaskArray, vessels: MaskArray, geometry: Geometry) -> Maps:
+    """Return the maps with the values of the nearest tissue farther away in what lies beside large vessels."""
     from scipy.ndimage import binary_dilation, distance_transform_edt
 
     near = tissue & binary_dilation(vessels, _ball(BESIDE_MM, geometry))
     clear = tissue & ~near
     if not near.any() or not clear.any():
-        return None
+        return maps
     box, spacing = _box(tissue, geometry), geometry.spacing_zyx_mm
     index = distance_transform_edt(~clear[box], sampling=spacing, return_distances=False, return_indices=True)
-    nearest = [axis[near[box]] + along.start for axis, along in zip(index, box, strict=True)]
-    return _Beside(np.flatnonzero(near), np.ravel_multi_index(tuple(nearest), tissue.shape))
+    nearest = tuple(axis[near[box]] + along.start for axis, along in zip(index, box, strict=True))
+
+    def moved(image: Image) -> Image:
+        values = image.values.copy()
+        values[near] = values[nearest]
+        return replace(image, values=values)
+
+    return replace(
+        maps,
+        cbf=moved(maps.cbf),
+        cbv=moved(maps.cbv),
+        mtt=moved(maps.mtt),
+        tmax=moved(maps.tmax),
+        delay=None if maps.delay is None else moved(maps.delay),
+        sd={name: moved(image) for name, image in maps.sd.items()},
+    )
 
 
 def _ball(radius_mm: float, geometry: Geometry) -> MaskArray:

@@ -96,12 +96,12 @@ def surroundings(
     """Return the delays that are to be expected around each voxel: those of its neighbours.
 
     Arteries supply territories, so the delay of a voxel is mostly that of some of its neighbours. In each block of
-    3 mm one voxel is looked at. The prior of the delay there is the mean of the posteriors of its surroundings; both
-    sides of an edge are in it, so edges stay where the voxel's own curve tells them. A voxel of two tissues tells of
-    both, and is as probable as the rarer of the two is. What was expected before counts as three tenths: no delay is
-    ever less than three tenths as probable as it was, and a voxel whose curve speaks clearly is heard, however it
-    differs. With less, or with more rounds in which each posterior is found with its own prior, large lesions would be
-    sharper and small ones of little blood would take the delay of what is around.
+    about 3 mm one voxel is looked at. The prior of the delay there is the mean of the posteriors of its
+    surroundings; both sides of an edge are in it, so edges stay where the voxel's own curve tells them. A voxel of
+    two tissues tells of both, and is as probable as the rarer of the two is. What was expected before counts as
+    three tenths: no delay is ever less than three tenths as probable as it was, and a voxel whose curve speaks
+    clearly is heard, however it differs. With less, or with more rounds in which each posterior is found with its
+    own prior, large lesions would be sharper and small ones of little blood would take the delay of what is around.
 
     Parameters
     ----------

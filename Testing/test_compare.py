@@ -382,9 +382,9 @@ def test_large_vessels_of_a_run_are_read_and_handed_on(runs, monkeypatch):
     np.testing.assert_array_equal(run.vessels, mask)
     assert mask.any() and not (run.tissue & mask).any()
 
-    def noted(*arguments, vessels=None, **others):
+    def noted(maps, tissue, vessels, *others, **named):
         handed.append(vessels)
-        return find_lesions(*arguments, vessels=vessels, **others)
+        return find_lesions(maps, tissue, vessels, *others, **named)
 
     monkeypatch.setattr("PyPeTLib.compare.find_lesions", noted)
     compared(folder, runs / "other")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.lesions import RULES, _ball, _beside, describe_rule, find_lesions, judge_criteria, judge_lesions
+from PyPeTLib.lesions import RULES, _as_around, _ball, describe_rule, find_lesions, judge_criteria, judge_lesions
 from PyPeTLib.records import Geometry, Image, Maps, Midplane
 from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows
 from PyPeTLib.settings import Settings
@@ -128,9 +128,27 @@ def test_nearest_tissue_is_found_in_mm_wherever_the_tissue_lies():
     tissue, vessels = np.zeros(GRID.shape, dtype=bool), np.zeros(GRID.shape, dtype=bool)
     vessels[8, 30, 40] = tissue[8, 30, 41] = True
     tissue[8, 30, 43] = tissue[9, 30, 41] = True
-    found = _beside(tissue, vessels, GRID)
-    assert found.voxels.tolist() == [np.ravel_multi_index((8, 30, 41), GRID.shape)]
-    assert found.nearest.tolist() == [np.ravel_multi_index((8, 30, 43), GRID.shape)]
+    maps = maps_of()
+    numbers = np.arange(maps.tmax.values.size, dtype=np.float32).reshape(GRID.shape)
+    found = _as_around(replace(maps, tmax=Image(numbers, GRID)), tissue, vessels, GRID).tmax.values
+    assert np.argwhere(found != numbers).tolist() == [[8, 30, 41]]
+    assert found[8, 30, 41] == numbers[8, 30, 43]
+
+
+@pytest.mark.parametrize("sides", [["left"], []])
+def test_bounds_and_cbv_index_are_those_of_the_tissue_around_vessels(sides):
+    """Full of early blood in a lesion, full of late blood beside none."""
+    maps, vessels = maps_of(*sides, sd=0.4), np.zeros(GRID.shape, dtype=bool)
+    z, y, x = on("left", LATE)
+    vessels[z, y.start + 10, x.start + 8] = True
+    near = np.roll(vessels, 1, axis=2) | np.roll(vessels, -1, axis=2)
+    values = {name: getattr(maps, name).values.copy() for name in ("tmax", "delay", "cbv")}
+    values["tmax"][near] = values["delay"][near] = 1.0 if sides else 9.0
+    values["cbv"][near] = 40.0
+    seen = replace(maps, **{name: Image(one, GRID) for name, one in values.items()})
+    clean, found = (lesions_of(one, tissue=TISSUE & ~vessels, vessels=vessels) for one in (maps, seen))
+    assert found.volumes_ml["hypoperfusion"] == clean.volumes_ml["hypoperfusion"]
+    np.testing.assert_equal(found.cbv_index, clean.cbv_index)
 
 
 def test_vessels_without_tissue_around_change_nothing():

@@ -202,8 +202,8 @@ def test_medians_of_no_tissue_are_missing(tiny_analysis):
 def test_lesions_know_tissue_and_large_vessels_of_the_run(tiny_analysis, monkeypatch):
     handed = {}
 
-    def noted(maps, tissue, *others, **named):
-        handed.update(tissue=tissue, vessels=named["vessels"])
+    def noted(maps, tissue, vessels, *others, **named):
+        handed.update(tissue=tissue, vessels=vessels)
 
     monkeypatch.setattr("PyPeTLib.pipeline.find_lesions", noted)
     _lesions(tiny_analysis, tiny_analysis.maps, lambda *about: nullcontext())
