@@ -106,7 +106,8 @@ def find_lesions(
     a probability of 90 % at least: of what hardly enhances no lesion is made.
 
     Within 2 mm of a large vessel the values of the nearest tissue farther away are taken: the vessel's blood outshines
-    the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of flow.
+    the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of flow. What is
+    normal is the mean of the maps as they are: beside vessels tissue is mostly cortex, what is nearest mostly is not.
 
     Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
     threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the
@@ -130,9 +131,8 @@ def find_lesions(
         The rule and what belongs to it.
     """
     core_limit, late_limit = rule_of(settings)
-    if vessels is not None:
-        maps = _as_around(maps, tissue, vessels, geometry)
-    scene = _Scene(maps, tissue, geometry, settings, {})
+    clear = maps if vessels is None else _as_around(maps, tissue, vessels, geometry)
+    scene = _Scene(clear, maps, tissue, geometry, settings, {})
     left = None if midplane is None else midplane.distance_mm(geometry) > 0.0
     side = _side(scene, late_limit, left)
     scene = scene.against(_normal(scene, side, left))
@@ -255,9 +255,10 @@ def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
 
 @dataclass(frozen=True)
 class _Scene:
-    """Maps, where they count, and what is normal."""
+    """Maps beside vessels as around and as measured, where they count, and what is normal."""
 
     maps: Maps
+    measured: Maps
     tissue: MaskArray
     geometry: Geometry
     settings: Settings
@@ -424,7 +425,8 @@ def _normal(scene: _Scene, side: Side, left: MaskArray | None) -> Mapping[str, f
 
 def _means(scene: _Scene, where: MaskArray) -> Mapping[str, float]:
     """Return mean CBF and CBV, and the MTT that belongs to them, of the normal tissue of a region."""
-    cbf, cbv, tmax = (image.values for image in (scene.maps.cbf, scene.maps.cbv, scene.maps.tmax))
+    maps = scene.measured
+    cbf, cbv, tmax = (image.values for image in (maps.cbf, maps.cbv, maps.tmax))
     with np.errstate(invalid="ignore"):
         normal = scene.tissue & where & (tmax <= scene.settings.normal_tmax_s) & np.isfinite(cbf) & np.isfinite(cbv)
     if np.count_nonzero(normal) * scene.geometry.voxel_volume_ml < LEAST_NORMAL_ML:
