@@ -40,7 +40,7 @@ def tissue_of(head, analysis):
 
 def fingerprint(analysis):
     digest = hashlib.sha256(analysis.brain.values.tobytes() + analysis.aif.curve_hu.tobytes())
-    digest.update(analysis.csf.values.tobytes() + analysis.vessels.values.tobytes())
+    digest.update(b"".join(one.values.tobytes() for one in (analysis.csf, analysis.vessels, analysis.bone)))
     derived = [*analysis.derived.items(), *analysis.lesions.masks()]
     for name, image in [*analysis.maps.items(), *analysis.maps.companions(), *derived]:
         digest.update(name.encode() + np.ascontiguousarray(image.values).tobytes())
