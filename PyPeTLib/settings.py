@@ -76,9 +76,9 @@ class Settings:
     motion_beyond: BeyondLimit = _choice("keep", "what becomes of frames beyond the limit of motion")
 
     denoise: DenoiseMethod = _choice("bilateral", "how noise is removed from the curves")
-    bilateral_sigma_mm: float = _number(8.0, "mm", 0.3, 10.0, "bilateral: standard deviation of the spatial kernel")
+    bilateral_sigma_mm: float = _number(7.0, "mm", 0.3, 10.0, "bilateral: standard deviation of the spatial kernel")
     bilateral_similarity: float = _number(
-        2.0, "noise SD", 0.5, 50.0, "bilateral: time courses further apart than this are not averaged"
+        2.5, "noise SD", 0.5, 50.0, "bilateral: time courses further apart than this are not averaged"
     )
     bilateral_anatomy: float = _number(
         2.5, "noise SD", 0.5, 50.0, "bilateral: voxels whose mean HU are further apart than this are not averaged"

@@ -1,0 +1,190 @@
+"""Smoothing that keeps edges: neighbours are averaged as far as their time courses and their anatomy agree."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from PyPeTLib.chunks import share
+from PyPeTLib.curves import robust_sd
+from PyPeTLib.likeness import Neighbours, neighbours
+from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress
+from PyPeTLib.smoothing import Float32Array, bounding_box, gaussian_in_mask, on_grid
+
+if TYPE_CHECKING:
+    from PyPeTLib.settings import Settings
+
+#: The first guide is smoothed by this share of the kernel, ...
+GUIDE_SHARE = 0.45
+#: ... and the second guide, with less noise, tells curves apart by this share of what the first does.
+NARROWED = 0.45
+#: A component that is all noise still counts as this share of one without, when curves are compared.
+LEAST_SIGNAL = 0.05
+#: Shares of the time at which the guide, each of the two averages and the return of blood end.
+TIMES = (0.0, 0.06, 0.45, 0.84, 1.0)
+#: Differences within what is averaged are sought over this distance, in mm, ...
+UNLIKE_MM = 3.0
+#: ... and the scan's noise varies over no less than this.
+NOISE_MM = 12.0
+#: Noise is compared with what is expected of it in so many classes of voxels, each of so many at least.
+NOISE_CLASSES, LEAST_CLASS = 16, 500
+#: Blood that averaging took is given back by this factor: it is measured by averaging once more and is averaged
+#: itself, which halves what an average that keeps seven tenths has taken.
+RETURNED = 2.0
+#: By no more than this share is a curve made higher or lower.
+MOST_RETURNED = 0.5
+
+
+def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
+    """Average neighbours whose time courses and mean HU agree within the noise: edges stay.
+
+    Tomasi 1998, doi:10.1109/ICCV.1998.710815, with the time course as the guide (Mendrik 2011,
+    doi:10.1088/0031-9155/56/13/008), and the anatomy: gray matter, white matter and CSF differ by many times the noise
+    of a mean over all frames, so a cortex two pixels wide keeps its blood to itself. It is done twice: first with
+    curves smoothed over all tissue as the guide, then with the first result, whose noise is several times less and
+    which no longer mixes the two sides of a lesion's edge. Components count in a guide as far as they are not noise,
+    which is measured, so the widths fit any scanner and kernel.
+    What the average still took from tissue of much blood, or brought to tissue of little, is given back
+    (`_blood_back`): curves become higher or lower and keep their timing.
+    The noise that is left follows from the squares of the weights and, as noise of neighbours is alike, from one
+    component without signal that is smoothed along; the error also counts how much neighbours differ.
+    """
+    mask = curves.mask[bounding_box(curves.mask)]
+    shares = [share(progress, *ends) for ends in itertools.pairwise(TIMES)]
+    values = on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
+    anatomy = _anatomy(curves, settings)
+    smoothed = _plain_guide(curves, geometry, settings, shares[0])
+    width = settings.bilateral_similarity * robust_sd(smoothed[:, -1])
+    for narrowed, part in zip((1.0, NARROWED), shares[1:3], strict=True):
+        share_of_signal = _share_of_signal(smoothed)
+        scale = np.sqrt(0.5 * share_of_signal / share_of_signal.sum()) / max(narrowed * width, 1e-3)
+        courses = smoothed[:, :-1] * scale.astype(np.float32)
+        guide = on_grid(np.column_stack([courses, *anatomy]), mask)
+        alike = neighbours(guide, mask, geometry, settings.bilateral_sigma_mm)
+        near, far, variances = alike.both(values, progress=part)
+        smoothed = np.ascontiguousarray(far[:, mask].T)
+    of_near, variance = (np.maximum(one[mask], np.float32(1e-9)) for one in variances)
+    resolution_mm = averaged_width_mm(1.0 / float(np.median(variance)), geometry)
+    across, mixing = _unlike(near[:, mask] - far[:, mask], of_near - variance, smoothed, curves.mask, geometry)
+    noise, coefficients = smoothed[:, -1], np.ascontiguousarray(smoothed[:, :-1])
+    sd = _noise_sd(variance, noise)
+    functional = curves.basis.mean(axis=1) * _share_of_signal(smoothed).astype(np.float32)
+    blood = coefficients @ functional
+    back, noise_back = _blood_back(blood, noise, alike, shares[3])
+    uncertain = np.maximum(blood, np.linalg.norm(functional) * sd)
+    change = np.clip(back / uncertain, -MOST_RETURNED, MOST_RETURNED)
+    added = np.sqrt(np.maximum(_noise_sd(variance, noise + noise_back) ** 2 - sd**2, np.float32(0.0)))
+    coefficients *= 1.0 + change[:, None]
+    return replace(
+        curves,
+        coefficients=coefficients,
+        sd=np.sqrt(sd**2 + across),
+        mixing=np.hypot(mixing, added * np.linalg.norm(functional) / uncertain),
+        resolution_mm=resolution_mm,
+    )
+
+
+def _noise_sd(variance: Float32Array, noise: Float32Array) -> Float32Array:
+    """Return the SD of the noise of averages, shape (voxel,).
+
+    Noise of neighbours is alike, so an average over many leaves more than its weights say, and one over a voxel alone
+    does not. By how much is measured, as it depends on the scanner's kernel: in classes of voxels that were averaged
+    alike, by their image of the noise, and between these on the logarithm of the variance.
+
+    Parameters
+    ----------
+    variance : ndarray, shape (voxel,)
+        Sums of the squares of the weights.
+    noise : ndarray, shape (voxel,)
+        A component without signal, averaged alike.
+    """
+    classes = int(np.clip(noise.size // LEAST_CLASS, 1, NOISE_CLASSES))
+    expected = np.sqrt(variance)
+    parts = np.array_split(np.argsort(variance, kind="stable"), classes)
+    measured = [robust_sd(noise[part] / expected[part]) for part in parts]
+    middles = [float(np.log(np.median(expected[part]))) for part in parts]
+    return np.asarray(expected * np.interp(np.log(expected), middles, measured), dtype=np.float32)
+
+
+def _blood_back(
+    blood: Float32Array, noise: Float32Array, alike: Neighbours, progress: Progress
+) -> tuple[Float32Array, Float32Array]:
+    """Return the blood that averaging took from each voxel, and the noise that comes back with it, shape (voxel,).
+
+    What averaging once more takes tells what it took before (twicing, Tukey 1977). Given back as it is it would bring
+    half of the noise back; so it is averaged itself first: what whole regions lost returns, noise hardly does.
+    """
+    mask = alike.mask
+    both = on_grid(np.stack([blood, noise], axis=1), mask)
+    lost = both - alike.wide(both, progress=share(progress, 0.0, 0.5))
+    back = alike.wide(lost, progress=share(progress, 0.5, 1.0))[:, mask]
+    back *= np.float32(RETURNED)
+    return back[0], back[1]
+
+
+def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
+    """Return the full width at half maximum in mm of the Gaussian that averages as many voxels, at least a pixel.
+
+    It is as wide in every direction, but never thinner than a slice.
+
+    Examples
+    --------
+    >>> thick, thin = Geometry((9, 9, 9), (1.0, 1.0, 50.0)), Geometry((9, 9, 9), (1.0, 1.0, 1.0))
+    >>> round(averaged_width_mm(4 * np.pi * 3.0**2, thick), 2)  # of a Gaussian with an SD of 3 mm
+    7.06
+    >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin), 2)
+    7.06
+    """
+    *_, thickness_mm = geometry.spacing_mm
+    volume_mm3 = voxels * float(np.prod(geometry.spacing_mm))
+    sd_mm = np.sqrt(volume_mm3 / (4.0 * np.pi * thickness_mm))  # the squares of a Gaussian's weights sum to 1/(4πs²)
+    if 2.0 * np.sqrt(np.pi) * sd_mm > thickness_mm:
+        sd_mm = np.cbrt(volume_mm3) / (2.0 * np.sqrt(np.pi))
+    return float(max(np.sqrt(8.0 * np.log(2.0)) * sd_mm, *geometry.spacing_mm[:2]))
+
+
+def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
+    """Return the curves and the image of their noise (last) smoothed over all tissue, shape (voxel, component + 1)."""
+    both = np.column_stack([curves.coefficients, curves.noise])
+    return gaussian_in_mask(
+        both, curves.mask, geometry.spacing_zyx_mm, GUIDE_SHARE * settings.bilateral_sigma_mm, progress=progress
+    )
+
+
+def _share_of_signal(smoothed: Float32Array) -> FloatArray:
+    """Return how much of the variance of each component is not noise (that of the last column), 0..1."""
+    variance = smoothed.var(axis=0, dtype=float)
+    return np.asarray(np.maximum(1.0 - variance[-1] / np.maximum(variance[:-1], variance[-1] + 1e-9), LEAST_SIGNAL))
+
+
+def _anatomy(curves: Curves, settings: Settings) -> list[Float32Array]:
+    """Return the mean HU, scaled so that likeness is ``exp(−distance⁴)``, in a list; without them an empty one."""
+    if curves.anatomy_hu is None:
+        return []
+    width = settings.bilateral_anatomy * robust_sd(curves.noise) / np.sqrt(curves.basis.shape[1])
+    return [curves.anatomy_hu * np.float32(np.sqrt(0.5) / max(width, 1e-3))]
+
+
+def _unlike(
+    changes: Float32Array, lessened: Float32Array, smoothed: Float32Array, mask: MaskArray, geometry: Geometry
+) -> tuple[Float32Array, Float32Array]:
+    """Return by how much tissue differs from the neighbours it was averaged with, each of shape (voxel,).
+
+    It is what the far neighbours changed beyond the noise, as the local mean of the change, for tissue differs over
+    millimetres and noise does not: the variance across the curve, which changes its timing, and the SD along it as a
+    share of its height. The noise of a change goes with the variance that the averaging took away, as much as that of
+    the component without signal (the last row) does about there.
+    """
+    spacing = geometry.spacing_zyx_mm
+    signal, silence = np.split(gaussian_in_mask(changes.T, mask, spacing, UNLIKE_MM), [-1], axis=1)
+    power = gaussian_in_mask(np.column_stack([silence**2, lessened]), mask, spacing, NOISE_MM)
+    noise = lessened * power[:, 0] / np.maximum(power[:, 1], np.float32(1e-9))
+    height = np.maximum((smoothed[:, :-1] ** 2).sum(axis=1), np.float32(1e-9))
+    along = np.einsum("vk,vk->v", signal, smoothed[:, :-1]) ** 2 / height
+    across = ((signal**2).sum(axis=1) - along) / max(1, signal.shape[1] - 1)
+    local = gaussian_in_mask(np.column_stack([across - noise, along - noise, height]), mask, spacing, UNLIKE_MM)
+    across, along, height = np.maximum(local, np.float32(0.0)).T
+    return across, np.sqrt(along / np.maximum(height, np.float32(1e-9)))

@@ -1,0 +1,166 @@
+"""Averages over neighbours that look alike: a voxel counts as far as its guide agrees with that of another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from PyPeTLib.chunks import in_parallel, share
+from PyPeTLib.records import Geometry, MaskArray, Progress, silent
+from PyPeTLib.smoothing import KERNEL_REACH, Float32Array
+
+#: Far neighbours are this share of the kernel's SD apart.
+STRIDE_SHARE = 0.75
+#: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
+KERNEL_PART = 6
+
+Offset = tuple[tuple[int, int, int], float]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Which voxels are averaged, and with what weight: nearness times likeness.
+
+    Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all.
+
+    Parameters
+    ----------
+    guide : ndarray, shape (component, z, y, x)
+        float32; voxels at a squared distance d in it are alike by ``exp(−d²)``: flat within the noise, steep beyond.
+    mask : ndarray of bool, shape (z, y, x)
+    close, far : list of offsets
+        One of each pair of opposite offsets (z, y, x) in voxels, with its Gaussian weight.
+    """
+
+    guide: Float32Array
+    mask: MaskArray
+    close: list[Offset]
+    far: list[Offset]
+
+    def both(
+        self, values: Float32Array, *, progress: Progress = silent
+    ) -> tuple[Float32Array, Float32Array, tuple[Float32Array, Float32Array]]:
+        """Return the means over close neighbours, the means of these over far ones, and the variances of both.
+
+        Parameters
+        ----------
+        values : ndarray, shape (component, z, y, x)
+            float32, 0 outside the mask.
+        """
+        halves = len(self.close) / (len(self.close) + len(self.far))
+        ones = self.mask.astype(np.float32)
+        first, of_first = _averaged(values, ones, self, self.close, share(progress, 0.0, halves))
+        second, of_second = _averaged(first, of_first, self, self.far, share(progress, halves, 1.0))
+        return first, second, (of_first, of_second)
+
+    def wide(self, values: Float32Array, *, progress: Progress = silent) -> Float32Array:
+        """Return the means over far neighbours alone, of what hardly differs from close ones."""
+        return _averaged(values, None, self, self.far, progress)[0]
+
+
+def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float) -> Neighbours:
+    """Return the neighbours of a kernel that is round in mm and cut at 2.5 SD.
+
+    Examples
+    --------
+    >>> grid = Geometry((9, 9, 3), (2.0, 2.0, 8.0))
+    >>> found = neighbours(np.zeros((1, *grid.shape), np.float32), np.ones(grid.shape, bool), grid, 4.0)
+    >>> len(found.close), len(found.far)
+    (4, 5)
+    """
+    strides, reach = _strides(geometry, sigma_mm), _reach(geometry, sigma_mm)
+    close = _half_kernel(geometry, sigma_mm, [stride // 2 for stride in strides], [1, 1, 1])
+    return Neighbours(guide, mask, close, _half_kernel(geometry, sigma_mm, reach, strides))
+
+
+def _averaged(
+    values: Float32Array,
+    variance: Float32Array | None,
+    alike: Neighbours,
+    offsets: list[Offset],
+    progress: Progress,
+) -> tuple[Float32Array, Float32Array]:
+    """Return mean and variance over a voxel and its neighbours; the variance is 0 where that of the values is None."""
+    total, weight, spread = values.copy(), alike.mask.astype(np.float32), np.zeros(alike.mask.shape, dtype=np.float32)
+    if variance is not None:
+        spread += variance
+    parts = [offsets[start : start + KERNEL_PART] for start in range(0, len(offsets), KERNEL_PART)]
+    sums = in_parallel(lambda part: _neighbour_sums(values, variance, alike, part), parts, progress=progress)
+    for part_total, part_weight, part_spread in sums:
+        total += part_total
+        weight += part_weight
+        spread += part_spread
+    np.maximum(weight, np.float32(1.0), out=weight)
+    total /= weight
+    spread /= weight * weight
+    return total, spread
+
+
+def _neighbour_sums(
+    values: Float32Array, variance: Float32Array | None, alike: Neighbours, offsets: list[Offset]
+) -> tuple[Float32Array, Float32Array, Float32Array]:
+    """Return weighted sum of values, sum of weights and variance of the first, over offsets and their opposites."""
+    guide, mask = alike.guide, alike.mask
+    total = np.zeros_like(values)
+    weight, spread = np.zeros((2, *mask.shape), dtype=np.float32)
+    for offset, nearness in offsets:
+        here, there = _overlap(mask.shape, offset)
+        likeness = _squared_distance(guide[(slice(None), *here)], guide[(slice(None), *there)])
+        likeness *= likeness
+        np.subtract(np.float32(np.log(nearness)), likeness, out=likeness)
+        np.exp(likeness, out=likeness)
+        likeness *= mask[here]
+        likeness *= mask[there]
+        weight[here] += likeness
+        weight[there] += likeness
+        product = np.empty_like(likeness)
+        for target, source in zip(total, values, strict=True):
+            target[here] += np.multiply(likeness, source[there], out=product)
+            target[there] += np.multiply(likeness, source[here], out=product)
+        if variance is not None:
+            likeness *= likeness
+            spread[here] += np.multiply(likeness, variance[there], out=product)
+            spread[there] += np.multiply(likeness, variance[here], out=product)
+    return total, weight, spread
+
+
+def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
+    """Return the squared distance of two stacks of components, one by one to spare memory."""
+    distance = np.zeros(one.shape[1:], dtype=np.float32)
+    for first, second in zip(one, other, strict=True):
+        difference = first - second
+        difference *= difference
+        distance += difference
+    return distance
+
+
+def _strides(geometry: Geometry, sigma_mm: float) -> list[int]:
+    """Return the steps (z, y, x) of the far neighbours in voxels: odd, so that the close ones fill what is between."""
+    return [1 + 2 * max(0, round(0.5 * (STRIDE_SHARE * sigma_mm / step - 1.0))) for step in geometry.spacing_zyx_mm]
+
+
+def _reach(geometry: Geometry, sigma_mm: float) -> list[int]:
+    """Return how many voxels (z, y, x) the kernel extends."""
+    return [int(KERNEL_REACH * sigma_mm / spacing) for spacing in geometry.spacing_zyx_mm]
+
+
+def _half_kernel(geometry: Geometry, sigma_mm: float, reach: list[int], strides: list[int]) -> list[Offset]:
+    """Return one of each pair of opposite offsets (z, y, x) in reach, with its Gaussian weight."""
+    counts = [length // stride for length, stride in zip(reach, strides, strict=True)]
+    axes = [stride * np.arange(-count, count + 1) for stride, count in zip(strides, counts, strict=True)]
+    offsets = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
+    radius = np.linalg.norm(offsets * geometry.spacing_zyx_mm, axis=1)
+    second_half = np.arange(len(offsets)) > len(offsets) // 2
+    chosen = second_half & (radius <= KERNEL_REACH * sigma_mm)
+    nearness = np.exp(-0.5 * (radius[chosen] / sigma_mm) ** 2)
+    return [
+        ((int(z), int(y), int(x)), float(weight)) for (z, y, x), weight in zip(offsets[chosen], nearness, strict=True)
+    ]
+
+
+def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return the slices of a grid and of its copy shifted by an offset, where both exist."""
+    here = tuple(slice(max(0, -step), length - max(0, step)) for length, step in zip(shape, offset, strict=True))
+    there = tuple(slice(max(0, step), length - max(0, -step)) for length, step in zip(shape, offset, strict=True))
+    return here, there
