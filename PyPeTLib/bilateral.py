@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 GUIDE_SHARE = 0.45
 #: ... and the second guide, with less noise, tells curves apart by this share of what the first does.
 NARROWED = 0.45
-#: A component that is all noise still counts as this share of one without, when curves are compared.
+#: Curves are not compared in components of which less than this share is signal, ...
+COMPARED_SIGNAL = 0.2
+#: ... and in the others as if it were no less than this.
 LEAST_SIGNAL = 0.05
 #: Shares of the time at which the guide, each of the two averages and the return of blood end.
 TIMES = (0.0, 0.06, 0.45, 0.84, 1.0)
@@ -34,6 +36,8 @@ NOISE_CLASSES, LEAST_CLASS = 16, 500
 #: Blood that averaging took is given back by this factor: it is measured by averaging once more and is averaged
 #: itself, which halves what an average that keeps seven tenths has taken.
 RETURNED = 2.0
+#: It is measured in so many components, those with most signal.
+RETURNED_COMPONENTS = 3
 #: By no more than this share is a curve made higher or lower.
 MOST_RETURNED = 0.5
 
@@ -48,7 +52,7 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     which no longer mixes the two sides of a lesion's edge. Components count in a guide as far as they are not noise,
     which is measured, so the widths fit any scanner and kernel.
     What the average still took from tissue of much blood, or brought to tissue of little, is given back
-    (`_blood_back`): curves become higher or lower and keep their timing.
+    (`_back`): curves become higher or lower and keep their timing.
     The noise that is left follows from the squares of the weights and, as noise of neighbours is alike, from one
     component without signal that is smoothed along; the error also counts how much neighbours differ.
     """
@@ -59,9 +63,10 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     smoothed = _plain_guide(curves, geometry, settings, shares[0])
     width = settings.bilateral_similarity * robust_sd(smoothed[:, -1])
     for narrowed, part in zip((1.0, NARROWED), shares[1:3], strict=True):
-        share_of_signal = _share_of_signal(smoothed)
-        scale = np.sqrt(0.5 * share_of_signal / share_of_signal.sum()) / max(narrowed * width, 1e-3)
-        courses = smoothed[:, :-1] * scale.astype(np.float32)
+        signal = _share_of_signal(smoothed)
+        compared = np.flatnonzero(signal >= min(COMPARED_SIGNAL, signal.max()))
+        scale = np.sqrt(0.5 * signal[compared] / signal[compared].sum()) / max(narrowed * width, 1e-3)
+        courses = smoothed[:, compared] * scale.astype(np.float32)
         guide = on_grid(np.column_stack([courses, *anatomy]), mask)
         alike = neighbours(guide, mask, geometry, settings.bilateral_sigma_mm)
         near, far, variances = alike.both(values, progress=part)
@@ -71,20 +76,16 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     across, mixing = _unlike(near[:, mask] - far[:, mask], of_near - variance, smoothed, curves.mask, geometry)
     noise, coefficients = smoothed[:, -1], np.ascontiguousarray(smoothed[:, :-1])
     sd = _noise_sd(variance, noise)
-    functional = curves.basis.mean(axis=1) * _share_of_signal(smoothed).astype(np.float32)
-    blood = coefficients @ functional
-    back, noise_back = _blood_back(blood, noise, alike, shares[3])
-    uncertain = np.maximum(blood, np.linalg.norm(functional) * sd)
-    change = np.clip(back / uncertain, -MOST_RETURNED, MOST_RETURNED)
-    added = np.sqrt(np.maximum(_noise_sd(variance, noise + noise_back) ** 2 - sd**2, np.float32(0.0)))
+    signal = _share_of_signal(smoothed).astype(np.float32)
+    strong = np.argsort(-signal)[:RETURNED_COMPONENTS]
+    back = _back(np.column_stack([coefficients[:, strong], noise]), alike, shares[3])
+    height = _height(coefficients[:, strong], (signal * curves.basis.mean(axis=1))[strong], sd)
+    change = np.clip((height * back[:, :-1]).sum(axis=1), -MOST_RETURNED, MOST_RETURNED)
     coefficients *= 1.0 + change[:, None]
-    return replace(
-        curves,
-        coefficients=coefficients,
-        sd=np.sqrt(sd**2 + across),
-        mixing=np.hypot(mixing, added * np.linalg.norm(functional) / uncertain),
-        resolution_mm=resolution_mm,
-    )
+    added = np.maximum(_noise_sd(variance, noise + back[:, -1]) ** 2 - sd**2, np.float32(0.0))
+    mixing = np.sqrt(mixing**2 + added * (height**2).sum(axis=1))
+    sd = np.sqrt(sd**2 + across)
+    return replace(curves, coefficients=coefficients, sd=sd, mixing=mixing, resolution_mm=resolution_mm)
 
 
 def _noise_sd(variance: Float32Array, noise: Float32Array) -> Float32Array:
@@ -109,20 +110,35 @@ def _noise_sd(variance: Float32Array, noise: Float32Array) -> Float32Array:
     return np.asarray(expected * np.interp(np.log(expected), middles, measured), dtype=np.float32)
 
 
-def _blood_back(
-    blood: Float32Array, noise: Float32Array, alike: Neighbours, progress: Progress
-) -> tuple[Float32Array, Float32Array]:
-    """Return the blood that averaging took from each voxel, and the noise that comes back with it, shape (voxel,).
+def _back(smoothed: Float32Array, alike: Neighbours, progress: Progress) -> Float32Array:
+    """Return what averaging took from each voxel, shape (voxel, component).
 
     What averaging once more takes tells what it took before (twicing, Tukey 1977). Given back as it is it would bring
     half of the noise back; so it is averaged itself first: what whole regions lost returns, noise hardly does.
     """
-    mask = alike.mask
-    both = on_grid(np.stack([blood, noise], axis=1), mask)
-    lost = both - alike.wide(both, progress=share(progress, 0.0, 0.5))
-    back = alike.wide(lost, progress=share(progress, 0.5, 1.0))[:, mask]
-    back *= np.float32(RETURNED)
-    return back[0], back[1]
+    images = on_grid(smoothed, alike.mask)
+    lost = images - alike.wide(images, progress=share(progress, 0.0, 0.5))
+    back = alike.wide(lost, progress=share(progress, 0.5, 1.0))[:, alike.mask].T
+    return np.asarray(np.float32(RETURNED) * back)
+
+
+def _height(rows: Float32Array, blood: Float32Array, sd: Float32Array) -> Float32Array:
+    """Return what to multiply rows by for their share of a voxel's height, shape (voxel, component).
+
+    Halfway between two measures: blood, whenever it comes, but the tail of a curve is noise; and how much there is of
+    the voxel's own curve, which has the least noise, but misses blood that comes at another time.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (voxel, component)
+    blood : ndarray, shape (component,)
+        What takes rows to blood.
+    sd : ndarray, shape (voxel,)
+        SD of the noise: nothing counts as less.
+    """
+    of_blood = blood / np.maximum(rows @ blood, np.linalg.norm(blood) * sd)[:, None]
+    of_curve = rows / np.maximum((rows**2).sum(axis=1), sd**2)[:, None]
+    return np.asarray(np.float32(0.5) * (of_blood + of_curve))
 
 
 def averaged_width_mm(voxels: float, geometry: Geometry) -> float:

@@ -11,7 +11,7 @@ from PyPeTLib.records import Geometry, MaskArray, Progress, silent
 from PyPeTLib.smoothing import KERNEL_REACH, Float32Array
 
 #: Far neighbours are this share of the kernel's SD apart.
-STRIDE_SHARE = 0.75
+STRIDE_SHARE = 0.85
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
 KERNEL_PART = 6
 
