@@ -9,7 +9,6 @@ import numpy as np
 from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
-    MTTS_S,
     SHAPES,
     Dictionary,
     Float32Array,
@@ -41,12 +40,10 @@ def bayesian(
     arterial input (`kinetics.tissue_curves`) and sampled when the scan was. With normal noise of known size, a flat
     prior of the volume and of the delay, and a wide log-normal one of the transit time (or flat in its logarithm,
     ``mtt_prior``), sums over the dictionary are the posterior. The shape of the residue function, which single voxels
-    cannot tell, is given (`residue.likeliest_residue` finds it). Where noise leaves the transit time open, its mean
-    makes flow too small, and the mean of flow makes the transit time too short. What is returned lies in the middle:
-    the transit time is the geometric mean of its own mean and of mean volume over mean flow, and flow is mean volume
-    over it. Tmax, the time of the maximum of the response, is the delay, or the middle of a box. Where curves miss
-    their best fits by more than the noise, it is taken as that much larger; nor is it taken as less than what
-    neighbours on the grid differ by.
+    cannot tell, is given (`residue.likeliest_residue` finds it). Flow is volume over transit time, both
+    posterior means: the mean of their ratio would be too large where the transit time is uncertain. Tmax, the time of
+    the maximum of the response, is the delay, or the middle of a box. Where curves miss their best fits by more than
+    the noise, it is taken as that much larger; nor is it taken as less than what neighbours on the grid differ by.
     A voxel may be of two tissues, usual and late (``voxel_tissues``, `dictionary.mixed_dictionary`).
     The transit times that are expected at each delay are learned from the patient, and the delays that are expected in
     a voxel from those around it (``timing_prior``, `priors`): what hardly enhances has the delay of its surroundings.
@@ -136,17 +133,10 @@ def _moments(
     sums = by_rows(lambda *some: _sums(dictionary, tables, *some), *rows).astype(float)
     sums[:, 1:] /= sums[:, :1]
     units = units.astype(float)[:, None]
-    mean, amplitude = sums[:, 1:3], units * sums[:, 7:9]
-    timing = np.column_stack([_middle(mean[:, 0], *amplitude.T), mean[:, 1]])
-    timing_sd = np.sqrt(np.maximum(sums[:, 3:5] - mean**2, 0.0) + (timing - mean) ** 2)
+    timing, amplitude = sums[:, 1:3], units * sums[:, 7:9]
+    timing_sd = np.sqrt(np.maximum(sums[:, 3:5] - timing**2, 0.0))
     amplitude_sd = np.sqrt(np.maximum(units**2 * (sums[:, 9:] + sums[:, 5:7]) - amplitude**2, 0.0))
     return np.concatenate([amplitude[:, 1:], timing, amplitude_sd, timing_sd], axis=1)
-
-
-def _middle(mtt_s: FloatArray, flow: FloatArray, volume: FloatArray) -> FloatArray:
-    """Return the transit time in s between its mean and mean volume over mean flow, by their geometric mean."""
-    ratio = np.divide(volume, flow, out=mtt_s.copy(), where=(flow > 0.0) & (volume > 0.0))
-    return np.asarray(np.sqrt(mtt_s * np.clip(ratio, MTTS_S[0], MTTS_S[-1])))
 
 
 def _sums(

@@ -63,7 +63,7 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     smoothed = _plain_guide(curves, geometry, settings, shares[0])
     width = settings.bilateral_similarity * robust_sd(smoothed[:, -1])
     for narrowed, part in zip((1.0, NARROWED), shares[1:3], strict=True):
-        signal = _share_of_signal(smoothed)
+        signal = _share_of_signal(smoothed.var(axis=0, dtype=float))
         compared = np.flatnonzero(signal >= min(COMPARED_SIGNAL, signal.max()))
         scale = np.sqrt(0.5 * signal[compared] / signal[compared].sum()) / max(narrowed * width, 1e-3)
         courses = smoothed[:, compared] * scale.astype(np.float32)
@@ -76,7 +76,7 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     across, mixing = _unlike(near[:, mask] - far[:, mask], of_near - variance, smoothed, curves.mask, geometry)
     noise, coefficients = smoothed[:, -1], np.ascontiguousarray(smoothed[:, :-1])
     sd = _noise_sd(variance, noise)
-    signal = _share_of_signal(smoothed).astype(np.float32)
+    signal = _share_of_signal(np.mean(smoothed**2, axis=0, dtype=float)).astype(np.float32)
     strong = np.argsort(-signal)[:RETURNED_COMPONENTS]
     back = _back(np.column_stack([coefficients[:, strong], noise]), alike, shares[3])
     height = _height(coefficients[:, strong], (signal * curves.basis.mean(axis=1))[strong], sd)
@@ -170,10 +170,10 @@ def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progres
     )
 
 
-def _share_of_signal(smoothed: Float32Array) -> FloatArray:
-    """Return how much of the variance of each component is not noise (that of the last column), 0..1."""
-    variance = smoothed.var(axis=0, dtype=float)
-    return np.asarray(np.maximum(1.0 - variance[-1] / np.maximum(variance[:-1], variance[-1] + 1e-9), LEAST_SIGNAL))
+def _share_of_signal(power: FloatArray) -> FloatArray:
+    """Return how much of the power of each component is not noise (that of the last one), 0..1."""
+    *of_rows, of_noise = power
+    return np.asarray(np.maximum(1.0 - of_noise / np.maximum(of_rows, of_noise + 1e-9), LEAST_SIGNAL))
 
 
 def _anatomy(curves: Curves, settings: Settings) -> list[Float32Array]:

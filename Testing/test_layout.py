@@ -23,6 +23,8 @@ GROUND = {
     "curves": {"records"},
     "chunks": {"records"},
     "smoothing": {"chunks", "records"},
+    "likeness": {"chunks", "records", "smoothing"},
+    "bilateral": {"chunks", "curves", "likeness", "records", "settings", "smoothing"},
     "gamma": {"curves", "records"},
     "transit": {"curves", "records"},
     "kinetics": {"curves", "records"},

@@ -9,7 +9,8 @@ import pytest
 
 from PyPeTLib import Settings
 from PyPeTLib.deconvolve import deconvolve
-from PyPeTLib.denoise import averaged_width_mm, enhancement, smooth
+from PyPeTLib.bilateral import averaged_width_mm
+from PyPeTLib.denoise import enhancement, smooth
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom_scan import correlated_noise
 from PyPeTLib.records import Geometry, silent
