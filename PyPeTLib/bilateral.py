@@ -38,8 +38,10 @@ NOISE_CLASSES, LEAST_CLASS = 16, 500
 RETURNED = 2.0
 #: It is measured in so many components, those with most signal.
 RETURNED_COMPONENTS = 3
-#: By no more than this share is a curve made higher or lower.
-MOST_RETURNED = 0.5
+#: A curve without noise that is lower than this, in HU, is none.
+LEAST_HU = np.float32(1e-3)
+#: By no more than this share is a curve made higher or lower, which is uncertain by half of that.
+MOST_RETURNED, UNCERTAIN = 0.5, 0.5
 
 
 def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
@@ -56,13 +58,33 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     The noise that is left follows from the squares of the weights and, as noise of neighbours is alike, from one
     component without signal that is smoothed along; the error also counts how much neighbours differ.
     """
+    parts = [share(progress, *ends) for ends in itertools.pairwise(TIMES)]
+    alike, near, far, variances = _averaged(curves, geometry, settings, parts)
+    mask = alike.mask
+    smoothed = np.ascontiguousarray(far[:, mask].T)
+    of_near, variance = (np.maximum(one[mask], np.float32(1e-9)) for one in variances)
+    across, mixing = _unlike(near[:, mask] - far[:, mask], of_near - variance, smoothed, curves.mask, geometry)
+    sd = _noise_sd(variance, smoothed[:, -1])
+    change, uncertain = _given_back(curves, smoothed, variance, alike, parts[3])
+    return replace(
+        curves,
+        coefficients=smoothed[:, :-1] * (1.0 + change[:, None]),
+        sd=np.sqrt(sd**2 + across),
+        mixing=np.hypot(mixing, uncertain),
+        resolution_mm=averaged_width_mm(1.0 / float(np.median(variance)), geometry),
+    )
+
+
+def _averaged(
+    curves: Curves, geometry: Geometry, settings: Settings, parts: list[Progress]
+) -> tuple[Neighbours, Float32Array, Float32Array, tuple[Float32Array, Float32Array]]:
+    """Return the neighbours that the second guide tells, and what their `both` makes of curves and noise (last)."""
     mask = curves.mask[bounding_box(curves.mask)]
-    shares = [share(progress, *ends) for ends in itertools.pairwise(TIMES)]
     values = on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
     anatomy = _anatomy(curves, settings)
-    smoothed = _plain_guide(curves, geometry, settings, shares[0])
+    smoothed = _plain_guide(curves, geometry, settings, parts[0])
     width = settings.bilateral_similarity * robust_sd(smoothed[:, -1])
-    for narrowed, part in zip((1.0, NARROWED), shares[1:3], strict=True):
+    for narrowed, part in zip((1.0, NARROWED), parts[1:3], strict=True):
         signal = _share_of_signal(smoothed.var(axis=0, dtype=float))
         compared = np.flatnonzero(signal >= min(COMPARED_SIGNAL, signal.max()))
         scale = np.sqrt(0.5 * signal[compared] / signal[compared].sum()) / max(narrowed * width, 1e-3)
@@ -70,22 +92,36 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
         guide = on_grid(np.column_stack([courses, *anatomy]), mask)
         alike = neighbours(guide, mask, geometry, settings.bilateral_sigma_mm)
         near, far, variances = alike.both(values, progress=part)
-        smoothed = np.ascontiguousarray(far[:, mask].T)
-    of_near, variance = (np.maximum(one[mask], np.float32(1e-9)) for one in variances)
-    resolution_mm = averaged_width_mm(1.0 / float(np.median(variance)), geometry)
-    across, mixing = _unlike(near[:, mask] - far[:, mask], of_near - variance, smoothed, curves.mask, geometry)
-    noise, coefficients = smoothed[:, -1], np.ascontiguousarray(smoothed[:, :-1])
-    sd = _noise_sd(variance, noise)
+        smoothed = far[:, mask].T
+    return alike, near, far, variances
+
+
+def _given_back(
+    curves: Curves, smoothed: Float32Array, variance: Float32Array, alike: Neighbours, progress: Progress
+) -> tuple[Float32Array, Float32Array]:
+    """Return by which share each voxel's curve becomes higher, and the SD of that share beyond the curve's noise.
+
+    Parameters
+    ----------
+    curves : Curves
+        Before smoothing.
+    smoothed : ndarray, shape (voxel, component + 1)
+        Averages of the curves and, last, of the image of their noise.
+    variance : ndarray, shape (voxel,)
+        Sums of the squares of their weights.
+    alike : Neighbours
+        Who was averaged.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
+    """
+    noise, sd = smoothed[:, -1], _noise_sd(variance, smoothed[:, -1])
     signal = _share_of_signal(np.mean(smoothed**2, axis=0, dtype=float)).astype(np.float32)
     strong = np.argsort(-signal)[:RETURNED_COMPONENTS]
-    back = _back(np.column_stack([coefficients[:, strong], noise]), alike, shares[3])
-    height = _height(coefficients[:, strong], (signal * curves.basis.mean(axis=1))[strong], sd)
+    back = _back(np.column_stack([smoothed[:, strong], noise]), alike, progress)
+    height = _height(smoothed[:, strong], (signal * curves.basis.mean(axis=1))[strong], sd)
     change = np.clip((height * back[:, :-1]).sum(axis=1), -MOST_RETURNED, MOST_RETURNED)
-    coefficients *= 1.0 + change[:, None]
     added = np.maximum(_noise_sd(variance, noise + back[:, -1]) ** 2 - sd**2, np.float32(0.0))
-    mixing = np.sqrt(mixing**2 + added * (height**2).sum(axis=1))
-    sd = np.sqrt(sd**2 + across)
-    return replace(curves, coefficients=coefficients, sd=sd, mixing=mixing, resolution_mm=resolution_mm)
+    return change, np.sqrt((UNCERTAIN * change) ** 2 + added * (height**2).sum(axis=1))
 
 
 def _noise_sd(variance: Float32Array, noise: Float32Array) -> Float32Array:
@@ -136,8 +172,8 @@ def _height(rows: Float32Array, blood: Float32Array, sd: Float32Array) -> Float3
     sd : ndarray, shape (voxel,)
         SD of the noise: nothing counts as less.
     """
-    of_blood = blood / np.maximum(rows @ blood, np.linalg.norm(blood) * sd)[:, None]
-    of_curve = rows / np.maximum((rows**2).sum(axis=1), sd**2)[:, None]
+    of_blood = blood / np.maximum(rows @ blood, np.linalg.norm(blood) * sd + LEAST_HU)[:, None]
+    of_curve = rows / np.maximum((rows**2).sum(axis=1), sd**2 + LEAST_HU**2)[:, None]
     return np.asarray(np.float32(0.5) * (of_blood + of_curve))
 
 

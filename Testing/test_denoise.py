@@ -351,19 +351,6 @@ def test_bilateral_of_what_is_alike_does_not_fade_towards_the_border_of_the_mask
     np.testing.assert_allclose(smoothed(curves, bilateral_similarity=50.0).coefficients, ones, rtol=1e-5)
 
 
-def test_bilateral_of_what_is_alike_is_a_gaussian_of_its_width_in_mm():
-    """Where all differences lie within the noise, a point spreads as a Gaussian cut at 2.5 SD, of 0.93 of its SD."""
-    grid = Geometry((61, 61, 1), (2.0, 2.0, 8.0))
-    mask, point = np.ones(grid.shape, dtype=bool), np.zeros((61 * 61, 1), dtype=np.float32)
-    point[30 * 61 + 30] = 1.0
-    curves = Curves(point, np.ones((1, 1), dtype=np.float32), np.ones(61 * 61, dtype=np.float32), mask)
-    found = image(smoothed(curves, grid, bilateral_sigma_mm=4.0, bilateral_similarity=50.0), 0)[0]
-    place = 2.0 * (np.arange(61) - 30)
-    assert found.sum() == pytest.approx(1.0, abs=1e-3)
-    width = np.sqrt((found.sum(axis=0) * place**2).sum())
-    assert width == pytest.approx(0.93 * 4.0, rel=0.03)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_inputs_stay_unchanged_and_may_be_read_only(bolus, method):
     mask = disc()
@@ -419,7 +406,7 @@ def test_thin_cortex_keeps_its_blood_where_the_mean_hu_tell_it_from_white_matter
         gray, hu = cortex_hu(bolus, gray_hu, sd=16.0)  # with less noise the time courses alone tell
         found = full(smoothed(enhanced(hu, mask)))[gray.ravel()].mean(axis=0)
         heights[name] = found.max() / (1.2 * bolus.washout(TIMES).max())
-    assert heights["told apart"] > 0.97 > 0.9 > heights["alike"]
+    assert heights["told apart"] > 0.97 > 0.93 > heights["alike"]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -427,7 +414,8 @@ def test_thin_cortex_keeps_its_blood_where_the_mean_hu_tell_it_from_white_matter
 def test_noise_that_is_left_is_known(bolus, method, correlated):
     """The scatter of the curves of one tissue over the stated SD is that of 1.
 
-    The bilateral filter states up to a quarter more: how much neighbours differ is not known without noise.
+    The bilateral filter states up to a quarter more: how much neighbours differ is not known without noise. Where it
+    gives blood back, noise comes with it, along the curves: that is in ``mixing``.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -443,6 +431,13 @@ def test_noise_that_is_left_is_known(bolus, method, correlated):
     components = found.coefficients @ free if len(free) == TIMES.size else found.coefficients
     z = (components - weights(free, curve + 0 * hu))[1000:-1000] / found.sd[1000:-1000, None]
     assert (0.75 if method == "bilateral" else 0.9) < robust_sd(z) < 1.2
+    if found.mixing is not None:
+        clean = weights(free, curve + 0 * hu)[1000:-1000]
+        size = np.linalg.norm(clean, axis=1)
+        along = np.einsum("vk,vk->v", (found.coefficients[1000:-1000] - clean), clean) / size
+        sd, mixing = found.sd[1000:-1000], found.mixing[1000:-1000]
+        assert robust_sd(along / sd) > 0.8
+        assert 0.6 < robust_sd(along / np.hypot(sd, mixing * size)) < 1.0
 
 
 def test_thin_cortex_is_left_noisier_than_white_matter(bolus):

@@ -96,6 +96,30 @@ def test_what_could_be_had_by_changing_the_input_counts_against_a_shape(bolus, a
     assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=40.0, settings=Settings()) == name
 
 
+@pytest.mark.parametrize(("gain", "name"), [(0.008, "exponential"), (0.012, "gamma-1.5")])
+@pytest.mark.parametrize("noise_hu", [0.0, 1.0])
+def test_of_two_shapes_about_as_probable_the_blunter_is_taken(bolus, as_curves, monkeypatch, gain, name, noise_hu):
+    """A hundredth in the logarithm for every voxel is what a step of sharpness has to bring."""
+    aif = bolus.aif(EVEN)
+    of_step = {SHAPES[shape]: step for step, shape in enumerate(SHAPES)}
+    asked = []
+
+    def made(*args, shape, **chosen):
+        single = tissue_dictionary(*args, shape=shape, **chosen)
+        asked.append((single, of_step[shape]))
+        return single
+
+    def evidence(sample, single):
+        step = next(step for one, step in asked if one is single)
+        return len(sample) * (gain if step == 1 else 0.0)
+
+    monkeypatch.setattr("PyPeTLib.residue.tissue_dictionary", made)
+    monkeypatch.setattr("PyPeTLib.residue._evidence", evidence)
+    monkeypatch.setattr("PyPeTLib.residue._common_change", lambda *_: np.zeros(EVEN.size))
+    curves = brain(aif, EVEN, as_curves)
+    assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=noise_hu, settings=Settings()) == name
+
+
 def test_tissue_changes_the_course_of_an_input_and_not_its_size(bolus, as_curves):
     """Every voxel's volume adapts to the input's size, so tissue cannot tell it."""
     aif, width = bolus.aif(EVEN), 0.9

@@ -1,0 +1,133 @@
+"""The filter that keeps edges: whom it averages, the noise it states, and the blood it gives back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from PyPeTLib import Settings, bilateral
+from PyPeTLib.bilateral import _height, _noise_sd
+from PyPeTLib.curves import robust_sd
+from PyPeTLib.likeness import neighbours
+from PyPeTLib.records import Curves, Geometry, silent
+
+GRID = Geometry((80, 80, 4), (1.0, 1.0, 6.0))
+EVERYWHERE = np.ones(GRID.shape, dtype=bool)
+#: Two components with blood in them, and one in which it comes and goes.
+BASIS = np.eye(3, 30, dtype=np.float32) + np.float32([[0.2], [0.1], [0.0]])
+
+
+def smoothed(rows, noise, **chosen):
+    curves = Curves(rows.astype(np.float32), BASIS, noise.astype(np.float32).ravel(), EVERYWHERE)
+    return bilateral.bilateral(curves, GRID, Settings(**chosen), silent)
+
+
+def lesion_rows(share, sd, seed=0):
+    """A ball of 14 mm that holds a share of the blood around it, and the noise; shapes (voxel, 3) and (voxel,)."""
+    z, y, x = np.indices(GRID.shape) * np.reshape(GRID.spacing_zyx_mm, (3, 1, 1, 1))
+    ball = np.sqrt((z - 9.0) ** 2 + (y - 40.0) ** 2 + (x - 40.0) ** 2) < 7.0
+    rows = np.where(ball.ravel(), share, 1.0)[:, None] * np.float32([20.0, 10.0, 5.0])
+    noise = np.random.default_rng(seed).normal(0.0, sd, (*rows.shape[:1], 4))
+    return ball.ravel(), rows + noise[:, :3], noise[:, 3]
+
+
+def test_what_is_alike_is_averaged_by_a_gaussian_of_its_width_in_mm():
+    """Where all guides agree, a point spreads as a Gaussian cut at 2.5 SD, of 0.93 of its SD."""
+    grid = Geometry((61, 61, 1), (2.0, 2.0, 8.0))
+    point = np.zeros((1, *grid.shape), dtype=np.float32)
+    point[0, 0, 30, 30] = 1.0
+    alike = neighbours(np.zeros_like(point), np.ones(grid.shape, dtype=bool), grid, 4.0)
+    found, place = alike.both(point)[1][0, 0], 2.0 * (np.arange(61) - 30)
+    assert found.sum() == pytest.approx(1.0, abs=1e-3)
+    assert np.sqrt((found.sum(axis=0) * place**2).sum()) == pytest.approx(0.93 * 4.0, rel=0.03)
+
+
+def test_far_neighbours_alone_average_as_wide():
+    grid = Geometry((61, 61, 1), (2.0, 2.0, 8.0))
+    smooth = gaussian_filter(np.random.default_rng(0).normal(size=(1, *grid.shape)), (0, 0, 4, 4)).astype(np.float32)
+    alike = neighbours(np.zeros_like(smooth), np.ones(grid.shape, dtype=bool), grid, 8.0)
+    both, wide = alike.both(smooth)[1], alike.wide(smooth)
+    inner = (0, 0, slice(15, -15), slice(15, -15))
+    assert np.corrcoef(both[inner].ravel(), wide[inner].ravel())[0, 1] > 0.95
+    assert wide[inner].std() < 0.7 * smooth[inner].std()
+
+
+def test_neighbours_that_the_guide_tells_apart_are_not_averaged():
+    values = np.where(np.arange(80) < 40, 1.0, 5.0) * np.ones((1, *GRID.shape))
+    alike = neighbours(values.astype(np.float32), EVERYWHERE, GRID, 5.0)
+    for found in (alike.both(values.astype(np.float32))[1], alike.wide(values.astype(np.float32))):
+        np.testing.assert_allclose(found, values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_noise_is_stated_for_every_degree_of_averaging(correlated):
+    """Half of the voxels are means, half are left alone: what noise of neighbours has in common counts in the first."""
+    noise = np.random.default_rng(0).normal(size=(200, 200))
+    noise = gaussian_filter(noise, 0.8) if correlated else noise
+    noise *= 6.0 / noise.std()
+    mean = gaussian_filter(noise, 3.0)[:, :100]  # in each direction the squares of its weights sum to 1/(2√π·3)
+    variance = np.concatenate([np.full(mean.size, (1.0 / (6.0 * np.sqrt(np.pi))) ** 2), np.ones(mean.size)])
+    variance *= np.random.default_rng(1).uniform(0.99, 1.01, variance.size)  # so that classes are not regions
+    image = np.concatenate([mean.ravel(), noise[:, 100:].ravel()])
+    stated = _noise_sd(variance.astype(np.float32), image.astype(np.float32))
+    for half in (slice(mean.size), slice(mean.size, None)):
+        assert np.median(stated[half]) == pytest.approx(image[half].std(), rel=0.1)
+
+
+def test_noise_of_few_voxels_is_one_class():
+    noise = np.random.default_rng(0).normal(0.0, 3.0, 400).astype(np.float32)
+    stated = _noise_sd(np.linspace(0.5, 1.0, 400, dtype=np.float32), noise)
+    assert np.median(stated) == pytest.approx(3.0, rel=0.15)
+    assert np.ptp(stated / np.sqrt(np.linspace(0.5, 1.0, 400))) < 1e-5
+
+
+def test_blood_that_averaging_mixed_is_given_back(monkeypatch):
+    """A ball of half the blood in much noise loses a fifth of what it had too much, and not more than all."""
+    excess = {}
+    for returned in (0.0, bilateral.RETURNED):
+        monkeypatch.setattr(bilateral, "RETURNED", returned)
+        found = []
+        for seed in range(6):
+            ball, rows, noise = lesion_rows(0.5, 16.0, seed)
+            found.append(smoothed(rows, noise).coefficients[ball, 0])
+        excess[returned] = np.mean(found) / (0.5 * 20.0) - 1.0
+    assert 0.0 < excess[bilateral.RETURNED] < 0.85 * excess[0.0]
+
+
+def test_blood_given_back_leaves_the_timing_alone(monkeypatch):
+    """Curves become higher or lower, by at most a half."""
+    ball, rows, noise = lesion_rows(0.33, 8.0)
+    after = smoothed(rows, noise)
+    monkeypatch.setattr(bilateral, "RETURNED", 0.0)
+    before = smoothed(rows, noise)
+    change = after.coefficients / before.coefficients
+    np.testing.assert_allclose(change, change[:, :1] * np.ones(3), rtol=1e-3)
+    assert 0.5 - 1e-4 <= change[:, 0].min() < change[ball, 0].mean() < 1.0 < change[:, 0].max() <= 1.5 + 1e-4
+    assert (after.mixing[ball] > before.mixing[ball]).all()
+
+
+def test_without_noise_nothing_is_mixed_nor_given_back():
+    _, rows, noise = lesion_rows(0.0, 0.0)
+    found = smoothed(rows, noise)
+    np.testing.assert_allclose(found.coefficients, rows, atol=1e-3)
+    assert np.isfinite(found.mixing).all() and np.isfinite(found.sd).all()
+
+
+def test_height_is_that_of_blood_and_of_the_own_curve():
+    """Of a curve twice as high both measures say one whole more; of one at another time only blood does."""
+    rows, blood = np.float32([[4.0, 3.0]]), np.float32([1.0, 2.0])
+    height = _height(rows, blood, np.zeros(1, dtype=np.float32))
+    assert (height * rows).sum() == pytest.approx(1.0, rel=1e-3)
+    other = np.float32([3.0, -4.0])  # across the curve, with a blood of −5 for 10
+    assert (height * other).sum() == pytest.approx(-0.25, rel=1e-3)
+
+
+def test_components_without_signal_do_not_tell_curves_apart():
+    """Noise in ten more components hides no edge: what is averaged stays the same."""
+    ball, rows, noise = lesion_rows(0.33, 4.0)
+    more = np.random.default_rng(5).normal(0.0, 4.0, (len(rows), 10))
+    basis = np.eye(13, 30, dtype=np.float32) + np.float32([0.2, 0.1, *[0.0] * 11])[:, None]
+    curves = Curves(np.column_stack([rows, more]).astype(np.float32), basis, noise.astype(np.float32), EVERYWHERE)
+    few, many = smoothed(rows, noise), bilateral.bilateral(curves, GRID, Settings(), silent)
+    assert robust_sd(many.coefficients[:, 0] - few.coefficients[:, 0]) < 0.1 * robust_sd(few.coefficients[~ball, 0])
