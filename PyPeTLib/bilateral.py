@@ -33,6 +33,8 @@ UNLIKE_MM = 3.0
 NOISE_MM = 12.0
 #: Noise is compared with what is expected of it in so many classes of voxels, each of so many at least.
 NOISE_CLASSES, LEAST_CLASS = 16, 500
+#: ... among about so many.
+NOISE_SAMPLE = 50_000
 #: Blood that averaging took is given back by this factor: it is measured by averaging once more and is averaged
 #: itself, which halves what an average that keeps seven tenths has taken.
 RETURNED = 2.0
@@ -138,11 +140,12 @@ def _noise_sd(variance: Float32Array, noise: Float32Array) -> Float32Array:
     noise : ndarray, shape (voxel,)
         A component without signal, averaged alike.
     """
-    classes = int(np.clip(noise.size // LEAST_CLASS, 1, NOISE_CLASSES))
     expected = np.sqrt(variance)
-    parts = np.array_split(np.argsort(variance, kind="stable"), classes)
-    measured = [robust_sd(noise[part] / expected[part]) for part in parts]
-    middles = [float(np.log(np.median(expected[part]))) for part in parts]
+    some = slice(None, None, max(1, noise.size // NOISE_SAMPLE))
+    seen, ratio = expected[some], noise[some] / expected[some]
+    parts = np.array_split(np.argsort(seen, kind="stable"), int(np.clip(seen.size // LEAST_CLASS, 1, NOISE_CLASSES)))
+    measured = [robust_sd(ratio[part]) for part in parts]
+    middles = [float(np.log(np.median(seen[part]))) for part in parts]
     return np.asarray(expected * np.interp(np.log(expected), middles, measured), dtype=np.float32)
 
 

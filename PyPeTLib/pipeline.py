@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_mask
-from PyPeTLib.chunks import mean_frame, share
+from PyPeTLib.chunks import in_parallel, mean_frame, share
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
@@ -35,6 +35,7 @@ from PyPeTLib.records import (
     Lesions,
     Maps,
     MaskArray,
+    Midplane,
     Motion,
     Points,
     Prepared,
@@ -194,10 +195,13 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
     """
     seconds = dict(prepared.seconds)
     step = _stepper(seconds, progress)
-    maps = _maps(prepared, step)
+    with step("Shape of the residue and mid-sagittal plane", 0.0, 0.1) as inner:
+        found = in_parallel(lambda find: find(prepared), [_with_residue, _midplane], progress=inner)
+        settings, plane = cast("tuple[Settings, Midplane | None]", tuple(found))
+    maps = _maps(prepared, settings, step)
     checks = (*prepared.checks, *judge_maps(maps, prepared.brain))
     _refuse_failed(checks, force)
-    lesions = _lesions(prepared, maps, step)
+    lesions = _lesions(prepared, maps, plane, step)
     checks = (*checks, *judge_lesions(lesions))
     known = {entry.name: getattr(prepared, entry.name) for entry in fields(prepared)}
     return Analysis(
@@ -293,11 +297,9 @@ def _vascular_curves(
     return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
 
 
-def _maps(prepared: Prepared, step: Step) -> Maps:
+def _maps(prepared: Prepared, settings: Settings, step: Step) -> Maps:
     """Deconvolve the curves and turn the responses into maps."""
     curves, aif_hu, times_s = prepared.curves, prepared.aif.curve_hu, prepared.series.times_s
-    with step("Shape of the residue", 0.0, 0.1) as inner:
-        settings = _with_residue(prepared, inner)
     with step("Deconvolution", 0.1, 0.5) as inner:
         response = deconvolve(curves, aif_hu, times_s, settings=settings, progress=inner)
     with step("Maps", 0.5, 0.8) as inner:
@@ -313,7 +315,7 @@ def _maps(prepared: Prepared, step: Step) -> Maps:
         )
 
 
-def _with_residue(prepared: Prepared, progress: Progress) -> Settings:
+def _with_residue(prepared: Prepared) -> Settings:
     """Return the settings with the shape of the residue that suits the brain best, where the method asks for one."""
     settings, artery = prepared.settings, prepared.aif
     if not settings.residue_sought:
@@ -326,17 +328,20 @@ def _with_residue(prepared: Prepared, progress: Progress) -> Settings:
         prepared.series.times_s,
         aif_noise_hu=float(single_hu / np.sqrt(voxels)) if voxels else 0.0,
         settings=settings,
-        progress=progress,
     )
     return settings.changed({"residue": name})
 
 
-def _lesions(prepared: Prepared, maps: Maps, step: Step) -> Lesions:
-    """Find the plane between the halves of the brain, and what is ill."""
-    geometry, settings, curves = prepared.series.geometry, prepared.settings, prepared.curves
-    with step("Mid-sagittal plane", 0.8, 0.9):
-        plane = find_midplane(curves.native_hu, curves.mask, geometry, settings=settings)
-    with step("Lesions", 0.9, 1.0):
+def _midplane(prepared: Prepared) -> Midplane | None:
+    """Return the plane between the halves of the brain."""
+    curves, geometry = prepared.curves, prepared.series.geometry
+    return find_midplane(curves.native_hu, curves.mask, geometry, settings=prepared.settings)
+
+
+def _lesions(prepared: Prepared, maps: Maps, plane: Midplane | None, step: Step) -> Lesions:
+    """Find what is ill."""
+    geometry, settings = prepared.series.geometry, prepared.settings
+    with step("Lesions", 0.8, 1.0):
         tissue, vessels = prepared.tissue.values, prepared.vessels.values
         return find_lesions(maps, tissue, vessels, plane, geometry, settings=settings)
 
