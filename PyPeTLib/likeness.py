@@ -65,9 +65,9 @@ def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_m
     Examples
     --------
     >>> grid = Geometry((9, 9, 3), (2.0, 2.0, 8.0))
-    >>> found = neighbours(np.zeros((1, *grid.shape), np.float32), np.ones(grid.shape, bool), grid, 4.0)
+    >>> found = neighbours(np.zeros((1, *grid.shape), np.float32), np.ones(grid.shape, bool), grid, 8.0)
     >>> len(found.close), len(found.far)
-    (4, 5)
+    (4, 60)
     """
     strides, reach = _strides(geometry, sigma_mm), _reach(geometry, sigma_mm)
     close = _half_kernel(geometry, sigma_mm, [stride // 2 for stride in strides], [1, 1, 1])
