@@ -123,11 +123,64 @@ def test_height_is_that_of_blood_and_of_the_own_curve():
     assert (height * other).sum() == pytest.approx(-0.25, rel=1e-3)
 
 
-def test_components_without_signal_do_not_tell_curves_apart():
-    """Noise in ten more components hides no edge: what is averaged stays the same."""
-    ball, rows, noise = lesion_rows(0.33, 4.0)
+def test_components_without_signal_do_not_tell_curves_apart(monkeypatch):
+    """Of thirteen components, ten of which are noise, both guides have three."""
+    _, rows, noise = lesion_rows(0.33, 4.0)
     more = np.random.default_rng(5).normal(0.0, 4.0, (len(rows), 10))
-    basis = np.eye(13, 30, dtype=np.float32) + np.float32([0.2, 0.1, *[0.0] * 11])[:, None]
-    curves = Curves(np.column_stack([rows, more]).astype(np.float32), basis, noise.astype(np.float32), EVERYWHERE)
-    few, many = smoothed(rows, noise), bilateral.bilateral(curves, GRID, Settings(), silent)
-    assert robust_sd(many.coefficients[:, 0] - few.coefficients[:, 0]) < 0.1 * robust_sd(few.coefficients[~ball, 0])
+    values = np.column_stack([more[:, :5], rows, more[:, 5:]]).astype(np.float32)
+    curves = Curves(values, np.eye(13, 30, dtype=np.float32), noise.astype(np.float32), EVERYWHERE)
+    guides = []
+
+    def spy(guide, *others):
+        guides.append(guide)
+        return neighbours(guide, *others)
+
+    monkeypatch.setattr(bilateral, "neighbours", spy)
+    bilateral.bilateral(curves, GRID, Settings(), silent)
+    assert [len(guide) for guide in guides] == [3, 3]
+    for guide in guides:  # they are those with signal
+        assert np.abs(np.corrcoef(guide.reshape(3, -1))).min() > 0.5
+
+
+class Averager:
+    """Stands for neighbours whose average is a multiple of what is averaged."""
+
+    def __init__(self, kept):
+        self.mask, self.kept, self.columns = EVERYWHERE, kept, []
+
+    def wide(self, values, *, progress):
+        self.columns.append(len(values))
+        return self.kept * values
+
+
+def given_back(kept):
+    """What is given back to one curve with noise beside it, and all that goes into it."""
+    noise = np.random.default_rng(0).normal(0.0, 2.0, EVERYWHERE.size).astype(np.float32)
+    rows = np.ones((EVERYWHERE.size, 1), dtype=np.float32) * np.float32([1.0, 20.0, 10.0, 5.0, 1.5])
+    basis = np.eye(5, 30, dtype=np.float32) + np.float32(0.1)
+    curves = Curves(rows, basis, noise, EVERYWHERE)
+    alike, variance = Averager(kept), np.full(EVERYWHERE.size, 0.25, dtype=np.float32)
+    change, uncertain = bilateral._given_back(curves, np.column_stack([rows, noise]), variance, alike, silent)
+    return alike, change, uncertain
+
+
+@pytest.mark.parametrize("kept", [0.9, 0.7])
+def test_given_back_is_twice_what_averaging_again_would_take_averaged_itself(kept):
+    alike, change, _ = given_back(kept)
+    np.testing.assert_allclose(change, 2.0 * kept * (1.0 - kept), rtol=1e-3)
+    assert alike.columns == [4, 4]  # the three strongest components and the noise
+
+
+@pytest.mark.parametrize(("kept", "most"), [(-1.0, -0.5), (2.0, -0.5), (0.5, 0.5)])
+def test_given_back_is_at_most_a_half(kept, most):
+    np.testing.assert_allclose(given_back(kept)[1], most, rtol=1e-3)
+
+
+def test_given_back_is_uncertain_by_a_half_and_by_the_noise_that_comes_with_it():
+    uncertain = given_back(0.7)[2]
+    strong, blood = np.float32([[20.0, 10.0, 5.0]]), np.float32([4.0, 4.0, 4.0]) / 30.0  # a mean of 1 + 3 in 30 frames
+    signal = 1.0 - 4.0 / np.square(strong[0])  # of the power, what is not noise of 2 HU
+    height = _height(strong, (signal * blood).astype(np.float32), np.float32([2.0]))
+    came = (1.0 + 0.42) ** 2 - 1.0  # of the noise's variance, 4 HU²
+    expected = np.sqrt((0.5 * 0.42) ** 2 + 4.0 * came * (height**2).sum())
+    assert uncertain[0] == pytest.approx(expected, rel=0.05)
