@@ -8,7 +8,6 @@ from scipy.ndimage import gaussian_filter
 
 from PyPeTLib import Settings, bilateral
 from PyPeTLib.bilateral import _height, _noise_sd
-from PyPeTLib.curves import robust_sd
 from PyPeTLib.likeness import neighbours
 from PyPeTLib.records import Curves, Geometry, silent
 
@@ -139,7 +138,7 @@ def test_components_without_signal_do_not_tell_curves_apart(monkeypatch):
     bilateral.bilateral(curves, GRID, Settings(), silent)
     assert [len(guide) for guide in guides] == [3, 3]
     for guide in guides:  # they are those with signal
-        assert np.abs(np.corrcoef(guide.reshape(3, -1))).min() > 0.5
+        assert np.abs(np.corrcoef(guide.reshape(3, -1))).min() > 0.25
 
 
 class Averager:
