@@ -10,7 +10,8 @@ from PyPeTLib.settings import LINEAR, LesionRule, Settings
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed twice by a bilateral filter "
     "(Mendrik 2011) guided by time course and mean HU, the second time by those of the first (spatial SD "
-    "{s.bilateral_sigma_mm:g} mm, similarity {s.bilateral_similarity:g} and {s.bilateral_anatomy:g} noise SD)",
+    "{s.bilateral_sigma_mm:g} mm, similarity {s.bilateral_similarity:g} and {s.bilateral_anatomy:g} noise SD), after "
+    "which heights got back what averaging took (averaged twicing, Tukey 1977)",
     "gaussian": "projected on {components} principal temporal components and smoothed inside the mask by a Gaussian "
     "(SD {s.gaussian_sigma_mm:g} mm)",
     "curvature-flow": "smoothed frame by frame by curvature flow ({s.curvature_flow_iterations} iterations of step "

@@ -420,8 +420,8 @@ class Curves:
         Standard deviation in HU of the error of a normalised component's coefficient: the noise that smoothing left,
         and how much the timing of the averaged tissue differs; None before smoothing.
     mixing : ndarray, shape (voxel,), or None
-        Standard deviation of the error of a curve's height, as a share of it, from averaging tissue of more or less
-        blood, beyond the noise; None where nothing was averaged.
+        Standard deviation of the error of a curve's height, as a share of it, beyond ``sd``: from averaging tissue of
+        more or less blood, and of the noise that comes with giving it back; None where nothing was averaged.
     resolution_mm : float or None
         Full width at half maximum in mm, in the plane of the slices, of the Gaussian that averages as much; where edges
         are kept, the median over the voxels. None before smoothing, or not known.

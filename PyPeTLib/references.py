@@ -32,6 +32,7 @@ REFERENCES = {
     "mixtures and the generalized EM algorithm. IEEE Trans Image Process 1998;7:1014–1028. doi:10.1109/83.701161",
     "Sethian 1996": "Sethian JA. A fast marching level set method for monotonically advancing fronts. Proc Natl Acad "
     "Sci USA 1996;93:1591–1595. doi:10.1073/pnas.93.4.1591",
+    "Tukey 1977": "Tukey JW. Exploratory data analysis. Reading, MA: Addison-Wesley; 1977 (twicing).",
     "Wintermark 2006": "Wintermark M, Flanders AE, Velthuis B, et al. Perfusion-CT assessment of infarct core and "
     "penumbra: receiver operating characteristic curve analysis in 130 patients suspected of acute hemispheric stroke. "
     "Stroke 2006;37:979–985. doi:10.1161/01.STR.0000209238.61459.39",
