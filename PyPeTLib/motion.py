@@ -337,7 +337,7 @@ def _blocks(frame: npt.NDArray[Any], geometry: Geometry, factors: tuple[int, int
 def _poses(series: Series, edges: _Edges, progress: Progress, starts: list[_Pose] | None = None) -> list[_Pose]:
     """Return turn and shift of every frame along the grid's axes, begun at the pose before or at a coarser one."""
     poses: list[_Pose] = [(np.eye(3), np.zeros(3))]
-    images = in_parallel(lambda frame: _blocks(frame, series.geometry, edges.factors), series.values[1:])
+    images = in_parallel(lambda frame: _blocks(frame, series.geometry, edges.factors), list(series.values[1:]))
     for k, image in enumerate(images, start=1):
         poses.append(_register(image, edges, *(starts[k] if starts else poses[-1])))
         progress(k / (series.frames - 1), "")
