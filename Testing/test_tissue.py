@@ -206,7 +206,7 @@ def test_lesions_know_tissue_and_large_vessels_of_the_run(tiny_analysis, monkeyp
         handed.update(tissue=tissue, vessels=vessels)
 
     monkeypatch.setattr("PyPeTLib.pipeline.find_lesions", noted)
-    _lesions(tiny_analysis, tiny_analysis.maps, lambda *about: nullcontext())
+    _lesions(tiny_analysis, tiny_analysis.maps, None, lambda *about: nullcontext())
     assert tiny_analysis.vessels.values.any()
     np.testing.assert_array_equal(handed["vessels"], tiny_analysis.vessels.values)
     np.testing.assert_array_equal(handed["tissue"], tiny_analysis.tissue.values)
