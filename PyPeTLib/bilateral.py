@@ -67,7 +67,7 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     of_near, variance = (np.maximum(one[mask], np.float32(1e-9)) for one in variances)
     across, mixing = _unlike(near[:, mask] - far[:, mask], of_near - variance, smoothed, curves.mask, geometry)
     sd = _noise_sd(variance, smoothed[:, -1])
-    change, uncertain = _given_back(curves, smoothed, variance, alike, parts[3])
+    change, uncertain = _given_back(curves, smoothed, variance, sd, alike, parts[3])
     return replace(
         curves,
         coefficients=smoothed[:, :-1] * (1.0 + change[:, None]),
@@ -99,7 +99,12 @@ def _averaged(
 
 
 def _given_back(
-    curves: Curves, smoothed: Float32Array, variance: Float32Array, alike: Neighbours, progress: Progress
+    curves: Curves,
+    smoothed: Float32Array,
+    variance: Float32Array,
+    sd: Float32Array,
+    alike: Neighbours,
+    progress: Progress,
 ) -> tuple[Float32Array, Float32Array]:
     """Return by which share each voxel's curve becomes higher, and the SD of that share beyond the curve's noise.
 
@@ -111,12 +116,14 @@ def _given_back(
         Averages of the curves and, last, of the image of their noise.
     variance : ndarray, shape (voxel,)
         Sums of the squares of their weights.
+    sd : ndarray, shape (voxel,)
+        SD of their noise.
     alike : Neighbours
         Who was averaged.
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
     """
-    noise, sd = smoothed[:, -1], _noise_sd(variance, smoothed[:, -1])
+    noise = smoothed[:, -1]
     signal = _share_of_signal(np.mean(smoothed**2, axis=0, dtype=float)).astype(np.float32)
     strong = np.argsort(-signal)[:RETURNED_COMPONENTS]
     back = _back(np.column_stack([smoothed[:, strong], noise]), alike, progress)
@@ -152,8 +159,8 @@ def _noise_sd(variance: Float32Array, noise: Float32Array) -> Float32Array:
 def _back(smoothed: Float32Array, alike: Neighbours, progress: Progress) -> Float32Array:
     """Return what averaging took from each voxel, shape (voxel, component).
 
-    What averaging once more takes tells what it took before (twicing, Tukey 1977). Given back as it is it would bring
-    half of the noise back; so it is averaged itself first: what whole regions lost returns, noise hardly does.
+    What averaging once more takes tells what it took before (twicing, Tukey 1977). Given back as it is it would
+    bring noise back as well; so it is averaged itself first: what whole regions lost returns, noise does less.
     """
     images = on_grid(smoothed, alike.mask)
     lost = images - alike.wide(images, progress=share(progress, 0.0, 0.5))

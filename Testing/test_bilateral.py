@@ -159,7 +159,8 @@ def given_back(kept):
     basis = np.eye(5, 30, dtype=np.float32) + np.float32(0.1)
     curves = Curves(rows, basis, noise, EVERYWHERE)
     alike, variance = Averager(kept), np.full(EVERYWHERE.size, 0.25, dtype=np.float32)
-    change, uncertain = bilateral._given_back(curves, np.column_stack([rows, noise]), variance, alike, silent)
+    smooth = np.column_stack([rows, noise])
+    change, uncertain = bilateral._given_back(curves, smooth, variance, _noise_sd(variance, noise), alike, silent)
     return alike, change, uncertain
 
 
