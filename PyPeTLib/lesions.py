@@ -106,8 +106,9 @@ def find_lesions(
     a probability of 90 % at least: of what hardly enhances no lesion is made.
 
     Within 2 mm of a large vessel the values of the nearest tissue farther away are taken: the vessel's blood outshines
-    the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of flow. What is
-    normal is the mean of the maps as they are: beside vessels tissue is mostly cortex, what is nearest mostly is not.
+    the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of flow. To normal
+    tissue what is so near a vessel does not count: its flow seems a third too high, which made normal flow 6 % too high
+    and cores a tenth too large.
 
     Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
     threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the
@@ -131,8 +132,8 @@ def find_lesions(
         The rule and what belongs to it.
     """
     core_limit, late_limit = rule_of(settings)
-    clear = maps if vessels is None else _as_around(maps, tissue, vessels, geometry)
-    scene = _Scene(clear, maps, tissue, geometry, settings, {})
+    clear = tissue if vessels is None else tissue & ~_beside(vessels, geometry)
+    scene = _Scene(_as_around(maps, tissue, clear, geometry), tissue, clear, geometry, settings, {})
     left = None if midplane is None else midplane.distance_mm(geometry) > 0.0
     side = _side(scene, late_limit, left)
     scene = scene.against(_normal(scene, side, left))
@@ -255,11 +256,11 @@ def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
 
 @dataclass(frozen=True)
 class _Scene:
-    """Maps beside vessels as around and as measured, where they count, and what is normal."""
+    """Maps, beside vessels as around; where they count; which of it is away from vessels; and what is normal."""
 
     maps: Maps
-    measured: Maps
     tissue: MaskArray
+    clear: MaskArray
     geometry: Geometry
     settings: Settings
     normal: Mapping[str, float]
@@ -316,12 +317,11 @@ class _Scene:
         return np.asarray(np.nan_to_num(np.minimum.reduce(chances)))
 
 
-def _as_around(maps: Maps, tissue: MaskArray, vessels: MaskArray, geometry: Geometry) -> Maps:
-    """Return the maps with the values of the nearest tissue farther away in what lies beside large vessels."""
-    from scipy.ndimage import binary_dilation, distance_transform_edt
+def _as_around(maps: Maps, tissue: MaskArray, clear: MaskArray, geometry: Geometry) -> Maps:
+    """Return the maps with the values of the nearest clear tissue in the rest of it."""
+    from scipy.ndimage import distance_transform_edt
 
-    near = tissue & binary_dilation(vessels, _ball(BESIDE_MM, geometry))
-    clear = tissue & ~near
+    near = tissue & ~clear
     if not near.any() or not clear.any():
         return maps
     box, spacing = _box(tissue, geometry), geometry.spacing_zyx_mm
@@ -342,6 +342,13 @@ def _as_around(maps: Maps, tissue: MaskArray, vessels: MaskArray, geometry: Geom
         delay=None if maps.delay is None else moved(maps.delay),
         sd={name: moved(image) for name, image in maps.sd.items()},
     )
+
+
+def _beside(vessels: MaskArray, geometry: Geometry) -> MaskArray:
+    """Return large vessels and what lies beside them."""
+    from scipy.ndimage import binary_dilation
+
+    return np.asarray(binary_dilation(vessels, _ball(BESIDE_MM, geometry)))
 
 
 def _ball(radius_mm: float, geometry: Geometry) -> MaskArray:
@@ -425,10 +432,9 @@ def _normal(scene: _Scene, side: Side, left: MaskArray | None) -> Mapping[str, f
 
 def _means(scene: _Scene, where: MaskArray) -> Mapping[str, float]:
     """Return mean CBF and CBV, and the MTT that belongs to them, of the normal tissue of a region."""
-    maps = scene.measured
-    cbf, cbv, tmax = (image.values for image in (maps.cbf, maps.cbv, maps.tmax))
+    cbf, cbv, tmax = (image.values for image in (scene.maps.cbf, scene.maps.cbv, scene.maps.tmax))
     with np.errstate(invalid="ignore"):
-        normal = scene.tissue & where & (tmax <= scene.settings.normal_tmax_s) & np.isfinite(cbf) & np.isfinite(cbv)
+        normal = scene.clear & where & (tmax <= scene.settings.normal_tmax_s) & np.isfinite(cbf) & np.isfinite(cbv)
     if np.count_nonzero(normal) * scene.geometry.voxel_volume_ml < LEAST_NORMAL_ML:
         return {}
     flow, volume = (float(values[normal].mean(dtype=float)) for values in (cbf, cbv))
