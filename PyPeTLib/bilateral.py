@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The first guide is smoothed by this share of the kernel, ...
 GUIDE_SHARE = 0.45
+#: ... no curve counting as higher than so many times the median one, as a vessel would outshine what is around, ...
+BRIGHTEST = 2.0
 #: ... and the second guide, with less noise, tells curves apart by this share of what the first does.
 NARROWED = 0.45
 #: Curves are not compared in components of which less than this share is signal, ...
@@ -26,7 +28,7 @@ COMPARED_SIGNAL = 0.2
 #: ... and in the others as if it were no less than this.
 LEAST_SIGNAL = 0.05
 #: Shares of the time at which the guide, each of the two averages and the return of blood end.
-TIMES = (0.0, 0.06, 0.45, 0.84, 1.0)
+TIMES = (0.0, 0.06, 0.42, 0.78, 1.0)
 #: Differences within what is averaged are sought over this distance, in mm, ...
 UNLIKE_MM = 3.0
 #: ... and the scan's noise varies over no less than this.
@@ -35,15 +37,15 @@ NOISE_MM = 12.0
 NOISE_CLASSES, LEAST_CLASS = 16, 500
 #: ... among about so many.
 NOISE_SAMPLE = 50_000
-#: Blood that averaging took is given back by this factor: it is measured by averaging once more and is averaged
-#: itself, which halves what an average that keeps seven tenths has taken.
-RETURNED = 2.0
+#: Blood that averaging took is given back by this factor: it is measured by averaging once more and is averaged twice
+#: itself, so of what an average that keeps seven tenths has taken one returns a third, and this all.
+RETURNED = 3.25
 #: It is measured in so many components, those with most signal.
 RETURNED_COMPONENTS = 3
 #: A curve without noise that is lower than this, in HU, is none.
 LEAST_HU = np.float32(1e-3)
-#: By no more than this share is a curve made higher or lower, which is uncertain by half of that.
-MOST_RETURNED, UNCERTAIN = 0.5, 0.5
+#: By no more than this share is a curve made higher or lower, which is uncertain by this share of that.
+MOST_RETURNED, UNCERTAIN = 0.5, 0.6
 
 
 def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
@@ -160,12 +162,13 @@ def _back(smoothed: Float32Array, alike: Neighbours, progress: Progress) -> Floa
     """Return what averaging took from each voxel, shape (voxel, component).
 
     What averaging once more takes tells what it took before (twicing, Tukey 1977). Given back as it is it would
-    bring noise back as well; so it is averaged itself first: what whole regions lost returns, noise does less.
+    bring noise back as well; so it is averaged itself first, twice: what whole regions lost returns, noise hardly.
     """
+    first, second, third = (share(progress, *ends) for ends in itertools.pairwise((0.0, 1 / 3, 2 / 3, 1.0)))
     images = on_grid(smoothed, alike.mask)
-    lost = images - alike.wide(images, progress=share(progress, 0.0, 0.5))
-    back = alike.wide(lost, progress=share(progress, 0.5, 1.0))[:, alike.mask].T
-    return np.asarray(np.float32(RETURNED) * back)
+    lost = images - alike.wide(images, progress=first)
+    back = alike.wide(alike.wide(lost, progress=second), progress=third)
+    return np.asarray(np.float32(RETURNED) * back[:, alike.mask].T)
 
 
 def _height(rows: Float32Array, blood: Float32Array, sd: Float32Array) -> Float32Array:
@@ -209,8 +212,16 @@ def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
 
 
 def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:
-    """Return the curves and the image of their noise (last) smoothed over all tissue, shape (voxel, component + 1)."""
-    both = np.column_stack([curves.coefficients, curves.noise])
+    """Return the curves and the image of their noise (last) smoothed over all tissue, shape (voxel, component + 1).
+
+    The bolus of an artery is a hundred times that of ischaemic tissue. Smoothed, it would make all that is around look
+    alike, and that would be averaged; so curves higher than most count as less (Huber 1964,
+    doi:10.1214/aoms/1177703732).
+    """
+    height = np.sqrt(np.einsum("vk,vk->v", curves.coefficients, curves.coefficients))
+    most = np.float32(BRIGHTEST * np.median(height))
+    kept = np.minimum(most / np.maximum(height, most), np.float32(1.0))
+    both = np.column_stack([curves.coefficients * kept[:, None], curves.noise])
     return gaussian_in_mask(
         both, curves.mask, geometry.spacing_zyx_mm, GUIDE_SHARE * settings.bilateral_sigma_mm, progress=progress
     )

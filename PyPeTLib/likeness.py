@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,7 +16,8 @@ STRIDE_SHARE = 0.85
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
 KERNEL_PART = 6
 
-Offset = tuple[tuple[int, int, int], float]
+Shift = tuple[int, int, int]
+Offset = tuple[Shift, float]
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class Neighbours:
     mask : ndarray of bool, shape (z, y, x)
     close, far : list of offsets
         One of each pair of opposite offsets (z, y, x) in voxels, with its Gaussian weight.
+    kept : dict
+        Weights of pairs of far neighbours, by offset, once they were needed: they are needed again.
     """
 
     guide: Float32Array
     mask: MaskArray
     close: list[Offset]
     far: list[Offset]
+    kept: dict[Shift, Float32Array] = field(default_factory=dict)
 
     def both(
         self, values: Float32Array, *, progress: Progress = silent
@@ -50,13 +55,32 @@ class Neighbours:
         """
         halves = len(self.close) / (len(self.close) + len(self.far))
         ones = self.mask.astype(np.float32)
-        first, of_first = _averaged(values, ones, self, self.close, share(progress, 0.0, halves))
-        second, of_second = _averaged(first, of_first, self, self.far, share(progress, halves, 1.0))
+        first, of_first = _averaged(values, ones, self.mask, self.close, self.weight, share(progress, 0.0, halves))
+        second, of_second = _averaged(first, of_first, self.mask, self.far, self.kept_weight, share(progress, halves, 1.0))
         return first, second, (of_first, of_second)
 
     def wide(self, values: Float32Array, *, progress: Progress = silent) -> Float32Array:
         """Return the means over far neighbours alone, of what hardly differs from close ones."""
-        return _averaged(values, None, self, self.far, progress)[0]
+        return _averaged(values, None, self.mask, self.far, self.kept_weight, progress)[0]
+
+    def weight(self, offset: Offset) -> Float32Array:
+        """Return the weight of each voxel and its neighbour at an offset for each other, where both exist."""
+        shift, nearness = offset
+        here, there = overlap(self.mask.shape, shift)
+        weight = _squared_distance(self.guide[(slice(None), *here)], self.guide[(slice(None), *there)])
+        weight *= weight
+        np.subtract(np.float32(np.log(nearness)), weight, out=weight)
+        np.exp(weight, out=weight)
+        weight *= self.mask[here]
+        weight *= self.mask[there]
+        return weight
+
+    def kept_weight(self, offset: Offset) -> Float32Array:
+        """Return the same, calculated once."""
+        shift, _ = offset
+        if shift not in self.kept:
+            self.kept[shift] = self.weight(offset)
+        return self.kept[shift]
 
 
 def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float) -> Neighbours:
@@ -77,16 +101,17 @@ def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_m
 def _averaged(
     values: Float32Array,
     variance: Float32Array | None,
-    alike: Neighbours,
+    mask: MaskArray,
     offsets: list[Offset],
+    weight_of: Callable[[Offset], Float32Array],
     progress: Progress,
 ) -> tuple[Float32Array, Float32Array]:
     """Return mean and variance over a voxel and its neighbours; the variance is 0 where that of the values is None."""
-    total, weight, spread = values.copy(), alike.mask.astype(np.float32), np.zeros(alike.mask.shape, dtype=np.float32)
+    total, weight, spread = values.copy(), mask.astype(np.float32), np.zeros(mask.shape, dtype=np.float32)
     if variance is not None:
         spread += variance
     parts = [offsets[start : start + KERNEL_PART] for start in range(0, len(offsets), KERNEL_PART)]
-    sums = in_parallel(lambda part: _neighbour_sums(values, variance, alike, part), parts, progress=progress)
+    sums = in_parallel(lambda part: _neighbour_sums(values, variance, part, weight_of), parts, progress=progress)
     for part_total, part_weight, part_spread in sums:
         total += part_total
         weight += part_weight
@@ -98,20 +123,17 @@ def _averaged(
 
 
 def _neighbour_sums(
-    values: Float32Array, variance: Float32Array | None, alike: Neighbours, offsets: list[Offset]
+    values: Float32Array,
+    variance: Float32Array | None,
+    offsets: list[Offset],
+    weight_of: Callable[[Offset], Float32Array],
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Return weighted sum of values, sum of weights and variance of the first, over offsets and their opposites."""
-    guide, mask = alike.guide, alike.mask
     total = np.zeros_like(values)
-    weight, spread = np.zeros((2, *mask.shape), dtype=np.float32)
-    for offset, nearness in offsets:
-        here, there = _overlap(mask.shape, offset)
-        likeness = _squared_distance(guide[(slice(None), *here)], guide[(slice(None), *there)])
-        likeness *= likeness
-        np.subtract(np.float32(np.log(nearness)), likeness, out=likeness)
-        np.exp(likeness, out=likeness)
-        likeness *= mask[here]
-        likeness *= mask[there]
+    weight, spread = np.zeros((2, *values.shape[1:]), dtype=np.float32)
+    for offset in offsets:
+        here, there = overlap(weight.shape, offset[0])
+        likeness = weight_of(offset)
         weight[here] += likeness
         weight[there] += likeness
         product = np.empty_like(likeness)
@@ -119,9 +141,9 @@ def _neighbour_sums(
             target[here] += np.multiply(likeness, source[there], out=product)
             target[there] += np.multiply(likeness, source[here], out=product)
         if variance is not None:
-            likeness *= likeness
-            spread[here] += np.multiply(likeness, variance[there], out=product)
-            spread[there] += np.multiply(likeness, variance[here], out=product)
+            square = likeness * likeness
+            spread[here] += np.multiply(square, variance[there], out=product)
+            spread[there] += np.multiply(square, variance[here], out=product)
     return total, weight, spread
 
 
@@ -159,7 +181,7 @@ def _half_kernel(geometry: Geometry, sigma_mm: float, reach: list[int], strides:
     ]
 
 
-def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Return the slices of a grid and of its copy shifted by an offset, where both exist."""
     here = tuple(slice(max(0, -step), length - max(0, step)) for length, step in zip(shape, offset, strict=True))
     there = tuple(slice(max(0, step), length - max(0, -step)) for length, step in zip(shape, offset, strict=True))
