@@ -65,6 +65,8 @@ from PyPeTLib.vessels import (
 PREPARED = 0.75
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
+#: The noise of a given curve is the largest that its baseline allows with this probability.
+NOISE_ALLOWED = 0.9
 #: What may be given for a vessel.
 Vessel = Image | Points | TimeCurve
 #: What a vessel is measured by: a mask, HU at the scan's times, or nothing; and what the user gave for it.
@@ -317,19 +319,34 @@ def _maps(prepared: Prepared, settings: Settings, step: Step) -> Maps:
 
 def _with_residue(prepared: Prepared) -> Settings:
     """Return the settings with the shape of the residue that suits the brain best, where the method asks for one."""
-    settings, artery = prepared.settings, prepared.aif
+    settings = prepared.settings
     if not settings.residue_sought:
         return settings
-    voxels = int(artery.mask.values.sum())
-    single_hu = artery.partial_volume_factor * robust_sd(prepared.curves.noise)
     name = likeliest_residue(
         prepared.curves,
-        artery.curve_hu,
+        prepared.aif.curve_hu,
         prepared.series.times_s,
-        aif_noise_hu=float(single_hu / np.sqrt(voxels)) if voxels else 0.0,
+        aif_noise_hu=_input_noise_hu(prepared),
         settings=settings,
     )
     return settings.changed({"residue": name})
+
+
+def _input_noise_hu(prepared: Prepared) -> float:
+    """Return the SD of the noise of the arterial input: that of its voxels, or what a given curve's baseline allows.
+
+    The baseline has few frames; the largest SD that it allows with a probability of 90 % is taken, so that no
+    shape is told from another by noise that happened to be small there.
+    """
+    artery, baseline = prepared.aif, prepared.aif.curve_hu[: prepared.bolus.baseline_frames]
+    voxels = int(artery.mask.values.sum())
+    if voxels:
+        return float(artery.partial_volume_factor * robust_sd(prepared.curves.noise) / np.sqrt(voxels))
+    if baseline.size < 2:
+        return 0.0
+    from scipy.special import chdtri
+
+    return float(np.sqrt(np.sum((baseline - baseline.mean()) ** 2) / chdtri(baseline.size - 1, NOISE_ALLOWED)))
 
 
 def _midplane(prepared: Prepared) -> Midplane | None:

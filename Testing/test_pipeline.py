@@ -28,6 +28,8 @@ from PyPeTLib import (
     prepare,
     read_image,
 )
+from PyPeTLib.curves import robust_sd
+from PyPeTLib.pipeline import _input_noise_hu
 from PyPeTLib.settings import describe_settings
 
 MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp")
@@ -131,7 +133,8 @@ def test_masks_of_the_user_win(tiny_head):
 def test_the_curve_of_a_mask_given_instead_of_it_gives_the_same_maps(tiny_head, tiny_analysis):
     """The baseline of what is given does not matter, nor does where it was measured.
 
-    The shape of the residue is given: a curve is taken as free of noise when it is sought, a mask is not.
+    The shape of the residue is given: when it is sought, the noise of a curve is taken from its baseline, that of a
+    mask from its voxels.
     """
     times, quick = tiny_head.series.times_s, Settings(denoise="gaussian", residue="exponential")
     masks = {"aif": tiny_analysis.aif.mask, "vof": tiny_analysis.vof.mask}
@@ -146,6 +149,20 @@ def test_the_curve_of_a_mask_given_instead_of_it_gives_the_same_maps(tiny_head, 
         assert found.mask.geometry.matches(tiny_head.series.geometry)
     assert by_curve.bolus.baseline_frames == by_mask.bolus.baseline_frames
     assert times is tiny_head.series.times_s
+
+
+def test_noise_of_the_input_is_that_of_its_voxels_or_of_the_baseline_of_a_curve(tiny_head):
+    """A curve without noise has none; of ten frames the SD is at most 1.5 times what was seen, with 90 %."""
+    prepared = prepare(tiny_head.series, Settings())
+    noise_hu = robust_sd(prepared.curves.noise) * prepared.aif.partial_volume_factor
+    assert _input_noise_hu(prepared) == pytest.approx(noise_hu / np.sqrt(prepared.aif.mask.values.sum()))
+    assert prepared.bolus.baseline_frames == 11
+    nothing = replace(prepared.aif.mask, values=np.zeros_like(prepared.aif.mask.values))
+    for sd in (0.0, 4.0):
+        curve = np.where(np.arange(45) < 11, sd * np.tile([1.0, -1.0], 23)[:45], 100.0)
+        given = replace(prepared, aif=replace(prepared.aif, mask=nothing, curve_hu=curve))
+        variance = np.var(curve[:11], ddof=1)
+        assert _input_noise_hu(given) == pytest.approx(np.sqrt(variance * 10 / 4.865), rel=1e-3)
 
 
 def mask_curve(series, mask):
