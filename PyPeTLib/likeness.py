@@ -54,9 +54,9 @@ class Neighbours:
             float32, 0 outside the mask.
         """
         halves = len(self.close) / (len(self.close) + len(self.far))
-        ones = self.mask.astype(np.float32)
-        first, of_first = _averaged(values, ones, self.mask, self.close, self.weight, share(progress, 0.0, halves))
-        second, of_second = _averaged(first, of_first, self.mask, self.far, self.kept_weight, share(progress, halves, 1.0))
+        close, far = share(progress, 0.0, halves), share(progress, halves, 1.0)
+        first, of_first = _averaged(values, self.mask.astype(np.float32), self.mask, self.close, self.weight, close)
+        second, of_second = _averaged(first, of_first, self.mask, self.far, self.kept_weight, far)
         return first, second, (of_first, of_second)
 
     def wide(self, values: Float32Array, *, progress: Progress = silent) -> Float32Array:

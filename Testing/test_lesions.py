@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.lesions import RULES, _as_around, _ball, _beside, describe_rule, find_lesions, judge_criteria, judge_lesions
+from PyPeTLib.lesions import (
+    RULES,
+    _as_around,
+    _ball,
+    _beside,
+    describe_rule,
+    find_lesions,
+    judge_criteria,
+    judge_lesions,
+)
 from PyPeTLib.records import Geometry, Image, Maps, Midplane
 from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows
 from PyPeTLib.settings import Settings
