@@ -13,6 +13,8 @@ from PyPeTLib.smoothing import KERNEL_REACH, Float32Array
 
 #: Far neighbours are this share of the kernel's SD apart.
 STRIDE_SHARE = 0.85
+#: Weights are kept if all of them take no more than this, in bytes: they grow with voxels and neighbours.
+MOST_KEPT = 64e6
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
 KERNEL_PART = 6
 
@@ -34,7 +36,8 @@ class Neighbours:
     close, far : list of offsets
         One of each pair of opposite offsets (z, y, x) in voxels, with its Gaussian weight.
     kept : dict
-        Weights of pairs of far neighbours, by offset, once they were needed: they are needed again.
+        Weights of pairs of far neighbours, by offset, once they were needed, for they are needed again; of large grids
+        none.
     """
 
     guide: Float32Array
@@ -76,11 +79,14 @@ class Neighbours:
         return weight
 
     def kept_weight(self, offset: Offset) -> Float32Array:
-        """Return the same, calculated once."""
+        """Return the same, calculated once where the weights of all far neighbours are not too many."""
         shift, _ = offset
-        if shift not in self.kept:
-            self.kept[shift] = self.weight(offset)
-        return self.kept[shift]
+        if shift in self.kept:
+            return self.kept[shift]
+        found = self.weight(offset)
+        if len(self.far) * self.mask.size * found.itemsize <= MOST_KEPT:
+            self.kept[shift] = found
+        return found
 
 
 def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float) -> Neighbours:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from PyPeTLib import Settings, bilateral
+from PyPeTLib import Settings, bilateral, likeness
 from PyPeTLib.bilateral import _height, _noise_sd
 from PyPeTLib.likeness import neighbours
 from PyPeTLib.records import Curves, Geometry, silent
@@ -66,6 +66,17 @@ def test_weights_of_far_neighbours_are_calculated_once():
     alike.guide[:] = 0.0  # nothing is told apart any more, but far neighbours are those that were
     np.testing.assert_array_equal(alike.wide(values), wide)
     assert np.abs(alike.both(values)[0] - fresh.both(values)[0]).max() > 0.1
+
+
+def test_weights_of_a_large_grid_are_not_kept(monkeypatch):
+    values = np.random.default_rng(0).normal(size=(2, *GRID.shape)).astype(np.float32)
+    kept, not_kept = (neighbours(values[:1], EVERYWHERE, GRID, 7.0) for _ in range(2))
+    needed = 4 * len(kept.far) * EVERYWHERE.size
+    monkeypatch.setattr(likeness, "MOST_KEPT", needed)
+    expected = kept.wide(values)
+    monkeypatch.setattr(likeness, "MOST_KEPT", needed - 1)
+    np.testing.assert_array_equal(not_kept.wide(values), expected)
+    assert kept.kept and not not_kept.kept
 
 
 def test_neighbours_that_the_guide_tells_apart_are_not_averaged():
