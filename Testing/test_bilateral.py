@@ -220,7 +220,7 @@ def test_given_back_is_a_multiple_of_what_averaging_again_would_take_averaged_tw
     assert alike.columns == [4, 4, 4]  # the three strongest components and the noise
 
 
-@pytest.mark.parametrize(("kept", "most"), [(-1.0, 0.5), (2.0, -0.5)])
+@pytest.mark.parametrize(("kept", "most"), [(-1.0, 0.5), (-0.5, 0.5), (2.0, -0.5)])
 def test_given_back_is_at_most_a_half(kept, most):
     np.testing.assert_allclose(given_back(kept)[1], most, rtol=1e-3)
 

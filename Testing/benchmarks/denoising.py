@@ -19,10 +19,10 @@ CANDIDATES: tuple[dict[str, Any], ...] = (
     {"denoise": "gaussian", "gaussian_sigma_mm": 2.0},
     {"denoise": "gaussian", "gaussian_sigma_mm": 2.5},
     {"denoise": "gaussian", "gaussian_sigma_mm": 4.0},
-    {"denoise": "bilateral", "bilateral_sigma_mm": 4.0},
-    {"denoise": "bilateral", "bilateral_sigma_mm": 6.0},
-    {"denoise": "bilateral", "bilateral_sigma_mm": 8.0},
-    {"denoise": "bilateral", "bilateral_sigma_mm": 8.0, "bilateral_similarity": 3.0},
+    {"denoise": "bilateral", "bilateral_sigma_mm": 5.0},
+    {"denoise": "bilateral", "bilateral_sigma_mm": Settings().bilateral_sigma_mm},
+    {"denoise": "bilateral", "bilateral_sigma_mm": 9.0},
+    {"denoise": "bilateral", "bilateral_sigma_mm": Settings().bilateral_sigma_mm, "bilateral_similarity": 3.5},
 )
 COLUMNS = ("cbv_r", "cbf_r", "mtt_r", "tmax_r", "tmax_dice")
 NOISE_HU = (4.0, 6.0, 8.0)
