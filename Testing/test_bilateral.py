@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from PyPeTLib import Settings, bilateral, likeness
 from PyPeTLib.bilateral import _height, _noise_sd
+from PyPeTLib.curves import robust_sd
 from PyPeTLib.likeness import neighbours
 from PyPeTLib.records import Curves, Geometry, silent
 
@@ -188,6 +189,16 @@ def test_a_vessel_does_not_outshine_what_is_around_in_the_first_guide():
     assert found[1.0] == pytest.approx(20.0 / 3, rel=0.1)
     assert found[30.0] == pytest.approx(found[300.0], rel=0.01)
     assert found[300.0] < 20.0 * 0.5
+
+
+def test_noise_in_more_components_hides_no_edge():
+    """With ten components of noise more, what is averaged stays the same."""
+    ball, rows, noise = lesion_rows(0.33, 4.0)
+    more = np.random.default_rng(5).normal(0.0, 4.0, (len(rows), 10))
+    basis = np.eye(13, 30, dtype=np.float32) + np.float32([0.2, 0.1, *[0.0] * 11])[:, None]
+    curves = Curves(np.column_stack([rows, more]).astype(np.float32), basis, noise.astype(np.float32), EVERYWHERE)
+    few, many = smoothed(rows, noise), bilateral.bilateral(curves, GRID, Settings(), silent)
+    assert robust_sd(many.coefficients[:, 0] - few.coefficients[:, 0]) < 0.1 * robust_sd(few.coefficients[~ball, 0])
 
 
 class Averager:

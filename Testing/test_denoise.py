@@ -400,7 +400,7 @@ def cortex_hu(bolus, gray_hu, sd=6.0):
     return gray, (rows + np.random.default_rng(0).normal(0.0, sd, rows.shape)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("returned", "most"), [(0.0, 0.9), (None, 0.97)], ids=["averaged", "given back"])
+@pytest.mark.parametrize(("returned", "most"), [(0.0, 0.9), (None, 0.93)], ids=["averaged", "given back"])
 def test_thin_cortex_keeps_its_blood_where_the_mean_hu_tell_it_from_white_matter(bolus, monkeypatch, returned, most):
     """Whom the filter averages tells them apart; blood given back makes up for a part of it where it does not."""
     if returned is not None:
@@ -410,8 +410,7 @@ def test_thin_cortex_keeps_its_blood_where_the_mean_hu_tell_it_from_white_matter
         gray, hu = cortex_hu(bolus, gray_hu, sd=16.0)  # with less noise the time courses alone tell
         found = full(smoothed(enhanced(hu, mask)))[gray.ravel()].mean(axis=0)
         heights[name] = found.max() / (1.2 * bolus.washout(TIMES).max())
-    assert heights["told apart"] > 0.97
-    assert heights["alike"] < most
+    assert heights["told apart"] > 0.97 > most > heights["alike"]
 
 
 @pytest.mark.parametrize("method", METHODS)
