@@ -69,7 +69,7 @@ class Neighbours:
     def weight(self, offset: Offset) -> Float32Array:
         """Return the weight of each voxel and its neighbour at an offset for each other, where both exist."""
         shift, nearness = offset
-        here, there = overlap(self.mask.shape, shift)
+        here, there = _overlap(self.mask.shape, shift)
         weight = _squared_distance(self.guide[(slice(None), *here)], self.guide[(slice(None), *there)])
         weight *= weight
         np.subtract(np.float32(np.log(nearness)), weight, out=weight)
@@ -138,7 +138,7 @@ def _neighbour_sums(
     total = np.zeros_like(values)
     weight, spread = np.zeros((2, *values.shape[1:]), dtype=np.float32)
     for offset in offsets:
-        here, there = overlap(weight.shape, offset[0])
+        here, there = _overlap(weight.shape, offset[0])
         likeness = weight_of(offset)
         weight[here] += likeness
         weight[there] += likeness
@@ -187,7 +187,7 @@ def _half_kernel(geometry: Geometry, sigma_mm: float, reach: list[int], strides:
     ]
 
 
-def overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Return the slices of a grid and of its copy shifted by an offset, where both exist."""
     here = tuple(slice(max(0, -step), length - max(0, step)) for length, step in zip(shape, offset, strict=True))
     there = tuple(slice(max(0, step), length - max(0, -step)) for length, step in zip(shape, offset, strict=True))
