@@ -107,8 +107,7 @@ def find_lesions(
 
     Within 2 mm of a large vessel the values of the nearest tissue farther away are taken: the vessel's blood outshines
     the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of flow. To normal
-    tissue what is so near a vessel does not count: its flow seems a third too high, which made normal flow 6 % too high
-    and cores a tenth too large.
+    tissue what is so near a vessel does not count: its flow seems too high, and cores would be too large.
 
     Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
     threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the

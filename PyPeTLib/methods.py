@@ -135,9 +135,9 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
         "The mid-sagittal plane was found by mirroring the brain without contrast "
         f"(within {settings.midplane_limit_degrees:g}° of the scan's axis) and a robust fit to local middles "
         f"({lesions.midplane.tilt_degrees:.1f}° from the left-right axis). Normal tissue is that of the side without "
-        f"the lesion with Tmax of at most {settings.normal_tmax_s:g} s, CSF, bone and large vessels left out; "
-        f"both sides count as ill where the smaller hypoperfusion has at least {share:.0%} of the larger and "
-        f"{least_ml:g} mL."
+        f"the lesion with Tmax of at most {settings.normal_tmax_s:g} s, CSF, bone, large vessels and what lies beside "
+        f"these left out; both sides count as ill where the smaller hypoperfusion has at least {share:.0%} of the "
+        f"larger and {least_ml:g} mL."
     )
 
 
