@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 #: Times over mean transit time at which the running integral of the residue is integrated again; after the last one
 #: every residue has gone, and its integral is 1.
 FINE = np.arange(0.0, 40.0, 0.005)
-#: By so much a sharper shape has to be more probable, in the logarithm for every voxel and step of sharpness, where the
-#: input was measured: arteries are chosen for narrow curves, and a narrow input lets a sharper residue fit.
+#: By so much a sharper shape has to be more probable, in the logarithm for every voxel and step of sharpness: arteries
+#: are chosen for narrow curves, and a narrow input lets a sharper residue fit.
 SHARPER_COSTS = 0.01
 
 
@@ -53,8 +53,8 @@ def likeliest_residue(
     better, whose flow is 15 % less. So each shape is judged with the input that is most probable under it: every voxel
     is explained by its best tissue, what the voxels then miss in common is a change of the input, found by linear least
     squares against the input's own noise (one Gauss-Newton step), and the change counts against the shape as far as
-    such noise is improbable. As measured arteries are chosen for their narrow curves, of two shapes that are about as
-    probable the blunter one is taken. The maps are made with the input as it was measured.
+    such noise is improbable. As arteries are chosen for their narrow curves, of two shapes that are about as probable
+    the blunter one is taken. The maps are made with the input as it was measured.
 
     Parameters
     ----------
@@ -104,8 +104,8 @@ def likeliest_residue(
     else:
         scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
         evidence = list(in_parallel(with_changed, list(tried), progress=share(progress, 0.3, 1.0)))
-        evidence = list(evidence - SHARPER_COSTS * len(sample) * np.arange(len(tried)))
-    return cast("ResidueShape", list(tried)[int(np.argmax(evidence))])
+    margin = SHARPER_COSTS * len(sample) * np.arange(len(tried))
+    return cast("ResidueShape", list(tried)[int(np.argmax(np.array(evidence) - margin))])
 
 
 def _evidence(sample: Float32Array, single: Dictionary) -> float:

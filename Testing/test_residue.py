@@ -96,12 +96,10 @@ def test_what_could_be_had_by_changing_the_input_counts_against_a_shape(bolus, a
     assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=40.0, settings=Settings()) == name
 
 
-@pytest.mark.parametrize(
-    ("gain", "noise_hu", "name"),
-    [(0.008, 1.0, "exponential"), (0.012, 1.0, "gamma-1.5"), (0.001, 0.0, "gamma-1.5")],
-)
-def test_of_two_shapes_about_as_probable_the_blunter_is_taken(bolus, as_curves, monkeypatch, gain, noise_hu, name):
-    """A hundredth in the logarithm for every voxel is what a step of sharpness has to bring with a measured input."""
+@pytest.mark.parametrize(("gain", "name"), [(0.008, "exponential"), (0.012, "gamma-1.5")])
+@pytest.mark.parametrize("noise_hu", [0.0, 1.0])
+def test_of_two_shapes_about_as_probable_the_blunter_is_taken(bolus, as_curves, monkeypatch, gain, name, noise_hu):
+    """A hundredth in the logarithm for every voxel is what a step of sharpness has to bring."""
     aif = bolus.aif(EVEN)
     of_step = {SHAPES[shape]: step for step, shape in enumerate(SHAPES)}
     asked = []
