@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from threading import Event
 from typing import Any, TypeVar
 
 import numpy as np
@@ -75,6 +76,42 @@ def in_parallel(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def stopping(progress: Progress) -> tuple[Progress, Progress]:
+    """Return progress for the caller's thread, and for workers one that raises once that of the caller has raised.
+
+    So long tasks side by side, none of which may report from its own thread, stop when the user cancels.
+
+    Examples
+    --------
+    >>> def cancel(fraction, text):
+    ...     raise KeyboardInterrupt
+    >>> told, still = stopping(cancel)
+    >>> still(0.5, "")  # nobody has cancelled yet
+    >>> try:
+    ...     told(0.5, "")
+    ... except KeyboardInterrupt:
+    ...     try:
+    ...         still(0.6, "")
+    ...     except CancelledError:
+    ...         print("stopped")
+    stopped
+    """
+    stopped = Event()
+
+    def told(fraction: float, text: str) -> None:
+        try:
+            progress(fraction, text)
+        except BaseException:
+            stopped.set()
+            raise
+
+    def still(fraction: float, text: str) -> None:
+        if stopped.is_set():
+            raise CancelledError
+
+    return told, still
 
 
 def mean_frame(frames: npt.NDArray[Any], *, progress: Progress = silent) -> npt.NDArray[np.float32]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from PyPeTLib.records import FloatArray, Geometry, MaskArray, Midplane
+from PyPeTLib.chunks import share
+from PyPeTLib.records import FloatArray, Geometry, MaskArray, Midplane, Progress, silent
 from PyPeTLib.settings import Settings
 
 #: What lies outside the brain mask counts as so bright, in HU: it is bone, and sets off the edge of the brain.
@@ -33,7 +34,7 @@ ROUNDS, REWEIGHTINGS = 3, 20
 
 
 def find_midplane(
-    native_hu: FloatArray, brain: MaskArray, geometry: Geometry, *, settings: Settings
+    native_hu: FloatArray, brain: MaskArray, geometry: Geometry, *, settings: Settings, progress: Progress = silent
 ) -> Midplane | None:
     """Return the mid-sagittal plane; None where no plane mirrors the brain clearly better than its neighbours do.
 
@@ -54,6 +55,8 @@ def find_midplane(
         Its grid.
     settings : Settings
         ``midplane_limit_degrees``.
+    progress : callable
+        ``progress(fraction, text)``; raising from it cancels.
 
     References
     ----------
@@ -64,14 +67,15 @@ def find_midplane(
     volume[brain] = np.clip(native_hu, 0.0, OUTSIDE_HU)
     coarse, fine = (_points(volume, brain, geometry, step_mm) for step_mm in STEPS_MM)
     guesses = np.array(list(product(FIRST_DEGREES, FIRST_DEGREES, FIRST_MM)))
-    best = guesses[np.argmin([_asymmetry(guess, coarse) for guess in guesses])]
-    for points, step in ((coarse, STEPS_MM[0]), (fine, STEPS_MM[1])):
-        best = _improved(best, points, step)
+    best = _best(guesses, coarse, share(progress, 0.1, 0.3))
+    for points, step, ends in ((coarse, STEPS_MM[0], (0.3, 0.4)), (fine, STEPS_MM[1], (0.4, 0.7))):
+        best = _improved(best, points, step, share(progress, *ends))
     too_far = np.abs(best[:2]).max() > settings.midplane_limit_degrees
     if too_far or _mirrored(best, coarse)[1].mean() < LEAST_MIRRORED or _flat(best, coarse):
         return None
     normal, shift_mm = _normal(best), float(best[2])
-    for _ in range(ROUNDS):
+    for done in range(ROUNDS):
+        progress(0.7 + 0.3 * done / ROUNDS, "")
         normal, shift_mm = _fitted_to_middles(volume, brain, geometry, coarse.centre_mm, normal, shift_mm)
     x, y, z = (float(value) for value in normal)
     return Midplane((x, y, z), float(shift_mm + normal @ coarse.centre_mm), asymmetry_hu=_asymmetry(best, fine))
@@ -107,13 +111,27 @@ def _points(volume: FloatArray, brain: MaskArray, geometry: Geometry, step_mm: f
     return _Points(image, points, _sampled(image, points.T), centre, geometry)
 
 
-def _improved(plane: FloatArray, points: _Points, step: float) -> FloatArray:
+def _best(guesses: FloatArray, points: _Points, progress: Progress) -> FloatArray:
+    """Return the best of some planes."""
+    asymmetry = np.empty(len(guesses))
+    for done, guess in enumerate(guesses):
+        progress(done / len(guesses), "")
+        asymmetry[done] = _asymmetry(guess, points)
+    return np.asarray(guesses[asymmetry.argmin()])
+
+
+def _improved(plane: FloatArray, points: _Points, step: float, progress: Progress) -> FloatArray:
     """Return the best plane near one; the first steps are of so many degrees and mm."""
     from scipy.optimize import minimize
 
     start: Any = plane
     options: Any = {"initial_simplex": plane + np.vstack([np.zeros(3), step * np.eye(3)]), "xatol": 0.05, "fatol": 1e-3}
-    return np.asarray(minimize(_asymmetry, start, (points,), method="Nelder-Mead", options=options).x)
+
+    def asymmetry(changed: FloatArray) -> float:
+        progress(0.5, "")  # how many steps it takes is not known
+        return _asymmetry(changed, points)
+
+    return np.asarray(minimize(asymmetry, start, method="Nelder-Mead", options=options).x)
 
 
 def _asymmetry(plane: FloatArray, points: _Points) -> float:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_mask
-from PyPeTLib.chunks import in_parallel, mean_frame, share
+from PyPeTLib.chunks import in_parallel, mean_frame, share, stopping
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
@@ -198,7 +198,8 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
     seconds = dict(prepared.seconds)
     step = _stepper(seconds, progress)
     with step("Shape of the residue and mid-sagittal plane", 0.0, 0.1) as inner:
-        found = in_parallel(lambda find: find(prepared), [_with_residue, _midplane], progress=inner)
+        told, still = stopping(inner)
+        found = in_parallel(lambda find: find(prepared, still), [_with_residue, _midplane], progress=told)
         settings, plane = cast("tuple[Settings, Midplane | None]", tuple(found))
     maps = _maps(prepared, settings, step)
     checks = (*prepared.checks, *judge_maps(maps, prepared.brain))
@@ -317,7 +318,7 @@ def _maps(prepared: Prepared, settings: Settings, step: Step) -> Maps:
         )
 
 
-def _with_residue(prepared: Prepared) -> Settings:
+def _with_residue(prepared: Prepared, progress: Progress) -> Settings:
     """Return the settings with the shape of the residue that suits the brain best, where the method asks for one."""
     settings = prepared.settings
     if not settings.residue_sought:
@@ -328,6 +329,7 @@ def _with_residue(prepared: Prepared) -> Settings:
         prepared.series.times_s,
         aif_noise_hu=_input_noise_hu(prepared),
         settings=settings,
+        progress=progress,
     )
     return settings.changed({"residue": name})
 
@@ -349,10 +351,10 @@ def _input_noise_hu(prepared: Prepared) -> float:
     return float(np.sqrt(np.sum((baseline - baseline.mean()) ** 2) / chdtri(baseline.size - 1, NOISE_ALLOWED)))
 
 
-def _midplane(prepared: Prepared) -> Midplane | None:
+def _midplane(prepared: Prepared, progress: Progress) -> Midplane | None:
     """Return the plane between the halves of the brain."""
     curves, geometry = prepared.curves, prepared.series.geometry
-    return find_midplane(curves.native_hu, curves.mask, geometry, settings=prepared.settings)
+    return find_midplane(curves.native_hu, curves.mask, geometry, settings=prepared.settings, progress=progress)
 
 
 def _lesions(prepared: Prepared, maps: Maps, plane: Midplane | None, step: Step) -> Lesions:

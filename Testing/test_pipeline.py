@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
 
@@ -327,6 +328,31 @@ def test_cancelling_anywhere_stops_at_once_and_leaves_nothing(tiny_head, denoise
             analyze(tiny_head.series, chosen, progress=cancel)
         assert len(made) == stop + 1 and time.perf_counter() - made[-1] < 0.5
     assert threading.active_count() == threads and tiny_head.series.values.tobytes() == before
+
+
+@pytest.mark.parametrize("step", ["likeliest_residue", "find_midplane"])
+def test_cancelling_stops_what_runs_beside_another_step(tiny_head, monkeypatch, step):
+    """Residue and plane are sought at the same time, on threads that may not report themselves."""
+    made, stopped = [], []
+
+    def endless(*_, progress, **__):
+        for _ in range(1000):
+            time.sleep(0.01)
+            try:
+                progress(0.5, "")
+            except CancelledError:
+                stopped.append(step)
+                raise
+
+    def cancel(fraction, text):
+        made.append(text)
+        if len(made) > 1:  # the first one comes before both begin
+            raise Cancelled("by the test")
+
+    monkeypatch.setattr(f"PyPeTLib.pipeline.{step}", endless)
+    with pytest.raises(Cancelled, match="by the test"):
+        finish(prepare(tiny_head.series), progress=cancel)
+    assert stopped == [step]
 
 
 def test_any_error_of_the_callback_reaches_the_caller(tiny_head):
