@@ -12,7 +12,7 @@ from PyPeTLib.chunks import share
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.likeness import Neighbours, neighbours
 from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress
-from PyPeTLib.smoothing import Float32Array, bounding_box, gaussian_in_mask, on_grid
+from PyPeTLib.smoothing import Float32Array, averaged_width_mm, bounding_box, gaussian_in_mask, on_grid
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings
@@ -188,27 +188,6 @@ def _height(rows: Float32Array, blood: Float32Array, sd: Float32Array) -> Float3
     of_blood = blood / np.maximum(rows @ blood, np.linalg.norm(blood) * sd + LEAST_HU)[:, None]
     of_curve = rows / np.maximum((rows**2).sum(axis=1), sd**2 + LEAST_HU**2)[:, None]
     return np.asarray(np.float32(0.5) * (of_blood + of_curve))
-
-
-def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
-    """Return the full width at half maximum in mm of the Gaussian that averages as many voxels, at least a pixel.
-
-    It is as wide in every direction, but never thinner than a slice.
-
-    Examples
-    --------
-    >>> thick, thin = Geometry((9, 9, 9), (1.0, 1.0, 50.0)), Geometry((9, 9, 9), (1.0, 1.0, 1.0))
-    >>> round(averaged_width_mm(4 * np.pi * 3.0**2, thick), 2)  # of a Gaussian with an SD of 3 mm
-    7.06
-    >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin), 2)
-    7.06
-    """
-    *_, thickness_mm = geometry.spacing_mm
-    volume_mm3 = voxels * float(np.prod(geometry.spacing_mm))
-    sd_mm = np.sqrt(volume_mm3 / (4.0 * np.pi * thickness_mm))  # the squares of a Gaussian's weights sum to 1/(4πs²)
-    if 2.0 * np.sqrt(np.pi) * sd_mm > thickness_mm:
-        sd_mm = np.cbrt(volume_mm3) / (2.0 * np.sqrt(np.pi))
-    return float(max(np.sqrt(8.0 * np.log(2.0)) * sd_mm, *geometry.spacing_mm[:2]))
 
 
 def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Float32Array:

@@ -24,6 +24,7 @@ from PyPeTLib.dictionary import (
 )
 from PyPeTLib.kinetics import residue_area
 from PyPeTLib.records import Curves, FloatArray, Progress, read_only, silent
+from PyPeTLib.smoothing import averaged_voxels
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import ResidueShape, Settings
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 #: every residue has gone, and its integral is 1.
 FINE = np.arange(0.0, 40.0, 0.005)
 #: By so much a sharper shape has to be more probable, in the logarithm for every voxel and step of sharpness: arteries
-#: are chosen for narrow curves, and a narrow input lets a sharper residue fit.
-SHARPER_COSTS = 0.01
+#: are chosen for narrow curves, and a narrow input lets a sharper residue fit. By this in all it is certain.
+SHARPER_COSTS, CERTAIN = 0.01, 16.0
 
 
 def likeliest_residue(
@@ -54,7 +55,8 @@ def likeliest_residue(
     is explained by its best tissue, what the voxels then miss in common is a change of the input, found by linear least
     squares against the input's own noise (one Gauss-Newton step), and the change counts against the shape as far as
     such noise is improbable. As arteries are chosen for their narrow curves, of two shapes that are about as probable
-    the blunter one is taken. The maps are made with the input as it was measured.
+    the blunter one is taken. Smoothing gives neighbours the same noise, so a sample counts as no more voxels than
+    averages fit into the brain. The maps are made with the input as it was measured.
 
     Parameters
     ----------
@@ -91,21 +93,33 @@ def likeliest_residue(
         return tissue_dictionary(input_hu, times_s, free, delays_s=delays_s, shape=SHAPES[name], settings=settings)
 
     def with_measured(single: Dictionary) -> float:
-        return _evidence(sample, single)
+        return counted * _evidence(sample, single)
 
     def with_changed(name: str) -> float:
-        change_hu = _common_change(scaled, tried[name], times_s, free, SHAPES[name], aif_noise_hu)
+        change_hu = _common_change(scaled, tried[name], times_s, free, SHAPES[name], aif_noise_hu * np.sqrt(counted))
         cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
-        return _evidence(scaled, dictionary(name, aif_hu + change_hu)) - cost
+        return counted * _evidence(scaled, dictionary(name, aif_hu + change_hu)) - cost
 
+    counted = _independent(curves, len(sample)) / len(sample)
     tried = {name: dictionary(name, aif_hu) for name in SHAPES}
     if aif_noise_hu <= 0.0:
         evidence = list(in_parallel(with_measured, list(tried.values()), progress=progress))
     else:
         scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
         evidence = list(in_parallel(with_changed, list(tried), progress=share(progress, 0.3, 1.0)))
-    margin = SHARPER_COSTS * len(sample) * np.arange(len(tried))
+    margin = min(SHARPER_COSTS * len(sample), CERTAIN) * np.arange(len(tried))
     return cast("ResidueShape", list(tried)[int(np.argmax(np.array(evidence) - margin))])
+
+
+def _independent(curves: Curves, sampled: int) -> float:
+    """Return how many voxels of a sample have noise of their own: as many as averages fit into the brain, or all.
+
+    Counted one by one, voxels with noise in common would be sure of what is chance.
+    """
+    if curves.resolution_mm is None or curves.spacing_zyx_mm is None:
+        return float(sampled)
+    averaged = averaged_voxels(curves.resolution_mm, curves.spacing_zyx_mm)
+    return min(float(sampled), float(np.count_nonzero(curves.mask)) / averaged)
 
 
 def _evidence(sample: Float32Array, single: Dictionary) -> float:

@@ -1,4 +1,4 @@
-"""Smoothing of voxel values inside a mask."""
+"""Smoothing of voxel values inside a mask, and how much it averages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.chunks import in_parallel
-from PyPeTLib.records import MaskArray, Progress, silent
+from PyPeTLib.records import Geometry, MaskArray, Progress, silent
 
 #: Kernels end at this many standard deviations.
 KERNEL_REACH = 2.5
@@ -52,6 +52,42 @@ def gaussian_in_mask(
     images = list(on_grid(rows, inside))
     columns = in_parallel(lambda image: filtered(image)[inside] / weight, images, progress=progress)
     return np.stack(list(columns), axis=1)
+
+
+def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
+    """Return the full width at half maximum in mm of the Gaussian that averages as many voxels, at least a pixel.
+
+    It is as wide in every direction, but never thinner than a slice.
+
+    Examples
+    --------
+    >>> thick, thin = Geometry((9, 9, 9), (1.0, 1.0, 50.0)), Geometry((9, 9, 9), (1.0, 1.0, 1.0))
+    >>> round(averaged_width_mm(4 * np.pi * 3.0**2, thick), 2)  # of a Gaussian with an SD of 3 mm
+    7.06
+    >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin), 2)
+    7.06
+    """
+    *_, thickness_mm = geometry.spacing_mm
+    volume_mm3 = voxels * float(np.prod(geometry.spacing_mm))
+    sd_mm = np.sqrt(volume_mm3 / (4.0 * np.pi * thickness_mm))  # the squares of a Gaussian's weights sum to 1/(4πs²)
+    if 2.0 * np.sqrt(np.pi) * sd_mm > thickness_mm:
+        sd_mm = np.cbrt(volume_mm3) / (2.0 * np.sqrt(np.pi))
+    return float(max(np.sqrt(8.0 * np.log(2.0)) * sd_mm, *geometry.spacing_mm[:2]))
+
+
+def averaged_voxels(width_mm: float, spacing_zyx_mm: Sequence[float]) -> float:
+    """Return how many voxels the Gaussian of a full width at half maximum in mm averages (`averaged_width_mm`).
+
+    Examples
+    --------
+    >>> grid = Geometry((9, 9, 9), (1.0, 1.0, 5.0))
+    >>> [round(averaged_voxels(averaged_width_mm(count, grid), grid.spacing_zyx_mm), 2) for count in (3.0, 300.0)]
+    [3.0, 300.0]
+    """
+    thickness_mm, *_ = spacing_zyx_mm
+    across_mm = 2.0 * np.sqrt(np.pi / (8.0 * np.log(2.0))) * width_mm  # a cube so wide holds the average
+    volume_mm3 = across_mm**2 * max(across_mm, thickness_mm)
+    return float(max(1.0, volume_mm3 / np.prod(spacing_zyx_mm)))
 
 
 def bounding_box(mask: MaskArray) -> tuple[slice, ...]:

@@ -29,7 +29,7 @@ GROUND = {
     "transit": {"curves", "records"},
     "kinetics": {"curves", "records"},
     "dictionary": {"kinetics", "records", "settings"},
-    "residue": {"chunks", "dictionary", "kinetics", "records", "settings"},
+    "residue": {"chunks", "dictionary", "kinetics", "records", "settings", "smoothing"},
     "priors": {"chunks", "dictionary", "records", "smoothing"},
     "bayes": {"chunks", "dictionary", "priors", "records", "settings"},
     "regression": {"chunks", "dictionary", "kinetics", "records", "settings"},

@@ -96,27 +96,60 @@ def test_what_could_be_had_by_changing_the_input_counts_against_a_shape(bolus, a
     assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=40.0, settings=Settings()) == name
 
 
+@pytest.fixture
+def second_shape_gains(monkeypatch):
+    """Let every voxel find the second shape more probable than all others by a given logarithm."""
+
+    def gains(gain):
+        of_step = {SHAPES[shape]: step for step, shape in enumerate(SHAPES)}
+        asked = []
+
+        def made(*args, shape, **chosen):
+            single = tissue_dictionary(*args, shape=shape, **chosen)
+            asked.append((single, of_step[shape]))
+            return single
+
+        def evidence(sample, single):
+            step = next(step for one, step in asked if one is single)
+            return len(sample) * (gain if step == 1 else 0.0)
+
+        monkeypatch.setattr("PyPeTLib.residue.tissue_dictionary", made)
+        monkeypatch.setattr("PyPeTLib.residue._evidence", evidence)
+        monkeypatch.setattr("PyPeTLib.residue._common_change", lambda *_: np.zeros(EVEN.size))
+
+    return gains
+
+
 @pytest.mark.parametrize(("gain", "name"), [(0.008, "exponential"), (0.012, "gamma-1.5")])
 @pytest.mark.parametrize("noise_hu", [0.0, 1.0])
-def test_of_two_shapes_about_as_probable_the_blunter_is_taken(bolus, as_curves, monkeypatch, gain, name, noise_hu):
+def test_of_two_shapes_about_as_probable_the_blunter_is_taken(
+    bolus, as_curves, second_shape_gains, gain, name, noise_hu
+):
     """A hundredth in the logarithm for every voxel is what a step of sharpness has to bring."""
     aif = bolus.aif(EVEN)
-    of_step = {SHAPES[shape]: step for step, shape in enumerate(SHAPES)}
-    asked = []
-
-    def made(*args, shape, **chosen):
-        single = tissue_dictionary(*args, shape=shape, **chosen)
-        asked.append((single, of_step[shape]))
-        return single
-
-    def evidence(sample, single):
-        step = next(step for one, step in asked if one is single)
-        return len(sample) * (gain if step == 1 else 0.0)
-
-    monkeypatch.setattr("PyPeTLib.residue.tissue_dictionary", made)
-    monkeypatch.setattr("PyPeTLib.residue._evidence", evidence)
-    monkeypatch.setattr("PyPeTLib.residue._common_change", lambda *_: np.zeros(EVEN.size))
+    second_shape_gains(gain)
     curves = brain(aif, EVEN, as_curves)
+    assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=noise_hu, settings=Settings()) == name
+
+
+def test_what_many_voxels_agree_about_is_certain(bolus, as_curves, second_shape_gains):
+    """So many that the logarithm is 16 in all: less than a hundredth for every voxel is enough then."""
+    aif = bolus.aif(EVEN)
+    second_shape_gains(0.008)
+    curves = brain(aif, EVEN, as_curves, voxels=4000)
+    assert len(sample_of(curves)[0]) * 0.008 > 16.0
+    assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=0.0, settings=Settings()) == "gamma-1.5"
+
+
+@pytest.mark.parametrize("noise_hu", [0.0, 1.0])
+@pytest.mark.parametrize(("width_mm", "name"), [(1.0, "gamma-1.5"), (8.0, "exponential")])
+def test_smoothed_voxels_count_as_the_averages_that_fit_into_the_brain(
+    bolus, as_curves, second_shape_gains, noise_hu, width_mm, name
+):
+    """Of 600 voxels of 1 mm averages over 8 mm leave less than one independent: what all agree about may be noise."""
+    aif = bolus.aif(EVEN)
+    second_shape_gains(0.1)
+    curves = replace(brain(aif, EVEN, as_curves), resolution_mm=width_mm, spacing_zyx_mm=(1.0, 1.0, 1.0))
     assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=noise_hu, settings=Settings()) == name
 
 
