@@ -26,10 +26,6 @@ from PyPeTLib.settings import LesionRule, Settings
 Box = tuple[slice, slice, slice]
 Quantity = Literal["rcbf", "cbv", "tmax", "delay", "rmtt"]
 
-#: Late tissue is later than the median by so many of its own SDs at least: with a probability of 90 %.
-LATER_SDS = 1.2816
-#: So near a large vessel, in mm, its blood is in the voxel's curve.
-BESIDE_MM = 2.0
 #: Volumes that are always measured: Tmax in s, and CBF in % of normal.
 TMAX_S, RCBF_PERCENT = (4.0, 6.0, 8.0, 10.0), (20.0, 30.0, 38.0)
 #: Tmax in s of the hypoperfusion intensity ratio (Olivot 2014) and of the CBV index (Arenillas 2017).
@@ -62,6 +58,15 @@ class _Limit:
     def __str__(self) -> str:
         name, unit = _NAMES[self.quantity]
         return f"{name} {'below' if self.below else 'above'} {self.value:g} {unit}"
+
+
+@dataclass(frozen=True)
+class _Region:
+    """A mask, None where it is not known, with the limits beyond which it lies, and those all of which it is not."""
+
+    mask: MaskArray | None
+    beyond: tuple[_Limit, ...]
+    but: tuple[_Limit, ...] = ()
 
 
 _NAMES: dict[Quantity, tuple[str, str]] = {
@@ -103,11 +108,12 @@ def find_lesions(
     Connected parts (touching at corners) smaller than ``smallest_lesion_ml`` are left out.
 
     Where the delay has a standard deviation, a voxel counts as late if it is later than the median of the tissue with
-    a probability of 90 % at least: of what hardly enhances no lesion is made.
+    a probability of ``late_probability`` at least: of what hardly enhances no lesion is made.
 
-    Within 2 mm of a large vessel the values of the nearest tissue farther away are taken: the vessel's blood outshines
-    the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of flow. To normal
-    tissue what is so near a vessel does not count: its flow seems too high, and cores would be too large.
+    Within ``vessel_margin_mm`` of a large vessel the values of the nearest tissue farther away are taken: the vessel's
+    blood outshines the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of
+    flow. To normal tissue what is so near a vessel does not count: its flow seems too high, and cores would be too
+    large.
 
     Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
     threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the
@@ -115,6 +121,9 @@ def find_lesions(
     and a shift of a whole map altogether: it is an upper bound of what noise does. Errors are taken as normal, that of
     Tmax as that of the delay. What is in no standard deviation is not in the bounds: the arterial input, vessels and
     CSF that share a voxel, or a wrong residue function.
+
+    Mismatch is what of the hypoperfusion is no core. Where core is sought anywhere some of it may lie outside the
+    hypoperfusion; criteria take the difference of the volumes, as they were published.
 
     Parameters
     ----------
@@ -131,14 +140,14 @@ def find_lesions(
         The rule and what belongs to it.
     """
     core_limit, late_limit = rule_of(settings)
-    clear = tissue if vessels is None else tissue & ~_beside(vessels, geometry)
+    clear = tissue if vessels is None else tissue & ~_beside(vessels, geometry, settings.vessel_margin_mm)
     scene = _Scene(_as_around(maps, tissue, clear, geometry), tissue, clear, geometry, settings, {})
     left = None if midplane is None else midplane.distance_mm(geometry) > 0.0
     side = _side(scene, late_limit, left)
     scene = scene.against(_normal(scene, side, left))
     regions = _regions(scene, core_limit, late_limit)
-    volumes = {name: scene.volume(mask, limits) for name, (mask, limits) in regions.items()}
-    masks = {name: mask for name, (mask, _) in regions.items() if mask is not None}
+    volumes = {name: scene.volume(region) for name, region in regions.items()}
+    masks = {name: region.mask for name, region in regions.items() if region.mask is not None}
     very_late, of_late = volumes[f"tmax_over_{VERY_LATE_S:g}s"].ml, volumes[f"tmax_over_{LATE_S:g}s"].ml
     return Lesions(
         rule=describe_rule(settings),
@@ -184,16 +193,16 @@ def maps_of_rule(settings: Settings) -> frozenset[str]:
 
 
 def describe_rule(settings: Settings) -> str:
-    """Return what core and hypoperfusion are, in words.
+    """Return what core and hypoperfusion are, and in whose maps, in words.
 
     Examples
     --------
-    >>> describe_rule(Settings(lesion_rule="Philips-like", core_inside="anywhere"))
-    'core: CBV below 2 mL/100 g; hypoperfusion: MTT above 145 % of normal (Philips-like)'
+    >>> describe_rule(Settings(lesion_rule="Philips-like", core_inside="anywhere", method="oSVD"))
+    'core: CBV below 2 mL/100 g; hypoperfusion: MTT above 145 % of normal (Philips-like, maps by oSVD)'
     """
     core, late = rule_of(settings)
-    inside = " inside the hypoperfusion" if settings.core_inside == "hypoperfusion" else ""
-    return f"core: {core}{inside}; hypoperfusion: {late} ({settings.lesion_rule})"
+    inside = " inside the hypoperfusion, as all low CBF" if settings.core_inside == "hypoperfusion" else ""
+    return f"core: {core}{inside}; hypoperfusion: {late} ({settings.lesion_rule}, maps by {settings.method})"
 
 
 def judge_criteria(hypoperfusion_ml: float, core_ml: float) -> tuple[Criterion, ...]:
@@ -277,7 +286,8 @@ class _Scene:
         with np.errstate(invalid="ignore"):
             ill = self.tissue & ((image < value) if limit.below else (image > value))
             if limit.quantity in ("tmax", "delay") and "delay" in self.maps.sd and ill.any():
-                ill &= image - np.nanmedian(image[self.tissue]) >= LATER_SDS * self.maps.sd["delay"].values
+                later = image - np.nanmedian(image[self.tissue])
+                ill &= later >= _sds(self.settings.late_probability) * self.maps.sd["delay"].values
         return _large(ill if within is None else ill & within, self.geometry, self.settings.smallest_lesion_ml)
 
     def value(self, limit: _Limit) -> float | None:
@@ -287,21 +297,23 @@ class _Scene:
         normal = self.normal.get(_map_of(limit))
         return None if normal is None else 0.01 * limit.value * normal
 
-    def volume(self, mask: MaskArray | None, limits: list[_Limit]) -> Volume:
-        """Return the volume of a mask, with its bounds where there are limits and standard deviations."""
+    def volume(self, region: _Region) -> Volume:
+        """Return the volume of a region, with its bounds where its limits have standard deviations."""
+        mask = region.mask
         plain = _plain_volume(mask, self.geometry)
-        sds = [self.maps.sd.get(_sd_of(one)) for one in limits]
-        if mask is None or not limits or any(sd is None for sd in sds):
+        if mask is None or any(self.maps.sd.get(_sd_of(one)) is None for one in (*region.beyond, *region.but)):
             return plain
         if not mask.any():
             return Volume(0.0, 0.0, 0.0)
         box = _box(mask, self.geometry)
-        chance, inside, ml = self._chance(box, limits), mask[box], self.geometry.voxel_volume_ml
+        chance, inside, ml = self._chance(box, region.beyond), mask[box], self.geometry.voxel_volume_ml
+        if region.but:
+            chance = np.minimum(chance, 1.0 - self._chance(box, region.but))
         sure = inside & (chance >= 1.0 - TAIL)
         possible = inside | (_near(inside, self.geometry) & self.tissue[box] & (chance >= TAIL))
         return Volume(plain.ml, float(np.count_nonzero(sure)) * ml, float(np.count_nonzero(possible)) * ml)
 
-    def _chance(self, box: Box, limits: list[_Limit]) -> FloatArray:
+    def _chance(self, box: Box, limits: tuple[_Limit, ...]) -> FloatArray:
         """Return the probability with which each voxel of a box lies beyond all limits, where errors go together."""
         from scipy.special import ndtr
 
@@ -314,6 +326,13 @@ class _Scene:
                 ndtr((-far if limit.below else far) / np.maximum(self.maps.sd[_sd_of(limit)].values[box], 1e-6))
             )
         return np.asarray(np.nan_to_num(np.minimum.reduce(chances)))
+
+
+def _sds(probability: float) -> float:
+    """Return by how many SDs a normal value has to be larger for it to be so with a probability."""
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
 
 
 def _as_around(maps: Maps, tissue: MaskArray, clear: MaskArray, geometry: Geometry) -> Maps:
@@ -343,11 +362,11 @@ def _as_around(maps: Maps, tissue: MaskArray, clear: MaskArray, geometry: Geomet
     )
 
 
-def _beside(vessels: MaskArray, geometry: Geometry) -> MaskArray:
-    """Return large vessels and what lies beside them."""
+def _beside(vessels: MaskArray, geometry: Geometry, margin_mm: float) -> MaskArray:
+    """Return large vessels and what lies so near them that their blood is in its curves."""
     from scipy.ndimage import binary_dilation
 
-    return np.asarray(binary_dilation(vessels, _ball(BESIDE_MM, geometry)))
+    return np.asarray(binary_dilation(vessels, _ball(margin_mm, geometry)))
 
 
 def _ball(radius_mm: float, geometry: Geometry) -> MaskArray:
@@ -358,19 +377,25 @@ def _ball(radius_mm: float, geometry: Geometry) -> MaskArray:
     return np.asarray(square <= radius_mm**2)
 
 
-def _regions(scene: _Scene, core: _Limit, late: _Limit) -> dict[str, tuple[MaskArray | None, list[_Limit]]]:
-    """Return every region, None where it is not known, with the limits it lies beyond; mismatch has none."""
+def _regions(scene: _Scene, core: _Limit, late: _Limit) -> dict[str, _Region]:
+    """Return every region that is measured."""
     late_mask = scene.beyond(late)
-    within, inside = ([late], late_mask) if scene.settings.core_inside == "hypoperfusion" else ([], None)
-    core_mask = scene.beyond(core, inside)
-    mismatch = None if late_mask is None or core_mask is None else late_mask & ~core_mask
+    within = (late,) if scene.settings.core_inside == "hypoperfusion" else ()
+
+    def low(limit: _Limit) -> _Region:
+        if within and (late_mask is None or not late_mask.any()):
+            return _Region(late_mask, (limit, *within))  # inside what is not known nothing is, inside nothing is none
+        return _Region(scene.beyond(limit, late_mask if within else None), (limit, *within))
+
+    cores = low(core)
+    mismatch = None if late_mask is None or cores.mask is None else late_mask & ~cores.mask
     late_limits, low_limits = ([_Limit("tmax", s) for s in TMAX_S], [_Limit("rcbf", p) for p in RCBF_PERCENT])
     return {
-        "core": (core_mask, [core, *within]),
-        "hypoperfusion": (late_mask, [late]),
-        "mismatch": (mismatch, []),
-        **{f"tmax_over_{one.value:g}s": (scene.beyond(one), [one]) for one in late_limits},
-        **{f"rcbf_below_{one.value:g}": (scene.beyond(one, inside), [one, *within]) for one in low_limits},
+        "core": cores,
+        "hypoperfusion": _Region(late_mask, (late,)),
+        "mismatch": _Region(mismatch, (late,), (core,)),
+        **{f"tmax_over_{one.value:g}s": _Region(scene.beyond(one), (one,)) for one in late_limits},
+        **{f"rcbf_below_{one.value:g}": low(one) for one in low_limits},
     }
 
 

@@ -119,6 +119,17 @@ def _on_deconvolution(settings: Settings, residue: str, strength: float | None) 
     )
 
 
+def _on_late_tissue(settings: Settings) -> Iterator[str]:
+    """Yield what tissue of uncertain timing, and beside vessels, counts as."""
+    if settings.method == "bayesian":
+        yield (
+            "By Tmax or delay, tissue counted as late if it was later than the median with a probability of at least "
+            f"{settings.late_probability:.3g}, by the standard deviation of its delay."
+        )
+    if settings.vessel_margin_mm > 0.0:
+        yield f"Within {settings.vessel_margin_mm:g} mm of large vessels it counted as the nearest other tissue."
+
+
 def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     """Yield what core and hypoperfusion are, and what they are compared with."""
     share, least_ml = settings.both_sides_share, settings.both_sides_ml
@@ -126,8 +137,7 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     source = PUBLISHED.get(settings.lesion_rule)
     rule += f" (thresholds of {source})" if source else ""
     yield f"{rule}; connected parts of less than {settings.smallest_lesion_ml:g} mL were left out."
-    if settings.method == "bayesian":
-        yield "Tissue counts as late if it is later than the median by the standard deviation of its delay at least."
+    yield from _on_late_tissue(settings)
     if lesions.midplane is None:
         yield "No mid-sagittal plane was found and relative values were withheld."
         return

@@ -35,6 +35,11 @@ MAP_NAMES = {
 }
 #: Decimals of a number by its unit: what is beyond is noise.
 DECIMALS = {"mL/100 g/min": 1, "mL/100 g": 2, "s": 1, "mL": 1, "": 2}
+#: What bounds of volumes are.
+ON_BOUNDS = (
+    "Bounds are of what noise does: what lies beyond the threshold with a probability of 95\u00a0%, and with one of "
+    "5\u00a0% within 6\u00a0mm. "
+)
 #: Packages whose versions are stated.
 PACKAGES = ("numpy", "scipy", "SimpleITK", "matplotlib", "Jinja2", "pillow")
 
@@ -87,9 +92,8 @@ def lesion_note(lesions: Lesions) -> str:
         lesions.side, f"on the patient's {lesions.side}"
     )
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
-    share = "a probability of 95\u00a0%, and of 5\u00a0%"
-    bounds = f"Bounds are of what noise does: what lies beyond the threshold with {share}."
-    return f"{rule}; {side}. {bounds} {RESEARCH_USE}"
+    bounded = any(volume.high_ml > 0.0 for volume in lesions.volumes_ml.values())
+    return f"{rule}; {side}. {ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:

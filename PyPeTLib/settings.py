@@ -168,6 +168,12 @@ class Settings:
     core_inside: CoreInside = _choice(
         "hypoperfusion", "where core is sought: inside the hypoperfusion, or anywhere in the tissue"
     )
+    late_probability: float = _number(
+        0.9, "share", 0.5, 0.999, "late tissue is later than the median with this probability, where it has an SD"
+    )
+    vessel_margin_mm: float = _number(
+        2.0, "mm", 0.0, 10.0, "so near large vessels tissue counts as the nearest other, and not as normal"
+    )
     smallest_lesion_ml: float = _number(1.0, "mL", 0.0, 20.0, "smaller connected parts of a lesion are noise")
     normal_tmax_s: float = _number(
         4.0, "s", 0.5, 20.0, "tissue of the other side up to this Tmax is normal: relative values are against its mean"

@@ -139,7 +139,7 @@ def test_nearest_tissue_is_found_in_mm_wherever_the_tissue_lies():
     tissue[8, 30, 43] = tissue[9, 30, 41] = True
     maps = maps_of()
     numbers = np.arange(maps.tmax.values.size, dtype=np.float32).reshape(GRID.shape)
-    clear = tissue & ~_beside(vessels, GRID)
+    clear = tissue & ~_beside(vessels, GRID, 2.0)
     found = _as_around(replace(maps, tmax=Image(numbers, GRID)), tissue, clear, GRID).tmax.values
     assert np.argwhere(found != numbers).tolist() == [[8, 30, 41]]
     assert found[8, 30, 41] == numbers[8, 30, 43]
@@ -297,17 +297,20 @@ def test_own_thresholds():
         ("normal_tmax_s", 0.5, {}),
         ("both_sides_share", 0.1, {"both_sides_ml": 5.0}),
         ("both_sides_ml", 5.0, {"both_sides_share": 0.1}),
+        ("late_probability", 0.999, {}),
+        ("vessel_margin_mm", 0.0, {}),
     ],
 )
 def test_every_setting_changes_something(name, value, base):
-    maps = maps_of("left")
+    maps, vessels = maps_of("left", sd=2.5), np.zeros(GRID.shape, dtype=bool)
     cbf, tmax = maps.cbf.values.copy(), maps.tmax.values.copy()
     tmax[on("right", CORE)] = 8.0  # 6.4 mL on the other side
     cbf[0:2, 0:20, 30:40] = 5.0  # low flow that is not late
+    vessels[5, 20, 45], tmax[5, 20, 46] = True, 1.0  # an artery in the lesion, and beside it
     changed = replace(maps, cbf=Image(cbf, GRID), tmax=Image(tmax, GRID))
 
     def found(**settings):
-        lesions = lesions_of(changed, **settings)
+        lesions = lesions_of(changed, tissue=TISSUE & ~vessels, vessels=vessels, **settings)
         return str(lesions.volumes_ml), lesions.side, str(lesions.normal)
 
     assert found(**base) != found(**{**base, name: value})
@@ -365,6 +368,73 @@ def test_bounds_are_what_is_sure_and_what_is_possible():
     assert volume.high_ml == pytest.approx((VOXELS_LATE + 80) * ML)
 
 
+def test_bounds_reach_six_mm_beyond_a_lesion():
+    maps = maps_of("left", sd=1.5)
+    tmax = maps.tmax.values.copy()
+    tmax[on("left", LATE)] = 9.0
+    tmax[2:10, 30:40, 40:50] = 5.0  # possible: 2, 4, 6 mm beside the lesion, and farther
+    volume = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s"))).volumes_ml["tmax_over_6s"]
+    assert volume.high_ml == pytest.approx((VOXELS_LATE + 3 * 80) * ML)
+
+
+def test_a_core_is_sure_where_it_is_sure_to_be_late_too():
+    """Flow is 5 SD below the limit; 8 s are later than 6 s by 1 SD, or by 10."""
+    low = [lesions_of(maps_of("left", sd=sd)).volumes_ml["core"].low_ml for sd in (2.0, 0.2)]
+    assert low == pytest.approx([0.0, VOXELS_CORE * ML])
+
+
+def test_mismatch_is_sure_where_it_is_late_and_no_core_and_possible_where_it_may_be():
+    """Flow of 20 is 5 SD above the limit of 15, one of 14 is 1 SD below: core, but not surely."""
+    maps = maps_of("left", sd=0.2)
+    cbf = maps.cbf.values.copy()
+    _, y, x = on("left", CORE)
+    cbf[4, y, x] = 14.0
+    volume = lesions_of(replace(maps, cbf=Image(cbf, GRID))).volumes_ml["mismatch"]
+    known = (VOXELS_LATE - VOXELS_CORE) * ML
+    assert volume.ml == volume.low_ml == pytest.approx(known)
+    assert volume.high_ml == pytest.approx(known + 10 * 8 * ML)
+    assert np.isnan(lesions_of(maps_of("left")).volumes_ml["mismatch"].low_ml)
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.5])
+@pytest.mark.parametrize(("sides", "plane"), [(["left"], None), (["left", "right"], PLANE)])
+def test_a_core_inside_a_hypoperfusion_that_is_withheld_is_withheld(sides, plane, sd):
+    """Relative MTT needs normal tissue, CBV does not: it is not sought anywhere instead."""
+    lesions = lesions_of(maps_of(*sides, sd=sd), plane=plane, lesion_rule="Philips-like")
+    assert lesions.hypoperfusion is None and lesions.core is None and lesions.mismatch is None
+    assert np.isnan([lesions.volumes_ml[name].ml for name in ("core", "mismatch", "rcbf_below_30")]).all()
+    assert [one.met for one in lesions.criteria] == [None, None]
+    assert lesions.volumes_ml["tmax_over_6s"].ml == pytest.approx(len(sides) * VOXELS_LATE * ML)
+
+
+@pytest.mark.parametrize(("limit", "voxels"), [(215.0, VOXELS_LATE - VOXELS_CORE), (222.0, 0)])
+def test_mtt_is_relative_to_mean_volume_over_mean_flow(limit, voxels):
+    """Late tissue has 10.5 s, 219 % of 60 · 4 / 50; the core's MTT is made normal."""
+    maps = maps_of("left")
+    mtt = maps.mtt.values.copy()
+    mtt[on("left", CORE)] = 4.8
+    own = {"lesion_rule": "own", "hypoperfusion_map": "rMTT", "hypoperfusion_rmtt": limit}
+    found = lesions_of(replace(maps, mtt=Image(mtt, GRID, "s")), **own).volumes_ml["hypoperfusion"]
+    assert found.ml == pytest.approx(voxels * ML)
+
+
+@pytest.mark.parametrize(("rows", "known"), [(9, False), (11, True)])
+def test_twenty_ml_of_normal_tissue_are_needed(rows, known):
+    """Rows of 9 · 12 voxels hold 2.16 mL; with less than 20 mL what is relative is withheld."""
+    tissue = TISSUE.copy()
+    tissue[..., RIGHT] = False
+    tissue[:, :rows, 0:9] = True
+    lesions = lesions_of(maps_of("left"), tissue=tissue)
+    assert bool(lesions.normal) == known and (lesions.core is not None) == known
+
+
+def test_without_lesion_and_normal_tissue_there_is_no_core():
+    tissue = np.zeros(GRID.shape, dtype=bool)
+    tissue[:2, :10, 25:35] = True
+    lesions = lesions_of(maps_of(), tissue=tissue)
+    assert not lesions.normal and {volume.ml for volume in lesions.volumes_ml.values()} == {0.0}
+
+
 def test_facts_are_for_research_only_and_unknown_is_no_number():
     facts = lesion_facts(lesions_of(maps_of("left", "right")))
     assert "Research use only" in facts["lesions"]["note"]
@@ -377,7 +447,8 @@ def test_facts_are_for_research_only_and_unknown_is_no_number():
 def test_the_rule_is_described_with_its_numbers():
     text = describe_rule(Settings())
     assert text == (
-        "core: CBF below 30 % of normal inside the hypoperfusion; hypoperfusion: Tmax above 6 s (RAPID-like)"
+        "core: CBF below 30 % of normal inside the hypoperfusion, as all low CBF; hypoperfusion: Tmax above 6 s "
+        "(RAPID-like, maps by bayesian)"
     )
 
 

@@ -384,7 +384,7 @@ NEEDED = {
 OF_LESIONS = {
     *("lesion_rule", "core_map", "core_rcbf", "core_cbv", "core_inside", "smallest_lesion_ml", "normal_tmax_s"),
     *("hypoperfusion_map", "hypoperfusion_tmax_s", "hypoperfusion_delay_s", "hypoperfusion_rmtt"),
-    *("both_sides_share", "both_sides_ml", "midplane_limit_degrees"),
+    *("both_sides_share", "both_sides_ml", "midplane_limit_degrees", "late_probability", "vessel_margin_mm"),
 }
 #: Colours change pictures only: `test_report` and `test_scene_maps` see that.
 OF_PICTURES = {"colours"}

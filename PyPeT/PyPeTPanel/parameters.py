@@ -129,6 +129,8 @@ class PyPeTParameterNode:
     hypoperfusion_delay_s: number("hypoperfusion_delay_s")
     hypoperfusion_rmtt: number("hypoperfusion_rmtt")
     core_inside: choice("core_inside")
+    late_probability: number("late_probability")
+    vessel_margin_mm: number("vessel_margin_mm")
     smallest_lesion_ml: number("smallest_lesion_ml")
     normal_tmax_s: number("normal_tmax_s")
     both_sides_share: number("both_sides_share")
