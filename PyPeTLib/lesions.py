@@ -116,7 +116,8 @@ def find_lesions(
     large.
 
     Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
-    threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 %. That is the
+    threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 % (anywhere,
+    in parts large enough, where no lesion is found). That is the
     90 % interval if the errors of all voxels go together, which noise that smoothing correlates does over some mm only,
     and a shift of a whole map altogether: it is an upper bound of what noise does. Errors are taken as normal, that of
     Tmax as that of the delay. What is in no standard deviation is not in the bounds: the arterial input, vessels and
@@ -304,7 +305,7 @@ class _Scene:
         if mask is None or any(self.maps.sd.get(_sd_of(one)) is None for one in (*region.beyond, *region.but)):
             return plain
         if not mask.any():
-            return Volume(0.0, 0.0, 0.0)
+            return self._none_found(region)
         box = _box(mask, self.geometry)
         chance, inside, ml = self._chance(box, region.beyond), mask[box], self.geometry.voxel_volume_ml
         if region.but:
@@ -312,6 +313,15 @@ class _Scene:
         sure = inside & (chance >= 1.0 - TAIL)
         possible = inside | (_near(inside, self.geometry) & self.tissue[box] & (chance >= TAIL))
         return Volume(plain.ml, float(np.count_nonzero(sure)) * ml, float(np.count_nonzero(possible)) * ml)
+
+    def _none_found(self, region: _Region) -> Volume:
+        """Return no volume, and as the upper bound what may lie beyond the limits all the same, anywhere."""
+        if any(self.value(one) is None for one in (*region.beyond, *region.but)):
+            return Volume(0.0)
+        everywhere = (slice(None),) * 3
+        possible = self.tissue & (self._chance(everywhere, region.beyond) >= TAIL)
+        large = _large(possible, self.geometry, self.settings.smallest_lesion_ml)
+        return Volume(0.0, 0.0, float(np.count_nonzero(large)) * self.geometry.voxel_volume_ml)
 
     def _chance(self, box: Box, limits: tuple[_Limit, ...]) -> FloatArray:
         """Return the probability with which each voxel of a box lies beyond all limits, where errors go together."""

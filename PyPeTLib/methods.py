@@ -119,6 +119,12 @@ def _on_deconvolution(settings: Settings, residue: str, strength: float | None) 
     )
 
 
+_NORMAL = {
+    "none": "of both sides, as no lesion was found,",
+    **dict.fromkeys(("left", "right", "both", "unknown"), "of the side without the lesion"),
+}
+
+
 def _on_late_tissue(settings: Settings) -> Iterator[str]:
     """Yield what tissue of uncertain timing, and beside vessels, counts as."""
     if settings.method == "bayesian":
@@ -144,10 +150,10 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     yield (
         "The mid-sagittal plane was found by mirroring the brain without contrast "
         f"(within {settings.midplane_limit_degrees:g}° of the scan's axis) and a robust fit to local middles "
-        f"({lesions.midplane.tilt_degrees:.1f}° from the left-right axis). Normal tissue is that of the side without "
-        f"the lesion with Tmax of at most {settings.normal_tmax_s:g} s, CSF, bone, large vessels and what lies beside "
-        f"these left out; both sides count as ill where the smaller hypoperfusion has at least {share:.0%} of the "
-        f"larger and {least_ml:g} mL."
+        f"({lesions.midplane.tilt_degrees:.1f}° from the left-right axis). Normal tissue is that "
+        f"{_NORMAL[lesions.side]} with Tmax of at most {settings.normal_tmax_s:g} s, CSF, bone, large vessels and "
+        f"what lies beside these left out; both sides count as ill where the smaller hypoperfusion has at least {share:.0%} of the "
+        f"larger and {least_ml:g} mL{', as here: relative values were withheld' * (lesions.side == 'both')}."
     )
 
 

@@ -17,7 +17,9 @@ from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_
 def write_phantom(phantom: Phantom, folder: str | Path) -> Path:
     """Write scan, truth and masks into a folder that exists.
 
-    Files are ``PREFIX_ctp.nii.gz``, ``PREFIX_truth_{cbf,...}.nii.gz``, ``PREFIX_{brain,...}_mask.nii.gz``,
+    Names of masks say that they are the truth, as a run beside them writes masks of its own.
+
+    Files are ``PREFIX_ctp.nii.gz``, ``PREFIX_truth_{cbf,...}.nii.gz``, ``PREFIX_truth_{brain,...}_mask.nii.gz``,
     ``PREFIX_truth_curves.csv`` (time_s, aif_hu, vof_hu) and ``PREFIX_options.json``.
 
     Returns
@@ -36,7 +38,7 @@ def write_phantom(phantom: Phantom, folder: str | Path) -> Path:
     for name, image in phantom.truth.items():
         write_image(image, f"{stem}_truth_{name}.nii.gz")
     for name, image in phantom.masks.items():
-        write_image(image, f"{stem}_{name}_mask.nii.gz")
+        write_image(image, f"{stem}_truth_{name}_mask.nii.gz")
     curves = {"time_s": phantom.series.times_s, "aif_hu": phantom.aif_hu, "vof_hu": phantom.vof_hu}
     write_csv(curves, f"{stem}_truth_curves.csv")
     write_json(phantom.options, f"{stem}_options.json")

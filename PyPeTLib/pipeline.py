@@ -25,7 +25,7 @@ from PyPeTLib.methods import methods_text
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.mixtures import without_mixtures
 from PyPeTLib.motion import between_slices, corrected, measure_motion
-from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue, motion_unknown
+from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_timing, judge_tissue, motion_unknown
 from PyPeTLib.records import (
     Analysis,
     Bolus,
@@ -202,7 +202,7 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
         found = in_parallel(lambda find: find(prepared, still), [_with_residue, _midplane], progress=told)
         settings, plane = cast("tuple[Settings, Midplane | None]", tuple(found))
     maps = _maps(prepared, settings, step)
-    checks = (*prepared.checks, *judge_maps(maps, prepared.brain))
+    checks = (*prepared.checks, *judge_maps(maps, prepared.brain), *judge_timing(maps, prepared.tissue))
     _refuse_failed(checks, force)
     lesions = _lesions(prepared, maps, plane, step)
     checks = (*checks, *judge_lesions(lesions))

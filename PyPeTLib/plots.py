@@ -66,6 +66,8 @@ def motion_figure(motion: Motion, theme: Theme = "light") -> Figure:
     turn.sharex(shift)
     draw_motion(shift, motion, motion.shifts_mm, "shift in mm", theme)
     shift.plot(motion.times_s, motion.displacement_mm, "--", color=THEMES[theme]["ink"], lw=1.2, label="skull, most")
+    low, high = shift.get_ylim()
+    shift.set_ylim(low, max(high, 1.05 * float(motion.displacement_mm.max())))
     place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 0.98), "ncols": 4}
     shift.legend(frameon=False, fontsize=8.5, labelcolor=THEMES[theme]["ink"], **place)
     draw_motion(turn, motion, motion.rotations_degrees, "turn in °", theme)

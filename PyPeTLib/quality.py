@@ -25,6 +25,8 @@ from PyPeTLib.records import (
 from PyPeTLib.settings import Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 
+#: Where half of the tissue has a more uncertain delay than this, in s, late tissue is missed.
+LARGEST_DELAY_SD_S = 1.0
 #: Fewer baseline frames than this cannot be averaged: the bolus was there from the start.
 FEWEST_BASELINE_FRAMES = 2
 #: A baseline this short, in frames, still leaves its noise in every curve.
@@ -141,6 +143,24 @@ def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:
 def judge_maps(maps: Maps, brain: Image) -> tuple[Check, ...]:
     """Return the checks of the maps as a whole: flow and volume of a brain are positive."""
     return _positive("CBF", maps.cbf, brain), _positive("CBV", maps.cbv, brain)
+
+
+def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:
+    """Return whether delays are known well enough to find late tissue, where the method gives their SD.
+
+    On phantoms with weaker boluses and more noise four fifths of the late tissue were found where the median SD was
+    0.7 s, and half where it was 1.1 s.
+    """
+    sd = maps.sd.get("delay")
+    known = np.empty(0) if sd is None else sd.values[tissue.values & np.isfinite(sd.values)]
+    if not known.size:
+        return ()
+    median_s = float(np.median(known))
+    text = f"The delay of a voxel of tissue is uncertain by {median_s:.1f} s (median SD)"
+    if median_s > LARGEST_DELAY_SD_S:
+        found = f"{text}, more than {LARGEST_DELAY_SD_S:g} s: the signal is weak or noisy, and late tissue is missed."
+        return (Check("timing", "warn", f"{found} Volumes of lesions are too small, their bounds too.", median_s),)
+    return (Check("timing", "pass", f"{text}.", median_s),)
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:

@@ -22,7 +22,7 @@ from PyPeTLib.records import (
     describe_times,
 )
 from PyPeTLib.results import RESEARCH_USE, candidate_facts, lesion_rows
-from PyPeTLib.settings import SettingInfo, Settings, Value, describe_settings
+from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
 
 #: Names of the maps, short and in full.
 MAP_NAMES = {
@@ -35,6 +35,11 @@ MAP_NAMES = {
 }
 #: Decimals of a number by its unit: what is beyond is noise.
 DECIMALS = {"mL/100 g/min": 1, "mL/100 g": 2, "s": 1, "mL": 1, "": 2}
+#: What published thresholds are from.
+ON_THRESHOLDS = (
+    "Published thresholds are those of truncated deconvolution: with maps by {} they mark another volume, by the "
+    "default a smaller one. "
+)
 #: What bounds of volumes are.
 ON_BOUNDS = (
     "Bounds are of what noise does: what lies beyond the threshold with a probability of 95\u00a0%, and with one of "
@@ -86,14 +91,16 @@ def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def lesion_note(lesions: Lesions) -> str:
-    """Return what the volumes are of, and what they are not for."""
+def lesion_note(lesions: Lesions, settings: Settings) -> str:
+    """Return what the volumes are of, what their thresholds are from, and what they are not for."""
     side = {"none": "no hypoperfusion", "both": "on both sides", "unknown": "side unknown"}.get(
         lesions.side, f"on the patient's {lesions.side}"
     )
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
     bounded = any(volume.high_ml > 0.0 for volume in lesions.volumes_ml.values())
-    return f"{rule}; {side}. {ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
+    own = settings.lesion_rule == "own" or (settings.method in LINEAR and settings.correction == "none")
+    thresholds = "" if own else ON_THRESHOLDS.format(settings.method)
+    return f"{rule}; {side}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:

@@ -171,7 +171,9 @@ def _result(analysis: Analysis) -> Section:
     columns = (("Volume or ratio", "name"), ("Value", "key"), ("Bounds", "number"), ("Unit", "unit"))
     volumes = Table(columns, tuple(volume_rows(analysis.lesions)), folded="All volumes and ratios")
     blocks = (Tiles(tuple(tiles)), Findings(doubts), criteria, volumes)
-    return Section("result", "Volumes, criteria and findings", blocks, lead=lesion_note(analysis.lesions))
+    return Section(
+        "result", "Volumes, criteria and findings", blocks, lead=lesion_note(analysis.lesions, analysis.settings)
+    )
 
 
 def _numbers(analysis: Analysis) -> Section:

@@ -60,6 +60,11 @@ def refused(arguments, capsys, code=2):
     return message
 
 
+def test_a_result_beside_its_phantom_overwrites_no_truth(scan, result):
+    made = {path.name for path in result.iterdir()}
+    assert not made & {path.name for path in scan.parent.iterdir()}
+
+
 def test_run_writes_the_promised_files(result):
     names = {path.name for path in result.iterdir()}
     made = ("brain", "aif", "vof", "csf", "vessel", "bone", "core", "hypoperfusion", "mismatch")
@@ -152,7 +157,7 @@ def test_users_masks_are_used(scan, tmp_path, phantom):
     folder = scan.parent
     masks = {"--mask": "brain", "--aif-mask": "arteries", "--vof-mask": "veins"}
     arguments = [
-        str(word) for option, name in masks.items() for word in (option, folder / f"phantom_{name}_mask.nii.gz")
+        str(word) for option, name in masks.items() for word in (option, folder / f"phantom_truth_{name}_mask.nii.gz")
     ]
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *arguments]) == 0
     summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())

@@ -435,6 +435,18 @@ def test_without_lesion_and_normal_tissue_there_is_no_core():
     assert not lesions.normal and {volume.ml for volume in lesions.volumes_ml.values()} == {0.0}
 
 
+def test_without_a_lesion_the_bound_is_what_may_be_one():
+    """5.5 s may be 6 s where it is uncertain by 0.5 s, in parts large enough."""
+    maps = maps_of(sd=0.5)
+    tmax = maps.tmax.values.copy()
+    tmax[on("left", CORE)] = 5.5
+    tmax[11, 0, 0] = 5.5
+    found = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s"))).volumes_ml
+    assert (found["tmax_over_6s"].ml, found["tmax_over_6s"].low_ml) == (0.0, 0.0)
+    assert found["tmax_over_6s"].high_ml == pytest.approx(VOXELS_CORE * ML)
+    assert found["tmax_over_8s"].high_ml == 0.0
+
+
 def test_facts_are_for_research_only_and_unknown_is_no_number():
     facts = lesion_facts(lesions_of(maps_of("left", "right")))
     assert "Research use only" in facts["lesions"]["note"]

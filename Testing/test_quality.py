@@ -9,7 +9,7 @@ import pytest
 
 from PyPeTLib import Settings
 from PyPeTLib.phantom import bolus_curve
-from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_tissue, motion_unknown, worst_first
+from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_timing, judge_tissue, motion_unknown, worst_first
 from PyPeTLib.records import (
     Bolus,
     Candidate,
@@ -184,6 +184,19 @@ def test_maps_without_positive_flow_and_volume_are_invalid():
     for name, maps in (("CBF", Maps(image, good, good, good, good)), ("CBV", Maps(good, image, good, good, good))):
         (failed,) = (check for check in judge_maps(maps, brain) if check.status == "fail")
         assert failed.name == f"positive {name}" and name in failed.text
+
+
+@pytest.mark.parametrize(("sd_s", "status"), [(0.9, "pass"), (1.1, "warn")])
+def test_delays_too_uncertain_to_find_late_tissue_are_told(sd_s, status):
+    """Of tissue alone: fluid hardly enhances."""
+    image = Image(np.ones(GRID.shape, dtype=np.float32), GRID, "s")
+    inside = np.zeros(GRID.shape, dtype=bool)
+    inside[:2] = True
+    sd = np.where(inside, sd_s, 5.0).astype(np.float32)
+    maps = Maps(image, image, image, image, image, sd={"delay": Image(sd, GRID, "s")})
+    (check,) = judge_timing(maps, Image(inside, GRID))
+    assert check.name == "timing" and check.status == status and check.value == pytest.approx(sd_s)
+    assert judge_timing(replace(maps, sd={}), Image(inside, GRID)) == ()
 
 
 def test_a_good_scan_raises_no_doubt():

@@ -35,10 +35,10 @@ from PyPeTLib.methods import PUBLISHED
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.overlays import highlighted, lesions_figure, vessels_figure
 from PyPeTLib.plots import LEAST_MOTION, bolus_figure, curves_figure, motion_figure
-from PyPeTLib.records import Check, Geometry, Image, Maps
+from PyPeTLib.records import Check, Geometry, Image, Maps, Volume
 from PyPeTLib.references import REFERENCES, references
 from PyPeTLib.report import render, report_html
-from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, volume_rows
+from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion_note, volume_rows
 from PyPeTLib.report_pictures import drawings, write_figures
 from PyPeTLib.report_sections import Report, Section, Table, Text
 from PyPeTLib.results import candidate_facts, criterion_rows
@@ -302,6 +302,22 @@ def test_motion_of_a_still_head_is_not_blown_up(tiny_analysis):
     for axes in motion_figure(tiny_analysis.motion).axes:
         low, high = axes.get_ylim()
         assert low <= -LEAST_MOTION and high >= LEAST_MOTION
+
+
+def test_the_largest_motion_of_the_skull_is_inside_the_figure(tiny_analysis):
+    still = tiny_analysis.motion
+    moved = replace(still, displacement_mm=np.linspace(0.0, 22.6, still.times_s.size))
+    shift, _ = motion_figure(moved).axes
+    assert shift.get_ylim()[1] > 22.6
+
+
+def test_what_published_thresholds_and_bounds_are_is_said_where_there_are_any(tiny_analysis):
+    lesions, default = tiny_analysis.lesions, Settings()
+    assert "truncated deconvolution" in lesion_note(lesions, default) and "within 6" in lesion_note(lesions, default)
+    assert "truncated deconvolution" not in lesion_note(lesions, Settings(method="bSVD"))
+    assert "truncated deconvolution" not in lesion_note(lesions, Settings(lesion_rule="own"))
+    plain = replace(lesions, volumes_ml={name: Volume(one.ml) for name, one in lesions.volumes_ml.items()})
+    assert "Bounds" not in lesion_note(plain, default) and "Research use only" in lesion_note(plain, default)
 
 
 def test_printable_names_are_short_and_known_to_the_font():
