@@ -147,13 +147,14 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     if lesions.midplane is None:
         yield "No mid-sagittal plane was found and relative values were withheld."
         return
+    withheld = ", as here: relative values were withheld" if lesions.side == "both" else ""
     yield (
         "The mid-sagittal plane was found by mirroring the brain without contrast "
         f"(within {settings.midplane_limit_degrees:g}° of the scan's axis) and a robust fit to local middles "
         f"({lesions.midplane.tilt_degrees:.1f}° from the left-right axis). Normal tissue is that "
         f"{_NORMAL[lesions.side]} with Tmax of at most {settings.normal_tmax_s:g} s, CSF, bone, large vessels and "
-        f"what lies beside these left out; both sides count as ill where the smaller hypoperfusion has at least {share:.0%} of the "
-        f"larger and {least_ml:g} mL{', as here: relative values were withheld' * (lesions.side == 'both')}."
+        f"what lies beside these left out; both sides count as ill where the smaller hypoperfusion has at least "
+        f"{share:.0%} of the larger and {least_ml:g} mL{withheld}."
     )
 
 

@@ -1,6 +1,6 @@
 """How well lesions, their side and the mid-sagittal plane are found in heads that were not looked at, in Markdown.
 
-Usage: python Testing/benchmarks/lesions.py [--planes] [--seeds N] [--noise-hu HU] [--method NAME]
+Usage: python Testing/benchmarks/lesions.py [--planes] [--seeds N] [--noise-hu HU] [--peak-hu HU] [--method NAME]
 
 Without an option: 16×220×220×55 heads, lesions left and right, a line a head, volumes in mL: truth → found (bounds).
 With ``--planes``: only the plane, of small heads tilted by 15° about an axis of every direction.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -47,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=6, help="number of heads")
     parser.add_argument("--noise-hu", type=float, default=6.0, help="noise of the scan")
+    parser.add_argument("--peak-hu", type=float, default=HeadOptions().bolus_peak_hu, help="height of the bolus")
     parser.add_argument("--method", default=Settings().method, choices=get_args(DeconvolutionMethod))
     parser.add_argument("--planes", action="store_true", help="only the mid-sagittal plane, tilted heads")
     options = parser.parse_args()
@@ -54,23 +55,24 @@ def main() -> None:
     if options.planes:
         print_planes(seeds)
     else:
-        print_volumes(seeds, options.noise_hu, Settings(method=options.method))
+        scan = {"noise_hu": options.noise_hu, "bolus_peak_hu": options.peak_hu}
+        print_volumes(seeds, scan, Settings(method=options.method))
 
 
-def print_volumes(seeds: range, noise_hu: float, settings: Settings) -> None:
+def print_volumes(seeds: range, scan: dict[str, float], settings: Settings) -> None:
     """Print a line a head, then how many volumes are as near the truth as asked for, found and of the true maps."""
-    head("head", [*VOLUMES.values(), "side", "plane, °", "plane, mm"])
+    head("head", [*VOLUMES.values(), "side", "plane, °", "plane, mm", "SD of the delay, s"])
     found: dict[str, list[tuple[float, Volume, float]]] = {name: [] for name in VOLUMES}
     for seed in seeds:
         side = "left" if seed % 2 else "right"
-        phantom = head_phantom(HeadOptions(seed=seed, lesion_side=side, noise_hu=noise_hu))
+        phantom = head_phantom(HeadOptions(seed=seed, lesion_side=side, **cast("Any", scan)))
         analysis = analyze(phantom.series, settings)
         true, of_truth = true_volumes(phantom, settings), volumes_of_truth(phantom, analysis)
         for name in VOLUMES:
             found[name].append((true[name], analysis.lesions.volumes_ml[name], of_truth[name].ml))
         cells = [f"{shown(found[name][-1][0])} → {with_interval(found[name][-1][1])}" for name in VOLUMES]
-        right = "right" if analysis.lesions.side == side else f"wrong: {analysis.lesions.side}"
-        row(f"seed {seed}", [*cells, right, *plane_cells(phantom, analysis)])
+        told = f"{side}, found" if analysis.lesions.side == side else f"{side}, not {analysis.lesions.side}"
+        row(f"seed {seed}", [*cells, told, *plane_cells(phantom, analysis), delay_sd(analysis)])
     for title, count in (
         ("median error", lambda one: f"{100 * statistics.median(v.ml / t - 1 for t, v, _ in asked(one)):.0f} %"),
         ("as near as asked for", lambda one: share_of(near(t, v.ml) for t, v, _ in asked(one))),
@@ -80,7 +82,7 @@ def print_volumes(seeds: range, noise_hu: float, settings: Settings) -> None:
         ),
         ("the same on the true maps", lambda one: share_of(near(t, own) for t, _, own in asked(one))),
     ):
-        row(title, [count(one) if asked(one) else "" for one in found.values()] + [""] * 3)
+        row(title, [count(one) if asked(one) else "" for one in found.values()] + [""] * 4)
 
 
 def print_planes(seeds: range) -> None:
@@ -108,6 +110,12 @@ def volumes_of_truth(phantom: Phantom, analysis: Analysis) -> dict[str, Volume]:
     tissue, vessels = analysis.tissue.values, analysis.vessels.values
     plane, settings = analysis.lesions.midplane, analysis.settings
     return dict(find_lesions(maps, tissue, vessels, plane, geometry, settings=settings).volumes_ml)
+
+
+def delay_sd(analysis: Analysis) -> str:
+    """Return the value of the check that doubts timing; a dash where the method gives no SD."""
+    values = [check.value for check in analysis.checks if check.name == "timing" and check.value is not None]
+    return f"{values[0]:.2f}" if values else "–"
 
 
 def plane_cells(phantom: Phantom, analysis: Analysis) -> list[str]:
