@@ -33,7 +33,7 @@ KINDS = {
     "relative": " over its brain mean",
 }
 #: Masks that a run may write.
-MASK_NAMES = ("brain", "aif", "vof", "csf", "vessel", "core", "hypoperfusion", "mismatch")
+MASK_NAMES = ("brain", "csf", "bone", "aif", "vof", "vessel", "core", "hypoperfusion", "mismatch")
 #: Stands wherever numbers about lesions are shown.
 RESEARCH_USE = "Research use only: not for diagnosis or treatment."
 #: What the volumes of a lesion are called.
@@ -69,7 +69,7 @@ def write_analysis(
     """Write everything a run found out into a folder that exists.
 
     Files are ``PREFIX_{cbf,cbv,mtt,tmax,ttp,...}.nii.gz`` with a JSON sidecar each,
-    ``PREFIX_{brain,aif,vof,csf,vessel,core,hypoperfusion,mismatch}_mask.nii.gz``, ``PREFIX_curves.csv``,
+    ``PREFIX_{brain,csf,bone,aif,vof,vessel,core,hypoperfusion,mismatch}_mask.nii.gz``, ``PREFIX_curves.csv``,
     ``PREFIX_motion.csv`` (where motion was measured), ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the
     name of the scan without a trailing ``_ctp``. Existing files of these names are replaced.
 
@@ -314,7 +314,7 @@ def _motion(motion: Motion) -> dict[str, Any]:
 
 def regularisation(settings: Settings) -> dict[str, Value]:
     """Return name and value of the setting that regularises the chosen method, if one does."""
-    name = REGULARISATION[settings.method]
+    name = REGULARISATION.get(settings.method)
     return {} if name is None else {name: getattr(settings, name)}
 
 

@@ -19,6 +19,7 @@ from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Image, Series
+from PyPeTLib.results import result_names
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import write_image, write_series
@@ -66,6 +67,17 @@ def test_run_writes_the_promised_files(result):
     masks = {f"phantom_{name}_mask.nii.gz" for name in made}
     maps = {f"phantom_{name}{suffix}" for name in (*MAPS, *SDS) for suffix in (".nii.gz", ".json")}
     assert names == masks | maps | {"phantom_curves.csv", "phantom_motion.csv", "phantom_summary.json"}
+
+
+def test_names_of_results_are_all_that_a_run_writes(scan, result, tiny_analysis, tmp_path):
+    """So that a run with other settings leaves none of them behind, and the panel asks before it replaces one."""
+    words = ["correction=simulation", "map_smoothing_mm=3", "normalise=brain-mean"]
+    given = [word for one in words for word in ("--set", one)]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--quiet", "--method", "bSVD", *given]) == 0
+    written = {path.name for folder in (result, tmp_path / "out") for path in folder.iterdir()}
+    names = result_names(tiny_analysis)
+    assert written <= names
+    assert {name for name in names if "_mask" in name} == {name for name in written if "_mask" in name}
 
 
 def test_maps_lie_on_the_grid_of_the_scan_with_their_unit(result, scan):
