@@ -318,10 +318,22 @@ def regularisation(settings: Settings) -> dict[str, Value]:
     return {} if name is None else {name: getattr(settings, name)}
 
 
+def map_resolution_mm(name: str, analysis: Analysis) -> float | None:
+    """Return the full width at half maximum in mm of the Gaussian that a map averages like; None where not known.
+
+    It is that of the curves. A smoothed map is wider: squares of widths add up.
+    """
+    of_curves_mm = analysis.curves.resolution_mm
+    if of_curves_mm is None or not name.endswith("_smooth"):
+        return of_curves_mm
+    return float(np.hypot(of_curves_mm, np.sqrt(8.0 * np.log(2.0)) * analysis.settings.map_smoothing_mm))
+
+
 def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     """Return what a map's sidecar says beside its unit."""
     base, _, kind = name.partition("_")
     invalid = [check.text for check in analysis.checks if check.status == "fail"]
+    width_mm = map_resolution_mm(name, analysis)
     return {
         "LongName": LONG_NAMES[base] + (KINDS[kind] if kind else ""),
         "OutsideMask": 0,
@@ -330,7 +342,7 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
         **regularisation(analysis.settings),
         **({} if analysis.maps.strength is None else {"Strength": analysis.maps.strength}),
         **({"Correction": analysis.settings.correction} if analysis.settings.bias_removed else {}),
-        **({} if analysis.curves.resolution_mm is None else {"ResolutionMm": round(analysis.curves.resolution_mm, 2)}),
+        **({} if width_mm is None else {"ResolutionMm": round(width_mm, 2)}),
         **({"Residue": analysis.maps.residue} if analysis.maps.residue else {}),
         "Software": f"PyPeT {__version__}",
         **({"Invalid": invalid} if invalid else {}),

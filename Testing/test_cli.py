@@ -248,7 +248,19 @@ def test_smoothed_and_normalised_maps_are_extra_files(scan, tmp_path):
     relative = nibabel.load(tmp_path / "out/phantom_cbf_relative.nii.gz").get_fdata()
     inside = nibabel.load(tmp_path / "out/phantom_brain_mask.nii.gz").get_fdata() > 0
     assert relative[inside].mean() == pytest.approx(1.0, abs=1e-4)
-    assert json.loads((tmp_path / "out/phantom_cbf_smooth.json").read_text())["Unit"] == "mL/100 g/min"
+    sidecars = (tmp_path / f"out/phantom_cbf{kind}.json" for kind in ("", "_relative", "_sd", "_smooth"))
+    plain, *same, smooth = (json.loads(path.read_text()) for path in sidecars)
+    assert smooth["Unit"] == "mL/100 g/min"
+    assert [one["ResolutionMm"] for one in same] == [plain["ResolutionMm"]] * 2
+    width_mm = np.sqrt(8.0 * np.log(2.0)) * 3.0  # of a Gaussian of this SD
+    assert smooth["ResolutionMm"] == pytest.approx(np.sqrt(plain["ResolutionMm"] ** 2 + width_mm**2), abs=0.01)
+
+
+def test_a_resolution_that_is_not_known_is_not_written(scan, tmp_path):
+    words = ["--set", "denoise=curvature-flow", "--set", "map_smoothing_mm=3"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
+    for kind in ("", "_smooth"):
+        assert "ResolutionMm" not in json.loads((tmp_path / f"out/phantom_cbf{kind}.json").read_text())
 
 
 def test_existing_results_are_kept_without_overwrite_and_replaced_with_it(scan, result, tmp_path, capsys):
