@@ -1,4 +1,11 @@
-"""Deconvolution: from a voxel's curve and the arterial input to the height and time of its impulse response."""
+"""Deconvolution: from a voxel's curve and the arterial input to the height and time of its impulse response.
+
+A new method is a function with the arguments of `MODELS` (or a matrix, with those of `INVERSES`), an entry there, and
+its name in `settings.DeconvolutionMethod`, where the command line and the panel find it. If it is a matrix, its name
+is in `settings.LINEAR` too; if it gives the delay, in `settings.WITH_DELAY`. That runs. Words of its own are one entry
+each in `methods.DECONVOLUTION` (Methods paragraph), `display` (title of the maps), `results.REGULARISATION` (sidecar)
+and the panel's `controls.OWN_OF` (its settings); without them it goes by its name.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ Offset = tuple[Shift, float]
 class Neighbours:
     """Which voxels are averaged, and with what weight: nearness times likeness.
 
-    Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all.
+    Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all. A
+    kernel that does not reach the next voxel has none, and nothing is averaged.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class Neighbours:
         values : ndarray, shape (component, z, y, x)
             float32, 0 outside the mask.
         """
-        halves = len(self.close) / (len(self.close) + len(self.far))
+        halves = len(self.close) / max(1, len(self.close) + len(self.far))
         close, far = share(progress, 0.0, halves), share(progress, halves, 1.0)
         first, of_first = _averaged(values, self.mask.astype(np.float32), self.mask, self.close, self.weight, close)
         second, of_second = _averaged(first, of_first, self.mask, self.far, self.kept_weight, far)

@@ -97,7 +97,7 @@ def _on_resolution(resolution_mm: float | None) -> Iterator[str]:
 
 def _on_deconvolution(settings: Settings, residue: str, strength: float | None) -> str:
     """Say how flow, volume and times were found."""
-    text = f"Impulse responses were computed by {DECONVOLUTION[settings.method]}."
+    text = f"Impulse responses were computed by {DECONVOLUTION.get(settings.method, f'the method {settings.method}')}."
     shape = f"{_with_article(residue)} residue{_chosen_how(settings)}" if residue else ""
     if settings.method == "max-slope":
         return text.format(s=settings) + (

@@ -33,7 +33,7 @@ KINDS = {
     "relative": " over its brain mean",
 }
 #: Masks that a run may write.
-MASK_NAMES = ("brain", "aif", "vof", "csf", "vessel", "core", "hypoperfusion", "mismatch")
+MASK_NAMES = ("brain", "csf", "bone", "aif", "vof", "vessel", "core", "hypoperfusion", "mismatch")
 #: Stands wherever numbers about lesions are shown.
 RESEARCH_USE = "Research use only: not for diagnosis or treatment."
 #: What the volumes of a lesion are called.
@@ -69,7 +69,7 @@ def write_analysis(
     """Write everything a run found out into a folder that exists.
 
     Files are ``PREFIX_{cbf,cbv,mtt,tmax,ttp,...}.nii.gz`` with a JSON sidecar each,
-    ``PREFIX_{brain,aif,vof,csf,vessel,core,hypoperfusion,mismatch}_mask.nii.gz``, ``PREFIX_curves.csv``,
+    ``PREFIX_{brain,csf,bone,aif,vof,vessel,core,hypoperfusion,mismatch}_mask.nii.gz``, ``PREFIX_curves.csv``,
     ``PREFIX_motion.csv`` (where motion was measured), ``PREFIX_summary.json`` and ``PREFIX_report.html``; PREFIX is the
     name of the scan without a trailing ``_ctp``. Existing files of these names are replaced.
 
@@ -314,14 +314,26 @@ def _motion(motion: Motion) -> dict[str, Any]:
 
 def regularisation(settings: Settings) -> dict[str, Value]:
     """Return name and value of the setting that regularises the chosen method, if one does."""
-    name = REGULARISATION[settings.method]
+    name = REGULARISATION.get(settings.method)
     return {} if name is None else {name: getattr(settings, name)}
+
+
+def map_resolution_mm(name: str, analysis: Analysis) -> float | None:
+    """Return the full width at half maximum in mm of the Gaussian that a map averages like; None where not known.
+
+    It is that of the curves. A smoothed map is wider: squares of widths add up.
+    """
+    of_curves_mm = analysis.curves.resolution_mm
+    if of_curves_mm is None or not name.endswith("_smooth"):
+        return of_curves_mm
+    return float(np.hypot(of_curves_mm, np.sqrt(8.0 * np.log(2.0)) * analysis.settings.map_smoothing_mm))
 
 
 def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     """Return what a map's sidecar says beside its unit."""
     base, _, kind = name.partition("_")
     invalid = [check.text for check in analysis.checks if check.status == "fail"]
+    width_mm = map_resolution_mm(name, analysis)
     return {
         "LongName": LONG_NAMES[base] + (KINDS[kind] if kind else ""),
         "OutsideMask": 0,
@@ -330,7 +342,7 @@ def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
         **regularisation(analysis.settings),
         **({} if analysis.maps.strength is None else {"Strength": analysis.maps.strength}),
         **({"Correction": analysis.settings.correction} if analysis.settings.bias_removed else {}),
-        **({} if analysis.curves.resolution_mm is None else {"ResolutionMm": round(analysis.curves.resolution_mm, 2)}),
+        **({} if width_mm is None else {"ResolutionMm": round(width_mm, 2)}),
         **({"Residue": analysis.maps.residue} if analysis.maps.residue else {}),
         "Software": f"PyPeT {__version__}",
         **({"Invalid": invalid} if invalid else {}),

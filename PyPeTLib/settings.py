@@ -31,8 +31,7 @@ HypoperfusionMap = Literal["Tmax", "delay", "rMTT"]
 CoreInside = Literal["hypoperfusion", "anywhere"]
 Value = float | int | str
 #: Methods that tell the delay of tissue from its transit time.
-WITH_DELAY: tuple[DeconvolutionMethod, ...] = ("bayesian", "nlr")
-
+WITH_DELAY: tuple[DeconvolutionMethod, ...] = ("bayesian", "nlr", "stable-spline")
 #: Methods that are a matrix made from the arterial input; they have the bias that ``correction`` removes.
 LINEAR: tuple[DeconvolutionMethod, ...] = ("bSVD", "sSVD", "oSVD", "tikhonov")
 

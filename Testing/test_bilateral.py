@@ -11,6 +11,7 @@ from PyPeTLib.bilateral import _height, _noise_sd
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.likeness import neighbours
 from PyPeTLib.records import Curves, Geometry, silent
+from PyPeTLib.settings import describe_settings
 
 GRID = Geometry((80, 80, 4), (1.0, 1.0, 6.0))
 EVERYWHERE = np.ones(GRID.shape, dtype=bool)
@@ -41,6 +42,18 @@ def test_what_is_alike_is_averaged_by_a_gaussian_of_its_width_in_mm():
     found, place = alike.both(point)[1][0, 0], 2.0 * (np.arange(61) - 30)
     assert found.sum() == pytest.approx(1.0, abs=1e-3)
     assert np.sqrt((found.sum(axis=0) * place**2).sum()) == pytest.approx(0.93 * 4.0, rel=0.03)
+
+
+@pytest.mark.parametrize("noise_hu", [0.0, 6.0])
+def test_a_kernel_that_does_not_reach_the_next_voxel_averages_nothing(noise_hu):
+    """At the low end of the setting's range: curves, their noise and the resolution stay those of the voxels."""
+    info = next(one for one in describe_settings() if one.name == "bilateral_sigma_mm")
+    _, rows, noise = lesion_rows(0.5, noise_hu)
+    found = smoothed(rows, noise, bilateral_sigma_mm=info.low)
+    np.testing.assert_array_equal(found.coefficients, rows.astype(np.float32))
+    np.testing.assert_allclose(found.sd, noise_hu, rtol=0.1)
+    np.testing.assert_array_equal(found.mixing, 0.0)
+    assert found.resolution_mm == GRID.spacing_mm[0]
 
 
 def test_far_neighbours_alone_average_as_wide():

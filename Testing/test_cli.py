@@ -19,6 +19,7 @@ from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Image, Series
+from PyPeTLib.results import result_names
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import write_image, write_series
@@ -71,6 +72,17 @@ def test_run_writes_the_promised_files(result):
     masks = {f"phantom_{name}_mask.nii.gz" for name in made}
     maps = {f"phantom_{name}{suffix}" for name in (*MAPS, *SDS) for suffix in (".nii.gz", ".json")}
     assert names == masks | maps | {"phantom_curves.csv", "phantom_motion.csv", "phantom_summary.json"}
+
+
+def test_names_of_results_are_all_that_a_run_writes(scan, result, tiny_analysis, tmp_path):
+    """So that a run with other settings leaves none of them behind, and the panel asks before it replaces one."""
+    words = ["correction=simulation", "map_smoothing_mm=3", "normalise=brain-mean"]
+    given = [word for one in words for word in ("--set", one)]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--quiet", "--method", "bSVD", *given]) == 0
+    written = {path.name for folder in (result, tmp_path / "out") for path in folder.iterdir()}
+    names = result_names(tiny_analysis)
+    assert written <= names
+    assert {name for name in names if "_mask" in name} == {name for name in written if "_mask" in name}
 
 
 def test_maps_lie_on_the_grid_of_the_scan_with_their_unit(result, scan):
@@ -241,7 +253,19 @@ def test_smoothed_and_normalised_maps_are_extra_files(scan, tmp_path):
     relative = nibabel.load(tmp_path / "out/phantom_cbf_relative.nii.gz").get_fdata()
     inside = nibabel.load(tmp_path / "out/phantom_brain_mask.nii.gz").get_fdata() > 0
     assert relative[inside].mean() == pytest.approx(1.0, abs=1e-4)
-    assert json.loads((tmp_path / "out/phantom_cbf_smooth.json").read_text())["Unit"] == "mL/100 g/min"
+    sidecars = (tmp_path / f"out/phantom_cbf{kind}.json" for kind in ("", "_relative", "_sd", "_smooth"))
+    plain, *same, smooth = (json.loads(path.read_text()) for path in sidecars)
+    assert smooth["Unit"] == "mL/100 g/min"
+    assert [one["ResolutionMm"] for one in same] == [plain["ResolutionMm"]] * 2
+    width_mm = np.sqrt(8.0 * np.log(2.0)) * 3.0  # of a Gaussian of this SD
+    assert smooth["ResolutionMm"] == pytest.approx(np.sqrt(plain["ResolutionMm"] ** 2 + width_mm**2), abs=0.01)
+
+
+def test_a_resolution_that_is_not_known_is_not_written(scan, tmp_path):
+    words = ["--set", "denoise=curvature-flow", "--set", "map_smoothing_mm=3"]
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
+    for kind in ("", "_smooth"):
+        assert "ResolutionMm" not in json.loads((tmp_path / f"out/phantom_cbf{kind}.json").read_text())
 
 
 def test_existing_results_are_kept_without_overwrite_and_replaced_with_it(scan, result, tmp_path, capsys):

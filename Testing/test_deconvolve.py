@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PyPeTLib import QualityError, Settings
 from PyPeTLib.curves import continuation, peaks
 from PyPeTLib.deconvolve import (
     INVERSES,
+    MODELS,
     OSCILLATION_CUTOFFS,
     STRENGTHS,
     cross_validated_strength,
@@ -20,6 +22,7 @@ from PyPeTLib.deconvolve import (
     oscillation_index,
 )
 from PyPeTLib.errors import Cancelled
+from PyPeTLib.settings import LINEAR, WITH_DELAY, DeconvolutionMethod
 
 METHODS = tuple(INVERSES)
 DELAY_INSENSITIVE = ("bSVD", "oSVD", "tikhonov")
@@ -388,6 +391,16 @@ def test_deconvolution_reports_progress_and_can_be_cancelled(bolus, as_curves):
 
     with pytest.raises(Cancelled):
         deconvolve(curves, bolus.aif(times), times, settings=BSVD, progress=cancel)
+
+
+def test_settings_know_which_methods_there_are_which_are_a_matrix_and_which_give_the_delay(bolus, as_curves):
+    times = np.arange(60.0)
+    curves = as_curves([bolus.washout(times, delay_s=delay) for delay in (0.0, 2.0)])
+    curves = replace(curves, sd=np.full(2, 0.1, dtype=np.float32))
+    chosen = {method: Settings(method=method, residue="exponential") for method in get_args(DeconvolutionMethod)}
+    found = {method: deconvolve(curves, bolus.aif(times), times, settings=one) for method, one in chosen.items()}
+    assert set(chosen) == set(INVERSES) | set(MODELS) and set(LINEAR) == set(INVERSES)
+    assert {method for method, response in found.items() if response.delay_s is not None} == set(WITH_DELAY)
 
 
 # --- strength by cross-validation -----------------------------------------------------------------------------------

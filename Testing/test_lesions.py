@@ -329,6 +329,8 @@ def test_core_is_sought_inside_the_hypoperfusion_or_anywhere():
 def test_a_rule_of_delays_needs_a_method_that_gives_them():
     with pytest.raises(InputError, match="a method that gives the delay is needed"):
         Settings(lesion_rule="MIStar-like", method="bSVD")
+    for method in ("bayesian", "nlr", "stable-spline"):
+        assert Settings(lesion_rule="MIStar-like", method=method).method == method
 
 
 @pytest.mark.parametrize(

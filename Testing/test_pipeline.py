@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -30,8 +32,10 @@ from PyPeTLib import (
     read_image,
 )
 from PyPeTLib.curves import robust_sd
+from PyPeTLib.deconvolve import MODELS
 from PyPeTLib.pipeline import _input_noise_hu
-from PyPeTLib.settings import describe_settings
+from PyPeTLib.records import Response
+from PyPeTLib.settings import DeconvolutionMethod, describe_settings
 
 MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp")
 
@@ -430,6 +434,37 @@ def test_every_setting_changes_something(tiny_head, info):
     base = next((chosen for prefix, chosen in NEEDED.items() if info.name.startswith(prefix)), {})
     changed = Settings(**{**base, info.name: other_value(info)})
     assert outcome(series, Settings(**base)) != outcome(series, changed)
+
+
+def peak_over_peak(curves, aif_hu, times_s, *, settings, progress):
+    """A method of a few words: flow is the height of a curve over that of the artery, in ten seconds."""
+    rows = curves.coefficients @ curves.basis
+    return Response(0.1 * rows.max(axis=1) / aif_hu.max(), times_s[rows.argmax(axis=1)] - times_s[aif_hu.argmax()])
+
+
+@pytest.fixture
+def toy_method(monkeypatch):
+    """What `deconvolve` says that a new method needs."""
+    words = Literal[(*get_args(DeconvolutionMethod), "toy")]
+    with monkeypatch.context() as patched:
+        patched.setattr("PyPeTLib.settings.DeconvolutionMethod", words)
+        patched.setitem(MODELS, "toy", peak_over_peak)
+        describe_settings.cache_clear()
+        yield Settings(method="toy")
+    describe_settings.cache_clear()
+
+
+def test_a_new_method_runs_and_is_told_with_its_function_its_entry_and_its_name(tiny_head, tmp_path, toy_method):
+    from PyPeTLib.display import method_label
+    from PyPeTLib.results import summary, write_analysis
+
+    run = analyze(tiny_head.series, toy_method)
+    assert np.nanmedian(run.maps.cbf.values[run.tissue.values]) > 0.0 and run.maps.delay is None
+    assert "Impulse responses were computed by the method toy." in run.methods_text
+    assert method_label(run.settings) == "toy" and summary(run)["settings"]["method"] == "toy"
+    write_analysis(run, tmp_path)
+    assert json.loads((tmp_path / "phantom_cbf.json").read_text())["DeconvolutionMethod"] == "toy"
+    assert "toy" in (tmp_path / "phantom_report.html").read_text(encoding="utf-8")
 
 
 # --- what must not matter -------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from PyPeTLib.records import (
     Series,
     VascularCurve,
 )
+from PyPeTLib.settings import LINEAR, DeconvolutionMethod
 
 GRID = Geometry((2, 2, 10), (1.0, 1.0, 9.0))
 MASK = np.ones(GRID.shape, dtype=bool)
@@ -223,6 +225,29 @@ def test_a_short_baseline_is_a_warning():
 def test_uneven_times_are_told():
     finding = only(times=UNEVEN)
     assert finding.status == "warn" and "1.5 to 3 s" in finding.text and finding.value == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("method", get_args(DeconvolutionMethod))
+def test_uneven_times_are_interpolated_by_methods_that_need_even_ones_alone(method):
+    text = next(one.text for one in checks(times=UNEVEN, settings=Settings(method=method)) if one.name == "sampling")
+    assert ("interpolated linearly to the shortest interval" in text) == (method in LINEAR)
+    assert ("model of tissue is sampled when the scan was" in text) == (method not in (*LINEAR, "max-slope"))
+    assert "1.5 to 3 s" in text
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_a_bias_removed_from_frames_three_seconds_apart_is_doubted(method):
+    corrected = Settings(method=method, correction="simulation")
+    for step_s, chosen, told in (
+        (3.0, corrected, True),
+        (2.9, corrected, False),
+        (3.0, Settings(method=method), False),
+    ):
+        times = np.arange(0.0, 90.0, step_s)
+        found = {check.name: check for check in checks(times=times, settings=chosen)}["method"]
+        assert ("is not removed rightly from frames every 3 s" in found.text) == told
+        assert (found.status == "warn") == (told or method == "sSVD")
+        assert ("depends on delay" in found.text) == (method == "sSVD") or found.status == "pass"
 
 
 def test_long_intervals_are_a_warning():

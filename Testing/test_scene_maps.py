@@ -129,6 +129,20 @@ def test_description_names_method_and_cut_off(tiny_analysis, scan):
     assert text.endswith("INVALID: Contrast in the first frame.")
 
 
+def test_description_states_the_resolution(tiny_analysis, scan):
+    blurred = replace(
+        tiny_analysis,
+        curves=replace(tiny_analysis.curves, resolution_mm=6.0),
+        settings=tiny_analysis.settings.changed({"map_smoothing_mm": 8.0 / np.sqrt(8.0 * np.log(2.0))}),
+        derived={"cbf_smooth": tiny_analysis.maps.cbf},
+    )
+    shown = show_maps(blurred, scan)
+    assert "; resolution 6.0 mm (FWHM). Research use only." in shown["cbf"].GetDescription()
+    assert "; resolution 10.0 mm (FWHM). Research use only." in shown["cbf_smooth"].GetDescription()
+    unknown = replace(blurred, curves=replace(blurred.curves, resolution_mm=None))
+    assert "; resolution not known. Research use only." in show_maps(unknown, scan)["cbf"].GetDescription()
+
+
 def test_next_apply_updates_the_same_volumes(tiny_analysis, scan):
     first, before = show_maps(tiny_analysis, scan), ids()
     doubled = replace(tiny_analysis.maps, cbf=replace(tiny_analysis.maps.cbf, values=2 * tiny_analysis.maps.cbf.values))

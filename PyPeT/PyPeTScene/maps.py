@@ -9,7 +9,7 @@ import slicer
 
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, RAINBOW_ANCHORS, SD_SHARE
 from PyPeTLib.records import Analysis, Image, Progress, silent
-from PyPeTLib.results import KINDS, LONG_NAMES, regularisation
+from PyPeTLib.results import KINDS, LONG_NAMES, map_resolution_mm, regularisation
 from PyPeTLib.settings import Colours
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
@@ -118,7 +118,7 @@ def map_window(name: str) -> tuple[float, float]:
 
 
 def map_description(name: str, image: Image, analysis: Analysis) -> str:
-    """Return what a map is, in one line: quantity, unit, method and its regularisation, and doubts."""
+    """Return what a map is, in one line: quantity, unit, method and its regularisation, resolution, and doubts."""
     invalid = "".join(f" INVALID: {check.text}" for check in analysis.checks if check.status == "fail")
     base, _, kind = name.partition("_")
     unit = f" in {image.unit}" if image.unit else ""
@@ -126,7 +126,10 @@ def map_description(name: str, image: Image, analysis: Analysis) -> str:
     chosen = regularisation(analysis.settings).items()
     told = "".join(f", {name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in chosen)
     told += ", bias removed" * analysis.settings.bias_removed
-    return f"{what}; deconvolution {analysis.settings.method}{told}. Research use only.{invalid}"
+    width_mm = map_resolution_mm(name, analysis)
+    resolution = "not known" if width_mm is None else f"{width_mm:.1f} mm (FWHM)"
+    made = f"deconvolution {analysis.settings.method}{told}; resolution {resolution}"
+    return f"{what}; {made}. Research use only.{invalid}"
 
 
 def style_display(display: Node, window: tuple[float, float], colours: Node) -> None:
