@@ -448,9 +448,11 @@ def _settings(options: argparse.Namespace) -> int:
 def _print_result(analysis: Analysis, output: Path) -> None:
     """Say what was found, doubts first."""
     from PyPeTLib.quality import worst_first
-    from PyPeTLib.results import map_medians, map_sds
+    from PyPeTLib.results import invalid_why, map_medians, map_sds
 
     _print_checks(worst_first(analysis.checks))
+    if invalid_why(analysis.checks):
+        print("All that follows, and the files, are marked INVALID.")
     units, sds = {name: image.unit for name, image in analysis.maps.items()}, map_sds(analysis)
     medians = [
         f"{name.upper()} {value:.3g}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"

@@ -20,7 +20,7 @@ from PyPeTLib.report_facts import (
     vessel_facts,
     volume_rows,
 )
-from PyPeTLib.results import criterion_rows
+from PyPeTLib.results import criterion_rows, invalid_why
 
 #: What the status of a check is called on the page.
 STATUSES: dict[Status, str] = {"fail": "Fail", "warn": "Warning", "pass": "Pass", "not applicable": "Not applicable"}
@@ -171,8 +171,10 @@ def _result(analysis: Analysis) -> Section:
     columns = (("Volume or ratio", "name"), ("Value", "key"), ("Bounds", "number"), ("Unit", "unit"))
     volumes = Table(columns, tuple(volume_rows(analysis.lesions)), folded="All volumes and ratios")
     blocks = (Tiles(tuple(tiles)), Findings(doubts), criteria, volumes)
+    lead = lesion_note(analysis.lesions, analysis.settings)
+    why = " ".join(invalid_why(analysis.checks))
     return Section(
-        "result", "Volumes, criteria and findings", blocks, lead=lesion_note(analysis.lesions, analysis.settings)
+        "result", "Volumes, criteria and findings", blocks, lead=f"Marked INVALID: {why} {lead}" if why else lead
     )
 
 

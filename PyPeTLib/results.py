@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -13,7 +13,7 @@ import numpy as np
 
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
-from PyPeTLib.records import Analysis, Candidate, FloatArray, Image, Lesions, Motion, Prepared, VascularCurve
+from PyPeTLib.records import Analysis, Candidate, Check, FloatArray, Image, Lesions, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import DeconvolutionMethod, Settings, Value
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
@@ -245,6 +245,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "strength": analysis.maps.strength,
         **lesion_facts(analysis.lesions),
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
+        "invalid": invalid_why(analysis.checks),
         "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
         "methods_text": analysis.methods_text,
@@ -329,10 +330,15 @@ def map_resolution_mm(name: str, analysis: Analysis) -> float | None:
     return float(np.hypot(of_curves_mm, np.sqrt(8.0 * np.log(2.0)) * analysis.settings.map_smoothing_mm))
 
 
+def invalid_why(checks: Iterable[Check]) -> list[str]:
+    """Return why a result is marked invalid: every failed check; nothing where it is not."""
+    return [check.text for check in checks if check.status == "fail"]
+
+
 def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     """Return what a map's sidecar says beside its unit."""
     base, _, kind = name.partition("_")
-    invalid = [check.text for check in analysis.checks if check.status == "fail"]
+    invalid = invalid_why(analysis.checks)
     width_mm = map_resolution_mm(name, analysis)
     return {
         "LongName": LONG_NAMES[base] + (KINDS[kind] if kind else ""),

@@ -315,14 +315,17 @@ def test_scan_that_ends_before_the_bolus_is_refused(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_forced_result_says_that_it_is_invalid(phantom, tmp_path):
+def test_forced_result_says_that_it_is_invalid(phantom, tmp_path, capsys):
     values = np.ascontiguousarray(phantom.series.values[14:])
     path = tmp_path / "scan_ctp.nii.gz"
     write_series(with_values(phantom, values, np.arange(len(values), dtype=float)), path)
-    assert main(["run", str(path), "-o", str(tmp_path / "out"), "--no-report", "--quiet", "--force"]) == 0
+    assert main(["run", str(path), "-o", str(tmp_path / "out"), "--force"]) == 0
+    assert "marked INVALID" in capsys.readouterr().out
+    assert "Marked INVALID" in (tmp_path / "out/scan_report.html").read_text()
     summary = json.loads((tmp_path / "out/scan_summary.json").read_text())
     assert "fail" in {check["status"] for check in summary["checks"]}
-    assert json.loads((tmp_path / "out/scan_cbf.json").read_text())["Invalid"]
+    why = json.loads((tmp_path / "out/scan_cbf.json").read_text())["Invalid"]
+    assert why and json.loads((tmp_path / "out/scan_summary.json").read_text())["invalid"] == why
 
 
 @pytest.mark.parametrize(
