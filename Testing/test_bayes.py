@@ -102,6 +102,7 @@ def test_moments_are_those_of_an_explicit_sum(bolus, as_curves):
     response = found(curves, aif, chosen=chosen)
     sample, free = sample_of(curves)
     delays_s = usual_delay_s(sample, aif, TIMES, free) + DELAYS_S
+    assert abs(delays_s[0] - DELAYS_S[0] - np.median(response.delay_s)) <= 2.0
     expected = np.stack([explicit_moments(row, aif, stated, delays_s) for row in rows])
     times = [response.volume / response.height, response.delay_s]
     given = [response.volume, *times, *(response.sd[name] for name in ("cbf", "cbv", "mtt", "delay"))]
