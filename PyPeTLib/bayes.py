@@ -41,13 +41,20 @@ def bayesian(
     prior of the volume and of the delay, and a wide log-normal one of the transit time (or flat in its logarithm,
     ``mtt_prior``), sums over the dictionary are the posterior. The shape of the residue function, which single voxels
     cannot tell, is given (`residue.likeliest_residue` finds it). Flow is volume over transit time, both
-    posterior means: the mean of their ratio would be too large where the transit time is uncertain. Tmax, the time of
+    posterior means: the mean of their ratio would be too large where the transit time is uncertain. The standard
+    deviation of flow is that of the ratio about its own mean, not about the flow of the map. Tmax, the time of
     the maximum of the response, is the delay, or the middle of a box. Where curves miss their best fits by more than
     the noise, it is taken as that much larger; nor is it taken as less than what neighbours on the grid differ by.
     A voxel may be of two tissues, usual and late (``voxel_tissues``, `dictionary.mixed_dictionary`).
     The transit times that are expected at each delay are learned from the patient, and the delays that are expected in
     a voxel from those around it (``timing_prior``, `priors`): what hardly enhances has the delay of its surroundings.
     What smoothing mixed into the height of a curve adds to the standard deviations of volume and flow.
+
+    The flat prior of the volume is that of positive ones, approximately. With h the curve along an atom in SDs of its
+    noise, its likelihood integrated over all volumes goes as ``exp(h²/2)``, over positive ones as ``exp(h²/2)·Φ(h)``,
+    Φ the normal distribution function. The weight is ``exp(max(h, 0)²/2)``: the same where tissue is seen (h of 2 or
+    more), up to twice as much where it hardly is, and 1 where the curve is the opposite of the tissue's. The volume of
+    an atom is h over its length all the same, of either sign, so that what does not enhance is 0 in the mean.
 
     Parameters
     ----------

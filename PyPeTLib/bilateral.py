@@ -207,7 +207,7 @@ def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progres
 
 
 def _share_of_signal(power: FloatArray) -> FloatArray:
-    """Return how much of the power of each component is not noise (that of the last one), 0..1."""
+    """Return how much of the power of each component is not noise (that of the last one), `LEAST_SIGNAL` to 1."""
     *of_rows, of_noise = power
     return np.asarray(np.maximum(1.0 - of_noise / np.maximum(of_rows, of_noise + 1e-9), LEAST_SIGNAL))
 

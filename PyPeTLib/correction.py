@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from PyPeTLib.curves import area_share
-from PyPeTLib.dictionary import SHAPES, Float32Array, sample_of, usual_delay_s
+from PyPeTLib.dictionary import DELAYS_S, SHAPES, Float32Array, sample_of, usual_delay_s
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import Curves, FloatArray, Response
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings
 
-#: What is simulated: mean transit times in s (truncation makes shorter ones all alike, and noise would decide), and
-#: delays in s after that which is usual in the patient.
+#: What is simulated: mean transit times in s (truncation makes shorter ones all alike, and noise would decide), at the
+#: delays of the dictionary.
 MTTS_S = np.geomspace(2.0, 30.0, 32)
-DELAYS_S = np.arange(-4.0, 16.01, 0.5)
 #: Nodes of the inverted table: apparent transit times, apparent times of the maximum.
 NODES = (64, 64)
 #: Added from node to node, so that what has stopped growing still has an inverse.

@@ -43,7 +43,7 @@ def max_slope(
 
     References
     ----------
-    Klotz and König 1999 (perfusion measurements of the brain by dynamic CT)
+    Klotz and König 1999, Eur J Radiol 30:170–184
     """
     from scipy.interpolate import CubicSpline
 

@@ -204,6 +204,47 @@ def test_a_vessel_does_not_outshine_what_is_around_in_the_first_guide():
     assert found[300.0] < 20.0 * 0.5
 
 
+def test_no_curve_counts_as_higher_than_twice_the_median_one_in_the_first_guide(monkeypatch):
+    """Nor as lower than it is; before the guide is smoothed."""
+    monkeypatch.setattr(bilateral, "gaussian_in_mask", lambda rows, *_, **__: rows)
+    share = np.ones(EVERYWHERE.size)
+    share[:4] = 0.1, 1.9, 2.1, 300.0
+    rows = (share[:, None] * np.float32([20.0, 10.0, 5.0])).astype(np.float32)
+    curves = Curves(rows, BASIS, np.zeros(len(rows), dtype=np.float32), EVERYWHERE)
+    guide = bilateral._plain_guide(curves, GRID, Settings(), silent)
+    np.testing.assert_allclose(guide[:5, :3], np.array([0.1, 1.9, 2.0, 2.0, 1.0])[:, None] * rows[-1], rtol=1e-5)
+
+
+def test_a_bright_vessel_does_not_make_the_faint_tissue_beside_it_look_like_other_tissue():
+    """To the first guide, 1 to 2 mm beside a vessel 6 mm wide, it is still more like itself than like the rest."""
+    *_, y, x = np.indices(GRID.shape)
+    away = np.hypot(y - 40, x - 20).ravel() - 3.0
+    rows = np.where(x < 40, 1 / 3, 1.0).reshape(-1, 1) * np.float32([20.0, 10.0, 5.0])
+    rows[away <= 0] *= 30.0
+    noise = np.random.default_rng(1).normal(0.0, 6.0, (EVERYWHERE.size, 4))
+    curves = Curves((rows + noise[:, :3]).astype(np.float32), BASIS, noise[:, 3].astype(np.float32), EVERYWHERE)
+    guide = bilateral._plain_guide(curves, GRID, Settings(), silent)
+    assert guide[(away > 1) & (away < 2), 0].mean() < 0.5 * (20.0 / 3 + 20.0)
+
+
+def test_mixing_is_that_of_unlike_neighbours_and_of_what_was_given_back(monkeypatch):
+    """Two errors of the height that do not know of each other."""
+    _, rows, noise = lesion_rows(0.33, 8.0)
+    given = np.linspace(0.0, 0.2, len(rows), dtype=np.float32)
+    mixed, unlike = [], bilateral._unlike
+
+    def spy(*parts):
+        mixed.append(unlike(*parts))
+        return mixed[-1]
+
+    monkeypatch.setattr(bilateral, "_unlike", spy)
+    monkeypatch.setattr(bilateral, "_given_back", lambda *_: (np.zeros_like(given), given))
+    found = smoothed(rows, noise)
+    ((across, along),) = mixed
+    assert along.max() > 0.05 and across.max() > 0.0
+    np.testing.assert_allclose(found.mixing, np.sqrt(along**2 + given**2), rtol=1e-6)
+
+
 def test_noise_in_more_components_hides_no_edge():
     """With ten components of noise more, what is averaged stays the same."""
     ball, rows, noise = lesion_rows(0.33, 4.0)
