@@ -423,12 +423,13 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _demo(options: argparse.Namespace) -> int:
     from PyPeTLib.demo import run_demo
+    from PyPeTLib.results import RESEARCH_USE
 
     with _progress(False) as progress:
         figures, page = run_demo(
             options.output, overwrite=options.overwrite, report=_has_pictures("the report"), progress=progress
         )
-    print("Found against the known truth of the phantom:")
+    print(f"Found against the known truth of the phantom. {RESEARCH_USE}")
     for name, value in figures.items():
         print(f"  {name:<20} {value:8.3f}")
     print(f"Results: {page}")

@@ -29,6 +29,10 @@ PHYSICAL = (
     "Mean", "Mean of the reference", "SSIM", "MAE", "MSE", "RMSE", "Bias", "Lower limit of agreement",
     "Upper limit of agreement", "ICC(A,1)", "Voxels", "Coverage",
 )  # fmt: skip
+#: A file beside the CSV files, which hold numbers alone for programs: its name says what they may be used for.
+NOTICE = "RESEARCH_USE_ONLY.txt"
+#: Rows of a sheet above its numbers: what they may be used for, and the names of the columns.
+HEAD_ROWS = 2
 #: Date that an Excel file bears, so that the same numbers give the same bytes.
 DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -37,7 +41,8 @@ def write_tables(cohort: Cohort, folder: Path) -> None:
     """Write the tables of `tables_of` as CSV, ``comparison.md`` and ``comparison.xlsx`` into a folder that exists.
 
     They are ``metrics``, ``regions`` and ``findings``; of several cases ``summary`` and ``agreement``, too, and
-    ``failed`` where some could not be compared. Without openpyxl there is no Excel file.
+    ``failed`` where some could not be compared. Without openpyxl there is no Excel file. That all this is for research
+    only stands in `NOTICE`, in the Markdown and in the first row of every sheet.
 
     Raises
     ------
@@ -47,6 +52,7 @@ def write_tables(cohort: Cohort, folder: Path) -> None:
     tables = tables_of(cohort)
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
+    write_text(f"{RESEARCH_USE}\n\nThis is true of every file in this folder.\n", folder / NOTICE)
     write_text(markdown(cohort), folder / "comparison.md")
     if excel_available():
         write_bytes(_excel({**tables, "remarks": _remark_table(cohort)}), folder / "comparison.xlsx")
@@ -315,24 +321,31 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _excel(tables: Mapping[str, Table]) -> bytes:
     """Return a workbook with one sheet a table; missing numbers are empty cells."""
     from openpyxl import Workbook
-    from openpyxl.styles import Font
 
     book = Workbook()
     book.remove(book.active)
     for name, table in tables.items():
-        sheet = book.create_sheet(name)
-        for column, (head, values) in enumerate(table.items(), start=1):
-            for row, value in enumerate([head, *values], start=1):
-                cell = sheet.cell(row, column, None if isinstance(value, float) and not np.isfinite(value) else value)
-                if isinstance(value, str):
-                    cell.data_type = "s"  # a text that begins with "=" is no formula
-            sheet.cell(1, column).font = Font(bold=True)
-            longest = max(len(str(head)), *(len(str(value)) for value in values if isinstance(value, str)), 9)
-            sheet.column_dimensions[sheet.cell(1, column).column_letter].width = min(longest + 2, 60)
-        sheet.freeze_panes = "A2"
+        _fill_sheet(book.create_sheet(name), table)
     buffer = io.BytesIO()
     book.save(buffer)
     return _undated(buffer.getvalue())
+
+
+def _fill_sheet(sheet: Any, table: Table) -> None:
+    """Write a table below what it may be used for; both rows stay where they are, on the screen and on paper."""
+    from openpyxl.styles import Font
+
+    sheet.cell(1, 1, RESEARCH_USE).font = Font(italic=True)
+    for column, (head, values) in enumerate(table.items(), start=1):
+        for row, value in enumerate([head, *values], start=HEAD_ROWS):
+            cell = sheet.cell(row, column, None if isinstance(value, float) and not np.isfinite(value) else value)
+            if isinstance(value, str):
+                cell.data_type = "s"  # a text that begins with "=" is no formula
+        sheet.cell(HEAD_ROWS, column).font = Font(bold=True)
+        longest = max(len(str(head)), *(len(str(value)) for value in values if isinstance(value, str)), 9)
+        sheet.column_dimensions[sheet.cell(HEAD_ROWS, column).column_letter].width = min(longest + 2, 60)
+    sheet.freeze_panes = f"A{HEAD_ROWS + 1}"
+    sheet.print_title_rows = f"1:{HEAD_ROWS}"
 
 
 def _undated(content: bytes) -> bytes:

@@ -29,7 +29,7 @@ from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Geometry, Image, Midplane, silent
 from PyPeTLib.reference_maps import case_of, find_references
-from PyPeTLib.results import MET, write_analysis
+from PyPeTLib.results import MET, RESEARCH_USE, write_analysis
 from PyPeTLib.units import in_unit
 from PyPeTLib.write import write_image, write_json
 
@@ -810,11 +810,23 @@ def test_the_spreadsheet_has_the_tables_and_no_formulas(runs, isles, tmp_path):
     book = openpyxl.load_workbook(tmp_path / "out" / "comparison.xlsx")
     assert book.sheetnames == ["metrics", "regions", "findings", "remarks"]
     sheet = book["metrics"]
-    heads = [cell.value for cell in sheet[1]]
+    heads = [cell.value for cell in sheet[2]]
     rows = table(tmp_path / "out" / "metrics.csv")
     assert heads == list(rows[0])
-    assert sheet.cell(2, heads.index("NCC") + 1).value == pytest.approx(float(rows[0]["NCC"]), rel=1e-5)
+    assert sheet.cell(3, heads.index("NCC") + 1).value == pytest.approx(float(rows[0]["NCC"]), rel=1e-5)
     assert book.properties.modified.year == book.properties.created.year == 1980
+
+
+def test_every_file_of_numbers_says_that_it_is_for_research_only(written):
+    """Sheets in their first row, which stays on the screen; CSV by a file beside it, for programs read every row."""
+    out, _ = written
+    assert {"regions.csv", "findings.csv", "agreement.csv", "summary.csv"} <= {path.name for path in out.iterdir()}
+    assert (out / "RESEARCH_USE_ONLY.txt").read_text(encoding="utf-8").startswith(RESEARCH_USE)
+    assert RESEARCH_USE in (out / "comparison.md").read_text(encoding="utf-8")
+    openpyxl = pytest.importorskip("openpyxl")
+    for sheet in openpyxl.load_workbook(out / "comparison.xlsx"):
+        assert [cell.value for cell in sheet[1] if cell.value is not None] == [RESEARCH_USE], sheet.title
+        assert (sheet.freeze_panes, sheet.print_title_rows) == ("A3", "$1:$2")
 
 
 def test_without_openpyxl_it_is_said_what_is_left_out(runs, isles, tmp_path, capsys, monkeypatch):

@@ -17,6 +17,7 @@ from scene_cases import (
 from PyPeTLib.errors import InputError
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.records import Analysis, Geometry, Image
+from PyPeTLib.results import RESEARCH_USE
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import similarity, similarity_entries
 from PyPeTScene import reference
@@ -241,6 +242,12 @@ def test_without_a_brain_mask_the_maps_say_where_they_are(cbf, vendor, tiny_anal
     result, _ = compare(cbf, vendor, None, scan)
     assert result.voxels == np.isfinite(tiny_analysis.maps.cbf.values).sum()
     assert result.coverage == 1.0
+
+
+def test_the_table_is_for_research_only(cbf, vendor, tiny_analysis, scan):
+    result, table = compare(cbf, vendor, tiny_analysis.brain, scan)
+    assert RESEARCH_USE in table.GetDescription()
+    assert RESEARCH_USE in show_similarity(result, scan).GetDescription()
 
 
 def test_next_comparison_updates_the_same_table(cbf, vendor, tiny_analysis, scan):

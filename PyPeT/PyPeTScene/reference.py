@@ -12,6 +12,7 @@ from PyPeTLib.compare import compare_findings
 from PyPeTLib.errors import InputError
 from PyPeTLib.pairing import Pair, describe_resampling, mask_on, pair_up
 from PyPeTLib.records import Geometry, Image
+from PyPeTLib.results import RESEARCH_USE
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, pair_similarity, similarity_entries
 from PyPeTScene.curves import put_columns
@@ -77,7 +78,8 @@ def compare(
         table = show_similarity(result, scan)
         about = f"{node_name(map_volume)} compared with {node_name(reference_volume)}."
         moved = describe_resampling(other.geometry, image.geometry)
-        table.SetDescription(" ".join([about, *[f"The reference is {moved}."] * bool(moved), *result.remarks]))
+        resampling = [f"The reference is {moved}."] * bool(moved)
+        table.SetDescription(" ".join([about, RESEARCH_USE, *resampling, *result.remarks]))
     return result, table
 
 
@@ -114,12 +116,13 @@ def map_image(volume: Node, what: str = "Map") -> Image:
 def show_similarity(result: Similarity, scan: Node) -> Node:
     """Return the table of a scan's comparison, with its new content: metric, value and unit, a row each.
 
-    Values have every digit; what is not defined is NaN, and the table's description says why.
+    Values have every digit; what is not defined is NaN, and the table's description says why, and that all is for
+    research only.
     """
     table = own_node("vtkMRMLTableNode", f"{node_name(scan)} similarity", SIMILARITY, scan)
     metrics, values, units = zip(*similarity_entries(result), strict=True)
     put_columns(table, {"Metric": metrics, "Value": values, "Unit": units})
-    table.SetDescription(" ".join(result.remarks))
+    table.SetDescription(" ".join([RESEARCH_USE, *result.remarks]))
     return table
 
 
