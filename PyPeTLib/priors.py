@@ -56,8 +56,8 @@ def with_patients_times(dictionary: Dictionary, sample: Float32Array) -> Diction
     mass = stated
     for _ in range(PATIENT_ROUNDS):
         ratio = _over(mass, stated)
-        evidence = weight @ ratio.astype(np.float32)
-        learned = _smoothed(ratio * ((1.0 / evidence) @ weight), dictionary) * (stated > 0.0)
+        evidence = np.einsum("va,a->v", weight, ratio.astype(np.float32))  # on one thread: the sum is always the same
+        learned = _smoothed(ratio * np.einsum("v,va->a", 1.0 / evidence, weight), dictionary) * (stated > 0.0)
         mass = voxels * learned / learned.sum() + before * stated
         mass /= mass.sum()
     delays = (dictionary.by_delay(one[None]) for one in (stated, mass))

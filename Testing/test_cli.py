@@ -149,8 +149,9 @@ def test_curves_have_the_promised_columns_and_scale(result):
     np.testing.assert_allclose(scaled, summary["aif"]["partial_volume_factor"] * measured, rtol=1e-4)
 
 
-def test_same_input_gives_the_same_bytes_for_any_number_of_threads(scan, result, tmp_path):
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "4", "OMP_NUM_THREADS": "4"}
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_same_input_gives_the_same_bytes_for_any_number_of_threads(scan, result, tmp_path, threads):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(tmp_path / "out"), "--no-report"]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     for path in result.glob("*.nii.gz"):
