@@ -128,16 +128,23 @@ def _finding_table(cases: Sequence[Comparison]) -> Table:
     rows = [
         {"case": case.name, "finding": name, "results": ours, "reference": theirs}
         for case in cases
-        for name, (ours, theirs) in _finding_words(case).items()
+        for name, (ours, theirs) in _finding_cells(case).items()
     ]
     return _columns(rows)
 
 
-def _finding_words(case: Comparison) -> dict[str, tuple[str, str]]:
+def _finding_cells(case: Comparison) -> dict[str, tuple[float | str, float | str]]:
+    """Return ratios as numbers, NaN where not defined, and criteria as words, of the results and of the reference."""
+    verdicts = {name: (MET[ours], MET[theirs]) for name, (ours, theirs) in case.findings.criteria.items()}
+    return {**case.findings.ratios, **verdicts}
+
+
+def _finding_words(case: Comparison) -> dict[str, list[str]]:
     """Return ratios and criteria as text, of the results and of the reference."""
-    ratios, criteria = case.findings.ratios, case.findings.criteria
-    words = {name: (_number(ours, "{:.2f}"), _number(theirs, "{:.2f}")) for name, (ours, theirs) in ratios.items()}
-    return words | {name: (MET[ours], MET[theirs]) for name, (ours, theirs) in criteria.items()}
+    return {
+        name: [value if isinstance(value, str) else _number(value, "{:.2f}") for value in both]
+        for name, both in _finding_cells(case).items()
+    }
 
 
 def _region_cells(region: Region) -> list[str]:

@@ -113,7 +113,7 @@ def write_csv(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
     Parameters
     ----------
     columns : mapping of str to array-like, shape (row,)
-        Columns by name, in order; all of one length.
+        Columns by name, in order; all of one length. A column may hold numbers and text.
     path : str or Path
         The file.
 
@@ -122,7 +122,9 @@ def write_csv(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
     InputError
         If the columns differ in length, or the file cannot be written.
     """
-    cells = {name: [_cell(value) for value in np.asarray(column).tolist()] for name, column in columns.items()}
+    # as objects, for beside a text numpy would make a text with all digits of a number, and "nan" of a missing one
+    rows = {name: np.asarray(column, dtype=object).tolist() for name, column in columns.items()}
+    cells = {name: [_cell(value) for value in column] for name, column in rows.items()}
     lengths = {name: len(column) for name, column in cells.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(f"Table {path}: columns of one length are needed; found {lengths}.")
@@ -285,7 +287,7 @@ def _stored(values: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:
 
 def _cell(value: object) -> str:
     """Return a value as the text of a table cell."""
-    if isinstance(value, float):
+    if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else f"{value:.{TABLE_DIGITS}g}"
     return str(value)
 

@@ -19,9 +19,10 @@ from colour_pictures import coded, palette, with_bar
 
 from PyPeTLib import Settings, analyze
 from PyPeTLib.cli import main
-from PyPeTLib.cohort import compare_folders, criterion_agreement, spread, volume_agreement, volumes_of
+from PyPeTLib.cohort import Cohort, compare_folders, criterion_agreement, spread, volume_agreement, volumes_of
 from PyPeTLib.compare import compare_findings
 from PyPeTLib.compare_drawing import FigureWriter
+from PyPeTLib.compare_tables import write_tables
 from PyPeTLib.errors import InputError, PyPeTError
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.outputs import find_runs, read_run
@@ -827,6 +828,20 @@ def test_every_file_of_numbers_says_that_it_is_for_research_only(written):
     for sheet in openpyxl.load_workbook(out / "comparison.xlsx"):
         assert [cell.value for cell in sheet[1] if cell.value is not None] == [RESEARCH_USE], sheet.title
         assert (sheet.freeze_panes, sheet.print_title_rows) == ("A3", "$1:$2")
+
+
+def test_ratios_in_tables_are_numbers_and_empty_where_not_defined(comparison, tmp_path):
+    """Programs read them: no words, and not rounded to the two decimals that are printed."""
+    ratios = {"HIR": (1 / 3, float("nan")), "CBV index": (float("nan"), 0.75)}
+    findings = replace(comparison.findings, ratios=ratios, criteria={"DEFUSE 3": (True, None)})
+    write_tables(Cohort((replace(comparison, findings=findings),), {}), tmp_path)
+    rows = [(row["finding"], row["results"], row["reference"]) for row in table(tmp_path / "findings.csv")]
+    assert rows == [("HIR", "0.333333", ""), ("CBV index", "", "0.75"), ("DEFUSE 3", "met", "not known")]
+    lines = [line.replace(" ", "") for line in (tmp_path / "comparison.md").read_text(encoding="utf-8").splitlines()]
+    assert {"|HIR|0.33|notdefined|", "|CBVindex|notdefined|0.75|"} <= set(lines)
+    openpyxl = pytest.importorskip("openpyxl")
+    sheet = openpyxl.load_workbook(tmp_path / "comparison.xlsx")["findings"]
+    assert [cell.value for cell in sheet[3]][2:] == [pytest.approx(1 / 3), None]
 
 
 def test_without_openpyxl_it_is_said_what_is_left_out(runs, isles, tmp_path, capsys, monkeypatch):
