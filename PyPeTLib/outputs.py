@@ -157,5 +157,10 @@ def _midplane(about: Mapping[str, Any]) -> Midplane | None:
 
 
 def _doubts(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a comparison has to say of a run: by which rule and method it is, and why it is marked invalid."""
+    rule = (about.get("lesions") or {}).get("rule")
     failed = [check["text"] for check in about.get("checks", ()) if check.get("status") == "fail"]
-    return tuple(f"The run is marked invalid: {text}" for text in failed)
+    return (
+        *([f"The run has {rule}."] if rule else []),
+        *(f"The run is marked invalid: {text}" for text in failed),
+    )

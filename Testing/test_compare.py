@@ -603,6 +603,16 @@ def test_damaged_results_are_refused(runs, tmp_path, capsys):
     assert "a JSON file is needed" in refused([other, runs / "other"], capsys)
 
 
+def test_by_which_rule_and_method_a_run_is_is_said(runs, tmp_path):
+    """So that runs of several methods in one data set are told apart."""
+    for folder in (runs / "ours", put_run(tmp_path, runs / "other", "sub-01_ses-01")):
+        (summary,) = folder.glob("*_summary.json")
+        about = json.loads(summary.read_text())
+        remark = f"The run has {about['lesions']['rule']}."
+        assert f"maps by {about['settings']['method']}" in remark
+        assert remark in compared(folder, runs / "other").cases[0].remarks
+
+
 def test_a_run_that_is_marked_invalid_is_said_to_be(runs, tmp_path):
     other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
     path = other / "sub-01_ses-01_summary.json"
