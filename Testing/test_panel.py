@@ -978,7 +978,10 @@ def test_a_map_stands_beside_its_reference_with_metrics(applied, scan, other_map
     assert similarity_cell(applied, "Mean") == pytest.approx(mean, rel=0.01)
     assert 0.0 < similarity_cell(applied, "Tmax > 6 s: Dice") < 1.0
     assert similarity_cell(applied, "ICC(A,1), relative") == pytest.approx(1.0)
-    assert "compared with reference" in applied.ui.similarityNote.text
+    note = applied.ui.similarityNote.text
+    assert "compared with reference" in note and "Research use only" in note
+    assert "Regions of the map rest on the standard deviation of the delay" in note
+    assert "No large vessels" not in note, "they are in the scene"
     applied.ui.applyButton.click()
     assert applied.ui.similarity.rowCount == 0, "the metrics are not those of the new maps"
 

@@ -14,15 +14,18 @@ from scene_cases import (
     scene,  # noqa: F401 (a fixture)
 )
 
+from PyPeTLib.cohort import compare_folders
+from PyPeTLib.compare import compare_findings
 from PyPeTLib.errors import InputError
 from PyPeTLib.lesions import find_lesions
-from PyPeTLib.records import Analysis, Geometry, Image
-from PyPeTLib.results import RESEARCH_USE
+from PyPeTLib.records import Analysis, Geometry, Image, silent
+from PyPeTLib.results import RESEARCH_USE, write_analysis
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import similarity, similarity_entries
+from PyPeTLib.write import write_image
 from PyPeTScene import reference
 from PyPeTScene.nodes import find_node, node_geometry, put_values
-from PyPeTScene.reference import SIMILARITY, compare, map_image, show_similarity
+from PyPeTScene.reference import NO_VESSELS, SIMILARITY, compare, map_image, show_similarity
 from PyPeTScene.series import scan_volume, sequence_from_series
 from PyPeTScene.study import FOLDER, show_analysis
 
@@ -181,22 +184,112 @@ def test_the_table_has_text_and_numbers(cbf, vendor, tiny_analysis, scan):
     assert "The reference does not tell its unit; mL/100 g/min is assumed." in table.GetDescription()
 
 
-def test_regions_of_tmax_are_those_of_the_library(tiny_analysis, scan):
-    tmax = slicer.mrmlScene.GetNodeByID(show_analysis(tiny_analysis, scan).maps["tmax"])
-    image, by_value = tiny_analysis.maps.tmax, replace(tiny_analysis.maps, sd={})
-    tissue, plane = tiny_analysis.tissue.values, tiny_analysis.lesions.midplane
-    lesions = find_lesions(by_value, tissue, None, plane, image.geometry, settings=Settings())
-    same = volume(np.where(np.isfinite(image.values), image.values, 0.0), image.geometry, "same")
-    result, table = compare(tmax, same, tiny_analysis.brain, scan, tissue=tiny_analysis.tissue)
+@pytest.fixture
+def tmax(tiny_analysis, scan):
+    """The map of a run in the scene, with the standard deviation of its delay beside it."""
+    return slicer.mrmlScene.GetNodeByID(show_analysis(tiny_analysis, scan).maps["tmax"])
+
+
+@pytest.fixture
+def same(tiny_analysis):
+    """The same Tmax as another program writes it: 0 outside the brain, no standard deviation."""
+    image = tiny_analysis.maps.tmax
+    return volume(np.where(np.isfinite(image.values), image.values, 0.0), image.geometry, "same")
+
+
+def with_regions(tmax, other, analysis, scan):
+    return compare(tmax, other, analysis.brain, scan, tissue=analysis.tissue, vessels=analysis.vessels)
+
+
+def by_value(analysis):
+    """The lesions of a run whose delay has no standard deviation."""
+    maps, plane = replace(analysis.maps, sd={}), analysis.lesions.midplane
+    vessels, grid = analysis.vessels.values, analysis.brain.geometry
+    return find_lesions(maps, analysis.tissue.values, vessels, plane, grid, settings=Settings())
+
+
+def test_regions_of_tmax_are_those_of_the_run_and_of_the_library(tiny_analysis, scan, tmax, same):
+    alone = by_value(tiny_analysis)
+    result, table = with_regions(tmax, same, tiny_analysis, scan)
     assert [region.name for region in result.regions] == [f"Tmax > {s} s" for s in (4, 6, 8, 10)]
     for region, key in zip(result.regions, (f"tmax_over_{s}s" for s in (4, 6, 8, 10)), strict=True):
-        assert region.ml == region.reference_ml == pytest.approx(lesions.volumes_ml[key].ml)
-        assert region.dice == 1.0 or (region.ml == 0.0 and np.isnan(region.dice))
+        assert region.ml == pytest.approx(tiny_analysis.lesions.volumes_ml[key].ml), "as the run says itself"
+        assert region.reference_ml == pytest.approx(alone.volumes_ml[key].ml)
+        ours, theirs = (one.regions[key] for one in (tiny_analysis.lesions, alone))
+        overlap = 2.0 * (ours & theirs).sum() / max(1, ours.sum() + theirs.sum())
+        assert region.dice == pytest.approx(overlap) or (region.ml == 0.0 and np.isnan(region.dice))
     assert result.regions[1].ml > 1.0
-    assert "Regions are by the values of Tmax alone" in table.GetDescription()
-    assert {metric: value for metric, value, _ in cells(table)}["Tmax > 6 s: Dice"] == 1.0
+    assert any(region.ml != region.reference_ml for region in result.regions), "standard deviations count"
+    assert "Regions of the map rest on the standard deviation of the delay" in table.GetDescription()
+    cell = {metric: value for metric, value, _ in cells(table)}["Tmax > 6 s: Dice"]
+    assert cell == result.regions[1].dice > 0.5
     whole, _ = compare(tmax, same, tiny_analysis.brain, scan)
     assert whole.regions[0].ml > result.regions[0].ml, "CSF and vessels are in the brain, not in the tissue"
+
+
+def test_regions_are_those_of_pypet_compare(tiny_analysis, scan, tmax, same, tmp_path):
+    """The same two maps as files: the same volumes and Dice to the last digit that a file keeps."""
+    (tmp_path / "run").mkdir()
+    write_analysis(tiny_analysis, tmp_path / "run", report=False)
+    write_image(map_image(same), tmp_path / "x_tmax.nii.gz", missing=float("nan"))
+    cohort = compare_folders(tmp_path / "run", [tmp_path / "x_tmax.nii.gz"], progress=silent)
+    expected = {one.name: one for one in cohort.cases[0].findings.regions}
+    result, _ = with_regions(tmax, same, tiny_analysis, scan)
+    assert {one.name for one in result.regions} == set(expected)
+    for one in result.regions:
+        other = expected[one.name]
+        assert (one.ml, one.reference_ml) == pytest.approx((other.ml, other.reference_ml), rel=1e-3)
+        assert one.dice == pytest.approx(other.dice, rel=1e-3, nan_ok=True)
+
+
+def test_without_standard_deviations_regions_are_by_value_and_that_is_said(tiny_analysis, scan, tmax, same):
+    alone = by_value(tiny_analysis)
+    slicer.mrmlScene.RemoveNode(find_node("map.delay_sd", scan))
+    result, table = with_regions(tmax, same, tiny_analysis, scan)
+    for region, key in zip(result.regions, (f"tmax_over_{s}s" for s in (4, 6, 8, 10)), strict=True):
+        assert region.ml == region.reference_ml == pytest.approx(alone.volumes_ml[key].ml)
+        assert region.dice == 1.0 or (region.ml == 0.0 and np.isnan(region.dice))
+    assert "Regions are by the values of Tmax alone" in table.GetDescription()
+    assert {metric: value for metric, value, _ in cells(table)}["Tmax > 6 s: Dice"] == 1.0
+
+
+def test_large_vessels_of_the_scene_are_handed_on(tiny_analysis, scan, tmax, same, monkeypatch):
+    """Voxels of this head are too wide to show what they change; `find_lesions` has the tests of that."""
+    handed = []
+
+    def noted(pairs, tissue, midplane, **named):
+        handed.append((tissue, named["vessels"]))
+        return compare_findings(pairs, tissue, midplane, **named)
+
+    monkeypatch.setattr(reference, "compare_findings", noted)
+    with_regions(tmax, same, tiny_analysis, scan)
+    np.testing.assert_array_equal(handed[0], (tiny_analysis.tissue.values, tiny_analysis.vessels.values))
+    assert tiny_analysis.vessels.values.any()
+
+
+def test_without_vessels_that_is_said(tiny_analysis, scan, tmax, same):
+    known = with_regions(tmax, same, tiny_analysis, scan)[1].GetDescription()
+    unknown = compare(tmax, same, tiny_analysis.brain, scan, tissue=tiny_analysis.tissue)[1].GetDescription()
+    assert NO_VESSELS in unknown
+    assert NO_VESSELS not in known
+
+
+def test_a_reference_of_another_run_in_the_scene_has_its_own_standard_deviations(tiny_analysis, scan, tmax):
+    other_scan = sequence_from_series(tiny_analysis.series, "other scan")[0]
+    other = slicer.mrmlScene.GetNodeByID(show_analysis(tiny_analysis, other_scan).maps["tmax"])
+    result, table = with_regions(tmax, other, tiny_analysis, scan)
+    for region, key in zip(result.regions, (f"tmax_over_{s}s" for s in (4, 6, 8, 10)), strict=True):
+        assert region.ml == region.reference_ml == pytest.approx(tiny_analysis.lesions.volumes_ml[key].ml)
+    assert "standard deviation of the delay, too, in both maps" in table.GetDescription()
+
+
+def test_a_copy_of_a_map_has_not_the_standard_deviations_beside_the_original(tiny_analysis, scan, tmax):
+    """The user keeps a copy, and applies again: what is in the scene then is of the later run."""
+    copy = volume(map_image(tmax).values, tiny_analysis.brain.geometry, "copy", "s")
+    copy.SetAttribute("PyPeT.Role", "map.tmax")
+    copy.SetNodeReferenceID("PyPeT.Scan", scan.GetID())
+    _, table = with_regions(tmax, copy, tiny_analysis, scan)
+    assert "those of the reference are by the values of Tmax alone" in table.GetDescription()
 
 
 def test_other_maps_have_no_regions(cbf, vendor, tiny_analysis, scan):

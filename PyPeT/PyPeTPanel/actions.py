@@ -195,10 +195,11 @@ def compare(parameters: PyPeTParameterNode) -> views.Stage:
     scan = scan_of(parameters.scan)
     ours, other = parameters.compared_map or map_volume(scan, "cbf"), parameters.reference_map
     tissue = brain = _mask_of(scan, "brain")
-    for part in (_mask_of(scan, key) for key in ("csf", "vessels", "bone")):
+    vessels = _mask_of(scan, "vessels")
+    for part in (_mask_of(scan, "csf"), vessels, _mask_of(scan, "bone")):
         if tissue is not None and part is not None:
             tissue = replace(tissue, values=tissue.values & ~part.values)
-    reference.compare(ours, other, brain, scan, tissue=tissue, settings=settings_of(parameters))
+    reference.compare(ours, other, brain, scan, tissue=tissue, vessels=vessels, settings=settings_of(parameters))
     if other.GetDisplayNode() is None:
         other.CreateDefaultDisplayNodes()
     shown, beside = ours.GetDisplayNode(), other.GetDisplayNode()

@@ -8,23 +8,36 @@ import numpy as np
 import slicer
 import vtk
 
-from PyPeTLib.compare import compare_findings
+from PyPeTLib.compare import Findings, compare_findings
 from PyPeTLib.errors import InputError
 from PyPeTLib.pairing import Pair, describe_resampling, mask_on, pair_up
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.results import RESEARCH_USE
 from PyPeTLib.settings import Settings
-from PyPeTLib.similarity import Region, Similarity, pair_similarity, similarity_entries
+from PyPeTLib.similarity import Similarity, pair_similarity, similarity_entries
 from PyPeTScene.curves import put_columns
-from PyPeTScene.nodes import ROLE, Node, image_values, node_geometry, node_name, own_node
+from PyPeTScene.nodes import ROLE, SCAN, Node, find_node, image_values, node_geometry, node_name, own_node
 from PyPeTScene.numbers import SIMILARITY
 from PyPeTScene.series import scan_of, scan_volume
 from PyPeTScene.study import in_study
 
 #: Node attribute that holds the unit of a map.
 UNIT = "PyPeT.Unit"
-#: What is said of regions: those of the run itself leave out tissue whose delay is hardly known.
-BY_VALUE = "Regions are by the values of Tmax alone, in both maps; standard deviations do not count."
+#: Roles of the maps that regions rest on: Tmax, and the standard deviation of the delay where the method gives one.
+TMAX, DELAY_SD = "map.tmax", "map.delay_sd"
+#: What regions rest on, by whether the scene has that standard deviation of the map's run and of the reference's: in a
+#: run tissue whose delay is hardly known is left out.
+BASES = {
+    (True, True): "Regions rest on the standard deviation of the delay, too, in both maps.",
+    (True, False): "Regions of the map rest on the standard deviation of the delay, too; those of the reference are by "
+    "the values of Tmax alone, for the scene has no such map of its run.",
+    (False, True): "Regions of the reference rest on the standard deviation of the delay, too; those of the map are by "
+    "the values of Tmax alone, for the scene has no such map of its run.",
+    (False, False): "Regions are by the values of Tmax alone, in both maps: the scene has no standard deviation of the "
+    "delay of either run.",
+}
+#: What is said of regions where the scene has no segment of large vessels.
+NO_VESSELS = "No large vessels are in the scene: tissue beside them counts by its own values."
 
 
 def compare(
@@ -34,6 +47,7 @@ def compare(
     scan_node: Node,
     *,
     tissue: Image | None = None,
+    vessels: Image | None = None,
     settings: Settings | None = None,
 ) -> tuple[Similarity, Node]:
     """Compare a map with a reference and show the metrics; when anything raises, the scene is as before.
@@ -49,6 +63,8 @@ def compare(
     tissue : Image, optional
         The brain without CSF, large vessels and bone, on the scan's grid: where regions of Tmax are measured. Without
         it, the brain.
+    vessels : Image, optional
+        Large vessels, on the scan's grid: beside them regions are those of the tissue around.
     settings : Settings, optional
         Those of the run, for ``smallest_lesion_ml``.
 
@@ -56,7 +72,8 @@ def compare(
     -------
     Similarity, vtkMRMLTableNode
         The metrics, and the table of `show_similarity`. Where the map is a Tmax map of PyPeT's they have the regions of
-        Tmax > 4, 6, 8 and 10 s; other thresholds need more maps than one (``pypet compare``).
+        Tmax > 4, 6, 8 and 10 s, as ``pypet compare`` finds them: by the standard deviation of the delay as well where
+        the scene has that of the map's run, or of the reference's. Other thresholds need more maps than one.
 
     Raises
     ------
@@ -67,13 +84,15 @@ def compare(
     if map_volume is not None and map_volume is reference_volume:
         name = node_name(map_volume)
         raise InputError(f"Comparison: two volumes are needed; found {name} twice. Select another reference.")
-    mask, part = (None if one is None else _moved(one, scan_volume(scan)) for one in (brain, tissue or brain))
+    masks = (brain, tissue or brain, vessels)
+    mask, part, beside = (None if one is None else _moved(one, scan_volume(scan)) for one in masks)
     image, other = map_image(map_volume), map_image(reference_volume, "Reference")
     pair = pair_up(image, other, mask)
     result = pair_similarity(pair)
-    if map_volume.GetAttribute(ROLE) == "map.tmax":
-        regions = _regions(pair, part, settings or Settings())
-        result = replace(result, regions=regions, remarks=(*result.remarks, BY_VALUE))
+    if map_volume.GetAttribute(ROLE) == TMAX:
+        sds = _delay_sd(map_volume), _delay_sd(reference_volume)
+        found = _findings(pair, part, beside, sds, settings or Settings())
+        result = replace(result, regions=found.regions, remarks=(*result.remarks, *found.remarks))
     with in_study(scan_node, node_name(scan)):
         table = show_similarity(result, scan)
         about = f"{node_name(map_volume)} compared with {node_name(reference_volume)}."
@@ -126,10 +145,34 @@ def show_similarity(result: Similarity, scan: Node) -> Node:
     return table
 
 
-def _regions(pair: Pair, tissue: Image | None, settings: Settings) -> tuple[Region, ...]:
-    """Return what lies beyond the thresholds of Tmax in both maps, by their values alone."""
-    within = pair.compared if tissue is None else mask_on(tissue, pair.image.geometry)
-    return compare_findings({"tmax": pair}, within, None, delay_sds=(None, None), settings=settings).regions
+def _findings(
+    pair: Pair,
+    tissue: Image | None,
+    vessels: Image | None,
+    sds: tuple[Image | None, Image | None],
+    settings: Settings,
+) -> Findings:
+    """Return what lies beyond the thresholds of Tmax in both maps, and what that rests on.
+
+    No plane is handed on, for the scene has none: relative values need it, and thresholds of Tmax do not.
+    """
+    within, beside = (None if one is None else mask_on(one, pair.image.geometry) for one in (tissue, vessels))
+    within = pair.compared if within is None else within
+    found = compare_findings({"tmax": pair}, within, None, delay_sds=sds, settings=settings, vessels=beside)
+    basis = BASES[sds[0] is not None, sds[1] is not None]
+    return replace(found, remarks=(basis, *[NO_VESSELS] * (vessels is None), *found.remarks))
+
+
+def _delay_sd(tmax: Node) -> Image | None:
+    """Return the standard deviation of the delay in s of the run that a Tmax map is of, where the scene has it.
+
+    A copy of a map keeps role and scan; what is beside the original may by now be of a later run.
+    """
+    scan = tmax.GetNodeReference(SCAN)
+    if scan is None or find_node(TMAX, scan) is not tmax:
+        return None
+    volume = find_node(DELAY_SD, scan)
+    return None if volume is None else map_image(volume, "Standard deviation")
 
 
 def _moved(image: Image, volume: Node, what: str = "Map") -> Image:
