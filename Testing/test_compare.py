@@ -277,6 +277,40 @@ def test_a_reference_somewhere_else_is_refused(runs, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_references_without_values_are_refused_by_name_not_for_their_place(runs, tmp_path, capsys, value):
+    """They lie on the same grid, so to speak of places would mislead."""
+    nothing = maps_in(
+        tmp_path / "x", source=runs / "other", **dict.fromkeys(MAPS, lambda im: replace(im, values=0 * im.values))
+    )
+    for file in nothing.glob("*.nii.gz"):
+        image = read_image(file)
+        write_image(replace(image, values=np.full_like(image.values, value)), file, missing=float("nan"))
+    message = refused([runs / "ours", nothing, "-o", tmp_path / "out"], capsys)
+    assert "Case sub-01_ses-01, CBF: Reference: values in voxels of the mask are needed; found none" in message
+    assert "Export this map again, or leave it out." in message
+    assert "in common" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_reference_without_values_does_not_refuse_the_others(runs, tmp_path, comparison):
+    empty = maps_in(
+        tmp_path / "x", source=runs / "other", cbv=lambda im: replace(im, values=np.full_like(im.values, np.nan))
+    )
+    case = compared(runs / "ours", empty).cases[0]
+    assert list(case.maps) == ["cbf", "mtt", "tmax"]
+    assert "CBV: Not compared: the reference has no value where the run has" in "".join(case.remarks)
+    assert case.maps["cbf"].ncc == pytest.approx(comparison.maps["cbf"].ncc, rel=0.01)
+    assert any("need CBV in both; only Tmax is compared" in one for one in case.findings.remarks)
+
+
+def test_a_map_without_values_is_refused_as_such():
+    grid = Geometry((8, 8, 2), (1.0, 1.0, 5.0))
+    some, none = Image(np.ones(grid.shape), grid), Image(np.full(grid.shape, np.nan), grid)
+    with pytest.raises(InputError, match=r"^Map: values in voxels are needed; found none.*Choose another map\."):
+        pair_up(none, some)
+
+
 # What is not defined
 
 
