@@ -91,7 +91,8 @@ def common_maps(case: str, ours: Collection[str], theirs: Collection[str]) -> tu
     if not names:
         raise InputError(
             f"Case {case}: a map that both have is needed; found {_listed(ours)} in the results and {_listed(theirs)} "
-            "in the reference."
+            "in the reference. Give a reference of one of the maps in the results, as MAP=FILE where its name does not "
+            "tell which it is."
         )
     lonely = (("results", set(ours) - set(theirs)), ("reference", set(theirs) - set(ours)))
     return names, [f"Not compared, only in the {where}: {_listed(only)}." for where, only in lonely if only]

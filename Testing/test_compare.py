@@ -566,7 +566,7 @@ def test_a_colour_bar_of_a_map_of_numbers_is_refused(runs, capsys):
 
 def test_a_colour_bar_of_a_map_that_is_not_compared_is_refused(runs, isles, capsys):
     message = refused([runs / "ours", isles, "--colour-bar", "delay=0:12:s"], capsys)
-    assert "Colour bar: a reference map it belongs to is needed; found none of Delay" in message
+    assert "Colour bar: a reference map it belongs to is needed; found none of Delay. Leave this bar out" in message
 
 
 # What the user gives
@@ -579,7 +579,8 @@ def test_swapped_arguments_are_recognised(runs, isles, capsys):
 
 
 def test_folders_that_hold_nothing_of_use(runs, tmp_path, capsys):
-    assert "is needed; found nothing" in refused([tmp_path / "gone", runs / "other"], capsys)
+    message = refused([tmp_path / "gone", runs / "other"], capsys)
+    assert "is needed; found nothing. Give the folder of 'pypet run -o'." in message
     assert "found an empty folder" in refused([tmp_path, runs / "other"], capsys)
     (tmp_path / "letter.txt").touch()
     message = refused([runs / "ours", tmp_path], capsys)
@@ -596,11 +597,13 @@ def test_maps_that_only_one_has(runs, tmp_path, capsys):
     assert (
         "a map that both have is needed; found CBF, CBV, MTT, Tmax, TTP in the results and Delay in the ref" in message
     )
+    assert "Give a reference of one of the maps in the results, as MAP=FILE" in message
 
 
 def test_its_own_maps_are_no_reference(runs, capsys):
     message = refused([runs / "ours", runs / "ours"], capsys)
     assert "maps of another run or program are needed as reference; found its own" in message
+    assert "Give another folder as reference." in message
 
 
 def test_another_subject_is_no_reference(runs, tmp_path, capsys):
@@ -635,6 +638,16 @@ def test_damaged_results_are_refused(runs, tmp_path, capsys):
     assert "what 'pypet run' writes is needed" in refused([other, runs / "other"], capsys)
     (other / "sub-01_ses-01_summary.json").write_text("{")
     assert "a JSON file is needed" in refused([other, runs / "other"], capsys)
+
+
+def test_results_on_two_grids_are_refused_and_both_are_named(runs, tmp_path, capsys):
+    other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    cbf = other / "sub-01_ses-01_cbf.nii.gz"
+    image = read_image(cbf)
+    write_image(moved(image, origin_mm=(1.0, 2.0, 3.0)), cbf, missing=float("nan"))
+    message = refused([other, runs / "other"], capsys)
+    assert f"is needed; found another in cbf of sub-01_ses-01, {read_image(cbf).geometry.describe()}. Run" in message
+    assert f"one grid, that of the brain mask, {image.geometry.describe()}, is" in message
 
 
 def test_a_run_that_is_marked_invalid_is_said_to_be(runs, tmp_path):
