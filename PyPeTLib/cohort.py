@@ -165,7 +165,10 @@ def _runs(results: Path, references: Sequence[Path]) -> dict[str, Path]:
     """Return the runs in a folder, or refuse with what may be wrong."""
     if not results.is_dir():
         found = "a file" if results.exists() else "nothing"
-        raise InputError(f"Results {results}: a folder that 'pypet run' wrote is needed; found {found}.")
+        raise InputError(
+            f"Results {results}: a folder that 'pypet run' wrote is needed; found {found}. "
+            "Give the folder of 'pypet run -o'."
+        )
     runs = find_runs(results)
     if not runs:
         names = sorted(path.name for path in results.iterdir() if not path.name.startswith("."))
@@ -184,11 +187,17 @@ def _compared(
     """Read a case and compare it."""
     run = read_run(summary, files)
     if any(file.resolve() == summary.resolve().with_name(f"{run.name}_{name}.nii.gz") for name, file in files.items()):
-        raise InputError(f"Case {run.name}: maps of another run or program are needed as reference; found its own.")
+        raise InputError(
+            f"Case {run.name}: maps of another run or program are needed as reference; found its own. "
+            "Give another folder as reference."
+        )
     names, remarks = common_maps(run.name, run.available, files)
     unused = [MAP_LABELS[name] for name in scales if name not in names]
     if unused:
-        raise InputError(f"Colour bar: a reference map it belongs to is needed; found none of {', '.join(unused)}.")
+        raise InputError(
+            f"Colour bar: a reference map it belongs to is needed; found none of {', '.join(unused)}. "
+            "Leave this bar out, or give the map that it is of."
+        )
     read = {name: read_reference(name, files[name], scales) for name in names}
     images: dict[str, Image] = {name: image for name, (image, _) in read.items()}
     pairs = pair_maps(run, images, None if mask is None else read_image(mask))

@@ -118,7 +118,10 @@ def bar_in_box(picture: Picture, box: Box) -> ColourBar:
     left, top, width, height = box
     rows, columns = picture.shape[:2]
     if min(left, top) < 0 or min(width, height) < 1 or left + width > columns or top + height > rows:
-        raise InputError(f"Colour bar: a box inside the picture of {columns}×{rows} pixels is needed; found {box}.")
+        raise InputError(
+            f"Colour bar: a box inside the picture of {columns}×{rows} pixels is needed; found {box}. "
+            "Give left, top, width and height in pixels, counted from the upper left corner."
+        )
     part = picture[top : top + height, left : left + width].astype(float)
     colours = np.median(part, axis=1)[::-1] if height >= width else np.median(part, axis=0)
     bar = ColourBar(colours, box)

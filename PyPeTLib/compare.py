@@ -14,7 +14,7 @@ from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.lesions import find_lesions, judge_lesions, maps_of_rule
 from PyPeTLib.outputs import Run
-from PyPeTLib.pairing import Pair, describe_resampling, pair_up, resampled
+from PyPeTLib.pairing import EmptyReferenceError, Pair, describe_resampling, pair_up, resampled
 from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane
 from PyPeTLib.results import VOLUME_NAMES
 from PyPeTLib.settings import Settings
@@ -23,6 +23,8 @@ from PyPeTLib.units import in_unit
 
 #: Means further apart than this factor: a unit may be wrong.
 DOUBTFUL_FACTOR = 5.0
+#: What is said of a map whose reference has no value.
+EMPTY = "Not compared: the reference has no value where the run has, only NaN or the 0 of a background."
 #: Regions that rest on Tmax alone.
 TMAX_REGIONS = tuple(name for name in VOLUME_NAMES if name.startswith("tmax_over"))
 RATIOS = {"mismatch_ratio": "Mismatch ratio", "hir": "HIR", "cbv_index": "CBV index"}
@@ -89,7 +91,8 @@ def common_maps(case: str, ours: Collection[str], theirs: Collection[str]) -> tu
     if not names:
         raise InputError(
             f"Case {case}: a map that both have is needed; found {_listed(ours)} in the results and {_listed(theirs)} "
-            "in the reference."
+            "in the reference. Give a reference of one of the maps in the results, as MAP=FILE where its name does not "
+            "tell which it is."
         )
     lonely = (("results", set(ours) - set(theirs)), ("reference", set(theirs) - set(ours)))
     return names, [f"Not compared, only in the {where}: {_listed(only)}." for where, only in lonely if only]
@@ -110,25 +113,32 @@ def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = No
     Returns
     -------
     dict of str to Pair
-        The maps that both have, in the order of the run's.
+        The maps that both have, in the order of the run's, without those of which the reference has no value.
 
     Raises
     ------
     InputError
-        If they have no map in common, or a pair has no voxel in common.
+        If they have no map in common, a pair has no voxel in common, or no reference has a value.
     """
     names, _ = common_maps(run.name, run.maps, references)
     within = run.brain if mask is None else mask
 
-    def pair(name: str) -> Pair:
+    def pair(name: str) -> Pair | InputError:
         image = run.maps[name]
         try:
             return pair_up(image, _converted(references[name], image.unit, run)[0], within)
         except InputError as error:
-            raise InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}") from error
+            named = InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}")
+            if isinstance(error, EmptyReferenceError):
+                return named
+            raise named from error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(names, pool.map(pair, names), strict=True))
+        found = dict(zip(names, pool.map(pair, names), strict=True))
+    pairs = {name: one for name, one in found.items() if isinstance(one, Pair)}
+    if not pairs:
+        raise next(one for one in found.values() if isinstance(one, InputError))
+    return pairs
 
 
 def compare_pairs(
@@ -159,7 +169,8 @@ def compare_pairs(
             pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings, vessels=run.vessels
         )
         maps = dict(zip(pairs, similar, strict=True))
-    about = [*remarks, *_grouped(_map_remarks(run, references, maps))]
+    empty = [(name, EMPTY) for name in references if name in run.maps and name not in pairs]
+    about = [*remarks, *_grouped([*empty, *_map_remarks(run, references, maps)])]
     return Comparison(run.name, maps, findings, (*run.remarks, *about, *findings.remarks))
 
 

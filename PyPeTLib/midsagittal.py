@@ -28,6 +28,8 @@ STEP_DEGREES, STEP_MM, LEAST_WORSE = 6.0, 6.0, 0.3
 #: Local middles: so many mm on both sides are compared, with shifts up to these, at places so far apart, each with a
 #: neighbourhood of this SD. Fissure, falx and the slits of the ventricles lie that near; halves differ further out.
 HALF_MM, SHIFT_MM, PLACE_MM, PATCH_MM = 10, 6, 4.0, 12.0
+#: A plane has as many numbers: fewer local middles do not tell them.
+LEAST_MIDDLES = 3
 #: The sheet of places reaches so far from the brain's centre, in mm.
 REACH_MM = 92.0
 ROUNDS, REWEIGHTINGS = 3, 20
@@ -42,8 +44,9 @@ def find_midplane(
     in a plane, edge of the mask included. The measure is the mean absolute difference, each difference limited: what is
     on one side only, however large or bright, counts little. Then the middle is measured at many places near that plane
     and a plane fitted to them, places that deviate counting less: halves differ in shape, and the middle of the skull
-    is not that of the brain. All is done in mm, so thick slices and tilted grids do not matter, up to
-    ``midplane_limit_degrees`` from the patient's left-right axis.
+    is not that of the brain. Where hardly a place near the plane lies in the mask, as in a small one, there is no plane
+    either. All is done in mm, so thick slices and tilted grids do not matter, up to ``midplane_limit_degrees`` from the
+    patient's left-right axis.
 
     Parameters
     ----------
@@ -76,7 +79,10 @@ def find_midplane(
     normal, shift_mm = _normal(best), float(best[2])
     for done in range(ROUNDS):
         progress(0.7 + 0.3 * done / ROUNDS, "")
-        normal, shift_mm = _fitted_to_middles(volume, brain, geometry, coarse.centre_mm, normal, shift_mm)
+        fitted = _fitted_to_middles(volume, brain, geometry, coarse.centre_mm, normal, shift_mm)
+        if fitted is None:
+            return None
+        normal, shift_mm = fitted
     x, y, z = (float(value) for value in normal)
     return Midplane((x, y, z), float(shift_mm + normal @ coarse.centre_mm), asymmetry_hu=_asymmetry(best, fine))
 
@@ -171,10 +177,11 @@ def _flat(plane: FloatArray, points: _Points) -> bool:
 
 def _fitted_to_middles(
     volume: FloatArray, brain: MaskArray, geometry: Geometry, centre_mm: FloatArray, normal: FloatArray, shift_mm: float
-) -> tuple[FloatArray, float]:
+) -> tuple[FloatArray, float] | None:
     """Return normal and shift of the plane through the local middles near a plane, least squares with Cauchy's weights.
 
-    The middle at a place weighs as the square root of how much better it mirrors than the other shifts do.
+    The middle at a place weighs as the square root of how much better it mirrors than the other shifts do. None where
+    middles are fewer than a plane has numbers: so little brain supports none.
     """
     back = np.array([0.0, 1.0, 0.0]) - normal[1] * normal
     back /= np.linalg.norm(back)
@@ -187,6 +194,8 @@ def _fitted_to_middles(
     inside = _sampled(brain.astype(np.float32), index[across.size // 2], outside=0.0) > 0.5
     middle, weight = _local_middles(_sampled(volume, index, outside=np.nan), inside)
     known = weight > 0
+    if np.count_nonzero(known) < LEAST_MIDDLES:
+        return None
     away, along, above = middle[known], *(places[k] for k in np.nonzero(known))
     terms, least = np.stack([np.ones(away.size), along, above], axis=1), np.sqrt(weight[known])
     factor = np.ones(away.size)

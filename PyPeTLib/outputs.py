@@ -112,7 +112,10 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
     spread = [("delay_sd", delay_sd)] if delay_sd is not None else []
     for what, image in (*maps.items(), *spread, *(("mask", one) for one in others.values())):
         if not image.geometry.matches(brain.geometry):
-            raise InputError(f"Results {summary.parent}: one grid is needed; found another in {what} of {name}.")
+            raise InputError(
+                f"Results {summary.parent}: one grid, that of the brain mask, {brain.geometry.describe()}, is needed; "
+                f"found another in {what} of {name}, {image.geometry.describe()}. Run again."
+            )
     tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others.values())])
     vessels = others["vessel"].values if "vessel" in others else None
     try:

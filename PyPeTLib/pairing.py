@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray
 #: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel
 #: midway between a value and none does not hang on rounding.
 LEAST_WEIGHT = 0.49
+
+
+class EmptyReferenceError(InputError):
+    """A reference that lies where the map does and has no value there: a case of several maps can do without it."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +55,40 @@ def pair_up(image: Image, reference: Image, mask: Image | None = None) -> Pair:
     Raises
     ------
     InputError
-        If an image is a single line of voxels, the mask is empty or no voxel can be compared.
+        If an image is a single line of voxels, the mask is empty or no voxel can be compared; `EmptyReferenceError` if
+        that is because the reference has no value.
     """
     _check_sizes(image, reference)
     ours = _values(image)
     theirs = resampled(Image(_values(reference), reference.geometry), image.geometry).values
-    wanted = np.isfinite(ours) if mask is None else mask_on(mask, image.geometry)
-    compared = wanted & np.isfinite(ours) & np.isfinite(theirs)
+    where = np.ones(ours.shape, dtype=bool) if mask is None else mask_on(mask, image.geometry)
+    compared = where & np.isfinite(ours) & np.isfinite(theirs)
     if not compared.any():
-        raise InputError(
-            f"Comparison: a map and a reference that share voxels{'' if mask is None else ' of the mask'} are needed; "
-            f"found none in common between {image.geometry.describe()} and {reference.geometry.describe()}. "
-            "Choose a reference of the same patient, in the same place."
-        )
+        _refuse(ours, theirs, where, (image.geometry, reference.geometry), "" if mask is None else " of the mask")
+    wanted = np.isfinite(ours) if mask is None else where
     units = image.unit, reference.unit
     one, other = (Image(values, image.geometry, unit) for values, unit in zip((ours, theirs), units, strict=True))
     return Pair(one, other, compared, float(compared.sum() / wanted.sum()))
+
+
+def _refuse(
+    ours: FloatArray, theirs: FloatArray, where: MaskArray, grids: tuple[Geometry, Geometry], of: str
+) -> NoReturn:
+    """Say why no voxel can be compared: one has no value, or they lie in different places."""
+    grid, other = grids
+    covered = where & np.isfinite(resampled(Image(np.ones(other.shape, dtype=np.float32), other), grid).values)
+    nothing = "every voxel is NaN, or 0 as the background is"
+    if not np.isfinite(ours).any():
+        raise InputError(f"Map: values in voxels{of} are needed; found none, {nothing}. Choose another map.")
+    if covered.any() and not np.isfinite(theirs[covered]).any():
+        raise EmptyReferenceError(
+            f"Reference: values in voxels{of} are needed; found none, {nothing}. Export this map again, or leave it "
+            "out."
+        )
+    raise InputError(
+        f"Comparison: a map and a reference that share voxels{of} are needed; found none in common between "
+        f"{grid.describe()} and {other.describe()}. Choose a reference of the same patient, in the same place."
+    )
 
 
 def resampled(image: Image, geometry: Geometry) -> Image:

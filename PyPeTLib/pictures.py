@@ -188,7 +188,10 @@ def _png(path: Path) -> Picture:
     except RuntimeError as error:
         raise InputError(f"File {path}: cannot be read: missing, damaged or no PNG. Copy it again.") from error
     if values.ndim != 3 or values.shape[-1] not in (3, 4) or values.dtype != np.uint8:
-        raise InputError(f"Reference {path.name}: a PNG in colour of 8 bits is needed; found shape {values.shape}.")
+        raise InputError(
+            f"Reference {path.name}: a PNG in colour of 8 bits is needed; found {values.dtype} of shape "
+            f"{values.shape}. Save it in red, green and blue of 8 bits each."
+        )
     return values[None, ..., :3]
 
 

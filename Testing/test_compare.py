@@ -277,6 +277,40 @@ def test_a_reference_somewhere_else_is_refused(runs, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_references_without_values_are_refused_by_name_not_for_their_place(runs, tmp_path, capsys, value):
+    """They lie on the same grid, so to speak of places would mislead."""
+    nothing = maps_in(
+        tmp_path / "x", source=runs / "other", **dict.fromkeys(MAPS, lambda im: replace(im, values=0 * im.values))
+    )
+    for file in nothing.glob("*.nii.gz"):
+        image = read_image(file)
+        write_image(replace(image, values=np.full_like(image.values, value)), file, missing=float("nan"))
+    message = refused([runs / "ours", nothing, "-o", tmp_path / "out"], capsys)
+    assert "Case sub-01_ses-01, CBF: Reference: values in voxels of the mask are needed; found none" in message
+    assert "Export this map again, or leave it out." in message
+    assert "in common" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_reference_without_values_does_not_refuse_the_others(runs, tmp_path, comparison):
+    empty = maps_in(
+        tmp_path / "x", source=runs / "other", cbv=lambda im: replace(im, values=np.full_like(im.values, np.nan))
+    )
+    case = compared(runs / "ours", empty).cases[0]
+    assert list(case.maps) == ["cbf", "mtt", "tmax"]
+    assert "CBV: Not compared: the reference has no value where the run has" in "".join(case.remarks)
+    assert case.maps["cbf"].ncc == pytest.approx(comparison.maps["cbf"].ncc, rel=0.01)
+    assert any("need CBV in both; only Tmax is compared" in one for one in case.findings.remarks)
+
+
+def test_a_map_without_values_is_refused_as_such():
+    grid = Geometry((8, 8, 2), (1.0, 1.0, 5.0))
+    some, none = Image(np.ones(grid.shape), grid), Image(np.full(grid.shape, np.nan), grid)
+    with pytest.raises(InputError, match=r"^Map: values in voxels are needed; found none.*Choose another map\."):
+        pair_up(none, some)
+
+
 # What is not defined
 
 
@@ -532,7 +566,7 @@ def test_a_colour_bar_of_a_map_of_numbers_is_refused(runs, capsys):
 
 def test_a_colour_bar_of_a_map_that_is_not_compared_is_refused(runs, isles, capsys):
     message = refused([runs / "ours", isles, "--colour-bar", "delay=0:12:s"], capsys)
-    assert "Colour bar: a reference map it belongs to is needed; found none of Delay" in message
+    assert "Colour bar: a reference map it belongs to is needed; found none of Delay. Leave this bar out" in message
 
 
 # What the user gives
@@ -545,7 +579,8 @@ def test_swapped_arguments_are_recognised(runs, isles, capsys):
 
 
 def test_folders_that_hold_nothing_of_use(runs, tmp_path, capsys):
-    assert "is needed; found nothing" in refused([tmp_path / "gone", runs / "other"], capsys)
+    message = refused([tmp_path / "gone", runs / "other"], capsys)
+    assert "is needed; found nothing. Give the folder of 'pypet run -o'." in message
     assert "found an empty folder" in refused([tmp_path, runs / "other"], capsys)
     (tmp_path / "letter.txt").touch()
     message = refused([runs / "ours", tmp_path], capsys)
@@ -562,11 +597,13 @@ def test_maps_that_only_one_has(runs, tmp_path, capsys):
     assert (
         "a map that both have is needed; found CBF, CBV, MTT, Tmax, TTP in the results and Delay in the ref" in message
     )
+    assert "Give a reference of one of the maps in the results, as MAP=FILE" in message
 
 
 def test_its_own_maps_are_no_reference(runs, capsys):
     message = refused([runs / "ours", runs / "ours"], capsys)
     assert "maps of another run or program are needed as reference; found its own" in message
+    assert "Give another folder as reference." in message
 
 
 def test_another_subject_is_no_reference(runs, tmp_path, capsys):
@@ -611,6 +648,16 @@ def test_by_which_rule_and_method_a_run_is_is_said(runs, tmp_path):
         remark = f"The run has {about['lesions']['rule']}."
         assert f"maps by {about['settings']['method']}" in remark
         assert remark in compared(folder, runs / "other").cases[0].remarks
+
+
+def test_results_on_two_grids_are_refused_and_both_are_named(runs, tmp_path, capsys):
+    other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    cbf = other / "sub-01_ses-01_cbf.nii.gz"
+    image = read_image(cbf)
+    write_image(moved(image, origin_mm=(1.0, 2.0, 3.0)), cbf, missing=float("nan"))
+    message = refused([other, runs / "other"], capsys)
+    assert f"is needed; found another in cbf of sub-01_ses-01, {read_image(cbf).geometry.describe()}. Run" in message
+    assert f"one grid, that of the brain mask, {image.geometry.describe()}, is" in message
 
 
 def test_a_run_that_is_marked_invalid_is_said_to_be(runs, tmp_path):

@@ -81,6 +81,25 @@ def test_a_ball_has_no_plane():
     assert found(noise, brain) is None
 
 
+@pytest.mark.parametrize("apart_voxels", [5.0, 12.0])
+def test_a_plane_that_no_local_middle_supports_is_not_found(apart_voxels):
+    """Two small parts that mirror each other, as a user may paint, and nothing of the mask between them."""
+    hu, brain, _ = egg()
+    z, y, x = np.indices(brain.shape)
+    parts = (np.abs(np.abs(x - 35.6) - apart_voxels) < 2.5) & (np.abs(y - 42) < 4) & (np.abs(z - 10) < 2.5) & brain
+    assert parts.sum() == 350
+    assert found(hu, parts) is None
+
+
+def test_few_local_middles_support_a_plane():
+    hu, brain, true = egg()
+    z, y, x = np.indices(brain.shape)
+    part = (np.abs(x - 35.6) < 4) & (np.abs(y - 42) < 3) & (np.abs(z - 10) < 2.5) & brain
+    assert part.sum() == 200
+    degrees, mm = errors(found(hu, part), true, part)
+    assert degrees < 1.0 and mm < 1.0
+
+
 def test_a_plane_beyond_the_limit_is_not_found():
     hu, brain, _ = egg(tilt_degrees=(0, 0, 15))
     assert found(hu, brain) is not None
