@@ -32,8 +32,9 @@ TMAX_S, RCBF_PERCENT = (4.0, 6.0, 8.0, 10.0), (20.0, 30.0, 38.0)
 LATE_S, VERY_LATE_S = 6.0, 10.0
 #: Smallest volume of normal tissue, in mL, whose mean others are compared with.
 LEAST_NORMAL_ML = 20.0
-#: Bounds of a volume: what lies beyond the threshold with this probability at least, and with all but this.
-TAIL = 0.05
+#: Bounds of a volume: what lies beyond the threshold by so many SDs at least, and short of it by no more: with a
+#: probability of 95 %, and of 5 %.
+BOUND_SDS = 1.645
 #: The upper bound grows a lesion by at most so many mm: where its edge is is uncertain; others are not looked for.
 REACH_MM = 6.0
 
@@ -307,35 +308,36 @@ class _Scene:
         if not mask.any():
             return self._none_found(region)
         box = _box(mask, self.geometry)
-        chance, inside, ml = self._chance(box, region.beyond), mask[box], self.geometry.voxel_volume_ml
+        far, inside, ml = self._sds_beyond(box, region.beyond), mask[box], self.geometry.voxel_volume_ml
         if region.but:
-            chance = np.minimum(chance, 1.0 - self._chance(box, region.but))
-        sure = inside & (chance >= 1.0 - TAIL)
-        possible = inside | (_near(inside, self.geometry) & self.tissue[box] & (chance >= TAIL))
+            far = np.minimum(far, -self._sds_beyond(box, region.but))
+        sure = inside & (far >= BOUND_SDS)
+        possible = inside | (_near(inside, self.geometry) & self.tissue[box] & (far >= -BOUND_SDS))
         return Volume(plain.ml, float(np.count_nonzero(sure)) * ml, float(np.count_nonzero(possible)) * ml)
 
     def _none_found(self, region: _Region) -> Volume:
         """Return no volume, and as the upper bound what may lie beyond the limits all the same, anywhere."""
         if any(self.value(one) is None for one in (*region.beyond, *region.but)):
             return Volume(0.0)
-        everywhere = (slice(None),) * 3
-        possible = self.tissue & (self._chance(everywhere, region.beyond) >= TAIL)
+        box = _box(self.tissue, self.geometry)
+        possible = np.zeros_like(self.tissue)
+        possible[box] = self.tissue[box] & (self._sds_beyond(box, region.beyond) >= -BOUND_SDS)
         large = _large(possible, self.geometry, self.settings.smallest_lesion_ml)
         return Volume(0.0, 0.0, float(np.count_nonzero(large)) * self.geometry.voxel_volume_ml)
 
-    def _chance(self, box: Box, limits: tuple[_Limit, ...]) -> FloatArray:
-        """Return the probability with which each voxel of a box lies beyond all limits, where errors go together."""
-        from scipy.special import ndtr
+    def _sds_beyond(self, box: Box, limits: tuple[_Limit, ...]) -> FloatArray:
+        """Return by how many SDs each voxel of a box lies beyond all limits, where errors go together.
 
-        chances = []
+        A voxel without a value lies short of them by any number.
+        """
+        found = []
         for limit in limits:
             name, value = _map_of(limit), self.value(limit)
             assert value is not None, "there is a mask, so there is a limit"
             far = getattr(self.maps, name).values[box] - np.float32(value)
-            chances.append(
-                ndtr((-far if limit.below else far) / np.maximum(self.maps.sd[_sd_of(limit)].values[box], 1e-6))
-            )
-        return np.asarray(np.nan_to_num(np.minimum.reduce(chances)))
+            sd = np.maximum(self.maps.sd[_sd_of(limit)].values[box], np.float32(1e-6))
+            found.append((-far if limit.below else far) / sd)
+        return np.asarray(np.nan_to_num(np.minimum.reduce(found), nan=-np.inf, posinf=np.inf, neginf=-np.inf))
 
 
 def _sds(probability: float) -> float:
