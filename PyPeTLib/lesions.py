@@ -317,7 +317,7 @@ class _Scene:
 
     def _none_found(self, region: _Region) -> Volume:
         """Return no volume, and as the upper bound what may lie beyond the limits all the same, anywhere."""
-        if any(self.value(one) is None for one in (*region.beyond, *region.but)):
+        if any(self.value(one) is None for one in (*region.beyond, *region.but)) or not self.tissue.any():
             return Volume(0.0)
         box = _box(self.tissue, self.geometry)
         possible = np.zeros_like(self.tissue)

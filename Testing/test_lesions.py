@@ -449,6 +449,12 @@ def test_without_a_lesion_the_bound_is_what_may_be_one():
     assert found["tmax_over_8s"].high_ml == 0.0
 
 
+def test_without_tissue_there_is_no_lesion_and_no_bound():
+    lesions = lesions_of(maps_of("left", sd=0.5), tissue=np.zeros(GRID.shape, dtype=bool))
+    volume = lesions.volumes_ml["tmax_over_6s"]
+    assert volume.ml == 0.0 and np.isnan(volume.high_ml)
+
+
 def test_facts_are_for_research_only_and_unknown_is_no_number():
     facts = lesion_facts(lesions_of(maps_of("left", "right")))
     assert "Research use only" in facts["lesions"]["note"]
