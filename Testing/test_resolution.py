@@ -67,8 +67,8 @@ def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, **chosen):
 
 @pytest.fixture(scope="module", params=[PENUMBRA, CORE], ids=["penumbra", "core"])
 def of_10_mm(bolus, request):
-    """Balls of 10 mm in four scans that differ by their noise."""
-    return [analysed(bolus, request.param, 10.0, seed=seed) for seed in range(4)]
+    """Balls of 10 mm in eight scans that differ by their noise."""
+    return [analysed(bolus, request.param, 10.0, seed=seed) for seed in range(8)]
 
 
 def test_lesion_of_10_mm_keeps_its_contrast(of_10_mm):
