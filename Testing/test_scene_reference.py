@@ -37,10 +37,14 @@ def scan(scene, tiny_analysis):  # noqa: F811
     return sequence_from_series(tiny_analysis.series, "scan")[0]
 
 
+def shown(analysis, scan, name):
+    """A map of a run in the scene, with all others of the run beside it."""
+    return slicer.mrmlScene.GetNodeByID(show_analysis(analysis, scan).maps[name])
+
+
 @pytest.fixture
 def cbf(tiny_analysis, scan):
-    """The map of a run in the scene."""
-    return slicer.mrmlScene.GetNodeByID(show_analysis(tiny_analysis, scan).maps["cbf"])
+    return shown(tiny_analysis, scan, "cbf")
 
 
 @pytest.fixture
@@ -186,8 +190,8 @@ def test_the_table_has_text_and_numbers(cbf, vendor, tiny_analysis, scan):
 
 @pytest.fixture
 def tmax(tiny_analysis, scan):
-    """The map of a run in the scene, with the standard deviation of its delay beside it."""
-    return slicer.mrmlScene.GetNodeByID(show_analysis(tiny_analysis, scan).maps["tmax"])
+    """With the standard deviation of its delay beside it."""
+    return shown(tiny_analysis, scan, "tmax")
 
 
 @pytest.fixture
