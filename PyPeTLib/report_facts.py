@@ -36,10 +36,7 @@ MAP_NAMES = {
 #: Decimals of a number by its unit: what is beyond is noise.
 DECIMALS = {"mL/100 g/min": 1, "mL/100 g": 2, "s": 1, "mL": 1, "": 2}
 #: What published thresholds are from.
-ON_THRESHOLDS = (
-    "Published thresholds are those of truncated deconvolution: with maps by {} they mark another volume, by the "
-    "default a smaller one. "
-)
+ON_THRESHOLDS = "Published thresholds are those of truncated deconvolution: with maps by {} they mark {} volume. "
 #: What bounds of volumes are.
 ON_BOUNDS = (
     "Bounds are of what noise does: what lies beyond the threshold with a probability of 95\u00a0%, and with one of "
@@ -99,7 +96,11 @@ def lesion_note(lesions: Lesions, settings: Settings) -> str:
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
     bounded = any(volume.high_ml > 0.0 for volume in lesions.volumes_ml.values())
     own = settings.lesion_rule == "own" or (settings.method in LINEAR and settings.correction == "none")
-    thresholds = "" if own else ON_THRESHOLDS.format(settings.method)
+    thresholds = (
+        ""
+        if own
+        else ON_THRESHOLDS.format(settings.method, "a smaller" if settings.method == "bayesian" else "another")
+    )
     return f"{rule}; {side}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
