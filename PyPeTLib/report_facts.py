@@ -96,11 +96,8 @@ def lesion_note(lesions: Lesions, settings: Settings) -> str:
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
     bounded = any(volume.high_ml > 0.0 for volume in lesions.volumes_ml.values())
     own = settings.lesion_rule == "own" or (settings.method in LINEAR and settings.correction == "none")
-    thresholds = (
-        ""
-        if own
-        else ON_THRESHOLDS.format(settings.method, "a smaller" if settings.method == "bayesian" else "another")
-    )
+    size = "a smaller" if settings.method == "bayesian" else "another"
+    thresholds = "" if own else ON_THRESHOLDS.format(settings.method, size)
     return f"{rule}; {side}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
