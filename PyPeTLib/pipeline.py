@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.arteries import find_artery
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_mask
 from PyPeTLib.chunks import in_parallel, mean_frame, share, stopping
@@ -19,6 +20,7 @@ from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.errors import InputError, QualityError
+from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
@@ -49,17 +51,8 @@ from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.tissue import not_tissue
-from PyPeTLib.vessels import (
-    VesselVoxels,
-    at_scan_times,
-    find_artery,
-    find_vein,
-    given_curve,
-    likely_vessels,
-    measured_curve,
-    scaled_to_vein,
-    vessel_voxels,
-)
+from PyPeTLib.veins import find_vein, scaled_to_vein
+from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 
 #: Share of a run that comes before deconvolution.
 PREPARED = 0.75

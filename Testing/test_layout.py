@@ -13,7 +13,7 @@ import PyPeTLib
 
 LIBRARY = Path(PyPeTLib.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.glob("*.py"))}
-STEPS = {"motion", "bolus", "brain", "denoise", "vessels", "tissue", "deconvolve", "maps"}
+STEPS = {"motion", "bolus", "brain", "denoise", "arteries", "veins", "given_curves", "tissue", "deconvolve", "maps"}
 STEPS |= {"quality", "derive", "methods", "midsagittal", "lesions"}
 #: The ground floor, each with what it may stand on.
 GROUND = {
@@ -27,6 +27,8 @@ GROUND = {
     "bilateral": {"chunks", "curves", "likeness", "records", "settings", "smoothing"},
     "gamma": {"curves", "records"},
     "transit": {"curves", "records"},
+    "vessels": {"chunks", "curves", "records"},
+    "candidates": {"records", "vessels"},
     "kinetics": {"curves", "records"},
     "dictionary": {"kinetics", "records", "settings"},
     "residue": {"chunks", "dictionary", "kinetics", "records", "settings", "smoothing"},

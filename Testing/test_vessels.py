@@ -10,21 +10,14 @@ import pytest
 import scipy.optimize
 
 from PyPeTLib import QualityError, Settings
+from PyPeTLib.arteries import arterial_candidates, find_artery
+from PyPeTLib.candidates import _arterial_share
 from PyPeTLib.gamma import fit_gamma_variate
+from PyPeTLib.given_curves import measured_curve
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, VascularCurve
-from PyPeTLib.vessels import (
-    VesselVoxels,
-    _arterial_share,
-    arterial_candidates,
-    find_artery,
-    find_vein,
-    likely_vessels,
-    measured_curve,
-    partial_volume_factor,
-    scaled_to_vein,
-    vessel_voxels,
-)
+from PyPeTLib.veins import find_vein, partial_volume_factor, scaled_to_vein
+from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 
 TIMES = np.arange(60.0)
 GRID = Geometry((40, 40, 4), (1.5, 1.5, 6.0))

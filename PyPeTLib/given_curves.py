@@ -1,0 +1,70 @@
+"""Vascular curves that a user gives: by a mask, or as HU over time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.gamma import fit_gamma_variate
+from PyPeTLib.records import FloatArray, Image, Progress, Series, TimeCurve, VascularCurve, silent
+
+
+def measured_curve(series: Series, mask: Image, *, baseline_frames: int, progress: Progress = silent) -> VascularCurve:
+    """Return the mean enhancement of a mask that the user drew, which may leave the brain mask."""
+    hu = np.empty(series.frames)
+    for done, frame in enumerate(series.values):
+        hu[done] = frame[mask.values].mean(dtype=float)
+        progress((done + 1) / series.frames, "")
+    curve = hu - hu[:baseline_frames].mean()
+    fit = fit_gamma_variate(curve, series.times_s)
+    return VascularCurve(mask, curve, curve, fit, 1.0, (), "user's mask")
+
+
+def given_curve(series: Series, hu: FloatArray, *, baseline_frames: int) -> VascularCurve:
+    """Return a curve that the user gave, at the scan's times (see `at_scan_times`), above its own baseline.
+
+    It was measured in no voxel of this scan, so its mask is empty.
+    """
+    curve = hu - hu[:baseline_frames].mean()
+    fit = fit_gamma_variate(curve, series.times_s)
+    nowhere = Image(np.zeros(series.geometry.shape, dtype=bool), series.geometry)
+    return VascularCurve(nowhere, curve, curve, fit, 1.0, (), "user's curve")
+
+
+def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatArray:
+    """Return the HU of a user's curve at the times of the scan, between its points by straight lines.
+
+    Parameters
+    ----------
+    given : TimeCurve
+        Must cover the scan to within one of its intervals at either end, where the outermost value is kept.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+    what : str
+        What the curve is, for messages, e.g. "Arterial curve".
+
+    Raises
+    ------
+    InputError
+        If the curve begins too late, ends too early, or has no rise.
+
+    Examples
+    --------
+    >>> given = TimeCurve(np.arange(0.0, 10.0, 2.0), np.array([0.0, 0.0, 100.0, 50.0, 10.0]))
+    >>> at_scan_times(given, np.arange(2.0, 8.0), what="Arterial curve")
+    array([  0.,  50., 100.,  75.,  50.,  30.])
+    """
+    late, early = given.times_s[0] - times_s[0], times_s[-1] - given.times_s[-1]
+    slack_s = 1e-3  # times in tables are rounded
+    if late > times_s[1] - times_s[0] + slack_s or early > times_s[-1] - times_s[-2] + slack_s:
+        raise InputError(
+            f"{what}: times that cover the scan, {times_s[0]:g} to {times_s[-1]:g} s, to within one frame are needed; "
+            f"found {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give all of it, in s on the scan's time axis."
+        )
+    hu = np.interp(times_s, given.times_s, given.hu)
+    if not hu[1:].max() > hu[0]:
+        need = "HU that rise above the first value are needed"
+        raise InputError(
+            f"{what}: {need}; found {hu[0]:g} HU at first and at most {hu[1:].max():g} HU later. Check the column."
+        )
+    return hu
