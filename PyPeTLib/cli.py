@@ -180,8 +180,8 @@ def _add_settings(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
-    from PyPeTLib.results import result_names
-    from PyPeTLib.write import staged_output
+    from PyPeTLib.results import former_results
+    from PyPeTLib.write import remove_files, staged_output
 
     settings = _settings_of(options)
     _check_wishes(options)
@@ -199,16 +199,21 @@ def _run(options: argparse.Namespace) -> int:
             from PyPeTLib.stages import write_stages
 
             write_stages(analysis, stages)
+        stale = [(options.output, former_results(analysis, options.output) - _names_in(folder))]
         if figures is not None:
-            from PyPeTLib.report_pictures import write_figures
+            from PyPeTLib.report_pictures import former_figures, write_figures
 
             write_figures(analysis, figures, reference=reference)
-        written = {path.name for path in folder.iterdir()}
-    for name in result_names(analysis) - written:  # of an earlier run with other settings
-        (options.output / name).unlink(missing_ok=True)
+            stale.append((options.figures, former_figures(options.figures) - _names_in(figures)))
+    for former, names in stale:  # of an earlier run with other settings
+        remove_files(former, names)
     if not options.quiet:
         _print_result(analysis, options.output)
     return OK
+
+
+def _names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def _check_wishes(options: argparse.Namespace) -> None:
@@ -401,15 +406,17 @@ def _what_stops(info: SeriesInfo) -> tuple[str, ...]:
 
 def _phantom(options: argparse.Namespace) -> int:
     from PyPeTLib.phantom import head_phantom, tiles_phantom
-    from PyPeTLib.phantom_files import options_from_text, write_phantom
+    from PyPeTLib.phantom_files import former_phantom, options_from_text, write_phantom
     from PyPeTLib.phantom_options import HeadOptions, TilesOptions
-    from PyPeTLib.write import staged_output
+    from PyPeTLib.write import remove_files, staged_output
 
     kind = HeadOptions if options.kind == "head" else TilesOptions
     wanted = options_from_text(kind, {"seed": str(options.seed), **dict(_pair(text) for text in options.set)})
     with staged_output(options.output, overwrite=options.overwrite) as folder:
         phantom = head_phantom(wanted) if isinstance(wanted, HeadOptions) else tiles_phantom(wanted)
         scan = write_phantom(phantom, folder)
+        stale = former_phantom(phantom, options.output) - _names_in(folder)
+    remove_files(options.output, stale)
     print(options.output / scan.name)
     return OK
 

@@ -45,6 +45,16 @@ def write_phantom(phantom: Phantom, folder: str | Path) -> Path:
     return scan
 
 
+def former_phantom(phantom: Phantom, folder: str | Path) -> set[str]:
+    """Return the names of the files that not every phantom has and an earlier one of this name left in a folder.
+
+    That is the sidecar of a scan with uneven times, which another scan would be read with.
+    """
+    stem = Path(folder) / prefix_of(phantom.series.name)
+    sidecar, options = (stem.with_name(f"{stem.name}_{of}.json") for of in ("ctp", "options"))
+    return {sidecar.name} if sidecar.is_file() and options.is_file() else set()
+
+
 def options_from_text(
     kind: type[HeadOptions] | type[TilesOptions], words: Mapping[str, str]
 ) -> HeadOptions | TilesOptions:

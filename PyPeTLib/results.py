@@ -122,8 +122,14 @@ def result_names(analysis: Analysis) -> set[str]:
     maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", *(f"_{kind}" for kind in KINDS))]
     names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
     names += [f"{name}_mask.nii.gz" for name in MASK_NAMES]
-    names += ["curves.csv", "motion.csv", "summary.json", "report.html", "report.pdf"]
+    names += ["curves.csv", "motion.csv", "summary.json", "report.html", "report.pdf", "scene.mrb"]
     return {f"{prefix}_{name}" for name in names}
+
+
+def former_results(analysis: Analysis, folder: str | Path) -> set[str]:
+    """Return the names of the files that an earlier run on this scan left in a folder: one that has its summary."""
+    former = Path(folder) / f"{prefix_of(analysis.series.name)}_summary.json"
+    return {name for name in result_names(analysis) if former.with_name(name).is_file()} if former.is_file() else set()
 
 
 def curve_table(analysis: Prepared) -> dict[str, FloatArray]:

@@ -17,7 +17,7 @@ from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
-from PyPeTLib.read import read_image
+from PyPeTLib.read import read_image, read_series
 from PyPeTLib.records import Image, Series
 from PyPeTLib.results import result_names
 from PyPeTLib.seeds import grow_seeds
@@ -427,6 +427,52 @@ def test_overwriting_leaves_no_results_of_an_earlier_run(scan, tmp_path):
     assert (tmp_path / "out/phantom_cbf_relative.nii.gz").exists()
     assert main(words) == 0
     assert not list((tmp_path / "out").glob("*_relative*"))
+
+
+def test_overwriting_removes_what_another_method_does_not_write_and_nothing_else(scan, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    out, figures = tmp_path / "out", tmp_path / "figures"
+    words = ["run", str(scan), "-o", str(out), "--figures", str(figures), "--quiet", "--overwrite"]
+    assert main([*words, "--set", "denoise=gaussian"]) == 0
+    foreign = [out / "phantom_notes.txt", out / "other_cbf_sd.nii.gz", figures / "reference.png"]
+    for path in (*foreign, out / "phantom_scene.mrb"):
+        path.write_text("a file")
+    assert {"uncertainty.png", "uncertainty.svg", "motion.svg"} <= {path.name for path in figures.iterdir()}
+    assert main([*words, "--method", "oSVD", "--set", "motion=off", "--no-report"]) == 0
+    kept = {path.name for folder in (out, figures) for path in folder.iterdir()}
+    gone = ("phantom_cbf_sd.json", "phantom_delay.nii.gz", "phantom_scene.mrb", "phantom_motion.csv")
+    assert not kept & {*gone, "phantom_report.html", "uncertainty.png", "uncertainty.svg", "motion.png", "motion.svg"}
+    assert [path.read_text() for path in foreign] == ["a file"] * 3
+
+
+def test_a_failed_run_removes_nothing(scan, tmp_path, monkeypatch):
+    words = ["run", str(scan), "-o", str(tmp_path), "--no-report", "--quiet", "--overwrite"]
+    assert main([*words, "--set", "denoise=gaussian"]) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert main([*words, "--method", "oSVD"]) == 2
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_files_of_a_folder_without_a_former_run_are_not_its_results(scan, tmp_path):
+    """Maps of another program may have the names of ours."""
+    (tmp_path / "phantom_delay.nii.gz").write_text("of another program")
+    words = ["run", str(scan), "-o", str(tmp_path), "--no-report", "--quiet", "--overwrite", "--method", "oSVD"]
+    assert main(words) == 0
+    assert (tmp_path / "phantom_delay.nii.gz").read_text() == "of another program"
+
+
+def test_an_overwritten_phantom_is_not_read_with_the_times_of_the_former(tmp_path):
+    words = ["phantom", str(tmp_path), "--overwrite", "--set", "size=64,64,1", "--set", "spacing_mm=3.2,3.2,10"]
+    assert main([*words, "--set", f"times_s={','.join(str(2 * k + k % 2) for k in range(12))}"]) == 0
+    assert read_series(tmp_path / "phantom_ctp.nii.gz").times_s[1] == 3.0
+    assert main([*words, "--set", "frames=12"]) == 0
+    assert read_series(tmp_path / "phantom_ctp.nii.gz").times_s[1] == 1.0
 
 
 def test_demo_keeps_its_hands_off_a_folder_with_other_files(tmp_path, capsys):

@@ -1136,6 +1136,17 @@ def test_export_asks_before_it_replaces(applied, dialogs, tmp_path, monkeypatch)
         assert ((tmp_path / "scan_cbf.nii.gz").read_bytes() != b"the user's") == agreed
 
 
+def test_export_removes_what_an_earlier_run_wrote_and_this_one_does_not(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("PyPeTPanel.actions.report_available", lambda: False)
+    for name in ("scan_summary.json", "scan_report.html", "scan_notes.txt"):
+        (tmp_path / name).write_text("of an earlier run")
+    dialogs.paths.append(str(tmp_path))
+    dialogs.answers.append(True)
+    applied.ui.exportButton.click()
+    assert "scan_report.html" in dialogs.messages[-1].text
+    assert not (tmp_path / "scan_report.html").exists() and (tmp_path / "scan_notes.txt").exists()
+
+
 def test_export_writes_the_files_of_a_run(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr("PyPeTPanel.actions.report_available", lambda: False)
     dialogs.paths.append(str(tmp_path))
