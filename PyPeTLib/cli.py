@@ -27,6 +27,7 @@ from PyPeTLib.settings import (
     parse_assignment,
     settings_from_toml,
     settings_to_toml,
+    without_effect,
 )
 
 if TYPE_CHECKING:
@@ -301,7 +302,7 @@ def _scene(options: argparse.Namespace) -> int:
 
 
 def _settings_of(options: argparse.Namespace) -> Settings:
-    """Return the settings: defaults, then the file, then --set, then --method."""
+    """Return the settings: defaults, then the file, then --set, then --method; say which have no effect."""
     changes: dict[str, Any] = {}
     if options.settings:
         try:
@@ -312,7 +313,12 @@ def _settings_of(options: argparse.Namespace) -> Settings:
     changes.update(parse_assignment(text) for text in options.set)
     if options.method:
         changes["method"] = options.method
-    return Settings().changed(changes)
+    settings = Settings().changed(changes)
+    if not options.quiet:
+        for name, why in without_effect(settings).items():
+            found = f"{name}={getattr(settings, name)} has no effect with {why}"
+            print(f"pypet: setting {found}; leave it out, or choose otherwise there", file=sys.stderr)
+    return settings
 
 
 def _read(options: argparse.Namespace) -> Series:

@@ -14,7 +14,7 @@ import numpy as np
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
 from PyPeTLib.records import Analysis, Candidate, Check, FloatArray, Image, Lesions, Motion, Prepared, VascularCurve
-from PyPeTLib.settings import DeconvolutionMethod, Settings, Value
+from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, without_effect
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
 LONG_NAMES = {
@@ -254,6 +254,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "invalid": invalid_why(analysis.checks),
         "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
+        "settings_without_effect": without_effect(analysis.settings),
         "methods_text": analysis.methods_text,
         "software": {"name": "PyPeT", "version": __version__},
         "seconds": dict(analysis.seconds),

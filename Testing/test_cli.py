@@ -248,6 +248,16 @@ def test_settings_come_from_file_then_set_then_method(scan, tmp_path):
     assert (settings["method"], settings["bsvd_cutoff"], settings["ssvd_cutoff"]) == ("tikhonov", 0.15, 0.3)
 
 
+def test_a_setting_without_effect_is_remarked(scan, tmp_path, capsys):
+    words = ["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--set", "bsvd_cutoff=0.2"]
+    assert main(words) == 0
+    assert "pypet: setting bsvd_cutoff=0.2 has no effect with method=bayesian; leave it out" in capsys.readouterr().err
+    summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
+    assert summary["settings_without_effect"] == {"bsvd_cutoff": "method=bayesian"}
+    assert main([*words, "--method", "bSVD", "--overwrite"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_smoothed_and_normalised_maps_are_extra_files(scan, tmp_path):
     words = ["--set", "map_smoothing_mm=3", "--set", "normalise=brain-mean"]
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0

@@ -159,6 +159,8 @@ def test_a_control_keeps_the_digits_of_its_default(panel):
         ("denoise", "gaussian", ["gaussian_sigma_mm"], ["bilateral_sigma_mm", "curvature_flow_step"]),
         ("denoise", "none", [], ["gaussian_sigma_mm", "bilateral_similarity"]),
         ("method", "oSVD", ["oscillation_index"], ["bsvd_cutoff", "tikhonov_strength"]),
+        ("method", "tikhonov", ["tikhonov_choice"], ["tikhonov_strength", "residue", "late_probability"]),
+        ("lesion_rule", "own", ["core_rcbf", "hypoperfusion_tmax_s"], ["core_cbv", "hypoperfusion_rmtt"]),
         ("brain", "fast-marching", ["bone_hu", "brain_opening_mm"], []),
         ("brain_source", "segment", ["brainSegment"], ["brain", "bone_hu"]),
         ("aif_source", "automatic", [], ["aifSegment", "aif_points", "aif_curve"]),

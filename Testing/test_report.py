@@ -488,6 +488,12 @@ def test_changed_settings_are_listed_with_their_default(page, hostile_page):
     assert f"<code>bilateral_sigma_mm</code></th>{cells}" in changed
 
 
+def test_a_changed_setting_without_effect_is_told(tiny_analysis):
+    run = replace(tiny_analysis, settings=Settings(bsvd_cutoff=0.2, bilateral_sigma_mm=5.0))
+    changed = report_html(run).split("<summary>All settings")[0]
+    assert "are cut; no effect with method=bayesian</td>" in changed and changed.count("no effect with") == 1
+
+
 def test_key_numbers_are_medians_over_the_brain(tiny_analysis):
     maps, brain = tiny_analysis.maps, tiny_analysis.brain
     row = key_numbers(maps, brain)[0]
