@@ -393,6 +393,15 @@ def test_missing_values_outside_a_head_with_offset_are_air(tmp_path: Path) -> No
     assert set(doubts(series)) == {"HU scale", "missing values"}
 
 
+def test_a_slice_without_values_between_others_of_the_head_is_told(tmp_path: Path) -> None:
+    values = head(np.float32)
+    values[:, [0, 2]] = np.nan
+    check = doubts(read_series(save(tmp_path / "a.nii.gz", values)))["missing values"]
+    assert "found none in 1 of 4 slices (number 3) between others of the head" in check.text
+    values[:, 1] = np.nan  # what is left is at one end
+    assert "between" not in doubts(read_series(save(tmp_path / "a.nii.gz", values)))["missing values"].text
+
+
 @pytest.mark.parametrize("frames", [slice(3, 4), slice(None)])
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_missing_values_inside_the_head_are_refused(tmp_path: Path, frames: slice, value: float) -> None:
