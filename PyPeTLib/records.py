@@ -610,9 +610,9 @@ class VascularCurve:
     partial_volume_factor : float
         Scaling for partial volume, 1 where none was applied.
     candidates : tuple of Candidate
-        All clusters looked at, best first; empty where the user gave mask or curve.
+        All clusters looked at, best first; empty where the user gave mask, points or curve.
     source : str
-        "automatic", "user's mask" or "user's curve".
+        "automatic", "user's mask", "user's points" (from which the mask was grown) or "user's curve".
     """
 
     mask: Image

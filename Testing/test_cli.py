@@ -203,9 +203,12 @@ def test_users_points_are_grown(scan, phantom, analysis_points, tmp_path, system
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
     summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
     for key, point in analysis_points.items():
-        assert summary[key]["source"] == "user's mask"
+        assert summary[key]["source"] == "user's points"
         expected = grow_seeds(phantom.series, [point], settings=Settings()).values
         assert (read_image(tmp_path / f"out/phantom_{key}_mask.nii.gz").values > 0).tolist() == expected.tolist()
+    assert "voxels) was grown from supplied points" in summary["methods_text"]
+    texts = {check["name"]: check["text"] for check in summary["checks"]}
+    assert texts["AIF quality"] == "The arterial input is that of the user's points."
 
 
 @pytest.fixture(scope="module")
