@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
     try:
-        code: int = options.command(options)
+        with redirect_stdout(_UntilClosed()):
+            code: int = options.command(options)
+            print(end="", flush=True)
         return code
     except QualityError as error:
         return _complain("no trustworthy result", error, NO_RESULT)
@@ -58,6 +61,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("error", error, USER_ERROR)
     except MemoryError as error:
         return _complain("error: not enough memory", error, USER_ERROR)
+
+
+class _UntilClosed(io.TextIOBase):
+    """The output, until nobody reads it any more (``pypet run ... | head``): what comes then is dropped, no error."""
+
+    def __init__(self) -> None:
+        self.output = sys.stdout
+
+    def write(self, text: str) -> int:
+        """Write a text to the output."""
+        with self._quietly():
+            self.output.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        with self._quietly():
+            self.output.flush()
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Let the output lead nowhere from its first error on, when Python ends too."""
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.output.fileno())
+            os.close(nowhere)
 
 
 def _stop(number: int, frame: object) -> None:

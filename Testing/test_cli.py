@@ -166,6 +166,21 @@ def test_run_is_silent_in_a_pipe_but_for_the_result(scan, tmp_path):
     assert "Research use only" in done.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_gone_is_no_error(scan, tmp_path, unbuffered):
+    """As with ``pypet run ... | head -1``; here nothing is read at all."""
+    command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(tmp_path / "out"), "--no-report"]
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=environment)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out/phantom_summary.json").exists()
+
+
 def test_users_masks_are_used(scan, tmp_path, phantom):
     folder = scan.parent
     masks = {"--mask": "brain", "--aif-mask": "arteries", "--vof-mask": "veins"}
