@@ -22,6 +22,7 @@ from PyPeTLib import __version__
 from PyPeTLib.cli_compare import add_compare
 from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
 from PyPeTLib.settings import (
+    WITH_DELAY,
     DeconvolutionMethod,
     Settings,
     describe_settings,
@@ -33,7 +34,7 @@ from PyPeTLib.settings import (
 
 if TYPE_CHECKING:
     from PyPeTLib.read import SeriesInfo
-    from PyPeTLib.records import Analysis, Check, Image, Lesions, Points, Progress, Series, TimeCurve
+    from PyPeTLib.records import Analysis, Check, Geometry, Image, Lesions, Points, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 #: Packages that the steps of a run load when they need them, a third of a second together.
@@ -224,8 +225,9 @@ def _run(options: argparse.Namespace) -> int:
             for wanted in (options.output, options.stages, options.figures)
         )
         with _progress(options.quiet) as progress:
-            analysis = _analysis(options, settings, progress)
-        reference = _like_ours(reference, analysis)
+            analysis = _analysis(options, settings, progress, reference)
+        if reference:
+            reference = _like_ours(reference, dict(analysis.maps.items()), settings)
         _write_run(options, analysis, reference, folder)
         if stages is not None:
             from PyPeTLib.stages import write_stages
@@ -274,26 +276,41 @@ def _reference(options: argparse.Namespace) -> dict[str, Image]:
     from PyPeTLib.reference_maps import find_references, read_reference, reference_of
     from PyPeTLib.write import prefix_of
 
-    files = reference_of(prefix_of(scan_name(options.scan[0])), find_references([options.reference]), alone=True)
+    first = options.scan[0].absolute()
+    case = prefix_of(scan_name(first if len(options.scan) == 1 else first.parent))
+    files = reference_of(case, find_references([options.reference]), alone=True)
     return {name: read_reference(name, path, {})[0] for name, path in files.items()}
 
 
-def _like_ours(reference: dict[str, Image], analysis: Analysis) -> dict[str, Image]:
+def _maps_to_come(geometry: Geometry, settings: Settings) -> dict[str, Image]:
+    """Return maps of a run that has not begun: its names, grid and units, and a value in every voxel."""
+    import numpy as np
+
+    from PyPeTLib.records import MAP_UNITS, Image
+
+    somewhere = np.ones(geometry.shape, dtype=np.float32)
+    names = [name for name in MAP_UNITS if name != "delay" or settings.method in WITH_DELAY]
+    return {name: Image(somewhere, geometry, MAP_UNITS[name]) for name in names}
+
+
+def _like_ours(reference: dict[str, Image], ours: dict[str, Image], settings: Settings) -> dict[str, Image]:
     """Return reference maps that the run has too, on its grid and in its units."""
     from PyPeTLib.pairing import pair_up
+    from PyPeTLib.report import check_reference
     from PyPeTLib.units import in_unit
 
-    ours, density = dict(analysis.maps.items()), analysis.settings.tissue_density_g_ml
+    density = settings.tissue_density_g_ml
     like = {
         name: in_unit(pair_up(ours[name], image).reference, ours[name].unit, density_g_ml=density)[0]
         for name, image in reference.items()
         if name in ours
     }
-    if reference and not like:
+    if not like:
         raise InputError(
             f"Reference: at least one of the run's maps is needed ({', '.join(ours)}); found {', '.join(reference)}. "
             "Give a folder with such maps."
         )
+    check_reference(like, ours)
     return like
 
 
@@ -325,7 +342,7 @@ def _scene(options: argparse.Namespace) -> int:
     require_slicer()
     check_target(options.output, overwrite=options.overwrite)
     with _progress(options.quiet) as progress:
-        analysis = _analysis(options, settings, progress)
+        analysis = _analysis(options, settings, progress, {})
     write_scene(analysis, options.output)
     if not options.quiet:
         _print_result(analysis, options.output)
@@ -364,8 +381,13 @@ def _scan(options: argparse.Namespace) -> Path | list[Path]:
     return scan[0] if len(scan) == 1 else scan
 
 
-def _analysis(options: argparse.Namespace, settings: Settings, progress: Progress) -> Analysis:
-    """Read scan and what the user gave with it and analyse them; the time of reading is added to the steps'."""
+def _analysis(
+    options: argparse.Namespace, settings: Settings, progress: Progress, reference: dict[str, Image]
+) -> Analysis:
+    """Read scan and what the user gave with it and analyse them; the time of reading is added to the steps'.
+
+    Reference maps that the run's could not be shown beside are refused before the analysis.
+    """
     import time
     from dataclasses import replace
 
@@ -376,6 +398,8 @@ def _analysis(options: argparse.Namespace, settings: Settings, progress: Progres
     progress(0.0, "Reading")
     threading.Thread(target=_load, args=(NEEDED,)).start()
     series = _read(options)
+    if reference:
+        _like_ours(reference, _maps_to_come(series.geometry, settings), settings)
     brain = read_mask(options.mask, series.geometry, what="Brain mask") if options.mask else None
     aif, vof = (_vessel(options, key, series) for key in ("aif", "vof"))
     reading = time.perf_counter() - start

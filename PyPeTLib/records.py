@@ -25,6 +25,8 @@ Status = Literal["fail", "warn", "pass", "not applicable"]
 #: The patient's side of a lesion.
 Side = Literal["left", "right", "both", "none", "unknown"]
 
+#: Units of the maps; mass basis (per 100 g of tissue).
+MAP_UNITS = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "tmax": "s", "ttp": "s", "delay": "s"}
 #: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
 FEWEST_POINTS = 5
 #: Two grids are the same when no corner is further apart than this share of a voxel.

@@ -12,11 +12,12 @@ import nibabel
 import numpy as np
 import pytest
 
-from PyPeTLib.cli import _like_ours, main
+from PyPeTLib.cli import _like_ours, _maps_to_come, main
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
+from PyPeTLib.pipeline import analyze
 from PyPeTLib.read import read_image, read_series
 from PyPeTLib.records import Image, Series
 from PyPeTLib.results import result_names
@@ -578,12 +579,55 @@ def test_reference_of_the_report_is_brought_to_our_grid_and_unit(tiny_analysis):
         + ours.geometry.origin_mm[2:],
     )
     doubled = ours.values.repeat(2, axis=1).repeat(2, axis=2) * tiny_analysis.settings.tissue_density_g_ml
-    like = _like_ours({"cbv": Image(doubled, fine, "mL/100 mL")}, tiny_analysis)["cbv"]
+    run = dict(tiny_analysis.maps.items()), tiny_analysis.settings
+    like = _like_ours({"cbv": Image(doubled, fine, "mL/100 mL")}, *run)["cbv"]
     assert like.unit == ours.unit and like.geometry.matches(ours.geometry)
     inside = np.isfinite(ours.values) & np.isfinite(like.values)
     assert np.median(np.abs(like.values - ours.values)[inside]) < 0.02 * np.nanmedian(ours.values)
     with pytest.raises(InputError, match=r"at least one of the run's maps is needed .* found x"):
-        _like_ours({"x": ours}, tiny_analysis)
+        _like_ours({"x": ours}, *run)
+
+
+def test_a_run_has_the_maps_that_its_reference_is_checked_against(tiny_analysis, phantom):
+    for run in (tiny_analysis, analyze(phantom.series, Settings(method="oSVD", denoise="gaussian"))):
+        expected = _maps_to_come(run.series.geometry, run.settings)
+        assert {name: image.unit for name, image in run.maps.items()} == {n: one.unit for n, one in expected.items()}
+
+
+REFERENCES = {
+    "elsewhere": (
+        "cbf",
+        {"origin_mm": (900.0, 0.0, 0.0)},
+        "mL/100 g/min",
+        "share voxels are needed; found none in com",
+    ),
+    "unit": ("cbf", {}, "counts", "mL/100 g/min are needed; found counts. Convert the map."),
+    "map": ("delay", {}, "s", "at least one of the run's maps is needed (cbf, cbv, mtt, tmax, ttp); found delay."),
+}
+
+
+@pytest.mark.parametrize("case", REFERENCES)
+def test_a_reference_that_cannot_be_shown_is_refused_before_the_analysis(
+    phantom, scan, tmp_path, capsys, case, monkeypatch
+):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    name, grid, unit, message = REFERENCES[case]
+    image = phantom.truth[name]
+    write_image(Image(image.values, replace(image.geometry, **grid), unit), tmp_path / f"{name}.nii.gz")
+    monkeypatch.setattr("PyPeTLib.pipeline.analyze", lambda *_, **__: pytest.fail("it must not begin"))
+    words = ["run", scan, "-o", tmp_path / "out", "--reference", tmp_path, "--method", "oSVD"]
+    assert message in refused(words, capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_reference_of_single_frames_is_that_of_their_folder(result, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    frames = [tmp_path / "sub-01_ctp" / f"{k}.nii.gz" for k in range(12)]
+    (tmp_path / "sub-02_cbf.nii.gz").write_bytes((result / "phantom_cbf.nii.gz").read_bytes())
+    words = ["run", *frames, "-o", tmp_path / "out", "--reference", tmp_path]
+    assert "Case sub-01: reference maps of this case are needed" in refused(words, capsys)
 
 
 @pytest.mark.parametrize("words", [["--pdf"], ["--reference", "folder"]])
