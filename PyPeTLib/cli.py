@@ -33,6 +33,7 @@ from PyPeTLib.settings import (
 )
 
 if TYPE_CHECKING:
+    from PyPeTLib.phantom_options import OptionInfo
     from PyPeTLib.read import SeriesInfo
     from PyPeTLib.records import Analysis, Check, Geometry, Image, Lesions, Points, Progress, Series, TimeCurve
 
@@ -191,7 +192,11 @@ def _add_phantom(commands: Any) -> None:
     phantom.add_argument("--kind", choices=("head", "tiles"), default="head", help="anatomical head, or uniform tiles")
     phantom.add_argument("--seed", type=int, default=0, help="draws anatomy and noise")
     phantom.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="change an option (repeatable)"
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="change an option (repeatable); 'pypet settings --phantom head' (or tiles) lists them",
     )
     phantom.add_argument("--overwrite", action="store_true", help="replace the files in a folder that holds some")
     phantom.set_defaults(command=_phantom)
@@ -207,6 +212,7 @@ def _add_demo(commands: Any) -> None:
 def _add_settings(commands: Any) -> None:
     settings = commands.add_parser("settings", help="list every setting with default, unit, range and meaning")
     settings.add_argument("--toml", action="store_true", help="as a file to edit, for 'pypet run --settings FILE'")
+    settings.add_argument("--phantom", choices=("head", "tiles"), help="the options of 'pypet phantom --set' instead")
     settings.set_defaults(command=_settings)
 
 
@@ -505,13 +511,21 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> int:
+    if options.toml and options.phantom:
+        raise InputError("--toml is of the settings of a run: it is needed alone; found --phantom. Leave one out.")
     if options.toml:
         print(settings_to_toml(Settings()), end="")
         return OK
-    for info in describe_settings():
+    for info in _phantom_options(options.phantom) if options.phantom else describe_settings():
         unit = f" {info.unit}" if info.unit else ""
         print(f"{info.name} = {info.default}{unit}\n    {info.meaning}; {info.allowed}")
     return OK
+
+
+def _phantom_options(kind: str) -> tuple[OptionInfo, ...]:
+    from PyPeTLib.phantom_options import HeadOptions, TilesOptions, describe_options
+
+    return describe_options(HeadOptions if kind == "head" else TilesOptions)
 
 
 def _print_result(analysis: Analysis, output: Path) -> None:

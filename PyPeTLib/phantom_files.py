@@ -81,7 +81,10 @@ def options_from_text(
     for name in words:
         if name not in defaults:
             near = ", ".join(difflib.get_close_matches(name, defaults, n=3, cutoff=0.3)) or ", ".join(defaults)
-            raise InputError(f"Unknown phantom option '{name}' (nearest: {near}).")
+            of = "head" if kind is HeadOptions else "tiles"
+            raise InputError(
+                f"Unknown phantom option '{name}' (nearest: {near}; 'pypet settings --phantom {of}' lists all)."
+            )
     return kind(**{name: _value(name, word, defaults[name]) for name, word in words.items()})
 
 

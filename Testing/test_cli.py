@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import nibabel
@@ -15,8 +15,8 @@ import pytest
 from PyPeTLib.cli import _like_ours, _maps_to_come, main
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
-from PyPeTLib.phantom import HeadOptions, head_phantom
-from PyPeTLib.phantom_files import write_phantom
+from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom
+from PyPeTLib.phantom_files import options_from_text, write_phantom
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.read import read_image, read_series
 from PyPeTLib.records import Image, Series
@@ -448,6 +448,20 @@ def test_phantom_command_takes_options_and_refuses_unknown_ones(tmp_path, capsys
     assert "residue" in refused(["phantom", tmp_path / "b", "--set", "residu=box"], capsys)
     assert "whole numbers" in refused(["phantom", tmp_path / "b", "--set", "size=a,b"], capsys)
     assert main(["phantom", str(tmp_path / "tiles"), "--kind", "tiles", "--set", "frames=12"]) == 0
+
+
+@pytest.mark.parametrize(("kind", "options"), [("head", HeadOptions), ("tiles", TilesOptions)])
+def test_phantom_options_are_listed_and_what_is_listed_is_taken(kind, options, capsys):
+    assert main(["settings", "--phantom", kind]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    defaults = dict(line.split(" = ") for line in lines[::2])
+    assert list(defaults) == [entry.name for entry in fields(options)]
+    words = {name: text.split()[0] for name, text in defaults.items() if not text.startswith("none")}
+    assert options_from_text(options, words) == options()
+    assert all(line.strip().count("; ") >= 1 for line in lines[1::2])
+    assert "noise_hu = 6.0 HU" in lines or kind == "tiles"
+    assert f"--phantom {kind}' lists all" in refused(["phantom", "a", "--kind", kind, "--set", "x=1"], capsys)
+    assert "found --phantom" in refused(["settings", "--toml", "--phantom", kind], capsys)
 
 
 def test_overwriting_leaves_no_results_of_an_earlier_run(scan, tmp_path):
