@@ -307,7 +307,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         with slicer.util.tryWithErrorDisplay(_("The results could not be written."), waitCursor=True):
             replaced = actions.in_the_way(analysis, folder)
-            question = _("These files will be replaced: {names}. Go on?").format(names=", ".join(replaced))
+            question = _("These files will be replaced or removed: {names}. Go on?").format(names=", ".join(replaced))
             if not replaced or slicer.util.confirmOkCancelDisplay(question, parent=self.parent):
                 packages.ensure_report()
                 self.ui.exported.text = actions.export(analysis, folder)

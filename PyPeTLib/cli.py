@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,17 +22,20 @@ from PyPeTLib import __version__
 from PyPeTLib.cli_compare import add_compare
 from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
 from PyPeTLib.settings import (
+    WITH_DELAY,
     DeconvolutionMethod,
     Settings,
     describe_settings,
     parse_assignment,
     settings_from_toml,
     settings_to_toml,
+    without_effect,
 )
 
 if TYPE_CHECKING:
+    from PyPeTLib.phantom_options import OptionInfo
     from PyPeTLib.read import SeriesInfo
-    from PyPeTLib.records import Analysis, Check, Image, Lesions, Points, Progress, Series, TimeCurve
+    from PyPeTLib.records import Analysis, Check, Geometry, Image, Lesions, Points, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
 #: Packages that the steps of a run load when they need them, a third of a second together.
@@ -47,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
     try:
-        code: int = options.command(options)
+        with redirect_stdout(_UntilClosed()):
+            code: int = options.command(options)
+            print(end="", flush=True)
         return code
     except QualityError as error:
         return _complain("no trustworthy result", error, NO_RESULT)
@@ -57,6 +63,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("error", error, USER_ERROR)
     except MemoryError as error:
         return _complain("error: not enough memory", error, USER_ERROR)
+
+
+class _UntilClosed(io.TextIOBase):
+    """The output, until nobody reads it any more (``pypet run ... | head``): what comes then is dropped, no error."""
+
+    def __init__(self) -> None:
+        self.output = sys.stdout
+
+    def write(self, text: str) -> int:
+        """Write a text to the output."""
+        with self._quietly():
+            self.output.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        with self._quietly():
+            self.output.flush()
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Let the output lead nowhere from its first error on, when Python ends too."""
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.output.fileno())
+            os.close(nowhere)
 
 
 def _stop(number: int, frame: object) -> None:
@@ -158,7 +192,11 @@ def _add_phantom(commands: Any) -> None:
     phantom.add_argument("--kind", choices=("head", "tiles"), default="head", help="anatomical head, or uniform tiles")
     phantom.add_argument("--seed", type=int, default=0, help="draws anatomy and noise")
     phantom.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="change an option (repeatable)"
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="change an option (repeatable); 'pypet settings --phantom head' (or tiles) lists them",
     )
     phantom.add_argument("--overwrite", action="store_true", help="replace the files in a folder that holds some")
     phantom.set_defaults(command=_phantom)
@@ -174,14 +212,15 @@ def _add_demo(commands: Any) -> None:
 def _add_settings(commands: Any) -> None:
     settings = commands.add_parser("settings", help="list every setting with default, unit, range and meaning")
     settings.add_argument("--toml", action="store_true", help="as a file to edit, for 'pypet run --settings FILE'")
+    settings.add_argument("--phantom", choices=("head", "tiles"), help="the options of 'pypet phantom --set' instead")
     settings.set_defaults(command=_settings)
 
 
 def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
-    from PyPeTLib.results import result_names
-    from PyPeTLib.write import staged_output
+    from PyPeTLib.results import former_results
+    from PyPeTLib.write import remove_files, staged_output
 
     settings = _settings_of(options)
     _check_wishes(options)
@@ -192,23 +231,29 @@ def _run(options: argparse.Namespace) -> int:
             for wanted in (options.output, options.stages, options.figures)
         )
         with _progress(options.quiet) as progress:
-            analysis = _analysis(options, settings, progress)
-        reference = _like_ours(reference, analysis)
+            analysis = _analysis(options, settings, progress, reference)
+        if reference:
+            reference = _like_ours(reference, dict(analysis.maps.items()), settings)
         _write_run(options, analysis, reference, folder)
         if stages is not None:
             from PyPeTLib.stages import write_stages
 
             write_stages(analysis, stages)
+        stale = [(options.output, former_results(analysis, options.output) - _names_in(folder))]
         if figures is not None:
-            from PyPeTLib.report_pictures import write_figures
+            from PyPeTLib.report_pictures import former_figures, write_figures
 
             write_figures(analysis, figures, reference=reference)
-        written = {path.name for path in folder.iterdir()}
-    for name in result_names(analysis) - written:  # of an earlier run with other settings
-        (options.output / name).unlink(missing_ok=True)
+            stale.append((options.figures, former_figures(options.figures) - _names_in(figures)))
+    for former, names in stale:  # of an earlier run with other settings
+        remove_files(former, names)
     if not options.quiet:
         _print_result(analysis, options.output)
     return OK
+
+
+def _names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def _check_wishes(options: argparse.Namespace) -> None:
@@ -237,26 +282,41 @@ def _reference(options: argparse.Namespace) -> dict[str, Image]:
     from PyPeTLib.reference_maps import find_references, read_reference, reference_of
     from PyPeTLib.write import prefix_of
 
-    files = reference_of(prefix_of(scan_name(options.scan[0])), find_references([options.reference]), alone=True)
+    first = options.scan[0].absolute()
+    case = prefix_of(scan_name(first if len(options.scan) == 1 else first.parent))
+    files = reference_of(case, find_references([options.reference]), alone=True)
     return {name: read_reference(name, path, {})[0] for name, path in files.items()}
 
 
-def _like_ours(reference: dict[str, Image], analysis: Analysis) -> dict[str, Image]:
+def _maps_to_come(geometry: Geometry, settings: Settings) -> dict[str, Image]:
+    """Return maps of a run that has not begun: its names, grid and units, and a value in every voxel."""
+    import numpy as np
+
+    from PyPeTLib.records import MAP_UNITS, Image
+
+    somewhere = np.ones(geometry.shape, dtype=np.float32)
+    names = [name for name in MAP_UNITS if name != "delay" or settings.method in WITH_DELAY]
+    return {name: Image(somewhere, geometry, MAP_UNITS[name]) for name in names}
+
+
+def _like_ours(reference: dict[str, Image], ours: dict[str, Image], settings: Settings) -> dict[str, Image]:
     """Return reference maps that the run has too, on its grid and in its units."""
     from PyPeTLib.pairing import pair_up
+    from PyPeTLib.report import check_reference
     from PyPeTLib.units import in_unit
 
-    ours, density = dict(analysis.maps.items()), analysis.settings.tissue_density_g_ml
+    density = settings.tissue_density_g_ml
     like = {
         name: in_unit(pair_up(ours[name], image).reference, ours[name].unit, density_g_ml=density)[0]
         for name, image in reference.items()
         if name in ours
     }
-    if reference and not like:
+    if not like:
         raise InputError(
             f"Reference: at least one of the run's maps is needed ({', '.join(ours)}); found {', '.join(reference)}. "
             "Give a folder with such maps."
         )
+    check_reference(like, ours)
     return like
 
 
@@ -288,7 +348,7 @@ def _scene(options: argparse.Namespace) -> int:
     require_slicer()
     check_target(options.output, overwrite=options.overwrite)
     with _progress(options.quiet) as progress:
-        analysis = _analysis(options, settings, progress)
+        analysis = _analysis(options, settings, progress, {})
     write_scene(analysis, options.output)
     if not options.quiet:
         _print_result(analysis, options.output)
@@ -296,7 +356,7 @@ def _scene(options: argparse.Namespace) -> int:
 
 
 def _settings_of(options: argparse.Namespace) -> Settings:
-    """Return the settings: defaults, then the file, then --set, then --method."""
+    """Return the settings: defaults, then the file, then --set, then --method; say which have no effect."""
     changes: dict[str, Any] = {}
     if options.settings:
         try:
@@ -307,7 +367,12 @@ def _settings_of(options: argparse.Namespace) -> Settings:
     changes.update(parse_assignment(text) for text in options.set)
     if options.method:
         changes["method"] = options.method
-    return Settings().changed(changes)
+    settings = Settings().changed(changes)
+    if not options.quiet:
+        for name, why in without_effect(settings).items():
+            found = f"{name}={getattr(settings, name)} has no effect with {why}"
+            print(f"pypet: setting {found}; leave it out, or choose otherwise there", file=sys.stderr)
+    return settings
 
 
 def _read(options: argparse.Namespace) -> Series:
@@ -322,8 +387,13 @@ def _scan(options: argparse.Namespace) -> Path | list[Path]:
     return scan[0] if len(scan) == 1 else scan
 
 
-def _analysis(options: argparse.Namespace, settings: Settings, progress: Progress) -> Analysis:
-    """Read scan and what the user gave with it and analyse them; the time of reading is added to the steps'."""
+def _analysis(
+    options: argparse.Namespace, settings: Settings, progress: Progress, reference: dict[str, Image]
+) -> Analysis:
+    """Read scan and what the user gave with it and analyse them; the time of reading is added to the steps'.
+
+    Reference maps that the run's could not be shown beside are refused before the analysis.
+    """
     import time
     from dataclasses import replace
 
@@ -334,6 +404,8 @@ def _analysis(options: argparse.Namespace, settings: Settings, progress: Progres
     progress(0.0, "Reading")
     threading.Thread(target=_load, args=(NEEDED,)).start()
     series = _read(options)
+    if reference:
+        _like_ours(reference, _maps_to_come(series.geometry, settings), settings)
     brain = read_mask(options.mask, series.geometry, what="Brain mask") if options.mask else None
     aif, vof = (_vessel(options, key, series) for key in ("aif", "vof"))
     reading = time.perf_counter() - start
@@ -401,15 +473,17 @@ def _what_stops(info: SeriesInfo) -> tuple[str, ...]:
 
 def _phantom(options: argparse.Namespace) -> int:
     from PyPeTLib.phantom import head_phantom, tiles_phantom
-    from PyPeTLib.phantom_files import options_from_text, write_phantom
+    from PyPeTLib.phantom_files import former_phantom, options_from_text, write_phantom
     from PyPeTLib.phantom_options import HeadOptions, TilesOptions
-    from PyPeTLib.write import staged_output
+    from PyPeTLib.write import remove_files, staged_output
 
     kind = HeadOptions if options.kind == "head" else TilesOptions
     wanted = options_from_text(kind, {"seed": str(options.seed), **dict(_pair(text) for text in options.set)})
     with staged_output(options.output, overwrite=options.overwrite) as folder:
         phantom = head_phantom(wanted) if isinstance(wanted, HeadOptions) else tiles_phantom(wanted)
         scan = write_phantom(phantom, folder)
+        stale = former_phantom(phantom, options.output) - _names_in(folder)
+    remove_files(options.output, stale)
     print(options.output / scan.name)
     return OK
 
@@ -437,13 +511,21 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> int:
+    if options.toml and options.phantom:
+        raise InputError("--toml is of the settings of a run: it is needed alone; found --phantom. Leave one out.")
     if options.toml:
         print(settings_to_toml(Settings()), end="")
         return OK
-    for info in describe_settings():
+    for info in _phantom_options(options.phantom) if options.phantom else describe_settings():
         unit = f" {info.unit}" if info.unit else ""
         print(f"{info.name} = {info.default}{unit}\n    {info.meaning}; {info.allowed}")
     return OK
+
+
+def _phantom_options(kind: str) -> tuple[OptionInfo, ...]:
+    from PyPeTLib.phantom_options import HeadOptions, TilesOptions, describe_options
+
+    return describe_options(HeadOptions if kind == "head" else TilesOptions)
 
 
 def _print_result(analysis: Analysis, output: Path) -> None:

@@ -138,7 +138,22 @@ def _without_gaps(values: npt.NDArray[Any], name: str, progress: Progress) -> tu
         raise InputError(f"Scan {name}: {need}; found {gaps} with NaN or infinite values. Export the scan again.")
     missing = values.size - int(count.sum(dtype=np.int64))
     text = f"{missing} values outside the head were NaN or infinite; they count as air ({AIR_HU} HU)."
+    between = _without_values_between(mean > HEAD_HU, count)
+    if between.size:
+        which = ", ".join(str(number + 1) for number in between)
+        text += (
+            f" A value in every slice of the head is needed; found none in {between.size} of {len(count)} slices "
+            f"(number {which}) between others of the head: they count as not scanned, and brain beyond them may be "
+            "lost. Export the scan again if they were scanned."
+        )
     return filled, Check("missing values", "warn", text, missing)
+
+
+def _without_values_between(tissue: MaskArray, count: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
+    """Return the slices without any value that have slices with tissue below and above."""
+    with_tissue = np.flatnonzero(tissue.any(axis=(1, 2)))
+    empty = np.flatnonzero(~count.any(axis=(1, 2)))
+    return np.asarray(empty[(empty > with_tissue.min(initial=len(count))) & (empty < with_tissue.max(initial=-1))])
 
 
 def _head(tissue: MaskArray) -> MaskArray:

@@ -6,11 +6,8 @@ import numpy as np
 
 from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.curves import area_share, peaks
-from PyPeTLib.records import Curves, FloatArray, Geometry, Image, Maps, Progress, Response
+from PyPeTLib.records import MAP_UNITS, Curves, FloatArray, Geometry, Image, Maps, Progress, Response
 from PyPeTLib.settings import Settings
-
-#: Units of the maps; mass basis (per 100 g of tissue).
-UNITS = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "tmax": "s", "ttp": "s", "delay": "s"}
 
 
 def perfusion_maps(
@@ -70,14 +67,14 @@ def perfusion_maps(
     for done, (name, value) in enumerate(values.items()):
         progress(0.7 + 0.3 * done / len(values), "")
         if value is not None:
-            maps[name] = _image(value, curves, geometry, UNITS[name])
+            maps[name] = _image(value, curves, geometry, MAP_UNITS[name])
     factors = {"cbf": 6000.0 * scale, "cbv": 100.0 * scale}
     sd = {
-        name: _image(factors.get(name, 1.0) * value, curves, geometry, UNITS[name])
+        name: _image(factors.get(name, 1.0) * value, curves, geometry, MAP_UNITS[name])
         for name, value in response.sd.items()
     }
     before = response.tmax_uncorrected_s
-    uncorrected = {} if before is None else {"tmax": _image(before, curves, geometry, UNITS["tmax"])}
+    uncorrected = {} if before is None else {"tmax": _image(before, curves, geometry, MAP_UNITS["tmax"])}
     return Maps(**maps, sd=sd, residue=response.residue, strength=response.strength, uncorrected=uncorrected)
 
 

@@ -55,6 +55,12 @@ BRAIN = {
     "skull": "The region inside the skull was segmented by closing the bone slice by slice.",
     "fast-marching": "The region inside the skull was segmented by fast marching (Sethian 1996).",
 }
+#: How an arterial input came about, by its source, where it is no mask that was supplied.
+HOW_FOUND = {
+    "automatic": "chosen automatically",
+    "user's points": "grown from supplied points",
+    "user's curve": "supplied as a curve",
+}
 #: Where the thresholds of each rule were published.
 PUBLISHED: dict[LesionRule, str] = {
     "RAPID-like": "Albers 2018",
@@ -191,7 +197,7 @@ def _on_motion(motion: Motion | None, settings: Settings) -> Iterator[str]:
 
 
 def _arterial_sentence(artery: VascularCurve, vein: VascularCurve | None) -> str:
-    how = {"automatic": "chosen automatically", "user's curve": "supplied as a curve"}.get(artery.source, "supplied")
+    how = HOW_FOUND.get(artery.source, "supplied")
     voxels = int(artery.mask.values.sum())
     text = f"The arterial input ({voxels} voxels) was {how}" if voxels else f"The arterial input was {how}"
     if vein is not None and artery.partial_volume_factor > 1.0:

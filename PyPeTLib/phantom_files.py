@@ -45,6 +45,16 @@ def write_phantom(phantom: Phantom, folder: str | Path) -> Path:
     return scan
 
 
+def former_phantom(phantom: Phantom, folder: str | Path) -> set[str]:
+    """Return the names of the files that not every phantom has and an earlier one of this name left in a folder.
+
+    That is the sidecar of a scan with uneven times, which another scan would be read with.
+    """
+    stem = Path(folder) / prefix_of(phantom.series.name)
+    sidecar, options = (stem.with_name(f"{stem.name}_{of}.json") for of in ("ctp", "options"))
+    return {sidecar.name} if sidecar.is_file() and options.is_file() else set()
+
+
 def options_from_text(
     kind: type[HeadOptions] | type[TilesOptions], words: Mapping[str, str]
 ) -> HeadOptions | TilesOptions:
@@ -71,7 +81,10 @@ def options_from_text(
     for name in words:
         if name not in defaults:
             near = ", ".join(difflib.get_close_matches(name, defaults, n=3, cutoff=0.3)) or ", ".join(defaults)
-            raise InputError(f"Unknown phantom option '{name}' (nearest: {near}).")
+            of = "head" if kind is HeadOptions else "tiles"
+            raise InputError(
+                f"Unknown phantom option '{name}' (nearest: {near}; 'pypet settings --phantom {of}' lists all)."
+            )
     return kind(**{name: _value(name, word, defaults[name]) for name, word in words.items()})
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,122 +14,129 @@ from PyPeTLib.records import FloatArray, Image, Series
 
 #: Smallest field of view in mm that holds the head.
 FIELD_MM = (170.0, 190.0)
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "interval_s": (0.1, 10.0, "s"),
-    "noise_hu": (0.0, 100.0, "HU"),
-    "bolus_arrival_s": (5.0, 30.0, "s"),
-    "bolus_width_s": (6.0, 20.0, "s"),
-    "bolus_peak_hu": (10.0, 1000.0, "HU"),
-    "recirculation": (0.0, 0.4, "of the peak"),
-    "artery_scale": (0.05, 3.0, "times"),
-    "motion_mm": (0.0, 30.0, "mm"),
-    "motion_degrees": (0.0, 30.0, "degrees"),
-    "oblique_degrees": (-45.0, 45.0, "degrees"),
-    "seed": (0, 2**63 - 1, ""),
-    "frames": (2, 10_000, "frames"),
-}
 RESIDUES: tuple[str, ...] = get_args(Residue)
+
+
+def _number(default: float, unit: str, low: float, high: float, meaning: str) -> Any:
+    """Declare a numeric option with unit and closed range."""
+    about = {"unit": unit, "low": low, "high": high, "allowed": f"{low:g} … {high:g}", "meaning": meaning}
+    return field(default=default, metadata=about)
+
+
+def _word(default: str, words: tuple[str, ...], meaning: str) -> Any:
+    """Declare an option that takes one of a few words."""
+    about = {"unit": "", "words": words, "allowed": " | ".join(words), "meaning": meaning}
+    return field(default=default, metadata=about)
+
+
+def _several(default: tuple[float, ...] | None, unit: str, allowed: str, meaning: str) -> Any:
+    """Declare an option of several numbers; what is allowed is said in words."""
+    return field(default=default, metadata={"unit": unit, "allowed": allowed, "meaning": meaning})
+
+
+_RESIDUE = ("exponential", RESIDUES, "residue function of tissue")
+_FRAMES = ("", 2, 10_000, "number of frames")
+_INTERVAL = ("s", 0.1, 10.0, "time between frames")
+_SEED = ("", 0, 2**63 - 1)
 
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """What the head phantom looks like.
+    """What the head phantom looks like; `describe_options` tells units, ranges and meanings."""
 
-    Parameters
-    ----------
-    size : tuple of int
-        Voxels along x, y, z, each >= 1.
-    spacing_mm : tuple of float
-        Voxel spacing along x, y, z in mm, 0.3 to 10; the field of view must hold the head (170 × 190 mm).
-    frames : int
-        Number of frames, >= 2.
-    interval_s : float
-        Time between frames in s, 0.1 to 10.
-    times_s : tuple of float or None
-        Acquisition times in s, strictly increasing; override ``frames`` and ``interval_s``.
-    noise_hu : float
-        Standard deviation of the noise in HU, 0 to 100; correlated in-plane, independent between frames and slices.
-    residue : {"exponential", "box", "linear", "gamma"}
-        Residue function of tissue.
-    bolus_arrival_s : float
-        Onset of the arterial bolus in s, 5 to 30.
-    bolus_width_s : float
-        Full width at half maximum of the first pass in s, 6 to 20.
-    bolus_peak_hu : float
-        Peak of the undiluted arterial enhancement in HU, 10 to 1000.
-    recirculation : float
-        Height of the second pass as a share of the first peak, 0 to 0.4; the slow tail begins at half of it.
-    artery_scale : float
-        Factor on the diameters of arteries, 0.05 to 3: thin arteries show less than the true peak.
-    motion_mm, motion_degrees : float
-        Largest displacement in mm (0 to 30) and rotation in degrees (0 to 30): a smooth drift plus one jump. Truth and
-        masks stay in the position of the first frame.
-    oblique_degrees : float
-        Rotation of the acquisition grid about an oblique axis, −45 to 45 degrees; the head stays in patient space.
-    tilt_degrees : tuple of float
-        Rotation vector of the head in patient space, x (nod), y (towards a shoulder), z (turn), each −45 to 45 degrees;
-        the acquisition grid stays.
-    lesion_side : {"left", "right", "none"}
-        Side of the stroke; the patient's left is +x in LPS.
-    seed : int
-        Draws anatomy, lesion, arrival times and noise, >= 0.
-    """
-
-    size: tuple[int, int, int] = (220, 220, 16)
-    spacing_mm: tuple[float, float, float] = (0.9, 0.9, 8.0)
-    frames: int = 55
-    interval_s: float = 1.0
-    times_s: tuple[float, ...] | None = None
-    noise_hu: float = 6.0
-    residue: Residue = "exponential"
-    bolus_arrival_s: float = 10.0
-    bolus_width_s: float = 9.0
-    bolus_peak_hu: float = 330.0
-    recirculation: float = 0.18
-    artery_scale: float = 1.0
-    motion_mm: float = 0.0
-    motion_degrees: float = 0.0
-    oblique_degrees: float = 0.0
-    tilt_degrees: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    lesion_side: Literal["left", "right", "none"] = "left"
-    seed: int = 0
+    size: tuple[int, int, int] = _several((220, 220, 16), "voxels", "three of 1 or more", "voxels along x, y, z")
+    spacing_mm: tuple[float, float, float] = _several(
+        (0.9, 0.9, 8.0),
+        "mm",
+        "three of 0.3 … 10",
+        f"voxel spacing along x, y, z; {FIELD_MM[0]:g} × {FIELD_MM[1]:g} mm hold the head",
+    )
+    frames: int = _number(55, *_FRAMES)
+    interval_s: float = _number(1.0, *_INTERVAL)
+    times_s: tuple[float, ...] | None = _several(
+        None, "", "two or more, increasing", "acquisition times in s, instead of frames and interval_s"
+    )
+    noise_hu: float = _number(
+        6.0, "HU", 0.0, 100.0, "SD of the noise; correlated in the plane, independent between frames and slices"
+    )
+    residue: Residue = _word(*_RESIDUE)
+    bolus_arrival_s: float = _number(10.0, "s", 5.0, 30.0, "onset of the arterial bolus")
+    bolus_width_s: float = _number(9.0, "s", 6.0, 20.0, "full width at half maximum of the first pass")
+    bolus_peak_hu: float = _number(330.0, "HU", 10.0, 1000.0, "peak of the undiluted arterial enhancement")
+    recirculation: float = _number(
+        0.18, "of the peak", 0.0, 0.4, "height of the second pass; the slow tail begins at half of it"
+    )
+    artery_scale: float = _number(
+        1.0, "times", 0.05, 3.0, "factor on the diameters of arteries: thin ones show less than the true peak"
+    )
+    motion_mm: float = _number(
+        0.0, "mm", 0.0, 30.0, "largest displacement, drift and a jump; truth and masks stay with the first frame"
+    )
+    motion_degrees: float = _number(0.0, "degrees", 0.0, 30.0, "largest rotation, likewise")
+    oblique_degrees: float = _number(
+        0.0, "degrees", -45.0, 45.0, "rotation of the grid about an oblique axis; the head stays in patient space"
+    )
+    tilt_degrees: tuple[float, float, float] = _several(
+        (0.0, 0.0, 0.0),
+        "degrees",
+        "three of -45 … 45",
+        "rotation vector of the head in patient space: nod, towards a shoulder, turn; the grid stays",
+    )
+    lesion_side: Literal["left", "right", "none"] = _word(
+        "left", ("left", "right", "none"), "side of the stroke; the patient's left is +x in LPS"
+    )
+    seed: int = _number(0, *_SEED, "draws anatomy, lesion, arrival times and noise")
 
 
 @dataclass(frozen=True)
 class TilesOptions:
-    """What the board of tiles looks like; the defaults are the published ones.
+    """What the board of tiles looks like, the published one by default; `describe_options` tells more."""
 
-    Parameters
-    ----------
-    residue : {"exponential", "box", "linear", "gamma"}
-        Residue function of the tiles.
-    cbv : tuple of float
-        CBV of each slice in mL/100 g, > 0.
-    mtt_s : tuple of float
-        MTT of each column of tiles in s, > 0.
-    delay_s : tuple of float
-        Delay of each row of tiles in s, >= 0.
-    frames : int
-        Number of frames, >= 2.
-    interval_s : float
-        Time between frames in s, 0.1 to 10.
-    noise_hu : float
-        Standard deviation of the noise of each pixel in HU, 0 to 100, independent everywhere.
-    arterial_fraction : float
-        Share of the true input that the arterial region shows, 0 to 1.
-    seed : int
-        Draws the noise, >= 0.
+    residue: Residue = _word(*_RESIDUE)
+    cbv: tuple[float, ...] = _several((1.0, 2.0, 3.0, 4.0, 5.0), "mL/100 g", "above 0", "CBV of each slice")
+    mtt_s: tuple[float, ...] = _several(
+        (24.0, 12.0, 8.0, 6.0, 4.8, 4.0, 3.43), "s", "above 0", "MTT of each column of tiles"
+    )
+    delay_s: tuple[float, ...] = _several(
+        (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0), "s", "0 or more", "delay of each row of tiles"
+    )
+    frames: int = _number(30, *_FRAMES)
+    interval_s: float = _number(2.0, *_INTERVAL)
+    noise_hu: float = _number(9.0, "HU", 0.0, 100.0, "SD of the noise of each pixel, independent everywhere")
+    arterial_fraction: float = _number(0.49, "share", 0.0, 1.0, "how much of the true input the arterial region shows")
+    seed: int = _number(0, *_SEED, "draws the noise")
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """Name, default as typed, unit, what is allowed, and meaning of one option."""
+
+    name: str
+    default: str
+    unit: str
+    allowed: str
+    meaning: str
+
+
+def describe_options(kind: type[HeadOptions] | type[TilesOptions]) -> tuple[OptionInfo, ...]:
+    """Return what is known of every option of a phantom, in order.
+
+    Examples
+    --------
+    >>> describe_options(TilesOptions)[2].default
+    '24,12,8,6,4.8,4,3.43'
     """
+    return tuple(
+        OptionInfo(entry.name, _typed(entry.default), *(entry.metadata[key] for key in ("unit", "allowed", "meaning")))
+        for entry in fields(kind)
+    )
 
-    residue: Residue = "exponential"
-    cbv: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 5.0)
-    mtt_s: tuple[float, ...] = (24.0, 12.0, 8.0, 6.0, 4.8, 4.0, 3.43)
-    delay_s: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
-    frames: int = 30
-    interval_s: float = 2.0
-    noise_hu: float = 9.0
-    arterial_fraction: float = 0.49
-    seed: int = 0
+
+def _typed(default: object) -> str:
+    """Return a default as it is typed on a command line, "none" where there is none."""
+    if isinstance(default, tuple):
+        return ",".join(f"{value:g}" for value in default)
+    return "none" if default is None else str(default)
 
 
 @dataclass(frozen=True)
@@ -169,10 +176,7 @@ class Phantom:
 
 def check_head(options: HeadOptions) -> None:
     """Refuse options of the head that are out of range, with an `InputError`."""
-    for name in _RANGES:
-        _check_range(name, getattr(options, name))
-    _check_choice("residue", options.residue, RESIDUES)
-    _check_choice("lesion_side", options.lesion_side, ("left", "right", "none"))
+    _check_each(options)
     if len(options.size) != 3 or min(options.size) < 1:
         raise InputError(f"Phantom size: three numbers of voxels >= 1 are needed; found {options.size}.")
     if len(options.spacing_mm) != 3 or not 0.3 <= min(options.spacing_mm) <= max(options.spacing_mm) <= 10:
@@ -194,11 +198,7 @@ def check_head(options: HeadOptions) -> None:
 
 def check_tiles(options: TilesOptions) -> None:
     """Refuse options of the tiles that are out of range, with an `InputError`."""
-    for name in ("frames", "interval_s", "noise_hu", "seed"):
-        _check_range(name, getattr(options, name))
-    if not 0 <= options.arterial_fraction <= 1:
-        raise InputError(f"Phantom arterial_fraction: 0 to 1 is needed; found {options.arterial_fraction}.")
-    _check_choice("residue", options.residue, RESIDUES)
+    _check_each(options)
     if min(options.cbv, default=0) <= 0 or min(options.mtt_s, default=0) <= 0 or min(options.delay_s, default=-1) < 0:
         raise InputError(
             "Phantom tiles: at least one CBV > 0, MTT > 0 and delay >= 0 are needed; "
@@ -206,14 +206,13 @@ def check_tiles(options: TilesOptions) -> None:
         )
 
 
-def _check_range(name: str, value: float) -> None:
-    low, high, unit = _RANGES[name]
-    if not low <= value <= high:
-        raise InputError(
-            f"Phantom {name}: {low:g} to {high:g} {unit} is needed; found {value}. Choose a value in that range."
-        )
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"Phantom {name}: one of {', '.join(known)} is needed; found {value!r}. Choose one of them.")
+def _check_each(options: HeadOptions | TilesOptions) -> None:
+    """Refuse numbers outside their range, and unknown words."""
+    for entry in fields(options):
+        about, value = entry.metadata, getattr(options, entry.name)
+        if "words" in about and value not in about["words"]:
+            known = ", ".join(about["words"])
+            raise InputError(f"Phantom {entry.name}: one of {known} is needed; found {value!r}. Choose one of them.")
+        if "low" in about and not about["low"] <= value <= about["high"]:
+            need = f"{about['low']:g} to {about['high']:g} {about['unit']}".rstrip()
+            raise InputError(f"Phantom {entry.name}: {need} is needed; found {value}. Choose a value in that range.")

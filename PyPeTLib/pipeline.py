@@ -148,6 +148,7 @@ def prepare(
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
         bolus, artery, vein = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
+        artery, vein = _as_given(artery, given_aif), vein and _as_given(vein, given_vof)
     with step("Temporal components", 0.55, 0.7) as inner:
         curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
         del hu
@@ -373,6 +374,11 @@ def _users_curve(series: Series, given: Image | FloatArray, bolus: Bolus, progre
     if isinstance(given, Image):
         return measured_curve(series, given, baseline_frames=bolus.baseline_frames, progress=progress)
     return given_curve(series, given, baseline_frames=bolus.baseline_frames)
+
+
+def _as_given(curve: VascularCurve, given: Given) -> VascularCurve:
+    """Return a curve that says so where its mask was grown from the user's points."""
+    return replace(curve, source="user's points") if isinstance(given, Points) else curve
 
 
 def _check_mask(series: Series, mask: Image | None, name: str) -> None:

@@ -271,7 +271,7 @@ def _artery_signal(artery: VascularCurve, weights: FloatArray) -> Check:
 def _artery_quality(artery: VascularCurve) -> Check:
     """Return the confidence in an artery that was found automatically."""
     if not artery.candidates:
-        return Check("AIF quality", "not applicable", f"The arterial input is the {artery.source}.")
+        return Check("AIF quality", "not applicable", f"The arterial input is that of the {artery.source}.")
     best = artery.candidates[0]
     if best.refused:
         text = f"The arterial input is a cluster that was refused: {best.reason}. Mark an artery."
@@ -416,5 +416,5 @@ def _peak_and_noise(artery: VascularCurve) -> tuple[float, float]:
 
 
 def _kind(curve: VascularCurve) -> str:
-    """Return what the user would check: the mask, or the curve itself."""
-    return "curve" if curve.source == "user's curve" else "mask"
+    """Return what the user would check: the mask, the points it was grown from, or the curve itself."""
+    return {"user's curve": "curve", "user's points": "points"}.get(curve.source, "mask")

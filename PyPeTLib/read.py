@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ ScanPath = str | Path | Sequence[str | Path]
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
 MINIMUM_FRAMES = 10
+
+#: Between two files a frame is missing where their numbers are further apart than so many usual steps; numbers may be
+#: times, which jitter. So many of these places are named.
+GAP, SHOWN_JUMPS = 1.5, 3
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,9 @@ def inspect_series(
     InputError
         If nothing can be said about it: the file is missing, damaged or holds no 4D scan.
     """
-    scan, stored = _open_scan(path)
+    scan, stored, files = _open_scan(path)
     values, problems = stored.values, _few_frames(scan, len(stored.values))
-    checks: tuple[Check, ...] = (stored.orientation,)
+    checks: tuple[Check, ...] = (stored.orientation, *_numbering(files))
     times, source = None, ""
     try:
         axis = resolve_times(scan, len(values), times_s=times_s, interval_s=interval_s)
@@ -180,8 +184,8 @@ def _few_frames(scan: Path, frames: int) -> list[str]:
     return [f"Scan {scan.name}: at least {MINIMUM_FRAMES} frames are needed; found {frames}. Give the complete scan."]
 
 
-def _open_scan(path: ScanPath) -> tuple[Path, Stored]:
-    """Return the file or folder that names the scan, and its content as (t, z, y, x)."""
+def _open_scan(path: ScanPath) -> tuple[Path, Stored, list[Path]]:
+    """Return the file or folder that names the scan, its content as (t, z, y, x), and the files of single frames."""
     if not isinstance(path, str | Path):
         return _stack([Path(p).absolute() for p in path])
     scan = Path(path).absolute()
@@ -190,11 +194,11 @@ def _open_scan(path: ScanPath) -> tuple[Path, Stored]:
     stored = load(scan)
     if stored.components == "list":
         values = np.ascontiguousarray(np.moveaxis(stored.values, -1, 0))
-        return scan, Stored(values, stored.geometry, "", stored.orientation)
+        return scan, Stored(values, stored.geometry, "", stored.orientation), []
     if stored.components or stored.values.ndim != 4:
         hint = "Is this a map or a single frame?" if stored.values.ndim == 3 else "Convert it to 4D: x, y, z, time."
         raise InputError(f"Scan {scan.name}: a 4D scan is needed; found {stored.describe()}. {hint}")
-    return scan, stored
+    return scan, stored, []
 
 
 def _frames_in(folder: Path) -> list[Path]:
@@ -216,7 +220,37 @@ def _frames_in(folder: Path) -> list[Path]:
     return frames
 
 
-def _stack(files: list[Path]) -> tuple[Path, Stored]:
+def _numbering(files: list[Path]) -> Iterator[Check]:
+    """Yield whether the numbers of the frames' files go on without a gap, where one file is missing."""
+    if not files:
+        return
+    numbers = np.array(_frame_numbers(files), dtype=float)
+    steps = np.diff(numbers)
+    if not steps.size or steps.min() <= 0:
+        yield Check("frame numbers", "not applicable", "No number counts the files of the frames.")
+        return
+    usual = float(np.median(steps))
+    wide = np.flatnonzero(steps > GAP * usual)
+    if not wide.size:
+        yield Check("frame numbers", "pass", "The numbers of the files go on without a gap.", 0.0)
+        return
+    jumps = ", ".join(f"{files[k].name} to {files[k + 1].name}" for k in wide[:SHOWN_JUMPS])
+    text = (
+        f"The numbers of the files go on by {usual:g}, but further from {jumps}{' ...' * (wide.size > SHOWN_JUMPS)}: "
+        "is a frame missing? With an interval all later ones count as too early. Add it, or give --times FILE."
+    )
+    yield Check("frame numbers", "warn", text, float(wide.size))
+
+
+def _frame_numbers(files: list[Path]) -> list[int]:
+    """Return the first number in which the names of files in natural order differ; nothing where there is none."""
+    parts = [[int(part) for part in re.findall(r"[0-9]+", file.name)] for file in files]
+    if len({len(numbers) for numbers in parts}) > 1:
+        return []
+    return next((list(column) for column in zip(*parts, strict=True) if len(set(column)) > 1), [])
+
+
+def _stack(files: list[Path]) -> tuple[Path, Stored, list[Path]]:
     """Read one 3D file a frame, in natural order of the names; their folder names the scan."""
     if not files:
         raise InputError("Scan: one 3D file a frame is needed; found an empty list. Give files or their folder.")
@@ -225,7 +259,8 @@ def _stack(files: list[Path]) -> tuple[Path, Stored]:
     first = frames[0]
     for file, frame in zip(files, frames, strict=True):
         _refuse_other_grid(f"Frame {file.name}", frame.geometry, first.geometry)
-    return files[0].parent, Stored(np.stack([f.values for f in frames]), first.geometry, "", first.orientation)
+    stored = Stored(np.stack([f.values for f in frames]), first.geometry, "", first.orientation)
+    return files[0].parent, stored, files
 
 
 def _natural_order(path: Path) -> list[str | int]:

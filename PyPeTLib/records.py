@@ -25,6 +25,8 @@ Status = Literal["fail", "warn", "pass", "not applicable"]
 #: The patient's side of a lesion.
 Side = Literal["left", "right", "both", "none", "unknown"]
 
+#: Units of the maps; mass basis (per 100 g of tissue).
+MAP_UNITS = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "tmax": "s", "ttp": "s", "delay": "s"}
 #: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
 FEWEST_POINTS = 5
 #: Two grids are the same when no corner is further apart than this share of a voxel.
@@ -610,9 +612,9 @@ class VascularCurve:
     partial_volume_factor : float
         Scaling for partial volume, 1 where none was applied.
     candidates : tuple of Candidate
-        All clusters looked at, best first; empty where the user gave mask or curve.
+        All clusters looked at, best first; empty where the user gave mask, points or curve.
     source : str
-        "automatic", "user's mask" or "user's curve".
+        "automatic", "user's mask", "user's points" (from which the mask was grown) or "user's curve".
     """
 
     mask: Image

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Image, Maps
+from PyPeTLib.records import Analysis, Image
 from PyPeTLib.report_sections import Report
 
 #: Optional packages that the report needs.
@@ -48,7 +48,7 @@ def report_html(analysis: Analysis, *, reference: Mapping[str, Image] | None = N
     from PyPeTLib.report_viewer import viewer_data
 
     given = dict(reference or {})
-    _check_reference(given, analysis.maps)
+    check_reference(given, dict(analysis.maps.items()))
     with ThreadPoolExecutor(1) as pool:  # its compression leaves the interpreter to the drawing
         viewer = pool.submit(viewer_data, analysis, given)
         pictures = report_pictures(analysis, given)
@@ -83,9 +83,8 @@ def _hash(source: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii") + "'"
 
 
-def _check_reference(reference: Mapping[str, Image], maps: Maps) -> None:
-    """Refuse reference maps that the run does not have, on another grid, or in another unit."""
-    ours = dict(maps.items())
+def check_reference(reference: Mapping[str, Image], ours: Mapping[str, Image]) -> None:
+    """Refuse reference maps that the run, whose maps are ``ours``, has not, on another grid, or in another unit."""
     unknown = sorted(set(reference) - set(ours))
     if unknown:
         raise InputError(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from PyPeTLib.figures import Theme
 
+#: Names of all figures that there may be.
+FIGURES = ("maps", "reference", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion")
 #: Maps that a result is compared with, by name and on its grid.
 Reference = Mapping[str, Image]
 
@@ -87,6 +89,20 @@ def write_figures(analysis: Analysis, folder: Path, *, reference: Reference) -> 
         figure = one.draw("light")
         write_bytes(png(figure), folder / f"{name}.png")
         write_bytes(svg(figure), folder / f"{name}.svg")
+
+
+def former_figures(folder: Path) -> set[str]:
+    """Return the names of the figures in a folder that `write_figures` made: they say so, others may have their names.
+
+    Parameters
+    ----------
+    folder : Path
+        May be missing.
+    """
+    from PyPeTLib.figures import is_ours
+
+    files = {f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")}
+    return {name for name in files if (folder / name).is_file() and is_ours(folder / name)}
 
 
 def _maps(analysis: Analysis, reference: Reference) -> dict[str, Drawing]:

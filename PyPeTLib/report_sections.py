@@ -21,6 +21,7 @@ from PyPeTLib.report_facts import (
     volume_rows,
 )
 from PyPeTLib.results import criterion_rows, invalid_why
+from PyPeTLib.settings import without_effect
 
 #: What the status of a check is called on the page.
 STATUSES: dict[Status, str] = {"fail": "Fail", "warn": "Warning", "pass": "Pass", "not applicable": "Not applicable"}
@@ -225,7 +226,12 @@ def _settings(analysis: Analysis) -> Section:
         (info.name, _with_unit(value, info.unit), _with_unit(info.default, info.unit), info.allowed, info.meaning)
         for info, value in setting_rows(analysis.settings)
     ]
-    changed = tuple((name, value, default, meaning) for name, value, default, _, meaning in rows if value != default)
+    vain = {name: f"; no effect with {why}" for name, why in without_effect(analysis.settings).items()}
+    changed = tuple(
+        (name, value, default, f"{meaning}{vain.get(name, '')}")
+        for name, value, default, _, meaning in rows
+        if value != default
+    )
     short: tuple[tuple[str, Kind], ...] = (
         ("Changed", "code"),
         ("Value", "text"),

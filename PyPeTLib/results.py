@@ -14,7 +14,7 @@ import numpy as np
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
 from PyPeTLib.records import Analysis, Candidate, Check, FloatArray, Image, Lesions, Motion, Prepared, VascularCurve
-from PyPeTLib.settings import DeconvolutionMethod, Settings, Value
+from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, without_effect
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
 LONG_NAMES = {
@@ -122,8 +122,14 @@ def result_names(analysis: Analysis) -> set[str]:
     maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", *(f"_{kind}" for kind in KINDS))]
     names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
     names += [f"{name}_mask.nii.gz" for name in MASK_NAMES]
-    names += ["curves.csv", "motion.csv", "summary.json", "report.html", "report.pdf"]
+    names += ["curves.csv", "motion.csv", "summary.json", "report.html", "report.pdf", "scene.mrb"]
     return {f"{prefix}_{name}" for name in names}
+
+
+def former_results(analysis: Analysis, folder: str | Path) -> set[str]:
+    """Return the names of the files that an earlier run on this scan left in a folder: one that has its summary."""
+    former = Path(folder) / f"{prefix_of(analysis.series.name)}_summary.json"
+    return {name for name in result_names(analysis) if former.with_name(name).is_file()} if former.is_file() else set()
 
 
 def curve_table(analysis: Prepared) -> dict[str, FloatArray]:
@@ -248,6 +254,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "invalid": invalid_why(analysis.checks),
         "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
+        "settings_without_effect": without_effect(analysis.settings),
         "methods_text": analysis.methods_text,
         "software": {"name": "PyPeT", "version": __version__},
         "seconds": dict(analysis.seconds),

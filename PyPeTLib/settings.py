@@ -34,6 +34,36 @@ Value = float | int | str
 WITH_DELAY: tuple[DeconvolutionMethod, ...] = ("bayesian", "nlr", "stable-spline")
 #: Methods that are a matrix made from the arterial input; they have the bias that ``correction`` removes.
 LINEAR: tuple[DeconvolutionMethod, ...] = ("bSVD", "sSVD", "oSVD", "tikhonov")
+#: Settings that count with some words of a choice only, and with which; a choice or word that is not here has none.
+READ_WITH: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "motion": {
+        "auto": ("motion_tolerance_mm", "motion_limit_mm", "motion_beyond"),
+        "on": ("motion_limit_mm", "motion_beyond"),
+    },
+    "denoise": {
+        "bilateral": ("bilateral_sigma_mm", "bilateral_similarity", "bilateral_anatomy"),
+        "gaussian": ("gaussian_sigma_mm",),
+        "curvature-flow": ("curvature_flow_iterations", "curvature_flow_step"),
+    },
+    "method": {
+        "bayesian": ("residue", "mtt_prior", "timing_prior", "voxel_tissues", "late_probability"),
+        "bSVD": ("bsvd_cutoff", "correction"),
+        "sSVD": ("ssvd_cutoff", "correction"),
+        "oSVD": ("oscillation_index", "correction"),
+        "tikhonov": ("tikhonov_choice", "correction"),
+        "max-slope": ("slope_window_s",),
+    },
+    "tikhonov_choice": {"fixed": ("tikhonov_strength",)},
+    "correction": {"simulation": ("residue",)},
+    "residue": {"automatic": ("mtt_prior",)},
+    "lesion_rule": {"own": ("core_map", "hypoperfusion_map")},
+    "core_map": {"rCBF": ("core_rcbf",), "CBV": ("core_cbv",)},
+    "hypoperfusion_map": {
+        "Tmax": ("hypoperfusion_tmax_s",),
+        "delay": ("hypoperfusion_delay_s",),
+        "rMTT": ("hypoperfusion_rmtt",),
+    },
+}
 
 
 def _number(default: float, unit: str, low: float, high: float, meaning: str) -> Any:
@@ -261,6 +291,57 @@ def describe_settings() -> tuple[SettingInfo, ...]:
         SettingInfo(name=entry.name, choices=get_args(kinds[entry.name]), **entry.metadata)
         for entry in fields(Settings)
     )
+
+
+def is_read(name: str, chosen: object) -> bool:
+    """Tell whether a setting has any effect beside the words that were chosen for others.
+
+    Parameters
+    ----------
+    name : str
+        Of the setting.
+    chosen : object
+        Has the chosen words under the names of the choices, as `Settings` has.
+
+    Examples
+    --------
+    >>> is_read("bsvd_cutoff", Settings()), is_read("bsvd_cutoff", Settings(method="bSVD"))
+    (False, True)
+    """
+    choices = _choices_of(name)
+    return not choices or any(
+        name in READ_WITH[choice].get(getattr(chosen, choice), ()) and is_read(choice, chosen) for choice in choices
+    )
+
+
+def without_effect(settings: Settings) -> dict[str, str]:
+    """Return the settings that were changed in vain, by name, and the choices that leave them unread.
+
+    Examples
+    --------
+    >>> without_effect(Settings(bsvd_cutoff=0.2, mtt_prior="flat"))
+    {'bsvd_cutoff': 'method=bayesian'}
+    """
+    in_vain = [
+        info.name
+        for info in describe_settings()
+        if getattr(settings, info.name) != info.default and not is_read(info.name, settings)
+    ]
+    return {name: ", ".join(dict.fromkeys(_why_unread(name, settings))) for name in in_vain}
+
+
+def _why_unread(name: str, settings: Settings) -> Iterator[str]:
+    """Yield the choices for which a setting is not read: of one that is itself not read, those for which it is not."""
+    for choice in _choices_of(name):
+        if is_read(choice, settings):
+            yield f"{choice}={getattr(settings, choice)}"
+        else:
+            yield from _why_unread(choice, settings)
+
+
+def _choices_of(name: str) -> list[str]:
+    """Return the choices that decide whether a setting is read."""
+    return [choice for choice, words in READ_WITH.items() if any(name in own for own in words.values())]
 
 
 def parse_assignment(text: str) -> tuple[str, Value]:

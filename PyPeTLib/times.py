@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +121,9 @@ def resolve_times(
         raise InputError("Times: either an interval or a list of times is needed; found both. Leave one out.")
     if times_s is not None:
         given = np.asarray(times_s, dtype=float)
-        return _checked(TimeAxis(given, f"given: {given.size} times"), scan, frames)
+        return _beside_known(TimeAxis(given, f"given: {given.size} times"), scan, frames)
     if interval_s is not None:
-        return _checked(TimeAxis(_regular(frames, interval_s), f"given: interval {interval_s:g} s"), scan, frames)
+        return _beside_known(TimeAxis(_regular(frames, interval_s), f"given: interval {interval_s:g} s"), scan, frames)
     return _checked(_known_times(scan, frames), scan, frames)
 
 
@@ -140,19 +140,37 @@ def _number(path: str | Path, line_number: int, text: str) -> float:
         raise InputError(f"Times {path}, line {line_number}: {need}; found {text.strip()!r}.") from None
 
 
+def _beside_known(given: TimeAxis, scan: Path, frames: int) -> TimeAxis:
+    """Return a given axis; tell where file or sidecar say another interval. One that cannot be read is not needed."""
+    axis = _checked(given, scan, frames)
+    try:
+        clues = _clues(scan, frames)
+    except InputError:
+        return axis
+    known = [(clue.times_s, clue.text) for clue in clues if clue.times_s is not None]
+    agreement = _agreement([(axis.times_s, axis.source), *known])
+    return replace(axis, check=agreement) if agreement.doubtful else axis
+
+
 def _known_times(scan: Path, frames: int) -> TimeAxis:
     """Take the most specific of sidecar list, header and sidecar interval; tell where they disagree."""
-    listed, regular = _sidecar_clues(scan, frames)
-    clues = (listed, _header_clue(scan, frames), regular)
+    clues = _clues(scan, frames)
     known = [(clue.times_s, clue.text) for clue in clues if clue.times_s is not None]
     if not known:
-        found = "; ".join(dict.fromkeys(clue.text for clue in (clues[1], listed, regular)))
+        listed, header, regular = (clue.text for clue in clues)
+        found = "; ".join(dict.fromkeys((header, listed, regular)))
         raise InputError(
             f"Scan {scan.name}: the time of each frame is needed; found {found}. "
             f"{CURE}, or write {sidecar_path(scan).name} with VolumeTiming."
         )
     times, source = known[0]
     return TimeAxis(times, source, _agreement(known))
+
+
+def _clues(scan: Path, frames: int) -> tuple[_Clue, _Clue, _Clue]:
+    """Return sidecar list, header and sidecar interval: what may hold the times, the most specific first."""
+    listed, regular = _sidecar_clues(scan, frames)
+    return listed, _header_clue(scan, frames), regular
 
 
 def _agreement(known: list[tuple[FloatArray, str]]) -> Check:

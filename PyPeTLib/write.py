@@ -8,7 +8,7 @@ import json
 import math
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -204,6 +204,19 @@ def staged_output(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]
                     parent.rmdir()
 
 
+def remove_files(folder: Path, names: Iterable[str]) -> None:
+    """Remove files that an earlier run left in a folder; those that are not there do not matter.
+
+    Raises
+    ------
+    InputError
+        If one cannot be removed.
+    """
+    for name in names:
+        with _explained(folder / name, "removed"):
+            (folder / name).unlink(missing_ok=True)
+
+
 def prefix_of(name: str) -> str:
     """Return what the names of a scan's results begin with.
 
@@ -252,13 +265,13 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path, done: str = "written") -> Iterator[None]:
     """Turn an error of the operating system into one that names file, reason and cure."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"{path} cannot be written: {reason}. Free space or choose another folder.") from error
+        raise InputError(f"{path} cannot be {done}: {reason}. Free space or choose another folder.") from error
 
 
 def _write_nifti(stored: npt.NDArray[Any], geometry: Geometry, path: Path) -> None:

@@ -5,19 +5,20 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from PyPeTLib.cli import _like_ours, main
+from PyPeTLib.cli import _like_ours, _maps_to_come, main
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
-from PyPeTLib.phantom import HeadOptions, head_phantom
-from PyPeTLib.phantom_files import write_phantom
-from PyPeTLib.read import read_image
+from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom
+from PyPeTLib.phantom_files import options_from_text, write_phantom
+from PyPeTLib.pipeline import analyze
+from PyPeTLib.read import read_image, read_series
 from PyPeTLib.records import Image, Series
 from PyPeTLib.results import result_names
 from PyPeTLib.seeds import grow_seeds
@@ -166,6 +167,21 @@ def test_run_is_silent_in_a_pipe_but_for_the_result(scan, tmp_path):
     assert "Research use only" in done.stdout
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_gone_is_no_error(scan, tmp_path, unbuffered):
+    """As with ``pypet run ... | head -1``; here nothing is read at all."""
+    command = [sys.executable, "-m", "PyPeTLib", "run", str(scan), "-o", str(tmp_path / "out"), "--no-report"]
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, env=environment)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out/phantom_summary.json").exists()
+
+
 def test_users_masks_are_used(scan, tmp_path, phantom):
     folder = scan.parent
     masks = {"--mask": "brain", "--aif-mask": "arteries", "--vof-mask": "veins"}
@@ -203,9 +219,12 @@ def test_users_points_are_grown(scan, phantom, analysis_points, tmp_path, system
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
     summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
     for key, point in analysis_points.items():
-        assert summary[key]["source"] == "user's mask"
+        assert summary[key]["source"] == "user's points"
         expected = grow_seeds(phantom.series, [point], settings=Settings()).values
         assert (read_image(tmp_path / f"out/phantom_{key}_mask.nii.gz").values > 0).tolist() == expected.tolist()
+    assert "voxels) was grown from supplied points" in summary["methods_text"]
+    texts = {check["name"]: check["text"] for check in summary["checks"]}
+    assert texts["AIF quality"] == "The arterial input is that of the user's points."
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +265,16 @@ def test_settings_come_from_file_then_set_then_method(scan, tmp_path):
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", *words]) == 0
     settings = json.loads((tmp_path / "out/phantom_summary.json").read_text())["settings"]
     assert (settings["method"], settings["bsvd_cutoff"], settings["ssvd_cutoff"]) == ("tikhonov", 0.15, 0.3)
+
+
+def test_a_setting_without_effect_is_remarked(scan, tmp_path, capsys):
+    words = ["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--set", "bsvd_cutoff=0.2"]
+    assert main(words) == 0
+    assert "pypet: setting bsvd_cutoff=0.2 has no effect with method=bayesian; leave it out" in capsys.readouterr().err
+    summary = json.loads((tmp_path / "out/phantom_summary.json").read_text())
+    assert summary["settings_without_effect"] == {"bsvd_cutoff": "method=bayesian"}
+    assert main([*words, "--method", "bSVD", "--overwrite"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_smoothed_and_normalised_maps_are_extra_files(scan, tmp_path):
@@ -421,12 +450,72 @@ def test_phantom_command_takes_options_and_refuses_unknown_ones(tmp_path, capsys
     assert main(["phantom", str(tmp_path / "tiles"), "--kind", "tiles", "--set", "frames=12"]) == 0
 
 
+@pytest.mark.parametrize(("kind", "options"), [("head", HeadOptions), ("tiles", TilesOptions)])
+def test_phantom_options_are_listed_and_what_is_listed_is_taken(kind, options, capsys):
+    assert main(["settings", "--phantom", kind]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    defaults = dict(line.split(" = ") for line in lines[::2])
+    assert list(defaults) == [entry.name for entry in fields(options)]
+    words = {name: text.split()[0] for name, text in defaults.items() if not text.startswith("none")}
+    assert options_from_text(options, words) == options()
+    assert all(line.strip().count("; ") >= 1 for line in lines[1::2])
+    assert "noise_hu = 6.0 HU" in lines or kind == "tiles"
+    assert f"--phantom {kind}' lists all" in refused(["phantom", "a", "--kind", kind, "--set", "x=1"], capsys)
+    assert "found --phantom" in refused(["settings", "--toml", "--phantom", kind], capsys)
+
+
 def test_overwriting_leaves_no_results_of_an_earlier_run(scan, tmp_path):
     words = ["run", str(scan), "-o", str(tmp_path / "out"), "--no-report", "--quiet", "--overwrite"]
     assert main([*words, "--set", "normalise=brain-mean"]) == 0
     assert (tmp_path / "out/phantom_cbf_relative.nii.gz").exists()
     assert main(words) == 0
     assert not list((tmp_path / "out").glob("*_relative*"))
+
+
+def test_overwriting_removes_what_another_method_does_not_write_and_nothing_else(scan, tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    out, figures = tmp_path / "out", tmp_path / "figures"
+    words = ["run", str(scan), "-o", str(out), "--figures", str(figures), "--quiet", "--overwrite"]
+    assert main([*words, "--set", "denoise=gaussian"]) == 0
+    foreign = [out / "phantom_notes.txt", out / "other_cbf_sd.nii.gz", figures / "reference.png"]
+    for path in (*foreign, out / "phantom_scene.mrb"):
+        path.write_text("a file")
+    assert {"uncertainty.png", "uncertainty.svg", "motion.svg"} <= {path.name for path in figures.iterdir()}
+    assert main([*words, "--method", "oSVD", "--set", "motion=off", "--no-report"]) == 0
+    kept = {path.name for folder in (out, figures) for path in folder.iterdir()}
+    gone = ("phantom_cbf_sd.json", "phantom_delay.nii.gz", "phantom_scene.mrb", "phantom_motion.csv")
+    assert not kept & {*gone, "phantom_report.html", "uncertainty.png", "uncertainty.svg", "motion.png", "motion.svg"}
+    assert [path.read_text() for path in foreign] == ["a file"] * 3
+
+
+def test_a_failed_run_removes_nothing(scan, tmp_path, monkeypatch):
+    words = ["run", str(scan), "-o", str(tmp_path), "--no-report", "--quiet", "--overwrite"]
+    assert main([*words, "--set", "denoise=gaussian"]) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert main([*words, "--method", "oSVD"]) == 2
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_files_of_a_folder_without_a_former_run_are_not_its_results(scan, tmp_path):
+    """Maps of another program may have the names of ours."""
+    (tmp_path / "phantom_delay.nii.gz").write_text("of another program")
+    words = ["run", str(scan), "-o", str(tmp_path), "--no-report", "--quiet", "--overwrite", "--method", "oSVD"]
+    assert main(words) == 0
+    assert (tmp_path / "phantom_delay.nii.gz").read_text() == "of another program"
+
+
+def test_an_overwritten_phantom_is_not_read_with_the_times_of_the_former(tmp_path):
+    words = ["phantom", str(tmp_path), "--overwrite", "--set", "size=64,64,1", "--set", "spacing_mm=3.2,3.2,10"]
+    assert main([*words, "--set", f"times_s={','.join(str(2 * k + k % 2) for k in range(12))}"]) == 0
+    assert read_series(tmp_path / "phantom_ctp.nii.gz").times_s[1] == 3.0
+    assert main([*words, "--set", "frames=12"]) == 0
+    assert read_series(tmp_path / "phantom_ctp.nii.gz").times_s[1] == 1.0
 
 
 def test_demo_keeps_its_hands_off_a_folder_with_other_files(tmp_path, capsys):
@@ -504,12 +593,55 @@ def test_reference_of_the_report_is_brought_to_our_grid_and_unit(tiny_analysis):
         + ours.geometry.origin_mm[2:],
     )
     doubled = ours.values.repeat(2, axis=1).repeat(2, axis=2) * tiny_analysis.settings.tissue_density_g_ml
-    like = _like_ours({"cbv": Image(doubled, fine, "mL/100 mL")}, tiny_analysis)["cbv"]
+    run = dict(tiny_analysis.maps.items()), tiny_analysis.settings
+    like = _like_ours({"cbv": Image(doubled, fine, "mL/100 mL")}, *run)["cbv"]
     assert like.unit == ours.unit and like.geometry.matches(ours.geometry)
     inside = np.isfinite(ours.values) & np.isfinite(like.values)
     assert np.median(np.abs(like.values - ours.values)[inside]) < 0.02 * np.nanmedian(ours.values)
     with pytest.raises(InputError, match=r"at least one of the run's maps is needed .* found x"):
-        _like_ours({"x": ours}, tiny_analysis)
+        _like_ours({"x": ours}, *run)
+
+
+def test_a_run_has_the_maps_that_its_reference_is_checked_against(tiny_analysis, phantom):
+    for run in (tiny_analysis, analyze(phantom.series, Settings(method="oSVD", denoise="gaussian"))):
+        expected = _maps_to_come(run.series.geometry, run.settings)
+        assert {name: image.unit for name, image in run.maps.items()} == {n: one.unit for n, one in expected.items()}
+
+
+REFERENCES = {
+    "elsewhere": (
+        "cbf",
+        {"origin_mm": (900.0, 0.0, 0.0)},
+        "mL/100 g/min",
+        "share voxels are needed; found none in com",
+    ),
+    "unit": ("cbf", {}, "counts", "mL/100 g/min are needed; found counts. Convert the map."),
+    "map": ("delay", {}, "s", "at least one of the run's maps is needed (cbf, cbv, mtt, tmax, ttp); found delay."),
+}
+
+
+@pytest.mark.parametrize("case", REFERENCES)
+def test_a_reference_that_cannot_be_shown_is_refused_before_the_analysis(
+    phantom, scan, tmp_path, capsys, case, monkeypatch
+):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    name, grid, unit, message = REFERENCES[case]
+    image = phantom.truth[name]
+    write_image(Image(image.values, replace(image.geometry, **grid), unit), tmp_path / f"{name}.nii.gz")
+    monkeypatch.setattr("PyPeTLib.pipeline.analyze", lambda *_, **__: pytest.fail("it must not begin"))
+    words = ["run", scan, "-o", tmp_path / "out", "--reference", tmp_path, "--method", "oSVD"]
+    assert message in refused(words, capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_reference_of_single_frames_is_that_of_their_folder(result, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    frames = [tmp_path / "sub-01_ctp" / f"{k}.nii.gz" for k in range(12)]
+    (tmp_path / "sub-02_cbf.nii.gz").write_bytes((result / "phantom_cbf.nii.gz").read_bytes())
+    words = ["run", *frames, "-o", tmp_path / "out", "--reference", tmp_path]
+    assert "Case sub-01: reference maps of this case are needed" in refused(words, capsys)
 
 
 @pytest.mark.parametrize("words", [["--pdf"], ["--reference", "folder"]])

@@ -8,8 +8,8 @@ import pytest
 from PyPeTLib import Settings
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.derive import derived_maps
-from PyPeTLib.maps import UNITS, mean_transit_time, perfusion_maps
-from PyPeTLib.records import Curves, Geometry, Image, Maps, Response, silent
+from PyPeTLib.maps import mean_transit_time, perfusion_maps
+from PyPeTLib.records import MAP_UNITS, Curves, Geometry, Image, Maps, Response, silent
 
 BSVD = Settings(method="bSVD")
 RHO, KAPPA = 1.05, 0.55 / 0.75
@@ -222,7 +222,7 @@ def test_maps_have_units_and_the_scans_grid(bolus, settings):
     units = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "tmax": "s", "ttp": "s"}
     assert {name: image.unit for name, image in maps.items()} == units
     assert all(image.geometry == GRID and image.values.dtype == np.float32 for _, image in maps.items())
-    assert set(units) | {"delay"} == set(UNITS)
+    assert set(units) | {"delay"} == set(MAP_UNITS)
 
 
 def test_values_lie_where_their_voxels_are(bolus, settings):

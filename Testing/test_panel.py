@@ -159,6 +159,8 @@ def test_a_control_keeps_the_digits_of_its_default(panel):
         ("denoise", "gaussian", ["gaussian_sigma_mm"], ["bilateral_sigma_mm", "curvature_flow_step"]),
         ("denoise", "none", [], ["gaussian_sigma_mm", "bilateral_similarity"]),
         ("method", "oSVD", ["oscillation_index"], ["bsvd_cutoff", "tikhonov_strength"]),
+        ("method", "tikhonov", ["tikhonov_choice"], ["tikhonov_strength", "residue", "late_probability"]),
+        ("lesion_rule", "own", ["core_rcbf", "hypoperfusion_tmax_s"], ["core_cbv", "hypoperfusion_rmtt"]),
         ("brain", "fast-marching", ["bone_hu", "brain_opening_mm"], []),
         ("brain_source", "segment", ["brainSegment"], ["brain", "bone_hu"]),
         ("aif_source", "automatic", [], ["aifSegment", "aif_points", "aif_curve"]),
@@ -1134,6 +1136,17 @@ def test_export_asks_before_it_replaces(applied, dialogs, tmp_path, monkeypatch)
         applied.ui.exportButton.click()
         assert "scan_cbf.nii.gz" in dialogs.messages[-1].text
         assert ((tmp_path / "scan_cbf.nii.gz").read_bytes() != b"the user's") == agreed
+
+
+def test_export_removes_what_an_earlier_run_wrote_and_this_one_does_not(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("PyPeTPanel.actions.report_available", lambda: False)
+    for name in ("scan_summary.json", "scan_report.html", "scan_notes.txt"):
+        (tmp_path / name).write_text("of an earlier run")
+    dialogs.paths.append(str(tmp_path))
+    dialogs.answers.append(True)
+    applied.ui.exportButton.click()
+    assert "scan_report.html" in dialogs.messages[-1].text
+    assert not (tmp_path / "scan_report.html").exists() and (tmp_path / "scan_notes.txt").exists()
 
 
 def test_export_writes_the_files_of_a_run(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811

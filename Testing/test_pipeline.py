@@ -12,7 +12,7 @@ import time
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import MODELS
 from PyPeTLib.pipeline import _input_noise_hu
 from PyPeTLib.records import Response
-from PyPeTLib.settings import DeconvolutionMethod, describe_settings
+from PyPeTLib.settings import READ_WITH, DeconvolutionMethod, describe_settings, is_read, without_effect
 
 MAPS = ("cbf", "cbv", "mtt", "tmax", "ttp")
 
@@ -434,6 +434,65 @@ def test_every_setting_changes_something(tiny_head, info):
     base = next((chosen for prefix, chosen in NEEDED.items() if info.name.startswith(prefix)), {})
     changed = Settings(**{**base, info.name: other_value(info)})
     assert outcome(series, Settings(**base)) != outcome(series, changed)
+
+
+#: Words of choices that together are all that decide which settings are read.
+CHOSEN = (
+    {},
+    {"method": "bayesian", "lesion_rule": "own", "core_map": "CBV", "hypoperfusion_map": "delay", "residue": "gamma-2"},
+    {"method": "nlr", "denoise": "gaussian", "motion": "on", "lesion_rule": "MIStar-like"},
+    {"method": "stable-spline", "denoise": "curvature-flow", "motion": "off", "lesion_rule": "Philips-like"},
+    {"method": "max-slope", "lesion_rule": "own", "core_map": "CBV", "hypoperfusion_map": "rMTT"},
+    {"method": "bSVD", "denoise": "none", "lesion_rule": "Cereda"},
+    {"method": "sSVD", "correction": "simulation", "lesion_rule": "own"},
+    {"method": "oSVD", "correction": "simulation", "residue": "box"},
+    {"method": "tikhonov"},
+    {"method": "tikhonov", "tikhonov_choice": "fixed"},
+)
+
+
+@pytest.mark.parametrize("chosen", CHOSEN, ids=lambda chosen: "-".join(chosen.values()) or "defaults")
+def test_a_setting_that_is_said_to_be_unread_changes_nothing(tiny_head, chosen):
+    base = Settings(**chosen)
+    unread = {info.name: other_value(info) for info in describe_settings() if not is_read(info.name, base)}
+    changed = base.changed(unread)
+    assert unread and set(without_effect(changed)) == unread.keys() and not without_effect(base)
+    one, other = analyze(tiny_head.series, base), analyze(tiny_head.series, changed)
+    assert fingerprint(one) == fingerprint(other)
+    assert repr(one.lesions.volumes_ml) == repr(other.lesions.volumes_ml)
+
+
+class Recorded(Settings):
+    """Settings that keep which of them a run reads; copying and checking them does not count."""
+
+    names: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name):
+        caller = sys._getframe(1)
+        copying = caller.f_globals["__name__"] == "dataclasses" or caller.f_code.co_name in ("items", "__post_init__")
+        if not copying:
+            Recorded.names.add(name)
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("chosen", CHOSEN, ids=lambda chosen: "-".join(chosen.values()) or "defaults")
+def test_a_setting_that_is_said_to_be_read_is_read(tiny_head, chosen):
+    Recorded.names.clear()
+    analyze(tiny_head.series, Recorded(**chosen))
+    said = {info.name for info in describe_settings() if is_read(info.name, Settings(**chosen))}
+    assert said - OF_PICTURES <= Recorded.names
+
+
+def test_the_chosen_words_are_all_that_decide(tiny_head):
+    """Else the test above would leave some out."""
+    seen = {(name, getattr(Settings(**chosen), name)) for chosen in CHOSEN for name in READ_WITH}
+    decide = {(name, word) for name, words in READ_WITH.items() for word in words}
+    assert decide <= seen
+
+
+def test_a_residue_counts_for_a_linear_method_whose_bias_is_removed(tiny_head):
+    one, other = (Settings(method="bSVD", correction="simulation", residue=name) for name in ("box", "linear"))
+    assert is_read("residue", one) and outcome(tiny_head.series, one) != outcome(tiny_head.series, other)
 
 
 def peak_over_peak(curves, aif_hu, times_s, *, settings, progress):

@@ -393,6 +393,15 @@ def test_missing_values_outside_a_head_with_offset_are_air(tmp_path: Path) -> No
     assert set(doubts(series)) == {"HU scale", "missing values"}
 
 
+def test_a_slice_without_values_between_others_of_the_head_is_told(tmp_path: Path) -> None:
+    values = head(np.float32)
+    values[:, [0, 2]] = np.nan
+    check = doubts(read_series(save(tmp_path / "a.nii.gz", values)))["missing values"]
+    assert "found none in 1 of 4 slices (number 3) between others of the head" in check.text
+    values[:, 1] = np.nan  # what is left is at one end
+    assert "between" not in doubts(read_series(save(tmp_path / "a.nii.gz", values)))["missing values"].text
+
+
 @pytest.mark.parametrize("frames", [slice(3, 4), slice(None)])
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_missing_values_inside_the_head_are_refused(tmp_path: Path, frames: slice, value: float) -> None:
@@ -468,6 +477,31 @@ def test_folder_is_read_in_natural_order(tmp_path: Path) -> None:
     again = read_series(sorted(path.glob("*.nii.gz")), interval_s=2.0)
     np.testing.assert_array_equal(again.values, head())
     assert again.name == "sub-01_ctp"
+
+
+@pytest.mark.parametrize("name", ["frame{}.nii.gz", "sub-01_run-2_{:03d}_1.nii.gz"])
+def test_a_gap_in_the_numbers_of_frames_is_told(tmp_path: Path, name: str) -> None:
+    numbers = [i + (i > 6) for i in range(FRAMES)]
+    path = folder(tmp_path / "a", [name.format(i) for i in numbers])
+    for scan in (path, list(path.glob("*.nii.gz"))):
+        check = doubts(read_series(scan, interval_s=2.0))["frame numbers"]
+        assert check.value == 1.0
+        assert f"go on by 1, but further from {name.format(6)} to {name.format(8)}: is a frame missing?" in check.text
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        ([f"{3 * i + 2}.nii.gz" for i in range(FRAMES)], "pass"),
+        ([f"{1500 * i + i % 3}ms.nii.gz" for i in range(FRAMES)], "pass"),
+        ([f"{i // 6}_{i % 6}.nii.gz" for i in range(FRAMES)], "not applicable"),
+        ([f"{'abcdefghijkl'[i]}.nii.gz" for i in range(FRAMES)], "not applicable"),
+    ],
+)
+def test_numbers_that_jitter_or_do_not_count_are_no_gap(tmp_path: Path, names: list[str], status: str) -> None:
+    path = folder(tmp_path / "a", names)
+    series = read_series(sorted(path.glob("*.nii.gz")), interval_s=2.0)
+    assert next(check for check in series.checks if check.name == "frame numbers").status == status
 
 
 def test_folder_has_no_times_of_its_own(tmp_path: Path) -> None:

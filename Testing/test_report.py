@@ -39,7 +39,7 @@ from PyPeTLib.records import Check, Geometry, Image, Maps, Volume
 from PyPeTLib.references import REFERENCES, references
 from PyPeTLib.report import render, report_html
 from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion_note, volume_rows
-from PyPeTLib.report_pictures import drawings, write_figures
+from PyPeTLib.report_pictures import FIGURES, drawings, former_figures, write_figures
 from PyPeTLib.report_sections import Report, Section, Table, Text
 from PyPeTLib.results import candidate_facts, criterion_rows
 
@@ -231,6 +231,7 @@ def test_same_figure_gives_the_same_bytes(tiny_analysis):
 def test_figures_are_written_as_png_and_svg_of_the_same_bytes(tiny_analysis, tmp_path):
     names = sorted(drawings(tiny_analysis, {}))
     assert names == sorted(["maps", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion"])
+    assert sorted(drawings(tiny_analysis, dict(tiny_analysis.maps.items()))) == sorted(FIGURES)
     write_figures(tiny_analysis, tmp_path, reference={})
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
@@ -239,6 +240,7 @@ def test_figures_are_written_as_png_and_svg_of_the_same_bytes(tiny_analysis, tmp
     again = lesions_figure(tiny_analysis)
     assert png(again) == (tmp_path / "lesions.png").read_bytes()
     assert svg(again) == (tmp_path / "lesions.svg").read_bytes()
+    assert former_figures(tmp_path) == set(files)
 
 
 def test_pictures_of_the_page_show_what_the_png_shows(tiny_analysis):
@@ -484,6 +486,12 @@ def test_changed_settings_are_listed_with_their_default(page, hostile_page):
     changed = hostile_page.split("<summary>All settings")[0]
     cells = f'<td class="text">{default / 2} mm</td><td class="text">{default} mm</td>'
     assert f"<code>bilateral_sigma_mm</code></th>{cells}" in changed
+
+
+def test_a_changed_setting_without_effect_is_told(tiny_analysis):
+    run = replace(tiny_analysis, settings=Settings(bsvd_cutoff=0.2, bilateral_sigma_mm=5.0))
+    changed = report_html(run).split("<summary>All settings")[0]
+    assert "are cut; no effect with method=bayesian</td>" in changed and changed.count("no effect with") == 1
 
 
 def test_key_numbers_are_medians_over_the_brain(tiny_analysis):

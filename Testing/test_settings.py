@@ -11,11 +11,13 @@ import pytest
 
 from PyPeTLib import InputError, PyPeTError, Settings
 from PyPeTLib.settings import (
+    READ_WITH,
     _flat_toml,
     describe_settings,
     parse_assignment,
     settings_from_toml,
     settings_to_toml,
+    without_effect,
 )
 
 INFOS = describe_settings()
@@ -100,6 +102,32 @@ def test_changed_returns_a_checked_copy():
         base.changed({"metod": "sSVD"})
     with pytest.raises(InputError, match="bone_hu"):
         base.changed({"bone_hu": -5.0})
+
+
+def test_every_setting_that_is_said_to_be_read_exists_and_is_reached_from_a_choice():
+    words = {info.name: info.choices for info in WORDS}
+    for choice, own in READ_WITH.items():
+        assert set(own) <= set(words[choice])
+        assert {name for names in own.values() for name in names} <= {info.name for info in INFOS}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"bsvd_cutoff": 0.2}, {"bsvd_cutoff": "method=bayesian"}),
+        ({"late_probability": 0.6, "method": "oSVD"}, {"late_probability": "method=oSVD"}),
+        ({"core_cbv": 3.0}, {"core_cbv": "lesion_rule=RAPID-like"}),
+        ({"core_cbv": 3.0, "lesion_rule": "own"}, {"core_cbv": "core_map=rCBF"}),
+        ({"tikhonov_strength": 0.2, "method": "tikhonov"}, {"tikhonov_strength": "tikhonov_choice=gcv"}),
+        ({"tikhonov_strength": 0.2}, {"tikhonov_strength": "method=bayesian"}),
+        ({"residue": "box", "method": "bSVD"}, {"residue": "method=bSVD, correction=none"}),
+        ({"residue": "box", "method": "nlr"}, {"residue": "method=nlr"}),
+        ({"residue": "box", "method": "bSVD", "correction": "simulation"}, {}),
+        ({"mtt_prior": "flat", "method": "bSVD", "correction": "simulation"}, {}),
+    ],
+)
+def test_a_changed_setting_without_effect_is_named_with_the_choice_that_leaves_it_unread(changed, why):
+    assert without_effect(Settings(**changed)) == why
 
 
 def test_hematocrit_factor_is_the_ratio_of_plasma():

@@ -43,6 +43,18 @@ def test_given_times_and_interval_win(tmp_path: Path) -> None:
     assert series.time_source == "given: interval 2.5 s"
 
 
+def test_given_times_that_contradict_the_file_are_told(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", head(), interval=1.5)
+    check = told(read_series(path, interval_s=3.0))
+    said = "given: interval 3 s: 3 s between frames was used; NIfTI header (pixdim[4], s) says 1.5 s."
+    assert (check.status, check.text) == ("warn", said)
+    assert told(read_series(path, times_s=3.0 * np.arange(FRAMES))).status == "warn"
+    for agreeing in ({"interval_s": 1.505}, {"times_s": 1.5 * np.arange(FRAMES)}):
+        assert told(read_series(path, **agreeing)).status == "not applicable"
+    (tmp_path / "a.json").write_text("no JSON")
+    assert told(read_series(path, interval_s=1.5)).status == "not applicable"  # what is not needed need not be read
+
+
 def test_both_times_and_interval_are_refused(timeless: Path) -> None:
     with pytest.raises(InputError, match="either an interval or a list of times"):
         read_series(timeless, times_s=np.arange(FRAMES), interval_s=1.0)

@@ -13,8 +13,8 @@ from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
 from PyPeTLib.report import report_available
-from PyPeTLib.results import result_names, write_analysis
-from PyPeTLib.write import staged_output
+from PyPeTLib.results import former_results, result_names, write_analysis
+from PyPeTLib.write import remove_files, staged_output
 from PyPeTPanel import inputs, views
 from PyPeTPanel.parameters import (
     AUTOMATIC,
@@ -280,7 +280,7 @@ def go_to_frame(browser: Any, frame: int) -> str:
 
 
 def in_the_way(analysis: Analysis, folder: str) -> list[str]:
-    """Return the files of a folder that an export would replace, by name."""
+    """Return the files of a folder that an export would replace or remove, by name."""
     return sorted(name for name in result_names(analysis) if (Path(folder) / name).exists())
 
 
@@ -289,4 +289,6 @@ def export(analysis: Analysis, folder: str) -> str:
     report = report_available()
     with staged_output(Path(folder), overwrite=True) as stage_folder:
         write_analysis(analysis, stage_folder, source=analysis.series.name, report=report)
+        stale = former_results(analysis, folder) - {path.name for path in stage_folder.iterdir()}
+    remove_files(Path(folder), stale)
     return f"Written into {folder}." + ("" if report else " Without the report, which needs matplotlib and jinja2.")

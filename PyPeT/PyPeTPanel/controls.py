@@ -4,40 +4,11 @@ from typing import Any
 
 import slicer
 
+from PyPeTLib.settings import READ_WITH, is_read
 from PyPeTPanel.parameters import AUTOMATIC, CURVE, INFO, POINTS, SEGMENT, SEGMENTS_OF, VESSELS, PyPeTParameterNode
 
-#: Controls shown only for one word of another field.
-OWN_OF = {
-    "motion": {
-        "auto": ("motion_tolerance_mm", "motion_limit_mm", "motion_beyond"),
-        "on": ("motion_limit_mm", "motion_beyond"),
-    },
-    "brain": {
-        "skull": ("bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm"),
-        "fast-marching": ("bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm"),
-    },
-    "denoise": {
-        "bilateral": ("bilateral_sigma_mm", "bilateral_similarity", "bilateral_anatomy"),
-        "gaussian": ("gaussian_sigma_mm",),
-        "curvature-flow": ("curvature_flow_iterations", "curvature_flow_step"),
-    },
-    "method": {
-        "bayesian": ("residue", "mtt_prior", "timing_prior", "voxel_tissues"),
-        "nlr": (),
-        "stable-spline": (),
-        "bSVD": ("bsvd_cutoff", "correction", "residue"),
-        "sSVD": ("ssvd_cutoff", "correction", "residue"),
-        "oSVD": ("oscillation_index", "correction", "residue"),
-        "tikhonov": ("tikhonov_choice", "tikhonov_strength", "correction", "residue"),
-        "max-slope": ("slope_window_s",),
-    },
-    "lesion_rule": {
-        "own": (
-            *("core_map", "core_rcbf", "core_cbv"),
-            *("hypoperfusion_map", "hypoperfusion_tmax_s", "hypoperfusion_delay_s", "hypoperfusion_rmtt"),
-        ),
-    },
-}
+#: Controls of the automatic brain mask.
+OF_BRAIN = ("brain", "bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm")
 #: Tooltips of the controls that are no settings of the library.
 TIPS = {
     "interval_s": "Time between frames in s; used only where the scan does not tell its times.",
@@ -81,12 +52,10 @@ def describe_controls(ui: Any) -> None:
 
 def show_own_controls(ui: Any, parameters: PyPeTParameterNode) -> None:
     """Show the controls that matter for the chosen methods and sources, and only those."""
-    for field, groups in OWN_OF.items():
-        own = groups.get(getattr(parameters, field), ())
-        for name in {name for group in groups.values() for name in group}:
-            automatic = field != "brain" or parameters.brain_source == AUTOMATIC
-            show_row(ui, name, name in own and automatic)
-    show_row(ui, "brain", parameters.brain_source == AUTOMATIC)
+    for name in (name for words in READ_WITH.values() for own in words.values() for name in own):
+        show_row(ui, name, is_read(name, parameters))
+    for name in OF_BRAIN:
+        show_row(ui, name, parameters.brain_source == AUTOMATIC)
     show_row(ui, "tissue_segmentation", parameters.tissue_source == SEGMENTS_OF)
     for key in ("brain", "aif", "vof"):
         show_row(ui, f"{key}Segment", getattr(parameters, f"{key}_source") == SEGMENT)
