@@ -29,7 +29,7 @@ NOISE_FACTOR = 4.0
 BASELINE_RISE = 0.01
 
 
-def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, settings: Settings) -> Bolus:
+def find_bolus(vessels_hu: FloatArray, noise_hu: FloatArray, times_s: FloatArray, *, settings: Settings) -> Bolus:
     """Return when contrast arrives and which frames come before it.
 
     The contrast measure is the mean HU of the vessels that rise first. Arrival is the time at which it has risen for
@@ -39,7 +39,7 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
     ----------
     vessels_hu : ndarray, shape (t, voxel)
         HU of the likely vessels.
-    noise_hu : float
+    noise_hu : ndarray, shape (voxel,)
         Standard deviation of their noise in HU.
     times_s : ndarray, shape (t,)
         Acquisition times in s.
@@ -51,14 +51,16 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
     QualityError
         If no vessel enhances.
     """
-    rising_hu = vessels_hu[:, np.ptp(vessels_hu, axis=0) >= RISE_NOISE_FACTOR * noise_hu]
+    usual_hu = float(np.median(noise_hu))
+    rising = np.ptp(vessels_hu, axis=0) >= RISE_NOISE_FACTOR * noise_hu
+    rising_hu, noise_hu = vessels_hu[:, rising], noise_hu[rising]
     if rising_hu.shape[1] < FEWEST_RISING:
         raise QualityError(
-            f"Bolus: at least {FEWEST_RISING} voxels that change by {RISE_NOISE_FACTOR * noise_hu:.0f} HU "
+            f"Bolus: at least {FEWEST_RISING} voxels that change by {RISE_NOISE_FACTOR * usual_hu:.0f} HU "
             f"({RISE_NOISE_FACTOR:g} times the noise) are needed; found {rising_hu.shape[1]}. Check that the scan is a "
             "perfusion scan with contrast agent and that the brain mask holds vessels."
         )
-    measure, voxels = _early_mean(rising_hu)
+    measure, floor = _early_mean(rising_hu, noise_hu)
     if np.ptp(measure) < settings.minimum_enhancement_hu:
         raise QualityError(
             f"Bolus: vessels that enhance by at least {settings.minimum_enhancement_hu:g} HU are needed; the most "
@@ -71,7 +73,6 @@ def find_bolus(vessels_hu: FloatArray, noise_hu: float, times_s: FloatArray, *, 
     if rise < settings.minimum_enhancement_hu:  # it only falls: the contrast agent was there before the scan
         level = (measure - measure.min()) / np.ptp(measure)
         return Bolus(float(times_s[0]), 1, level, settings.arrival_rise, float(np.ptp(measure)), falling)
-    floor = NOISE_FACTOR * noise_hu / np.sqrt(voxels)
     first = _last_crossing(measure[: peak + 1], max(settings.arrival_rise * rise, floor))
     baseline = _last_crossing(measure[: first + 1], max(BASELINE_RISE * rise, 0.75 * floor))
     signal = (measure - measure[:baseline].mean()) / (measure[peak] - measure[:baseline].mean())
@@ -114,8 +115,8 @@ def before_artery(bolus: Bolus, artery: GammaVariate | None, times_s: FloatArray
     return replace(bolus, arrival_s=min(arrival, bolus.arrival_s), baseline_frames=max(1, clean))
 
 
-def _early_mean(rising_hu: FloatArray) -> tuple[FloatArray, int]:
-    """Return the mean curve of the tallest of the earliest vessels, and how many voxels it is of."""
+def _early_mean(rising_hu: FloatArray, noise_hu: FloatArray) -> tuple[FloatArray, float]:
+    """Return the mean curve of the tallest of the earliest vessels, and from what on a rise of it is none of noise."""
     peak = rising_hu.argmax(axis=0)
     before = np.where(np.arange(len(rising_hu))[:, None] <= peak, rising_hu, np.inf)
     low, high = before.min(axis=0), rising_hu.max(axis=0)
@@ -123,10 +124,10 @@ def _early_mean(rising_hu: FloatArray) -> tuple[FloatArray, int]:
     count = min(start.size, max(FEWEST_EARLY, round(EARLY_SHARE * start.size)))
     early = np.lexsort((low - high, start))[:count]  # of those that start in the same frame the taller first
     tall = early[np.argsort((low - high)[early], kind="stable")[: max(FEWEST_RISING, round(TALL_SHARE * count))]]
-    return rising_hu[:, tall].mean(axis=1), tall.size
+    return rising_hu[:, tall].mean(axis=1), NOISE_FACTOR * float(noise_hu[tall].mean() / np.sqrt(tall.size))
 
 
-def _falling_share(rising_hu: FloatArray, noise_hu: float) -> float:
+def _falling_share(rising_hu: FloatArray, noise_hu: FloatArray) -> float:
     """Return the share of vessels that are brighter in the first frame than in the last tenth, beyond the noise."""
     end = rising_hu[-max(1, len(rising_hu) // 10) :].mean(axis=0)
     return float((rising_hu[0] - end > FALL_NOISE_FACTOR * noise_hu).mean())

@@ -51,7 +51,7 @@ def traits_of(vessels: VesselVoxels, rows: npt.NDArray[np.intp], curve: FloatArr
     baseline = float(vessels.baseline_hu[rows].mean())
     return Traits(
         side="midline" if abs(to_left_mm) < MIDLINE_MM else "left" if to_left_mm > 0 else "right",
-        signal_to_noise=float(curve.max() / max(vessels.noise_hu / np.sqrt(rows.size), 1e-6)),
+        signal_to_noise=float(curve.max() / max(vessels.noise_hu[rows].mean() / np.sqrt(rows.size), 1e-6)),
         baseline_hu=baseline,
         beside_bone=float(vessels.foreign[rows].mean()),
         at_edge=float(vessels.edge[rows].mean()),

@@ -114,7 +114,7 @@ def _blood(vessels: VesselVoxels, late: npt.NDArray[np.bool_]) -> tuple[FloatArr
     course = vessels.curves_hu[late].mean(axis=0)
     course -= course.mean()
     power = float(course @ course)
-    single = vessels.noise_hu * np.sqrt(
+    single = np.median(vessels.noise_hu[late]) * np.sqrt(
         course.size / kept_components(course.size)
     )  # along a course that the projection keeps
     return np.asarray(vessels.curves_hu @ course / power), float(single / np.sqrt(power))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.chunks import share
-from PyPeTLib.curves import area_weights, noise_level, peaks
+from PyPeTLib.curves import area_weights, noise_level, noise_levels, peaks
 from PyPeTLib.records import FloatArray, MaskArray, Progress, silent
 
 #: Vessels are sought among the voxels whose peak exceeds this many standard deviations of the noise ...
@@ -37,13 +37,14 @@ class LikelyVessels:
     hu : ndarray, shape (t, voxel)
         Their HU, projected on the principal temporal components of these voxels alone: in those of all tissue
         thin arteries do not show.
-    noise_hu : float
-        Standard deviation of the noise that the projection leaves, in HU.
+    noise_hu : ndarray, shape (voxel,)
+        Standard deviation of the noise that the projection leaves in each, in HU: its own, but no less than usual in
+        the brain. Where noise is stronger, chance would pass for vessels that are there from the first frame.
     """
 
     columns: npt.NDArray[np.intp]
     hu: FloatArray
-    noise_hu: float
+    noise_hu: FloatArray
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class VesselVoxels:
         HU before the bolus.
     edge : ndarray of bool
         Whether a neighbour lies outside the mask or the slab.
-    noise_hu : float
+    noise_hu : ndarray
         Standard deviation of the noise of ``curves_hu`` in HU.
     middle : ndarray, shape (3,)
         Centre of the mask, as an index (x, y, z).
@@ -75,7 +76,7 @@ class VesselVoxels:
     area_hu_s: FloatArray
     baseline_hu: FloatArray
     edge: npt.NDArray[np.bool_]
-    noise_hu: float
+    noise_hu: FloatArray
     middle: FloatArray
 
     @cached_property
@@ -117,7 +118,7 @@ def likely_vessels(hu: npt.NDArray[Any], *, progress: Progress = silent) -> Like
     kept = components[:, -kept_components(len(hu)) :]
     projected = level + kept @ (kept.T @ curves)
     progress(0.9, "")
-    noise = noise_level(hu) * float(np.sqrt(kept.shape[1] / len(hu)))
+    noise = np.maximum(noise_levels(hu[:, columns]), noise_level(hu)) * np.sqrt(kept.shape[1] / len(hu))
     progress(1.0, "")
     return LikelyVessels(columns, projected, noise)
 
@@ -156,7 +157,7 @@ def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, 
         area[strong],
         baseline[strong],
         edge[strong],
-        likely.noise_hu,
+        likely.noise_hu[strong],
         _middle(mask),
     )
 

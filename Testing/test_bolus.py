@@ -173,6 +173,20 @@ def test_bolus_there_from_the_first_frame_leaves_one_baseline_frame(settings):
     assert bolus_of(brain_hu(times, 5.0), times, settings=settings).baseline_frames == 1
 
 
+@pytest.mark.parametrize("factor", [1.6, 2.2])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_noise_that_is_stronger_in_places_is_not_contrast_from_the_start(settings, factor, seed):
+    """In the middle of a head and between thick bones: chance there rises as far as thin vessels elsewhere."""
+    times = np.arange(60.0)
+    hu = brain_hu(times, 10.0, noise=5.0, arteries=40, veins=60, seed=seed)
+    extra = np.random.default_rng(seed + 10).normal(0.0, 5.0 * np.sqrt(factor**2 - 1.0), (60, TISSUE // 4))
+    hu[:, : TISSUE // 4] += extra
+    found = bolus_of(hu, times, settings=settings)
+    plain = bolus_of(brain_hu(times, 10.0, noise=5.0, arteries=40, veins=60, seed=seed), times, settings=settings)
+    assert found.baseline_frames == plain.baseline_frames
+    assert found.arrival_s == pytest.approx(plain.arrival_s, abs=0.1)
+
+
 def test_input_stays_unchanged_and_may_be_read_only(settings):
     times = np.arange(60.0)
     hu = brain_hu(times, 12.0)

@@ -192,7 +192,7 @@ def test_edges_of_an_artery_are_left_out(settings):
     line, specks = 1600 + np.arange(5), 3200 + 2 * np.arange(95)  # places in the flattened grid: a row, single voxels
     curves = shares[:, None] * artery_curve()
     features = (curves.max(axis=1), np.full(100, 16.0), curves.sum(axis=1), np.full(100, 40.0), np.zeros(100, bool))
-    made = VesselVoxels(np.append(line, specks), curves, *features, 1.0, np.array([20.0, 20.0, 1.5]))
+    made = VesselVoxels(np.append(line, specks), curves, *features, np.ones(len(curves)), np.array([20.0, 20.0, 1.5]))
     best = find_artery(made, GRID, TIMES, settings=settings)
     assert np.flatnonzero(best.mask.values).tolist() == line[:3].tolist()
     np.testing.assert_allclose(best.curve_hu, 0.9 * artery_curve())
@@ -263,7 +263,8 @@ def two_arteries(baseline=(40.0,) * 5, other=0.9):
     before = np.append(baseline, np.full(100, 40.0))
     edge = np.zeros(105, dtype=bool)
     middle = np.array([19.5, 19.5, 1.5])
-    return VesselVoxels(index, curves, curves.max(axis=1), peak_s, curves.sum(axis=1), before, edge, 1.0, middle)
+    noise = np.ones(len(curves))
+    return VesselVoxels(index, curves, curves.max(axis=1), peak_s, curves.sum(axis=1), before, edge, noise, middle)
 
 
 def candidate_at(vessels, place, grid=GRID):
@@ -321,7 +322,7 @@ def test_arterial_share_tells_an_artery_in_cortex_from_one_in_fluid():
     """Of a voxel with a tenth of blood cortex adds 0.05·0.9/0.1 of the arterial area, CSF nothing."""
     curves = np.ones((40, 1)) * artery_curve()
     features = (curves.max(axis=1), np.full(40, 16.0), curves.sum(axis=1), np.full(40, 40.0), np.zeros(40, bool))
-    vessels = VesselVoxels(np.arange(40), curves, *features, 1.0, np.zeros(3))
+    vessels = VesselVoxels(np.arange(40), curves, *features, np.ones(40), np.zeros(3))
     shares = [_arterial_share(vessels, 0.1 * 40.0 + 0.9 * rest, 0.1 * curves[0].sum()) for rest in (12.0, 35.0)]
     assert shares == pytest.approx([1.0, 1.0 - 0.05 * 0.9 / 0.1])
 
