@@ -88,8 +88,9 @@ def noise_levels(hu: npt.NDArray[Any]) -> FloatArray:
     >>> noise_levels(uneven).round(1).tolist()
     [3.0, 9.0]
     """
-    bends = np.abs(np.diff(hu.astype(np.float32), n=2, axis=0))
-    return np.asarray(np.median(bends, axis=0) / (0.6745 * np.sqrt(6.0)), dtype=float)
+    bends = np.ascontiguousarray(np.abs(np.diff(hu.astype(np.float32), n=2, axis=0)).T)
+    middle = bends.shape[1] // 2  # the median but for half a place; np.median takes five times as long
+    return np.partition(bends, middle, axis=1)[:, middle].astype(float) / (0.6745 * float(np.sqrt(6.0)))
 
 
 def end_share(curve_hu: FloatArray) -> float:
