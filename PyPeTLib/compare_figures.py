@@ -20,6 +20,7 @@ from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
 from PyPeTLib.records import FloatArray, Image
 from PyPeTLib.similarity import Differences, Similarity
+from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes
 
 #: Differences are shown up to this share of the map's window, on both sides of 0.
@@ -226,7 +227,8 @@ def _images(pair: Pair) -> tuple[Image, Image]:
 
 def _scores(found: Similarity, differences: Differences) -> str:
     parts = [("NCC", found.ncc), ("ICC(A,1)", differences.icc), ("SSIM", differences.ssim)]
-    lines = [f"{name} {value:.2f}" if np.isfinite(value) else f"{name} not defined" for name, value in parts]
+    known = [(name, typeset(f"{value:.2f}") if np.isfinite(value) else "not defined") for name, value in parts]
+    lines = [f"{name} {text}" for name, text in known]
     return "\n".join([*lines, f"{found.voxels} voxels"])
 
 
@@ -262,7 +264,8 @@ def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
                 "textcoords": "offset points",
                 "ha": "right",
             }
-            axes.annotate(f"{name}: {_typeset(value)} {unit}", (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
+            text = f"{name}: {typeset(f'{value:.3g}')} {unit}"
+            axes.annotate(text, (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
 
 
 def _corner(axes: Axes, text: str, *, low: bool = False) -> None:
@@ -277,8 +280,3 @@ def _range(values: FloatArray, most: float) -> tuple[float, float]:
     low, high = (float(np.clip(value, -most, most)) for value in np.percentile(values, AXES_PERCENT))
     margin = 0.05 * (high - low) or max(1.0, abs(high))
     return low - margin, high + margin
-
-
-def _typeset(value: float) -> str:
-    """Return three digits with a minus sign."""
-    return f"{value:.3g}".replace("-", "−")

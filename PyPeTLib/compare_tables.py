@@ -29,6 +29,7 @@ from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.results import MET, RESEARCH_USE
 from PyPeTLib.similarity import Region, metric_digits, similarity_entries
+from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text
 
 #: Columns by name, all of one length.
@@ -323,7 +324,7 @@ def _rounded(value: float, found: Spread) -> str:
     if not np.isfinite(value):
         return "–"
     largest = max(abs(found.mean), found.sd if found.count > 1 else 0.0, 1e-9)
-    return f"{value:.{int(np.clip(2 - np.floor(np.log10(largest)), 0, 3))}f}"
+    return typeset(f"{value:.{int(np.clip(2 - np.floor(np.log10(largest)), 0, 3))}f}")
 
 
 def _finding_markdown(cohort: Cohort, *, one: bool) -> list[str]:
@@ -350,7 +351,7 @@ def _agreement_markdown(cohort: Cohort) -> list[str]:
         overlap = spread([r.dice for case in cohort.cases for r in case.findings.regions if r.name == name])
         means = [f"{value:.1f}" for value in volumes.mean(axis=0)]
         interval = f"{_number(limits.low, '{:.1f}')} to {_number(limits.high, '{:.1f}')}"
-        cells = [*means, f"{limits.bias:.1f}", interval, _number(icc, "{:.2f}")]
+        cells = [*means, _number(limits.bias, "{:.1f}"), interval, _number(icc, "{:.2f}")]
         rows.append([name, str(len(volumes)), *cells, f"{_number(overlap.mean, '{:.2f}')} (N = {overlap.count})"])
     heads = ["Region", "N", "Results, mL", "Reference, mL", "Bias, mL", "Limits of agreement, mL", "ICC(A,1)", "Dice"]
     if rows:
@@ -382,7 +383,7 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _number(value: float, form: str) -> str:
-    return form.format(value) if np.isfinite(value) else "not defined"
+    return typeset(form.format(value)) if np.isfinite(value) else "not defined"
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -399,6 +399,13 @@ def test_info_says_what_the_scan_is_and_what_would_stop_a_run(phantom, scan, tmp
     assert "--interval" in said
 
 
+@pytest.mark.parametrize(("encoding", "minus"), [("utf-8", "−"), ("latin-1", "-")])
+def test_a_terminal_without_a_minus_sign_has_a_hyphen(scan, encoding, minus):
+    command = [sys.executable, "-m", "PyPeTLib", "info", str(scan)]
+    found = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert f"origin ({minus}" in found.stdout.decode(encoding)
+
+
 def test_settings_list_and_file_round_trip(capsys, tmp_path, scan):
     assert main(["settings"]) == 0
     listed = capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -561,7 +562,7 @@ def test_a_colour_coded_map_is_read_by_its_bar(runs, tmp_path, comparison):
     assert found.maps["tmax"].coverage > 0.9
     assert found.maps["tmax"].ncc == pytest.approx(comparison.maps["tmax"].ncc, abs=0.02)
     assert found.maps["tmax"].physical.bias == pytest.approx(comparison.maps["tmax"].physical.bias, abs=0.1)
-    assert any("-2 to 16 s as typed, in steps of 0.3" in one for one in found.remarks), found.remarks
+    assert any("−2 to 16 s as typed, in steps of 0.3" in one for one in found.remarks), found.remarks
 
 
 def test_a_colour_coded_map_without_range_or_without_bar_is_refused(runs, tmp_path, capsys):
@@ -828,6 +829,9 @@ def test_a_picture_says_which_methods_and_what_is_invalid(runs, comparison):
         )
         assert "results: Bayesian, weak prior of MTT · reference: bSVD, cut-off 0.1 ·" in texts
         assert ("reference marked INVALID" in texts) == said
+    bars = pair_figure(comparison, "tmax", pair_up(ours, theirs)).axes[:6]
+    ticks = [label.get_text() for axes in bars for label in axes.get_yticklabels()]
+    assert "−6" in ticks and "-6" not in ticks
 
 
 def test_the_picture_of_volumes_says_how_many_cases_each_region_is_of():
@@ -952,6 +956,19 @@ def test_nothing_is_written_where_nothing_is_asked_for_nor_over_other_files(runs
         == 0
     )
     assert {path.suffix for path in tmp_path.iterdir()} <= {".txt", ".csv", ".md", ".xlsx"}
+
+
+def test_numbers_to_read_have_minus_signs_and_no_negative_zero_those_for_programs_plain_digits(comparison, tmp_path):
+    core = replace(comparison.findings.regions[0], ml=10.0, reference_ml=10.04)
+    late = replace(comparison.findings.regions[1], ml=10.0, reference_ml=12.5)
+    case = replace(comparison, findings=replace(comparison.findings, regions=(core, late)))
+    one, more = markdown(Cohort((case,), {})), markdown(Cohort((case, replace(case, name="2")), {}))
+    for text in (one, more):
+        assert not re.search(r"(?<=[\s(])-\d|−0\.0+\b", text)
+        assert "−2.5 " in text
+    assert "| 0.0 " in one and "| 0.0 " in more
+    write_tables(Cohort((case,), {}), tmp_path)
+    assert [row["difference_ml"] for row in table(tmp_path / "regions.csv")] == ["-0.04", "-2.5"]
 
 
 def test_the_spreadsheet_has_the_tables_and_no_formulas(runs, isles, tmp_path):
