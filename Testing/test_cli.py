@@ -136,6 +136,7 @@ def test_summary_holds_what_it_promises(result):
     assert min(summary["map_voxel_sds"][name] for name in ("cbf", "cbv", "mtt", "delay")) > 0
     assert summary["software"]["name"] == "PyPeT"
     assert summary["times_s"] == [float(time) for time in range(45)]
+    assert summary["conversion"] == {"hematocrit_factor": pytest.approx(0.55 / 0.75), "tissue_density_g_ml": 1.05}
     assert set(summary["settings"]) == dict(Settings().items()).keys()
     assert {"reading", "denoising", "deconvolution"} <= set(summary["seconds"])
 

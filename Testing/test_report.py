@@ -52,7 +52,7 @@ from PyPeTLib.report import render, report_html
 from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion_note, volume_rows
 from PyPeTLib.report_pictures import drawings, write_figures
 from PyPeTLib.report_sections import Report, Section, Table, Text
-from PyPeTLib.results import candidate_facts, criterion_rows
+from PyPeTLib.results import candidate_facts, criterion_rows, lesion_conditions
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
 
@@ -540,6 +540,22 @@ def test_numbers_of_the_page_have_minus_signs_and_no_negative_zero(page, tiny_an
         assert not re.search(r"(?<=[>\s(])-\d", re.sub(r"<[^>]*", "<", shown))
     assert "−1.3 – −1.3" in other
     assert "0.0 – 0.0" in other and "−0.0" not in other
+
+
+def test_what_numbers_depend_on_stands_beside_them(tiny_analysis):
+    changes = {"tissue_density_g_ml": 1.1, "hematocrit_large": 0.4, "hematocrit_small": 0.2, "normal_tmax_s": 3.5}
+    changes |= {"smallest_lesion_ml": 2.5, "vessel_margin_mm": 1.5, "both_sides_share": 0.25, "both_sides_ml": 12.0}
+    settings = tiny_analysis.settings.changed({**changes, "late_probability": 0.85})
+    text = report_html(replace(tiny_analysis, settings=settings))
+    sections = {
+        key: " ".join(text.split(f'id="section-{key}"')[1].split("</section>")[0].split())
+        for key in ("result", "numbers")
+    }
+    assert "κ/ρ = 0.682 mL/g: hematocrit factor κ = 0.750 (hematocrit 0.4 in large" in sections["numbers"]
+    assert "0.2 in small ones), density of tissue ρ = 1.1 g/mL." in sections["numbers"]
+    for part in ("less than 2.5 mL", "at least 0.85", "within 1.5 mm", "at most 3.5 s", "has 25 % of", "and 12 mL."):
+        assert part in sections["result"], part
+    assert "probability" not in lesion_conditions(Settings(method="bSVD"))
 
 
 def test_map_without_values_has_a_dash(tiny_analysis):

@@ -125,6 +125,8 @@ def show_results(ui: Any, scan: Any) -> None:
     ui.partialVolume.text = _partial_volume_text(scan)
     similarity = rows_of(SIMILARITY, scan)
     fill_table(ui.similarity, similarity_rows(similarity))
+    ui.mediansNote.text = find_node(MEDIANS, scan).GetDescription() if medians else ""
+    ui.mediansNote.visible = bool(medians)
     ui.similarityNote.text = find_node(SIMILARITY, scan).GetDescription() if similarity else ""
     shown = ((ui.candidates, candidates), (ui.medians, medians), (ui.checks, checks), (ui.similarity, similarity))
     for table, rows in shown:
