@@ -312,14 +312,15 @@ def conversion_note(settings: Settings) -> str:
 
     Examples
     --------
-    >>> conversion_note(Settings()).partition(":")[0]
+    >>> " ".join(conversion_note(Settings()).partition(":")[0].split())
     'CBF and CBV are scaled by κ/ρ = 0.698 mL/g'
     """
     kappa, rho = settings.hematocrit_factor, settings.tissue_density_g_ml
     large, small = settings.hematocrit_large, settings.hematocrit_small
     return (
-        f"CBF and CBV are scaled by κ/ρ = {kappa / rho:.3f} mL/g: hematocrit factor κ = {kappa:.3f} (hematocrit "
-        f"{large:g} in large vessels, {small:g} in small ones), density of tissue ρ = {rho:g} g/mL."
+        f"CBF and CBV are scaled by κ/ρ\u00a0=\u00a0{kappa / rho:.3f}\u00a0mL/g: hematocrit factor "
+        f"κ\u00a0=\u00a0{kappa:.3f} (hematocrit {large:g} in large vessels, {small:g} in small ones), density of "
+        f"tissue ρ\u00a0=\u00a0{rho:g}\u00a0g/mL."
     )
 
 
