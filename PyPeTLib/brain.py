@@ -14,6 +14,7 @@ from PyPeTLib.errors import QualityError
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Progress, silent
 from PyPeTLib.settings import BrainMethod, Settings
+from PyPeTLib.typeset import typeset
 
 #: The mask is searched on pixels of about this size in mm; its border is then set on the scan's own pixels.
 SEARCH_PIXEL_MM = 1.5
@@ -72,10 +73,10 @@ def brain_mask(mean_hu: Float32Array, geometry: Geometry, *, settings: Settings,
     radiological(mask, geometry)[:] = METHODS[settings.brain](slices, spacing_mm, settings, progress)
     found = float(mask.sum()) * geometry.voxel_volume_ml
     if found < MINIMUM_BRAIN_ML:
+        lowest, highest = (typeset(f"{end:.0f}") for end in (mean_hu.min(), mean_hu.max()))
         raise QualityError(
             f"Brain mask: a skull with at least {MINIMUM_BRAIN_ML:g} mL inside is needed; found {found:.3g} mL "
-            f"(image from {mean_hu.min():.0f} to {mean_hu.max():.0f} HU). Give a mask (--mask FILE), "
-            "or check that the scan is a head in HU."
+            f"(image from {lowest} to {highest} HU). Give a mask (--mask FILE), or check that the scan is a head in HU."
         )
     return Image(mask, geometry)
 

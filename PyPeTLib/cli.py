@@ -31,6 +31,7 @@ from PyPeTLib.settings import (
     settings_to_toml,
     without_effect,
 )
+from PyPeTLib.typeset import FEW_LETTERS, typeset
 
 if TYPE_CHECKING:
     from PyPeTLib.phantom_options import OptionInfo
@@ -47,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     And 4 where some cases of a data set could not be compared.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=FEW_LETTERS)
     options = _parser().parse_args(arguments)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
@@ -444,7 +448,7 @@ def _info(options: argparse.Namespace) -> int:
     print(f"Scan    {info.name}")
     print(f"Grid    {info.geometry.describe()}")
     low, high = (float(function(info.values)) for function in (np.nanmin, np.nanmax))
-    print(f"Values  stored as {info.stored_type}, {low:g} to {high:g} HU")
+    print(f"Values  stored as {info.stored_type}, {typeset(f'{low:g}')} to {typeset(f'{high:g}')} HU")
     if info.times_s is None:
         print(f"Times   {info.frames} frames, times unknown")
     else:
@@ -538,7 +542,7 @@ def _print_result(analysis: Analysis, output: Path) -> None:
         print("All that follows, and the files, are marked INVALID.")
     units, sds = {name: image.unit for name, image in analysis.maps.items()}, map_sds(analysis)
     medians = [
-        f"{name.upper()} {value:.3g}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"
+        f"{name.upper()} {typeset(f'{value:.3g}')}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"
         for name, value in map_medians(analysis).items()
     ]
     print(f"Tissue medians{' ± SD of a voxel' if sds else ''}: {', '.join(medians)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,15 @@ from PyPeTLib.pairing import Pair
 from PyPeTLib.pictures import Scale
 from PyPeTLib.read import read_image
 from PyPeTLib.records import FloatArray, Image, Progress
-from PyPeTLib.reference_maps import find_references, read_delay_sd, read_reference, reference_of
+from PyPeTLib.reference_maps import (
+    Files,
+    case_of,
+    find_references,
+    provenance_of,
+    read_delay_sd,
+    read_reference,
+    reference_of,
+)
 from PyPeTLib.results import MET
 from PyPeTLib.similarity import similarity_entries
 
@@ -35,10 +43,13 @@ class Cohort:
         Those that could be compared, in order of their names.
     failed : mapping of str to str
         Why the others could not, by name.
+    unused : tuple of str
+        Cases of the reference of which there is no run.
     """
 
     cases: tuple[Comparison, ...]
     failed: Mapping[str, str]
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,11 +98,12 @@ def compare_folders(
     found, alone = find_references(references), len(runs) == 1
     if mask is not None and not alone:
         raise InputError(f"Mask {mask}: a mask is of one case; found {len(runs)} runs in {results}. Leave it out.")
-    cases, failed = [], {}
+    cases, failed, used = [], {}, set()
     for k, (name, summary) in enumerate(runs.items()):
         progress(k / len(runs), name)
         try:
             files = reference_of(name, found, alone=alone)
+            used |= set(files.values())
             comparison, pairs = _compared(summary, files, mask, scales or {})
         except (InputError, OSError) as error:
             if alone:
@@ -103,7 +115,7 @@ def compare_folders(
     if not cases:
         name, why = next(iter(failed.items()))
         raise InputError(f"Data set {results}: none of {len(failed)} cases can be compared; {name}: {why}")
-    return Cohort(tuple(cases), failed)
+    return Cohort(tuple(cases), failed, _unused(found, runs, used))
 
 
 def metrics_of(cases: Iterable[Comparison]) -> dict[tuple[str, str, str], list[float]]:
@@ -155,10 +167,28 @@ def criterion_agreement(cases: Iterable[Comparison]) -> dict[str, tuple[int, int
         for name, (ours, theirs) in case.findings.criteria.items():
             if ours is not None and theirs is not None:
                 found.setdefault(name, []).append((MET[ours], MET[theirs]))
-    return {
-        name: (len(both), sum(a == b for a, b in both), kappa([a for a, _ in both], [b for _, b in both]))
-        for name, both in found.items()
-    }
+    return {name: _agreed(both) for name, both in found.items()}
+
+
+def side_agreement(cases: Iterable[Comparison]) -> tuple[int, int, float]:
+    """Return how many cases know both sides of the hypoperfusion, in how many these agree, and Cohen's kappa."""
+    sides = [case.findings.sides for case in cases if case.findings.sides is not None]
+    return _agreed([both for both in sides if "unknown" not in both])
+
+
+def _agreed(both: Sequence[tuple[str, str]]) -> tuple[int, int, float]:
+    return len(both), sum(a == b for a, b in both), kappa([a for a, _ in both], [b for _, b in both])
+
+
+def _unused(references: Mapping[str, Files], runs: Iterable[str], used: Collection[Path]) -> tuple[str, ...]:
+    """Return the cases of the reference that are of no run, neither by their name nor because a run was given them."""
+    known = {case_of(name) for name in runs}
+    unused = [
+        case_of(prefix)
+        for prefix, files in references.items()
+        if case_of(prefix) not in known and not any(set(paths) & set(used) for paths in files.values())
+    ]
+    return tuple(sorted(set(unused)))
 
 
 def _runs(results: Path, references: Sequence[Path]) -> dict[str, Path]:
@@ -203,4 +233,5 @@ def _compared(
     pairs = pair_maps(run, images, None if mask is None else read_image(mask))
     remarks += [f"{MAP_LABELS[name]}: Reference {remark}." for name, (_, remark) in read.items() if remark]
     reference_sd = read_delay_sd(files["tmax"]) if "tmax" in files else None
-    return compare_pairs(run, images, pairs, reference_sd=reference_sd, remarks=remarks), pairs
+    source = provenance_of(files)
+    return compare_pairs(run, images, pairs, reference=source, reference_sd=reference_sd, remarks=remarks), pairs

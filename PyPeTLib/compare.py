@@ -13,9 +13,9 @@ from PyPeTLib.agreement import dice
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.lesions import find_lesions, judge_lesions, maps_of_rule
-from PyPeTLib.outputs import Run
+from PyPeTLib.outputs import Provenance, Run
 from PyPeTLib.pairing import EmptyReferenceError, Pair, describe_resampling, pair_up, resampled
-from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane
+from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side
 from PyPeTLib.results import VOLUME_NAMES
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, pair_similarity
@@ -47,6 +47,8 @@ class Findings:
         defined.
     criteria : mapping of str to tuple of bool or None
         Whether each published criterion is met, by the run and by the reference; None where it is not known.
+    sides : tuple of str, or None
+        Of the hypoperfusion in the run and in the reference, as in `records.Lesions`; None where it was not sought.
     remarks : tuple of str
         What is withheld or not defined, and why.
     """
@@ -54,6 +56,7 @@ class Findings:
     regions: tuple[Region, ...] = ()
     ratios: Mapping[str, Both] = field(default_factory=dict)
     criteria: Mapping[str, Verdicts] = field(default_factory=dict)
+    sides: tuple[Side, Side] | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -68,7 +71,9 @@ class Comparison:
     maps : mapping of str to Similarity
         By the name of the map.
     findings : Findings
-        Regions, ratios and criteria.
+        Regions, ratios, criteria and sides.
+    results, reference : Provenance
+        Where the maps of the run and those of the reference are from.
     remarks : tuple of str
         What had to be assumed or converted, and what is not defined.
     """
@@ -76,6 +81,8 @@ class Comparison:
     name: str
     maps: Mapping[str, Similarity]
     findings: Findings
+    results: Provenance
+    reference: Provenance
     remarks: tuple[str, ...] = ()
 
 
@@ -146,6 +153,7 @@ def compare_pairs(
     references: Mapping[str, Image],
     pairs: Mapping[str, Pair],
     *,
+    reference: Provenance,
     reference_sd: Image | None = None,
     remarks: Sequence[str] = (),
 ) -> Comparison:
@@ -157,6 +165,8 @@ def compare_pairs(
         What `pair_maps` was given.
     pairs : mapping of str to Pair
         What it returned.
+    reference : Provenance
+        Where the reference maps are from.
     reference_sd : Image, optional
         Standard deviation in s of the reference's delay.
     remarks : sequence of str
@@ -170,8 +180,10 @@ def compare_pairs(
         )
         maps = dict(zip(pairs, similar, strict=True))
     empty = [(name, EMPTY) for name in references if name in run.maps and name not in pairs]
-    about = [*remarks, *_grouped([*empty, *_map_remarks(run, references, maps)])]
-    return Comparison(run.name, maps, findings, (*run.remarks, *about, *findings.remarks))
+    marked = [f"The reference is marked invalid: {text}" for text in reference.invalid]
+    about = [*marked, *remarks, *_grouped([*empty, *_map_remarks(run, references, maps)])]
+    told = (*run.remarks, *about, *findings.remarks)
+    return Comparison(run.name, maps, findings, run.provenance, reference, told)
 
 
 def compare_findings(
@@ -223,7 +235,7 @@ def compare_findings(
     ratios = {text: (getattr(both[0], name), getattr(both[1], name)) for name, text in RATIOS.items()}
     remarks += _undefined(ratios)
     criteria = {one.name: (one.met, other.met) for one, other in zip(both[0].criteria, both[1].criteria, strict=True)}
-    return Findings(regions, ratios, criteria, tuple(remarks))
+    return Findings(regions, ratios, criteria, (both[0].side, both[1].side), tuple(remarks))
 
 
 def _references(pairs: Mapping[str, Pair]) -> dict[str, Image]:

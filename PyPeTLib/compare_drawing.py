@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from PyPeTLib.compare import Comparison
     from PyPeTLib.pairing import Pair
     from PyPeTLib.records import FloatArray
-    from PyPeTLib.similarity import Similarity
 
 #: Processes that draw: a case has four maps or a few more.
 MOST_PROCESSES = 4
@@ -67,8 +66,7 @@ class FigureWriter:
         """
         self._finish()
         self._pending = [
-            self._pool.submit(_draw_pair, comparison.name, name, pair, comparison.maps[name], self._folder)
-            for name, pair in pairs.items()
+            self._pool.submit(_draw_pair, comparison, name, pair, self._folder) for name, pair in pairs.items()
         ]
 
     def volumes(self, volumes: Mapping[str, FloatArray]) -> None:
@@ -117,10 +115,10 @@ def _end_with_caller() -> None:
         os._exit(1)
 
 
-def _draw_pair(case: str, name: str, pair: Pair, found: Similarity, folder: Path) -> None:
+def _draw_pair(comparison: Comparison, name: str, pair: Pair, folder: Path) -> None:
     from PyPeTLib.compare_figures import write_figure
 
-    write_figure(case, name, pair, found, folder)
+    write_figure(comparison, name, pair, folder)
 
 
 def _draw_volumes(volumes: Mapping[str, FloatArray], folder: Path) -> None:

@@ -12,6 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
+from PyPeTLib.compare import Comparison
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
 from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, heading, png, sheet
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
@@ -19,6 +20,7 @@ from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
 from PyPeTLib.records import FloatArray, Image
 from PyPeTLib.similarity import Differences, Similarity
+from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes
 
 #: Differences are shown up to this share of the map's window, on both sides of 0.
@@ -37,7 +39,7 @@ _PLOT_IN, _SPACE_IN = 2.7, 0.85
 _LEFT_IN, _GAP_IN = 1.05, 0.95
 
 
-def write_figure(case: str, name: str, pair: Pair, found: Similarity, folder: Path) -> None:
+def write_figure(comparison: Comparison, name: str, pair: Pair, folder: Path) -> None:
     """Write the PNG of a map into a folder: ``CASE_{cbf,cbv,...}.png``; the arguments are those of `pair_figure`.
 
     Raises
@@ -45,7 +47,7 @@ def write_figure(case: str, name: str, pair: Pair, found: Similarity, folder: Pa
     InputError
         If the picture cannot be written.
     """
-    write_bytes(png(pair_figure(case, name, pair, found)), folder / f"{case}_{name}.png")
+    write_bytes(png(pair_figure(comparison, name, pair)), folder / f"{comparison.name}_{name}.png")
 
 
 def write_volumes_figure(volumes: Mapping[str, FloatArray], folder: Path) -> None:
@@ -68,18 +70,19 @@ def write_volumes_figure(volumes: Mapping[str, FloatArray], folder: Path) -> Non
 _SHOWN_VOLUMES = ("Core", "Hypoperfusion")
 
 
-def pair_figure(case: str, name: str, pair: Pair, found: Similarity) -> Figure:
+def pair_figure(comparison: Comparison, name: str, pair: Pair) -> Figure:
     """Return a map, its reference and their difference in the same slices, above scatter and limits of agreement.
 
     Parameters
     ----------
-    case, name : str
-        The case, and which map it is.
+    comparison : Comparison
+        The case. Where the map has no differences in physical units, all is drawn relative to the means.
+    name : str
+        Which map it is.
     pair : Pair
         Both maps.
-    found : Similarity
-        What was measured of them. Where it has no differences in physical units, all is drawn relative to the means.
     """
+    found = comparison.maps[name]
     physical = np.isfinite(found.physical.bias)
     differences = found.physical if physical else found.relative
     scales = (1.0, 1.0) if physical else (found.mean, found.reference_mean)
@@ -88,7 +91,7 @@ def pair_figure(case: str, name: str, pair: Pair, found: Similarity) -> Figure:
         for image, scale in zip(_images(pair), scales, strict=True)
     ]
     window = MAP_WINDOWS[name] if physical else (0.0, 2.0)
-    figure = _side_by_side(case, name, pair, both, differences.unit, window)
+    figure = _side_by_side(comparison, name, pair, both, differences.unit, window)
     figure.set_dpi(COMPARE_DPI)
     across, down = figure.get_size_inches()
     width = (across - _LEFT_IN - _GAP_IN - 0.3) / 2
@@ -152,8 +155,8 @@ def volumes_figure(volumes: Mapping[str, FloatArray]) -> Figure:
         Volumes in mL of results and reference.
     """
     figure = canvas(9.0, 0.9 + 3.2 * len(volumes))
-    count = max(len(both) for both in volumes.values())
-    heading(figure, "Volumes over the cases", f"{count} cases; dashed: identity, or limits of agreement")
+    note = "Each dot is a case: results against reference (left), and their difference (right)"
+    heading(figure, f"Volumes of {' and '.join(volumes).lower()}", note)
     for k, (name, both) in enumerate(volumes.items()):
         scatter, limits = (axes_in(figure, left, 0.9 + 3.2 * k, 3.5, 2.5) for left in (0.8, 5.2))
         _draw_volumes(scatter, limits, name, both)
@@ -180,13 +183,15 @@ def _draw_volumes(scatter: Axes, limits: Axes, name: str, both: FloatArray) -> N
         (f"{name}, reference, mL", f"{name}, results, mL"),
         (f"{name}, mean of both, mL", "results − reference, mL"),
     )
-    for axes, (across, up) in zip((scatter, limits), labels, strict=True):
+    legends = f"{len(both)} cases; dashed: identity", "line: bias; dashed: limits of agreement"
+    for axes, (across, up), legend in zip((scatter, limits), labels, legends, strict=True):
+        axes.set_title(legend, color=colours["quiet"], fontsize=8, loc="left", pad=4)
         axes.set_xlabel(across, color=colours["ink"], fontsize=9)
         axes.set_ylabel(up, color=colours["ink"], fontsize=9)
 
 
 def _side_by_side(
-    case: str, name: str, pair: Pair, both: Sequence[FloatArray], unit: str, window: tuple[float, float]
+    comparison: Comparison, name: str, pair: Pair, both: Sequence[FloatArray], unit: str, window: tuple[float, float]
 ) -> Figure:
     """Return the slices of results, reference and difference, with room for plots below."""
     geometry = pair.image.geometry
@@ -203,9 +208,17 @@ def _side_by_side(
         for label, values, shown, colours in rows
     ]
     labels = slice_labels(geometry)
-    note = f"{MAP_LABELS[name]} compared with a reference, over the voxels that both have"
     heads, aspect = [labels[k] for k in chosen], pixel_aspect(geometry)
-    return sheet(case, note, heads, strips, aspect, _PLOT_IN + _SPACE_IN)
+    return sheet(comparison.name, _note(comparison, name), heads, strips, aspect, _PLOT_IN + _SPACE_IN)
+
+
+def _note(comparison: Comparison, name: str) -> str:
+    """Return which map is compared, by which methods it is, and whether one of them is marked invalid."""
+    sources = {"results": comparison.results, "reference": comparison.reference}
+    methods = [f"{whose}: {source.method or 'method not known'}" for whose, source in sources.items()]
+    invalid = [whose for whose, source in sources.items() if source.invalid]
+    marked = [f"{' and '.join(invalid)} marked INVALID"] * bool(invalid)
+    return " · ".join([f"{MAP_LABELS[name]} over the voxels that both have", *methods, *marked])
 
 
 def _images(pair: Pair) -> tuple[Image, Image]:
@@ -214,7 +227,8 @@ def _images(pair: Pair) -> tuple[Image, Image]:
 
 def _scores(found: Similarity, differences: Differences) -> str:
     parts = [("NCC", found.ncc), ("ICC(A,1)", differences.icc), ("SSIM", differences.ssim)]
-    lines = [f"{name} {value:.2f}" if np.isfinite(value) else f"{name} not defined" for name, value in parts]
+    known = [(name, typeset(f"{value:.2f}") if np.isfinite(value) else "not defined") for name, value in parts]
+    lines = [f"{name} {text}" for name, text in known]
     return "\n".join([*lines, f"{found.voxels} voxels"])
 
 
@@ -250,7 +264,8 @@ def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
                 "textcoords": "offset points",
                 "ha": "right",
             }
-            axes.annotate(f"{name}: {_typeset(value)} {unit}", (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
+            text = f"{name}: {typeset(f'{value:.3g}')} {unit}"
+            axes.annotate(text, (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
 
 
 def _corner(axes: Axes, text: str, *, low: bool = False) -> None:
@@ -265,8 +280,3 @@ def _range(values: FloatArray, most: float) -> tuple[float, float]:
     low, high = (float(np.clip(value, -most, most)) for value in np.percentile(values, AXES_PERCENT))
     margin = 0.05 * (high - low) or max(1.0, abs(high))
     return low - margin, high + margin
-
-
-def _typeset(value: float) -> str:
-    """Return three digits with a minus sign."""
-    return f"{value:.3g}".replace("-", "−")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from PyPeTLib.cohort import Cohort, Spread, criterion_agreement, metrics_of, spread, volume_agreement, volumes_of
+from PyPeTLib.cohort import (
+    Cohort,
+    Spread,
+    criterion_agreement,
+    metrics_of,
+    side_agreement,
+    spread,
+    volume_agreement,
+    volumes_of,
+)
 from PyPeTLib.compare import Comparison
 from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.outputs import Provenance
 from PyPeTLib.results import MET, RESEARCH_USE
 from PyPeTLib.similarity import Region, metric_digits, similarity_entries
+from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text
 
 #: Columns by name, all of one length.
@@ -29,6 +42,8 @@ PHYSICAL = (
     "Mean", "Mean of the reference", "SSIM", "MAE", "MSE", "RMSE", "Bias", "Lower limit of agreement",
     "Upper limit of agreement", "ICC(A,1)", "Voxels", "Coverage",
 )  # fmt: skip
+#: What the side of the hypoperfusion is called.
+SIDE = "Side of the lesion"
 #: A file beside the CSV files, which hold numbers alone for programs: its name says what they may be used for.
 NOTICE = "RESEARCH_USE_ONLY.txt"
 #: Rows of a sheet above its numbers: what they may be used for, and the names of the columns.
@@ -40,9 +55,9 @@ DATE = (1980, 1, 1, 0, 0, 0)
 def write_tables(cohort: Cohort, folder: Path) -> None:
     """Write the tables of `tables_of` as CSV, ``comparison.md`` and ``comparison.xlsx`` into a folder that exists.
 
-    They are ``metrics``, ``regions`` and ``findings``; of several cases ``summary`` and ``agreement``, too, and
-    ``failed`` where some could not be compared. Without openpyxl there is no Excel file. That all this is for research
-    only stands in `NOTICE`, in the Markdown and in the first row of every sheet.
+    They are ``cases``, ``metrics``, ``regions`` and ``findings``; of several cases ``summary`` and ``agreement``, too,
+    and ``failed`` where some could not be compared. Without openpyxl there is no Excel file. That all this is for
+    research only stands in `NOTICE`, in the Markdown and in the first row of every sheet.
 
     Raises
     ------
@@ -66,6 +81,7 @@ def excel_available() -> bool:
 def tables_of(cohort: Cohort) -> dict[str, Table]:
     """Return the tables of a data set, or of one case, by name."""
     tables: dict[str, Table] = {
+        "cases": _case_table(cohort),
         "metrics": _metric_table(cohort.cases),
         "regions": _region_table(cohort.cases),
         "findings": _finding_table(cohort.cases),
@@ -86,15 +102,59 @@ def markdown(cohort: Cohort) -> str:
         ("Each map divided by its own mean over the voxels compared", (*PUBLISHED, *MORE)),
         ("In physical units", PHYSICAL),
     )
+    parts += _source_markdown(cohort)
     parts += [f"**{title}**\n\n{_metric_markdown(cohort, metrics)}" for title, metrics in groups]
     parts += _finding_markdown(cohort, one=one)
     if cohort.failed:
         listed = [f"* {name}: {reason}" for name, reason in cohort.failed.items()]
         parts.append("\n".join([f"**Not compared** ({len(listed)} cases)", "", *listed]))
+    if cohort.unused:
+        listed = [name or "maps without a prefix" for name in cohort.unused]
+        parts.append(f"**References without results** ({len(listed)} cases)\n\n{', '.join(listed)}")
     remarks = _remark_lines(cohort, one=one)
     if remarks:
         parts.append("\n".join(["**Remarks**", "", *remarks]))
     return "\n\n".join(parts) + "\n"
+
+
+def _case_table(cohort: Cohort) -> Table:
+    """Return every case, those that were not compared too: where its maps are from, and why they are marked invalid."""
+    rows: list[dict[str, str]] = []
+    for case in cohort.cases:
+        sources = {"results": case.results, "reference": case.reference}
+        cells = {"case": case.name, "status": "compared"}
+        for which, source in sources.items():
+            cells[which] = source.place
+            cells |= {f"{which}_method": source.method, f"{which}_invalid": " ".join(source.invalid)}
+        rows.append(cells)
+    rows += [{"case": name, "status": "not compared"} for name in cohort.failed]
+    rows += [{"case": name, "status": "no results"} for name in cohort.unused]
+    return _columns(rows)
+
+
+def _source_markdown(cohort: Cohort) -> list[str]:
+    """Return where the maps of both are from, by which method, and which of them are marked invalid."""
+    rows = [
+        ["Results", *_source_cells([case.results for case in cohort.cases])],
+        ["Reference", *_source_cells([case.reference for case in cohort.cases])],
+    ]
+    marked = {
+        case.name: ["results"] * bool(case.results.invalid) + ["reference"] * bool(case.reference.invalid)
+        for case in cohort.cases
+    }
+    listed = ", ".join(f"{name} ({' and '.join(whose)})" for name, whose in marked.items() if whose)
+    warning = f"**Marked INVALID (see Remarks), and in the numbers all the same:** {listed}."
+    return [markdown_table(["Maps", "From", "Method"], rows), *([warning] if listed else [])]
+
+
+def _source_cells(sources: Sequence[Provenance]) -> list[str]:
+    """Return place and method, of several cases the folder that holds all and how many there are of each method."""
+    places = {source.place for source in sources}
+    place = places.pop() if len(places) == 1 else os.path.commonpath(places) or "."
+    count = Counter(source.method or "not known" for source in sources)
+    if len(count) == 1:
+        return [place, *count]
+    return [place, ", ".join(f"{method} ({number} cases)" for method, number in sorted(count.items()))]
 
 
 def _metric_table(cases: Sequence[Comparison]) -> Table:
@@ -124,7 +184,7 @@ def _region_table(cases: Sequence[Comparison]) -> Table:
 
 
 def _finding_table(cases: Sequence[Comparison]) -> Table:
-    """Return ratios and criteria, one row a case and finding."""
+    """Return ratios, criteria and sides, one row a case and finding."""
     rows = [
         {"case": case.name, "finding": name, "results": ours, "reference": theirs}
         for case in cases
@@ -134,13 +194,14 @@ def _finding_table(cases: Sequence[Comparison]) -> Table:
 
 
 def _finding_cells(case: Comparison) -> dict[str, tuple[float | str, float | str]]:
-    """Return ratios as numbers, NaN where not defined, and criteria as words, of the results and of the reference."""
+    """Return ratios as numbers, NaN where not defined, and the rest as words, of the results and of the reference."""
     verdicts = {name: (MET[ours], MET[theirs]) for name, (ours, theirs) in case.findings.criteria.items()}
-    return {**case.findings.ratios, **verdicts}
+    sides = case.findings.sides and [MET[None] if side == "unknown" else side for side in case.findings.sides]
+    return {**case.findings.ratios, **verdicts, **({SIDE: (sides[0], sides[1])} if sides else {})}
 
 
 def _finding_words(case: Comparison) -> dict[str, list[str]]:
-    """Return ratios and criteria as text, of the results and of the reference."""
+    """Return ratios, criteria and sides as text, of the results and of the reference."""
     return {
         name: [value if isinstance(value, str) else _number(value, "{:.2f}") for value in both]
         for name, both in _finding_cells(case).items()
@@ -180,16 +241,22 @@ def _spread_cells(values: Sequence[float]) -> dict[str, float]:
 
 
 def _agreement_table(cohort: Cohort) -> Table:
-    """Return agreement over the cases: of volumes and of criteria."""
+    """Return agreement over the cases: of volumes, of criteria and of sides."""
     rows = []
     for name, volumes in volumes_of(cohort.cases).items():
         limits, icc = volume_agreement(volumes)
         numbers = {"bias_ml": limits.bias, "lower_limit_ml": limits.low, "upper_limit_ml": limits.high, "icc_a1": icc}
         rows.append({"what": name, "n": len(volumes), **numbers, "agreed": float("nan"), "kappa": float("nan")})
     nothing = dict.fromkeys(("bias_ml", "lower_limit_ml", "upper_limit_ml", "icc_a1"), float("nan"))
-    for name, (count, agreed, kappa) in criterion_agreement(cohort.cases).items():
+    for name, (count, agreed, kappa) in _verdict_agreement(cohort.cases).items():
         rows.append({"what": name, "n": count, **nothing, "agreed": float(agreed), "kappa": kappa})
     return _columns(rows)
+
+
+def _verdict_agreement(cases: Sequence[Comparison]) -> dict[str, tuple[int, int, float]]:
+    """Return the agreement of criteria and, where both sides are known of any case, of these."""
+    sides = side_agreement(cases)
+    return {**criterion_agreement(cases), **({SIDE: sides} if sides[0] else {})}
 
 
 def _remark_table(cohort: Cohort) -> dict[str, list[str]]:
@@ -257,11 +324,11 @@ def _rounded(value: float, found: Spread) -> str:
     if not np.isfinite(value):
         return "–"
     largest = max(abs(found.mean), found.sd if found.count > 1 else 0.0, 1e-9)
-    return f"{value:.{int(np.clip(2 - np.floor(np.log10(largest)), 0, 3))}f}"
+    return typeset(f"{value:.{int(np.clip(2 - np.floor(np.log10(largest)), 0, 3))}f}")
 
 
 def _finding_markdown(cohort: Cohort, *, one: bool) -> list[str]:
-    """Return regions, ratios and criteria: of one case its numbers, of several how they agree."""
+    """Return regions, ratios, criteria and side: of one case its numbers, of several how they agree."""
     if not one:
         return _agreement_markdown(cohort)
     findings, parts = cohort.cases[0].findings, []
@@ -272,30 +339,30 @@ def _finding_markdown(cohort: Cohort, *, one: bool) -> list[str]:
     rows = [[name, *both] for name, both in _finding_words(cohort.cases[0]).items()]
     if rows:
         table = markdown_table(["Finding", "Results", "Reference"], rows)
-        parts.append(f"**Ratios and criteria**\n\n{table}")
+        parts.append(f"**Ratios, criteria and side**\n\n{table}")
     return parts
 
 
 def _agreement_markdown(cohort: Cohort) -> list[str]:
-    """Return how volumes and criteria agree over the cases."""
+    """Return how volumes, criteria and sides agree over the cases."""
     parts, rows = [], []
     for name, volumes in volumes_of(cohort.cases).items():
         limits, icc = volume_agreement(volumes)
         overlap = spread([r.dice for case in cohort.cases for r in case.findings.regions if r.name == name])
         means = [f"{value:.1f}" for value in volumes.mean(axis=0)]
         interval = f"{_number(limits.low, '{:.1f}')} to {_number(limits.high, '{:.1f}')}"
-        cells = [*means, f"{limits.bias:.1f}", interval, _number(icc, "{:.2f}")]
+        cells = [*means, _number(limits.bias, "{:.1f}"), interval, _number(icc, "{:.2f}")]
         rows.append([name, str(len(volumes)), *cells, f"{_number(overlap.mean, '{:.2f}')} (N = {overlap.count})"])
     heads = ["Region", "N", "Results, mL", "Reference, mL", "Bias, mL", "Limits of agreement, mL", "ICC(A,1)", "Dice"]
     if rows:
         parts.append(f"**Volumes over the cases** (means)\n\n{markdown_table(heads, rows)}")
     criteria = [
         [name, str(count), f"{agreed} of {count}", _number(value, "{:.2f}")]
-        for name, (count, agreed, value) in criterion_agreement(cohort.cases).items()
+        for name, (count, agreed, value) in _verdict_agreement(cohort.cases).items()
     ]
     if criteria:
-        table = markdown_table(["Criterion", "N", "Same verdict", "Cohen's kappa"], criteria)
-        parts.append(f"**Criteria over the cases**\n\n{table}")
+        table = markdown_table(["Finding", "N", "Same verdict", "Cohen's kappa"], criteria)
+        parts.append(f"**Criteria and side over the cases**\n\n{table}")
     return parts
 
 
@@ -316,7 +383,7 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _number(value: float, form: str) -> str:
-    return form.format(value) if np.isfinite(value) else "not defined"
+    return typeset(form.format(value)) if np.isfinite(value) else "not defined"
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> Table:

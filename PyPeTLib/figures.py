@@ -35,6 +35,7 @@ from PyPeTLib.display import (
 )
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Analysis, Image, Maps, MaskArray
+from PyPeTLib.typeset import typeset
 
 Theme = Literal["light", "dark"]
 #: Resolution of the pictures in dots per inch.
@@ -49,6 +50,8 @@ OUTLINE_PIXELS = 1.2
 OPACITY = 0.55
 _LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14
 _WIDEST_TILE_IN, _GAP = 1.75, 3
+#: Height of title and line below it, in inches, where nothing else is above the pictures.
+TITLE_IN = 0.62
 #: Letters of the line below the title that fit into an inch.
 _NOTE_LETTERS = 14
 #: Colours of pictures on light and on dark paper.
@@ -229,9 +232,9 @@ def canvas(width_in: float, height_in: float, paper: str = "black") -> Figure:
     return figure
 
 
-def heading(figure: Figure, name: str, note: str) -> None:
-    """Write title and the line below it, wrapped where it is long, into the upper left corner of a black figure."""
-    colours = THEMES["dark"]
+def heading(figure: Figure, name: str, note: str, theme: Theme = "dark") -> None:
+    """Write title and the line below it, wrapped where it is long, into the upper left corner of a figure."""
+    colours = THEMES[theme]
     across, down = figure.get_size_inches()
     left, place = _EDGE_IN / across, {"ha": "left", "va": "top", "parse_math": False}
     title: dict[str, Any] = {"color": colours["ink"], "fontsize": 12, "weight": "bold", **place}
@@ -349,7 +352,7 @@ def _draw_bar(axes: Axes, strip: Strip) -> None:
     axes.set_xticks([])
     axes.yaxis.tick_right()
     ticks = np.linspace(low, high, 3)
-    axes.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axes.set_yticks(ticks, labels=[typeset(f"{tick:g}") for tick in ticks])
     axes.tick_params(colors=ink, labelsize=7.5, length=2, width=0.6, pad=2)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from PyPeTLib.chunks import share
 from PyPeTLib.records import (
     Check,
     Criterion,
@@ -18,8 +19,10 @@ from PyPeTLib.records import (
     Maps,
     MaskArray,
     Midplane,
+    Progress,
     Side,
     Volume,
+    silent,
 )
 from PyPeTLib.settings import LesionRule, Settings
 
@@ -97,6 +100,7 @@ def find_lesions(
     geometry: Geometry,
     *,
     settings: Settings,
+    progress: Progress = silent,
 ) -> Lesions:
     """Return core, hypoperfusion, mismatch, and what their volumes mean.
 
@@ -140,15 +144,20 @@ def find_lesions(
         The grid.
     settings : Settings
         The rule and what belongs to it.
+    progress : callable
+        ``progress(fraction, text)`` after every map and region; raising from it cancels.
     """
     core_limit, late_limit = rule_of(settings)
     clear = tissue if vessels is None else tissue & ~_beside(vessels, geometry, settings.vessel_margin_mm)
-    scene = _Scene(_as_around(maps, tissue, clear, geometry), tissue, clear, geometry, settings, {})
+    around = _as_around(maps, tissue, clear, geometry, share(progress, 0.1, 0.5))
+    scene = _Scene(around, tissue, clear, geometry, settings, {})
+    progress(0.5, "")
     left = None if midplane is None else midplane.distance_mm(geometry) > 0.0
     side = _side(scene, late_limit, left)
+    progress(0.55, "")
     scene = scene.against(_normal(scene, side, left))
-    regions = _regions(scene, core_limit, late_limit)
-    volumes = {name: scene.volume(region) for name, region in regions.items()}
+    regions = _regions(scene, core_limit, late_limit, share(progress, 0.6, 0.8))
+    volumes = _volumes(scene, regions, share(progress, 0.8, 1.0))
     masks = {name: region.mask for name, region in regions.items() if region.mask is not None}
     very_late, of_late = volumes[f"tmax_over_{VERY_LATE_S:g}s"].ml, volumes[f"tmax_over_{LATE_S:g}s"].ml
     return Lesions(
@@ -347,10 +356,11 @@ def _sds(probability: float) -> float:
     return float(ndtri(probability))
 
 
-def _as_around(maps: Maps, tissue: MaskArray, clear: MaskArray, geometry: Geometry) -> Maps:
+def _as_around(maps: Maps, tissue: MaskArray, clear: MaskArray, geometry: Geometry, progress: Progress) -> Maps:
     """Return the maps with the values of the nearest clear tissue in the rest of it."""
     from scipy.ndimage import distance_transform_edt
 
+    progress(0.0, "")
     near = tissue & ~clear
     if not near.any() or not clear.any():
         return maps
@@ -359,6 +369,7 @@ def _as_around(maps: Maps, tissue: MaskArray, clear: MaskArray, geometry: Geomet
     nearest = tuple(axis[near[box]] + along.start for axis, along in zip(index, box, strict=True))
 
     def moved(image: Image) -> Image:
+        progress(0.8, "")  # each takes little: most of it is the search above
         values = image.values.copy()
         values[near] = values[nearest]
         return replace(image, values=values)
@@ -389,8 +400,9 @@ def _ball(radius_mm: float, geometry: Geometry) -> MaskArray:
     return np.asarray(square <= radius_mm**2)
 
 
-def _regions(scene: _Scene, core: _Limit, late: _Limit) -> dict[str, _Region]:
+def _regions(scene: _Scene, core: _Limit, late: _Limit, progress: Progress) -> dict[str, _Region]:
     """Return every region that is measured."""
+    progress(0.0, "")
     late_mask = scene.beyond(late)
     within = (late,) if scene.settings.core_inside == "hypoperfusion" else ()
 
@@ -401,14 +413,26 @@ def _regions(scene: _Scene, core: _Limit, late: _Limit) -> dict[str, _Region]:
 
     cores = low(core)
     mismatch = None if late_mask is None or cores.mask is None else late_mask & ~cores.mask
-    late_limits, low_limits = ([_Limit("tmax", s) for s in TMAX_S], [_Limit("rcbf", p) for p in RCBF_PERCENT])
-    return {
+    regions = {
         "core": cores,
         "hypoperfusion": _Region(late_mask, (late,)),
         "mismatch": _Region(mismatch, (late,), (core,)),
-        **{f"tmax_over_{one.value:g}s": _Region(scene.beyond(one), (one,)) for one in late_limits},
-        **{f"rcbf_below_{one.value:g}": low(one) for one in low_limits},
     }
+    others = {f"tmax_over_{s:g}s": _Limit("tmax", s) for s in TMAX_S}
+    others |= {f"rcbf_below_{p:g}": _Limit("rcbf", p) for p in RCBF_PERCENT}
+    for done, (name, limit) in enumerate(others.items(), start=1):
+        progress(done / (len(others) + 1), "")
+        regions[name] = low(limit) if limit.below else _Region(scene.beyond(limit), (limit,))
+    return regions
+
+
+def _volumes(scene: _Scene, regions: Mapping[str, _Region], progress: Progress) -> dict[str, Volume]:
+    """Return the volume of every region."""
+    volumes = {}
+    for done, (name, region) in enumerate(regions.items()):
+        progress(done / len(regions), "")
+        volumes[name] = scene.volume(region)
+    return volumes
 
 
 def _box(mask: MaskArray, geometry: Geometry) -> Box:

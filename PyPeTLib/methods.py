@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from PyPeTLib.records import Lesions, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import LINEAR, LesionRule, Settings
+from PyPeTLib.typeset import typeset
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed twice by a bilateral filter "
@@ -119,7 +120,7 @@ def _on_deconvolution(settings: Settings, residue: str, strength: float | None) 
         if settings.bias_removed
         else "CBF and Tmax carry the bias of the regularised deconvolution."
     )
-    return text.format(s=settings, strength="" if strength is None else f"{strength:.3g}", how=how) + (
+    return text.format(s=settings, strength="" if strength is None else typeset(f"{strength:.3g}"), how=how) + (
         " Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
         f"for areas and block-circulant methods alike. {bias}"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Image, MaskArray, Midplane
@@ -18,6 +18,25 @@ from PyPeTLib.settings import Settings
 
 #: How the name of the file ends by which a run is known, and how deep in a folder it is sought.
 SUMMARY, DEEPEST = "_summary.json", 3
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where maps are from.
+
+    Parameters
+    ----------
+    place : str
+        What the paths of their files begin with, or the file.
+    method : str
+        Their deconvolution in a few words; "" where it is not known.
+    invalid : tuple of str
+        Why they are marked invalid; nothing where they are not.
+    """
+
+    place: str
+    method: str = ""
+    invalid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +59,8 @@ class Run:
         Of the run.
     available : tuple of str
         Names of all maps of the run.
+    provenance : Provenance
+        Where they are from.
     remarks : tuple of str
         What makes the maps doubtful.
     delay_sd : Image or None
@@ -55,6 +76,7 @@ class Run:
     midplane: Midplane | None
     settings: Settings
     available: tuple[str, ...]
+    provenance: Provenance
     remarks: tuple[str, ...] = ()
     delay_sd: Image | None = None
     vessels: MaskArray | None = None
@@ -119,12 +141,37 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
     tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others.values())])
     vessels = others["vessel"].values if "vessel" in others else None
     try:
-        plane, doubts = _midplane(about), _doubts(about)
+        plane, rule = _midplane(about), (about.get("lesions") or {}).get("rule")
+        invalid = _invalid(about)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"Summary {summary}: plane and checks of 'pypet run' are needed; found others. Run again."
         ) from error
-    return Run(name, maps, brain, tissue, plane, _settings(about, summary), available, doubts, delay_sd, vessels)
+    settings = _settings(about, summary)
+    remarks = [f"The run has {rule}."] * bool(rule) + [f"The run is marked invalid: {text}" for text in invalid]
+    source = Provenance(place_of(summary, name), method_label(settings), invalid)
+    return Run(name, maps, brain, tissue, plane, settings, available, source, tuple(remarks), delay_sd, vessels)
+
+
+def read_provenance(summary: Path) -> Provenance:
+    """Return where the maps of a run are from, as its summary says; the place alone of what is no such summary."""
+    place = place_of(summary, summary.name.removesuffix(SUMMARY))
+    try:
+        about = _summary(summary)
+        return Provenance(place, method_label(_settings(about, summary)), _invalid(about))
+    except (InputError, AttributeError, KeyError, TypeError, ValueError):
+        return Provenance(place)
+
+
+def place_of(file: Path, prefix: str) -> str:
+    """Return what the paths of a run's files begin with.
+
+    Examples
+    --------
+    >>> Path(place_of(Path("ours/phantom_cbf.nii.gz"), "phantom")).as_posix()
+    'ours/phantom_*'
+    """
+    return str(file.with_name(f"{prefix}_*"))
 
 
 def _mask(path: Path) -> Image:
@@ -159,11 +206,7 @@ def _midplane(about: Mapping[str, Any]) -> Midplane | None:
     return Midplane((x, y, z), float(plane["offset_mm"]), float(plane["asymmetry_hu"]))
 
 
-def _doubts(about: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a comparison has to say of a run: by which rule and method it is, and why it is marked invalid."""
-    rule = (about.get("lesions") or {}).get("rule")
+def _invalid(about: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return why a run is marked invalid."""
     failed = [check["text"] for check in about.get("checks", ()) if check.get("status") == "fail"]
-    return (
-        *([f"The run has {rule}."] if rule else []),
-        *(f"The run is marked invalid: {text}" for text in failed),
-    )
+    return tuple(dict.fromkeys([*(about.get("invalid") or ()), *failed]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,12 +14,14 @@ from matplotlib.patches import Rectangle
 from PyPeTLib.display import (
     BRAIN_HU,
     CORE_COLOUR,
+    GREY,
     HYPOPERFUSION_COLOUR,
     MAP_LABELS,
     MAP_WINDOWS,
     PURPLE,
     VEIN_COLOUR,
     Array,
+    Window,
     baseline_hu,
     brain_crop,
     map_colours,
@@ -27,12 +30,26 @@ from PyPeTLib.display import (
     tiles,
     window_grey,
 )
-from PyPeTLib.figures import THEMES, Mark, Strip, axes_in, canvas, draw_outline, mark_sides, sheet
+from PyPeTLib.figures import (
+    THEMES,
+    TITLE_IN,
+    Mark,
+    Strip,
+    axes_in,
+    canvas,
+    draw_outline,
+    heading,
+    mark_sides,
+    sheet,
+)
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, Prepared, VascularCurve
+from PyPeTLib.typeset import typeset
 
 #: The enhancement around a vessel is shown up to its peak, and at least up to this, in HU.
 LEAST_RISE_HU = 40.0
+#: Height of the title above a picture of a vessel, and of the grey scale below it, in inches.
+VESSEL_TITLE_IN, SCALE_IN = 0.38, 0.3
 #: Most slices in which lesions are shown, and maps on which they are outlined.
 MOST_SLICES = 5
 LESION_MAPS = ("cbf", "tmax")
@@ -83,9 +100,12 @@ def vessels_figure(analysis: Prepared) -> Figure:
     rows = [row for row in rows if row[1].mask.values.any()]
     lines, columns = displayed_shape(analysis.series.geometry)
     height_in = 2.94 * lines * pixel_aspect(analysis.series.geometry) / columns
-    figure = canvas(9.0, (height_in + 0.45) * len(rows))
+    step_in = VESSEL_TITLE_IN + height_in + SCALE_IN
+    figure = canvas(9.0, TITLE_IN + step_in * len(rows))
+    names = {"AIF": "arterial input (AIF)", "VOF": "venous output (VOF)"}
+    heading(figure, analysis.series.name, f"Place of {' and '.join(names[name] for name, *_ in rows)}")
     for k, (name, curve, colour) in enumerate(rows):
-        top_in = (height_in + 0.45) * k + 0.38
+        top_in = TITLE_IN + step_in * k + VESSEL_TITLE_IN
         panels = [axes_in(figure, 3.0 * j + 0.03, top_in, 2.94, height_in) for j in range(3)]
         draw_vessel(panels, analysis, curve, name, colour)
     return figure
@@ -96,6 +116,7 @@ def draw_vessel(
 ) -> None:
     """Draw on three axes the slice with most voxels of a vessel: CT, tinted; enhancement at its peak; close-up.
 
+    Below the first two is the grey scale, for which there has to be room; that of the close-up is the second.
     A curve that the user gave has no voxels: the slice is the one with most brain, and there is no close-up.
     """
     geometry = analysis.series.geometry
@@ -104,11 +125,13 @@ def draw_vessel(
     place = int(shown.sum(axis=(1, 2)).argmax())
     voxels, aspect = mask[place], pixel_aspect(geometry)
     before_hu, rise_hu = _vessel_hu(analysis, curve, place)
-    before = window_grey(before_hu, BRAIN_HU)
-    rise = window_grey(rise_hu, (0.0, max(LEAST_RISE_HU, float(curve.measured_hu.max()))))
+    rise_window = 0.0, max(LEAST_RISE_HU, float(curve.measured_hu.max()))
+    before, rise = window_grey(before_hu, BRAIN_HU), window_grey(rise_hu, rise_window)
     title = f"{name} on CT before contrast, {slice_labels(geometry)[place]}"
     _picture(panels[0], highlighted(before, voxels, colour), aspect, title)
     _picture(panels[1], rise, aspect, f"Enhancement at {analysis.series.times_s[peak_frame(curve)]:.4g} s")
+    for axes, window in zip(panels, (BRAIN_HU, rise_window), strict=False):
+        _scale(axes, window)
     if not voxels.any():
         _note(panels[2], f"{name} supplied as a curve:\nno voxels to show")
         return
@@ -151,6 +174,16 @@ def _picture(axes: Axes, picture: Array, aspect: float, title: str) -> None:
     axes.set_axis_off()
     axes.set_title(title, color=THEMES["dark"]["ink"], fontsize=9, pad=6)
     mark_sides(axes, 0.0, picture.shape[1], picture.shape[0])
+
+
+def _scale(axes: Axes, window: Window) -> None:
+    """Draw below a picture how bright the HU of a window are."""
+    bar = axes.inset_axes((0.3, -0.065, 0.4, 0.03))
+    bar.imshow(np.linspace(0.0, 1.0, 256)[None], cmap=GREY, aspect="auto")
+    bar.set_axis_off()
+    style: dict[str, Any] = {"color": THEMES["dark"]["quiet"], "fontsize": 8, "va": "center"}
+    for x, side, text in ((0.28, "right", f"{window[0]:.0f}"), (0.72, "left", f"{window[1]:.0f} HU")):
+        axes.text(x, -0.052, typeset(text), ha=side, transform=axes.transAxes, **style)
 
 
 def _note(axes: Axes, text: str) -> None:

@@ -15,6 +15,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.files import extension, load
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.times import read_sidecar
+from PyPeTLib.typeset import typeset
 
 #: Where a PNG lies in the patient stands in the JSON file beside it, under these names.
 PLACE = ("SpacingMm", "OriginMm", "Direction")
@@ -125,9 +126,10 @@ def picture_map(path: Path, picture: Picture, geometry: Geometry, scale: Scale) 
         raise InputError(
             f"Reference {path.name}: colours of its bar are needed in the picture; found none. Give another bar."
         )
+    low, high = (typeset(f"{end:g}") for end in (scale.low, scale.high))
     where = "" if bar.box is None else f" of {bar.box[2]}×{bar.box[3]} pixels at ({bar.box[0]}, {bar.box[1]})"
     remark = (
-        f"read from colours by a bar{where}, {scale.low:g} to {scale.high:g} {scale.unit} as typed, "
+        f"read from colours by a bar{where}, {low} to {high} {scale.unit} as typed, "
         f"in steps of {found.step:.3g} {scale.unit}; {100 * found.end_share:.0f} % of its values are at the ends of "
         "the bar and may lie beyond"
     )

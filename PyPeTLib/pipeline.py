@@ -354,9 +354,9 @@ def _midplane(prepared: Prepared, progress: Progress) -> Midplane | None:
 def _lesions(prepared: Prepared, maps: Maps, plane: Midplane | None, step: Step) -> Lesions:
     """Find what is ill."""
     geometry, settings = prepared.series.geometry, prepared.settings
-    with step("Lesions", 0.8, 1.0):
+    with step("Lesions", 0.8, 1.0) as inner:
         tissue, vessels = prepared.tissue.values, prepared.vessels.values
-        return find_lesions(maps, tissue, vessels, plane, geometry, settings=settings)
+        return find_lesions(maps, tissue, vessels, plane, geometry, settings=settings, progress=inner)
 
 
 def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:

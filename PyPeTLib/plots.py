@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from PyPeTLib.figures import THEMES, Theme, axes_in, canvas
+from PyPeTLib.figures import THEMES, TITLE_IN, Theme, axes_in, canvas, heading
 from PyPeTLib.records import FloatArray, Motion, Prepared
 
 #: Motion is shown up to this at least, in mm and degrees: that of a still head is no mountain range.
@@ -25,8 +25,10 @@ def curves_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
     theme : {"light", "dark"}
         Dark curves on white or light curves on black.
     """
-    figure = canvas(9.0, 4.9, THEMES[theme]["paper"])
-    vessels, brain = axes_in(figure, 0.77, 0.17, 8.09, 3.0), axes_in(figure, 0.77, 3.44, 8.09, 0.94)
+    figure = canvas(9.0, TITLE_IN + 4.9, THEMES[theme]["paper"])
+    heading(figure, analysis.series.name, "Arterial input, venous output and mean of the brain", theme)
+    top_in = TITLE_IN + 0.17
+    vessels, brain = axes_in(figure, 0.77, top_in, 8.09, 3.0), axes_in(figure, 0.77, top_in + 3.27, 8.09, 0.94)
     brain.sharex(vessels)
     draw_vessels(vessels, analysis, theme)
     draw_brain(brain, analysis, theme)
@@ -46,23 +48,28 @@ def bolus_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
     theme : {"light", "dark"}
         Dark curves on white or light curves on black.
     """
-    figure = canvas(9.0, 2.3, THEMES[theme]["paper"])
-    draw_bolus(axes_in(figure, 0.77, 0.17, 8.09, 1.65), analysis, theme, np.empty(0))
+    figure = canvas(9.0, TITLE_IN + 2.3, THEMES[theme]["paper"])
+    heading(figure, analysis.series.name, "Bolus: rise of the earliest, tallest vessels", theme)
+    draw_bolus(axes_in(figure, 0.77, TITLE_IN + 0.17, 8.09, 1.65), analysis, theme, np.empty(0))
     return figure
 
 
-def motion_figure(motion: Motion, theme: Theme = "light") -> Figure:
+def motion_figure(name: str, motion: Motion, theme: Theme = "light") -> Figure:
     """Return the shifts in mm and, below, the turns in degrees of the head over time.
 
     Parameters
     ----------
+    name : str
+        Of the scan.
     motion : Motion
         The poses; frames that were left out are marked by a cross.
     theme : {"light", "dark"}
         Dark curves on white or light curves on black.
     """
-    figure = canvas(9.0, 4.3, THEMES[theme]["paper"])
-    shift, turn = axes_in(figure, 0.77, 0.37, 8.09, 1.8), axes_in(figure, 0.77, 2.4, 8.09, 1.4)
+    figure = canvas(9.0, TITLE_IN + 4.3, THEMES[theme]["paper"])
+    heading(figure, name, "Motion of the head against the first frame", theme)
+    top_in = TITLE_IN + 0.37
+    shift, turn = axes_in(figure, 0.77, top_in, 8.09, 1.8), axes_in(figure, 0.77, top_in + 2.03, 8.09, 1.4)
     turn.sharex(shift)
     draw_motion(shift, motion, motion.shifts_mm, "shift in mm", theme)
     shift.plot(motion.times_s, motion.displacement_mm, "--", color=THEMES[theme]["ink"], lw=1.2, label="skull, most")

@@ -24,6 +24,7 @@ from PyPeTLib.records import (
 )
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod, Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
+from PyPeTLib.typeset import typeset
 
 #: Where half of the tissue has a more uncertain delay than this, in s, late tissue is missed.
 LARGEST_DELAY_SD_S = 1.0
@@ -182,7 +183,7 @@ def worst_first(checks: Iterable[Check]) -> list[Check]:
 
 def _positive(name: str, image: Image, brain: Image) -> Check:
     median = float(np.nanmedian(image.values[brain.values]))
-    text = f"The median {name} of the brain is {median:.3g} {image.unit}"
+    text = f"The median {name} of the brain is {typeset(f'{median:.3g}')} {image.unit}"
     if median > 0:
         return Check(f"positive {name}", "pass", f"{text}.", median)
     return Check(f"positive {name}", "fail", f"{text}; it must be positive. Check AIF and VOF.", median)
@@ -293,7 +294,7 @@ def _artery_height(artery: VascularCurve) -> Check:
 
 def _artery_tail(artery: VascularCurve) -> Check:
     end = end_share(artery.measured_hu)
-    text = f"The arterial curve ends at {end:.0%} of its peak"
+    text = f"The arterial curve ends at {typeset(f'{end:.0%}')} of its peak"
     if end > COMPLETE_ARTERY:
         return Check("AIF tail", "warn", f"{text}: late tissue may look ischemic.", end)
     return Check("AIF tail", "pass", f"{text}.", end)
@@ -347,7 +348,7 @@ def _on_vein(artery: VascularCurve, vein: VascularCurve | None, times_s: FloatAr
     areas = float((vein.measured_hu @ weights) / (artery.measured_hu @ weights))
     transit = fit_transit(artery.measured_hu, vein.measured_hu, times_s)
     if areas <= 0 or transit is None:
-        text = f"The venous area is {areas:.2g} times the arterial one. Check the VOF {_kind(vein)}."
+        text = f"The venous area is {typeset(f'{areas:.2g}')} times the arterial one. Check the VOF {_kind(vein)}."
         yield Check("VOF quality", "fail", text, areas)
         yield from _without_vein(OF_VEIN, "The venous curve is that of no vein.")
         return
@@ -365,23 +366,24 @@ def _without_vein(names: Iterable[str], reason: str) -> Iterator[Check]:
 def _vein_quality(vein: VascularCurve, transit: Transit) -> Check:
     """Return whether the vein is the artery after its way through the brain."""
     later_s = transit.delay_s + transit.mtt_s
+    later = typeset(f"{later_s:.1f}")
     if transit.error > WORST_ERROR:
         text = f"The venous curve is not the arterial one after its way through the brain ({transit.error:.0%} of its "
         text += f"peak unexplained): partial volume rests on the ratio of areas. Check the VOF {_kind(vein)}."
         return Check("VOF quality", "warn", text, transit.error)
     if later_s < LEAST_TRANSIT_S:
-        text = f"The venous curve follows the arterial one by {later_s:.1f} s only: it may be an artery. Check the VOF "
+        text = f"The venous curve follows the arterial one by {later} s only: it may be an artery. Check the VOF "
         return Check("VOF quality", "warn", f"{text}{_kind(vein)}.", later_s)
     if transit.gain < SMALL_VEIN:
         text = f"The vein has {transit.gain:.2f} times the area of the artery: it is diluted itself, nothing was "
         return Check("VOF quality", "warn", text + "scaled to it.", transit.gain)
-    text = f"The venous curve follows the arterial one by {later_s:.1f} s, {transit.error:.0%} of its peak unexplained."
+    text = f"The venous curve follows the arterial one by {later} s, {transit.error:.0%} of its peak unexplained."
     return Check("VOF quality", "pass", text, transit.error)
 
 
 def _vein_tail(vein: VascularCurve, transit: Transit, areas: float) -> Check:
     end = end_share(vein.measured_hu)
-    text = f"The venous curve ends at {end:.0%} of its peak"
+    text = f"The venous curve ends at {typeset(f'{end:.0%}')} of its peak"
     if end > COMPLETE_VEIN:
         text += ": partial volume rests on what was seen of it and a model of its way through the brain "
         text += f"(factor {transit.gain:.2f}; with extrapolated areas: {areas:.2f})."

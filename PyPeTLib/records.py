@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.typeset import typeset
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings
@@ -114,7 +115,7 @@ class Geometry:
         """Return size, spacing and origin in one line."""
         size = "×".join(str(n) for n in self.size)
         spacing = "×".join(f"{s:.4g}" for s in self.spacing_mm)
-        origin = ", ".join(f"{o:.4g}" for o in self.origin_mm)
+        origin = ", ".join(typeset(f"{o:.4g}") for o in self.origin_mm)
         return f"{size} voxels of {spacing} mm, origin ({origin}) mm"
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
+from PyPeTLib.outputs import Provenance, place_of, read_provenance
 from PyPeTLib.pairing import resampled
 from PyPeTLib.pictures import Scale, is_image, picture_map, read_picture
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Image
+from PyPeTLib.times import read_sidecar
 
 #: Files of one case's maps, by the name of the map; one each, unless the case is refused.
 Files = Mapping[str, Sequence[Path]]
@@ -138,22 +141,56 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
 
 def read_delay_sd(path: Path) -> Image | None:
     """Read ``PREFIX_delay_sd.nii.gz``, in s, beside a reference map; None where there is none."""
-    file = _beside(path, "delay_sd")
+    file = _beside(path, "delay_sd.nii.gz")
     return None if file is None else read_image(file)
 
 
+def provenance_of(files: Mapping[str, Path]) -> Provenance:
+    """Return where the reference maps of a case are from, as ``PREFIX_summary.json`` or the maps' sidecars say.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        From `reference_of`.
+    """
+    summaries = dict.fromkeys(file for path in files.values() if (file := _beside(path, "summary.json")))
+    runs, sidecars = [read_provenance(file) for file in summaries], [read_sidecar(path) for path in files.values()]
+    methods = [run.method for run in runs] if any(run.method for run in runs) else list(map(_method, sidecars))
+    marks = [*(run.invalid for run in runs), *(_texts(about.get("Invalid")) for about in sidecars)]
+    return Provenance(
+        ", ".join(dict.fromkeys(_place(path) if len(files) > 1 else str(path) for path in files.values())),
+        " and ".join(dict.fromkeys(method for method in methods if method)),
+        tuple(dict.fromkeys(text for texts in marks for text in texts)),
+    )
+
+
+def _place(path: Path) -> str:
+    """Return what a map's path has in common with those of its run."""
+    match = _NAME.fullmatch(_stem(path))
+    return place_of(path, match["prefix"]) if match and match["prefix"] else str(path)
+
+
+def _method(about: Mapping[str, Any]) -> str:
+    """Return the method of a map as its sidecar names it."""
+    return str(about.get("DeconvolutionMethod", ""))
+
+
+def _texts(value: object) -> list[str]:
+    return [str(text) for text in value] if isinstance(value, list) else []
+
+
 def _beside(path: Path, name: str) -> Path | None:
-    """Return the file of another image of the same run as a map, where there is one."""
+    """Return another file of the same run as a map, where there is one."""
     match = _NAME.fullmatch(_stem(path))
     if not match or not match["prefix"]:
         return None
-    file = path.with_name(f"{match['prefix']}_{name}.nii.gz")
+    file = path.with_name(f"{match['prefix']}_{name}")
     return file if file.is_file() else None
 
 
 def _within_brain(image: Image, path: Path) -> Image:
     """Leave out what lies outside the reference's own brain mask: its zeros are no values."""
-    mask = _beside(path, "brain_mask")
+    mask = _beside(path, "brain_mask.nii.gz")
     if mask is None:
         return image
     inside = resampled(read_image(mask), image.geometry).values >= 0.5

@@ -23,6 +23,7 @@ from PyPeTLib.records import (
 )
 from PyPeTLib.results import RESEARCH_USE, candidate_facts, lesion_rows
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
+from PyPeTLib.typeset import typeset
 
 #: Names of the maps, short and in full.
 MAP_NAMES = {
@@ -178,11 +179,11 @@ def _curve_facts(curve: VascularCurve, times_s: FloatArray, arrival_s: float) ->
     return {
         "Measured peak": f"{curve.measured_hu.max():.0f} HU",
         "Peak after scaling": f"{curve.curve_hu.max():.0f} HU",
-        "Time to peak": f"{peak_s:.1f} s ({peak_s - arrival_s:.1f} s after arrival)",
-        "End of the curve": f"{end_share(curve.measured_hu):.0%} of the peak",
+        "Time to peak": f"{peak_s:.1f} s ({typeset(f'{peak_s - arrival_s:.1f}')} s after arrival)",
+        "End of the curve": f"{typeset(f'{end_share(curve.measured_hu):.0%}')} of the peak",
         "Voxels": f"{voxels} ({voxels * curve.mask.geometry.voxel_volume_ml:.2g} mL)" if voxels else "none",
         "Partial-volume factor": f"{curve.partial_volume_factor:.2f}",
-        "Onset of the fit": f"{fit.onset_s:.1f} s" if fit else "no fit",
+        "Onset of the fit": f"{typeset(f'{fit.onset_s:.1f}')} s" if fit else "no fit",
         "Peak of the fit": f"{fit.peak_hu:.0f} HU at {fit.peak_s:.1f} s" if fit else "–",
         "Error of the fit": f"{fit.error:.1%} of the peak" if fit else "–",
         "Chosen": curve.source,
@@ -195,12 +196,12 @@ def _candidate_cells(candidate: Candidate, second: str) -> tuple[str, ...]:
     values = {name: float("nan") if value is None else value for name, value in facts.items()}
     share = values["tissue_share"]
     return (
-        "refused" if candidate.refused else f"{values['score']:.2f}",
-        "–" if np.isnan(values[second]) else f"{values[second]:.2f}",
+        "refused" if candidate.refused else typeset(f"{values['score']:.2f}"),
+        "–" if np.isnan(values[second]) else typeset(f"{values[second]:.2f}"),
         facts["side"] or "–",
         f"{values['peak_hu']:.0f}",
         *(number_text(values[name]) for name in ("arrival_s", "peak_s", "width_s", "signal_to_noise")),
-        "–" if np.isnan(share) else f"{share:.0%}",
+        "–" if np.isnan(share) else typeset(f"{share:.0%}"),
         f"{facts['voxels']}",
         facts["reason"],
     )
@@ -218,10 +219,10 @@ def rounded(value: float, unit: str) -> str:
 
     Examples
     --------
-    >>> rounded(30.277, "mL/100 g/min"), rounded(2.153, "mL/100 g"), rounded(1.5, "")
-    ('30.3', '2.15', '1.50')
+    >>> rounded(30.277, "mL/100 g/min"), rounded(2.153, "mL/100 g"), rounded(1.5, ""), rounded(-0.62, "s")
+    ('30.3', '2.15', '1.50', '−0.6')
     """
-    return f"{value:.{DECIMALS.get(unit, 2)}f}" if np.isfinite(value) else "–"
+    return typeset(f"{value:.{DECIMALS.get(unit, 2)}f}") if np.isfinite(value) else "–"
 
 
 def number_text(value: float) -> str:
@@ -234,4 +235,4 @@ def number_text(value: float) -> str:
     """
     if not np.isfinite(value):
         return "–"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+    return typeset(f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip("."))

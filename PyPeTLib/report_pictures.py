@@ -166,4 +166,5 @@ def _motion(analysis: Analysis) -> dict[str, Drawing]:
     if motion is None:
         return {}
     caption = "Shift of the scan's centre and turn against the first frame, and the largest displacement of the skull."
-    return {"motion": Drawing("Motion", caption, lambda theme: motion_figure(motion, theme), themed=True)}
+    name = analysis.series.name
+    return {"motion": Drawing("Motion", caption, lambda theme: motion_figure(name, motion, theme), themed=True)}

@@ -20,7 +20,7 @@ from PyPeTLib.report_facts import (
     vessel_facts,
     volume_rows,
 )
-from PyPeTLib.results import criterion_rows, invalid_why
+from PyPeTLib.results import conversion_note, criterion_rows, invalid_why, lesion_conditions
 from PyPeTLib.settings import without_effect
 
 #: What the status of a check is called on the page.
@@ -171,7 +171,8 @@ def _result(analysis: Analysis) -> Section:
     columns: tuple[tuple[str, Kind], ...]
     columns = (("Volume or ratio", "name"), ("Value", "key"), ("Bounds", "number"), ("Unit", "unit"))
     volumes = Table(columns, tuple(volume_rows(analysis.lesions)), folded="All volumes and ratios")
-    blocks = (Tiles(tuple(tiles)), Findings(doubts), criteria, volumes)
+    conditions = Text(lesion_conditions(analysis.settings))
+    blocks = (Tiles(tuple(tiles)), Findings(doubts), criteria, volumes, conditions)
     lead = lesion_note(analysis.lesions, analysis.settings)
     why = " ".join(invalid_why(analysis.checks))
     return Section(
@@ -193,7 +194,8 @@ def _numbers(analysis: Analysis) -> Section:
         (row.short, row.name, row.median, row.quartiles, row.voxel_sd, row.unit)
         for row in key_numbers(analysis.maps, analysis.tissue)
     )
-    lead = "Over the brain mask without CSF, large vessels and bone, lesions included."
+    lead = "Over the brain mask without CSF, large vessels and bone, lesions included. "
+    lead += conversion_note(analysis.settings)
     return Section("numbers", "Key numbers", (Table(heads, rows, name="Key numbers"),), lead=lead)
 
 

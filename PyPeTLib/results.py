@@ -251,6 +251,10 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "strength": analysis.maps.strength,
         **lesion_facts(analysis.lesions),
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
+        "conversion": {
+            "hematocrit_factor": analysis.settings.hematocrit_factor,
+            "tissue_density_g_ml": analysis.settings.tissue_density_g_ml,
+        },
         "invalid": invalid_why(analysis.checks),
         "checks": [asdict(check) for check in analysis.checks],
         "settings": dict(analysis.settings.items()),
@@ -308,6 +312,35 @@ def criterion_rows(lesions: Lesions) -> list[tuple[str, str, str]]:
         why = [f"not met: {', '.join(failed)}"] * bool(failed) + [f"not known: {', '.join(unknown)}"] * bool(unknown)
         rows.append((one.name, MET[one.met], "; ".join(why) or ", ".join(one.conditions)))
     return rows
+
+
+def conversion_note(settings: Settings) -> str:
+    """Return by which constants curves become flow and volume.
+
+    Examples
+    --------
+    >>> " ".join(conversion_note(Settings()).partition(":")[0].split())
+    'CBF and CBV are scaled by κ/ρ = 0.698 mL/g'
+    """
+    kappa, rho = settings.hematocrit_factor, settings.tissue_density_g_ml
+    large, small = settings.hematocrit_large, settings.hematocrit_small
+    return (
+        f"CBF and CBV are scaled by κ/ρ\u00a0=\u00a0{kappa / rho:.3f}\u00a0mL/g: hematocrit factor "
+        f"κ\u00a0=\u00a0{kappa:.3f} (hematocrit {large:g} in large vessels, {small:g} in small ones), density of "
+        f"tissue ρ\u00a0=\u00a0{rho:g}\u00a0g/mL."
+    )
+
+
+def lesion_conditions(settings: Settings) -> str:
+    """Return on which settings volumes of lesions depend beside the thresholds of their rule."""
+    late = f"late means so with a probability of at least {settings.late_probability:.3g}; "
+    return (
+        f"Parts of less than {settings.smallest_lesion_ml:g} mL are left out; "
+        + late * (settings.method == "bayesian")
+        + f"within {settings.vessel_margin_mm:g} mm of large vessels tissue counts as the nearest other; normal tissue "
+        f"has a Tmax of at most {settings.normal_tmax_s:g} s; both sides are ill where the smaller hypoperfusion has "
+        f"{100.0 * settings.both_sides_share:.3g} % of the larger and {settings.both_sides_ml:g} mL."
+    )
 
 
 def _motion(motion: Motion) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from PyPeTLib.curves import noise_level, peaks
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Series
 from PyPeTLib.settings import Settings
+from PyPeTLib.typeset import typeset
 
 #: A click misses the vessel by a little: the seed is a voxel that some part of is this close to it, in mm ...
 SNAP_MM = 3.0
@@ -107,7 +108,8 @@ def _check_inside(point_mm: FloatArray, geometry: Geometry, name: str) -> None:
     index = _index(point_mm, geometry)
     if not ((index >= -0.5) & (index <= np.asarray(geometry.size) - 0.5)).all():
         corners = geometry.corners_mm()
-        extent = " × ".join(f"{low:.4g}…{high:.4g}" for low, high in zip(corners.min(0), corners.max(0), strict=True))
+        ends = [[typeset(f"{one:.4g}") for one in corner] for corner in (corners.min(axis=0), corners.max(axis=0))]
+        extent = " × ".join(map("…".join, zip(*ends, strict=True)))
         raise InputError(
             f"{name}: a place in the scan, {extent} mm LPS, is needed; found {_text(point_mm)}. Drop it on this scan."
         )
@@ -194,4 +196,4 @@ def _connected(voxels: npt.NDArray[np.intp], seed: npt.NDArray[np.intp], geometr
 
 
 def _text(point_mm: FloatArray) -> str:
-    return "(" + ", ".join(f"{value:.4g}" for value in point_mm) + ") mm"
+    return "(" + ", ".join(typeset(f"{value:.4g}") for value in point_mm) + ") mm"

@@ -12,6 +12,7 @@ import numpy as np
 from PyPeTLib.agreement import Limits, icc_agreement, limits_of_agreement
 from PyPeTLib.pairing import Pair, pair_up
 from PyPeTLib.records import FloatArray, Image, MaskArray
+from PyPeTLib.typeset import typeset
 
 #: Correlations and SSIM of fewer voxels than this say nothing.
 FEWEST_VOXELS = 10
@@ -357,7 +358,7 @@ def _why_no_ratio(values: FloatArray, name: str) -> str:
     mean = float(values.mean())
     if mean > ROUNDING * np.abs(values).max():
         return ""
-    return f"Relative differences need a positive mean; that of the {name} is {mean:.3g}."
+    return f"Relative differences need a positive mean; that of the {name} is {typeset(f'{mean:.3g}')}."
 
 
 def _why_no_ssim(one: FloatArray, two: FloatArray, compared: MaskArray) -> str:
@@ -400,7 +401,7 @@ def metric_digits(metric: str, value: float) -> str:
     if metric == "Voxels":
         return f"{value:.0f}"
     if metric.startswith(("NCC", "Spearman", "SSIM", "ICC")) or metric.endswith("Dice"):
-        return f"{value:.3f}"
+        return typeset(f"{value:.3f}")
     if ": volume" in metric:
-        return f"{value:.1f}"
-    return np.format_float_positional(value, precision=3, fractional=False, trim="-")
+        return typeset(f"{value:.1f}")
+    return typeset(np.format_float_positional(value, precision=3, fractional=False, trim="-"))

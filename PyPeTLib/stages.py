@@ -22,7 +22,7 @@ from PyPeTLib.display import (
 )
 from PyPeTLib.figures import Strip, axes_in, canvas, heading, maps_figure, png, sheet
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
-from PyPeTLib.overlays import draw_vessel
+from PyPeTLib.overlays import SCALE_IN, draw_vessel
 from PyPeTLib.plots import draw_bolus, draw_vessels
 from PyPeTLib.records import Analysis, Prepared
 from PyPeTLib.write import write_bytes
@@ -105,11 +105,11 @@ def aif_figure(analysis: Prepared) -> Figure:
     geometry = analysis.series.geometry
     rows, columns = displayed_shape(geometry)
     height_in = 3.14 * rows * pixel_aspect(geometry) / columns
-    figure = canvas(9.6, height_in + 4.6)
+    figure = canvas(9.6, height_in + SCALE_IN + 4.6)
     heading(figure, analysis.series.name, f"5 · Arterial input, {analysis.aif.source}")
     panels = [axes_in(figure, 3.2 * k + 0.03, 0.95, 3.14, height_in) for k in range(3)]
     draw_vessel(panels, analysis, analysis.aif)
-    curve = axes_in(figure, 0.75, height_in + 1.2, 8.6, 2.85)
+    curve = axes_in(figure, 0.75, height_in + SCALE_IN + 1.2, 8.6, 2.85)
     draw_vessels(curve, analysis, "dark")
     curve.set_xlabel("time in s", color=curve.yaxis.label.get_color(), fontsize=9)
     return figure

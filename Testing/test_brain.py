@@ -160,7 +160,8 @@ def test_input_stays_unchanged_and_may_be_read_only(settings):
 @pytest.mark.parametrize("level", [-1000.0, 35.0, 1000.0])
 def test_image_without_a_skull_is_refused(method, level):
     image = np.full((4, 60, 60), level, dtype=np.float32)
-    message = rf"Brain mask: a skull with at least 20 mL inside is needed; found .* mL \(image from {level:.0f}.*--mask"
+    lowest = f"{level:.0f}".replace("-", "−")
+    message = rf"Brain mask: a skull with at least 20 mL inside is needed; found .* mL \(image from {lowest} to.*--mask"
     with pytest.raises(QualityError, match=message):
         brain_mask(image, Geometry((60, 60, 4), (2.0, 2.0, 8.0)), settings=Settings(brain=method))
 

@@ -137,6 +137,7 @@ def test_summary_holds_what_it_promises(result):
     assert min(summary["map_voxel_sds"][name] for name in ("cbf", "cbv", "mtt", "delay")) > 0
     assert summary["software"]["name"] == "PyPeT"
     assert summary["times_s"] == [float(time) for time in range(45)]
+    assert summary["conversion"] == {"hematocrit_factor": pytest.approx(0.55 / 0.75), "tissue_density_g_ml": 1.05}
     assert set(summary["settings"]) == dict(Settings().items()).keys()
     assert {"reading", "denoising", "deconvolution"} <= set(summary["seconds"])
 
@@ -426,6 +427,13 @@ def test_info_says_what_the_scan_is_and_what_would_stop_a_run(phantom, scan, tmp
     said = capsys.readouterr().out
     assert "64×64×4" in said
     assert "--interval" in said
+
+
+@pytest.mark.parametrize(("encoding", "minus"), [("utf-8", "−"), ("latin-1", "-")])
+def test_a_terminal_without_a_minus_sign_has_a_hyphen(scan, encoding, minus):
+    command = [sys.executable, "-m", "PyPeTLib", "info", str(scan)]
+    found = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert f"origin ({minus}" in found.stdout.decode(encoding)
 
 
 def test_settings_list_and_file_round_trip(capsys, tmp_path, scan):

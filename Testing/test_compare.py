@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,10 +20,18 @@ from colour_pictures import coded, palette, with_bar
 
 from PyPeTLib import Settings, analyze
 from PyPeTLib.cli import main
-from PyPeTLib.cohort import Cohort, compare_folders, criterion_agreement, spread, volume_agreement, volumes_of
+from PyPeTLib.cohort import (
+    Cohort,
+    compare_folders,
+    criterion_agreement,
+    side_agreement,
+    spread,
+    volume_agreement,
+    volumes_of,
+)
 from PyPeTLib.compare import compare_findings
 from PyPeTLib.compare_drawing import FigureWriter
-from PyPeTLib.compare_tables import write_tables
+from PyPeTLib.compare_tables import markdown, tables_of, write_tables
 from PyPeTLib.errors import InputError, PyPeTError
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.outputs import find_runs, read_run
@@ -435,6 +444,13 @@ def test_volumes_of_a_comparison_are_those_of_the_run(runs, comparison, tiny_ana
         assert regions[name] == pytest.approx(tiny_analysis.lesions.volumes_ml[key].ml, rel=0.05, abs=1.0)
 
 
+def test_sides_of_the_lesions_are_compared():
+    assert findings(["left"], ["right"]).sides == ("left", "right")
+    assert findings(["left", "right"], []).sides == ("both", "none")
+    assert findings(["left"], ["left"], plane=None).sides == ("unknown", "unknown")
+    assert findings(["left"], ["left"], names=("tmax",)).sides is None
+
+
 def test_lesions_on_opposite_sides_do_not_overlap():
     regions = {region.name: region for region in findings(["left"], ["right"]).regions}
     assert regions["Core"].ml == regions["Core"].reference_ml > 0
@@ -546,7 +562,7 @@ def test_a_colour_coded_map_is_read_by_its_bar(runs, tmp_path, comparison):
     assert found.maps["tmax"].coverage > 0.9
     assert found.maps["tmax"].ncc == pytest.approx(comparison.maps["tmax"].ncc, abs=0.02)
     assert found.maps["tmax"].physical.bias == pytest.approx(comparison.maps["tmax"].physical.bias, abs=0.1)
-    assert any("-2 to 16 s as typed, in steps of 0.3" in one for one in found.remarks), found.remarks
+    assert any("−2 to 16 s as typed, in steps of 0.3" in one for one in found.remarks), found.remarks
 
 
 def test_a_colour_coded_map_without_range_or_without_bar_is_refused(runs, tmp_path, capsys):
@@ -669,6 +685,39 @@ def test_a_run_that_is_marked_invalid_is_said_to_be(runs, tmp_path):
     assert "The run is marked invalid: No bolus." in compared(other, runs / "other").cases[0].remarks
 
 
+def test_a_reference_that_is_marked_invalid_is_said_to_be(runs, tmp_path, capsys):
+    """By its summary, or, where its maps came without one, by their sidecars."""
+    other = put_run(tmp_path, runs / "other", "sub-01_ses-01")
+    path = other / "sub-01_ses-01_summary.json"
+    write_json({**json.loads(path.read_text()), "invalid": ["No bolus."]}, path)
+    case = compared(runs / "ours", other).cases[0]
+    assert (case.results.invalid, case.reference.invalid) == ((), ("No bolus.",))
+    assert "The reference is marked invalid: No bolus." in case.remarks
+    path.unlink()
+    sidecar = other / "sub-01_ses-01_tmax.json"
+    write_json({**json.loads(sidecar.read_text()), "Invalid": ["No vein."]}, sidecar)
+    assert main(["compare", str(runs / "ours"), str(other)]) == 0
+    told = capsys.readouterr().out
+    assert "**Marked INVALID (see Remarks), and in the numbers all the same:** sub-01_ses-01 (reference)." in told
+    assert "* The reference is marked invalid: No vein." in told
+
+
+def test_from_where_and_by_which_method_both_are_is_said(runs, isles, tmp_path):
+    case = compared(runs / "ours", runs / "other").cases[0]
+    assert case.reference.place == str(runs / "other" / "sub-01_ses-01_*")
+    assert (case.results.method, case.reference.method) == ("Bayesian, weak prior of MTT", "bSVD, cut-off 0.1")
+    text = markdown(Cohort((case,), {}))
+    for source in (case.results, case.reference):
+        assert f"{source.place} | {source.method}" in " ".join(text.split())
+    one = compared(runs / "ours", f"cbf={runs / 'other' / 'sub-01_ses-01_cbf.nii.gz'}").cases[0].reference
+    assert one.place == str(runs / "other" / "sub-01_ses-01_cbf.nii.gz")
+    bare = put_run(tmp_path, runs / "other", "sub-01_ses-01")
+    (bare / "sub-01_ses-01_summary.json").write_text("[]")
+    assert compared(runs / "ours", bare).cases[0].reference.method == "bSVD", "as the sidecars say"
+    assert compared(runs / "ours", isles).cases[0].reference.method == ""
+    assert "not known" in markdown(compared(runs / "ours", isles))
+
+
 def test_settings_of_the_run_decide_the_rule(runs, tmp_path):
     other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
     path = other / "sub-01_ses-01_summary.json"
@@ -717,6 +766,28 @@ def table(path):
         return list(csv.DictReader(file))
 
 
+def test_cases_that_only_one_side_has_are_named(data_set, runs, tmp_path, capsys):
+    """A reference whose run was refused may be the hard case: it does not vanish. Neither does a run without one."""
+    references = Path(shutil.copytree(data_set / "isles", tmp_path / "isles"))
+    put_isles(references, runs / "other", "sub-04", "ses-01")
+    put_isles(references, runs / "other", "sub-05", "ses-02")
+    results = Path(shutil.copytree(data_set / "results", tmp_path / "results"))
+    put_run(results, runs / "ours", "sub-09_ses-01")
+    found = compared(results, references)
+    assert found.unused == ("sub-04_ses-01", "sub-05_ses-02")
+    assert set(found.failed) == {"sub-03_ses-01", "sub-09_ses-01"}
+    assert "**References without results** (2 cases)\n\nsub-04_ses-01, sub-05_ses-02\n" in markdown(found)
+    cases = tables_of(found)["cases"]
+    assert dict(zip(cases["case"], cases["status"], strict=True)) == {
+        **dict.fromkeys(("sub-01_ses-01", "sub-02_ses-01"), "compared"),
+        **dict.fromkeys(("sub-03_ses-01", "sub-09_ses-01"), "not compared"),
+        **dict.fromkeys(("sub-04_ses-01", "sub-05_ses-02"), "no results"),
+    }
+    assert main(["compare", str(runs / "ours"), str(references)]) == 0
+    assert "**References without results** (4 cases)" in capsys.readouterr().out
+    assert compared(data_set / "results", data_set / "isles").unused == ()
+
+
 def test_tables_have_every_case_and_the_spread_over_them(written):
     out, _ = written
     metrics = table(out / "metrics.csv")
@@ -744,6 +815,33 @@ def test_every_case_and_map_has_its_picture(written):
         picture = imread(out / name)[..., :3]
         assert min(picture.shape[:2]) > 300
         assert (picture.max(axis=-1) > 0.3).mean() > 0.02
+
+
+def test_a_picture_says_which_methods_and_what_is_invalid(runs, comparison):
+    pytest.importorskip("matplotlib")
+    from PyPeTLib.compare_figures import pair_figure
+
+    ours, theirs = (read_image(runs / name / "sub-01_ses-01_tmax.nii.gz") for name in ("ours", "other"))
+    marked = replace(comparison, reference=replace(comparison.reference, invalid=("No bolus.",)))
+    for case, said in ((comparison, False), (marked, True)):
+        texts = " ".join(
+            " ".join(text.get_text().split()) for text in pair_figure(case, "tmax", pair_up(ours, theirs)).texts
+        )
+        assert "results: Bayesian, weak prior of MTT · reference: bSVD, cut-off 0.1 ·" in texts
+        assert ("reference marked INVALID" in texts) == said
+    bars = pair_figure(comparison, "tmax", pair_up(ours, theirs)).axes[:6]
+    ticks = [label.get_text() for axes in bars for label in axes.get_yticklabels()]
+    assert "−6" in ticks and "-6" not in ticks
+
+
+def test_the_picture_of_volumes_says_how_many_cases_each_region_is_of():
+    pytest.importorskip("matplotlib")
+    from PyPeTLib.compare_figures import volumes_figure
+
+    both = np.array([[10.0, 12.0], [30.0, 31.0], [50.0, 47.0]])
+    figure = volumes_figure({"Core": both[:2], "Hypoperfusion": both})
+    assert figure.texts[0].get_text() == "Volumes of core and hypoperfusion"
+    assert [axes.get_title(loc="left")[:7] for axes in figure.axes[::2]] == ["2 cases", "3 cases"]
 
 
 def test_the_same_input_gives_the_same_bytes(written, data_set, monkeypatch):
@@ -860,13 +958,26 @@ def test_nothing_is_written_where_nothing_is_asked_for_nor_over_other_files(runs
     assert {path.suffix for path in tmp_path.iterdir()} <= {".txt", ".csv", ".md", ".xlsx"}
 
 
+def test_numbers_to_read_have_minus_signs_and_no_negative_zero_those_for_programs_plain_digits(comparison, tmp_path):
+    core = replace(comparison.findings.regions[0], ml=10.0, reference_ml=10.04)
+    late = replace(comparison.findings.regions[1], ml=10.0, reference_ml=12.5)
+    case = replace(comparison, findings=replace(comparison.findings, regions=(core, late)))
+    one, more = markdown(Cohort((case,), {})), markdown(Cohort((case, replace(case, name="2")), {}))
+    for text in (one, more):
+        assert not re.search(r"(?<=[\s(])-\d|−0\.0+\b", text)
+        assert "−2.5 " in text
+    assert "| 0.0 " in one and "| 0.0 " in more
+    write_tables(Cohort((case,), {}), tmp_path)
+    assert [row["difference_ml"] for row in table(tmp_path / "regions.csv")] == ["-0.04", "-2.5"]
+
+
 def test_the_spreadsheet_has_the_tables_and_no_formulas(runs, isles, tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     assert (
         main(["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path / "out"), "--no-figures", "--quiet"]) == 0
     )
     book = openpyxl.load_workbook(tmp_path / "out" / "comparison.xlsx")
-    assert book.sheetnames == ["metrics", "regions", "findings", "remarks"]
+    assert book.sheetnames == ["cases", "metrics", "regions", "findings", "remarks"]
     sheet = book["metrics"]
     heads = [cell.value for cell in sheet[2]]
     rows = table(tmp_path / "out" / "metrics.csv")
@@ -893,7 +1004,8 @@ def test_ratios_in_tables_are_numbers_and_empty_where_not_defined(comparison, tm
     findings = replace(comparison.findings, ratios=ratios, criteria={"DEFUSE 3": (True, None)})
     write_tables(Cohort((replace(comparison, findings=findings),), {}), tmp_path)
     rows = [(row["finding"], row["results"], row["reference"]) for row in table(tmp_path / "findings.csv")]
-    assert rows == [("HIR", "0.333333", ""), ("CBV index", "", "0.75"), ("DEFUSE 3", "met", "not known")]
+    assert rows[:-1] == [("HIR", "0.333333", ""), ("CBV index", "", "0.75"), ("DEFUSE 3", "met", "not known")]
+    assert rows[-1] == ("Side of the lesion", *comparison.findings.sides)
     lines = [line.replace(" ", "") for line in (tmp_path / "comparison.md").read_text(encoding="utf-8").splitlines()]
     assert {"|HIR|0.33|notdefined|", "|CBVindex|notdefined|0.75|"} <= set(lines)
     openpyxl = pytest.importorskip("openpyxl")
@@ -925,6 +1037,12 @@ def test_spread_and_agreement_of_a_made_up_set(comparison):
     assert (limits.bias, limits.sd) == (0.0, 2.0)
     assert 0.99 < icc < 1.0
     assert criterion_agreement(cases) == {"EXTEND": (3, 2, pytest.approx(0.4))}
+    sides = [("left", "left"), ("right", "left"), ("right", "right"), ("left", "unknown"), None]
+    sided = [replace(cases[0], findings=replace(cases[0].findings, sides=both)) for both in sides]
+    assert side_agreement(sided) == (3, 2, pytest.approx(0.4))
+    assert "| Side of the lesion | 3 | 2 of 3       | 0.40          |" in markdown(Cohort(tuple(sided), {}))
+    rows = tables_of(Cohort(tuple(sided), {}))["agreement"]
+    assert (rows["what"][-1], rows["n"][-1], rows["agreed"][-1]) == ("Side of the lesion", 3, 2.0)
     assert spread([float("nan")]).count == 0
     assert np.isnan(spread([3.0]).sd)
 

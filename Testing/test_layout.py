@@ -18,7 +18,8 @@ STEPS |= {"quality", "derive", "methods", "midsagittal", "lesions"}
 #: The ground floor, each with what it may stand on.
 GROUND = {
     "errors": set(),
-    "records": {"errors", "settings"},
+    "typeset": set(),
+    "records": {"errors", "settings", "typeset"},
     "settings": {"errors"},
     "curves": {"records"},
     "chunks": {"records"},

@@ -18,7 +18,7 @@ from PyPeTLib.lesions import (
     judge_criteria,
     judge_lesions,
 )
-from PyPeTLib.records import Geometry, Image, Maps, Midplane
+from PyPeTLib.records import Geometry, Image, Maps, Midplane, silent
 from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows
 from PyPeTLib.settings import Settings
 
@@ -140,7 +140,7 @@ def test_nearest_tissue_is_found_in_mm_wherever_the_tissue_lies():
     maps = maps_of()
     numbers = np.arange(maps.tmax.values.size, dtype=np.float32).reshape(GRID.shape)
     clear = tissue & ~_beside(vessels, GRID, 2.0)
-    found = _as_around(replace(maps, tmax=Image(numbers, GRID)), tissue, clear, GRID).tmax.values
+    found = _as_around(replace(maps, tmax=Image(numbers, GRID)), tissue, clear, GRID, silent).tmax.values
     assert np.argwhere(found != numbers).tolist() == [[8, 30, 41]]
     assert found[8, 30, 41] == numbers[8, 30, 43]
 

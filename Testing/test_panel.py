@@ -352,6 +352,9 @@ def test_lesions_are_shown_with_what_they_are_not_for(applied, tiny_analysis):
     assert table.item(0, 1).text() == f"{lesions.volumes_ml['core'].ml:.1f}"
     assert applied.ui.criteria.item(0, 0).text() == "DEFUSE 3"
     assert "Research use only" in applied.ui.lesionsNote.text and "Tmax above 6 s" in applied.ui.lesionsNote.text
+    assert "less than 1 mL are left out" in applied.ui.lesionsNote.text
+    constants = " ".join(applied.ui.mediansNote.text.split())
+    assert "κ = 0.733" in constants and "ρ = 1.05 g/mL" in constants
 
 
 def test_own_thresholds_are_shown_only_where_they_count(panel):
@@ -1336,3 +1339,14 @@ def test_reload_reads_the_packages_again(code):
     finally:
         code.forget_own_packages()
         sys.modules.update(before)
+
+
+def test_numbers_of_the_panel_have_minus_signs_and_no_negative_zero(panel):
+    from PyPeTPanel.tables import candidate_row, lesion_row, median_row
+
+    nan = float("nan")
+    assert median_row("Tmax", -0.0, nan, "s") == ("Tmax", "0", "", "s")
+    assert median_row("Delay", -0.51, 0.4, "s") == ("Delay", "−0.51", "± 0.4", "s")
+    assert lesion_row("Mismatch", -0.04, nan, nan, "mL")[1] == "0.0"
+    row = candidate_row((-0.2, 0.5, "left", 200.0, 1.0, -0.04, 2.0, 9.0, -0.02, 3.0, ""))
+    assert (row[0], row[4], row[7]) == ("−0.20", "0.0", "−2%")

@@ -359,6 +359,24 @@ def test_cancelling_stops_what_runs_beside_another_step(tiny_head, monkeypatch, 
     assert stopped == [step]
 
 
+def test_lesions_move_progress_and_heed_cancel(tiny_head):
+    prepared, seen = prepare(tiny_head.series), []
+    finish(prepared, progress=lambda fraction, text: seen.append((fraction, text)))
+    fractions = [fraction for fraction, text in seen if text == "Lesions"]
+    assert len(set(fractions)) > 15 and fractions == sorted(fractions)
+    for stop in range(1, len(fractions), 4):
+        left = [stop]
+
+        def cancel(fraction, text, left=left):
+            left[0] -= text == "Lesions"
+            if left[0] < 0:
+                raise Cancelled("by the test")
+
+        with pytest.raises(Cancelled, match="by the test"):
+            finish(prepared, progress=cancel)
+        assert left == [-1], "once raised, it is not called again"
+
+
 def test_any_error_of_the_callback_reaches_the_caller(tiny_head):
     def broken(fraction, text):
         raise KeyError("mine")

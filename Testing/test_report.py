@@ -30,7 +30,18 @@ from PyPeTLib.display import (
     printable,
     spread_slices,
 )
-from PyPeTLib.figures import Strip, colour_map, maps_figure, png, reference_figure, sheet, svg, uncertainty_figure, webp
+from PyPeTLib.figures import (
+    THEMES,
+    Strip,
+    colour_map,
+    maps_figure,
+    png,
+    reference_figure,
+    sheet,
+    svg,
+    uncertainty_figure,
+    webp,
+)
 from PyPeTLib.methods import PUBLISHED
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.overlays import highlighted, lesions_figure, vessels_figure
@@ -41,7 +52,7 @@ from PyPeTLib.report import render, report_html
 from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion_note, volume_rows
 from PyPeTLib.report_pictures import FIGURES, drawings, former_figures, write_figures
 from PyPeTLib.report_sections import Report, Section, Table, Text
-from PyPeTLib.results import candidate_facts, criterion_rows
+from PyPeTLib.results import candidate_facts, criterion_rows, lesion_conditions
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
 
@@ -216,6 +227,29 @@ def test_figures_manage_without_vein_fit_and_scaling(tiny_analysis):
     assert len(vessels_figure(bare).axes) == 3 < len(vessels_figure(tiny_analysis).axes)
 
 
+def test_every_figure_bears_the_name_of_the_scan_and_what_it_is_for(tiny_analysis):
+    """A picture is passed on without its page."""
+    for name, one in drawings(tiny_analysis, {"cbf": tiny_analysis.maps.cbf}).items():
+        for theme in THEMES:
+            figure = one.draw(theme)
+            texts = [" ".join(text.get_text().split()) for text in figure.texts]
+            assert texts[0] == tiny_analysis.series.name, name
+            assert texts[1].endswith("research use only"), name
+            paper, ink = figure.get_facecolor(), to_rgba(figure.texts[0].get_color())
+            assert abs(sum(ink[:3]) - sum(paper[:3])) > 2, (name, theme)
+
+
+def test_places_of_vessels_have_a_scale_in_hu(tiny_analysis):
+    axes = vessels_figure(tiny_analysis).axes
+    peaks = [curve.measured_hu.max() for curve in (tiny_analysis.aif, tiny_analysis.vof)]
+    scales = [[text.get_text() for text in one.texts if text.get_text() not in "RL"] for one in axes]
+    rise = [["0", f"{peak:.0f} HU"] for peak in peaks]
+    assert scales == [["0", "80 HU"], rise[0], [], ["0", "80 HU"], rise[1], []]
+    for one in axes[:2]:
+        (bar,) = one.child_axes
+        assert bar.images[0].get_cmap().name == "gray"
+
+
 def test_figures_do_not_touch_pyplot(tiny_analysis):
     code = (
         "import pickle, sys; from PyPeTLib.report import report_html; run = pickle.load(sys.stdin.buffer);"
@@ -301,7 +335,7 @@ def test_bolus_figure_shows_measure_threshold_and_arrival(tiny_analysis):
 
 
 def test_motion_of_a_still_head_is_not_blown_up(tiny_analysis):
-    for axes in motion_figure(tiny_analysis.motion).axes:
+    for axes in motion_figure("scan", tiny_analysis.motion).axes:
         low, high = axes.get_ylim()
         assert low <= -LEAST_MOTION and high >= LEAST_MOTION
 
@@ -309,7 +343,7 @@ def test_motion_of_a_still_head_is_not_blown_up(tiny_analysis):
 def test_the_largest_motion_of_the_skull_is_inside_the_figure(tiny_analysis):
     still = tiny_analysis.motion
     moved = replace(still, displacement_mm=np.linspace(0.0, 22.6, still.times_s.size))
-    shift, _ = motion_figure(moved).axes
+    shift, _ = motion_figure("scan", moved).axes
     assert shift.get_ylim()[1] > 22.6
 
 
@@ -502,6 +536,34 @@ def test_key_numbers_are_medians_over_the_brain(tiny_analysis):
     sd = np.nanmedian(maps.sd["cbf"].values[brain.values])
     assert float(row.voxel_sd.removeprefix("± ")) == pytest.approx(sd, rel=0.05)
     assert key_numbers(maps, brain)[3].voxel_sd == ""
+
+
+def test_numbers_of_the_page_have_minus_signs_and_no_negative_zero(page, tiny_analysis):
+    """Settings stay as they are typed."""
+    shape = tiny_analysis.brain.values.shape
+    early, none = (Image(np.full(shape, s, np.float32), tiny_analysis.brain.geometry, "s") for s in (-1.26, -0.04))
+    other = report_html(replace(tiny_analysis, maps=replace(tiny_analysis.maps, delay=early, tmax=none)))
+    for text in (page, other):
+        shown = re.sub(r"<(script|style)\b.*?</\1>|<section id=.section-settings.*?</section>", "", text, flags=re.S)
+        assert not re.search(r"(?<=[>\s(])-\d", re.sub(r"<[^>]*", "<", shown))
+    assert "−1.3 – −1.3" in other
+    assert "0.0 – 0.0" in other and "−0.0" not in other
+
+
+def test_what_numbers_depend_on_stands_beside_them(tiny_analysis):
+    changes = {"tissue_density_g_ml": 1.1, "hematocrit_large": 0.4, "hematocrit_small": 0.2, "normal_tmax_s": 3.5}
+    changes |= {"smallest_lesion_ml": 2.5, "vessel_margin_mm": 1.5, "both_sides_share": 0.25, "both_sides_ml": 12.0}
+    settings = tiny_analysis.settings.changed({**changes, "late_probability": 0.85})
+    text = report_html(replace(tiny_analysis, settings=settings))
+    sections = {
+        key: " ".join(text.split(f'id="section-{key}"')[1].split("</section>")[0].split())
+        for key in ("result", "numbers")
+    }
+    assert "κ/ρ = 0.682 mL/g: hematocrit factor κ = 0.750 (hematocrit 0.4 in large" in sections["numbers"]
+    assert "0.2 in small ones), density of tissue ρ = 1.1 g/mL." in sections["numbers"]
+    for part in ("less than 2.5 mL", "at least 0.85", "within 1.5 mm", "at most 3.5 s", "has 25 % of", "and 12 mL."):
+        assert part in sections["result"], part
+    assert "probability" not in lesion_conditions(Settings(method="bSVD"))
 
 
 def test_map_without_values_has_a_dash(tiny_analysis):

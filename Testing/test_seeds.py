@@ -162,7 +162,7 @@ def test_a_point_where_nothing_enhances_is_refused_with_what_was_found(noise):
 
 @pytest.mark.parametrize("place", [(-1, 15, 1), (15, 32, 1), (15, 15, 3)])
 def test_a_point_outside_the_scan_is_refused_with_its_extent(place):
-    message = r"Point 1: a place in the scan, -16…15 × 5…36 × 30…46 mm LPS, is needed; found \("
+    message = r"Point 1: a place in the scan, −16…15 × 5…36 × 30…46 mm LPS, is needed; found \("
     with pytest.raises(InputError, match=message):
         grown(scan((LUMEN, ARTERY)), at(*place))
 

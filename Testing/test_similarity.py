@@ -115,7 +115,7 @@ def test_a_sign_flip_has_ncc_minus_1_and_no_relative_differences():
     assert found.physical.bias == pytest.approx(2.0 * image.values.mean())
     assert np.isnan(found.relative.mae)
     assert np.isnan(found.relative.ssim)
-    assert any("positive mean; that of the reference is -" in remark for remark in found.remarks)
+    assert any("positive mean; that of the reference is −" in remark for remark in found.remarks)
 
 
 def test_spearman_is_1_for_any_rising_relation():
@@ -534,8 +534,8 @@ def test_rows_have_sensible_digits_and_units():
         ("MAE", "1.23", UNIT),
         ("MSE", "2130", f"({UNIT})²"),
         ("RMSE", "46.2", UNIT),
-        ("Bias", "-0.000123", UNIT),
-        ("Lower limit of agreement", "-19.6", UNIT),
+        ("Bias", "−0.000123", UNIT),
+        ("Lower limit of agreement", "−19.6", UNIT),
         ("Upper limit of agreement", "19.6", UNIT),
         ("ICC(A,1)", "0.610", ""),
         ("SSIM, relative", "0.700", ""),

@@ -14,6 +14,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
 from PyPeTLib.report import report_available
 from PyPeTLib.results import former_results, result_names, write_analysis
+from PyPeTLib.typeset import typeset
 from PyPeTLib.write import remove_files, staged_output
 from PyPeTPanel import inputs, views
 from PyPeTPanel.parameters import (
@@ -242,7 +243,7 @@ def follow_crosshair(logic: Any, scan: Any) -> str:
         show_voxel_curve(prepared, scan, voxel_region(prepared.series.geometry, place))
     except InputError as error:
         return str(error)
-    return "Voxel at ({:.0f}, {:.0f}, {:.0f}) mm RAS.".format(*place)
+    return "Voxel at ({}) mm RAS.".format(", ".join(typeset(f"{value:.0f}") for value in place))
 
 
 def crosshair_ras_mm(scan: Any) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ from typing import Any
 import qt
 
 from PyPeTLib.similarity import similarity_rows
+from PyPeTLib.typeset import typeset
 from PyPeTScene.curves import PARTIAL_VOLUME
 from PyPeTScene.nodes import find_node
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, MEDIANS, SIMILARITY, rows_of
@@ -66,7 +67,7 @@ def fill_checks(table: Any, checks: Sequence[Sequence[Any]]) -> None:
         table, [("n/a" if status == "not applicable" else status, name, text) for name, status, text, _ in checks]
     )
     for r, (name, status, text, value) in enumerate(checks):
-        tip = text if math.isnan(value) else f"{text}\n{name}: {value:.4g}"
+        tip = text if math.isnan(value) else f"{text}\n{name}: {typeset(f'{value:.4g}')}"
         for c in range(len(CHECK_COLUMNS)):
             table.item(r, c).setToolTip(tip)
         table.item(r, 0).setForeground(qt.QBrush(qt.QColor(STATUS_COLOURS[status])))
@@ -89,12 +90,12 @@ def candidate_row(row: Sequence[float | str]) -> tuple[str, ...]:
 
 
 def _text(value: float | str, form: str) -> str:
-    return "" if math.isnan(float(value)) else form.format(value)
+    return "" if math.isnan(float(value)) else typeset(form.format(value))
 
 
 def median_row(name: str, median: float, sd: float, unit: str) -> tuple[str, str, str, str]:
     """Return one line of the medians: what a voxel is uncertain by stays empty where it is not known."""
-    return name, f"{median:.3g}", _text(sd, "± {:.2g}"), unit
+    return name, typeset(f"{median:.3g}"), _text(sd, "± {:.2g}"), unit
 
 
 def lesion_row(name: str, value: float, low: float, high: float, unit: str) -> tuple[str, str, str, str]:
@@ -124,6 +125,8 @@ def show_results(ui: Any, scan: Any) -> None:
     ui.partialVolume.text = _partial_volume_text(scan)
     similarity = rows_of(SIMILARITY, scan)
     fill_table(ui.similarity, similarity_rows(similarity))
+    ui.mediansNote.text = find_node(MEDIANS, scan).GetDescription() if medians else ""
+    ui.mediansNote.visible = bool(medians)
     ui.similarityNote.text = find_node(SIMILARITY, scan).GetDescription() if similarity else ""
     shown = ((ui.candidates, candidates), (ui.medians, medians), (ui.checks, checks), (ui.similarity, similarity))
     for table, rows in shown:

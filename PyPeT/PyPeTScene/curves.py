@@ -15,6 +15,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.inputs import curve_of_columns
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared, TimeCurve
 from PyPeTLib.results import curve_table, motion_table
+from PyPeTLib.typeset import typeset
 from PyPeTScene.masks import mask_from_segment
 from PyPeTScene.nodes import Node, find_node, node_name, own_node, own_nodes
 
@@ -210,7 +211,7 @@ def voxel_region(geometry: Geometry, ras_mm: tuple[float, float, float]) -> dict
     offset = np.array([-ras_mm[0], -ras_mm[1], ras_mm[2]]) - geometry.origin_mm
     i, j, k = (round(float(value)) for value in np.linalg.solve(geometry.axes, offset) / geometry.spacing_mm)
     if min(i, j, k) < 0 or i >= geometry.size[0] or j >= geometry.size[1] or k >= geometry.size[2]:
-        point = ", ".join(f"{value:.4g}" for value in ras_mm)
+        point = ", ".join(typeset(f"{value:.4g}") for value in ras_mm)
         raise InputError(f"Curve at a point: a voxel of {geometry.describe()} is needed; found ({point}) mm RAS.")
     mask = np.zeros(geometry.shape, dtype=bool)
     mask[k, j, i] = True

@@ -7,7 +7,16 @@ from typing import Any
 
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Analysis, Candidate, Check, Lesions, Prepared
-from PyPeTLib.results import RESEARCH_USE, candidate_facts, criterion_rows, lesion_rows, map_medians, map_sds
+from PyPeTLib.results import (
+    RESEARCH_USE,
+    candidate_facts,
+    conversion_note,
+    criterion_rows,
+    lesion_conditions,
+    lesion_rows,
+    map_medians,
+    map_sds,
+)
 from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
 from PyPeTScene.nodes import Node, find_node, own_node
@@ -21,7 +30,9 @@ def show_numbers(analysis: Analysis, scan: Node) -> Node:
     """Show the median of each map over the tissue, the candidates and the checks: return the table of medians."""
     show_candidates(analysis, scan)
     show_checks(analysis, scan)
-    return _show(MEDIANS, "medians", median_columns(analysis), analysis, scan)
+    table = _show(MEDIANS, "medians", median_columns(analysis), analysis, scan)
+    table.SetDescription(conversion_note(analysis.settings))
+    return table
 
 
 def show_candidates(prepared: Prepared, scan: Node) -> Node | None:
@@ -42,7 +53,8 @@ def show_volumes(analysis: Analysis, scan: Node) -> Node:
     criteria = _show(CRITERIA, "criteria", criterion_columns(analysis.lesions), analysis, scan)
     table = _show(LESIONS, "lesions", volume_columns(analysis.lesions), analysis, scan)
     for node in (criteria, table):
-        node.SetDescription(f"{analysis.lesions.rule}; side: {analysis.lesions.side}. {RESEARCH_USE}")
+        rule, conditions = analysis.lesions.rule, lesion_conditions(analysis.settings)
+        node.SetDescription(f"{rule}; side: {analysis.lesions.side}. {conditions} {RESEARCH_USE}")
     return table
 
 

@@ -114,7 +114,7 @@
     canvas.dataset.shown = [layer.key, slice, frame, low, high].join(" ");
     canvas.setAttribute("aria-label", `${layer.label}, slice ${data.labels[slice]}, ${times[frame]} s; the patient's left is on the right`);
   }
-  const edges = new Map();
+  const edges = new Map(), typeset = (value, digits) => value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
   function edgesOf(name, slice) { // between pixels inside and outside a mask, in pixels
     const key = `${name} ${slice}`, path = new Path2D();
     if (edges.has(key)) return edges.get(key);
@@ -161,7 +161,7 @@
   function written(layer, voxel) {
     if (!layer) return "";
     const value = valueAt(layer, voxel), sign = layer.levels[voxel] === layer.top ? "≥ " : layer.group === "Uncertainty" ? "± " : "";
-    return Number.isNaN(value) ? "–" : sign + value.toFixed(layer.decimals);
+    return Number.isNaN(value) ? "–" : sign + typeset(value, layer.decimals);
   }
   function read() {
     const { voxel: at, slice } = state, pixel = at ? slice * area + at.y * columns + at.x : -1, voxel = at ? place[pixel] : -1;
@@ -172,7 +172,7 @@
     const masked = Object.keys(bits).filter((name) => masks[pixel] & bits[name]).map((name) => (name.length > 3 ? name : name.toUpperCase()));
     const scan = panes.filter(({ layer, values }) => values && layer && layer.group === "Scan").map(({ layer, values }) => {
       const value = values[at.y * columns + at.x];
-      return Number.isNaN(value) ? "" : `${layer.label} ${value.toFixed(0)} HU`;
+      return Number.isNaN(value) ? "" : `${layer.label} ${typeset(value, 0)} HU`;
     });
     const where = [`${data.labels[slice]}, column ${at.x + 1}, row ${at.y + 1}`, masked.join(", ") || "outside the brain"];
     find("#place").textContent = [...where, ...scan].filter(Boolean).join(" · ");

@@ -1,0 +1,33 @@
+"""Numbers as they are printed for readers; files for programs have plain digits."""
+
+from __future__ import annotations
+
+import codecs
+
+#: The minus sign, and what stands for it where letters are few.
+MINUS, HYPHEN = "−", "-"
+#: Name of the error handler for streams that lack letters.
+FEW_LETTERS = "pypet-few-letters"
+
+
+def typeset(digits: str) -> str:
+    """Return a formatted number with a minus sign in place of a hyphen, and none where only zeros are left.
+
+    Examples
+    --------
+    >>> typeset(f"{-2.34:.1f}"), typeset(f"{-0.04:.1f}"), typeset(f"{2e-5:.1g}")
+    ('−2.3', '0.0', '2e−05')
+    """
+    zero = set(digits) <= set("-0.%")
+    return digits.removeprefix(HYPHEN) if zero else digits.replace(HYPHEN, MINUS)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Replace what a stream cannot encode: a minus by a hyphen, so that no sign is lost, and the rest by "?"."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(HYPHEN if letter == MINUS else "?" for letter in lacking), error.end
+
+
+codecs.register_error(FEW_LETTERS, _plain)
