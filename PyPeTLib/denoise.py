@@ -55,6 +55,7 @@ def enhancement(
     mask: MaskArray,
     geometry: Geometry,
     *,
+    drift_hu: FloatArray,
     settings: Settings,
     progress: Progress = silent,
 ) -> Curves:
@@ -75,22 +76,28 @@ def enhancement(
     mask : ndarray of bool, shape (z, y, x)
     geometry : Geometry
         Grid of ``mask``.
+    drift_hu : ndarray, shape (t,)
+        Drift of the scanner in HU (`Drift.line_hu`), taken off all voxels.
     settings : Settings
         ``denoise``.
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
     """
-    signal, noise = temporal_components(hu, mask, geometry, progress=share(progress, 0.0, 0.4))
+    line, first = drift_hu.astype(np.float32), share(progress, 0.0, 0.4)
+    signal, noise = temporal_components(hu, mask, geometry, drift_hu=drift_hu, progress=first)
     mean = np.full_like(noise, 1.0 / len(hu))
     images = weights(np.stack([noise, mean]), hu, progress=share(progress, 0.4, 0.6))
+    images -= np.stack([noise, mean]) @ line
     noise_image, anatomy_hu = np.ascontiguousarray(images.T)
     last = share(progress, 0.6, 1.0)
     if settings.denoise in ("none", "curvature-flow"):
         signal = np.eye(len(hu), dtype=np.float32)
         rows, basis = _above_baseline(hu, baseline_frames, last), signal
+        rows -= line - line[:baseline_frames].mean()
     else:
         basis = signal - signal[:, :baseline_frames].mean(axis=1, keepdims=True)
         rows = weights(signal, hu, progress=last)
+        rows -= signal @ line
     return Curves(rows, basis, noise_image, mask, anatomy_hu, spacing_zyx_mm=geometry.spacing_zyx_mm)
 
 
@@ -112,9 +119,11 @@ def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: 
 
 
 def temporal_components(
-    hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry, *, progress: Progress = silent
+    hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry, *, drift_hu: FloatArray, progress: Progress = silent
 ) -> tuple[Float32Array, Float32Array]:
     """Return the orthonormal temporal components above the noise, and one without signal; all sum to 0.
+
+    They are those of the scan without the drift, or curves without it would lie between them.
 
     Returns
     -------
@@ -123,7 +132,7 @@ def temporal_components(
     noise : ndarray, shape (t,)
         A component from the lower half of the spectrum: what the scan's noise leaves in any component.
     """
-    means = _block_means(hu, mask, geometry, progress)
+    means = _block_means(hu, mask, geometry, drift_hu, progress)
     free = _without_mean(len(hu))
     variance, rotations = np.linalg.eigh(free @ (means.T @ means) @ free.T)
     variance, components = variance[::-1], (rotations.T[::-1] @ free).astype(np.float32)
@@ -224,7 +233,9 @@ def _curvature_flow(
     return copied
 
 
-def _block_means(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry, progress: Progress) -> FloatArray:
+def _block_means(
+    hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry, drift_hu: FloatArray, progress: Progress
+) -> FloatArray:
     """Return mean curves of blocks about their time means, times the root of the voxel count (equal noise)."""
     steps = [max(1, round(BLOCK_MM / spacing)) for spacing in geometry.spacing_zyx_mm]
     index = [axis // step for axis, step in zip(np.nonzero(mask), steps, strict=True)]
@@ -233,7 +244,7 @@ def _block_means(hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry, prog
     voxels = np.bincount(block)
     sums = np.empty((voxels.size, len(hu)))
     for done, frame in enumerate(hu):
-        sums[:, done] = np.bincount(block, weights=frame)
+        sums[:, done] = np.bincount(block, weights=frame) - drift_hu[done] * voxels
         progress((done + 1) / len(hu), "")
     sums, voxels = sums[voxels > 0], voxels[voxels > 0]
     return np.asarray((sums - sums.mean(axis=1, keepdims=True)) / np.sqrt(voxels)[:, None])

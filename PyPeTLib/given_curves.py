@@ -9,12 +9,15 @@ from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.records import FloatArray, Image, Progress, Series, TimeCurve, VascularCurve, silent
 
 
-def measured_curve(series: Series, mask: Image, *, baseline_frames: int, progress: Progress = silent) -> VascularCurve:
-    """Return the mean enhancement of a mask that the user drew, which may leave the brain mask."""
+def measured_curve(
+    series: Series, mask: Image, *, baseline_frames: int, drift_hu: FloatArray, progress: Progress = silent
+) -> VascularCurve:
+    """Return the mean enhancement of a mask that the user drew, which may leave the brain mask, without the drift."""
     hu = np.empty(series.frames)
     for done, frame in enumerate(series.values):
         hu[done] = frame[mask.values].mean(dtype=float)
         progress((done + 1) / series.frames, "")
+    hu -= drift_hu
     curve = hu - hu[:baseline_frames].mean()
     fit = fit_gamma_variate(curve, series.times_s)
     return VascularCurve(mask, curve, curve, fit, 1.0, (), "user's mask")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from PyPeTLib.records import Lesions, Motion, Prepared, VascularCurve
+from PyPeTLib.records import Drift, Lesions, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import LINEAR, LesionRule, Settings
 from PyPeTLib.typeset import typeset
 
@@ -79,6 +79,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         "The brain mask was supplied." if prepared.brain_source != "automatic" else BRAIN[settings.brain],
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
+        *_on_drift(prepared.drift),
         *_on_resolution(prepared.curves.resolution_mm),
         _arterial_sentence(prepared.aif, prepared.vof),
         _on_deconvolution(settings, residue, strength),
@@ -91,6 +92,15 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         *_on_lesions(lesions, settings),
     ]
     return " ".join(sentences)
+
+
+def _on_drift(drift: Drift | None) -> Iterator[str]:
+    """Yield what was taken off for the drift of the scanner; nothing where nothing was."""
+    if drift is not None and drift.corrected:
+        yield (
+            f"A drift of {typeset(f'{drift.hu_per_minute:+.1f}')} ± {drift.sd_hu_per_minute:.1f} HU per minute, seen "
+            f"in the brain over {drift.frames} frames before the bolus, was taken off all frames as a straight line."
+        )
 
 
 def _on_resolution(resolution_mm: float | None) -> Iterator[str]:

@@ -19,6 +19,7 @@ from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
+from PyPeTLib.drift import find_drift
 from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
 from PyPeTLib.lesions import find_lesions, judge_lesions
@@ -27,11 +28,13 @@ from PyPeTLib.methods import methods_text
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.mixtures import without_mixtures
 from PyPeTLib.motion import between_slices, corrected, measure_motion
-from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_timing, judge_tissue, motion_unknown
+from PyPeTLib.quality import judge, judge_drift, judge_maps, judge_motion, judge_timing, judge_tissue, motion_unknown
 from PyPeTLib.records import (
     Analysis,
     Bolus,
     Check,
+    Curves,
+    Drift,
     FloatArray,
     Image,
     Lesions,
@@ -147,13 +150,13 @@ def prepare(
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
-        bolus, artery, vein = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
-        artery, vein = _as_given(artery, given_aif), vein and _as_given(vein, given_vof)
+        found = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
+        artery, vein = _as_given(found.artery, given_aif), found.vein and _as_given(found.vein, given_vof)
     with step("Temporal components", 0.55, 0.7) as inner:
-        curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
+        curves = _enhancement(series, hu, mask, found, settings, inner)
         del hu
-    judged = judge(series, bolus, curves, artery, vein, settings=settings)
-    checks = (*series.checks, *still.checks, *judged)
+    judged = judge(series, found.bolus, curves, artery, vein, settings=settings)
+    checks = (*series.checks, *still.checks, judge_drift(found.drift), *judged)
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
@@ -169,7 +172,8 @@ def prepare(
         motion=still.motion,
         brain=mask,
         brain_source="user's mask" if brain else "automatic",
-        bolus=bolus,
+        bolus=found.bolus,
+        drift=found.drift,
         curves=smoothed,
         aif=artery,
         vof=vein,
@@ -208,6 +212,16 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
         derived=derived_maps(maps, prepared.brain, settings=prepared.settings),
         methods_text=methods_text(prepared, residue=maps.residue, strength=maps.strength, lesions=lesions),
     )
+
+
+@dataclass(frozen=True)
+class _Vascular:
+    """What the vessels tell: bolus, drift before it, arterial input and venous output."""
+
+    bolus: Bolus
+    drift: Drift | None
+    artery: VascularCurve
+    vein: VascularCurve | None
 
 
 @dataclass(frozen=True)
@@ -270,28 +284,49 @@ def _vascular_curves(
     vof: Measured,
     force: bool,
     progress: Progress,
-) -> tuple[Bolus, VascularCurve, VascularCurve | None]:
-    """Return bolus, arterial input, scaled for partial volume, and venous output: the user's where there is one.
+) -> _Vascular:
+    """Return bolus, drift, arterial input, scaled for partial volume, and venous output: the user's where there is one.
 
     Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline.
     """
     times_s, geometry = series.times_s, series.geometry
     likely = likely_vessels(hu, progress=share(progress, 0.0, 0.5))
+    found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
+    drift = find_drift(hu, likely.columns, found.baseline_frames, times_s, settings=settings)
+    line_hu = _line_hu(drift, times_s)
+    likely = replace(likely, hu=likely.hu - line_hu[:, None])
 
     def with_baseline(bolus: Bolus, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
         vessels = vessel_voxels(likely, bolus.baseline_frames, mask.values, times_s)
         if aif is not None:
-            return vessels, _users_curve(series, aif, bolus, progress)
+            return vessels, _users_curve(series, aif, bolus, line_hu, progress)
         return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force, progress=progress)
 
-    found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
     vessels, artery = with_baseline(found, share(progress, 0.5, 0.7))
     bolus = before_artery(found, artery.fit, times_s, settings=settings)
     if bolus is not found:
         vessels, artery = with_baseline(bolus, share(progress, 0.7, 0.9))
     last = share(progress, 0.9, 1.0)
-    vein = find_vein(vessels, artery, geometry, times_s) if vof is None else _users_curve(series, vof, bolus, last)
-    return bolus, scaled_to_vein(artery, vein, times_s, settings=settings), vein
+    if vof is None:
+        vein = find_vein(vessels, artery, geometry, times_s)
+    else:
+        vein = _users_curve(series, vof, bolus, line_hu, last)
+    return _Vascular(bolus, drift, scaled_to_vein(artery, vein, times_s, settings=settings), vein)
+
+
+def _enhancement(
+    series: Series, hu: npt.NDArray[Any], mask: Image, found: _Vascular, settings: Settings, progress: Progress
+) -> Curves:
+    """Return the enhancement of the brain above the baseline, without the drift."""
+    line_hu, baseline = _line_hu(found.drift, series.times_s), found.bolus.baseline_frames
+    return enhancement(
+        hu, baseline, mask.values, series.geometry, drift_hu=line_hu, settings=settings, progress=progress
+    )
+
+
+def _line_hu(drift: Drift | None, times_s: FloatArray) -> FloatArray:
+    """Return what is taken off each frame."""
+    return np.zeros_like(times_s) if drift is None else drift.line_hu
 
 
 def _maps(prepared: Prepared, settings: Settings, step: Step) -> Maps:
@@ -369,10 +404,13 @@ def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:
     return what
 
 
-def _users_curve(series: Series, given: Image | FloatArray, bolus: Bolus, progress: Progress) -> VascularCurve:
-    """Return the curve of a mask that the user drew, or the one the user gave, above the baseline."""
+def _users_curve(
+    series: Series, given: Image | FloatArray, bolus: Bolus, line_hu: FloatArray, progress: Progress
+) -> VascularCurve:
+    """Return the curve, above the baseline, of a mask that the user drew, without the drift, or the one given."""
     if isinstance(given, Image):
-        return measured_curve(series, given, baseline_frames=bolus.baseline_frames, progress=progress)
+        baseline = bolus.baseline_frames
+        return measured_curve(series, given, baseline_frames=baseline, drift_hu=line_hu, progress=progress)
     return given_curve(series, given, baseline_frames=bolus.baseline_frames)
 
 

@@ -401,6 +401,34 @@ class Bolus:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """How the HU of the brain change before the contrast agent arrives.
+
+    Parameters
+    ----------
+    hu_per_minute, sd_hu_per_minute : float
+        Slope of the mean of the brain, and its standard deviation by how the frames scatter about the line.
+    frames : int
+        Number of frames it was seen in.
+    certain : bool
+        Whether it is more than chance.
+    line_hu : ndarray, shape (t,)
+        What was taken off each frame, in HU: a straight line that is 0 on average over the baseline, or zeros.
+    """
+
+    hu_per_minute: float
+    sd_hu_per_minute: float
+    frames: int
+    certain: bool
+    line_hu: FloatArray
+
+    @property
+    def corrected(self) -> bool:
+        """Whether anything was taken off."""
+        return bool(self.line_hu.any())
+
+
+@dataclass(frozen=True)
 class Curves:
     """Enhancement of the voxels of a mask, as a sum of few temporal components.
 
@@ -854,6 +882,8 @@ class Prepared:
         "automatic" or "user's mask".
     bolus : Bolus
         Arrival and baseline.
+    drift : Drift or None
+        How the HU change before the bolus; None where it could not be judged.
     curves : Curves
         Denoised enhancement of the brain.
     aif, vof : VascularCurve
@@ -873,6 +903,7 @@ class Prepared:
     brain: Image
     brain_source: str
     bolus: Bolus
+    drift: Drift | None = None
     curves: Curves
     aif: VascularCurve
     vof: VascularCurve | None

@@ -13,7 +13,18 @@ import numpy as np
 
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
-from PyPeTLib.records import Analysis, Candidate, Check, FloatArray, Image, Lesions, Motion, Prepared, VascularCurve
+from PyPeTLib.records import (
+    Analysis,
+    Candidate,
+    Check,
+    Drift,
+    FloatArray,
+    Image,
+    Lesions,
+    Motion,
+    Prepared,
+    VascularCurve,
+)
 from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, without_effect
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
@@ -237,6 +248,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "motion": None if analysis.motion is None else _motion(analysis.motion),
         "bolus_arrival_s": analysis.bolus.arrival_s,
         "baseline_frames": analysis.bolus.baseline_frames,
+        "drift": None if analysis.drift is None else _drift(analysis.drift),
         "brain": {"source": analysis.brain_source, "volume_ml": analysis.brain.volume_ml},
         "csf": {"volume_ml": analysis.csf.volume_ml},
         "vessels": {"volume_ml": analysis.vessels.volume_ml},
@@ -341,6 +353,16 @@ def lesion_conditions(settings: Settings) -> str:
         f"has a Tmax of at most {settings.normal_tmax_s:g} s; both sides are ill where the smaller hypoperfusion has "
         f"{100.0 * settings.both_sides_share:.3g} % of the larger and {settings.both_sides_ml:g} mL."
     )
+
+
+def _drift(drift: Drift) -> dict[str, Any]:
+    """Return the drift of the scanner before the bolus."""
+    return {
+        "hu_per_minute": drift.hu_per_minute,
+        "sd_hu_per_minute": drift.sd_hu_per_minute,
+        "frames": drift.frames,
+        "corrected": drift.corrected,
+    }
 
 
 def _motion(motion: Motion) -> dict[str, Any]:

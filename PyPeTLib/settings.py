@@ -14,6 +14,7 @@ from PyPeTLib.errors import InputError
 MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
 DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
+DriftCorrection = Literal["auto", "off"]
 BrainMethod = Literal["skull", "fast-marching"]
 DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov", "nlr", "stable-spline", "max-slope"]
 ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "linear", "box"]
@@ -128,6 +129,10 @@ class Settings:
         0.05, "share", 0.01, 0.5, "rise of the contrast measure, as a share of its maximal rise, that is arrival"
     )
     minimum_enhancement_hu: float = _number(5.0, "HU", 1.0, 50.0, "a vascular peak below this is no bolus")
+
+    drift: DriftCorrection = _choice(
+        "auto", "HU that change before the bolus: take a line of that slope off, where it is no chance, or nothing"
+    )
 
     aif_minimum_volume_ml: float = _number(0.01, "mL", 0.0, 1.0, "smallest arterial cluster")
     aif_maximum_volume_ml: float = _number(2.0, "mL", 0.05, 20.0, "largest arterial cluster")

@@ -37,7 +37,7 @@ def brain_hu(bolus, mask, sd=6.0, seed=0, delay_s=None):
 
 
 def enhanced(hu, mask, grid=GRID, **chosen):
-    return enhancement(hu, BASELINE, mask, grid, settings=Settings(**chosen))
+    return enhancement(hu, BASELINE, mask, grid, drift_hu=np.zeros(len(hu)), settings=Settings(**chosen))
 
 
 def smoothed(curves, grid=GRID, **chosen):
@@ -62,7 +62,9 @@ def full(curves: Curves):
 def test_enhancement_is_signed_and_above_the_mean_of_the_baseline():
     hu = np.array([[30, 50], [34, 50], [32, 20], [90, 51]], dtype=np.int16)
     grid = Geometry((2, 1, 1), (2.0, 2.0, 8.0))
-    found = enhancement(hu, 2, np.ones(grid.shape, dtype=bool), grid, settings=Settings(denoise="none"))
+    found = enhancement(
+        hu, 2, np.ones(grid.shape, dtype=bool), grid, drift_hu=np.zeros(len(hu)), settings=Settings(denoise="none")
+    )
     np.testing.assert_array_equal(full(found).T, [[-2, 0], [2, 0], [0, -30], [58, 1]])
 
 
@@ -109,7 +111,7 @@ def test_curvature_flow_calms_each_frame_and_its_settings_count():
 
 def test_components_are_orthonormal_few_and_blind_to_the_baseline(bolus):
     mask = disc()
-    signal, noise = temporal_components(brain_hu(bolus, mask), mask, GRID)
+    signal, noise = temporal_components(brain_hu(bolus, mask), mask, GRID, drift_hu=0.0 * TIMES)
     both = np.vstack([signal, noise])
     np.testing.assert_allclose(both @ both.T, np.eye(len(both)), atol=1e-5)
     np.testing.assert_allclose(both.sum(axis=1), 0.0, atol=1e-5)
@@ -118,7 +120,7 @@ def test_components_are_orthonormal_few_and_blind_to_the_baseline(bolus):
 
 def test_components_of_few_frames_are_fewer(bolus):
     mask = disc()
-    signal, _ = temporal_components(brain_hu(bolus, mask)[::6], mask, GRID)
+    signal, _ = temporal_components(brain_hu(bolus, mask)[::6], mask, GRID, drift_hu=0.0 * TIMES[::6])
     assert len(signal) <= 6  # half of the nine frames, and the two for late territories
 
 
@@ -286,7 +288,7 @@ def test_gaussian_lowers_noise_as_its_kernel_says():
 def test_gaussian_commutes_with_the_temporal_projection(bolus):
     mask = disc()
     hu = brain_hu(bolus, mask)
-    basis, _ = temporal_components(hu, mask, GRID)
+    basis, _ = temporal_components(hu, mask, GRID, drift_hu=np.zeros(len(hu)))
     first = gaussian_in_mask(weights(basis, hu), mask, GRID.spacing_zyx_mm, 2.5)
     last = gaussian_in_mask(np.ascontiguousarray(hu.T), mask, GRID.spacing_zyx_mm, 2.5) @ basis.T
     np.testing.assert_allclose(first, last, atol=1e-4 * np.abs(last).max())
@@ -449,3 +451,15 @@ def test_thin_cortex_is_left_noisier_than_white_matter(bolus):
     gray, hu = cortex_hu(bolus, 36.0)
     sd = smoothed(enhanced(hu, mask)).sd
     assert np.median(sd[gray.ravel()]) > 1.5 * np.median(sd[~gray.ravel()])
+
+
+@pytest.mark.parametrize("denoise", ["none", "bilateral"])
+def test_a_drift_is_taken_off_curves_noise_and_mean_hu(bolus, denoise):
+    mask, line = disc(), 0.1 * (TIMES - TIMES[:BASELINE].mean())
+    hu = brain_hu(bolus, mask, sd=2.0)
+    still, drifting = (
+        enhancement(scan, BASELINE, mask, GRID, drift_hu=drift, settings=Settings(denoise=denoise))
+        for scan, drift in ((hu, 0.0 * line), (hu + line[:, None].astype(np.float32), line))
+    )
+    for name in ("coefficients", "basis", "anatomy_hu", "noise"):
+        np.testing.assert_allclose(getattr(drifting, name), getattr(still, name), atol=2e-2)

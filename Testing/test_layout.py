@@ -13,7 +13,19 @@ import PyPeTLib
 
 LIBRARY = Path(PyPeTLib.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(LIBRARY.glob("*.py"))}
-STEPS = {"motion", "bolus", "brain", "denoise", "arteries", "veins", "given_curves", "tissue", "deconvolve", "maps"}
+STEPS = {
+    "motion",
+    "bolus",
+    "brain",
+    "denoise",
+    "drift",
+    "arteries",
+    "veins",
+    "given_curves",
+    "tissue",
+    "deconvolve",
+    "maps",
+}
 STEPS |= {"quality", "derive", "methods", "midsagittal", "lesions"}
 #: The ground floor, each with what it may stand on.
 GROUND = {

@@ -446,6 +446,8 @@ def test_every_setting_changes_something(tiny_head, info):
     if info.name == "minimum_enhancement_hu":  # a weak bolus
         start = series.values[:1].astype(np.float32)
         series = replace(series, values=start + 0.1 * (series.values - start))
+    if info.name == "drift":
+        series = replace(series, values=series.values + (0.1 * series.times_s[:, None, None, None]).astype(np.float32))
     if info.name in ("motion", "motion_limit_mm", "motion_beyond"):  # one frame moves by two voxels, 6.4 mm
         shifted = np.roll(series.values[30:31], 2, axis=3)
         series = replace(series, values=np.concatenate([series.values[:30], shifted, series.values[31:]]))

@@ -48,7 +48,7 @@ def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, **chosen):
     ).astype(np.float32)
     mask = np.ones(GRID.shape, dtype=bool)
     curves = smooth(
-        enhancement(hu.reshape(len(TIMES), -1), BASELINE, mask, GRID, settings=settings),
+        enhancement(hu.reshape(len(TIMES), -1), BASELINE, mask, GRID, drift_hu=np.zeros(len(TIMES)), settings=settings),
         GRID,
         settings=settings,
         progress=silent,

@@ -395,7 +395,7 @@ def test_curve_of_a_users_mask_is_its_mean_enhancement():
     mask = np.zeros(GRID.shape, dtype=bool)
     mask[ARTERY_AT] = True
     series = Series(np.round(hu).astype(np.int16), TIMES, GRID)
-    found = measured_curve(series, Image(mask, GRID), baseline_frames=9)
+    found = measured_curve(series, Image(mask, GRID), baseline_frames=9, drift_hu=np.zeros(TIMES.size))
     np.testing.assert_allclose(found.curve_hu, artery_curve(), atol=1.0)
     assert (found.source, found.candidates, found.partial_volume_factor) == ("user's mask", (), 1.0)
     assert found.mask.values is not mask and (found.mask.values == mask).all()

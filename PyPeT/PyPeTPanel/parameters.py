@@ -108,6 +108,7 @@ class PyPeTParameterNode:
 
     arrival_rise: number("arrival_rise")
     minimum_enhancement_hu: number("minimum_enhancement_hu")
+    drift: choice("drift")
     aif_minimum_volume_ml: number("aif_minimum_volume_ml")
     aif_maximum_volume_ml: number("aif_maximum_volume_ml")
     csf_hu: number("csf_hu")

@@ -191,7 +191,10 @@ def clean_curves(phantom: Phantom, prepared: Prepared, rows: npt.NDArray[np.intp
     scan = np.stack(list(images_hu(scene_of(options, geometry), label_hu, *true_motion(options, times), geometry)))
     raw = scan[:, brain][:, rows].T.astype(float)
     hu = masked_hu(Series(scan, times, geometry), brain, settings=settings, progress=silent)
-    curves = replace(enhancement(hu, baseline, brain, geometry, settings=settings), noise=prepared.curves.noise)
+    curves = replace(
+        enhancement(hu, baseline, brain, geometry, drift_hu=np.zeros(len(hu)), settings=settings),
+        noise=prepared.curves.noise,
+    )
     smoothed = smooth(curves, geometry, settings=settings, progress=silent)
     return raw - raw[:, :baseline].mean(axis=1, keepdims=True), smoothed
 

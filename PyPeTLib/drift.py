@@ -1,0 +1,74 @@
+"""Drift of the scanner: HU of the brain that change before contrast agent arrives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.records import Drift, FloatArray
+from PyPeTLib.settings import Settings
+
+#: Fewer frames before the bolus tell no slope from chance.
+FEWEST_FRAMES = 5
+#: Chance alone has a slope that counts as drift with this probability.
+CHANCE = 0.001
+
+
+def find_drift(
+    hu: npt.NDArray[Any],
+    vessels: npt.NDArray[np.intp],
+    baseline_frames: int,
+    times_s: FloatArray,
+    *,
+    settings: Settings,
+) -> Drift | None:
+    """Return how the mean HU of the brain change before the bolus, and a straight line to take off for it.
+
+    Nothing but the scanner changes the mean of so many voxels then. What it does later contrast agent hides; tissue
+    curves would take it for blood that does not leave, or was never there: with 1 HU a minute volumes of white matter
+    are a quarter too large and those of a core nearly twice too large. So the line is continued to the end.
+
+    Large vessels are left out, and the last frame of the baseline: contrast agent may be in them.
+
+    Parameters
+    ----------
+    hu : ndarray, shape (t, voxel)
+        HU of the brain.
+    vessels : ndarray of int
+        Columns of what may be vessels.
+    baseline_frames : int
+        Number of leading frames before the bolus.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+    settings : Settings
+        ``drift``.
+
+    Returns
+    -------
+    Drift or None
+        None: too few frames before the bolus to judge.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(35.0, 5.0, (40, 4000))
+    >>> times = np.arange(40.0)
+    >>> found = find_drift(noise + 0.05 * times[:, None], np.arange(9), 10, times, settings=Settings())
+    >>> round(found.hu_per_minute), float(found.line_hu[-1].round(0))
+    (3, 2.0)
+    """
+    from scipy.special import stdtrit
+
+    frames, asked = baseline_frames - 1, settings.drift == "auto"
+    if frames < FEWEST_FRAMES:
+        return None
+    mean_hu = (hu[:frames].sum(axis=1, dtype=float) - hu[:frames, vessels].sum(axis=1, dtype=float)) / (
+        hu.shape[1] - vessels.size
+    )
+    coefficients, covariance = np.polyfit(times_s[:frames], mean_hu, 1, cov=True)
+    slope, sd = float(coefficients[0]), float(np.sqrt(covariance[0, 0]))
+    certain = abs(slope) > float(stdtrit(frames - 2, 1.0 - 0.5 * CHANCE)) * sd
+    taken = slope if asked and certain else 0.0
+    line_hu = taken * (times_s - times_s[:baseline_frames].mean())
+    return Drift(60.0 * slope, 60.0 * sd, frames, certain, line_hu)
