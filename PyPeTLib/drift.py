@@ -13,7 +13,7 @@ from PyPeTLib.settings import Settings
 #: Fewer frames before the bolus tell no slope from chance.
 FEWEST_FRAMES = 5
 #: Chance alone has a slope that counts as drift with this probability.
-CHANCE = 0.001
+CHANCE = 0.01
 
 
 def find_drift(
@@ -68,7 +68,7 @@ def find_drift(
     )
     coefficients, covariance = np.polyfit(times_s[:frames], mean_hu, 1, cov=True)
     slope, sd = float(coefficients[0]), float(np.sqrt(covariance[0, 0]))
-    certain = abs(slope) > float(stdtrit(frames - 2, 1.0 - 0.5 * CHANCE)) * sd
-    taken = slope if asked and certain else 0.0
+    visible = float(stdtrit(frames - 2, 1.0 - 0.5 * CHANCE)) * sd
+    taken = slope if asked and abs(slope) > visible else 0.0
     line_hu = taken * (times_s - times_s[:baseline_frames].mean())
-    return Drift(60.0 * slope, 60.0 * sd, frames, certain, line_hu)
+    return Drift(60.0 * slope, 60.0 * sd, 60.0 * visible, frames, line_hu)

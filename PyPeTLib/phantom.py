@@ -22,6 +22,7 @@ from PyPeTLib.phantom_scan import (
     label_table,
     scene_of,
     true_motion,
+    uneven_noise,
 )
 from PyPeTLib.phantom_tiles import tile_input, tiles_phantom
 from PyPeTLib.records import Series
@@ -74,9 +75,11 @@ def head_phantom(options: HeadOptions = TYPICAL_HEAD) -> Phantom:
     curves = label_curves(options, table, times_s)
     noise = np.random.default_rng([options.seed, 3])
     frames = np.empty((len(times_s), *geometry.shape), np.int16)
+    uneven = uneven_noise(geometry, options.noise_middle)
     turns, shifts_mm = true_motion(options, times_s)
     for index, hu in enumerate(images_hu(scene, curves, turns, shifts_mm, geometry)):
-        frames[index] = digitise(hu, options.noise_hu, noise)
+        drifted = hu + np.float32(options.drift_hu / 60.0 * (times_s[index] - times_s[0])) if options.drift_hu else hu
+        frames[index] = digitise(drifted, options.noise_hu, noise, uneven=uneven)
     series = Series(frames, times_s, geometry, name="phantom_ctp", time_source="phantom")
     truth, masks = describe(scene, table, options.residue, geometry)
     aif, vof = (curves[:, k].astype(float) - table.hu[k] for k in (Label.ARTERY, Label.VEIN))

@@ -59,6 +59,14 @@ class HeadOptions:
     noise_hu: float = _number(
         6.0, "HU", 0.0, 100.0, "SD of the noise; correlated in the plane, independent between frames and slices"
     )
+    noise_middle: float = _number(
+        1.0,
+        "times",
+        1.0,
+        4.0,
+        "noise in the middle of the field of view, over that far from it",
+    )
+    drift_hu: float = _number(0.0, "HU/min", -30.0, 30.0, "by how much the scanner's HU rise, everywhere alike")
     residue: Residue = _word(*_RESIDUE)
     bolus_arrival_s: float = _number(10.0, "s", 5.0, 30.0, "onset of the arterial bolus")
     bolus_width_s: float = _number(9.0, "s", 6.0, 20.0, "full width at half maximum of the first pass")

@@ -33,6 +33,8 @@ Float32 = npt.NDArray[np.float32]
 FINE_MM = 1.0
 #: In-plane point spread of the scanner: SD in mm.
 POINT_SPREAD_MM = 0.6
+#: Where noise is stronger in the middle it falls off like a Gaussian of this SD, in mm.
+UNEVEN_MM = 40.0
 #: In-plane SD of the kernel that correlates the noise, in pixels.
 NOISE_KERNEL_PIXELS = 0.7
 #: A voxel this close to a vessel counts as near it.
@@ -300,10 +302,22 @@ def _seen(hu: Float32, geometry: Geometry) -> Float32:
     return np.asarray(ndimage.gaussian_filter(hu, spread, mode="nearest", truncate=3.0), dtype=np.float32)
 
 
-def digitise(hu: Float32, noise_hu: float, rng: np.random.Generator) -> npt.NDArray[np.int16]:
-    """Add noise and round to what a scanner stores."""
-    noisy = hu + correlated_noise(hu.shape, noise_hu, rng) if noise_hu > 0 else hu
+def digitise(
+    hu: Float32, noise_hu: float, rng: np.random.Generator, *, uneven: Float32 | np.float32
+) -> npt.NDArray[np.int16]:
+    """Add noise, ``uneven`` times as strong in each voxel, and round to what a scanner stores."""
+    noisy = hu + uneven * correlated_noise(hu.shape, noise_hu, rng) if noise_hu > 0 else hu
     return np.asarray(np.clip(np.rint(noisy), LOWEST_HU, HIGHEST_HU), dtype=np.int16)
+
+
+def uneven_noise(geometry: Geometry, middle: float) -> Float32:
+    """Return how many times stronger noise is in each pixel: ``middle`` in mid-field, 1 far from it, shape (y, x)."""
+    y, x = (
+        spacing * (np.arange(count) - 0.5 * (count - 1))
+        for spacing, count in zip(geometry.spacing_zyx_mm[1:], geometry.shape[1:], strict=True)
+    )
+    away_mm2 = y[:, None] ** 2 + x**2
+    return np.asarray(1.0 + (middle - 1.0) * np.exp(-0.5 * away_mm2 / UNEVEN_MM**2), dtype=np.float32)
 
 
 def correlated_noise(shape: tuple[int, ...], noise_hu: float, rng: np.random.Generator) -> Float32:

@@ -167,7 +167,8 @@ def judge_drift(drift: Drift | None) -> Check:
     slope, sd = typeset(f"{drift.hu_per_minute:+.1f}"), f"{drift.sd_hu_per_minute:.1f}"
     text = f"Before the bolus the HU of the brain change by {slope} ± {sd} a minute ({drift.frames} frames)"
     if not drift.certain:
-        return Check("drift", "pass", f"{text}: no more than chance.", drift.hu_per_minute)
+        chance = f"no more than chance, which hides drifts below {drift.visible_hu_per_minute:.1f}"
+        return Check("drift", "pass", f"{text}: {chance}.", drift.hu_per_minute)
     wrong = "volumes and transit times are"
     if drift.corrected:
         done = f"A line of that slope was taken off all frames. If the drift bends later, {wrong} wrong"

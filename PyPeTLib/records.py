@@ -408,19 +408,24 @@ class Drift:
     ----------
     hu_per_minute, sd_hu_per_minute : float
         Slope of the mean of the brain, and its standard deviation by how the frames scatter about the line.
+    visible_hu_per_minute : float
+        Slopes smaller than this may be chance.
     frames : int
         Number of frames it was seen in.
-    certain : bool
-        Whether it is more than chance.
     line_hu : ndarray, shape (t,)
         What was taken off each frame, in HU: a straight line that is 0 on average over the baseline, or zeros.
     """
 
     hu_per_minute: float
     sd_hu_per_minute: float
+    visible_hu_per_minute: float
     frames: int
-    certain: bool
     line_hu: FloatArray
+
+    @property
+    def certain(self) -> bool:
+        """Whether the slope is more than chance."""
+        return abs(self.hu_per_minute) > self.visible_hu_per_minute
 
     @property
     def corrected(self) -> bool:

@@ -360,6 +360,7 @@ def _drift(drift: Drift) -> dict[str, Any]:
     return {
         "hu_per_minute": drift.hu_per_minute,
         "sd_hu_per_minute": drift.sd_hu_per_minute,
+        "visible_hu_per_minute": drift.visible_hu_per_minute,
         "frames": drift.frames,
         "corrected": drift.corrected,
     }

@@ -42,7 +42,7 @@ def test_its_sd_is_that_of_repeated_scans_and_chance_is_no_drift(settings):
     spread = np.std([one.hu_per_minute for one in found])
     assert np.sqrt(np.mean([one.sd_hu_per_minute**2 for one in found])) == pytest.approx(spread, rel=0.12)
     certain = [one.certain for one in found]
-    assert np.mean(certain) < 10.0 * CHANCE
+    assert np.mean(certain) < 3.0 * CHANCE
     assert not any(one.line_hu.any() for one in found if not one.certain)
 
 
@@ -60,7 +60,8 @@ def test_it_may_be_left_in_and_is_said_all_the_same():
     said = judge_drift(left)
     assert said.status == "warn" and "−6" in said.text and "too small" in said.text
     assert "too large" in judge_drift(replace(left, hu_per_minute=6.0)).text
-    assert judge_drift(replace(left, certain=False)).status == "pass"
+    hidden = judge_drift(replace(left, visible_hu_per_minute=7.0))
+    assert hidden.status == "pass" and "below 7.0" in hidden.text
 
 
 @pytest.mark.parametrize("denoise", ["bilateral", "none"])

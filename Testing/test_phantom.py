@@ -176,6 +176,30 @@ def test_noise_has_the_standard_deviation_asked_for(noise_hu):
     assert abs(noise.mean()) < 0.1 * noise_hu
 
 
+def test_noise_is_stronger_in_the_middle_where_that_is_asked_for():
+    still = head(replace(SMALL, noise_hu=0.0)).series.values.astype(float)
+    noise = head(replace(SMALL, noise_hu=4.0, noise_middle=2.5)).series.values - still
+    y, x = (
+        spacing * (np.arange(count) - 0.5 * (count - 1))
+        for spacing, count in zip(SMALL.spacing_mm[1::-1], SMALL.size[1::-1], strict=True)
+    )
+    away_mm, inside = np.hypot(y[:, None], x), head(SMALL).masks["brain"].values.all(axis=0)
+    for low, high in ((0.0, 10.0), (35.0, 45.0), (60.0, 80.0)):
+        where = inside & (away_mm >= low) & (away_mm < high)
+        expected = 4.0 * (1.0 + 1.5 * np.exp(-0.5 * np.mean(away_mm[where] ** 2) / 40.0**2))
+        assert noise[:, :, where].std() == pytest.approx(expected, rel=0.08)
+
+
+def test_drift_adds_as_much_to_every_voxel_a_minute():
+    still, drifting = (
+        head(replace(SMALL, noise_hu=0.0, drift_hu=drift)).series.values.astype(float) for drift in (0.0, -6.0)
+    )
+    times_s, brain = head(SMALL).series.times_s, head(SMALL).masks["brain"].values
+    expected = -0.1 * (times_s - times_s[0])
+    np.testing.assert_allclose((drifting - still)[:, brain], np.repeat(expected[:, None], brain.sum(), 1), atol=1.01)
+    np.testing.assert_allclose((drifting - still)[:, brain].mean(axis=1), expected, atol=0.1)
+
+
 def test_noise_is_correlated_in_plane_and_independent_between_slices_and_frames():
     options = replace(SMALL, noise_hu=20.0)
     noise = head(options).series.values.astype(float) - head(replace(options, noise_hu=0.0)).series.values

@@ -24,6 +24,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "6 HU, every 1 s": {},
     "4 HU": {"noise_hu": 4.0},
     "8 HU": {"noise_hu": 8.0},
+    "noise 1.8 times in the middle": {"noise_middle": 1.8},
+    "drift of 2 HU a minute": {"drift_hu": 2.0},
     "every 0.5 s": {"interval_s": 0.5, "frames": 110},
     "every 2 s": {"interval_s": 2.0, "frames": 30},
     "every 3 s": {"interval_s": 3.0, "frames": 20},
