@@ -12,7 +12,8 @@ import numpy as np
 from PyPeTLib.agreement import dice
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.lesions import find_lesions, judge_lesions, maps_of_rule
+from PyPeTLib.lesion_rules import maps_of_rule
+from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.outputs import Provenance, Run
 from PyPeTLib.pairing import EmptyReferenceError, Pair, describe_resampling, pair_up, resampled
 from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side

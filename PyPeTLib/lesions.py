@@ -1,17 +1,16 @@
-"""From maps to ischaemia: core, hypoperfusion and mismatch, their volumes, and criteria of trials."""
+"""From maps to ischaemia: core, hypoperfusion and mismatch, their volumes and bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from PyPeTLib.chunks import share
+from PyPeTLib.lesion_rules import Limit, describe_rule, judge_criteria, map_of, rule_of
 from PyPeTLib.records import (
     Check,
-    Criterion,
     FloatArray,
     Geometry,
     Image,
@@ -24,10 +23,9 @@ from PyPeTLib.records import (
     Volume,
     silent,
 )
-from PyPeTLib.settings import LesionRule, Settings
+from PyPeTLib.settings import Settings
 
 Box = tuple[slice, slice, slice]
-Quantity = Literal["rcbf", "cbv", "tmax", "delay", "rmtt"]
 
 #: Volumes that are always measured: Tmax in s, and CBF in % of normal.
 TMAX_S, RCBF_PERCENT = (4.0, 6.0, 8.0, 10.0), (20.0, 30.0, 38.0)
@@ -43,53 +41,12 @@ REACH_MM = 6.0
 
 
 @dataclass(frozen=True)
-class _Limit:
-    """A quantity and the value below or above which tissue is ill."""
-
-    quantity: Quantity
-    value: float
-
-    @property
-    def below(self) -> bool:
-        """Whether less is ill: flow and volume, not times."""
-        return self.quantity in ("rcbf", "cbv")
-
-    @property
-    def relative(self) -> bool:
-        """Whether the value is against normal tissue."""
-        return self.quantity in ("rcbf", "rmtt")
-
-    def __str__(self) -> str:
-        name, unit = _NAMES[self.quantity]
-        return f"{name} {'below' if self.below else 'above'} {self.value:g} {unit}"
-
-
-@dataclass(frozen=True)
 class _Region:
     """A mask, None where it is not known, with the limits beyond which it lies, and those all of which it is not."""
 
     mask: MaskArray | None
-    beyond: tuple[_Limit, ...]
-    but: tuple[_Limit, ...] = ()
-
-
-_NAMES: dict[Quantity, tuple[str, str]] = {
-    "rcbf": ("CBF", "% of normal"),
-    "cbv": ("CBV", "mL/100 g"),
-    "tmax": ("Tmax", "s"),
-    "delay": ("delay", "s"),
-    "rmtt": ("MTT", "% of normal"),
-}
-#: Core and hypoperfusion of trials and products (Albers 2018, Cereda 2016, Bivard 2014, Wintermark 2006).
-RULES: dict[LesionRule, tuple[_Limit, _Limit]] = {
-    "RAPID-like": (_Limit("rcbf", 30.0), _Limit("tmax", 6.0)),
-    "Cereda": (_Limit("rcbf", 38.0), _Limit("tmax", 6.0)),
-    "MIStar-like": (_Limit("rcbf", 30.0), _Limit("delay", 3.0)),
-    "Philips-like": (_Limit("cbv", 2.0), _Limit("rmtt", 145.0)),
-}
-#: Least mismatch ratio, least mismatch in mL, and core in mL that must not be reached; whether the least values
-#: themselves are enough (Albers 2018, doi:10.1056/NEJMoa1713973; Ma 2019, doi:10.1056/NEJMoa1813046).
-CRITERIA = {"DEFUSE 3": (1.8, 15.0, 70.0, True), "EXTEND": (1.2, 10.0, 70.0, False)}
+    beyond: tuple[Limit, ...]
+    but: tuple[Limit, ...] = ()
 
 
 def find_lesions(
@@ -177,77 +134,6 @@ def find_lesions(
     )
 
 
-def rule_of(settings: Settings) -> tuple[_Limit, _Limit]:
-    """Return what core and hypoperfusion are."""
-    if settings.lesion_rule != "own":
-        return RULES[settings.lesion_rule]
-    cores = {"rCBF": _Limit("rcbf", settings.core_rcbf), "CBV": _Limit("cbv", settings.core_cbv)}
-    late = {
-        "Tmax": _Limit("tmax", settings.hypoperfusion_tmax_s),
-        "delay": _Limit("delay", settings.hypoperfusion_delay_s),
-        "rMTT": _Limit("rmtt", settings.hypoperfusion_rmtt),
-    }
-    return cores[settings.core_map], late[settings.hypoperfusion_map]
-
-
-def maps_of_rule(settings: Settings) -> frozenset[str]:
-    """Return which maps core and hypoperfusion rest on; relative values need all that tell what is normal.
-
-    Examples
-    --------
-    >>> sorted(maps_of_rule(Settings(lesion_rule="MIStar-like")))
-    ['cbf', 'cbv', 'delay', 'tmax']
-    """
-    limits = rule_of(settings)
-    normal = {"cbf", "cbv", "tmax"} if any(one.relative for one in limits) else set()
-    return frozenset({_map_of(one) for one in limits} | normal)
-
-
-def describe_rule(settings: Settings) -> str:
-    """Return what core and hypoperfusion are, and in whose maps, in words.
-
-    Examples
-    --------
-    >>> describe_rule(Settings(lesion_rule="Philips-like", core_inside="anywhere", method="oSVD"))
-    'core: CBV below 2 mL/100 g; hypoperfusion: MTT above 145 % of normal (Philips-like, maps by oSVD)'
-    """
-    core, late = rule_of(settings)
-    inside = " inside the hypoperfusion, as all low CBF" if settings.core_inside == "hypoperfusion" else ""
-    return f"core: {core}{inside}; hypoperfusion: {late} ({settings.lesion_rule}, maps by {settings.method})"
-
-
-def judge_criteria(hypoperfusion_ml: float, core_ml: float) -> tuple[Criterion, ...]:
-    """Return which published criteria the volumes meet; NaN: not known.
-
-    The ratio is compared as a product, so that it is known without a core, too.
-
-    Examples
-    --------
-    >>> [(one.name, one.met) for one in judge_criteria(90.0, 30.0)]
-    [('DEFUSE 3', True), ('EXTEND', True)]
-    >>> judge_criteria(90.0, 75.0)[0].conditions
-    {'mismatch ratio at least 1.8': False, 'mismatch at least 15 mL': True, 'core less than 70 mL': False}
-    """
-    criteria = []
-    for name, (ratio, mismatch_ml, largest_ml, enough) in CRITERIA.items():
-        word = "at least" if enough else "more than"
-
-        def reaches(value: float, least: float, enough: bool = enough) -> bool | None:
-            if not np.isfinite(value - least):
-                return None
-            return bool(value > least or (enough and value == least))
-
-        conditions = {
-            f"mismatch ratio {word} {ratio:g}": hypoperfusion_ml != 0 and reaches(hypoperfusion_ml, ratio * core_ml),
-            f"mismatch {word} {mismatch_ml:g} mL": reaches(hypoperfusion_ml - core_ml, mismatch_ml),
-            f"core less than {largest_ml:g} mL": bool(core_ml < largest_ml) if np.isfinite(core_ml) else None,
-        }
-        found = list(conditions.values())
-        met = False if False in found else None if None in found else True
-        criteria.append(Criterion(name, met, conditions))
-    return tuple(criteria)
-
-
 def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
     """Return what the user has to know: whether the plane was found, and whether there is a side to compare with."""
     plane = lesions.midplane
@@ -288,12 +174,12 @@ class _Scene:
         """Return the same with other values of normal tissue."""
         return replace(self, normal=normal)
 
-    def beyond(self, limit: _Limit, within: MaskArray | None = None) -> MaskArray | None:
+    def beyond(self, limit: Limit, within: MaskArray | None = None) -> MaskArray | None:
         """Return what lies beyond a limit, in parts large enough; None where what is normal is not known."""
         value = self.value(limit)
         if value is None:
             return None
-        image = getattr(self.maps, _map_of(limit)).values
+        image = getattr(self.maps, map_of(limit)).values
         with np.errstate(invalid="ignore"):
             ill = self.tissue & ((image < value) if limit.below else (image > value))
             if limit.quantity in ("tmax", "delay") and "delay" in self.maps.sd and ill.any():
@@ -301,11 +187,11 @@ class _Scene:
                 ill &= later >= _sds(self.settings.late_probability) * self.maps.sd["delay"].values
         return _large(ill if within is None else ill & within, self.geometry, self.settings.smallest_lesion_ml)
 
-    def value(self, limit: _Limit) -> float | None:
+    def value(self, limit: Limit) -> float | None:
         """Return a limit in the unit of its map."""
         if not limit.relative:
             return limit.value
-        normal = self.normal.get(_map_of(limit))
+        normal = self.normal.get(map_of(limit))
         return None if normal is None else 0.01 * limit.value * normal
 
     def volume(self, region: _Region) -> Volume:
@@ -334,14 +220,14 @@ class _Scene:
         large = _large(possible, self.geometry, self.settings.smallest_lesion_ml)
         return Volume(0.0, 0.0, float(np.count_nonzero(large)) * self.geometry.voxel_volume_ml)
 
-    def _sds_beyond(self, box: Box, limits: tuple[_Limit, ...]) -> FloatArray:
+    def _sds_beyond(self, box: Box, limits: tuple[Limit, ...]) -> FloatArray:
         """Return by how many SDs each voxel of a box lies beyond all limits, where errors go together.
 
         A voxel without a value lies short of them by any number.
         """
         found = []
         for limit in limits:
-            name, value = _map_of(limit), self.value(limit)
+            name, value = map_of(limit), self.value(limit)
             assert value is not None, "there is a mask, so there is a limit"
             far = getattr(self.maps, name).values[box] - np.float32(value)
             sd = np.maximum(self.maps.sd[_sd_of(limit)].values[box], np.float32(1e-6))
@@ -400,13 +286,13 @@ def _ball(radius_mm: float, geometry: Geometry) -> MaskArray:
     return np.asarray(square <= radius_mm**2)
 
 
-def _regions(scene: _Scene, core: _Limit, late: _Limit, progress: Progress) -> dict[str, _Region]:
+def _regions(scene: _Scene, core: Limit, late: Limit, progress: Progress) -> dict[str, _Region]:
     """Return every region that is measured."""
     progress(0.0, "")
     late_mask = scene.beyond(late)
     within = (late,) if scene.settings.core_inside == "hypoperfusion" else ()
 
-    def low(limit: _Limit) -> _Region:
+    def low(limit: Limit) -> _Region:
         if within and (late_mask is None or not late_mask.any()):
             return _Region(late_mask, (limit, *within))  # inside what is not known nothing is, inside nothing is none
         return _Region(scene.beyond(limit, late_mask if within else None), (limit, *within))
@@ -418,8 +304,8 @@ def _regions(scene: _Scene, core: _Limit, late: _Limit, progress: Progress) -> d
         "hypoperfusion": _Region(late_mask, (late,)),
         "mismatch": _Region(mismatch, (late,), (core,)),
     }
-    others = {f"tmax_over_{s:g}s": _Limit("tmax", s) for s in TMAX_S}
-    others |= {f"rcbf_below_{p:g}": _Limit("rcbf", p) for p in RCBF_PERCENT}
+    others = {f"tmax_over_{s:g}s": Limit("tmax", s) for s in TMAX_S}
+    others |= {f"rcbf_below_{p:g}": Limit("rcbf", p) for p in RCBF_PERCENT}
     for done, (name, limit) in enumerate(others.items(), start=1):
         progress(done / (len(others) + 1), "")
         regions[name] = low(limit) if limit.below else _Region(scene.beyond(limit), (limit,))
@@ -454,17 +340,12 @@ def _near(mask: MaskArray, geometry: Geometry) -> MaskArray:
     return np.asarray(distance_transform_edt(~mask, sampling=geometry.spacing_zyx_mm) <= REACH_MM)
 
 
-def _sd_of(limit: _Limit) -> str:
+def _sd_of(limit: Limit) -> str:
     """Return under which name the standard deviation is kept: of Tmax it is that of the delay."""
-    return "delay" if limit.quantity == "tmax" else _map_of(limit)
+    return "delay" if limit.quantity == "tmax" else map_of(limit)
 
 
-def _map_of(limit: _Limit) -> str:
-    """Return the name of the map a limit is about."""
-    return limit.quantity.removeprefix("r")
-
-
-def _side(scene: _Scene, late: _Limit, left: MaskArray | None) -> Side:
+def _side(scene: _Scene, late: Limit, left: MaskArray | None) -> Side:
     """Return on which side hypoperfusion is; where it is relative, each side is compared with the other."""
     if left is None:
         known = None if late.relative else scene.beyond(late)

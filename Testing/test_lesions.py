@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.lesions import (
-    RULES,
-    _as_around,
-    _ball,
-    _beside,
-    describe_rule,
-    find_lesions,
-    judge_criteria,
-    judge_lesions,
-)
+from PyPeTLib.lesion_rules import RULES, describe_rule, judge_criteria
+from PyPeTLib.lesions import _as_around, _ball, _beside, find_lesions, judge_lesions
 from PyPeTLib.records import Geometry, Image, Maps, Midplane, silent
 from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows
 from PyPeTLib.settings import Settings
