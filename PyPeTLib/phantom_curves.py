@@ -10,7 +10,7 @@ from scipy import signal, special
 
 from PyPeTLib.records import FloatArray, GammaVariate
 
-Residue = Literal["exponential", "box", "linear", "gamma"]
+Residue = Literal["exponential", "box", "linear", "gamma", "mixed"]
 
 #: Brain tissue density in g/mL (CAPLEX Q.PH1.011).
 DENSITY_G_ML = 1.05
@@ -21,6 +21,8 @@ TIME_STEP_S = 0.1
 #: Exponent of the first pass, and of the gamma distribution of transit times.
 BOLUS_SHAPE = 3.0
 TRANSIT_SHAPE = 3.0
+#: SD of the logarithm of the log-normal transit times of the mixed residue.
+LOG_NORMAL_SD = 0.65
 #: The second pass is that much broader than the first and begins so many widths after it.
 SECOND_PASS_BROADER, SECOND_PASS_LATER = 1.25, 1.5
 #: The tail starts at this share of the second pass, builds up and falls with these time constants in s.
@@ -80,8 +82,10 @@ def residue_curve(times_s: FloatArray, *, mtt_s: float, residue: Residue) -> Flo
         Times after the input in s, >= 0.
     mtt_s : float
         Mean transit time in s, > 0.
-    residue : {"exponential", "box", "linear", "gamma"}
-        exp(−t/MTT); 1 for t < MTT; 1 − t/(2·MTT) for t < 2·MTT; or that of gamma-distributed transit times of shape 3.
+    residue : {"exponential", "box", "linear", "gamma", "mixed"}
+        exp(−t/MTT); 1 for t < MTT; 1 − t/(2·MTT) for t < 2·MTT; that of gamma-distributed transit times of shape 3; or
+        half exponential and half that of log-normal transit times (SD of the logarithm 0.65), which is none of those
+        that a method knows: a plateau, then a tail that is longer than an exponential one.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def tissue_curves(
         CBF·ρ/κ in 1/s; for a vessel 1/MTT, which keeps the area.
     mtt_s, delay_s : ndarray, shape (kind,)
         Mean transit time and delay in s.
-    residue : {"exponential", "box", "linear", "gamma"}
+    residue : {"exponential", "box", "linear", "gamma", "mixed"}
         Residue function.
 
     Returns
@@ -157,15 +161,30 @@ def _gamma_area(s: FloatArray) -> FloatArray:
     return np.asarray(s * special.gammaincc(TRANSIT_SHAPE, scaled) + special.gammainc(TRANSIT_SHAPE + 1, scaled))
 
 
+def _log_normal(s: FloatArray) -> FloatArray:
+    """Survival of log-normal transit times with mean 1."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(special.ndtr(-(np.log(s) / LOG_NORMAL_SD + 0.5 * LOG_NORMAL_SD)))
+
+
+def _log_normal_area(s: FloatArray) -> FloatArray:
+    """Integral of the survival of log-normal transit times with mean 1."""
+    with np.errstate(divide="ignore"):
+        passed = special.ndtr(np.log(s) / LOG_NORMAL_SD - 0.5 * LOG_NORMAL_SD)
+    return np.asarray(s * _log_normal(s) + passed)
+
+
 _RESIDUES: dict[Residue, Callable[[FloatArray], FloatArray]] = {
     "exponential": lambda s: np.exp(-s),
     "box": lambda s: (s < 1).astype(float),
     "linear": lambda s: np.maximum(1 - s / 2, 0.0),
     "gamma": lambda s: np.asarray(special.gammaincc(TRANSIT_SHAPE, TRANSIT_SHAPE * s)),
+    "mixed": lambda s: 0.5 * np.exp(-s) + 0.5 * _log_normal(s),
 }
 _AREAS: dict[Residue, Callable[[FloatArray], FloatArray]] = {
     "exponential": lambda s: -np.expm1(-s),
     "box": lambda s: np.minimum(s, 1.0),
     "linear": lambda s: np.minimum(s, 2.0) - np.minimum(s, 2.0) ** 2 / 4,
     "gamma": _gamma_area,
+    "mixed": lambda s: 0.5 * -np.expm1(-s) + 0.5 * _log_normal_area(s),
 }

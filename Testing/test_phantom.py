@@ -294,7 +294,7 @@ def test_motion_moves_the_head_and_leaves_truth_and_first_frame():
     assert np.abs(still.series.values[-1].astype(float) - moved.series.values[-1]).mean() > 20.0
 
 
-@pytest.mark.parametrize("residue", ["linear", "gamma"])
+@pytest.mark.parametrize("residue", ["linear", "gamma", "mixed"])
 def test_tmax_is_the_delay_where_the_residue_starts_at_its_peak(residue):
     truth = head(replace(SMALL, residue=residue)).truth
     np.testing.assert_array_equal(truth["tmax"].values, truth["delay"].values)

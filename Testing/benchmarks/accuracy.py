@@ -41,6 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "residue box": {"residue": "box"},
     "residue linear": {"residue": "linear"},
     "residue gamma": {"residue": "gamma"},
+    "residue mixed": {"residue": "mixed"},
     "oblique 20°": {"oblique_degrees": 20.0},
     "2.5 mm slices": {"size": (180, 180, 40), "spacing_mm": (1.1, 1.1, 2.5)},
     "four slices of 10 mm": {"size": (200, 200, 4), "spacing_mm": (1.0, 1.0, 10.0)},

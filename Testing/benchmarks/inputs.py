@@ -70,6 +70,7 @@ WEAK, TRUNCATED = "artery of 25 HU", "scan ends early"
 #: Which checks must (and which may) warn or fail on the variants of the accuracy benchmark; nothing on the others.
 EXPECTED: dict[str, tuple[str, str, str]] = {
     "1.5 s, then 3 s": ("sampling", "", ""),
+    "drift of 2 HU a minute": ("", "drift", ""),
     "arteries 0.3 as wide": ("", "AIF height, partial volume, AIF quality", ""),
     "scan ends at 40 s": ("VOF tail", "", TRUNCATED),
     "four slices of 10 mm": ("coverage", "", ""),
