@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from PyPeTLib.arteries import find_artery
 from PyPeTLib.bolus import before_artery, find_bolus
-from PyPeTLib.brain import brain_mask
+from PyPeTLib.brain import brain_in_skull
 from PyPeTLib.chunks import in_parallel, mean_frame, share, stopping
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import deconvolve
@@ -27,7 +27,15 @@ from PyPeTLib.methods import methods_text
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.mixtures import without_mixtures
 from PyPeTLib.motion import between_slices, corrected, measure_motion
-from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_timing, judge_tissue, motion_unknown
+from PyPeTLib.quality import (
+    judge,
+    judge_maps,
+    judge_motion,
+    judge_skull,
+    judge_timing,
+    judge_tissue,
+    motion_unknown,
+)
 from PyPeTLib.records import (
     Analysis,
     Bolus,
@@ -43,6 +51,7 @@ from PyPeTLib.records import (
     Prepared,
     Progress,
     Series,
+    Skull,
     TimeCurve,
     VascularCurve,
     silent,
@@ -143,7 +152,8 @@ def prepare(
     raw, series = series, still.series
     measured_aif, measured_vof = (_in(still, given, brain, settings) for given in (given_aif, given_vof))
     with step("Brain mask", 0.2, 0.3) as inner:
-        mask = _restored(brain or _brain(series, settings, inner), still.restored)
+        found, skull = (brain, None) if brain else _brain(series, settings, inner)
+        mask = _restored(found, still.restored)
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
@@ -153,7 +163,7 @@ def prepare(
         curves = enhancement(hu, bolus.baseline_frames, mask.values, series.geometry, settings=settings, progress=inner)
         del hu
     judged = judge(series, bolus, curves, artery, vein, settings=settings)
-    checks = (*series.checks, *still.checks, *judged)
+    checks = (*series.checks, *still.checks, judge_skull(skull, series.geometry), *judged)
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
@@ -255,10 +265,10 @@ def _in(still: _Still, given: Given, brain: Image | None, settings: Settings) ->
     return given[~still.motion.left_out]
 
 
-def _brain(series: Series, settings: Settings, progress: Progress) -> Image:
-    """Return the automatic brain mask."""
+def _brain(series: Series, settings: Settings, progress: Progress) -> tuple[Image, Skull]:
+    """Return the automatic brain mask, and what is to be known of the skull around it."""
     mean_hu = mean_frame(series.values, progress=share(progress, 0.0, 0.5))
-    return brain_mask(mean_hu, series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
+    return brain_in_skull(mean_hu, series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
 
 
 def _vascular_curves(

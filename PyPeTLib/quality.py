@@ -9,15 +9,19 @@ from typing import get_args
 import numpy as np
 
 from PyPeTLib.curves import area_weights, end_share, peaks, robust_sd
+from PyPeTLib.orientation import slice_labels
 from PyPeTLib.records import (
     Bolus,
     Check,
     Curves,
     FloatArray,
+    Geometry,
     Image,
     Maps,
+    MaskArray,
     Motion,
     Series,
+    Skull,
     Status,
     Transit,
     VascularCurve,
@@ -128,6 +132,33 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
         text = f"{beyond.sum()} of {moved.size} frames moved by more than {settings.motion_limit_mm:g} mm: {done}."
         within = replace(within, status="warn", text=text, value=float(beyond.sum()))
     return corrected, within
+
+
+def judge_skull(skull: Skull | None, geometry: Geometry) -> Check:
+    """Return whether bone encloses the automatic mask (None: the mask is the user's) in all slices that hold brain."""
+    if skull is None:
+        return Check("skull", "not applicable", "The brain mask is the user's.")
+    doubts = []
+    if skull.left_out.any():
+        doubts.append(
+            f"{_slices(skull.left_out, geometry)} lie in the head and have no mask: brain is missing from maps and "
+            "volumes. Draw it in the mask, or give one (--mask)."
+        )
+    if skull.opened.any():
+        doubts.append(
+            f"The skull is open in {_slices(skull.opened, geometry)}; the mask was closed there as the bone beside the "
+            "gap continues, and may hold scalp or miss brain. Look at it (step 3), correct it, or give one (--mask)."
+        )
+    if doubts:
+        return Check("skull", "warn", " ".join(doubts), float((skull.opened | skull.left_out).sum()))
+    return Check("skull", "pass", "Bone encloses the brain in all slices.", 0.0)
+
+
+def _slices(chosen: MaskArray, geometry: Geometry) -> str:
+    """Return how many displayed slices are chosen, and between which heights they lie."""
+    labels = [label for label, one in zip(slice_labels(geometry), chosen, strict=True) if one]
+    between = labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
+    return f"{len(labels)} of {chosen.size} slices ({between})"
 
 
 def judge_tissue(brain: Image, csf: Image, vessels: Image, bone: Image, *, settings: Settings) -> Check:
