@@ -29,6 +29,7 @@ from PyPeTLib.mixtures import without_mixtures
 from PyPeTLib.motion import between_slices, corrected, measure_motion
 from PyPeTLib.quality import (
     judge,
+    judge_hyperdense,
     judge_maps,
     judge_motion,
     judge_skull,
@@ -59,7 +60,7 @@ from PyPeTLib.records import (
 from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
-from PyPeTLib.tissue import not_tissue
+from PyPeTLib.tissue import hyperdense, not_tissue
 from PyPeTLib.veins import find_vein, scaled_to_vein
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 
@@ -172,6 +173,7 @@ def prepare(
     with step("CSF and large vessels", 0.95, 1.0):
         aif_hu, times_s = artery.curve_hu, series.times_s
         csf, vessels, bone = not_tissue(smoothed, aif_hu, times_s, series.geometry, settings=settings)
+        dense = hyperdense(smoothed, vessels, bone, settings=settings)
     return Prepared(
         series=series,
         raw=raw,
@@ -186,7 +188,7 @@ def prepare(
         csf=csf,
         vessels=vessels,
         bone=bone,
-        checks=(*checks, judge_tissue(mask, csf, vessels, bone, settings=settings)),
+        checks=(*checks, judge_tissue(mask, csf, vessels, bone, settings=settings), judge_hyperdense(dense, mask)),
         seconds=seconds,
     )
 

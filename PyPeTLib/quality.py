@@ -8,8 +8,9 @@ from typing import get_args
 
 import numpy as np
 
+from PyPeTLib.candidates import side_of
 from PyPeTLib.curves import area_weights, end_share, peaks, robust_sd
-from PyPeTLib.orientation import slice_labels
+from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.records import (
     Bolus,
     Check,
@@ -28,6 +29,7 @@ from PyPeTLib.records import (
 )
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod, Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
+from PyPeTLib.vessels import middle_of
 
 #: Where half of the tissue has a more uncertain delay than this, in s, late tissue is missed.
 LARGEST_DELAY_SD_S = 1.0
@@ -174,6 +176,23 @@ def judge_tissue(brain: Image, csf: Image, vessels: Image, bone: Image, *, setti
         "HU of the scan, csf_hu, bone_rim_hu and the arterial input."
     )
     return Check("tissue", "warn", text, left)
+
+
+def judge_hyperdense(dense: Image, brain: Image) -> Check:
+    """Return whether part of the brain is as dense as clotted blood, how much it is and where."""
+    if not dense.values.any():
+        return Check("hyperdensity", "pass", "No thick part of the brain is as dense as clotted blood.", 0.0)
+    geometry, place = dense.geometry, middle_of(dense.values)
+    side = side_of(place, middle_of(brain.values), geometry)
+    held = radiological(dense.values, geometry).any(axis=(1, 2))
+    where = f"around the {side}" if side == "midline" else f"on the patient's {side}"
+    text = (
+        f"{dense.volume_ml:.1f} mL of the brain are without contrast as dense as clotted blood, {where}, in "
+        f"{_slices(np.asarray(held), geometry)}: a haematoma, calcification, or contrast agent from before. They count "
+        "as tissue, but flow, volume and times mean nothing there, and lesions may include them. Look at the scan "
+        "(step 1); leave them out of the mask (--mask)."
+    )
+    return Check("hyperdensity", "warn", text, dense.volume_ml)
 
 
 def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:

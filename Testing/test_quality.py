@@ -12,6 +12,7 @@ from PyPeTLib import Settings
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import (
     judge,
+    judge_hyperdense,
     judge_maps,
     judge_motion,
     judge_skull,
@@ -413,3 +414,17 @@ def test_slices_of_the_head_without_a_mask_are_told_before_those_that_were_close
 def test_a_whole_skull_passes_and_that_around_the_users_mask_is_not_looked_at():
     assert judge_skull(skull(), GRID).status == "pass"
     assert judge_skull(None, GRID).status == "not applicable"
+
+
+@pytest.mark.parametrize(("columns", "side"), [((0, 3), "on the patient's right"), ((7, 10), "on the patient's left")])
+def test_hyperdense_parts_are_told_with_volume_side_slices_and_what_they_mean(columns, side):
+    grid = Geometry((10, 10, 10), (10.0, 10.0, 5.0))
+    brain, dense = np.ones((2, *grid.shape), dtype=bool)
+    dense[:] = False
+    dense[4:6, 4, slice(*columns)] = True
+    found = judge_hyperdense(Image(dense, grid), Image(brain, grid))
+    assert (found.name, found.status, found.value) == ("hyperdensity", "warn", 3.0)
+    for part in ("3.0 mL", side, "2 of 10 slices (S 20 mm to S 25 mm)", "mean nothing", "lesions may include them"):
+        assert part in found.text
+    nothing = judge_hyperdense(Image(np.zeros_like(dense), grid), Image(brain, grid))
+    assert (nothing.status, nothing.value) == ("pass", 0.0)
