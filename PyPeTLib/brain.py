@@ -12,8 +12,9 @@ import numpy.typing as npt
 from PyPeTLib.chunks import execute, share
 from PyPeTLib.errors import QualityError
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Progress, silent
+from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Progress, Skull, silent
 from PyPeTLib.settings import BrainMethod, Settings
+from PyPeTLib.skull import inside_open_skull
 from PyPeTLib.typeset import typeset
 
 #: The mask is searched on pixels of about this size in mm; its border is then set on the scan's own pixels.
@@ -32,6 +33,11 @@ CORNER_SHARE = 0.41
 SMALL_HOLE_MM2 = 20.0
 #: Denser than any bone, in HU: metal, whose streaks hide the brain around it.
 METAL_HU = 2500.0
+#: A slice without a mask lies in the head where soft tissue fills this share of the brain of the slice next to it, ...
+FILLED_SHARE = 0.85
+#: ... if that is at least this share of the largest: at vertex and foramen the brain ends. A mask of less than the
+#: second share of that brain is none.
+LARGE_SHARE, HARDLY_ANY = 0.25, 0.1
 #: Neighbours in the same slice.
 IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
 
@@ -67,10 +73,18 @@ def brain_mask(mean_hu: Float32Array, geometry: Geometry, *, settings: Settings,
     QualityError
         If there is no skull with a brain in it.
     """
+    return brain_in_skull(mean_hu, geometry, settings=settings, progress=progress)[0]
+
+
+def brain_in_skull(
+    mean_hu: Float32Array, geometry: Geometry, *, settings: Settings, progress: Progress = silent
+) -> tuple[Image, Skull]:
+    """Return what `brain_mask` returns, and in which slices the skull was open; parameters and errors are the same."""
     mask = np.zeros(mean_hu.shape, dtype=bool)
     slices = radiological(mean_hu, geometry)  # a view: the scan may be stored with any axis first
     spacing_mm = displayed_spacing_mm(geometry)
-    radiological(mask, geometry)[:] = METHODS[settings.brain](slices, spacing_mm, settings, progress)
+    brain, opened = METHODS[settings.brain](slices, spacing_mm, settings, progress)
+    radiological(mask, geometry)[:] = brain
     found = float(mask.sum()) * geometry.voxel_volume_ml
     if found < MINIMUM_BRAIN_ML:
         lowest, highest = (typeset(f"{end:.0f}") for end in (mean_hu.min(), mean_hu.max()))
@@ -78,22 +92,23 @@ def brain_mask(mean_hu: Float32Array, geometry: Geometry, *, settings: Settings,
             f"Brain mask: a skull with at least {MINIMUM_BRAIN_ML:g} mL inside is needed; found {found:.3g} mL "
             f"(image from {lowest} to {highest} HU). Give a mask (--mask FILE), or check that the scan is a head in HU."
         )
-    return Image(mask, geometry)
+    return Image(mask, geometry), Skull(opened & brain.any(axis=(1, 2)), _left_out(slices, brain, settings))
 
 
 def inside_skull(
     mean_hu: Float32Array, spacing_mm: tuple[float, float, float], settings: Settings, progress: Progress
-) -> MaskArray:
+) -> tuple[MaskArray, MaskArray]:
     """Find the region that the skull encloses in each slice and that continues from slice to slice.
 
-    The bone of each slice is closed over gaps of twice ``brain_opening_mm`` and filled; soft tissue that remains
-    after an opening is kept where it continues the brain of the neighbouring slice, starting from the largest.
+    The bone of each slice is closed over gaps of twice ``brain_opening_mm``, or as `inside_open_skull` does where they
+    are wider, and filled; soft tissue that remains after an opening is kept where it continues the brain of the
+    neighbouring slice, starting from the largest. Which skulls were open is returned too.
     Its border is then set where voxels are half brain, half bone; what else the skull base and thick slices mix
     with bone is left out.
     """
     search = _search_pixels(mean_hu, spacing_mm[1:])
-    closed = _all_closed(search, settings, share(progress, 0.0, 0.3))
-    pure = (search.mean > settings.tissue_low_hu) & (search.mean < _pure_hu(settings))
+    closed, opened = _all_closed(search, settings, share(progress, 0.0, 0.3))
+    pure = _pure(search.mean, settings)
     soft = _filled(closed & pure, search.pixel_mm)
     wide = _slice_by_slice(
         lambda frame: _opened(frame, settings.brain_opening_mm, search.pixel_mm),
@@ -102,19 +117,19 @@ def inside_skull(
     )
     brain = _continuous(wide)
     if not brain.any():
-        return np.zeros(mean_hu.shape, dtype=bool)
+        return np.zeros(mean_hu.shape, dtype=bool), opened
     bounds = _bounds(brain, closed, search, spacing_mm, settings)
     found = _refined(brain, bounds, mean_hu, search.factors, share(progress, 0.7, 0.9))
-    return _filled(_bridged(found, mean_hu, settings), spacing_mm[1:])
+    return _filled(_bridged(found, mean_hu, settings), spacing_mm[1:]), opened
 
 
 def from_fast_marching(
     mean_hu: Float32Array, spacing_mm: tuple[float, float, float], settings: Settings, progress: Progress
-) -> MaskArray:
+) -> tuple[MaskArray, MaskArray]:
     """Grow a front from the middle of the skull and stop it at bone, as published.
 
-    Unlike as published it stays within what the bone of each slice encloses, openings up to twice
-    ``brain_opening_mm`` shut: otherwise it leaves through those of the skull base, and then grows around the skull.
+    Unlike as published it stays within what the bone of each slice encloses, gaps closed as in `inside_skull`:
+    otherwise it leaves through those of the skull base, and then grows around the skull.
 
     References
     ----------
@@ -122,11 +137,11 @@ def from_fast_marching(
     """
     import SimpleITK as sitk
 
-    enclosed = _enclosed(mean_hu, spacing_mm, settings, share(progress, 0.0, 0.2))
+    enclosed, opened = _enclosed(mean_hu, spacing_mm, settings, share(progress, 0.0, 0.2))
     bone = _largest(mean_hu > settings.bone_hu)
     tissue = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu) & ~bone & enclosed
     if not (bone.any() and tissue.any()):
-        return np.zeros(mean_hu.shape, dtype=bool)
+        return np.zeros(mean_hu.shape, dtype=bool), opened
     seed = _middle(bone, tissue)
     progress(0.25, "")
     speed = sitk.GetImageFromArray(tissue.astype(np.float32))
@@ -137,7 +152,7 @@ def from_fast_marching(
     marching.SetStoppingValue(extent)
     arrival = execute(marching, speed, progress=share(progress, 0.25, 0.9))
     reached = sitk.GetArrayViewFromImage(arrival) < 0.75 * extent
-    return _filled(reached & tissue, spacing_mm[1:])
+    return _filled(reached & tissue, spacing_mm[1:]), opened
 
 
 def _middle(bone: MaskArray, tissue: MaskArray) -> FloatArray:
@@ -146,7 +161,8 @@ def _middle(bone: MaskArray, tissue: MaskArray) -> FloatArray:
     return np.asarray(inside[np.linalg.norm(inside - np.argwhere(bone).mean(axis=0), axis=1).argmin()])
 
 
-METHODS: dict[BrainMethod, Callable[[Float32Array, tuple[float, float, float], Settings, Progress], MaskArray]] = {
+Method = Callable[[Float32Array, tuple[float, float, float], Settings, Progress], tuple[MaskArray, MaskArray]]
+METHODS: dict[BrainMethod, Method] = {
     "skull": inside_skull,
     "fast-marching": from_fast_marching,
 }
@@ -163,18 +179,42 @@ def _slice_by_slice(
     return mask
 
 
-def _all_closed(search: _Search, settings: Settings, progress: Progress) -> MaskArray:
-    """Return the bone of every slice and what it encloses, on search pixels."""
-    return _slice_by_slice(lambda frame: _closed(frame, search.pixel_mm, settings), search.mean, progress=progress)
+def _left_out(mean_hu: Float32Array, mask: MaskArray, settings: Settings) -> MaskArray:
+    """Return the slices without a mask in which soft tissue fills the place of the brain nearest to them."""
+    left_out, areas = np.zeros(len(mask), dtype=bool), mask.sum(axis=(1, 2))
+    for order in (range(len(mask)), range(len(mask))[::-1]):
+        brain = np.zeros_like(mask[0])
+        for index in order:
+            if areas[index] > HARDLY_ANY * brain.sum():
+                brain = mask[index]
+            elif brain.sum() < max(1.0, LARGE_SHARE * areas.max()):
+                continue
+            elif _pure(mean_hu[index][brain], settings).mean() >= FILLED_SHARE:
+                left_out[index] = True
+            else:
+                brain = np.zeros_like(brain)
+    return left_out
+
+
+def _all_closed(search: _Search, settings: Settings, progress: Progress) -> tuple[MaskArray, MaskArray]:
+    """Return the bone of every slice and what it encloses, on search pixels, and in which slices it was open."""
+    closed = _slice_by_slice(lambda frame: _closed(frame, search.pixel_mm, settings), search.mean, progress=progress)
+    held = np.stack(
+        [
+            inside_open_skull(frame, frame > settings.bone_hu, enclosed, search.pixel_mm, soft=_pure(frame, settings))
+            for frame, enclosed in zip(search.mean, closed, strict=True)
+        ]
+    )
+    return closed | held, np.asarray(held.any(axis=(1, 2)))
 
 
 def _enclosed(
     mean_hu: Float32Array, spacing_mm: tuple[float, float, float], settings: Settings, progress: Progress
-) -> MaskArray:
-    """Return the bone of every slice and what it encloses, on the scan's pixels."""
+) -> tuple[MaskArray, MaskArray]:
+    """Return the bone of every slice and what it encloses, on the scan's pixels, and in which slices it was open."""
     search = _search_pixels(mean_hu, spacing_mm[1:])
-    closed = _all_closed(search, settings, progress)
-    return np.stack([_on_pixels(frame, search.factors, mean_hu.shape[1:]) for frame in closed])
+    closed, opened = _all_closed(search, settings, progress)
+    return np.stack([_on_pixels(frame, search.factors, mean_hu.shape[1:]) for frame in closed]), opened
 
 
 def _closed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings) -> MaskArray:
@@ -200,6 +240,11 @@ def _continuous(enclosed: MaskArray) -> MaskArray:
                 overlap = np.append(0.0, ndimage.mean(kept[index - step], labels, np.arange(1, count + 1)))
                 kept[index] = (overlap >= CONTINUITY)[labels]
     return kept
+
+
+def _pure(hu: Float32Array, settings: Settings) -> MaskArray:
+    """Return what is soft and holds no bone."""
+    return np.asarray((hu > settings.tissue_low_hu) & (hu < _pure_hu(settings)))
 
 
 def _pure_hu(settings: Settings) -> float:

@@ -44,13 +44,18 @@ def mask_of(vessels: VesselVoxels, rows: npt.NDArray[np.intp], geometry: Geometr
     return mask
 
 
+def side_of(index: FloatArray, middle: FloatArray, geometry: Geometry) -> str:
+    """Return on which side of the middle of the brain a place lies; both are (x, y, z) in voxels."""
+    to_left_mm = float(geometry.axes[0] @ ((index - middle) * geometry.spacing_mm))
+    return "midline" if abs(to_left_mm) < MIDLINE_MM else "left" if to_left_mm > 0 else "right"
+
+
 def traits_of(vessels: VesselVoxels, rows: npt.NDArray[np.intp], curve: FloatArray, geometry: Geometry) -> Traits:
     """Return what the voxels of a cluster tell beside its curve."""
     index = np.array(np.unravel_index(vessels.index[rows], geometry.shape))[::-1].mean(axis=1)
-    to_left_mm = float(geometry.axes[0] @ ((index - vessels.middle) * geometry.spacing_mm))
     baseline = float(vessels.baseline_hu[rows].mean())
     return Traits(
-        side="midline" if abs(to_left_mm) < MIDLINE_MM else "left" if to_left_mm > 0 else "right",
+        side=side_of(index, vessels.middle, geometry),
         signal_to_noise=float(curve.max() / max(vessels.noise_hu[rows].mean() / np.sqrt(rows.size), 1e-6)),
         baseline_hu=baseline,
         beside_bone=float(vessels.foreign[rows].mean()),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from PyPeTLib.arteries import find_artery
 from PyPeTLib.bolus import before_artery, find_bolus
-from PyPeTLib.brain import brain_mask
+from PyPeTLib.brain import brain_in_skull
 from PyPeTLib.chunks import in_parallel, mean_frame, share, stopping
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import deconvolve
@@ -28,7 +28,17 @@ from PyPeTLib.methods import methods_text
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.mixtures import without_mixtures
 from PyPeTLib.motion import between_slices, corrected, measure_motion
-from PyPeTLib.quality import judge, judge_drift, judge_maps, judge_motion, judge_timing, judge_tissue, motion_unknown
+from PyPeTLib.quality import (
+    judge,
+    judge_drift,
+    judge_hyperdense,
+    judge_maps,
+    judge_motion,
+    judge_skull,
+    judge_timing,
+    judge_tissue,
+    motion_unknown,
+)
 from PyPeTLib.records import (
     Analysis,
     Bolus,
@@ -46,6 +56,7 @@ from PyPeTLib.records import (
     Prepared,
     Progress,
     Series,
+    Skull,
     TimeCurve,
     VascularCurve,
     silent,
@@ -53,7 +64,7 @@ from PyPeTLib.records import (
 from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
-from PyPeTLib.tissue import not_tissue
+from PyPeTLib.tissue import hyperdense, not_tissue
 from PyPeTLib.veins import find_vein, scaled_to_vein
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 
@@ -146,25 +157,27 @@ def prepare(
     raw, series = series, still.series
     measured_aif, measured_vof = (_in(still, given, brain, settings) for given in (given_aif, given_vof))
     with step("Brain mask", 0.2, 0.3) as inner:
-        mask = _restored(brain or _brain(series, settings, inner), still.restored)
+        inside, skull = (brain, None) if brain else _brain(series, settings, inner)
+        mask = _restored(inside, still.restored)
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
         found = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
-        artery, vein = _as_given(found.artery, given_aif), found.vein and _as_given(found.vein, given_vof)
+        found = _as_given(found, given_aif, given_vof)
     with step("Temporal components", 0.55, 0.7) as inner:
         curves = _enhancement(series, hu, mask, found, settings, inner)
         del hu
-    judged = judge(series, found.bolus, curves, artery, vein, settings=settings)
-    checks = (*series.checks, *still.checks, judge_drift(found.drift), *judged)
+    judged = judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
+    checks = (*series.checks, *still.checks, judge_skull(skull, series.geometry), judge_drift(found.drift), *judged)
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
         if still.motion is not None and still.restored is not None:
             smoothed = without_mixtures(smoothed, between_slices(still.motion, series.geometry, mask.values))
     with step("CSF and large vessels", 0.95, 1.0):
-        aif_hu, times_s = artery.curve_hu, series.times_s
+        aif_hu, times_s = found.artery.curve_hu, series.times_s
         csf, vessels, bone = not_tissue(smoothed, aif_hu, times_s, series.geometry, settings=settings)
+        dense = hyperdense(smoothed, vessels, bone, settings=settings)
     return Prepared(
         series=series,
         raw=raw,
@@ -175,12 +188,12 @@ def prepare(
         bolus=found.bolus,
         drift=found.drift,
         curves=smoothed,
-        aif=artery,
-        vof=vein,
+        aif=found.artery,
+        vof=found.vein,
         csf=csf,
         vessels=vessels,
         bone=bone,
-        checks=(*checks, judge_tissue(mask, csf, vessels, bone, settings=settings)),
+        checks=(*checks, judge_tissue(mask, csf, vessels, bone, settings=settings), judge_hyperdense(dense, mask)),
         seconds=seconds,
     )
 
@@ -269,10 +282,10 @@ def _in(still: _Still, given: Given, brain: Image | None, settings: Settings) ->
     return given[~still.motion.left_out]
 
 
-def _brain(series: Series, settings: Settings, progress: Progress) -> Image:
-    """Return the automatic brain mask."""
+def _brain(series: Series, settings: Settings, progress: Progress) -> tuple[Image, Skull]:
+    """Return the automatic brain mask, and what is to be known of the skull around it."""
     mean_hu = mean_frame(series.values, progress=share(progress, 0.0, 0.5))
-    return brain_mask(mean_hu, series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
+    return brain_in_skull(mean_hu, series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
 
 
 def _vascular_curves(
@@ -414,9 +427,14 @@ def _users_curve(
     return given_curve(series, given, baseline_frames=bolus.baseline_frames)
 
 
-def _as_given(curve: VascularCurve, given: Given) -> VascularCurve:
-    """Return a curve that says so where its mask was grown from the user's points."""
-    return replace(curve, source="user's points") if isinstance(given, Points) else curve
+def _as_given(found: _Vascular, aif: Given, vof: Given) -> _Vascular:
+    """Return the curves so that they say where their mask was grown from the user's points."""
+    artery, vein = found.artery, found.vein
+    if isinstance(aif, Points):
+        artery = replace(artery, source="user's points")
+    if vein is not None and isinstance(vof, Points):
+        vein = replace(vein, source="user's points")
+    return replace(found, artery=artery, vein=vein)
 
 
 def _check_mask(series: Series, mask: Image | None, name: str) -> None:

@@ -8,17 +8,22 @@ from typing import get_args
 
 import numpy as np
 
+from PyPeTLib.candidates import side_of
 from PyPeTLib.curves import area_weights, end_share, peaks, robust_sd
+from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.records import (
     Bolus,
     Check,
     Curves,
     Drift,
     FloatArray,
+    Geometry,
     Image,
     Maps,
+    MaskArray,
     Motion,
     Series,
+    Skull,
     Status,
     Transit,
     VascularCurve,
@@ -26,6 +31,7 @@ from PyPeTLib.records import (
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod, Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 from PyPeTLib.typeset import typeset
+from PyPeTLib.vessels import middle_of
 
 #: Where half of the tissue has a more uncertain delay than this, in s, late tissue is missed.
 LARGEST_DELAY_SD_S = 1.0
@@ -132,6 +138,33 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
     return corrected, within
 
 
+def judge_skull(skull: Skull | None, geometry: Geometry) -> Check:
+    """Return whether bone encloses the automatic mask (None: the mask is the user's) in all slices that hold brain."""
+    if skull is None:
+        return Check("skull", "not applicable", "The brain mask is the user's.")
+    doubts = []
+    if skull.left_out.any():
+        doubts.append(
+            f"{_slices(skull.left_out, geometry)} lie in the head and have no mask: brain is missing from maps and "
+            "volumes. Draw it in the mask, or give one (--mask)."
+        )
+    if skull.opened.any():
+        doubts.append(
+            f"The skull is open in {_slices(skull.opened, geometry)}; the mask was closed there as the bone beside the "
+            "gap continues, and may hold scalp or miss brain. Look at it (step 3), correct it, or give one (--mask)."
+        )
+    if doubts:
+        return Check("skull", "warn", " ".join(doubts), float((skull.opened | skull.left_out).sum()))
+    return Check("skull", "pass", "Bone encloses the brain in all slices.", 0.0)
+
+
+def _slices(chosen: MaskArray, geometry: Geometry) -> str:
+    """Return how many displayed slices are chosen, and between which heights they lie."""
+    labels = [label for label, one in zip(slice_labels(geometry), chosen, strict=True) if one]
+    between = labels[0] if len(labels) == 1 else f"{labels[0]} to {labels[-1]}"
+    return f"{len(labels)} of {chosen.size} slices ({between})"
+
+
 def judge_tissue(brain: Image, csf: Image, vessels: Image, bone: Image, *, settings: Settings) -> Check:
     """Return whether CSF, vessels and bone leave enough tissue: otherwise its HU or CBV are not those of a brain."""
     left = 1.0 - (csf.volume_ml + vessels.volume_ml + bone.volume_ml) / brain.volume_ml
@@ -145,6 +178,23 @@ def judge_tissue(brain: Image, csf: Image, vessels: Image, bone: Image, *, setti
         "HU of the scan, csf_hu, bone_rim_hu and the arterial input."
     )
     return Check("tissue", "warn", text, left)
+
+
+def judge_hyperdense(dense: Image, brain: Image) -> Check:
+    """Return whether part of the brain is as dense as clotted blood, how much it is and where."""
+    if not dense.values.any():
+        return Check("hyperdensity", "pass", "No thick part of the brain is as dense as clotted blood.", 0.0)
+    geometry, place = dense.geometry, middle_of(dense.values)
+    side = side_of(place, middle_of(brain.values), geometry)
+    held = radiological(dense.values, geometry).any(axis=(1, 2))
+    where = f"around the {side}" if side == "midline" else f"on the patient's {side}"
+    text = (
+        f"{dense.volume_ml:.1f} mL of the brain are without contrast as dense as clotted blood, {where}, in "
+        f"{_slices(np.asarray(held), geometry)}: a haematoma, calcification, or contrast agent from before. They count "
+        "as tissue, but flow, volume and times mean nothing there, and lesions may include them. Look at the scan "
+        "(step 1); leave them out of the mask (--mask)."
+    )
+    return Check("hyperdensity", "warn", text, dense.volume_ml)
 
 
 def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:

@@ -751,6 +751,22 @@ class Maps:
 
 
 @dataclass(frozen=True)
+class Skull:
+    """What is to be known of the skull around an automatic brain mask, slice by slice from feet to head.
+
+    Parameters
+    ----------
+    opened : ndarray of bool, shape (slice,)
+        Bone does not enclose the brain; the mask was closed across the gap.
+    left_out : ndarray of bool, shape (slice,)
+        There is no mask, though soft tissue fills the place of the brain next to it.
+    """
+
+    opened: MaskArray
+    left_out: MaskArray
+
+
+@dataclass(frozen=True)
 class Midplane:
     """The mid-sagittal plane: the points p, in mm LPS, with ``normal · p = offset_mm``.
 

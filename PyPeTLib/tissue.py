@@ -1,4 +1,4 @@
-"""What inside the skull is no brain tissue: CSF and bone by HU without contrast, large vessels by their blood."""
+"""What inside the skull is no brain tissue: CSF, bone, clots by HU without contrast, large vessels by their blood."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.curves import area_share
+from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.records import Curves, FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.settings import Settings
 
@@ -14,6 +15,12 @@ SMALLEST_ML = 0.02
 #: A large vessel has at least so many times the blood of the median voxel, whatever the scale of the arterial input:
 #: gray matter has less than twice as much.
 LEAST_OVER_MEDIAN = 3.0
+#: Clotted blood has 50 to 90 HU, flowing blood and gray matter 35 to 45.
+HYPERDENSE_HU = 50.0
+#: Smallest hyperdense part, in mL: a ball of 12 mm; vessels, falx and tentorium are thinner than twice this radius, mm.
+HYPERDENSE_ML, THIN_RADIUS_MM = 1.0, 3.0
+#: So near the border of the mask, in mm, bone brightens what lies beside it, and sinuses run.
+RIM_MM = 4.0
 
 
 def not_tissue(
@@ -59,13 +66,73 @@ def not_tissue(
     return Image(csf, geometry), Image(vessels, geometry), Image(bone, geometry)
 
 
-def _connected(chosen: npt.NDArray[np.bool_], mask: MaskArray, geometry: Geometry) -> MaskArray:
+def hyperdense(curves: Curves, vessels: Image, bone: Image, *, settings: Settings) -> Image:
+    """Return what of the brain is denser than blood-free tissue without contrast, bool: as clotted blood is.
+
+    It has 50 HU or more and no more than ``bone_rim_hu`` (beyond is calcification), enhances less than a large vessel,
+    and is thick: what is narrower than 6 mm in its slice is a vessel, falx or tentorium. Of a part at least 1 mL has to
+    lie 4 mm or more from the border of the brain mask. HU without contrast are those of `not_tissue`.
+
+    Parameters
+    ----------
+    curves : Curves
+        Denoised enhancement in HU, with the mean HU of each voxel.
+    vessels, bone : Image
+        Masks that `not_tissue` returned.
+    settings : Settings
+        ``bone_rim_hu``.
+
+    References
+    ----------
+    New 1976, doi:10.1148/121.3.635 (HU of blood and clots)
+    """
+    geometry, mask = vessels.geometry, curves.mask
+    native_hu, others = curves.native_hu, ~(vessels.values | bone.values)[mask]
+    chosen = (native_hu >= HYPERDENSE_HU) & (native_hu <= settings.bone_rim_hu) & others
+    dense = _connected(chosen, mask, geometry, least_ml=HYPERDENSE_ML)
+    frames, inner = (radiological(values, geometry) for values in (dense, mask))  # views: slices come first
+    counts = np.zeros(dense.shape, dtype=bool)
+    for index in np.flatnonzero(frames.any(axis=(1, 2))):
+        pixel_mm = displayed_spacing_mm(geometry)[1:]
+        frames[index] = _opened(frames[index], pixel_mm)
+        radiological(counts, geometry)[index] = frames[index] & (_depth(inner[index], pixel_mm) >= RIM_MM)
+    return Image(_holding(dense, counts, geometry), geometry)
+
+
+def _depth(frame: MaskArray, pixel_mm: tuple[float, ...]) -> FloatArray:
+    """Return how deep in the mask of one slice each pixel lies, in mm."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.distance_transform_edt(np.pad(frame, 1), sampling=pixel_mm)[1:-1, 1:-1])
+
+
+def _opened(frame: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
+    """Return what of one slice a disc fits into that is wider than thin structures."""
+    from scipy import ndimage
+
+    deep = _depth(frame, pixel_mm) > THIN_RADIUS_MM
+    return frame & deep.any() & (ndimage.distance_transform_edt(~deep, sampling=pixel_mm) <= THIN_RADIUS_MM)
+
+
+def _holding(mask: MaskArray, counts: MaskArray, geometry: Geometry) -> MaskArray:
+    """Keep the connected parts of a mask (touching at corners) of which enough counts."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    large = np.bincount(labels[counts], minlength=count + 1) * geometry.voxel_volume_ml >= HYPERDENSE_ML
+    large[0] = False
+    return np.asarray(large[labels])
+
+
+def _connected(
+    chosen: npt.NDArray[np.bool_], mask: MaskArray, geometry: Geometry, *, least_ml: float = SMALLEST_ML
+) -> MaskArray:
     """Put chosen voxels of a mask on the grid, those of too small connected parts (touching at corners) left out."""
     from scipy import ndimage
 
     grid = np.zeros(mask.shape, dtype=bool)
     grid[mask] = chosen
     labels, _ = ndimage.label(grid, np.ones((3, 3, 3)))
-    large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= SMALLEST_ML
+    large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= least_ml
     large[0] = False
     return np.asarray(large[labels])

@@ -158,7 +158,7 @@ def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, 
         baseline[strong],
         edge[strong],
         likely.noise_hu[strong],
-        _middle(mask),
+        middle_of(mask),
     )
 
 
@@ -174,7 +174,7 @@ def _at_edge(index: npt.NDArray[np.intp], mask: MaskArray) -> npt.NDArray[np.boo
     return ~inner
 
 
-def _middle(mask: MaskArray) -> FloatArray:
+def middle_of(mask: MaskArray) -> FloatArray:
     """Return the centre of the mask as an index (x, y, z)."""
     counts = [np.count_nonzero(mask, axis=axes) for axes in ((0, 1), (0, 2), (1, 2))]
     return np.array([np.arange(count.size) @ count / count.sum() for count in counts])

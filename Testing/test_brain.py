@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import QualityError, Settings
-from PyPeTLib.brain import SMALL_HOLE_MM2, brain_mask
+from PyPeTLib.brain import SMALL_HOLE_MM2, brain_in_skull, brain_mask
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.records import Geometry
 from PyPeTLib.settings import BrainMethod
@@ -110,7 +110,7 @@ def test_openings_narrower_than_twice_the_setting_are_shut(method):
     wide, narrow = (Settings(brain=method, brain_opening_mm=opening) for opening in (6.0, 1.0))
     assert dice(brain_mask(image, geometry, settings=wide).values, truth) > 0.95
     with pytest.raises(QualityError):
-        brain_mask(ball(1.0, gap_mm=60.0)[0], geometry, settings=narrow)
+        brain_mask(ball(1.0, gap_mm=150.0)[0], geometry, settings=narrow)
 
 
 def test_slice_without_skull_holds_no_brain(settings):
@@ -203,6 +203,8 @@ def test_head_at_full_resolution_is_found_and_little_else(settings, kind):
     )
     assert dice(found, truth) > 0.97
     assert np.count_nonzero(found & ~truth) < 0.001 * np.count_nonzero(found)
+    _, skull = brain_in_skull(mean, phantom.series.geometry, settings=settings)
+    assert not skull.opened.any() and not skull.left_out.any()
 
 
 def test_fast_marching_stays_inside_the_skull_of_a_tilted_head():
@@ -258,3 +260,89 @@ def test_slab_has_the_mask_of_the_whole_head(head, mean_head, settings, slices):
     size = (*head.series.geometry.size[:2], len(part))
     found = brain_mask(part, replace(head.series.geometry, size=size), settings=settings).values
     assert dice(found, whole[slices]) > 0.98
+
+
+# --- a skull with a gap ---------------------------------------------------------------------------------------------
+
+
+def with_gap(gap_mm, slices=slice(3, 6), **about):
+    """A bowl as `ball` whose bone has a gap on one side, in some slices only."""
+    image, geometry, truth = ball(1.0, **about)
+    image[slices] = ball(1.0, gap_mm=gap_mm, **about)[0][slices]
+    return image, geometry, truth
+
+
+@pytest.mark.parametrize("method", BRAINS)
+@pytest.mark.parametrize("gap_mm", [20.0, 60.0, 90.0])
+def test_a_gap_in_the_skull_is_closed_as_the_bone_beside_it_continues(method, gap_mm):
+    """A burr hole, and craniectomies: brain, missing bone and scalp look alike; 1.5 mm is a pixel of the search."""
+    image, geometry, truth = with_gap(gap_mm)
+    found, skull = brain_in_skull(image, geometry, settings=Settings(brain=method))
+    assert np.flatnonzero(skull.opened).tolist() == [3, 4, 5] and not skull.left_out.any()
+    assert dice(found.values, truth) > 0.98
+    assert np.count_nonzero(found.values & ~truth) < 3 * 1.5 * gap_mm  # mm² of three slices
+
+
+def test_a_skull_that_is_open_in_every_slice_is_closed(settings):
+    image, geometry, truth = ball(1.0, gap_mm=60.0)
+    assert dice(brain_mask(image, geometry, settings=settings).values, truth) > 0.98
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_gap_may_lie_on_any_side(settings, axis):
+    image, geometry, truth = with_gap(60.0)
+    turned = np.flip(image.transpose(0, 2, 1) if axis == 1 else image, axis)
+    assert dice(brain_mask(turned, geometry, settings=settings).values, truth) > 0.98
+
+
+def test_a_flap_of_scalp_that_has_sunk_in_is_no_brain(settings):
+    """Its surface lies 25 mm inside that of the head, the scalp is 8 mm thick."""
+    image, geometry, truth = with_gap(90.0)
+    y, x = np.indices(image.shape[1:]) - 89.5
+    gap = (np.abs(y) < 45.0) & (x > 0)
+    image[3:6, gap & (x > 50.0)] = -1000.0
+    brain = truth[4] & ~(gap & (x > 42.0))
+    found = brain_mask(image, geometry, settings=settings).values
+    assert dice(found[4], brain) > 0.98 and dice(found[0], truth[0]) > 0.98
+
+
+@pytest.mark.parametrize("what", ["calcification", "drain"])
+def test_what_else_is_dense_in_an_open_skull_does_not_draw_its_outline(settings, what):
+    image, geometry, truth = with_gap(60.0)
+    y, x = np.indices(image.shape[1:]) - 89.5
+    dense = np.hypot(y, x - 20.0) < 4.0 if what == "calcification" else (np.abs(y) < 1.0) & (x > 10.0) & (x < 55.0)
+    image[3:6, dense] = 1000.0
+    assert dice(brain_mask(image, geometry, settings=settings).values[3:6], truth[3:6]) > 0.98
+
+
+@pytest.mark.parametrize("method", BRAINS)
+def test_slices_of_the_head_that_no_skull_surrounds_are_told(method):
+    """Half of a skull is none: where it ends nobody knows."""
+    image, geometry, truth = with_gap(150.0, slice(5, None))
+    found, skull = brain_in_skull(image, geometry, settings=Settings(brain=method))
+    assert np.flatnonzero(skull.left_out).tolist() == [5, 6, 7] and not skull.opened.any()
+    assert found.values[5:].sum() < 0.01 * truth[5:].sum() and dice(found.values[:5], truth[:5]) > 0.95
+
+
+def test_slices_beyond_the_brain_are_not_left_out(settings):
+    """Bone of the vertex above, air below."""
+    image, geometry, _ = ball(1.0)
+    image[0], image[-1, image[-1] == 35.0] = -1000.0, 700.0
+    _, skull = brain_in_skull(image, geometry, settings=settings)
+    assert not skull.left_out.any() and not skull.opened.any()
+
+
+def test_open_slices_are_counted_from_feet_to_head_however_they_are_stored(settings):
+    image, geometry, _ = with_gap(60.0, slice(2, 4))
+    grid = replace(geometry, direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
+    _, skull = brain_in_skull(image, grid, settings=settings)
+    assert np.flatnonzero(skull.opened).tolist() == [4, 5]
+
+
+def test_a_face_is_no_skull_with_a_gap(settings):
+    """Bone on two thirds of the way around, but air and bone inside: the base, where nothing was closed."""
+    image, geometry, truth = with_gap(90.0, slice(0, 2))
+    y, x = np.indices(image.shape[1:]) - 89.5
+    image[:2, np.hypot(y, x - 20.0) < 25.0] = -1000.0
+    found, skull = brain_in_skull(image, geometry, settings=settings)
+    assert not skull.opened.any() and not found.values[:2].any() and dice(found.values[2:], truth[2:]) > 0.98

@@ -53,6 +53,7 @@ GROUND = {
     "stochastic": {"chunks", "dictionary", "kinetics", "records", "settings"},
     "slope": {"chunks", "curves", "records", "settings"},
     "orientation": {"errors", "records"},
+    "skull": {"records"},
 }
 #: Other modules that use a step: a comparison finds the lesions of reference maps as a run finds its own.
 ALLOWED_ABOVE_STEPS = {("compare", "lesions")}

@@ -263,6 +263,21 @@ def test_a_small_brain_mask_gives_the_same_tissue(tiny_head, tiny_analysis):
     )
 
 
+def test_a_run_tells_of_an_open_skull_but_not_around_the_users_mask(head):
+    """Bone is taken out on one side of one slice: the slices above stay, and say the same."""
+    series, right = head.series, np.arange(96) < 20
+    values = series.values.copy()
+    values[:, 3][(values[:, 3] > 150) & right] = 40
+    opened = replace(series, values=values)
+    found = prepare(opened)
+    told = {check.name: check for check in found.checks}["skull"]
+    assert (told.status, told.value) == ("warn", 1.0) and "open in 1 of 6 slices" in told.text
+    inside = head.masks["brain"].values
+    assert found.brain.values[inside].mean() > 0.95
+    again = prepare(opened, brain=found.brain)
+    assert {check.name: check.status for check in again.checks}["skull"] == "not applicable"
+
+
 @pytest.mark.parametrize("name", ["brain", "aif", "vof"])
 def test_masks_that_do_not_fit_are_refused(tiny_head, name):
     series = tiny_head.series

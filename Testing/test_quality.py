@@ -10,7 +10,17 @@ import pytest
 
 from PyPeTLib import Settings
 from PyPeTLib.phantom import bolus_curve
-from PyPeTLib.quality import judge, judge_maps, judge_motion, judge_timing, judge_tissue, motion_unknown, worst_first
+from PyPeTLib.quality import (
+    judge,
+    judge_hyperdense,
+    judge_maps,
+    judge_motion,
+    judge_skull,
+    judge_timing,
+    judge_tissue,
+    motion_unknown,
+    worst_first,
+)
 from PyPeTLib.records import (
     Bolus,
     Candidate,
@@ -22,6 +32,7 @@ from PyPeTLib.records import (
     Maps,
     Motion,
     Series,
+    Skull,
     VascularCurve,
 )
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod
@@ -379,3 +390,41 @@ def test_too_little_tissue_is_a_warning(voxels, expected):
     if expected:
         assert "Only 40% of the brain mask is tissue, at least 50% is expected" in found.text
         assert "takes 4 mL, large vessels 1 mL, what shares bone (above 100 HU) 1 mL" in found.text
+
+
+def skull(opened=(), left_out=()):
+    return Skull(*(np.isin(np.arange(10), chosen) for chosen in (opened, left_out)))
+
+
+def test_a_skull_that_was_open_is_told_with_its_slices_and_what_to_do():
+    found = judge_skull(skull(opened=(3, 4, 5)), GRID)
+    assert (found.name, found.status, found.value) == ("skull", "warn", 3.0)
+    assert "open in 3 of 10 slices (S 27 mm to S 45 mm)" in found.text
+    for advice in ("step 3", "correct it", "--mask"):
+        assert advice in found.text
+
+
+def test_slices_of_the_head_without_a_mask_are_told_before_those_that_were_closed():
+    found = judge_skull(skull(opened=(3,), left_out=(4, 5)), GRID)
+    assert (found.status, found.value) == ("warn", 3.0)
+    assert found.text.startswith("2 of 10 slices (S 36 mm to S 45 mm) lie in the head and have no mask")
+    assert "The skull is open in 1 of 10 slices (S 27 mm);" in found.text
+
+
+def test_a_whole_skull_passes_and_that_around_the_users_mask_is_not_looked_at():
+    assert judge_skull(skull(), GRID).status == "pass"
+    assert judge_skull(None, GRID).status == "not applicable"
+
+
+@pytest.mark.parametrize(("columns", "side"), [((0, 3), "on the patient's right"), ((7, 10), "on the patient's left")])
+def test_hyperdense_parts_are_told_with_volume_side_slices_and_what_they_mean(columns, side):
+    grid = Geometry((10, 10, 10), (10.0, 10.0, 5.0))
+    brain, dense = np.ones((2, *grid.shape), dtype=bool)
+    dense[:] = False
+    dense[4:6, 4, slice(*columns)] = True
+    found = judge_hyperdense(Image(dense, grid), Image(brain, grid))
+    assert (found.name, found.status, found.value) == ("hyperdensity", "warn", 3.0)
+    for part in ("3.0 mL", side, "2 of 10 slices (S 20 mm to S 25 mm)", "mean nothing", "lesions may include them"):
+        assert part in found.text
+    nothing = judge_hyperdense(Image(np.zeros_like(dense), grid), Image(brain, grid))
+    assert (nothing.status, nothing.value) == ("pass", 0.0)

@@ -7,15 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import HEAD
 from scipy import ndimage
 
-from PyPeTLib import Settings
+from PyPeTLib import Settings, prepare
 from PyPeTLib.curves import area_share
+from PyPeTLib.phantom import head_phantom
 from PyPeTLib.pipeline import _lesions
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.report_facts import key_numbers
 from PyPeTLib.results import map_medians, summary
-from PyPeTLib.tissue import not_tissue
+from PyPeTLib.tissue import hyperdense, not_tissue
 
 TIMES = np.arange(60.0)
 CBV = 100.0 * 0.55 / 0.75 / 1.05
@@ -138,6 +140,85 @@ def test_area_share_is_that_of_blood(bolus, as_curves):
     np.testing.assert_allclose(area_share(as_curves([0.04 * aif, 0.5 * aif]), aif, TIMES), [0.04, 0.5], rtol=1e-5)
 
 
+# --- hyperdense parts -----------------------------------------------------------------------------------------------
+
+#: A brain of 100 mm in 8 slices of 5 mm, on pixels of 1 mm.
+SLAB = Geometry((112, 112, 8), (1.0, 1.0, 5.0))
+Z, Y, X = np.indices(SLAB.shape) * 1.0 - np.array([3.5, 55.5, 55.5])[:, None, None, None]
+BRAIN = np.hypot(Y, X) < 50.0
+#: Balls of 4 mL and of 0.5 mL, away from the border.
+CLOT, SMALL = (np.hypot(np.hypot(Y - 10.0, X - 20.0), 5.0 * (Z - 0.5)) < radius for radius in (9.8, 4.9))
+
+
+@pytest.fixture
+def dense(bolus, as_curves, settings):
+    """Return what is hyperdense where a part of a brain of 35 HU has other HU, or other blood."""
+
+    def make(part, hu, blood=0.04, vessels=None, bone=None, grid=SLAB, turn=lambda values: values):
+        share_of_blood = turn(np.where(part, blood, 0.04))[turn(BRAIN)]
+        aif = bolus.aif(TIMES)
+        native = turn(np.where(part, hu, 35.0))[turn(BRAIN)]
+        curves = as_curves(share_of_blood[:, None], basis=aif[None])
+        curves = replace(
+            curves,
+            basis=aif[None].astype(np.float32),
+            mask=turn(BRAIN),
+            anatomy_hu=(native + share_of_blood * aif.mean()).astype(np.float32),
+        )
+        nothing = np.zeros(SLAB.shape, dtype=bool)
+        others = (Image(turn(nothing if one is None else one), grid) for one in (vessels, bone))
+        return hyperdense(curves, *others, settings=settings)
+
+    return make
+
+
+def test_a_clot_is_hyperdense_and_its_volume_is_known(dense):
+    found = dense(CLOT, 70.0)
+    assert not (found.values & ~CLOT).any()
+    assert found.volume_ml == pytest.approx(0.005 * CLOT.sum(), rel=0.05)
+
+
+@pytest.mark.parametrize(("hu", "expected"), [(45.0, False), (49.0, False), (51.0, True), (90.0, True), (120.0, False)])
+def test_clots_have_50_hu_or_more_and_calcifications_more_than_they(dense, hu, expected):
+    assert dense(CLOT, hu).values.any() == expected
+
+
+def test_contrast_makes_nothing_hyperdense(dense):
+    """HU are those without contrast: tissue whose mean over time is 60 HU enhances, a clot does not."""
+    mean_blood = 25.0 / 66.7  # the mean of the arterial curve is 4000 HU·s in 60 s
+    assert not dense(CLOT, 35.0, blood=mean_blood).values.any()
+    assert dense(CLOT, 60.0, blood=0.0).values.any()
+
+
+THIN = {
+    "falx": np.abs(X) < 2.0,
+    "vessel": np.hypot(Y - 10.0, X - 20.0) < 2.5,
+    "small": SMALL,
+    "around": np.hypot(Y, X) > 46.0,
+    "beside bone": (np.hypot(Y, X) > 43.0) & (np.abs(Y) < 10.0) & (X > 0.0) & (np.abs(Z) < 1.0),
+}
+
+
+@pytest.mark.parametrize("name", THIN)
+def test_what_is_thin_small_or_beside_bone_is_not_hyperdense(dense, name):
+    assert not dense(THIN[name], 65.0).values.any()
+
+
+def test_a_haematoma_under_the_skull_is_hyperdense_where_it_is_thick(dense):
+    found = dense((np.hypot(Y, X) > 36.0) & (X > 10.0), 65.0)
+    assert found.values.any() and (X[found.values] > 9.0).all()
+
+
+def test_large_vessels_and_bone_are_not_hyperdense(dense):
+    assert not dense(CLOT, 65.0, vessels=CLOT).values.any() and not dense(CLOT, 65.0, bone=CLOT).values.any()
+
+
+def test_hyperdense_parts_do_not_depend_on_the_order_of_the_axes(dense):
+    grid = Geometry((8, 112, 112), (5.0, 1.0, 1.0), direction=(0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0))
+    turned = dense(CLOT, 70.0, grid=grid, turn=lambda values: np.ascontiguousarray(values.transpose(2, 1, 0)))
+    np.testing.assert_array_equal(turned.values.transpose(2, 1, 0), dense(CLOT, 70.0).values)
+
+
 # --- phantoms -------------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +252,27 @@ def test_bone_is_at_the_border_of_the_mask_and_holds_no_pure_tissue(head, analys
     assert not (bone & head.masks["pure_tissue"].values).any()
     border = analysis.brain.values & ~ndimage.binary_erosion(analysis.brain.values, np.ones((1, 7, 7)))
     assert (bone & border).sum() > 0.95 * bone.sum()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_head_without_haematoma_has_nothing_hyperdense(seed):
+    phantom = head_phantom(replace(HEAD, seed=seed, noise_hu=12.0))
+    found = {check.name: check for check in prepare(phantom.series, force=True).checks}["hyperdensity"]
+    assert (found.status, found.value) == ("pass", 0.0)
+
+
+def test_a_haematoma_is_told_with_its_volume_and_place(head):
+    """A ball in the patient's right hemisphere that does not enhance."""
+    series, grid = head.series, head.series.geometry
+    z, y, x = np.indices(grid.shape) * np.array(grid.spacing_mm[::-1])[:, None, None, None]
+    ball = np.hypot(np.hypot(y - 100.0, x - 72.0), z - 28.0) < 13.0
+    assert ball[head.masks["brain"].values].sum() == ball.sum()
+    values = series.values.copy()
+    noise = np.random.default_rng(5).normal(0.0, 6.0, (len(values), int(ball.sum())))
+    values[:, ball] = np.round(70.0 + noise).astype(values.dtype)
+    found = {check.name: check for check in prepare(replace(series, values=values)).checks}["hyperdensity"]
+    assert found.status == "warn" and "on the patient's right, in 4 of 6 slices" in found.text
+    assert found.value == pytest.approx(ball.sum() * grid.voxel_volume_ml, rel=0.2)
 
 
 def test_statistics_leave_out_csf_vessels_and_bone(tiny_analysis):
