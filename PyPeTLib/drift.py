@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.curves import robust_sd
 from PyPeTLib.records import Drift, FloatArray
 from PyPeTLib.settings import Settings
 
@@ -14,6 +15,9 @@ from PyPeTLib.settings import Settings
 FEWEST_FRAMES = 5
 #: Chance alone has a slope that counts as drift with this probability.
 CHANCE = 0.01
+#: Few frames before the bolus may lie on a line by chance: their noise is at least that of this share of the scan, its
+#: last frames, in which contrast agent changes the mean smoothly.
+LATE_SHARE = 0.4
 
 
 def find_drift(
@@ -52,7 +56,7 @@ def find_drift(
 
     Examples
     --------
-    >>> noise = np.random.default_rng(0).normal(35.0, 5.0, (40, 4000))
+    >>> noise = np.random.default_rng(0).normal(35.0, 1.0, (40, 4000))
     >>> times = np.arange(40.0)
     >>> found = find_drift(noise + 0.05 * times[:, None], np.arange(9), 10, times, settings=Settings())
     >>> round(found.hu_per_minute), float(found.line_hu[-1].round(0))
@@ -63,12 +67,28 @@ def find_drift(
     frames, asked = baseline_frames - 1, settings.drift == "auto"
     if frames < FEWEST_FRAMES:
         return None
-    mean_hu = (hu[:frames].sum(axis=1, dtype=float) - hu[:frames, vessels].sum(axis=1, dtype=float)) / (
-        hu.shape[1] - vessels.size
-    )
+    mean_hu = _mean_hu(hu[:frames], vessels)
     coefficients, covariance = np.polyfit(times_s[:frames], mean_hu, 1, cov=True)
     slope, sd = float(coefficients[0]), float(np.sqrt(covariance[0, 0]))
+    late = len(hu) - round(LATE_SHARE * len(hu))
+    noise_hu = _noise_of_mean(_mean_hu(hu[late:], vessels), times_s[late:])
+    sd = max(sd, noise_hu / float(np.sqrt(np.sum((times_s[:frames] - times_s[:frames].mean()) ** 2))))
     visible = float(stdtrit(frames - 2, 1.0 - 0.5 * CHANCE)) * sd
     taken = slope if asked and abs(slope) > visible else 0.0
     line_hu = taken * (times_s - times_s[:baseline_frames].mean())
     return Drift(60.0 * slope, 60.0 * sd, 60.0 * visible, frames, line_hu)
+
+
+def _mean_hu(hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp]) -> FloatArray:
+    """Return the mean of each frame over all voxels but some."""
+    total = hu.sum(axis=1, dtype=float) - hu[:, vessels].sum(axis=1, dtype=float)
+    return np.asarray(total / (hu.shape[1] - vessels.size))
+
+
+def _noise_of_mean(mean_hu: FloatArray, times_s: FloatArray) -> float:
+    """Return the SD of the noise of a mean that changes smoothly: how it differs from its neighbours in time."""
+    if mean_hu.size < FEWEST_FRAMES:
+        return 0.0
+    share = (times_s[1:-1] - times_s[:-2]) / (times_s[2:] - times_s[:-2])
+    bends = mean_hu[1:-1] - (1.0 - share) * mean_hu[:-2] - share * mean_hu[2:]
+    return robust_sd(bends / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2))

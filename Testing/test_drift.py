@@ -40,7 +40,8 @@ def test_its_sd_is_that_of_repeated_scans_and_chance_is_no_drift(settings):
     times = np.arange(40.0)
     found = [find_drift(brain_hu(times, seed=seed), VESSELS, 10, times, settings=settings) for seed in range(300)]
     spread = np.std([one.hu_per_minute for one in found])
-    assert np.sqrt(np.mean([one.sd_hu_per_minute**2 for one in found])) == pytest.approx(spread, rel=0.12)
+    assert np.sqrt(np.mean([one.sd_hu_per_minute**2 for one in found])) == pytest.approx(spread, rel=0.3)
+    assert min(one.sd_hu_per_minute for one in found) > 0.3 * spread  # frames that lie on a line by chance
     certain = [one.certain for one in found]
     assert np.mean(certain) < 3.0 * CHANCE
     assert not any(one.line_hu.any() for one in found if not one.certain)
