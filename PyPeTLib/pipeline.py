@@ -300,25 +300,26 @@ def _vascular_curves(
 ) -> _Vascular:
     """Return bolus, drift, arterial input, scaled for partial volume, and venous output: the user's where there is one.
 
-    Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline.
+    Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline; and
+    without the drift, where there is one.
     """
     times_s, geometry = series.times_s, series.geometry
     likely = likely_vessels(hu, progress=share(progress, 0.0, 0.5))
-    found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
-    drift = find_drift(hu, likely.columns, found.baseline_frames, times_s, settings=settings)
-    line_hu = _line_hu(drift, times_s)
-    likely = replace(likely, hu=likely.hu - line_hu[:, None])
 
-    def with_baseline(bolus: Bolus, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
-        vessels = vessel_voxels(likely, bolus.baseline_frames, mask.values, times_s)
+    def measured(bolus: Bolus, line_hu: FloatArray, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
+        still = replace(likely, hu=likely.hu - line_hu[:, None])
+        vessels = vessel_voxels(still, bolus.baseline_frames, mask.values, times_s)
         if aif is not None:
             return vessels, _users_curve(series, aif, bolus, line_hu, progress)
         return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force, progress=progress)
 
-    vessels, artery = with_baseline(found, share(progress, 0.5, 0.7))
+    found, line_hu = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings), np.zeros_like(times_s)
+    vessels, artery = measured(found, line_hu, share(progress, 0.5, 0.7))
     bolus = before_artery(found, artery.fit, times_s, settings=settings)
-    if bolus is not found:
-        vessels, artery = with_baseline(bolus, share(progress, 0.7, 0.9))
+    drift = find_drift(hu, likely.columns, bolus.baseline_frames, times_s, settings=settings)
+    if bolus is not found or (drift is not None and drift.corrected):
+        line_hu = _line_hu(drift, times_s)
+        vessels, artery = measured(bolus, line_hu, share(progress, 0.7, 0.9))
     last = share(progress, 0.9, 1.0)
     if vof is None:
         vein = find_vein(vessels, artery, geometry, times_s)
