@@ -210,7 +210,8 @@ def judge_maps(maps: Maps, brain: Image) -> tuple[Check, ...]:
 def judge_drift(drift: Drift | None) -> Check:
     """Return whether the scanner drifts before the bolus, and what was done about it.
 
-    On phantoms 1 HU a minute that nothing is done about makes volumes of white matter a quarter too large.
+    Of phantoms 2 HU a minute that nothing is done about make volumes a fifth too large and flow as much too small
+    (`Testing/benchmarks/accuracy.py --set drift=off`).
     """
     if drift is None:
         return Check("drift", "not applicable", "Too few frames before the bolus show whether the scanner drifts.")
