@@ -79,11 +79,10 @@ def find_lesions(
 
     Where the method gives standard deviations, volumes have bounds: the part of the lesion that lies beyond the
     threshold with a probability of at least 95 %, and all within 6 mm of it that does so with at least 5 % (anywhere,
-    in parts large enough, where no lesion is found). That is the
-    90 % interval if the errors of all voxels go together, which noise that smoothing correlates does over some mm only,
-    and a shift of a whole map altogether: it is an upper bound of what noise does. Errors are taken as normal, that of
-    Tmax as that of the delay. What is in no standard deviation is not in the bounds: the arterial input, vessels and
-    CSF that share a voxel, or a wrong residue function.
+    in parts large enough, where no lesion is found). That is the 90 % interval if the errors of all voxels go together,
+    which noise that smoothing correlates does over some mm only, and a shift of a whole map altogether: it is an upper
+    bound of what noise does. Errors are taken as normal, that of Tmax as that of the delay. What is in no standard
+    deviation is not in the bounds: the arterial input, vessels and CSF that share a voxel, or a wrong residue function.
 
     Mismatch is what of the hypoperfusion is no core. Where core is sought anywhere some of it may lie outside the
     hypoperfusion; criteria take the difference of the volumes, as they were published.

@@ -157,13 +157,12 @@ def prepare(
     raw, series = series, still.series
     measured_aif, measured_vof = (_in(still, given, brain, settings) for given in (given_aif, given_vof))
     with step("Brain mask", 0.2, 0.3) as inner:
-        inside, skull = (brain, None) if brain else _brain(series, settings, inner)
-        mask = _restored(inside, still.restored)
+        mask, skull = _brain(still, brain, settings, inner)
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
-        found = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
-        found = _as_given(found, given_aif, given_vof)
+        measured = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
+        found = _as_given(measured, given_aif, given_vof)
     with step("Temporal components", 0.55, 0.7) as inner:
         curves = _enhancement(series, hu, mask, found, settings, inner)
         del hu
@@ -171,13 +170,9 @@ def prepare(
     checks = (*series.checks, *still.checks, judge_skull(skull, series.geometry), judge_drift(found.drift), *judged)
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
-        smoothed = smooth(curves, series.geometry, settings=settings, progress=inner)
-        if still.motion is not None and still.restored is not None:
-            smoothed = without_mixtures(smoothed, between_slices(still.motion, series.geometry, mask.values))
+        smoothed = _smoothed(curves, still, mask, settings, inner)
     with step("CSF and large vessels", 0.95, 1.0):
-        aif_hu, times_s = found.artery.curve_hu, series.times_s
-        csf, vessels, bone = not_tissue(smoothed, aif_hu, times_s, series.geometry, settings=settings)
-        dense = hyperdense(smoothed, vessels, bone, settings=settings)
+        csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, series, settings)
     return Prepared(
         series=series,
         raw=raw,
@@ -193,7 +188,7 @@ def prepare(
         csf=csf,
         vessels=vessels,
         bone=bone,
-        checks=(*checks, judge_tissue(mask, csf, vessels, bone, settings=settings), judge_hyperdense(dense, mask)),
+        checks=(*checks, *told),
         seconds=seconds,
     )
 
@@ -282,10 +277,14 @@ def _in(still: _Still, given: Given, brain: Image | None, settings: Settings) ->
     return given[~still.motion.left_out]
 
 
-def _brain(series: Series, settings: Settings, progress: Progress) -> tuple[Image, Skull]:
-    """Return the automatic brain mask, and what is to be known of the skull around it."""
-    mean_hu = mean_frame(series.values, progress=share(progress, 0.0, 0.5))
-    return brain_in_skull(mean_hu, series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
+def _brain(still: _Still, given: Image | None, settings: Settings, progress: Progress) -> tuple[Image, Skull | None]:
+    """Return the brain mask, the user's or an automatic one, and what is to be known of the skull around the latter."""
+    if given is not None:
+        return _restored(given, still.restored), None
+    mean_hu = mean_frame(still.series.values, progress=share(progress, 0.0, 0.5))
+    last = share(progress, 0.5, 1.0)
+    mask, skull = brain_in_skull(mean_hu, still.series.geometry, settings=settings, progress=last)
+    return _restored(mask, still.restored), skull
 
 
 def _vascular_curves(
@@ -307,8 +306,8 @@ def _vascular_curves(
     likely = likely_vessels(hu, progress=share(progress, 0.0, 0.5))
 
     def measured(bolus: Bolus, line_hu: FloatArray, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
-        still = replace(likely, hu=likely.hu - line_hu[:, None])
-        vessels = vessel_voxels(still, bolus.baseline_frames, mask.values, times_s)
+        straight = replace(likely, hu=likely.hu - line_hu[:, None]) if line_hu.any() else likely
+        vessels = vessel_voxels(straight, bolus.baseline_frames, mask.values, times_s)
         if aif is not None:
             return vessels, _users_curve(series, aif, bolus, line_hu, progress)
         return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force, progress=progress)
@@ -336,6 +335,25 @@ def _enhancement(
     return enhancement(
         hu, baseline, mask.values, series.geometry, drift_hu=line_hu, settings=settings, progress=progress
     )
+
+
+def _smoothed(curves: Curves, still: _Still, mask: Image, settings: Settings, progress: Progress) -> Curves:
+    """Return the denoised curves, without what motion mixed into them from neighbouring slices."""
+    geometry = mask.geometry
+    smoothed = smooth(curves, geometry, settings=settings, progress=progress)
+    if still.motion is None or still.restored is None:
+        return smoothed
+    return without_mixtures(smoothed, between_slices(still.motion, geometry, mask.values))
+
+
+def _not_tissue(
+    curves: Curves, artery: VascularCurve, mask: Image, series: Series, settings: Settings
+) -> tuple[Image, Image, Image, tuple[Check, Check]]:
+    """Return CSF, large vessels and what shares bone, and what is to be known of the tissue that is left."""
+    csf, vessels, bone = not_tissue(curves, artery.curve_hu, series.times_s, series.geometry, settings=settings)
+    dense = hyperdense(curves, vessels, bone, settings=settings)
+    told = judge_tissue(mask, csf, vessels, bone, settings=settings), judge_hyperdense(dense, mask)
+    return csf, vessels, bone, told
 
 
 def _line_hu(drift: Drift | None, times_s: FloatArray) -> FloatArray:
