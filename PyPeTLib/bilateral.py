@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 GUIDE_SHARE = 0.45
 #: ... no curve counting as higher than so many times the median one, as a vessel would outshine what is around, ...
 BRIGHTEST = 2.0
-#: ... and the second guide, with less noise, tells curves apart by this share of what the first does.
-NARROWED = 0.45
+#: ... and the second guide tells curves apart by this share of what the first does for its noise, ...
+NARROWED = 0.7
+#: ... but where it has hardly any noise left by no less than this share of the width of the first: tissue varies, too.
+NARROWEST = 0.45
 #: Curves are not compared in components of which less than this share is signal, ...
 COMPARED_SIGNAL = 0.2
 #: ... and in the others as if it were no less than this.
@@ -87,11 +89,13 @@ def _averaged(
     values = on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
     anatomy = _anatomy(curves, settings)
     smoothed = _plain_guide(curves, geometry, settings, parts[0])
-    width = settings.bilateral_similarity * robust_sd(smoothed[:, -1])
-    for narrowed, part in zip((1.0, NARROWED), parts[1:3], strict=True):
+    width, narrowed = 0.0, 1.0
+    for part in parts[1:3]:
+        noise = narrowed * settings.bilateral_similarity * robust_sd(smoothed[:, -1])
+        width, narrowed = max(noise, NARROWEST * width), NARROWED
         signal = _share_of_signal(smoothed.var(axis=0, dtype=float))
         compared = np.flatnonzero(signal >= min(COMPARED_SIGNAL, signal.max()))
-        scale = np.sqrt(0.5 * signal[compared] / signal[compared].sum()) / max(narrowed * width, 1e-3)
+        scale = np.sqrt(0.5 * signal[compared] / signal[compared].sum()) / max(width, 1e-3)
         courses = smoothed[:, compared] * scale.astype(np.float32)
         guide = on_grid(np.column_stack([courses, *anatomy]), mask)
         alike = neighbours(guide, mask, geometry, settings.bilateral_sigma_mm)
