@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 GUIDE_SHARE = 0.45
 #: ... no curve counting as higher than so many times the median one, as a vessel would outshine what is around, ...
 BRIGHTEST = 2.0
-#: ... and the second guide tells curves apart by this share of what the first does for its noise, ...
-NARROWED = 0.7
-#: ... but where it has hardly any noise left by no less than this share of the width of the first: tissue varies, too.
+#: The second guide tells curves apart that differ by this share of the multiple of its noise that the first takes, ...
+NARROWED = 0.65
+#: ... and, where hardly any noise is left of it, by no less than this share of the first width: tissue varies, too.
 NARROWEST = 0.45
 #: Curves are not compared in components of which less than this share is signal, ...
 COMPARED_SIGNAL = 0.2
@@ -56,9 +56,10 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     Tomasi 1998, doi:10.1109/ICCV.1998.710815, with the time course as the guide (Mendrik 2011,
     doi:10.1088/0031-9155/56/13/008), and the anatomy: gray matter, white matter and CSF differ by many times the noise
     of a mean over all frames, so a cortex two pixels wide keeps its blood to itself. It is done twice: first with
-    curves smoothed over all tissue as the guide, then with the first result, whose noise is several times less and
-    which no longer mixes the two sides of a lesion's edge. Components count in a guide as far as they are not noise,
-    which is measured, so the widths fit any scanner and kernel.
+    curves smoothed over all tissue as the guide, then with the first result, which no longer mixes the two sides of a
+    lesion's edge. Components count in a guide as far as they are not noise, and a guide tells curves apart by the noise
+    that is left of it; both are measured, so the widths fit any scanner and kernel: noise of filtered backprojection
+    averages out faster than noise that is as strong and smooth.
     What the average still took from tissue of much blood, or brought to tissue of little, is given back
     (`_back`): curves become higher or lower and keep their timing.
     The noise that is left follows from the squares of the weights and, as noise of neighbours is alike, from one
@@ -89,10 +90,10 @@ def _averaged(
     values = on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
     anatomy = _anatomy(curves, settings)
     smoothed = _plain_guide(curves, geometry, settings, parts[0])
-    width, narrowed = 0.0, 1.0
-    for part in parts[1:3]:
-        noise = narrowed * settings.bilateral_similarity * robust_sd(smoothed[:, -1])
-        width, narrowed = max(noise, NARROWEST * width), NARROWED
+    width = 0.0
+    for share_of_noise, part in zip((1.0, NARROWED), parts[1:3], strict=True):
+        of_noise = share_of_noise * settings.bilateral_similarity * robust_sd(smoothed[:, -1])
+        width = max(of_noise, NARROWEST * width)
         signal = _share_of_signal(smoothed.var(axis=0, dtype=float))
         compared = np.flatnonzero(signal >= min(COMPARED_SIGNAL, signal.max()))
         scale = np.sqrt(0.5 * signal[compared] / signal[compared].sum()) / max(width, 1e-3)

@@ -13,6 +13,7 @@ from PyPeTLib.phantom_curves import Residue, bolus_curve, residue_curve
 from PyPeTLib.phantom_head import Label
 from PyPeTLib.phantom_options import HeadOptions, Phantom, TilesOptions, check_head
 from PyPeTLib.phantom_scan import (
+    correlated_noise,
     describe,
     digitise,
     frame_times,
@@ -73,13 +74,14 @@ def head_phantom(options: HeadOptions = TYPICAL_HEAD) -> Phantom:
     scene = scene_of(options, geometry)
     table = label_table()
     curves = label_curves(options, table, times_s)
-    noise = np.random.default_rng([options.seed, 3])
+    rng = np.random.default_rng([options.seed, 3])
     frames = np.empty((len(times_s), *geometry.shape), np.int16)
     uneven = uneven_noise(geometry, options.noise_middle)
     turns, shifts_mm = true_motion(options, times_s)
     for index, hu in enumerate(images_hu(scene, curves, turns, shifts_mm, geometry)):
         drifted = hu + np.float32(options.drift_hu / 60.0 * (times_s[index] - times_s[0])) if options.drift_hu else hu
-        frames[index] = digitise(drifted, options.noise_hu, noise, uneven=uneven)
+        noise = correlated_noise(geometry.shape, options.noise_hu, rng, texture=options.noise_texture)
+        frames[index] = digitise(drifted, uneven * noise)
     series = Series(frames, times_s, geometry, name="phantom_ctp", time_source="phantom")
     truth, masks = describe(scene, table, options.residue, geometry)
     aif, vof = (curves[:, k].astype(float) - table.hu[k] for k in (Label.ARTERY, Label.VEIN))

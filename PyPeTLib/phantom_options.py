@@ -15,6 +15,8 @@ from PyPeTLib.records import FloatArray, Image, Series
 #: Smallest field of view in mm that holds the head.
 FIELD_MM = (170.0, 190.0)
 RESIDUES: tuple[str, ...] = get_args(Residue)
+NoiseTexture = Literal["smooth", "backprojection"]
+NOISE_TEXTURES: tuple[str, ...] = get_args(NoiseTexture)
 
 
 def _number(default: float, unit: str, low: float, high: float, meaning: str) -> Any:
@@ -65,6 +67,11 @@ class HeadOptions:
         1.0,
         4.0,
         "noise in the middle of the field of view, over that far from it",
+    )
+    noise_texture: NoiseTexture = _word(
+        "smooth",
+        NOISE_TEXTURES,
+        "smooth: white noise through a kernel; backprojection: as filtered backprojection leaves it, hardly slow waves",
     )
     drift_hu: float = _number(0.0, "HU/min", -30.0, 30.0, "by how much the scanner's HU rise, everywhere alike")
     residue: Residue = _word(*_RESIDUE)

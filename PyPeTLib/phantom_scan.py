@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from PyPeTLib.phantom_curves import (
     DENSITY_G_ML,
@@ -22,7 +22,7 @@ from PyPeTLib.phantom_curves import (
     tissue_curves,
 )
 from PyPeTLib.phantom_head import ARTERY_STEPS, STEPS, Label, Labels, build_head, crop_slices, label_head, rotation
-from PyPeTLib.phantom_options import HeadOptions
+from PyPeTLib.phantom_options import HeadOptions, NoiseTexture
 from PyPeTLib.phantom_vessels import build_vessels, stamp
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, read_only
 
@@ -302,12 +302,9 @@ def _seen(hu: Float32, geometry: Geometry) -> Float32:
     return np.asarray(ndimage.gaussian_filter(hu, spread, mode="nearest", truncate=3.0), dtype=np.float32)
 
 
-def digitise(
-    hu: Float32, noise_hu: float, rng: np.random.Generator, *, uneven: Float32 | np.float32
-) -> npt.NDArray[np.int16]:
-    """Add noise, ``uneven`` times as strong in each voxel, and round to what a scanner stores."""
-    noisy = hu + uneven * correlated_noise(hu.shape, noise_hu, rng) if noise_hu > 0 else hu
-    return np.asarray(np.clip(np.rint(noisy), LOWEST_HU, HIGHEST_HU), dtype=np.int16)
+def digitise(hu: Float32, noise_hu: Float32) -> npt.NDArray[np.int16]:
+    """Add noise and round to what a scanner stores."""
+    return np.asarray(np.clip(np.rint(hu + noise_hu), LOWEST_HU, HIGHEST_HU), dtype=np.int16)
 
 
 def uneven_noise(geometry: Geometry, middle: float) -> Float32:
@@ -320,15 +317,58 @@ def uneven_noise(geometry: Geometry, middle: float) -> Float32:
     return np.asarray(1.0 + (middle - 1.0) * np.exp(-0.5 * away_mm2 / UNEVEN_MM**2), dtype=np.float32)
 
 
-def correlated_noise(shape: tuple[int, ...], noise_hu: float, rng: np.random.Generator) -> Float32:
-    """Return Gaussian noise, correlated in-plane, independent between slices, SD ``noise_hu``, shape (z, y, x)."""
-    sigma = (0.0, NOISE_KERNEL_PIXELS, NOISE_KERNEL_PIXELS)
+def correlated_noise(
+    shape: tuple[int, ...], noise_hu: float, rng: np.random.Generator, *, texture: NoiseTexture
+) -> Float32:
+    """Return Gaussian noise, correlated in-plane, independent between slices, shape (z, y, x).
+
+    Both textures come from a Gaussian kernel, on white noise or on noise whose power rises with frequency: filtered
+    backprojection leaves hardly any slow waves, so its noise shrinks faster where neighbours are averaged.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    noise_hu : float
+        Its SD in HU.
+    rng : numpy.random.Generator
+    texture : {"smooth", "backprojection"}
+
+    References
+    ----------
+    Riederer 1978, doi:10.1088/0031-9155/23/3/008 (noise power of filtered backprojection)
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> for texture in ("smooth", "backprojection"):
+    ...     noise = correlated_noise((9, 256, 256), 6.0, rng, texture=texture)
+    ...     means = noise.reshape(9, 16, 16, 16, 16).mean(axis=(2, 4))
+    ...     print(texture, round(float(noise.std())), round(float(means.std()), 1))
+    smooth 6 0.8
+    backprojection 6 0.4
+    """
     white = rng.standard_normal(shape, dtype=np.float32)
+    make = {"smooth": _through_kernel, "backprojection": _backprojected}[texture]
+    return np.asarray(make(white) * np.float32(noise_hu), dtype=np.float32)
+
+
+def _through_kernel(white: Float32) -> Float32:
+    """Return white noise through a Gaussian in the plane, SD 1."""
+    sigma = (0.0, NOISE_KERNEL_PIXELS, NOISE_KERNEL_PIXELS)
     impulse = np.zeros(9)
     impulse[4] = 1.0
     gain = np.sum(ndimage.gaussian_filter1d(impulse, NOISE_KERNEL_PIXELS, truncate=3.0) ** 2)
     smooth = ndimage.gaussian_filter(white, sigma, mode="wrap", truncate=3.0)
-    return np.asarray(smooth * np.float32(noise_hu / gain), dtype=np.float32)
+    return np.asarray(smooth / np.float32(gain), dtype=np.float32)
+
+
+def _backprojected(white: Float32) -> Float32:
+    """Return white noise whose power is made that of a ramp and of a Gaussian kernel in the plane, SD 1."""
+    rows, columns = (np.fft.fftfreq(count) for count in white.shape[1:])
+    frequency = np.hypot(rows[:, None], columns)
+    power = frequency * np.exp(-((2.0 * np.pi * NOISE_KERNEL_PIXELS * frequency) ** 2))
+    gain = np.sqrt(power / power.mean()).astype(np.float32)
+    return np.asarray(fft.ifft2(fft.fft2(white) * gain).real, dtype=np.float32)
 
 
 # --- truth ----------------------------------------------------------------------------------------------------------

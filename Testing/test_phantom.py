@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom import (
@@ -21,6 +22,7 @@ from PyPeTLib.phantom import (
     tiles_phantom,
 )
 from PyPeTLib.phantom_curves import residue_area, tissue_curves
+from PyPeTLib.phantom_scan import correlated_noise
 
 SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.0, 3.0, 10.0), frames=3)
 #: All contrast has left at the end, and a little noise keeps the rounding to whole HU without bias.
@@ -188,6 +190,34 @@ def test_noise_is_stronger_in_the_middle_where_that_is_asked_for():
         where = inside & (away_mm >= low) & (away_mm < high)
         expected = 4.0 * (1.0 + 1.5 * np.exp(-0.5 * np.mean(away_mm[where] ** 2) / 40.0**2))
         assert noise[:, :, where].std() == pytest.approx(expected, rel=0.08)
+
+
+def test_noise_of_backprojection_has_hardly_slow_waves_and_the_same_sd():
+    """Its power rises with the frequency from 0; that of the smooth one falls."""
+    rng = np.random.default_rng(0)
+    y, x = (np.fft.fftfreq(128) for _ in range(2))
+    frequency = np.hypot(y[:, None], x)
+    power = {}
+    for texture in ("smooth", "backprojection"):
+        noise = correlated_noise((40, 128, 128), 5.0, rng, texture=texture)
+        assert noise.std() == pytest.approx(5.0, rel=0.02) and noise.dtype == np.float32
+        spectrum = (np.abs(np.fft.fft2(noise)) ** 2).mean(axis=0)
+        power[texture] = [spectrum[(frequency > low) & (frequency < low + 0.01)].mean() for low in (0.02, 0.04, 0.15)]
+    slow, double, fast = power["backprojection"]
+    kernel = np.exp((2 * np.pi * 0.7) ** 2 * (0.045**2 - 0.025**2))
+    assert double / slow == pytest.approx(0.045 / 0.025 / kernel, rel=0.05) and fast > double
+    assert power["smooth"][0] > power["smooth"][1] > power["smooth"][2]
+
+
+def test_the_head_has_the_texture_asked_for():
+    still = head(replace(SMALL, noise_hu=0.0)).series.values.astype(float)
+    brain = head(SMALL).masks["brain"].values
+    means = {}
+    for texture in ("smooth", "backprojection"):
+        noise = head(replace(SMALL, noise_hu=4.0, noise_texture=texture)).series.values - still
+        assert noise[:, brain].std() == pytest.approx(4.0, rel=0.03)
+        means[texture] = gaussian_filter(noise, (0.0, 0.0, 3.0, 3.0))[:, brain].std()
+    assert means["backprojection"] < 0.6 * means["smooth"]
 
 
 def test_drift_adds_as_much_to_every_voxel_a_minute():

@@ -32,7 +32,7 @@ def places(diameter_mm):
     return found
 
 
-def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, **chosen):
+def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, texture="smooth", **chosen):
     """Mean flow and Tmax of the balls and of tissue far from them, and what they truly are."""
     settings, aif, ill = Settings(**chosen), bolus.aif(TIMES), places(diameter_mm)
     rng = np.random.default_rng(seed)
@@ -42,7 +42,7 @@ def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, **chosen):
     ]
     hu = np.stack(
         [
-            30.0 + np.where(ill, lesion, healthy) + correlated_noise(GRID.shape, noise_hu, rng)
+            30.0 + np.where(ill, lesion, healthy) + correlated_noise(GRID.shape, noise_hu, rng, texture=texture)
             for healthy, lesion in zip(*courses, strict=True)
         ]
     ).astype(np.float32)
@@ -65,10 +65,15 @@ def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, **chosen):
     )
 
 
+@pytest.fixture(scope="module", params=["smooth", "backprojection"])
+def texture(request):
+    return request.param
+
+
 @pytest.fixture(scope="module", params=[PENUMBRA, CORE], ids=["penumbra", "core"])
-def of_10_mm(bolus, request):
+def of_10_mm(bolus, texture, request):
     """Balls of 10 mm in eight scans that differ by their noise."""
-    return [analysed(bolus, request.param, 10.0, seed=seed) for seed in range(8)]
+    return [analysed(bolus, request.param, 10.0, seed=seed, texture=texture) for seed in range(8)]
 
 
 def test_lesion_of_10_mm_keeps_its_contrast(of_10_mm):

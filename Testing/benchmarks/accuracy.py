@@ -1,7 +1,7 @@
 """How well the defaults find the truth of phantoms they were not made with, as tables in Markdown.
 
 Usage: python Testing/benchmarks/accuracy.py [--full | --classes | --tiles] [--seeds N] [--method NAME ...]
-       [--set NAME=VALUE ...]
+       [--set NAME=VALUE ...] [--noise-texture NAME]
 
 Without an option: small heads of many kinds, one line a variant.
 """
@@ -13,6 +13,7 @@ import statistics
 from typing import Any, get_args
 
 from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom, tiles_phantom
+from PyPeTLib.phantom_options import NOISE_TEXTURES, NoiseTexture
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, parse_assignment
 from PyPeTLib.truth import ESTIMATED, compare_by_class, compare_tiles, compare_with_truth
@@ -25,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "4 HU": {"noise_hu": 4.0},
     "8 HU": {"noise_hu": 8.0},
     "noise 1.8 times in the middle": {"noise_middle": 1.8},
+    "noise of backprojection": {"noise_texture": "backprojection"},
     "drift of 2 HU a minute": {"drift_hu": 2.0},
     "every 0.5 s": {"interval_s": 0.5, "frames": 110},
     "every 2 s": {"interval_s": 2.0, "frames": 30},
@@ -91,6 +93,7 @@ def main() -> None:
         "--method", nargs="+", default=[Settings().method], choices=get_args(DeconvolutionMethod), help="one or more"
     )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting")
+    parser.add_argument("--noise-texture", default=HeadOptions().noise_texture, choices=NOISE_TEXTURES, help="of heads")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--full", action="store_true", help="only 16×220×220×55 heads at 6 HU, each on its line")
     kind.add_argument("--classes", action="store_true", help="the same heads, every class of tissue, medians of heads")
@@ -99,31 +102,35 @@ def main() -> None:
     changes = dict(parse_assignment(text) for text in options.set)
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     if options.classes:
-        print_classes(seeds, options.method, changes)
+        print_classes(seeds, options.method, changes, options.noise_texture)
     elif options.tiles:
         print_tiles(options.method, changes)
     else:
         for method in options.method:
-            print_heads(seeds, Settings(method=method).changed(changes), full=options.full)
+            print_heads(seeds, Settings(method=method).changed(changes), options.noise_texture, full=options.full)
 
 
-def print_heads(seeds: range, settings: Settings, *, full: bool) -> None:
+def print_heads(seeds: range, settings: Settings, texture: NoiseTexture, *, full: bool) -> None:
     """Print a line a head, or the medians of small heads a line a variant."""
     head("variant", list(COLUMNS.values()))
     if full:
         for seed in seeds:
-            line(f"16×220×220×55, seed {seed}", [measured({"seed": seed}, settings)])
+            line(f"16×220×220×55, seed {seed}", [measured({"seed": seed, "noise_texture": texture}, settings)])
         return
     for name, variant in VARIANTS.items():
-        line(name, [measured({**COARSE, **variant, "seed": seed}, settings) for seed in seeds])
+        line(
+            name, [measured({**COARSE, "noise_texture": texture, **variant, "seed": seed}, settings) for seed in seeds]
+        )
 
 
-def print_classes(seeds: range, methods: list[DeconvolutionMethod], changes: dict[str, Value]) -> None:
+def print_classes(
+    seeds: range, methods: list[DeconvolutionMethod], changes: dict[str, Value], texture: NoiseTexture
+) -> None:
     """Print a table a method: a figure a line, a class of tissue a column."""
     runs: dict[str, list[dict[str, dict[str, float]]]] = {method: [] for method in methods}
     seconds: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
     for seed in seeds:
-        phantom = head_phantom(HeadOptions(seed=seed))
+        phantom = head_phantom(HeadOptions(seed=seed, noise_texture=texture))
         for method in methods:
             analysis = analyze(phantom.series, Settings(method=method).changed(changes))
             runs[method].append(compare_by_class(analysis, phantom))

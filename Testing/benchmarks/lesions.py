@@ -1,6 +1,7 @@
 """How well lesions, their side and the mid-sagittal plane are found in heads that were not looked at, in Markdown.
 
-Usage: python Testing/benchmarks/lesions.py [--planes] [--seeds N] [--noise-hu HU] [--peak-hu HU] [--method NAME]
+Usage: python Testing/benchmarks/lesions.py [--planes] [--seeds N] [--noise-hu HU] [--noise-texture NAME] [--peak-hu HU]
+       [--method NAME]
 
 Without an option: 16×220×220×55 heads, lesions left and right, a line a head, volumes in mL: truth → found (bounds).
 With ``--planes``: only the plane, of small heads tilted by 15° about an axis of every direction.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from PyPeTLib.brain import brain_mask
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
+from PyPeTLib.phantom_options import NOISE_TEXTURES
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.records import Analysis, Image, Maps, Volume
 from PyPeTLib.settings import DeconvolutionMethod, Settings
@@ -47,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=6, help="number of heads")
     parser.add_argument("--noise-hu", type=float, default=6.0, help="noise of the scan")
+    parser.add_argument("--noise-texture", default=HeadOptions().noise_texture, choices=NOISE_TEXTURES)
     parser.add_argument("--peak-hu", type=float, default=HeadOptions().bolus_peak_hu, help="height of the bolus")
     parser.add_argument("--method", default=Settings().method, choices=get_args(DeconvolutionMethod))
     parser.add_argument("--planes", action="store_true", help="only the mid-sagittal plane, tilted heads")
@@ -55,17 +58,17 @@ def main() -> None:
     if options.planes:
         print_planes(seeds)
     else:
-        scan = {"noise_hu": options.noise_hu, "bolus_peak_hu": options.peak_hu}
+        scan = {"noise_hu": options.noise_hu, "noise_texture": options.noise_texture, "bolus_peak_hu": options.peak_hu}
         print_volumes(seeds, scan, Settings(method=options.method))
 
 
-def print_volumes(seeds: range, scan: dict[str, float], settings: Settings) -> None:
+def print_volumes(seeds: range, scan: dict[str, Any], settings: Settings) -> None:
     """Print a line a head, then how many volumes are as near the truth as asked for, found and of the true maps."""
     head("head", [*VOLUMES.values(), "side", "plane, °", "plane, mm", "SD of the delay, s"])
     found: dict[str, list[tuple[float, Volume, float]]] = {name: [] for name in VOLUMES}
     for seed in seeds:
         side = "left" if seed % 2 else "right"
-        phantom = head_phantom(HeadOptions(seed=seed, lesion_side=side, **cast("Any", scan)))
+        phantom = head_phantom(HeadOptions(seed=seed, lesion_side=side, **scan))
         analysis = analyze(phantom.series, settings)
         true, of_truth = true_volumes(phantom, settings), volumes_of_truth(phantom, analysis)
         for name in VOLUMES:
