@@ -77,7 +77,7 @@ def print_volumes(seeds: range, scan: dict[str, Any], settings: Settings) -> Non
         told = f"{side}, found" if analysis.lesions.side == side else f"{side}, not {analysis.lesions.side}"
         row(f"seed {seed}", [*cells, told, *plane_cells(phantom, analysis), delay_sd(analysis)])
     for title, count in (
-        ("median error", lambda one: f"{100 * statistics.median(v.ml / t - 1 for t, v, _ in asked(one)):.0f} %"),
+        ("median error", lambda one: percent(statistics.median(v.ml / t - 1 for t, v, _ in asked(one)))),
         ("as near as asked for", lambda one: share_of(near(t, v.ml) for t, v, _ in asked(one))),
         (
             "bounds hold",
@@ -131,6 +131,10 @@ def plane_cells(phantom: Phantom, analysis: Analysis) -> list[str]:
 def asked(volumes: list[tuple[float, Volume, float]]) -> list[tuple[float, Volume, float]]:
     """Return those whose truth is of a size that is asked for."""
     return [one for one in volumes if RANGE_ML[0] <= one[0] <= RANGE_ML[1]]
+
+
+def percent(share: float) -> str:
+    return f"{round(100 * share)} %".replace("-", "−")
 
 
 def near(true_ml: float, found_ml: float) -> bool:
