@@ -335,7 +335,8 @@ def correlated_noise(
 
     References
     ----------
-    Riederer 1978, doi:10.1088/0031-9155/23/3/008 (noise power of filtered backprojection)
+    Kijewski 1987, doi:10.1088/0031-9155/32/5/003 (noise power of filtered backprojection; what aliasing leaves at
+    frequency 0 is not simulated)
 
     Examples
     --------
