@@ -118,9 +118,8 @@ def print_heads(seeds: range, settings: Settings, texture: NoiseTexture, *, full
             line(f"16×220×220×55, seed {seed}", [measured({"seed": seed, "noise_texture": texture}, settings)])
         return
     for name, variant in VARIANTS.items():
-        line(
-            name, [measured({**COARSE, "noise_texture": texture, **variant, "seed": seed}, settings) for seed in seeds]
-        )
+        scan = {**COARSE, "noise_texture": texture, **variant}
+        line(name, [measured({**scan, "seed": seed}, settings) for seed in seeds])
 
 
 def print_classes(

@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=6, help="number of heads")
     parser.add_argument("--noise-hu", type=float, default=6.0, help="noise of the scan")
-    parser.add_argument("--noise-texture", default=HeadOptions().noise_texture, choices=NOISE_TEXTURES)
+    parser.add_argument("--noise-texture", default=HeadOptions().noise_texture, choices=NOISE_TEXTURES, help="its kind")
     parser.add_argument("--peak-hu", type=float, default=HeadOptions().bolus_peak_hu, help="height of the bolus")
     parser.add_argument("--method", default=Settings().method, choices=get_args(DeconvolutionMethod))
     parser.add_argument("--planes", action="store_true", help="only the mid-sagittal plane, tilted heads")
