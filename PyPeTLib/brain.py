@@ -15,6 +15,7 @@ from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Progress, Skull, silent
 from PyPeTLib.settings import BrainMethod, Settings
 from PyPeTLib.skull import inside_open_skull
+from PyPeTLib.stripped import is_cut, stripped_brain
 from PyPeTLib.typeset import typeset
 
 #: The mask is searched on pixels of about this size in mm; its border is then set on the scan's own pixels.
@@ -38,6 +39,10 @@ FILLED_SHARE = 0.85
 #: ... if that is at least this share of the largest: at vertex and foramen the brain ends. A mask of less than the
 #: second share of that brain is none.
 LARGE_SHARE, HARDLY_ANY = 0.25, 0.1
+#: No window ends below this, in HU; of one that ends at the second or above the share tells bone from vessels.
+LEAST_CUT_HU, TOLD_BY_HU, CUT_BONE_SHARE = 50.0, 225.0, 0.67
+#: Of a scan without skull smaller pieces than this share of the largest are none of the brain.
+SMALLEST_PIECE = 0.01
 #: Neighbours in the same slice.
 IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
 
@@ -79,20 +84,51 @@ def brain_mask(mean_hu: Float32Array, geometry: Geometry, *, settings: Settings,
 def brain_in_skull(
     mean_hu: Float32Array, geometry: Geometry, *, settings: Settings, progress: Progress = silent
 ) -> tuple[Image, Skull]:
-    """Return what `brain_mask` returns, and in which slices the skull was open; parameters and errors are the same."""
+    """Return what `brain_mask` returns, and what is to be known of the skull; parameters and errors are the same.
+
+    Where the skull was taken off before (`stripped.stripped_brain`) the mask is what the scan shows.
+    """
     mask = np.zeros(mean_hu.shape, dtype=bool)
     slices = radiological(mean_hu, geometry)  # a view: the scan may be stored with any axis first
     spacing_mm = displayed_spacing_mm(geometry)
-    brain, opened = METHODS[settings.brain](slices, spacing_mm, settings, progress)
+    shown = stripped_brain(slices, spacing_mm)
+    if shown is None:
+        brain, opened = METHODS[settings.brain](slices, spacing_mm, settings, progress)
+    else:
+        brain, opened = _without_skull(slices, shown, spacing_mm, settings), np.zeros(len(slices), dtype=bool)
     radiological(mask, geometry)[:] = brain
     found = float(mask.sum()) * geometry.voxel_volume_ml
     if found < MINIMUM_BRAIN_ML:
-        lowest, highest = (typeset(f"{end:.0f}") for end in (mean_hu.min(), mean_hu.max()))
-        raise QualityError(
-            f"Brain mask: a skull with at least {MINIMUM_BRAIN_ML:g} mL inside is needed; found {found:.3g} mL "
-            f"(image from {lowest} to {highest} HU). Give a mask (--mask FILE), or check that the scan is a head in HU."
-        )
-    return Image(mask, geometry), Skull(opened & brain.any(axis=(1, 2)), _left_out(slices, brain, settings))
+        raise QualityError(_no_brain(mean_hu, found, settings))
+    left_out = _left_out(slices, brain, settings) if shown is None else np.zeros_like(opened)
+    return Image(mask, geometry), Skull(opened & brain.any(axis=(1, 2)), left_out, stripped=shown is not None)
+
+
+def _no_brain(mean_hu: Float32Array, found_ml: float, settings: Settings) -> str:
+    """Return why there is no mask, and what to do."""
+    lowest, highest = (typeset(f"{end:.0f}") for end in (mean_hu.min(), mean_hu.max()))
+    text = (
+        f"Brain mask: a skull with at least {MINIMUM_BRAIN_ML:g} mL inside is needed; found {found_ml:.3g} mL "
+        f"(image from {lowest} to {highest} HU). "
+    )
+    if LEAST_CUT_HU <= mean_hu.max() <= settings.bone_hu and is_cut(mean_hu):
+        text += f"Values seem to be cut at {highest} HU, and more than {settings.bone_hu:g} HU is bone (bone_hu): "
+        lower = f", or set bone_hu to {CUT_BONE_SHARE * mean_hu.max():.0f}" if mean_hu.max() >= TOLD_BY_HU else ""
+        text += f"export the scan uncut{lower}. "
+    return text + "Give a mask (--mask FILE), or check that the scan is a head in HU."
+
+
+def _without_skull(
+    mean_hu: Float32Array, shown: MaskArray, spacing_mm: tuple[float, float, float], settings: Settings
+) -> MaskArray:
+    """Return what a scan without skull shows, but for left-over bone, fat and small pieces."""
+    from scipy import ndimage
+
+    soft = shown & (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu)
+    labels, _ = ndimage.label(soft)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return _filled((sizes >= max(1.0, SMALLEST_PIECE * sizes.max()))[labels], spacing_mm[1:])
 
 
 def inside_skull(

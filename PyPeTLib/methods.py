@@ -56,6 +56,11 @@ BRAIN = {
     "skull": "The region inside the skull was segmented by closing the bone slice by slice.",
     "fast-marching": "The region inside the skull was segmented by fast marching (Sethian 1996).",
 }
+#: The same where the mask came about otherwise, by its source.
+BRAIN_OTHERWISE = {
+    "user's mask": "The brain mask was supplied.",
+    "scan without its skull": "The scan came without its skull; the brain mask is what it shows.",
+}
 #: How an arterial input came about, by its source, where it is no mask that was supplied.
 HOW_FOUND = {
     "automatic": "chosen automatically",
@@ -76,7 +81,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
     settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
     sentences = [
         *_on_motion(prepared.motion, settings),
-        "The brain mask was supplied." if prepared.brain_source != "automatic" else BRAIN[settings.brain],
+        BRAIN_OTHERWISE.get(prepared.brain_source, BRAIN[settings.brain]),
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
         *_on_drift(prepared.drift),

@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.errors import QualityError
+from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.records import FloatArray, Geometry, MaskArray, Motion, Progress, Series
 from PyPeTLib.settings import Settings
+from PyPeTLib.stripped import stripped_brain
 
 #: HU between which the image counts: below lies tissue that enhances, above metal.
 BONE_HU = (50.0, 2000.0)
@@ -95,12 +97,18 @@ def measure_motion(series: Series, *, settings: Settings, progress: Progress) ->
     Raises
     ------
     QualityError
-        If the first frame shows too little bone.
+        If the first frame shows too little bone, or none because the skull was taken off before.
 
     References
     ----------
     Baker and Matthews 2004, doi:10.1023/B:VISI.0000011205.11775.fd
     """
+    first = radiological(series.values[0], series.geometry)
+    if stripped_brain(first, displayed_spacing_mm(series.geometry)) is not None:
+        raise QualityError(
+            "Motion: bone, by which it is measured, is needed; found a scan without its skull. Take motion out before "
+            "the skull, and switch the correction off (motion=off)."
+        )
     coarse, fine = (share(progress, *part, "Measuring motion") for part in ((0.0, 0.4), (0.4, 1.0)))
     edges = _edges(series, BLOCKS_MM[0])
     poses = _poses(series, edges, coarse)

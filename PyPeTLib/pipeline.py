@@ -179,7 +179,7 @@ def prepare(
         settings=settings,
         motion=still.motion,
         brain=mask,
-        brain_source="user's mask" if brain else "automatic",
+        brain_source=_source(skull),
         bolus=found.bolus,
         drift=found.drift,
         curves=smoothed,
@@ -254,6 +254,13 @@ def _steadied(series: Series, settings: Settings, progress: Progress) -> _Still:
         return _Still(series, None, checks=motion_unknown("warn", str(error)))
     still, motion, restored = corrected(series, measured, settings=settings, progress=share(progress, 0.5, 1.0))
     return _Still(still, motion, restored, judge_motion(motion, settings=settings))
+
+
+def _source(skull: Skull | None) -> str:
+    """Return where a brain mask comes from, by what is known of the skull around it."""
+    if skull is None:
+        return "user's mask"
+    return "scan without its skull" if skull.stripped else "automatic"
 
 
 def _restored(brain: Image, restored: MaskArray | None) -> Image:

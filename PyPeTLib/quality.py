@@ -142,6 +142,9 @@ def judge_skull(skull: Skull | None, geometry: Geometry) -> Check:
     """Return whether bone encloses the automatic mask (None: the mask is the user's) in all slices that hold brain."""
     if skull is None:
         return Check("skull", "not applicable", "The brain mask is the user's.")
+    if skull.stripped:
+        text = "The skull was taken off before: the brain mask is what the scan shows. Look at it (step 3)."
+        return Check("skull", "not applicable", text)
     doubts = []
     if skull.left_out.any():
         doubts.append(

@@ -760,10 +760,13 @@ class Skull:
         Bone does not enclose the brain; the mask was closed across the gap.
     left_out : ndarray of bool, shape (slice,)
         There is no mask, though soft tissue fills the place of the brain next to it.
+    stripped : bool
+        There is no skull: it was taken off before, and the mask is what the scan shows.
     """
 
     opened: MaskArray
     left_out: MaskArray
+    stripped: bool = False
 
 
 @dataclass(frozen=True)
@@ -900,7 +903,7 @@ class Prepared:
     brain : Image
         Brain mask (bool): everything inside the skull.
     brain_source : str
-        "automatic" or "user's mask".
+        "automatic", "scan without its skull" or "user's mask".
     bolus : Bolus
         Arrival and baseline.
     drift : Drift or None

@@ -166,6 +166,61 @@ def test_image_without_a_skull_is_refused(method, level):
         brain_mask(image, Geometry((60, 60, 4), (2.0, 2.0, 8.0)), settings=Settings(brain=method))
 
 
+def stripped(mean_hu, brain, background=0.0):
+    """A mean image without skull, and what was left of it."""
+    return np.where(brain, mean_hu, np.float32(background))
+
+
+@pytest.mark.parametrize("background", [0.0, -1024.0])
+@pytest.mark.parametrize("method", BRAINS)
+def test_mask_of_a_scan_without_its_skull_is_what_it_shows(head, mean_head, method, background):
+    """Its rim, half bone, was taken for a skull: what that enclosed at the base was the mask, a tenth of the brain."""
+    inside = head.masks["brain"].values
+    image = stripped(mean_head, inside, background)
+    mask, skull = brain_in_skull(image, head.series.geometry, settings=Settings(brain=method))
+    assert skull.stripped and not (skull.opened.any() or skull.left_out.any())
+    assert not mask.values[~inside].any()
+    assert mask.values[inside & (mean_head < 300.0)].mean() > 0.99
+
+
+def test_left_over_bone_and_small_pieces_are_no_brain(head, mean_head, settings):
+    inside = head.masks["brain"].values
+    image = stripped(mean_head, inside)
+    image[2, 10:16, 10:16], image[2, 20:24, 10:16] = 40.0, 900.0
+    mask, skull = brain_in_skull(image, head.series.geometry, settings=settings)
+    assert skull.stripped and not mask.values[2, :24, 10:16].any()
+
+
+def test_a_scan_without_its_skull_may_be_stored_with_any_axis_first(tiny_head, settings):
+    series, inside = tiny_head.series, tiny_head.masks["brain"].values
+    image, grid = stripped(series.values.mean(axis=0, dtype=np.float32), inside), series.geometry
+    straight, _ = brain_in_skull(image, grid, settings=settings)
+    along_x = Geometry(grid.size[::-1], grid.spacing_mm[::-1], direction=(0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0))
+    turned, skull = brain_in_skull(np.ascontiguousarray(image.transpose(2, 1, 0)), along_x, settings=settings)
+    assert skull.stripped
+    np.testing.assert_array_equal(turned.values.transpose(2, 1, 0), straight.values)
+
+
+@pytest.mark.parametrize("lowest", [-990.0, -200.0])
+def test_a_head_whose_air_was_cut_has_its_skull(head, mean_head, settings, lowest):
+    mask, skull = brain_in_skull(np.maximum(mean_head, lowest), head.series.geometry, settings=settings)
+    assert not skull.stripped
+    assert dice(mask.values, head.masks["brain"].values) > 0.95
+
+
+def test_a_head_cut_below_bone_is_refused_with_what_would_do(head, mean_head, settings):
+    with pytest.raises(QualityError, match=r"cut at 100 HU, .* \(bone_hu\): export the scan uncut\. "):
+        brain_mask(np.clip(mean_head, 0.0, 100.0), head.series.geometry, settings=settings)
+
+
+def test_the_advice_for_a_head_cut_at_bone_finds_the_brain(head, mean_head, settings):
+    image, grid = np.clip(mean_head, -100.0, 300.0), head.series.geometry
+    with pytest.raises(QualityError, match=r"cut at 300 HU, .* uncut, or set bone_hu to 201\. Give a mask"):
+        brain_mask(image, grid, settings=settings)
+    found = brain_mask(image, grid, settings=Settings(bone_hu=201.0))
+    assert dice(found.values, head.masks["brain"].values) > 0.95
+
+
 def test_order_and_direction_of_the_stored_axes_do_not_matter(tiny_head):
     """The same head stored with the slices along x, and turned upside down: the same mask."""
     series = tiny_head.series

@@ -54,6 +54,7 @@ GROUND = {
     "slope": {"chunks", "curves", "records", "settings"},
     "orientation": {"errors", "records"},
     "skull": {"records"},
+    "stripped": {"records"},
 }
 #: Other modules that use a step: a comparison finds the lesions of reference maps as a run finds its own.
 ALLOWED_ABOVE_STEPS = {("compare", "lesions")}

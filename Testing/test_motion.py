@@ -396,3 +396,22 @@ def test_too_little_bone_is_a_warning_in_auto_and_an_error_on_request(tiny_head)
     assert [check.status for check in still.checks] == ["warn", "not applicable"]
     with pytest.raises(QualityError, match="edges of bone"):
         _steadied(boneless, ON, silent)
+
+
+def test_motion_of_a_scan_without_its_skull_is_unknown_and_its_maps_are_those_with_it(tiny_head, tiny_analysis):
+    """Vessels that fill would pass for edges that move."""
+    series, inside = tiny_head.series, tiny_head.masks["brain"].values
+    bare = replace(series, values=np.where(inside, series.values, 0).astype(series.values.dtype))
+    found = analyze(bare)
+    assert found.motion is None
+    told = {check.name: check for check in found.checks}
+    assert (told["motion"].status, told["skull"].status) == ("warn", "not applicable")
+    assert "without its skull" in told["motion"].text and "motion=off" in told["motion"].text
+    assert found.brain_source == "scan without its skull" and "came without its skull" in found.methods_text
+    both = found.tissue.values & tiny_analysis.tissue.values
+    for name in ("cbv", "cbf"):
+        with_skull, without = (getattr(one.maps, name).values[both] for one in (tiny_analysis, found))
+        assert np.corrcoef(with_skull, without)[0, 1] > 0.95
+        assert np.median(without / with_skull) == pytest.approx(1.0, abs=0.03)
+    with pytest.raises(QualityError, match="without its skull"):
+        analyze(bare, ON)

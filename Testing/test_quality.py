@@ -416,6 +416,12 @@ def test_a_whole_skull_passes_and_that_around_the_users_mask_is_not_looked_at():
     assert judge_skull(None, GRID).status == "not applicable"
 
 
+def test_a_skull_that_was_taken_off_before_is_told():
+    found = judge_skull(replace(skull(), stripped=True), GRID)
+    assert (found.name, found.status) == ("skull", "not applicable")
+    assert "taken off before" in found.text and "step 3" in found.text
+
+
 @pytest.mark.parametrize(("columns", "side"), [((0, 3), "on the patient's right"), ((7, 10), "on the patient's left")])
 def test_hyperdense_parts_are_told_with_volume_side_slices_and_what_they_mean(columns, side):
     grid = Geometry((10, 10, 10), (10.0, 10.0, 5.0))
