@@ -15,6 +15,12 @@ from PyPeTLib.records import Curves, FloatArray
 TAIL_SHARE = 0.25
 #: The level of that tail is the mean of the last samples: this share of the scan.
 TAIL_LEVEL_SHARE = 0.05
+#: Noise of neighbouring frames that is less alike is each frame's own: curves, drift and motion pass for some.
+LEAST_CORRELATION = 0.25
+#: How much frames differ is looked at up to this distance, and the median of so many is that of independent ones.
+FURTHEST_FRAMES, INDEPENDENT = 6, 3
+#: It is looked at in so many voxels; changes count as no larger than the SD, which leaves this of normal noise.
+CORRELATION_SAMPLE, CLIPPED_VARIANCE = 2000, 0.516
 
 
 def peaks(curves: FloatArray) -> FloatArray:
@@ -59,6 +65,9 @@ def robust_sd(values: FloatArray) -> float:
 def noise_level(hu: npt.NDArray[Any]) -> float:
     """Return the standard deviation in HU of the noise of single voxels, from second differences in time.
 
+    Where noise of neighbouring frames is alike (`noise_correlation`) these hold little of it. Then it is that of
+    independent frames which in a slow curve would be as much.
+
     Parameters
     ----------
     hu : ndarray, shape (t, voxel)
@@ -70,8 +79,70 @@ def noise_level(hu: npt.NDArray[Any]) -> float:
     >>> bool(5.8 < noise_level(quiet) < 6.2)
     True
     """
+    variance, correlation = _noise_in_time(hu)
+    if correlation.any():
+        return float(np.sqrt(variance * max(0.0, 1.0 + 2.0 * correlation.sum())))
     sample = hu[:, :: max(1, hu.shape[1] // 20000)].astype(np.float32)
     return robust_sd(np.diff(sample, n=2, axis=0)) / float(np.sqrt(6.0))
+
+
+def noise_correlation(hu: npt.NDArray[Any]) -> FloatArray:
+    """Return the correlation of noise between all frames: the identity where each has its own.
+
+    Many scans come interpolated to other times than they were taken at, or averaged over some frames; then neighbours
+    share their noise. That is sought between frames before, after and between which contrast hardly changes.
+
+    Parameters
+    ----------
+    hu : ndarray, shape (t, voxel)
+        HU of the brain.
+
+    Returns
+    -------
+    ndarray, shape (t, t)
+        A function of the distance of two frames alone.
+
+    Examples
+    --------
+    >>> own = np.random.default_rng(0).normal(30.0, 6.0, (41, 2000))
+    >>> bool((noise_correlation(own) == np.eye(41)).all())
+    True
+    >>> between = np.repeat(own[:21], 2, axis=0)[:41]
+    >>> between[1::2] = 0.5 * (between[:-1:2] + between[2::2])  # two thirds and a sixth are alike
+    >>> noise_correlation(between)[0, :3].round(1).tolist()
+    [1.0, 0.7, 0.2]
+    """
+    _, correlation = _noise_in_time(hu)
+    apart = np.abs(np.subtract.outer(np.arange(len(hu)), np.arange(len(hu))))
+    return np.append(np.insert(correlation, 0, 1.0), 0.0)[np.minimum(apart, correlation.size + 1)]
+
+
+def _noise_in_time(hu: npt.NDArray[Any]) -> tuple[float, FloatArray]:
+    """Return the variance of noise, and its correlation with that of the next frames; 0 for all where frames differ.
+
+    From how much frames differ by their distance (the variogram), which the unknown baseline of a voxel is not in.
+    """
+    furthest = min(FURTHEST_FRAMES, len(hu) - 1)
+    if furthest <= INDEPENDENT:
+        return 0.0, np.zeros(max(0, furthest - 1))
+    sample = hu[:, :: max(1, hu.shape[1] // CORRELATION_SAMPLE)].astype(np.float32)
+    mean = np.median(sample, axis=1)
+    variogram = np.array([_half_of_change(sample, mean, apart) for apart in range(1, furthest + 1)])
+    variance = float(np.median(variogram[-INDEPENDENT:]))
+    correlation = np.maximum(1.0 - variogram[:-1] / max(variance, 1e-9), 0.0)
+    if correlation[0] < LEAST_CORRELATION:
+        correlation[:] = 0.0
+    return variance, correlation
+
+
+def _half_of_change(sample: npt.NDArray[np.float32], mean: npt.NDArray[np.float32], apart: int) -> float:
+    """Return half the variance of what voxels change, beyond the median one, in frames while that hardly changes."""
+    common = mean[apart:] - mean[:-apart]
+    size = np.abs(common)
+    quiet = size <= np.median(size)
+    change = sample[apart:][quiet] - sample[:-apart][quiet] - common[quiet, None]
+    most = np.median(np.abs(change), axis=1, keepdims=True) / 0.6745
+    return 0.5 * float(np.mean(np.minimum(np.abs(change), most) ** 2)) / CLIPPED_VARIANCE
 
 
 def noise_levels(hu: npt.NDArray[Any]) -> FloatArray:

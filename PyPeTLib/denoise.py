@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from PyPeTLib.bilateral import bilateral
 from PyPeTLib.chunks import execute, share
-from PyPeTLib.curves import robust_sd
+from PyPeTLib.curves import noise_correlation, robust_sd
 from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress, Series, silent
 from PyPeTLib.settings import DenoiseMethod, Settings
 from PyPeTLib.smoothing import Float32Array, gaussian_in_mask
@@ -21,6 +21,9 @@ from PyPeTLib.smoothing import Float32Array, gaussian_in_mask
 BLOCK_MM = 5.0
 #: A component carries signal when its variance exceeds this many times that of the noise.
 SIGNAL_FACTOR = 1.5
+#: Noise is measured in components that hold at least this share of the noise that those with signal hold: frames that
+#: were interpolated or averaged have noise in slow components alone.
+LEAST_NOISE = 0.5
 FEWEST_COMPONENTS, MOST_COMPONENTS = 3, 14
 #: So many components are added for territories that are late and too small for the principal ones;
 #: they come from the mean curve delayed in steps up to this share of the scan.
@@ -84,7 +87,8 @@ def enhancement(
         ``progress(fraction, text)``; raising from it cancels.
     """
     line, first = drift_hu.astype(np.float32), share(progress, 0.0, 0.4)
-    signal, noise = temporal_components(hu, mask, geometry, drift_hu=drift_hu, progress=first)
+    correlation = noise_correlation(hu)
+    signal, noise = temporal_components(hu, mask, geometry, drift_hu=drift_hu, correlation=correlation, progress=first)
     mean = np.full_like(noise, 1.0 / len(hu))
     images = weights(np.stack([noise, mean]), hu, progress=share(progress, 0.4, 0.6))
     images -= np.stack([noise, mean]) @ line
@@ -98,7 +102,10 @@ def enhancement(
         basis = signal - signal[:, :baseline_frames].mean(axis=1, keepdims=True)
         rows = weights(signal, hu, progress=last)
         rows -= signal @ line
-    return Curves(rows, basis, noise_image, mask, anatomy_hu, spacing_zyx_mm=geometry.spacing_zyx_mm)
+    alike = float(correlation[0, 1])
+    return Curves(
+        rows, basis, noise_image, mask, anatomy_hu, spacing_zyx_mm=geometry.spacing_zyx_mm, frames_alike=alike
+    )
 
 
 def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: Progress) -> Curves:
@@ -119,29 +126,41 @@ def smooth(curves: Curves, geometry: Geometry, *, settings: Settings, progress: 
 
 
 def temporal_components(
-    hu: npt.NDArray[Any], mask: MaskArray, geometry: Geometry, *, drift_hu: FloatArray, progress: Progress = silent
+    hu: npt.NDArray[Any],
+    mask: MaskArray,
+    geometry: Geometry,
+    *,
+    drift_hu: FloatArray,
+    correlation: FloatArray,
+    progress: Progress = silent,
 ) -> tuple[Float32Array, Float32Array]:
     """Return the orthonormal temporal components above the noise, and one without signal; all sum to 0.
 
-    They are those of the scan without the drift, or curves without it would lie between them.
+    They are those of the scan without the drift, or curves without it would lie between them. Of a scan that was
+    interpolated or averaged in time the noise is in slow components alone: each is judged against its own, and the
+    one without signal is made to hold as much as those with signal (`curves.noise_correlation`).
 
     Returns
     -------
     signal : ndarray, shape (component, t)
         Strongest first.
     noise : ndarray, shape (t,)
-        A component from the lower half of the spectrum: what the scan's noise leaves in any component.
+        A component from the lower half of the spectrum: what the scan's noise leaves in any component with signal.
     """
     means = _block_means(hu, mask, geometry, drift_hu, progress)
     free = _without_mean(len(hu))
     variance, rotations = np.linalg.eigh(free @ (means.T @ means) @ free.T)
     variance, components = variance[::-1], (rotations.T[::-1] @ free).astype(np.float32)
-    most = min(MOST_COMPONENTS, len(variance) // 2)
-    count = int(np.clip((variance > SIGNAL_FACTOR * np.median(variance)).sum(), min(FEWEST_COMPONENTS, most), most))
+    of_noise = np.maximum(np.einsum("kt,kt->k", components @ correlation, components).round(5), 1e-5)
+    held = np.flatnonzero(of_noise >= LEAST_NOISE * np.median(of_noise[: -(-len(of_noise) // 4)]))
+    ratio, most = variance[held] / of_noise[held], min(MOST_COMPONENTS, held.size // 2)
+    above = np.count_nonzero(ratio > SIGNAL_FACTOR * np.median(ratio))
+    count = int(np.clip(above, min(FEWEST_COMPONENTS, most), most))
     late = _late_components(means.mean(axis=0), components[:count])
-    noise = components[(2 * len(variance)) // 3]
-    noise = noise - (noise @ late.T) @ late
-    return np.concatenate([components[:count], late]), noise / np.linalg.norm(noise)
+    chosen = held[(2 * held.size) // 3]
+    noise = components[chosen] - (components[chosen] @ late.T) @ late
+    as_much = np.float32(np.sqrt(of_noise[:count].mean() / of_noise[chosen]))
+    return np.concatenate([components[:count], late]), as_much * (noise / np.linalg.norm(noise))
 
 
 def _late_components(mean_curve: FloatArray, known: Float32Array) -> Float32Array:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.curves import robust_sd
+from PyPeTLib.curves import LEAST_CORRELATION, noise_correlation, robust_sd
 from PyPeTLib.records import Drift, FloatArray
 from PyPeTLib.settings import Settings
 
@@ -71,8 +71,9 @@ def find_drift(
     mean_hu = _mean_hu(hu[:frames], vessels)
     coefficients, covariance = np.polyfit(times_s[:frames], mean_hu, 1, cov=True)
     slope, sd = float(coefficients[0]), float(np.sqrt(covariance[0, 0]))
-    late = len(hu) - round(LATE_SHARE * len(hu))
-    noise_hu = _noise_of_mean(_mean_hu(hu[late:], vessels), times_s[late:])
+    late, alike = len(hu) - round(LATE_SHARE * len(hu)), noise_correlation(hu)[0]
+    noise_hu = _noise_of_mean(_mean_hu(hu[late:], vessels), times_s[late:], int((alike >= LEAST_CORRELATION).sum()))
+    noise_hu *= float(np.sqrt(2.0 * alike.sum() - 1.0))  # in a slow curve, where neighbours share their noise
     sd = max(sd, noise_hu / float(np.sqrt(np.sum((times_s[:frames] - times_s[:frames].mean()) ** 2))))
     visible = float(stdtrit(frames - 2, 1.0 - 0.5 * CHANCE)) * sd
     taken = slope if asked and abs(slope) > visible else 0.0
@@ -86,10 +87,16 @@ def _mean_hu(hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp]) -> FloatArray:
     return np.asarray(total / (hu.shape[1] - vessels.size))
 
 
-def _noise_of_mean(mean_hu: FloatArray, times_s: FloatArray) -> float:
-    """Return the SD of the noise of a mean that changes smoothly: how it differs from its neighbours in time."""
-    if mean_hu.size < FEWEST_FRAMES:
+def _noise_of_mean(mean_hu: FloatArray, times_s: FloatArray, apart: int) -> float:
+    """Return the SD of the noise of a mean that changes smoothly: how it differs from frames so far before and after.
+
+    Nearer ones would share its noise.
+    """
+    if mean_hu.size < max(FEWEST_FRAMES, 2 * apart + 1):
         return 0.0
-    share = (times_s[1:-1] - times_s[:-2]) / (times_s[2:] - times_s[:-2])
-    bends = mean_hu[1:-1] - (1.0 - share) * mean_hu[:-2] - share * mean_hu[2:]
+    (before, now, after), (first, middle, last) = (
+        (one[: -2 * apart], one[apart:-apart], one[2 * apart :]) for one in (times_s, mean_hu)
+    )
+    share = (now - before) / (after - before)
+    bends = middle - (1.0 - share) * first - share * last
     return robust_sd(bends / np.sqrt(1.0 + share**2 + (1.0 - share) ** 2))

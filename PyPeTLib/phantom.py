@@ -8,11 +8,15 @@ so a thick slice is the mean of its fine parts.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from PyPeTLib.phantom_curves import Residue, bolus_curve, residue_curve
 from PyPeTLib.phantom_head import Label
 from PyPeTLib.phantom_options import HeadOptions, Phantom, TilesOptions, check_head
 from PyPeTLib.phantom_scan import (
+    Float32,
+    Scene,
+    at_times,
     correlated_noise,
     describe,
     digitise,
@@ -22,11 +26,12 @@ from PyPeTLib.phantom_scan import (
     label_curves,
     label_table,
     scene_of,
+    times_taken,
     true_motion,
     uneven_noise,
 )
 from PyPeTLib.phantom_tiles import tile_input, tiles_phantom
-from PyPeTLib.records import Series
+from PyPeTLib.records import FloatArray, Geometry, Series
 
 #: The default head.
 TYPICAL_HEAD = HeadOptions()
@@ -70,10 +75,25 @@ def head_phantom(options: HeadOptions = TYPICAL_HEAD) -> Phantom:
     ((3, 2, 64, 64), 'mL/100 g/min')
     """
     check_head(options)
-    geometry, times_s = grid_geometry(options), frame_times(options)
+    geometry, times_s, taken_s = grid_geometry(options), frame_times(options), times_taken(options)
     scene = scene_of(options, geometry)
     table = label_table()
+    frames = _frames(options, scene, label_curves(options, table, taken_s), taken_s, geometry)
+    if options.taken_every_s:
+        frames = at_times(frames, taken_s, times_s)
+    truth, masks = describe(scene, table, options.residue, geometry)
+    if options.skull == "removed":
+        frames[:, ~masks["brain"].values] = 0
+    series = Series(frames, times_s, geometry, name="phantom_ctp", time_source="phantom")
     curves = label_curves(options, table, times_s)
+    aif, vof = (curves[:, k].astype(float) - table.hu[k] for k in (Label.ARTERY, Label.VEIN))
+    return Phantom(series, truth, masks, aif, vof, options)
+
+
+def _frames(
+    options: HeadOptions, scene: Scene, curves: Float32, times_s: FloatArray, geometry: Geometry
+) -> npt.NDArray[np.int16]:
+    """Return the frames that the scanner takes."""
     rng = np.random.default_rng([options.seed, 3])
     frames = np.empty((len(times_s), *geometry.shape), np.int16)
     uneven = uneven_noise(geometry, options.noise_middle)
@@ -82,7 +102,4 @@ def head_phantom(options: HeadOptions = TYPICAL_HEAD) -> Phantom:
         drifted = hu + np.float32(options.drift_hu / 60.0 * (times_s[index] - times_s[0])) if options.drift_hu else hu
         noise = correlated_noise(geometry.shape, options.noise_hu, rng, texture=options.noise_texture)
         frames[index] = digitise(drifted, uneven * noise)
-    series = Series(frames, times_s, geometry, name="phantom_ctp", time_source="phantom")
-    truth, masks = describe(scene, table, options.residue, geometry)
-    aif, vof = (curves[:, k].astype(float) - table.hu[k] for k in (Label.ARTERY, Label.VEIN))
-    return Phantom(series, truth, masks, aif, vof, options)
+    return frames

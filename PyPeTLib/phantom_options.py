@@ -17,6 +17,8 @@ FIELD_MM = (170.0, 190.0)
 RESIDUES: tuple[str, ...] = get_args(Residue)
 NoiseTexture = Literal["smooth", "backprojection"]
 NOISE_TEXTURES: tuple[str, ...] = get_args(NoiseTexture)
+Skull = Literal["whole", "removed"]
+SKULLS: tuple[str, ...] = get_args(Skull)
 
 
 def _number(default: float, unit: str, low: float, high: float, meaning: str) -> Any:
@@ -74,6 +76,10 @@ class HeadOptions:
         "smooth: white noise through a kernel; backprojection: as filtered backprojection leaves it, hardly slow waves",
     )
     drift_hu: float = _number(0.0, "HU/min", -30.0, 30.0, "by how much the scanner's HU rise, everywhere alike")
+    taken_every_s: float = _number(
+        0.0, "s", 0.0, 10.0, "frames are interpolated between such that were taken so often; 0: each was taken"
+    )
+    skull: Skull = _word("whole", SKULLS, "removed: 0 HU outside the brain, as in some data sets")
     residue: Residue = _word(*_RESIDUE)
     bolus_arrival_s: float = _number(10.0, "s", 5.0, 30.0, "onset of the arterial bolus")
     bolus_width_s: float = _number(9.0, "s", 6.0, 20.0, "full width at half maximum of the first pass")

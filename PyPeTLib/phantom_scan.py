@@ -64,6 +64,15 @@ def frame_times(options: HeadOptions) -> FloatArray:
     return options.interval_s * np.arange(options.frames)
 
 
+def times_taken(options: HeadOptions) -> FloatArray:
+    """Return when the frames were taken that the scan's are interpolated between, in s: its own where none are."""
+    times_s = frame_times(options)
+    if not options.taken_every_s:
+        return times_s
+    steps = np.ceil((times_s[-1] - times_s[0]) / options.taken_every_s - 1e-6)
+    return np.asarray(times_s[0] + options.taken_every_s * np.arange(steps + 1))
+
+
 def grid_geometry(options: HeadOptions) -> Geometry:
     """Centre the grid on the head: thin slabs on the circle of Willis and the basal ganglia, thick ones on all."""
     size, spacing = np.asarray(options.size), np.asarray(options.spacing_mm)
@@ -300,6 +309,20 @@ def _seen(hu: Float32, geometry: Geometry) -> Float32:
     """Return an image through the scanner's point spread."""
     spread = (0.0, POINT_SPREAD_MM / geometry.spacing_mm[1], POINT_SPREAD_MM / geometry.spacing_mm[0])
     return np.asarray(ndimage.gaussian_filter(hu, spread, mode="nearest", truncate=3.0), dtype=np.float32)
+
+
+def at_times(frames: npt.NDArray[np.int16], taken_s: FloatArray, times_s: FloatArray) -> npt.NDArray[np.int16]:
+    """Return frames at other times, linear between those that were taken.
+
+    Examples
+    --------
+    >>> at_times(np.array([[0], [4]], dtype=np.int16), np.array([0.0, 2.0]), np.array([0.0, 0.5, 2.0])).ravel().tolist()
+    [0, 1, 4]
+    """
+    after = np.clip(np.searchsorted(taken_s, times_s), 1, len(taken_s) - 1)
+    share = (times_s - taken_s[after - 1]) / (taken_s[after] - taken_s[after - 1])
+    between = zip(frames[after - 1], frames[after], share.astype(np.float32), strict=True)
+    return np.stack([np.rint((1 - part) * one + part * other).astype(np.int16) for one, other, part in between])
 
 
 def digitise(hu: Float32, noise_hu: Float32) -> npt.NDArray[np.int16]:

@@ -316,11 +316,16 @@ def _interval(steps_s: FloatArray) -> Check:
 
 
 def _noise(curves: Curves) -> Check:
-    noise = robust_sd(curves.noise)
+    noise, alike = robust_sd(curves.noise), ""
+    if curves.frames_alike:
+        alike = (
+            f" Neighbouring frames share it (correlation {curves.frames_alike:.2f}), as they do after interpolation or "
+            "averaging in time: it is that of frames of their own that would disturb slow curves as much."
+        )
     if noise > HIGH_NOISE_HU:
-        text = f"Noise of {noise:.1f} HU (usual: 4 to 9): maps of single voxels are doubtful."
+        text = f"Noise of {noise:.1f} HU (usual: 4 to 9): maps of single voxels are doubtful.{alike}"
         return Check("noise", "warn", text, noise)
-    return Check("noise", "pass", f"Noise of {noise:.1f} HU.", noise)
+    return Check("noise", "pass", f"Noise of {noise:.1f} HU.{alike}", noise)
 
 
 def _coverage(series: Series, curves: Curves) -> Check:

@@ -463,6 +463,9 @@ class Curves:
         are kept, the median over the voxels. None before smoothing, or not known.
     spacing_zyx_mm : tuple of float or None
         Of the grid of ``mask``; None: not known, so that no voxel has neighbours.
+    frames_alike : float
+        Correlation of the noise of neighbouring frames: 0 where each has its own, more where a scan was interpolated to
+        other times or averaged over some frames.
     """
 
     coefficients: npt.NDArray[np.float32]
@@ -474,6 +477,7 @@ class Curves:
     mixing: npt.NDArray[np.float32] | None = None
     resolution_mm: float | None = None
     spacing_zyx_mm: tuple[float, float, float] | None = None
+    frames_alike: float = 0.0
 
     @property
     def native_hu(self) -> FloatArray:

@@ -9,7 +9,7 @@ import pytest
 
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.bolus import before_artery, find_bolus
-from PyPeTLib.curves import noise_level
+from PyPeTLib.curves import noise_correlation, noise_level
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.records import GammaVariate
 from PyPeTLib.vessels import likely_vessels
@@ -198,3 +198,19 @@ def test_input_stays_unchanged_and_may_be_read_only(settings):
 def test_noise_level_is_the_sd_of_one_voxel_in_spite_of_the_bolus(sd):
     times = np.arange(60.0)
     assert noise_level(brain_hu(times, 12.0, noise=sd)) == pytest.approx(sd, rel=0.03)
+
+
+@pytest.mark.parametrize("sd", [2.0, 9.0])
+@pytest.mark.parametrize("step_s", [1.0, 2.0, 3.0])
+def test_frames_with_noise_of_their_own_share_none_in_spite_of_the_bolus(sd, step_s):
+    times = np.arange(0.0, 60.0, step_s)
+    assert (noise_correlation(brain_hu(times, 12.0, noise=sd)) == np.eye(times.size)).all()
+
+
+@pytest.mark.parametrize("sd", [2.0, 9.0])
+def test_noise_of_a_scan_that_was_interpolated_counts_as_in_slow_curves(sd):
+    """Second differences of a line between two frames are 0: noise of 9 HU passed for less than 1."""
+    own = brain_hu(np.arange(0.0, 60.0, 2.0), 12.0, noise=sd)
+    twice = np.repeat(own, 2, axis=0)[:-1]
+    twice[1::2] = 0.5 * (twice[:-1:2] + twice[2::2])
+    assert noise_level(twice) == pytest.approx(np.sqrt(2.0) * sd, rel=0.15)

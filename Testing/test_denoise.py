@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Series, Settings
-from PyPeTLib.curves import robust_sd
+from PyPeTLib.curves import noise_correlation, robust_sd
 from PyPeTLib.denoise import enhancement, masked_hu, smooth, temporal_components, weights
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.records import Curves, Geometry, silent
@@ -38,6 +38,17 @@ def brain_hu(bolus, mask, sd=6.0, seed=0, delay_s=None):
 
 def enhanced(hu, mask, grid=GRID, **chosen):
     return enhancement(hu, BASELINE, mask, grid, drift_hu=np.zeros(len(hu)), settings=Settings(**chosen))
+
+
+def components_of(hu, mask):
+    return temporal_components(hu, mask, GRID, drift_hu=np.zeros(len(hu)), correlation=noise_correlation(hu))
+
+
+def interpolated(hu):
+    """Every second frame, and between them the mean of both: twice as many frames with no more in them."""
+    found = np.repeat(hu[::2], 2, axis=0)[:-1]
+    found[1::2] = 0.5 * (found[:-1:2] + found[2::2])
+    return found
 
 
 def smoothed(curves, grid=GRID, **chosen):
@@ -111,7 +122,7 @@ def test_curvature_flow_calms_each_frame_and_its_settings_count():
 
 def test_components_are_orthonormal_few_and_blind_to_the_baseline(bolus):
     mask = disc()
-    signal, noise = temporal_components(brain_hu(bolus, mask), mask, GRID, drift_hu=0.0 * TIMES)
+    signal, noise = components_of(brain_hu(bolus, mask), mask)
     both = np.vstack([signal, noise])
     np.testing.assert_allclose(both @ both.T, np.eye(len(both)), atol=1e-5)
     np.testing.assert_allclose(both.sum(axis=1), 0.0, atol=1e-5)
@@ -120,8 +131,30 @@ def test_components_are_orthonormal_few_and_blind_to_the_baseline(bolus):
 
 def test_components_of_few_frames_are_fewer(bolus):
     mask = disc()
-    signal, _ = temporal_components(brain_hu(bolus, mask)[::6], mask, GRID, drift_hu=0.0 * TIMES[::6])
+    signal, _ = components_of(brain_hu(bolus, mask)[::6], mask)
     assert len(signal) <= 6  # half of the nine frames, and the two for late territories
+
+
+def test_noise_of_a_scan_that_was_interpolated_is_that_of_its_slow_components(bolus):
+    """It was sought in the lower half of the spectrum, in which there is none: nothing was averaged then."""
+    mask = disc()
+    hu = brain_hu(bolus, mask)
+    found, own = enhanced(interpolated(hu), mask), enhanced(hu[::2], mask)
+    assert found.frames_alike == pytest.approx(2.0 / 3.0, abs=0.1) and own.frames_alike == 0.0
+    # each frame stands for two, so as much noise in the sum of all as from twice the variance
+    assert robust_sd(found.noise) == pytest.approx(np.sqrt(2.0) * robust_sd(own.noise), rel=0.15)
+    means = [smoothed(one, bilateral_sigma_mm=6.0) for one in (found, own)]
+    assert means[0].resolution_mm == pytest.approx(means[1].resolution_mm, rel=0.15)
+    assert len(found.basis) <= len(TIMES) // 4 + 3
+
+
+def test_noise_of_a_moving_average_is_that_of_its_slow_components(bolus):
+    mask = disc()
+    hu = brain_hu(bolus, mask)
+    averaged = np.stack([hu[max(0, k - 1) : k + 2].mean(axis=0) for k in range(len(hu))])
+    found = enhanced(averaged, mask)
+    assert 0.5 < found.frames_alike < 0.8
+    assert robust_sd(found.noise) == pytest.approx(6.0, rel=0.2)  # single frames have 3.5 HU
 
 
 def test_weights_are_projections_in_any_type():
@@ -288,7 +321,7 @@ def test_gaussian_lowers_noise_as_its_kernel_says():
 def test_gaussian_commutes_with_the_temporal_projection(bolus):
     mask = disc()
     hu = brain_hu(bolus, mask)
-    basis, _ = temporal_components(hu, mask, GRID, drift_hu=np.zeros(len(hu)))
+    basis, _ = components_of(hu, mask)
     first = gaussian_in_mask(weights(basis, hu), mask, GRID.spacing_zyx_mm, 2.5)
     last = gaussian_in_mask(np.ascontiguousarray(hu.T), mask, GRID.spacing_zyx_mm, 2.5) @ basis.T
     np.testing.assert_allclose(first, last, atol=1e-4 * np.abs(last).max())

@@ -230,6 +230,22 @@ def test_drift_adds_as_much_to_every_voxel_a_minute():
     np.testing.assert_allclose((drifting - still)[:, brain].mean(axis=1), expected, atol=0.1)
 
 
+def test_frames_between_those_that_were_taken_are_means_of_both():
+    plain, between = (head(replace(SMALL, frames=5, **chosen)) for chosen in ({}, {"taken_every_s": 2.0}))
+    np.testing.assert_array_equal(between.series.times_s, plain.series.times_s)
+    np.testing.assert_allclose(between.aif_hu, plain.aif_hu)
+    values = between.series.values.astype(float)
+    np.testing.assert_allclose(values[1::2], 0.5 * (values[:-1:2] + values[2::2]), atol=0.51)
+    assert (values[::2] == head(replace(SMALL, frames=3, interval_s=2.0)).series.values).all()
+
+
+def test_a_head_without_its_skull_is_0_outside_the_brain():
+    whole, removed = (head(replace(SMALL, frames=2, skull=skull)) for skull in ("whole", "removed"))
+    inside = whole.masks["brain"].values
+    assert (removed.series.values[:, inside] == whole.series.values[:, inside]).all()
+    assert not removed.series.values[:, ~inside].any()
+
+
 def test_noise_is_correlated_in_plane_and_independent_between_slices_and_frames():
     options = replace(SMALL, noise_hu=20.0)
     noise = head(options).series.values.astype(float) - head(replace(options, noise_hu=0.0)).series.values

@@ -270,6 +270,13 @@ def test_long_intervals_are_a_warning():
 def test_high_noise_is_a_warning():
     finding = only(curves=lambda curves: replace(curves, noise=np.full(40, 20.0, np.float32)))
     assert finding.status == "warn" and "Noise of 29.7 HU" in finding.text
+    assert "share it" not in finding.text
+
+
+def test_noise_that_frames_share_is_told_with_its_cause():
+    found = checks(curves=lambda curves: replace(curves, frames_alike=0.67))
+    (told,) = (check for check in found if check.name == "noise")
+    assert told.status == "pass" and "share it (correlation 0.67)" in told.text and "interpolation" in told.text
 
 
 def test_a_large_partial_volume_factor_is_told_where_noise_may_hide_it():

@@ -31,6 +31,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "every 0.5 s": {"interval_s": 0.5, "frames": 110},
     "every 2 s": {"interval_s": 2.0, "frames": 30},
     "every 3 s": {"interval_s": 3.0, "frames": 20},
+    "every 2 s, interpolated to 1 s": {"taken_every_s": 2.0},
+    "skull removed": {"skull": "removed"},
     "1.5 s, then 3 s": {"times_s": (*(1.5 * i for i in range(24)), *(36.0 + 3.0 * i for i in range(9)))},
     "arrival 5 s": {"bolus_arrival_s": 5.0},
     "arrival 30 s": {"bolus_arrival_s": 30.0, "frames": 75},

@@ -48,7 +48,6 @@ class Case:
     may: frozenset[str] = frozenset()
     tiles: bool = False
     slices: tuple[int, int | None] = (0, None)
-    stripped: bool = False
     apart: str = ""
 
 
@@ -58,13 +57,12 @@ def case(
     *,
     tiles: bool = False,
     slices: tuple[int, int | None] = (0, None),
-    stripped: bool = False,
     apart: str = "",
     **options: Any,
 ) -> Case:
     """Return a case; checks are named in one string, separated by commas."""
     names = [frozenset(name.strip() for name in text.split(",") if name.strip()) for text in (must, may)]
-    return Case(options, names[0], names[1], tiles, slices, stripped, apart)
+    return Case(options, names[0], names[1], tiles, slices, apart)
 
 
 #: Variants that have their own rows of the table.
@@ -75,6 +73,7 @@ EXPECTED: dict[str, tuple[str, str, str]] = {
     "drift of 2 HU a minute": ("", "drift", ""),
     "arteries 0.3 as wide": ("", "AIF height, partial volume, AIF quality", ""),
     "scan ends at 40 s": ("VOF tail", "", TRUNCATED),
+    "skull removed": ("motion", "", ""),
     "four slices of 10 mm": ("coverage", "", ""),
 }
 MORE: dict[str, Case] = {
@@ -100,7 +99,6 @@ MORE: dict[str, Case] = {
     ),
     "16 mm above the ventricles": case("coverage", size=(160, 160, 16), slices=(9, 11)),
     "no stroke": case(lesion_side="none"),
-    "skull taken off": case("motion", stripped=True),
     "0.6 mm pixels, 5 mm slices": case("coverage", size=(300, 330, 8), spacing_mm=(0.6, 0.6, 5.0)),
     "tiles": case("coverage", tiles=True),
     "tiles, box": case("coverage", tiles=True, residue="box"),
@@ -242,7 +240,6 @@ def measured(name: str, one: Case, seed: int) -> Measures:
         phantom = tiles_phantom(TilesOptions(**one.options, seed=seed))
     else:
         phantom = part_of(head_phantom(HeadOptions(**{**COARSE, **one.options, "seed": seed})), one.slices)
-        phantom = without_skull(phantom) if one.stripped else phantom
     figures: dict[str, float] = {}
     try:
         prepared = prepare(phantom.series, force=True)
@@ -268,13 +265,6 @@ def part_of(phantom: Phantom, ends: tuple[int, int | None]) -> Phantom:
     ]
     thin = replace(series, values=series.values[:, slices], geometry=geometry)
     return replace(phantom, series=thin, truth=parts[0], masks=parts[1])
-
-
-def without_skull(phantom: Phantom) -> Phantom:
-    """Return the phantom as data sets have heads whose skull was taken off: 0 HU outside the brain."""
-    inside, series = phantom.masks["brain"].values, phantom.series
-    bare = np.where(inside, series.values, 0).astype(series.values.dtype)
-    return replace(phantom, series=replace(series, values=bare))
 
 
 def refusal(text: str) -> frozenset[str]:
