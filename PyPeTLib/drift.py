@@ -1,4 +1,4 @@
-"""Drift of the scanner: HU of the brain that change before contrast agent arrives."""
+"""HU of the whole brain that drift before contrast agent arrives, or jump from frame to frame."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.curves import LEAST_CORRELATION, noise_correlation, robust_sd
-from PyPeTLib.records import Drift, FloatArray
+from PyPeTLib.kinetics import tissue_curves
+from PyPeTLib.records import Drift, FloatArray, Jumps
 from PyPeTLib.settings import Settings
 
 #: Fewer frames before the bolus tell no slope from chance.
@@ -18,6 +19,15 @@ CHANCE = 0.01
 #: Few frames before the bolus may lie on a line by chance: their noise is at least that of this share of the scan, its
 #: last frames, in which contrast agent changes the mean smoothly.
 LATE_SHARE = 0.4
+#: Tissue of these delays and mean transit times, in s, makes up the mean of any brain, whatever its residue function.
+DELAYS_S, MTTS_S = np.arange(-3.0, 12.1, 1.0), np.geomspace(1.5, 24.0, 9)
+#: Frames that miss its fit by more than so many SDs count less, in so many rounds (Huber's weights).
+HUBER, ROUNDS = 1.5, 8
+#: Jumps of a smaller SD than this, in HU, do no harm (0.3 HU lost half of a core); nor are they told from noise of the
+#: mean where they are not so many times larger. What parts of the brain, so many, do not share of it is noise.
+LEAST_JUMPS_HU, LEAST_OF_NOISE, PARTS = 0.15, 3.0, 8
+#: What differs less from frame to frame, against noise, is no jumps but a curve that the fit misses.
+LEAST_ROUGHNESS = 0.25
 
 
 def find_drift(
@@ -79,6 +89,97 @@ def find_drift(
     taken = slope if asked and abs(slope) > visible else 0.0
     line_hu = taken * (times_s - times_s[:baseline_frames].mean())
     return Drift(60.0 * slope, 60.0 * sd, 60.0 * visible, frames, line_hu)
+
+
+def find_jumps(
+    hu: npt.NDArray[Any],
+    vessels: npt.NDArray[np.intp],
+    artery_hu: FloatArray,
+    drift: Drift | None,
+    times_s: FloatArray,
+    *,
+    settings: Settings,
+) -> Jumps:
+    """Return by how much all HU of a frame are higher or lower than contrast agent makes them.
+
+    A tube is not equally bright in all frames; the first one may be another kind of scan. The mean curve of a brain is
+    a sum of tissue curves, whatever the tissue; what their best sum (non-negative least squares, the arterial input
+    given) leaves of it is noise of so many voxels that it is nearly none, and the jumps of the frames.
+
+    Parameters
+    ----------
+    hu : ndarray, shape (t, voxel)
+        HU of the brain.
+    vessels : ndarray of int
+        Columns of what may be vessels.
+    artery_hu : ndarray, shape (t,)
+        Arterial enhancement, in any unit.
+    drift : Drift or None
+        What is taken off anyway.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+    settings : Settings
+        ``drift``.
+
+    References
+    ----------
+    Lawson and Hanson 1974, doi:10.1137/1.9781611971217 (non-negative least squares)
+
+    Examples
+    --------
+    >>> times = np.arange(40.0)
+    >>> aif = 300 * (times / 8) ** 3 * np.exp(3 - 0.375 * times)
+    >>> tissue = tissue_curves(aif, times, delays_s=np.array([1.0]), mtts_s=np.array([4.0]), shape=1.0)[0, 0]
+    >>> hu = np.repeat(35.0 + 0.04 * tissue[:, None], 50, axis=1)
+    >>> hu[7] += 2.0
+    >>> found = find_jumps(hu, np.arange(0), aif, None, times, settings=Settings())
+    >>> bool(found.corrected), float(found.hu[7].round(1)), float(abs(found.hu[8:]).max().round(1))
+    (True, 2.0, 0.0)
+    """
+    parts_hu = _part_means(hu, vessels)
+    mean_hu = parts_hu.mean(axis=0) - (0.0 if drift is None else drift.line_hu)
+    least_hu = max(LEAST_JUMPS_HU, LEAST_OF_NOISE * _noise_between(parts_hu))
+    curves = tissue_curves(artery_hu, times_s, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=1.0).reshape(-1, times_s.size)
+    left_hu = _left_of(mean_hu, curves)
+    size, change = float(np.std(left_hu)), float(np.std(np.diff(left_hu)))
+    certain = size > least_hu and change**2 > 2.0 * LEAST_ROUGHNESS * size**2
+    return Jumps(left_hu, certain, certain and settings.drift == "auto")
+
+
+def taken_off(drift: Drift | None, jumps: Jumps) -> FloatArray:
+    """Return what is taken off each frame for both, in HU, shape (t,)."""
+    line_hu = np.zeros_like(jumps.hu) if drift is None else drift.line_hu
+    return line_hu + jumps.hu if jumps.corrected else line_hu
+
+
+def _part_means(hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp]) -> FloatArray:
+    """Return the mean of each frame over parts of the brain, without some voxels, shape (part, t)."""
+    ends, known = np.linspace(0, hu.shape[1], PARTS + 1).astype(int), np.sort(vessels)
+    inside = np.split(known, np.searchsorted(known, ends[1:-1]))
+    parts = zip(ends[:-1], ends[1:], inside, strict=True)
+    return np.stack([_mean_hu(hu[:, a:b], some - a) for a, b, some in parts if b - a > some.size])
+
+
+def _noise_between(parts_hu: FloatArray) -> float:
+    """Return the SD of the noise of the mean of all parts, from how differently they bend in time."""
+    bends = np.diff(parts_hu - parts_hu.mean(axis=0), n=2, axis=1)
+    return robust_sd(bends) / float(np.sqrt(6.0 * max(1, len(parts_hu) - 1)))
+
+
+def _left_of(mean_hu: FloatArray, curves: FloatArray) -> FloatArray:
+    """Return what the best non-negative sum of curves, and a constant, leaves of a mean; jumps do not disturb it."""
+    from scipy.optimize import nnls
+
+    lengths = np.linalg.norm(curves, axis=1)
+    ones = np.ones((1, mean_hu.size))
+    columns = np.concatenate([curves[lengths > 0.0] / lengths[lengths > 0.0, None], ones, -ones]).T
+    weight, left = np.ones(mean_hu.size), mean_hu
+    for _ in range(ROUNDS):
+        root = np.sqrt(weight)
+        found, _ = nnls(columns * root[:, None], (mean_hu - mean_hu.mean()) * root, maxiter=10 * columns.shape[1])
+        left = mean_hu - mean_hu.mean() - columns @ found
+        weight = np.minimum(1.0, HUBER * max(robust_sd(left), 1e-6) / np.maximum(np.abs(left), 1e-9))
+    return left
 
 
 def _mean_hu(hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp]) -> FloatArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from PyPeTLib.records import Drift, Lesions, Motion, Prepared, VascularCurve
+from PyPeTLib.records import Drift, Jumps, Lesions, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import LINEAR, LesionRule, Settings
 from PyPeTLib.typeset import typeset
 
@@ -85,6 +85,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
         *_on_drift(prepared.drift),
+        *_on_jumps(prepared.jumps),
         *_on_resolution(prepared.curves.resolution_mm),
         _arterial_sentence(prepared.aif, prepared.vof),
         _on_deconvolution(settings, residue, strength),
@@ -105,6 +106,15 @@ def _on_drift(drift: Drift | None) -> Iterator[str]:
         yield (
             f"A drift of {typeset(f'{drift.hu_per_minute:+.1f}')} ± {drift.sd_hu_per_minute:.1f} HU per minute, seen "
             f"in the brain over {drift.frames} frames before the bolus, was taken off all frames as a straight line."
+        )
+
+
+def _on_jumps(jumps: Jumps) -> Iterator[str]:
+    """Yield what was taken off for frames that are brighter or darker; nothing where nothing was."""
+    if jumps.corrected:
+        yield (
+            f"Jumps of all HU from frame to frame (SD {jumps.sd_hu:.1f} HU), which a non-negative sum of tissue curves "
+            "does not explain of the brain's mean, were taken off."
         )
 
 

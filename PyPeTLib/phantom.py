@@ -97,9 +97,10 @@ def _frames(
     rng = np.random.default_rng([options.seed, 3])
     frames = np.empty((len(times_s), *geometry.shape), np.int16)
     uneven = uneven_noise(geometry, options.noise_middle)
+    jitter_hu = np.random.default_rng([options.seed, 4]).normal(0.0, options.jitter_hu, len(times_s))
     turns, shifts_mm = true_motion(options, times_s)
     for index, hu in enumerate(images_hu(scene, curves, turns, shifts_mm, geometry)):
-        drifted = hu + np.float32(options.drift_hu / 60.0 * (times_s[index] - times_s[0])) if options.drift_hu else hu
+        level = options.drift_hu / 60.0 * (times_s[index] - times_s[0]) + jitter_hu[index]
         noise = correlated_noise(geometry.shape, options.noise_hu, rng, texture=options.noise_texture)
-        frames[index] = digitise(drifted, uneven * noise)
+        frames[index] = digitise(hu + np.float32(level) if level else hu, uneven * noise)
     return frames

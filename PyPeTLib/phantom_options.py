@@ -76,6 +76,7 @@ class HeadOptions:
         "smooth: white noise through a kernel; backprojection: as filtered backprojection leaves it, hardly slow waves",
     )
     drift_hu: float = _number(0.0, "HU/min", -30.0, 30.0, "by how much the scanner's HU rise, everywhere alike")
+    jitter_hu: float = _number(0.0, "HU", 0.0, 30.0, "SD of what all HU of a frame differ by from those of the next")
     taken_every_s: float = _number(
         0.0, "s", 0.0, 10.0, "frames are interpolated between such that were taken so often; 0: each was taken"
     )

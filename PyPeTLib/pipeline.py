@@ -19,7 +19,7 @@ from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
-from PyPeTLib.drift import find_drift
+from PyPeTLib.drift import find_drift, find_jumps, taken_off
 from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
 from PyPeTLib.lesions import find_lesions, judge_lesions
@@ -32,6 +32,7 @@ from PyPeTLib.quality import (
     judge,
     judge_drift,
     judge_hyperdense,
+    judge_jumps,
     judge_maps,
     judge_motion,
     judge_skull,
@@ -47,6 +48,7 @@ from PyPeTLib.records import (
     Drift,
     FloatArray,
     Image,
+    Jumps,
     Lesions,
     Maps,
     MaskArray,
@@ -167,7 +169,8 @@ def prepare(
         curves = _enhancement(series, hu, mask, found, settings, inner)
         del hu
     judged = judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
-    checks = (*series.checks, *still.checks, judge_skull(skull, series.geometry), judge_drift(found.drift), *judged)
+    steady = judge_skull(skull, series.geometry), judge_drift(found.drift), judge_jumps(found.jumps)
+    checks = (*series.checks, *still.checks, *steady, *judged)
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = _smoothed(curves, still, mask, settings, inner)
@@ -182,6 +185,7 @@ def prepare(
         brain_source=_source(skull),
         bolus=found.bolus,
         drift=found.drift,
+        jumps=found.jumps,
         curves=smoothed,
         aif=found.artery,
         vof=found.vein,
@@ -224,10 +228,11 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
 
 @dataclass(frozen=True)
 class _Vascular:
-    """What the vessels tell: bolus, drift before it, arterial input and venous output."""
+    """What the vessels tell: bolus, drift before it, jumps, arterial input and venous output."""
 
     bolus: Bolus
     drift: Drift | None
+    jumps: Jumps
     artery: VascularCurve
     vein: VascularCurve | None
 
@@ -304,43 +309,44 @@ def _vascular_curves(
     force: bool,
     progress: Progress,
 ) -> _Vascular:
-    """Return bolus, drift, arterial input, scaled for partial volume, and venous output: the user's where there is one.
+    """Return bolus, drift, jumps, arterial input, scaled for partial volume, and venous output, the user's if given.
 
     Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline; and
-    without the drift, where there is one.
+    without drift and jumps, where there are any.
     """
     times_s, geometry = series.times_s, series.geometry
     likely = likely_vessels(hu, progress=share(progress, 0.0, 0.5))
 
-    def measured(bolus: Bolus, line_hu: FloatArray, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
-        straight = replace(likely, hu=likely.hu - line_hu[:, None]) if line_hu.any() else likely
-        vessels = vessel_voxels(straight, bolus.baseline_frames, mask.values, times_s)
+    def measured(bolus: Bolus, taken_hu: FloatArray, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
+        steady = replace(likely, hu=likely.hu - taken_hu[:, None]) if taken_hu.any() else likely
+        vessels = vessel_voxels(steady, bolus.baseline_frames, mask.values, times_s)
         if aif is not None:
-            return vessels, _users_curve(series, aif, bolus, line_hu, progress)
+            return vessels, _users_curve(series, aif, bolus, taken_hu, progress)
         return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force, progress=progress)
 
-    found, line_hu = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings), np.zeros_like(times_s)
-    vessels, artery = measured(found, line_hu, share(progress, 0.5, 0.7))
+    found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
+    vessels, artery = measured(found, np.zeros_like(times_s), share(progress, 0.5, 0.7))
     bolus = before_artery(found, artery.fit, times_s, settings=settings)
     drift = find_drift(hu, likely.columns, bolus.baseline_frames, times_s, settings=settings)
-    if bolus is not found or (drift is not None and drift.corrected):
-        line_hu = _line_hu(drift, times_s)
-        vessels, artery = measured(bolus, line_hu, share(progress, 0.7, 0.9))
+    jumps = find_jumps(hu, likely.columns, artery.curve_hu, drift, times_s, settings=settings)
+    taken_hu = taken_off(drift, jumps)
+    if bolus is not found or taken_hu.any():
+        vessels, artery = measured(bolus, taken_hu, share(progress, 0.7, 0.9))
     last = share(progress, 0.9, 1.0)
     if vof is None:
         vein = find_vein(vessels, artery, geometry, times_s)
     else:
-        vein = _users_curve(series, vof, bolus, line_hu, last)
-    return _Vascular(bolus, drift, scaled_to_vein(artery, vein, times_s, settings=settings), vein)
+        vein = _users_curve(series, vof, bolus, taken_hu, last)
+    return _Vascular(bolus, drift, jumps, scaled_to_vein(artery, vein, times_s, settings=settings), vein)
 
 
 def _enhancement(
     series: Series, hu: npt.NDArray[Any], mask: Image, found: _Vascular, settings: Settings, progress: Progress
 ) -> Curves:
-    """Return the enhancement of the brain above the baseline, without the drift."""
-    line_hu, baseline = _line_hu(found.drift, series.times_s), found.bolus.baseline_frames
+    """Return the enhancement of the brain above the baseline, without drift and jumps."""
+    taken_hu, baseline = taken_off(found.drift, found.jumps), found.bolus.baseline_frames
     return enhancement(
-        hu, baseline, mask.values, series.geometry, drift_hu=line_hu, settings=settings, progress=progress
+        hu, baseline, mask.values, series.geometry, drift_hu=taken_hu, settings=settings, progress=progress
     )
 
 
@@ -361,11 +367,6 @@ def _not_tissue(
     dense = hyperdense(curves, vessels, bone, settings=settings)
     told = judge_tissue(mask, csf, vessels, bone, settings=settings), judge_hyperdense(dense, mask)
     return csf, vessels, bone, told
-
-
-def _line_hu(drift: Drift | None, times_s: FloatArray) -> FloatArray:
-    """Return what is taken off each frame."""
-    return np.zeros_like(times_s) if drift is None else drift.line_hu
 
 
 def _maps(prepared: Prepared, settings: Settings, step: Step) -> Maps:

@@ -19,6 +19,7 @@ from PyPeTLib.records import (
     FloatArray,
     Geometry,
     Image,
+    Jumps,
     Maps,
     MaskArray,
     Motion,
@@ -82,6 +83,8 @@ UNCORRECTED_S = 3.0
 LEAST_TISSUE = 0.5
 #: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful.
 HIGH_NOISE_HU = 12.0
+#: A frame whose level is further off, in HU, is another kind of frame; jumps of a larger SD leave doubts.
+LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.5
 #: Checks that need a vein beside that of its quality.
 OF_VEIN = ("VOF tail", "bolus strength", "partial volume")
 
@@ -230,6 +233,30 @@ def judge_drift(drift: Drift | None) -> Check:
     else:
         done = f"Nothing was taken off (drift=off): {wrong} too {'large' if drift.hu_per_minute > 0 else 'small'}."
     return Check("drift", "warn", f"{text}. {done}", drift.hu_per_minute)
+
+
+def judge_jumps(jumps: Jumps) -> Check:
+    """Return whether the HU of the brain jump from frame to frame, and what was done about it.
+
+    Jumps of 0.3 HU (SD) that nothing is done about can take half of a core (`Testing/benchmarks/lesions.py --jitter-hu
+    0.3 --set drift=off`). What of them happens to look like a curve of tissue stays in.
+    """
+    sd, frame = jumps.sd_hu, jumps.largest
+    if not jumps.certain:
+        return Check("frame level", "pass", "Frames differ in level by no more than contrast agent explains.", sd)
+    text = (
+        f"HU of the brain differ from frame to frame by {sd:.2f} HU (SD) more than contrast agent explains, most in "
+        f"frame {frame + 1} of {jumps.hu.size} ({typeset(f'{jumps.hu[frame]:+.1f}')} HU)"
+    )
+    if jumps.corrected:
+        text += "; that was taken off every frame."
+        if abs(jumps.hu[frame]) > LARGE_JUMP_HU:
+            return Check("frame level", "warn", f"{text} Look at that frame (step 1).", sd)
+        if sd > LARGE_JUMPS_HU:
+            doubt = "What of it happens to look like a curve of tissue stays in: flow and lesions are doubtful."
+            return Check("frame level", "warn", f"{text} {doubt}", sd)
+        return Check("frame level", "pass", text, sd)
+    return Check("frame level", "warn", f"{text}. Nothing was taken off (drift=off): lesions are doubtful.", sd)
 
 
 def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:

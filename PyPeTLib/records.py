@@ -434,6 +434,35 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Jumps:
+    """By how much the HU of frames are higher or lower than contrast agent makes them, in the whole brain alike.
+
+    Parameters
+    ----------
+    hu : ndarray, shape (t,)
+        For each frame, in HU; noise of the brain's mean where there are no jumps.
+    certain : bool
+        Whether they are jumps: larger than that noise, and not from one frame to the next alike.
+    corrected : bool
+        Whether they were taken off.
+    """
+
+    hu: FloatArray
+    certain: bool
+    corrected: bool
+
+    @property
+    def sd_hu(self) -> float:
+        """Standard deviation in HU."""
+        return float(np.std(self.hu))
+
+    @property
+    def largest(self) -> int:
+        """Index of the frame that differs most."""
+        return int(np.abs(self.hu).argmax())
+
+
+@dataclass(frozen=True)
 class Curves:
     """Enhancement of the voxels of a mask, as a sum of few temporal components.
 
@@ -912,6 +941,8 @@ class Prepared:
         Arrival and baseline.
     drift : Drift or None
         How the HU change before the bolus; None where it could not be judged.
+    jumps : Jumps
+        How the HU of the brain jump from frame to frame.
     curves : Curves
         Denoised enhancement of the brain.
     aif, vof : VascularCurve
@@ -932,6 +963,7 @@ class Prepared:
     brain_source: str
     bolus: Bolus
     drift: Drift | None = None
+    jumps: Jumps
     curves: Curves
     aif: VascularCurve
     vof: VascularCurve | None

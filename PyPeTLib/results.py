@@ -20,6 +20,7 @@ from PyPeTLib.records import (
     Drift,
     FloatArray,
     Image,
+    Jumps,
     Lesions,
     Motion,
     Prepared,
@@ -249,6 +250,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "bolus_arrival_s": analysis.bolus.arrival_s,
         "baseline_frames": analysis.bolus.baseline_frames,
         "drift": None if analysis.drift is None else _drift(analysis.drift),
+        "jumps": _jumps(analysis.jumps),
         "brain": {"source": analysis.brain_source, "volume_ml": analysis.brain.volume_ml},
         "csf": {"volume_ml": analysis.csf.volume_ml},
         "vessels": {"volume_ml": analysis.vessels.volume_ml},
@@ -364,6 +366,11 @@ def _drift(drift: Drift) -> dict[str, Any]:
         "frames": drift.frames,
         "corrected": drift.corrected,
     }
+
+
+def _jumps(jumps: Jumps) -> dict[str, Any]:
+    """Return by how much the level of frames jumps."""
+    return {"sd_hu": jumps.sd_hu, "hu": jumps.hu, "corrected": jumps.corrected}
 
 
 def _motion(motion: Motion) -> dict[str, Any]:

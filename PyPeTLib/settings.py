@@ -131,7 +131,8 @@ class Settings:
     minimum_enhancement_hu: float = _number(5.0, "HU", 1.0, 50.0, "a vascular peak below this is no bolus")
 
     drift: DriftCorrection = _choice(
-        "auto", "HU that change before the bolus: take a line of that slope off, where it is no chance, or nothing"
+        "auto",
+        "HU of the brain that drift before the bolus, or jump from frame to frame: take them off, or nothing",
     )
 
     aif_minimum_volume_ml: float = _number(0.01, "mL", 0.0, 1.0, "smallest arterial cluster")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings, analyze
-from PyPeTLib.drift import CHANCE, find_drift
-from PyPeTLib.phantom import head_phantom
-from PyPeTLib.quality import judge_drift
+from PyPeTLib.drift import CHANCE, LEAST_JUMPS_HU, find_drift, find_jumps, taken_off
+from PyPeTLib.kinetics import tissue_curves
+from PyPeTLib.phantom import bolus_curve, head_phantom
+from PyPeTLib.quality import judge_drift, judge_jumps
+from PyPeTLib.records import Drift, Jumps
 
 VOXELS, VESSELS = 3000, np.arange(100)
 
@@ -97,3 +99,106 @@ def test_noise_that_frames_share_is_no_drift_more_often_than_chance_has_it(setti
         twice[1::2] = 0.5 * (twice[:-1:2] + twice[2::2])
         found.append(find_drift(twice, VESSELS, 12, times, settings=settings))
     assert np.mean([one.line_hu.any() for one in found]) < 0.05
+
+
+# --- jumps ----------------------------------------------------------------------------------------------------------
+
+TIMES = np.arange(50.0)
+ARTERY = bolus_curve(TIMES, arrival_s=10.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+
+
+def mixed_brain(jumps_hu=0.0, times=TIMES, artery=ARTERY, shape=1.0, noise=6.0, seed=0):
+    """HU of tissue of many delays and transit times whose frames differ in level, shape (t, voxel)."""
+    delays, mtts = np.array([0.0, 1.0, 2.5, 6.0]), np.array([3.0, 5.0, 9.0])
+    curves = 0.04 * tissue_curves(artery, times, delays_s=delays, mtts_s=mtts, shape=shape).reshape(-1, times.size)
+    hu = 35.0 + np.repeat(curves, 2000, axis=0).T
+    hu += np.random.default_rng(seed).normal(0.0, noise, hu.shape)
+    return hu + np.broadcast_to(jumps_hu, times.shape)[:, None]
+
+
+def jumps_of(hu, times=TIMES, artery=ARTERY, known=None, **chosen):
+    return find_jumps(hu, np.arange(0), artery, known, times, settings=Settings(**chosen))
+
+
+@pytest.mark.parametrize("sd", [0.3, 1.0])
+def test_jumps_of_all_hu_are_found_but_for_what_looks_like_tissue(sd):
+    jumps_hu = np.random.default_rng(3).normal(0.0, sd, TIMES.size)
+    found = jumps_of(mixed_brain(jumps_hu))
+    assert found.certain and found.corrected
+    assert found.sd_hu == pytest.approx(sd, rel=0.25)
+    missed = (jumps_hu - jumps_hu.mean()) - (found.hu - found.hu.mean())
+    assert missed.std() < 0.45 * sd  # a few of fifty directions
+
+
+@pytest.mark.parametrize("size", [8.0, -60.0])
+@pytest.mark.parametrize("frame", [0, 20, 49])
+def test_one_frame_of_another_level_is_found_whole_and_changes_no_other(frame, size):
+    jumps_hu = np.where(np.arange(TIMES.size) == frame, size, 0.0)
+    found = jumps_of(mixed_brain(jumps_hu))
+    assert found.corrected and found.largest == frame
+    assert found.hu[frame] - np.median(found.hu) == pytest.approx(size, abs=0.3)
+    assert np.abs(np.delete(found.hu - np.median(found.hu), frame)).max() < 0.3
+
+
+@pytest.mark.parametrize("shape", [1.0, 3.0, float("inf")])
+@pytest.mark.parametrize(
+    "times", [TIMES, np.arange(0.0, 60.0, 2.0), np.r_[np.arange(0.0, 30.0), np.arange(30.0, 60.0, 3.0)]]
+)
+def test_a_steady_scan_has_none_whatever_its_residue_and_times(shape, times):
+    artery = bolus_curve(times, arrival_s=10.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+    found = jumps_of(mixed_brain(times=times, artery=artery, shape=shape), times, artery)
+    assert not found.certain and not found.corrected and found.sd_hu < 0.6 * LEAST_JUMPS_HU
+
+
+def test_noise_of_a_small_brain_is_no_jumps():
+    hu = mixed_brain(noise=6.0)[:, ::40]
+    found = jumps_of(hu)
+    assert found.sd_hu > LEAST_JUMPS_HU and not found.certain
+    assert jumps_of(hu + np.random.default_rng(3).normal(0.0, 2.0, (TIMES.size, 1))).certain
+
+
+def test_what_a_wrong_artery_leaves_is_smooth_and_no_jumps():
+    late = bolus_curve(TIMES, arrival_s=16.0, width_s=16.0, peak_hu=300.0, recirculation=0.2)
+    found = jumps_of(mixed_brain(noise=2.0), artery=late)
+    assert found.sd_hu > LEAST_JUMPS_HU and not found.certain and not found.corrected
+
+
+def test_jumps_may_be_left_in_and_drift_comes_off_beside_them():
+    jumps_hu = np.random.default_rng(3).normal(0.0, 0.5, TIMES.size)
+    left = jumps_of(mixed_brain(jumps_hu), drift="off")
+    assert left.certain and not left.corrected
+    assert not taken_off(None, left).any()
+    drift = Drift(3.0, 0.1, 0.3, 9, 0.05 * (TIMES - 5.0))
+    both = jumps_of(mixed_brain(jumps_hu + drift.line_hu), known=drift)
+    np.testing.assert_allclose(both.hu, left.hu, atol=1e-6)
+    np.testing.assert_allclose(taken_off(drift, both), drift.line_hu + both.hu)
+
+
+@pytest.mark.parametrize(
+    ("hu", "certain", "corrected", "status", "words"),
+    [
+        (0.1, False, False, "pass", "no more than contrast agent explains"),
+        (0.4, True, True, "pass", "taken off every frame"),
+        (0.9, True, True, "warn", "flow and lesions are doubtful"),
+        (9.0, True, True, "warn", "Look at that frame"),
+        (0.4, True, False, "warn", "drift=off"),
+    ],
+)
+def test_jumps_are_told_with_size_frame_and_what_was_done(hu, certain, corrected, status, words):
+    told = judge_jumps(Jumps(np.r_[np.tile([hu, -hu], 50), hu + 0.001], certain, corrected))
+    assert (told.name, told.status) == ("frame level", status) and words in told.text
+    assert not certain or (f"{hu:.2f} HU (SD)" in told.text and "frame 101 of 101" in told.text)
+
+
+def test_a_scan_whose_frames_jump_has_the_maps_of_one_whose_do_not(tiny_head, tiny_analysis):
+    """Jumps of half a HU, less than a tenth of the noise of a voxel, took a fifth of the late tissue."""
+    series = tiny_head.series
+    level = np.random.default_rng(1).normal(0.0, 1.0, series.frames)
+    level[0] = 12.0
+    jumping = replace(series, values=np.rint(series.values + level[:, None, None, None]).astype(np.int16))
+    found, left = analyze(jumping), analyze(jumping, Settings(drift="off"))
+    assert found.jumps.corrected and found.jumps.largest == 0 and "Jumps of all HU" in found.methods_text
+    tissue = tiny_analysis.tissue.values & found.tissue.values & left.tissue.values
+    for name in ("cbf", "cbv", "tmax"):
+        wanted, one, other = (getattr(run.maps, name).values[tissue] for run in (tiny_analysis, found, left))
+        assert np.abs(one - wanted).mean() < 0.5 * np.abs(other - wanted).mean()

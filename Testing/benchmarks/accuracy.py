@@ -28,6 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "noise 1.8 times in the middle": {"noise_middle": 1.8},
     "noise of backprojection": {"noise_texture": "backprojection"},
     "drift of 2 HU a minute": {"drift_hu": 2.0},
+    "frames jump by 0.3 HU": {"jitter_hu": 0.3},
     "every 0.5 s": {"interval_s": 0.5, "frames": 110},
     "every 2 s": {"interval_s": 2.0, "frames": 30},
     "every 3 s": {"interval_s": 3.0, "frames": 20},

@@ -1,7 +1,7 @@
 """How well lesions, their side and the mid-sagittal plane are found in heads that were not looked at, in Markdown.
 
 Usage: python Testing/benchmarks/lesions.py [--planes] [--seeds N] [--noise-hu HU] [--noise-texture NAME] [--peak-hu HU]
-       [--method NAME]
+       [--jitter-hu HU] [--method NAME] [--set NAME=VALUE ...]
 
 Without an option: 16×220×220×55 heads, lesions left and right, a line a head, volumes in mL: truth → found (bounds).
 With ``--planes``: only the plane, of small heads tilted by 15° about an axis of every direction.
@@ -22,7 +22,7 @@ from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
 from PyPeTLib.phantom_options import NOISE_TEXTURES
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.records import Analysis, Image, Maps, Volume
-from PyPeTLib.settings import DeconvolutionMethod, Settings
+from PyPeTLib.settings import DeconvolutionMethod, Settings, parse_assignment
 from PyPeTLib.truth import compare_midplanes, true_midplane, true_volumes
 
 #: Seeds up to 211 were looked at while the step was made, and 1000 to 1005 with an early state of it; these were not,
@@ -51,6 +51,8 @@ def main() -> None:
     parser.add_argument("--noise-hu", type=float, default=6.0, help="noise of the scan")
     parser.add_argument("--noise-texture", default=HeadOptions().noise_texture, choices=NOISE_TEXTURES, help="its kind")
     parser.add_argument("--peak-hu", type=float, default=HeadOptions().bolus_peak_hu, help="height of the bolus")
+    parser.add_argument("--jitter-hu", type=float, default=0.0, help="SD of the level of frames")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting")
     parser.add_argument("--method", default=Settings().method, choices=get_args(DeconvolutionMethod))
     parser.add_argument("--planes", action="store_true", help="only the mid-sagittal plane, tilted heads")
     options = parser.parse_args()
@@ -59,7 +61,8 @@ def main() -> None:
         print_planes(seeds)
     else:
         scan = {"noise_hu": options.noise_hu, "noise_texture": options.noise_texture, "bolus_peak_hu": options.peak_hu}
-        print_volumes(seeds, scan, Settings(method=options.method))
+        settings = Settings(method=options.method).changed(dict(parse_assignment(text) for text in options.set))
+        print_volumes(seeds, {**scan, "jitter_hu": options.jitter_hu}, settings)
 
 
 def print_volumes(seeds: range, scan: dict[str, Any], settings: Settings) -> None:
