@@ -21,6 +21,7 @@ from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.drift import find_drift, find_jumps, taken_off
 from PyPeTLib.errors import InputError, QualityError
+from PyPeTLib.frames import in_all_frames, with_head
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.maps import perfusion_maps
@@ -149,6 +150,7 @@ def prepare(
 ) -> Prepared:
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
     settings = settings or Settings()
+    series, frames = with_head(series)
     _check_mask(series, brain, "Brain mask")
     given_aif = _given(series, aif, "Arterial curve", "AIF mask")
     given_vof = _given(series, vof, "Venous curve", "VOF mask")
@@ -159,7 +161,8 @@ def prepare(
     raw, series = series, still.series
     measured_aif, measured_vof = (_in(still, given, brain, settings) for given in (given_aif, given_vof))
     with step("Brain mask", 0.2, 0.3) as inner:
-        mask, skull = _brain(still, brain, settings, inner)
+        whole, skull = _brain(still, brain, settings, inner)
+        mask, shown = in_all_frames(whole, raw)
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
@@ -170,7 +173,7 @@ def prepare(
         del hu
     judged = judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
     steady = judge_skull(skull, series.geometry), judge_drift(found.drift), judge_jumps(found.jumps)
-    checks = (*series.checks, *still.checks, *steady, *judged)
+    checks = (*series.checks, frames, shown, *still.checks, *steady, *judged)
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = _smoothed(curves, still, mask, settings, inner)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import HEAD, TINY
 
-from PyPeTLib import Settings, TimeCurve, analyze
+from PyPeTLib import QualityError, Settings, TimeCurve, analyze
 from PyPeTLib.curves import area_weights
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.gamma import fit_gamma_variate
@@ -255,6 +255,46 @@ def test_a_scan_that_was_interpolated_in_time_has_the_maps_of_its_own_frames(hea
         assert np.median(one) == pytest.approx(np.median(other), rel=0.05, abs=0.2), name
     (noise,) = (check for check in found.checks if check.name == "noise")
     assert "interpolation" in noise.text
+
+
+@pytest.mark.parametrize("value", [0, -1024])
+@pytest.mark.parametrize("lost", [(20,), (0, 43, 44)])
+def test_frames_without_a_head_are_left_out_and_told(tiny_head, tiny_analysis, value, lost):
+    """One such frame took a quarter to all of the late tissue, and only the motion of its head was doubted."""
+    series = tiny_head.series
+    values = series.values.copy()
+    values[list(lost)] = value
+    found = analyze(replace(series, values=values))
+    np.testing.assert_array_equal(found.series.times_s, np.delete(series.times_s, lost))
+    (told,) = (check for check in found.checks if check.name == "frames")
+    assert told.status == "warn" and f"number {', '.join(str(one + 1) for one in lost)})" in told.text
+    tissue = found.tissue.values & tiny_analysis.tissue.values
+    for name in ("cbf", "cbv", "tmax"):
+        one, other = (getattr(run.maps, name).values[tissue] for run in (found, tiny_analysis))
+        assert np.corrcoef(one, other)[0, 1] > 0.95, name
+
+
+@pytest.mark.parametrize("value", [0, -1024])
+def test_what_some_frames_do_not_show_is_left_out_and_told(tiny_head, tiny_analysis, value):
+    """Frames moved onto one another elsewhere are filled at their ends: contrast seemed to be there from the start."""
+    series = tiny_head.series
+    values = series.values.copy()
+    values[20:, -1] = value
+    found = analyze(replace(series, values=values))
+    assert not found.brain.values[-1].any()
+    assert np.count_nonzero(found.brain.values[:-1] != tiny_analysis.brain.values[:-1]) < 5
+    told = {check.name: check for check in found.checks}["field of view"]
+    if value == 0:  # air is no tissue, even in the mean of all frames
+        assert told.status == "warn" and "mL of the brain lie outside what every frame shows" in told.text
+    tissue = found.tissue.values & tiny_analysis.tissue.values
+    one, other = (run.maps.cbf.values[tissue] for run in (found, tiny_analysis))
+    assert np.corrcoef(one, other)[0, 1] > 0.9
+
+
+def test_a_scan_of_hardly_any_frames_with_a_head_is_refused(tiny_head):
+    noise = np.random.default_rng(0).normal(0.0, 500.0, tiny_head.series.values.shape)
+    with pytest.raises(QualityError, match=r"Frames: at least two .* found \d+ of 45\..*over time"):
+        analyze(replace(tiny_head.series, values=noise.astype(np.int16)))
 
 
 def test_uneven_times_are_told_not_hidden(uneven_head):

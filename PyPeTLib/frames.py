@@ -1,0 +1,120 @@
+"""Frames that show no head, or not all of what others show: what interrupted scans and other programs leave behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from PyPeTLib.errors import QualityError
+from PyPeTLib.records import Check, Image, MaskArray, Series
+
+#: A frame shows the head where its HU correlate so much with the mean frame; contrast and motion hardly matter.
+LEAST_CORRELATION = 0.5
+#: Frames are compared in about so many voxels.
+SAMPLE = 30_000
+#: What is not scanned has the value of the corners; where its share of the frames varies by more, some show less.
+VARYING_SHARE = 0.005
+
+
+def with_head(series: Series) -> tuple[Series, Check]:
+    """Return the scan without the frames that show no head, their times left out, and what is to be known of them.
+
+    Raises
+    ------
+    QualityError
+        If fewer than two frames show the same.
+
+    Examples
+    --------
+    >>> from PyPeTLib.records import Geometry
+    >>> grid = Geometry((30, 30, 4), (6.0, 6.0, 8.0))
+    >>> head = np.random.default_rng(0).normal(0.0, 500.0, (5, 4, 30, 30)) * 0.1 + np.arange(30.0) * 50
+    >>> head[2] = 0.0
+    >>> found, check = with_head(Series(head, np.arange(5.0), grid))
+    >>> found.times_s.tolist(), check.text
+    ([0.0, 1.0, 3.0, 4.0], '1 of 5 frames (number 3) shows no head: left out.')
+    """
+    step = max(1, round((series.values[0].size / SAMPLE) ** 0.5))
+    sample = series.values[:, :, ::step, ::step].reshape(series.frames, -1).astype(np.float32)
+    about_mean = sample - sample.mean(axis=1, keepdims=True)
+    lengths = np.maximum(np.linalg.norm(about_mean, axis=1), 1e-6)
+    usual = (about_mean / lengths[:, None]).mean(axis=0)
+    kept = about_mean @ usual >= LEAST_CORRELATION * lengths * np.linalg.norm(usual)
+    if kept.all():
+        return series, Check("frames", "pass", f"All {series.frames} frames show the head.", 0.0)
+    if kept.sum() < 2:
+        raise QualityError(
+            f"Frames: at least two that show the same head are needed; found {kept.sum()} of {series.frames}. "
+            "Check that the scan is one of a head over time."
+        )
+    lost = np.flatnonzero(~kept)
+    numbers = ", ".join(str(number + 1) for number in lost)
+    shows = "shows" if lost.size == 1 else "show"
+    text = f"{lost.size} of {series.frames} frames (number {numbers}) {shows} no head: left out."
+    whole = replace(series, values=series.values[kept], times_s=series.times_s[kept])
+    return whole, Check("frames", "warn", text, float(lost.size))
+
+
+def in_all_frames(brain: Image, series: Series) -> tuple[Image, Check]:
+    """Return the part of a mask that every frame shows, and what is to be known of the rest.
+
+    Programs that move frames onto one another fill with one value what a frame did not show.
+
+    Raises
+    ------
+    QualityError
+        If nothing is left.
+
+    Examples
+    --------
+    >>> from PyPeTLib.records import Geometry
+    >>> frames, grid = np.full((3, 2, 20, 20), -1024.0), Geometry((20, 20, 2), (5.0, 5.0, 10.0))
+    >>> frames[:, :, 4:16, 4:16] = 35.0
+    >>> frames[1, 0] = -1024.0
+    >>> mask, check = in_all_frames(Image(frames[0] > 0, grid), Series(frames, np.arange(3.0), grid))
+    >>> int(mask.values.sum()), check.text
+    (144, '36 mL of the brain lie outside what every frame shows, which is filled with one value there: left out.')
+    """
+    outside = _beyond_some(series)
+    lost = brain.values & outside if outside is not None else None
+    if lost is None or not lost.any():
+        return brain, Check("field of view", "pass", "Every frame shows all of the brain.", 0.0)
+    left = replace(brain, values=brain.values & ~lost)
+    if not left.values.any():
+        raise QualityError(
+            "Frames: brain that every frame shows is needed; found none. Leave out frames that show less."
+        )
+    lost_ml = float(lost.sum()) * brain.geometry.voxel_volume_ml
+    text = f"{lost_ml:.3g} mL of the brain lie outside what every frame shows, which is filled with one value there"
+    return left, Check("field of view", "warn", f"{text}: left out.", lost_ml)
+
+
+def _beyond_some(series: Series) -> MaskArray | None:
+    """Return where some frames show nothing, and a pixel more; None where all frames show the same."""
+    from scipy import ndimage
+
+    corners = series.values[:, :, [0, 0, -1, -1], [0, -1, 0, -1]].astype(float)
+    value = np.where((corners == corners[..., :1]).all(axis=-1), corners[..., 0], np.nan)[..., None, None]
+    if np.isnan(value).all():
+        return None
+    shares = [float((frame == nothing).mean()) for frame, nothing in zip(series.values, value, strict=True)]
+    if max(shares) - min(shares) <= VARYING_SHARE:
+        return None
+    some, always = np.zeros((2, *series.values.shape[1:]), dtype=bool)
+    always[:] = True
+    for frame, nothing in zip(series.values, value, strict=True):
+        some |= _from_border(frame == nothing)
+        always &= frame == nothing
+    return np.asarray(ndimage.binary_dilation(some & ~always, np.ones((1, 3, 3), dtype=bool)))
+
+
+def _from_border(mask: MaskArray) -> MaskArray:
+    """Return the parts of a mask that touch the border of their slice."""
+    from scipy import ndimage
+
+    touching = np.zeros_like(mask)
+    for found, one in zip(touching, mask, strict=True):
+        labels, _ = ndimage.label(np.pad(one, 1, constant_values=True))
+        found[:] = (labels == labels[0, 0])[1:-1, 1:-1] & one
+    return touching
