@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from PyPeTLib.errors import QualityError
 from PyPeTLib.records import Check, Image, MaskArray, Series
 
+Float32Array = npt.NDArray[np.float32]
+
 #: A frame shows the head where its HU correlate so much with the mean frame; contrast and motion hardly matter.
 LEAST_CORRELATION = 0.5
+#: A frame is of another kind where the median HU of soft tissue (so dense in the mean frame) is further than this, in
+#: HU, from that of the frames around, so many on either side: contrast agent changes it by less in so short a time.
+SOFT_HU, OTHER_LEVEL_HU, AROUND = (0.0, 100.0), 10.0, 2
 #: Frames are compared in about so many voxels.
 SAMPLE = 30_000
 #: What is not scanned has the value of the corners; where its share of the frames varies by more, some show less.
@@ -18,7 +24,9 @@ VARYING_SHARE = 0.005
 
 
 def with_head(series: Series) -> tuple[Series, Check]:
-    """Return the scan without the frames that show no head, their times left out, and what is to be known of them.
+    """Return the scan without frames that show no head or are of another kind, and what is to be known of them.
+
+    Their times are left out too. A first frame is at times that of another scan, with other HU.
 
     Raises
     ------
@@ -29,18 +37,21 @@ def with_head(series: Series) -> tuple[Series, Check]:
     --------
     >>> from PyPeTLib.records import Geometry
     >>> grid = Geometry((30, 30, 4), (6.0, 6.0, 8.0))
-    >>> head = np.random.default_rng(0).normal(0.0, 500.0, (5, 4, 30, 30)) * 0.1 + np.arange(30.0) * 50
+    >>> head = np.random.default_rng(0).normal(0.0, 5.0, (9, 4, 30, 30)) + np.arange(30.0) * 50
     >>> head[2] = 0.0
-    >>> found, check = with_head(Series(head, np.arange(5.0), grid))
-    >>> found.times_s.tolist(), check.text
-    ([0.0, 1.0, 3.0, 4.0], '1 of 5 frames (number 3) shows no head: left out.')
+    >>> head[7] += 40.0
+    >>> found, check = with_head(Series(head, np.arange(9.0), grid))
+    >>> found.times_s.tolist()
+    [0.0, 1.0, 3.0, 4.0, 5.0, 6.0, 8.0]
+    >>> check.text
+    'Of 9 frames number 3 shows no head, number 8 differs from those around by more than 10 HU: left out.'
     """
     step = max(1, round((series.values[0].size / SAMPLE) ** 0.5))
     sample = series.values[:, :, ::step, ::step].reshape(series.frames, -1).astype(np.float32)
-    about_mean = sample - sample.mean(axis=1, keepdims=True)
-    lengths = np.maximum(np.linalg.norm(about_mean, axis=1), 1e-6)
-    usual = (about_mean / lengths[:, None]).mean(axis=0)
-    kept = about_mean @ usual >= LEAST_CORRELATION * lengths * np.linalg.norm(usual)
+    headless = ~_alike(sample)
+    foreign = ~headless
+    foreign[~headless] = _of_other_level(sample[~headless])
+    kept = ~(headless | foreign)
     if kept.all():
         return series, Check("frames", "pass", f"All {series.frames} frames show the head.", 0.0)
     if kept.sum() < 2:
@@ -48,12 +59,42 @@ def with_head(series: Series) -> tuple[Series, Check]:
             f"Frames: at least two that show the same head are needed; found {kept.sum()} of {series.frames}. "
             "Check that the scan is one of a head over time."
         )
-    lost = np.flatnonzero(~kept)
-    numbers = ", ".join(str(number + 1) for number in lost)
-    shows = "shows" if lost.size == 1 else "show"
-    text = f"{lost.size} of {series.frames} frames (number {numbers}) {shows} no head: left out."
+    far = f"from those around by more than {OTHER_LEVEL_HU:g} HU"
+    told = [
+        _numbers(headless, "shows no head", "show no head"),
+        _numbers(foreign, f"differs {far}", f"differ {far}"),
+    ]
+    text = f"Of {series.frames} frames {', '.join(filter(None, told))}: left out."
     whole = replace(series, values=series.values[kept], times_s=series.times_s[kept])
-    return whole, Check("frames", "warn", text, float(lost.size))
+    return whole, Check("frames", "warn", text, float((~kept).sum()))
+
+
+def _alike(sample: Float32Array) -> MaskArray:
+    """Tell which frames correlate with the mean of all, each counting as much as it varies alike."""
+    about_mean = sample - sample.mean(axis=1, keepdims=True)
+    lengths = np.maximum(np.linalg.norm(about_mean, axis=1), 1e-6)
+    usual = (about_mean / lengths[:, None]).mean(axis=0)
+    return np.asarray(about_mean @ usual >= LEAST_CORRELATION * lengths * np.linalg.norm(usual))
+
+
+def _of_other_level(sample: Float32Array) -> MaskArray:
+    """Tell which frames differ in level from those around."""
+    if len(sample) < 2 * AROUND + 1:
+        return np.zeros(len(sample), dtype=bool)
+    mean = sample.mean(axis=0)
+    soft = sample[:, (mean > SOFT_HU[0]) & (mean < SOFT_HU[1])]
+    if soft.size == 0:
+        return np.zeros(len(sample), dtype=bool)
+    level = np.median(soft - soft.mean(axis=0), axis=1)
+    first = np.clip(np.arange(len(level)) - AROUND, 0, len(level) - 2 * AROUND - 1)
+    around = np.median(level[first[:, None] + np.arange(2 * AROUND + 1)], axis=1)
+    return np.asarray(np.abs(level - around) > OTHER_LEVEL_HU)
+
+
+def _numbers(frames: MaskArray, one: str, several: str) -> str:
+    """Return which frames they are, and what of them; nothing where there are none."""
+    numbers = ", ".join(str(number + 1) for number in np.flatnonzero(frames))
+    return f"number {numbers} {one if frames.sum() == 1 else several}" if numbers else ""
 
 
 def in_all_frames(brain: Image, series: Series) -> tuple[Image, Check]:

@@ -268,11 +268,26 @@ def test_frames_without_a_head_are_left_out_and_told(tiny_head, tiny_analysis, v
     found = analyze(replace(series, values=values))
     np.testing.assert_array_equal(found.series.times_s, np.delete(series.times_s, lost))
     (told,) = (check for check in found.checks if check.name == "frames")
-    assert told.status == "warn" and f"number {', '.join(str(one + 1) for one in lost)})" in told.text
+    assert told.status == "warn" and f"number {', '.join(str(one + 1) for one in lost)} show" in told.text
     tissue = found.tissue.values & tiny_analysis.tissue.values
     for name in ("cbf", "cbv", "tmax"):
         one, other = (getattr(run.maps, name).values[tissue] for run in (found, tiny_analysis))
         assert np.corrcoef(one, other)[0, 1] > 0.95, name
+
+
+@pytest.mark.parametrize(("frame", "hu"), [(0, 25), (0, -40), (30, 60)])
+def test_a_frame_of_another_kind_is_left_out_and_told(tiny_head, tiny_analysis, frame, hu):
+    """The first one may be of another scan: contrast seemed to be there from the start."""
+    series = tiny_head.series
+    values = series.values.copy()
+    values[frame] += hu
+    found = analyze(replace(series, values=values))
+    np.testing.assert_array_equal(found.series.times_s, np.delete(series.times_s, frame))
+    (told,) = (check for check in found.checks if check.name == "frames")
+    assert told.status == "warn" and f"number {frame + 1} differs from those around" in told.text
+    tissue = found.tissue.values & tiny_analysis.tissue.values
+    one, other = (run.maps.cbf.values[tissue] for run in (found, tiny_analysis))
+    assert np.corrcoef(one, other)[0, 1] > 0.95
 
 
 @pytest.mark.parametrize("value", [0, -1024])
