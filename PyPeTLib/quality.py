@@ -84,7 +84,7 @@ LEAST_TISSUE = 0.5
 #: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful.
 HIGH_NOISE_HU = 12.0
 #: A frame whose level is further off, in HU, is another kind of frame; jumps of a larger SD leave doubts.
-LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.5
+LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.4
 #: Checks that need a vein beside that of its quality.
 OF_VEIN = ("VOF tail", "bolus strength", "partial volume")
 
