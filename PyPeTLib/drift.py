@@ -23,8 +23,8 @@ LATE_SHARE = 0.4
 DELAYS_S, MTTS_S = np.arange(-3.0, 12.1, 1.0), np.geomspace(1.5, 24.0, 9)
 #: Frames that miss its fit by more than so many SDs count less, in so many rounds (Huber's weights).
 HUBER, ROUNDS = 1.5, 8
-#: Jumps of a smaller SD than this, in HU, do no harm (0.3 HU lost half of a core); nor are they told from noise of the
-#: mean where they are not so many times larger. What parts of the brain, so many, do not share of it is noise.
+#: Jumps of a smaller SD than this, in HU, do no harm; nor are they told from noise of the mean where they are not so
+#: many times larger. What parts of the brain, so many, do not share of it is noise.
 LEAST_JUMPS_HU, LEAST_OF_NOISE, PARTS = 0.15, 3.0, 8
 #: What differs less from frame to frame, against noise, is no jumps but a curve that the fit misses.
 LEAST_ROUGHNESS = 0.25

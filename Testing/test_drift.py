@@ -191,7 +191,7 @@ def test_jumps_are_told_with_size_frame_and_what_was_done(hu, certain, corrected
 
 
 def test_a_scan_whose_frames_jump_has_the_maps_of_one_whose_do_not(tiny_head, tiny_analysis):
-    """Jumps of half a HU, less than a tenth of the noise of a voxel, took a fifth of the late tissue."""
+    """Jumps of half a HU, a twelfth of the noise of a voxel, took a quarter of the late tissue."""
     series = tiny_head.series
     level = np.random.default_rng(1).normal(0.0, 1.0, series.frames)
     level[0] = 12.0
