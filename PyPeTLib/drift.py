@@ -136,6 +136,8 @@ def find_jumps(
     >>> bool(found.corrected), float(found.hu[7].round(1)), float(abs(found.hu[8:]).max().round(1))
     (True, 2.0, 0.0)
     """
+    if times_s.size < FEWEST_FRAMES:
+        return Jumps(np.zeros_like(times_s), False, False)
     parts_hu = _part_means(hu, vessels)
     mean_hu = parts_hu.mean(axis=0) - (0.0 if drift is None else drift.line_hu)
     least_hu = max(LEAST_JUMPS_HU, LEAST_OF_NOISE * _noise_between(parts_hu))
@@ -176,7 +178,10 @@ def _left_of(mean_hu: FloatArray, curves: FloatArray) -> FloatArray:
     weight, left = np.ones(mean_hu.size), mean_hu
     for _ in range(ROUNDS):
         root = np.sqrt(weight)
-        found, _ = nnls(columns * root[:, None], (mean_hu - mean_hu.mean()) * root, maxiter=10 * columns.shape[1])
+        try:
+            found, _ = nnls(columns * root[:, None], (mean_hu - mean_hu.mean()) * root, maxiter=10 * columns.shape[1])
+        except RuntimeError:  # it finds no end: nothing is known
+            return np.zeros_like(mean_hu)
         left = mean_hu - mean_hu.mean() - columns @ found
         weight = np.minimum(1.0, HUBER * max(robust_sd(left), 1e-6) / np.maximum(np.abs(left), 1e-9))
     return left

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.chunks import share
 from PyPeTLib.errors import QualityError
-from PyPeTLib.records import Check, Image, MaskArray, Series
+from PyPeTLib.records import Check, FloatArray, Image, MaskArray, Progress, Series, silent
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -28,12 +30,8 @@ FEW_SLICES = 0.005
 def with_head(series: Series) -> tuple[Series, Check]:
     """Return the scan without frames that show no head or are of another kind, and what is to be known of them.
 
-    Their times are left out too. A first frame is at times that of another scan, with other HU.
-
-    Raises
-    ------
-    QualityError
-        If fewer than two frames show the same.
+    Their times are left out too. A first frame is at times that of another scan, with other HU. Where no two frames
+    show the same nothing is left out: what comes next refuses such a scan.
 
     Examples
     --------
@@ -50,17 +48,13 @@ def with_head(series: Series) -> tuple[Series, Check]:
     """
     step = max(1, round((series.values[0].size / SAMPLE) ** 0.5))
     sample = series.values[:, :, ::step, ::step].reshape(series.frames, -1).astype(np.float32)
-    headless = ~_alike(sample)
+    alike = _alike(sample)
+    headless = ~alike & (alike.sum() > 1)
     foreign = ~headless
     foreign[~headless] = _of_other_level(sample[~headless])
     kept = ~(headless | foreign)
     if kept.all():
         return series, Check("frames", "pass", f"All {series.frames} frames show the head.", 0.0)
-    if kept.sum() < 2:
-        raise QualityError(
-            f"Frames: at least two that show the same head are needed; found {kept.sum()} of {series.frames}. "
-            "Check that the scan is one of a head over time."
-        )
     far = f"from those around by more than {OTHER_LEVEL_HU:g} HU"
     told = [
         _numbers(headless, "shows no head", "show no head"),
@@ -99,7 +93,7 @@ def _numbers(frames: MaskArray, one: str, several: str) -> str:
     return f"number {numbers} {one if frames.sum() == 1 else several}" if numbers else ""
 
 
-def in_all_frames(brain: Image, series: Series) -> tuple[Image, Check]:
+def in_all_frames(brain: Image, series: Series, *, progress: Progress = silent) -> tuple[Image, Check]:
     """Return the part of a mask that every frame shows, and what is to be known of the rest.
 
     Programs that move frames onto one another fill with one value what a frame did not show.
@@ -119,7 +113,7 @@ def in_all_frames(brain: Image, series: Series) -> tuple[Image, Check]:
     >>> int(mask.values.sum()), check.text
     (144, '36 mL of the brain lie outside what every frame shows, which is filled with one value there: left out.')
     """
-    outside = _beyond_some(series)
+    outside = _beyond_some(series, progress)
     lost = brain.values & outside if outside is not None else None
     if lost is None or not lost.any():
         return brain, Check("field of view", "pass", "Every frame shows all of the brain.", 0.0)
@@ -133,7 +127,7 @@ def in_all_frames(brain: Image, series: Series) -> tuple[Image, Check]:
     return left, Check("field of view", "warn", f"{text}: left out.", lost_ml)
 
 
-def _beyond_some(series: Series) -> MaskArray | None:
+def _beyond_some(series: Series, progress: Progress) -> MaskArray | None:
     """Return where some frames show nothing, and a pixel more; None where all frames show the same."""
     from scipy import ndimage
 
@@ -141,15 +135,22 @@ def _beyond_some(series: Series) -> MaskArray | None:
     value = np.where((corners == corners[..., :1]).all(axis=-1), corners[..., 0], np.nan)[..., None, None]
     if np.isfinite(value).mean() <= FEW_SLICES:
         return None
-    shares = [float((frame == nothing).mean()) for frame, nothing in zip(series.values, value, strict=True)]
+    shares = [float(one.mean()) for one in _without_values(series, value, share(progress, 0.0, 0.3))]
     if max(shares) - min(shares) <= VARYING_SHARE:
         return None
     some, always = np.zeros((2, *series.values.shape[1:]), dtype=bool)
     always[:] = True
-    for frame, nothing in zip(series.values, value, strict=True):
-        some |= _from_border(frame == nothing)
-        always &= frame == nothing
+    for one in _without_values(series, value, share(progress, 0.3, 1.0)):
+        some |= _from_border(one)
+        always &= one
     return np.asarray(ndimage.binary_dilation(some & ~always, np.ones((1, 3, 3), dtype=bool)))
+
+
+def _without_values(series: Series, value: FloatArray, progress: Progress) -> Iterator[MaskArray]:
+    """Yield where each frame has the value that stands for nothing in each of its slices."""
+    for done, (frame, nothing) in enumerate(zip(series.values, value, strict=True)):
+        yield frame == nothing
+        progress((done + 1) / series.frames, "")
 
 
 def _from_border(mask: MaskArray) -> MaskArray:

@@ -161,8 +161,8 @@ def prepare(
     raw, series = series, still.series
     measured_aif, measured_vof = (_in(still, given, brain, settings) for given in (given_aif, given_vof))
     with step("Brain mask", 0.2, 0.3) as inner:
-        whole, skull = _brain(still, brain, settings, inner)
-        mask, shown = in_all_frames(whole, raw)
+        whole, skull = _brain(still, brain, settings, share(inner, 0.0, 0.8))
+        mask, shown = in_all_frames(whole, raw, progress=share(inner, 0.8, 1.0))
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:

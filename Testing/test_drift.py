@@ -163,6 +163,12 @@ def test_what_a_wrong_artery_leaves_is_smooth_and_no_jumps():
     assert found.sd_hu > LEAST_JUMPS_HU and not found.certain and not found.corrected
 
 
+def test_hardly_any_frames_tell_no_jumps(settings):
+    few = np.arange(4.0)
+    found = find_jumps(np.full((4, 100), 35.0), np.arange(0), few, None, few, settings=settings)
+    assert not found.certain and not found.hu.any()
+
+
 def test_jumps_may_be_left_in_and_drift_comes_off_beside_them():
     jumps_hu = np.random.default_rng(3).normal(0.0, 0.5, TIMES.size)
     left = jumps_of(mixed_brain(jumps_hu), drift="off")
@@ -193,8 +199,8 @@ def test_jumps_are_told_with_size_frame_and_what_was_done(hu, certain, corrected
 def test_a_scan_whose_frames_jump_has_the_maps_of_one_whose_do_not(tiny_head, tiny_analysis):
     """Jumps of half a HU, a twelfth of the noise of a voxel, took a quarter of the late tissue."""
     series = tiny_head.series
-    level = np.random.default_rng(1).normal(0.0, 1.0, series.frames)
-    level[0] = 12.0
+    level = np.random.default_rng(1).normal(0.0, 0.5, series.frames)
+    level[0] = 8.0
     jumping = replace(series, values=np.rint(series.values + level[:, None, None, None]).astype(np.int16))
     found, left = analyze(jumping), analyze(jumping, Settings(drift="off"))
     assert found.jumps.corrected and found.jumps.largest == 0 and "Jumps of all HU" in found.methods_text

@@ -12,6 +12,8 @@ from PyPeTLib import QualityError, Settings, TimeCurve, analyze
 from PyPeTLib.agreement import dice
 from PyPeTLib.curves import area_weights
 from PyPeTLib.deconvolve import deconvolve
+from PyPeTLib.errors import Cancelled
+from PyPeTLib.frames import in_all_frames
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.phantom import bolus_curve, head_phantom
@@ -307,9 +309,24 @@ def test_what_some_frames_do_not_show_is_left_out_and_told(tiny_head, tiny_analy
     assert np.corrcoef(one, other)[0, 1] > 0.9
 
 
-def test_a_scan_of_hardly_any_frames_with_a_head_is_refused(tiny_head):
+def test_looking_for_what_frames_do_not_show_tells_progress_and_can_be_cancelled(tiny_head):
+    series, told = tiny_head.series, []
+    values = series.values.copy()
+    values[20:, -1] = 0
+    filled = replace(series, values=values)
+    in_all_frames(tiny_head.masks["brain"], filled, progress=lambda fraction, text: told.append(fraction))
+    assert told == sorted(told) and len(told) == 2 * series.frames and told[-1] == 1.0
+
+    def cancel(fraction, text):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        in_all_frames(tiny_head.masks["brain"], filled, progress=cancel)
+
+
+def test_frames_of_noise_are_left_to_the_mask_which_refuses_them(tiny_head):
     noise = np.random.default_rng(0).normal(0.0, 500.0, tiny_head.series.values.shape)
-    with pytest.raises(QualityError, match=r"Frames: at least two .* found \d+ of 45\..*over time"):
+    with pytest.raises(QualityError, match="Brain mask: a skull"):
         analyze(replace(tiny_head.series, values=noise.astype(np.int16)))
 
 
