@@ -152,28 +152,23 @@ def prepare(
     settings = settings or Settings()
     series, frames = with_head(series)
     _check_mask(series, brain, "Brain mask")
-    given_aif = _given(series, aif, "Arterial curve", "AIF mask")
-    given_vof = _given(series, vof, "Venous curve", "VOF mask")
+    given = _given(series, aif, "Arterial curve", "AIF mask"), _given(series, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
     with step("Motion", 0.0, 0.2) as inner:
         still = _steadied(series, settings, inner)
     raw, series = series, still.series
-    measured_aif, measured_vof = (_in(still, given, brain, settings) for given in (given_aif, given_vof))
+    own_aif, own_vof = (_in(still, one, brain, settings) for one in given)
     with step("Brain mask", 0.2, 0.3) as inner:
-        whole, skull = _brain(still, brain, settings, share(inner, 0.0, 0.8))
-        mask, shown = in_all_frames(whole, raw, progress=share(inner, 0.8, 1.0))
+        mask, skull, shown = _brain(still, raw, brain, settings, inner)
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
-        measured = _vascular_curves(series, hu, mask, settings, measured_aif, measured_vof, force, inner)
-        found = _as_given(measured, given_aif, given_vof)
+        found = _as_given(_vascular_curves(series, hu, mask, settings, own_aif, own_vof, force, inner), *given)
     with step("Temporal components", 0.55, 0.7) as inner:
         curves = _enhancement(series, hu, mask, found, settings, inner)
         del hu
-    judged = judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
-    steady = judge_skull(skull, series.geometry), judge_drift(found.drift), judge_jumps(found.jumps)
-    checks = (*series.checks, frames, shown, *still.checks, *steady, *judged)
+    checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = _smoothed(curves, still, mask, settings, inner)
@@ -292,14 +287,20 @@ def _in(still: _Still, given: Given, brain: Image | None, settings: Settings) ->
     return given[~still.motion.left_out]
 
 
-def _brain(still: _Still, given: Image | None, settings: Settings, progress: Progress) -> tuple[Image, Skull | None]:
-    """Return the brain mask, the user's or an automatic one, and what is to be known of the skull around the latter."""
-    if given is not None:
-        return _restored(given, still.restored), None
-    mean_hu = mean_frame(still.series.values, progress=share(progress, 0.0, 0.5))
-    last = share(progress, 0.5, 1.0)
-    mask, skull = brain_in_skull(mean_hu, still.series.geometry, settings=settings, progress=last)
-    return _restored(mask, still.restored), skull
+def _brain(
+    still: _Still, raw: Series, given: Image | None, settings: Settings, progress: Progress
+) -> tuple[Image, Skull | None, Check]:
+    """Return the brain mask, the user's or an automatic one, as far as all frames show it.
+
+    And what is to be known of the skull around the latter, and of brain that some frames do not show.
+    """
+    mask, skull = given, None
+    if mask is None:
+        mean_hu = mean_frame(still.series.values, progress=share(progress, 0.0, 0.4))
+        middle = share(progress, 0.4, 0.8)
+        mask, skull = brain_in_skull(mean_hu, still.series.geometry, settings=settings, progress=middle)
+    shown, check = in_all_frames(_restored(mask, still.restored), raw, progress=share(progress, 0.8, 1.0))
+    return shown, skull, check
 
 
 def _vascular_curves(
@@ -341,6 +342,14 @@ def _vascular_curves(
     else:
         vein = _users_curve(series, vof, bolus, taken_hu, last)
     return _Vascular(bolus, drift, jumps, scaled_to_vein(artery, vein, times_s, settings=settings), vein)
+
+
+def _judged(
+    series: Series, skull: Skull | None, found: _Vascular, curves: Curves, settings: Settings
+) -> tuple[Check, ...]:
+    """Return the checks of what the curves rest on."""
+    steady = judge_skull(skull, series.geometry), judge_drift(found.drift), judge_jumps(found.jumps)
+    return *steady, *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
 
 
 def _enhancement(
