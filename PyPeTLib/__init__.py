@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from PyPeTLib.settings import Settings
 
 __version__ = "0.1.0"
+
+# BLAS kernels raise this flag now and then for finite numbers (lanes that they throw away); nobody can act on it.
+warnings.filterwarnings("ignore", "invalid value encountered in matmul", RuntimeWarning, r"PyPeTLib\.")
 
 #: Where each public name lives; imported when first used, because start-up time counts.
 _HOMES = {

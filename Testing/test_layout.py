@@ -170,6 +170,26 @@ def test_importing_the_library_is_light():
     assert found.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "message, module, silent",
+    [
+        ("invalid value encountered in matmul", "PyPeTLib.records", True),
+        ("invalid value encountered in divide", "PyPeTLib.records", False),
+        ("invalid value encountered in matmul", "elsewhere", False),
+    ],
+)
+def test_a_flag_of_blas_is_not_told_and_no_other_warning_is_silenced(message, module, silent):
+    warned = f"warnings.warn_explicit({message!r}, RuntimeWarning, 'file', 1, module={module!r})"
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", f"import warnings, PyPeTLib; {warned}"],
+        capture_output=True,
+        text=True,
+        cwd=LIBRARY.parent,
+    )
+    assert (found.returncode == 0) is silent, found.stderr
+    assert (found.stderr == "") is silent
+
+
 def test_every_public_name_has_a_home():
     assert set(PyPeTLib.__all__) == set(PyPeTLib._HOMES)
     for name, home in PyPeTLib._HOMES.items():
