@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.alike import mean_curve, same_curve
 from PyPeTLib.candidates import (
     FULL_VOLUME_ML,
     VENOUS_PERCENTILE,
@@ -20,7 +21,7 @@ from PyPeTLib.candidates import (
 from PyPeTLib.curves import end_share
 from PyPeTLib.errors import QualityError
 from PyPeTLib.gamma import fit_gamma_variate
-from PyPeTLib.records import Candidate, FloatArray, Geometry, Progress, VascularCurve, silent
+from PyPeTLib.records import Candidate, FloatArray, Geometry, Image, Progress, VascularCurve, silent
 from PyPeTLib.settings import Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 from PyPeTLib.vessels import VesselVoxels
@@ -70,7 +71,16 @@ def find_artery(
             f"Arterial input: a cluster of early, tall curves is needed; {len(candidates)} looked at, none accepted "
             f"({reasons}). Mark the artery yourself (--aif-mask FILE)."
         )
-    return as_curve(candidates, geometry)
+    return _with_all_alike(as_curve(candidates, geometry), vessels, times_s)
+
+
+def _with_all_alike(artery: VascularCurve, vessels: VesselVoxels, times_s: FloatArray) -> VascularCurve:
+    """Return the mean curve of all voxels that show the same as the artery found, the branches' and its own."""
+    geometry, own = artery.mask.geometry, artery.mask.values.ravel()[vessels.index]
+    same = own | same_curve(vessels, *mean_curve(vessels, own), times_s)
+    curve, _ = mean_curve(vessels, same)
+    mask = Image(mask_of(vessels, np.flatnonzero(same), geometry), geometry)
+    return replace(artery, mask=mask, measured_hu=curve, curve_hu=curve, fit=fit_gamma_variate(curve, times_s))
 
 
 def arterial_candidates(

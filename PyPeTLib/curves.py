@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.records import Curves, FloatArray
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicHermiteSpline
 
 #: Beyond the last frame curves are continued by an exponential that falls to 1/e in this share of the scan.
 #: Arterial and tissue curves, near equilibrium there, fall together, so the share hardly matters (0.1 to 0.4 do);
@@ -209,6 +212,34 @@ def uniform_grid(times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
     resample[np.arange(count), right] = share
     resample[np.arange(count), right - 1] += 1.0 - share
     return grid, resample
+
+
+def between_frames(curve_hu: FloatArray, times_s: FloatArray) -> CubicHermiteSpline:
+    """Return a curve as a function of the time in s, from the first frame to the last.
+
+    A cubic spline, which finds a peak between frames, but nowhere steeper than three times the flatter of the two
+    sides of a frame, so that it does not swing where frames are far apart.
+
+    Parameters
+    ----------
+    curve_hu : ndarray, shape (t,)
+        Values in HU at the frames.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s, strictly increasing; need not be even.
+
+    Examples
+    --------
+    >>> float(between_frames(np.array([0.0, 20.0, 40.0, 30.0, 10.0]), np.arange(5.0))(2.25).round(1))
+    40.2
+    >>> float(between_frames(np.array([0.0, 0.0, 0.0, 9.0]), np.arange(4.0))(1.5))
+    0.0
+    """
+    from scipy.interpolate import CubicHermiteSpline, CubicSpline
+
+    sides = np.abs(np.diff(curve_hu) / np.diff(times_s))
+    steepest = 3.0 * np.minimum(np.append(sides[:1], sides), np.append(sides, sides[-1:]))
+    slopes = CubicSpline(times_s, curve_hu)(times_s, 1)
+    return CubicHermiteSpline(times_s, curve_hu, np.clip(slopes, -steepest, steepest))
 
 
 def area_weights(times_s: FloatArray) -> FloatArray:

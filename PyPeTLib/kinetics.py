@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from PyPeTLib.curves import TAIL_SHARE
+from PyPeTLib.curves import TAIL_SHARE, between_frames
 from PyPeTLib.records import FloatArray
 
 #: Step of the convolution in s: short against a bolus.
@@ -21,7 +21,7 @@ def tissue_curves(
 
     ``C(t) = (C_a ⊗ h)(t − delay)``, where transit times are gamma-distributed and ``h = R / MTT`` has unit area, so
     that scaling a curve is scaling its blood volume. The arterial input is interpolated between the frames, whatever
-    their intervals (monotone cubic); before the first it is 0.
+    their intervals (`curves.between_frames`); before the first it is 0.
 
     Parameters
     ----------
@@ -55,12 +55,10 @@ def tissue_curves(
     >>> bool(np.allclose(curves[0, 0, :-2], curves[0, 1, 2:], atol=0.02))
     True
     """
-    from scipy.interpolate import PchipInterpolator
-
     end_s = float(times_s[-1])
     fine = np.arange(times_s[0], end_s + max(0.0, -float(np.min(delays_s))) + STEP_S, STEP_S)
     tail = np.exp((end_s - np.maximum(fine, end_s)) / (TAIL_SHARE * (end_s - times_s[0])))
-    inflow = tail * PchipInterpolator(times_s, aif_hu)(np.minimum(fine, end_s))
+    inflow = tail * between_frames(aif_hu, times_s)(np.minimum(fine, end_s))
     edges = np.append(0.0, STEP_S * (np.arange(fine.size) + 0.5))
     steps = np.diff(residue_area(edges / np.asarray(mtts_s)[:, None], shape), axis=1)
     length = 2 * fine.size

@@ -42,6 +42,7 @@ GROUND = {
     "transit": {"curves", "records"},
     "vessels": {"chunks", "curves", "records"},
     "candidates": {"records", "vessels"},
+    "alike": {"curves", "records", "vessels"},
     "lesion_rules": {"records", "settings"},
     "kinetics": {"curves", "records"},
     "dictionary": {"kinetics", "records", "settings"},
