@@ -55,7 +55,7 @@ def find_artery(
     force: bool = False,
     progress: Progress = silent,
 ) -> VascularCurve:
-    """Return the best arterial candidate as measured, not yet scaled for partial volume.
+    """Return the best arterial candidate, with all voxels that show its curve, not yet scaled for partial volume.
 
     With ``force`` a refused candidate is better than none; it stays marked as refused.
 

@@ -63,7 +63,7 @@ BRAIN_OTHERWISE = {
 }
 #: How an arterial input came about, by its source, where it is no mask that was supplied.
 HOW_FOUND = {
-    "automatic": "chosen automatically",
+    "automatic": "found automatically (all voxels that show the curve of the best-scoring artery)",
     "user's points": "grown from supplied points",
     "user's curve": "supplied as a curve",
 }

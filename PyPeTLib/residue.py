@@ -49,7 +49,7 @@ def likeliest_residue(
     """Return the shape of the residue function under which the curves of the brain are most probable.
 
     Single voxels cannot tell it; a sample of the brain can: its curves are compared with tissue of every delay and
-    transit time, made from the arterial input (`dictionary.tissue_dictionary`). That input is the mean of a few voxels,
+    transit time, made from the arterial input (`dictionary.tissue_dictionary`). That input is the mean of some voxels,
     and its noise is in all these curves alike: an input that is 2 % too narrow by chance lets a sharper residue fit
     better, whose flow is 15 % less. So each shape is judged with the input that is most probable under it: every voxel
     is explained by its best tissue, what the voxels then miss in common is a change of the input, found by linear least
