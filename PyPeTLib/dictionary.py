@@ -272,7 +272,10 @@ def usual_delay_s(sample: Float32Array, aif_hu: FloatArray, times_s: FloatArray,
 
 
 def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
-    """Return mean transit time and delay in s that are usual in a patient: medians of posterior means."""
+    """Return mean transit time and delay in s that are usual in a patient: medians of posterior means.
+
+    To the millisecond: the last digits of sums in float32 depend on the number of threads.
+    """
     weight, _ = log_weights(sample @ single.directions, single)
     np.exp(weight, out=weight)
     grid = np.column_stack([np.ones_like(single.mtt_s), np.log(single.mtt_s), single.delay_s]).astype(np.float32)
@@ -280,7 +283,7 @@ def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float
     log_mtt, delay_s = log_mtt / total, delay_s / total
     usual = float(np.median(delay_s))
     near = np.abs(delay_s - usual) <= USUAL_WITHIN_S
-    return float(np.exp(np.median(log_mtt[near]))), usual
+    return round(float(np.exp(np.median(log_mtt[near]))), 3), round(usual, 3)
 
 
 def mean_log_evidence(sample: Float32Array, dictionary: Dictionary) -> float:

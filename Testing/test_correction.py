@@ -187,13 +187,13 @@ def coarse_head():
     return head_phantom(replace(HEAD, frames=20, interval_s=3.0))
 
 
-@pytest.mark.parametrize(("method", "slope"), [("bSVD", 1.21), ("sSVD", 0.83), ("oSVD", 1.23), ("tikhonov", 1.22)])
+@pytest.mark.parametrize(("method", "slope"), [("bSVD", 1.16), ("sSVD", 0.85), ("oSVD", 1.25), ("tikhonov", 1.16)])
 def test_the_bias_is_not_removed_rightly_from_frames_three_seconds_apart_and_that_is_said(coarse_head, method, slope):
     """Figures of docs/methods.md: should they become better, the check and the page are to be changed."""
     run = analyze(coarse_head.series, Settings(method=method, correction="simulation"))
     figures = compare_with_truth(run, coarse_head)
     assert figures["cbf_slope"] == pytest.approx(slope, abs=0.03)
-    assert figures["tmax_bias_s"] == pytest.approx(-4.2 if method == "sSVD" else 0.0, abs=0.2)
+    assert figures["tmax_bias_s"] == pytest.approx(-0.7 if method == "sSVD" else 0.0, abs=0.2)
     (told,) = (check for check in run.checks if check.name == "method")
     assert told.status == "warn" and "not removed rightly from frames every 3 s" in told.text
 

@@ -754,7 +754,9 @@ def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, s
     from PyPeTScene.masks import mask_from_segment
     from PyPeTScene.series import scan_volume
 
-    wanted, automatic = (applied.logic.candidates_of(scan)[k].mask for k in (1, 0))
+    best, wanted = (applied.logic.candidates_of(scan)[k].mask for k in (0, 1))
+    automatic = applied.logic.analysis.aif.mask.values
+    assert automatic[best].all(), "the input is the best candidate with all voxels that show its curve"
     applied.ui.candidates.cellClicked.emit(1, 0)
     assert (applied.parameters.aif_source, applied.parameters.aif_segment) == ("segment", "PyPeT_aif_choice")
     kept = mask_from_segment(own("segmentation", scan), "PyPeT_aif", scan_volume(scan))
