@@ -75,10 +75,11 @@ def find_artery(
 
 
 def _with_all_alike(artery: VascularCurve, vessels: VesselVoxels, times_s: FloatArray) -> VascularCurve:
-    """Return the mean curve of all voxels that show the same as the artery found, the branches' and its own."""
+    """Return the mean curve of all voxels that show the same as the artery found, and as high as it is there."""
     geometry, own = artery.mask.geometry, artery.mask.values.ravel()[vessels.index]
     same = own | same_curve(vessels, *mean_curve(vessels, own), times_s)
-    curve, _ = mean_curve(vessels, same)
+    mean, _ = mean_curve(vessels, same)
+    curve = mean * (mean @ artery.measured_hu) / (mean @ mean)
     mask = Image(mask_of(vessels, np.flatnonzero(same), geometry), geometry)
     return replace(artery, mask=mask, measured_hu=curve, curve_hu=curve, fit=fit_gamma_variate(curve, times_s))
 

@@ -671,7 +671,8 @@ class VascularCurve:
     mask : Image
         The voxels it was measured in; none where the user gave the curve itself.
     measured_hu : ndarray, shape (t,)
-        Mean enhancement of the mask, or the user's curve, in HU above baseline.
+        Mean enhancement of the mask, or the user's curve, in HU above baseline; of an artery found automatically as
+        high as in the best candidate, for branches hold less blood.
     curve_hu : ndarray, shape (t,)
         ``measured_hu`` times ``partial_volume_factor``: what is deconvolved.
     fit : GammaVariate or None

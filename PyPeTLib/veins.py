@@ -37,8 +37,9 @@ def find_vein(
 ) -> VascularCurve | None:
     """Return the best venous candidate, or None where nothing enhances later than the artery."""
     artery_peak_s = float(times_s[np.argmax(artery.curve_hu)]) if artery.fit is None else artery.fit.peak_s
-    fullest = artery.candidates[0].curve_hu if artery.candidates else artery.measured_hu
-    candidates = venous_candidates(vessels, geometry, times_s, artery_peak_s=artery_peak_s, artery_hu=fullest)
+    candidates = venous_candidates(
+        vessels, geometry, times_s, artery_peak_s=artery_peak_s, artery_hu=artery.measured_hu
+    )
     return as_curve(candidates, geometry) if candidates and not candidates[0].refused else None
 
 

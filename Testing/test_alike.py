@@ -95,8 +95,8 @@ def test_the_input_has_less_noise_and_offset_than_its_cluster():
     cluster_error, error = [], []
     for seed in range(12):
         hu = 35.0 + np.random.default_rng(seed).normal(0.0, 6.0, (TIMES.size, *grid.shape))
-        for place in (at, branches):
-            hu[(slice(None), *place)] += 5.0 + blood()[:, None, None]
+        for place, share in ((at, 1.0), (branches, 0.92)):
+            hu[(slice(None), *place)] += 5.0 + share * blood()[:, None, None]
         mask = np.ones(grid.shape, dtype=bool)
         vessels = vessel_voxels(likely_vessels(hu.reshape(TIMES.size, -1)), 9, mask, TIMES)
         found = find_artery(vessels, grid, TIMES, settings=Settings())
@@ -107,6 +107,8 @@ def test_the_input_has_less_noise_and_offset_than_its_cluster():
         truth = blood() / blood().sum()
         cluster_error.append(found.candidates[0].curve_hu / found.candidates[0].curve_hu.sum() - truth)
         error.append(found.measured_hu / found.measured_hu.sum() - truth)
+        height = found.measured_hu @ blood() / (found.candidates[0].curve_hu @ blood())
+        assert height == pytest.approx(1.0, abs=0.02), "as high as in the artery found"
     assert np.std(error) < 0.6 * np.std(cluster_error)
 
 
