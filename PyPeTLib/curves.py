@@ -217,8 +217,8 @@ def uniform_grid(times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
 def between_frames(curve_hu: FloatArray, times_s: FloatArray) -> CubicHermiteSpline:
     """Return a curve as a function of the time in s, from the first frame to the last.
 
-    A cubic spline, which finds a peak between frames, but nowhere steeper than three times the flatter of the two
-    sides of a frame, so that it does not swing where frames are far apart.
+    A cubic spline, which finds a peak between frames, but at no frame steeper than three times the flatter of its two
+    sides, so that it does not swing where frames are far apart.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def chosen(curves, curve=None, times=TIMES, curve_noise=0.0, **options):
 
 
 @pytest.mark.parametrize("height", [0.9, 1.0])
-def test_branches_of_any_height_are_taken(height):
+def test_branches_as_high_or_a_little_lower_are_taken(height):
     assert chosen(np.tile(height * blood(), (200, 1))).mean() > 0.95
 
 
