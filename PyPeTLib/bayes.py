@@ -9,6 +9,7 @@ import numpy as np
 from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
+    MTTS_S,
     SHAPES,
     Dictionary,
     Float32Array,
@@ -79,7 +80,7 @@ def bayesian(
     sample, free = sample_of(curves)
     name, shape = settings.residue, SHAPES[settings.residue]
     delays_s = usual_delay_s(sample, aif_hu, times_s, free) + DELAYS_S
-    single = tissue_dictionary(aif_hu, times_s, free, delays_s=delays_s, shape=shape, settings=settings)
+    single = tissue_dictionary(aif_hu, times_s, free, mtts_s=MTTS_S, delays_s=delays_s, shape=shape, settings=settings)
     excess, coarseness = misfit(sample, single), _coarseness(single)
     dictionary = seen(single, excess * float(np.median(curves.sd)))
 

@@ -147,9 +147,16 @@ class Dictionary:
 
 
 def tissue_dictionary(
-    aif_hu: FloatArray, times_s: FloatArray, free: FloatArray, *, delays_s: FloatArray, shape: float, settings: Settings
+    aif_hu: FloatArray,
+    times_s: FloatArray,
+    free: FloatArray,
+    *,
+    mtts_s: FloatArray,
+    delays_s: FloatArray,
+    shape: float,
+    settings: Settings,
 ) -> Dictionary:
-    """Return tissue of every mean transit time of the grid and every delay, in this order.
+    """Return tissue of every mean transit time and every delay, in this order.
 
     Parameters
     ----------
@@ -157,6 +164,8 @@ def tissue_dictionary(
         Arterial enhancement in HU, and when it was seen in s.
     free : ndarray, shape (component, t)
         Components of the data, orthonormal and free of the mean.
+    mtts_s : ndarray, shape (mtt,)
+        Mean transit times in s, evenly spaced in the logarithm.
     delays_s : ndarray, shape (delay,)
         Delays in s, evenly spaced.
     shape : float
@@ -164,9 +173,9 @@ def tissue_dictionary(
     settings : Settings
         ``mtt_prior``.
     """
-    curves = tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=MTTS_S, shape=shape)
-    mtt_s, delay_s = (grid.ravel() for grid in np.meshgrid(MTTS_S, delays_s, indexing="ij"))
-    grid = Grid((1, MTTS_S.size, delays_s.size), _log_step(MTTS_S), tuple(delays_s.tolist()))
+    curves = tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=mtts_s, shape=shape)
+    mtt_s, delay_s = (grid.ravel() for grid in np.meshgrid(mtts_s, delays_s, indexing="ij"))
+    grid = Grid((1, mtts_s.size, delays_s.size), _log_step(mtts_s), tuple(delays_s.tolist()))
     return _dictionary(curves @ free.T, mtt_s, delay_s, _log_prior(mtt_s, settings.mtt_prior), grid)
 
 
@@ -284,17 +293,6 @@ def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float
     usual = float(np.median(delay_s))
     near = np.abs(delay_s - usual) <= USUAL_WITHIN_S
     return round(float(np.exp(np.median(log_mtt[near]))), 3), round(usual, 3)
-
-
-def mean_log_evidence(sample: Float32Array, dictionary: Dictionary) -> float:
-    """Return the mean logarithm of the integral of likelihood times prior over all atoms, but for a constant."""
-
-    def of(rows: Float32Array) -> FloatArray:
-        weight, top = log_weights(product(rows, dictionary.directions), dictionary)
-        np.exp(weight, out=weight)
-        return np.asarray(np.log(weight.sum(axis=1, dtype=float)) + top[:, 0])
-
-    return float(by_rows(of, sample).mean())
 
 
 def log_weights(

@@ -82,6 +82,9 @@ class HeadOptions:
     )
     skull: Skull = _word("whole", SKULLS, "removed: 0 HU outside the brain, as in some data sets")
     residue: Residue = _word(*_RESIDUE)
+    mtt_scale: float = _number(
+        1.0, "times", 0.5, 2.0, "factor on the mean transit times of all tissue; its flow is as much less"
+    )
     bolus_arrival_s: float = _number(10.0, "s", 5.0, 30.0, "onset of the arterial bolus")
     bolus_width_s: float = _number(9.0, "s", 6.0, 20.0, "full width at half maximum of the first pass")
     bolus_peak_hu: float = _number(330.0, "HU", 10.0, 1000.0, "peak of the undiluted arterial enhancement")

@@ -220,8 +220,8 @@ class Table:
     vessel: MaskArray
 
 
-def label_table() -> Table:
-    """Return baseline, perfusion and arrival of every label."""
+def label_table(mtt_scale: float) -> Table:
+    """Return baseline, perfusion and arrival of every label, the flow of brain tissue divided by a factor."""
     hu, cbf, cbv, delay, transit = np.zeros((5, Label.COUNT))
     for label, value in _BASELINE_HU.items():
         hu[label] = value
@@ -230,7 +230,7 @@ def label_table() -> Table:
     flow, volume = 1 + 0.12 * np.sin(14.0 * step), 1 + 0.08 * np.sin(14.0 * step + 0.7)
     for label, (base, mean_cbf, mean_cbv, first_s, last_s) in _TISSUE.items():
         here = slice(label, label + STEPS)
-        hu[here], cbf[here], cbv[here] = base, mean_cbf * flow, mean_cbv * volume
+        hu[here], cbf[here], cbv[here] = base, mean_cbf / mtt_scale * flow, mean_cbv * volume
         delay[here] = first_s + step * (last_s - first_s)
     for label, (first_s, last_s, spread) in _ARTERIES.items():
         here = slice(label, label + ARTERY_STEPS)

@@ -15,7 +15,6 @@ from PyPeTLib.arteries import find_artery
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_in_skull
 from PyPeTLib.chunks import in_parallel, mean_frame, share, stopping
-from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
@@ -67,6 +66,7 @@ from PyPeTLib.records import (
 from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
+from PyPeTLib.smoothing import noise_of_mean
 from PyPeTLib.tissue import hyperdense, not_tissue
 from PyPeTLib.veins import find_vein, scaled_to_vein
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
@@ -422,9 +422,9 @@ def _input_noise_hu(prepared: Prepared) -> float:
     shape is told from another by noise that happened to be small there.
     """
     artery, baseline = prepared.aif, prepared.aif.curve_hu[: prepared.bolus.baseline_frames]
-    voxels = int(artery.mask.values.sum())
-    if voxels:
-        return float(artery.partial_volume_factor * robust_sd(prepared.curves.noise) / np.sqrt(voxels))
+    if artery.mask.values.any():
+        curves = prepared.curves
+        return artery.partial_volume_factor * noise_of_mean(curves.noise, curves.mask, artery.mask.values)
     if baseline.size < 2:
         return 0.0
     from scipy.special import chdtri

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
+    MTT_MEDIAN_S,
+    MTTS_S,
     SHAPES,
     Dictionary,
     Float32Array,
     by_rows,
     log_weights,
-    mean_log_evidence,
     misfit,
     product,
     sample_of,
@@ -32,9 +34,13 @@ if TYPE_CHECKING:
 #: Times over mean transit time at which the running integral of the residue is integrated again; after the last one
 #: every residue has gone, and its integral is 1.
 FINE = np.arange(0.0, 40.0, 0.005)
-#: By so much a sharper shape has to be more probable, in the logarithm for every voxel and step of sharpness: arteries
-#: are chosen for narrow curves, and a narrow input lets a sharper residue fit. By this in all it is certain.
-SHARPER_COSTS, CERTAIN = 0.01, 16.0
+#: An exponential residue stays unless another is so much more probable, in the logarithm: a hundred times.
+CERTAIN = float(np.log(100.0))
+#: What is usual in one patient lies about the median of the stated prior with this SD of the logarithm.
+PATIENT_LOG_SD = 0.25
+#: How well a shape fits is told on a finer grid than that of the maps: between its nodes shapes fit unequally badly.
+FIT_MTTS_S = np.geomspace(0.8, 38.0, 54)
+FIT_DELAYS_S = np.arange(DELAYS_S[0], DELAYS_S[-1] + 0.01, 0.25)
 
 
 def likeliest_residue(
@@ -46,17 +52,23 @@ def likeliest_residue(
     settings: Settings,
     progress: Progress = silent,
 ) -> ResidueShape:
-    """Return the shape of the residue function under which the curves of the brain are most probable.
+    """Return the shape of the residue function that fits the curves of the brain best.
 
     Single voxels cannot tell it; a sample of the brain can: its curves are compared with tissue of every delay and
-    transit time, made from the arterial input (`dictionary.tissue_dictionary`). That input is the mean of some voxels,
-    and its noise is in all these curves alike: an input that is 2 % too narrow by chance lets a sharper residue fit
-    better, whose flow is 15 % less. So each shape is judged with the input that is most probable under it: every voxel
-    is explained by its best tissue, what the voxels then miss in common is a change of the input, found by linear least
-    squares against the input's own noise (one Gauss-Newton step), and the change counts against the shape as far as
-    such noise is improbable. As arteries are chosen for their narrow curves, of two shapes that are about as probable
-    the blunter one is taken. Smoothing gives neighbours the same noise, so a sample counts as no more voxels than
-    averages fit into the brain. The maps are made with the input as it was measured.
+    transit time, made from the arterial input (`dictionary.tissue_dictionary`). How well a shape fits is the likelihood
+    of the best tissue of each voxel, between the nodes of the grid too. Were it integrated over transit times with
+    their stated prior, as in the maps, the shape would be chosen whose transit times are those that the prior expects:
+    each of a thousand voxels would repeat what is supposed once, and a patient whose transit times are a third shorter
+    would be given a sharper residue. What is usual in one patient is known beforehand to a quarter, and counts once.
+
+    The input is the mean of some voxels, and its noise is in all curves alike: an input that is 2 % too narrow by
+    chance lets a sharper residue fit better, whose flow is 15 % less. So each shape is judged with the input that is
+    most probable under it: every voxel is explained by its most probable tissue, what the voxels then miss in common is
+    a change of the input, found by linear least squares against the input's own noise (one Gauss-Newton step), and the
+    change counts against the shape as far as such noise is improbable. The residue of a well-mixed compartment, the
+    exponential, stays unless another is a hundred times more probable, for arteries are chosen for narrow curves.
+    Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
+    The maps are made with the input as it was measured.
 
     Parameters
     ----------
@@ -69,7 +81,7 @@ def likeliest_residue(
     aif_noise_hu : float
         SD of the noise of ``aif_hu`` in every frame in HU; 0 for an input that is known.
     settings : Settings
-        ``mtt_prior``.
+        ``mtt_prior``: if flat, nothing is supposed of what is usual in a patient.
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
 
@@ -87,28 +99,36 @@ def likeliest_residue(
     'box'
     """
     sample, free = sample_of(curves)
-    delays_s = usual_delay_s(sample, aif_hu, times_s, free) + DELAYS_S
-
-    def dictionary(name: str, input_hu: FloatArray) -> Dictionary:
-        return tissue_dictionary(input_hu, times_s, free, delays_s=delays_s, shape=SHAPES[name], settings=settings)
-
-    def with_measured(single: Dictionary) -> float:
-        return counted * _evidence(sample, single)
-
-    def with_changed(name: str) -> float:
-        change_hu = _common_change(scaled, tried[name], times_s, free, SHAPES[name], aif_noise_hu * np.sqrt(counted))
-        cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
-        return counted * _evidence(scaled, dictionary(name, aif_hu + change_hu)) - cost
-
+    usual_s = usual_delay_s(sample, aif_hu, times_s, free)
     counted = _independent(curves, len(sample)) / len(sample)
-    tried = {name: dictionary(name, aif_hu) for name in SHAPES}
-    if aif_noise_hu <= 0.0:
-        evidence = list(in_parallel(with_measured, list(tried.values()), progress=progress))
-    else:
-        scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
-        evidence = list(in_parallel(with_changed, list(tried), progress=share(progress, 0.3, 1.0)))
-    margin = min(SHARPER_COSTS * len(sample), CERTAIN) * np.arange(len(tried))
-    return cast("ResidueShape", list(tried)[int(np.argmax(np.array(evidence) - margin))])
+
+    def of(name: str, input_hu: FloatArray, mtts_s: FloatArray, delays_s: FloatArray) -> Dictionary:
+        chosen: dict[str, Any] = {"mtts_s": mtts_s, "delays_s": usual_s + delays_s, "shape": SHAPES[name]}
+        return tissue_dictionary(input_hu, times_s, free, **chosen, settings=settings)
+
+    def as_measured(name: str) -> Dictionary:
+        return of(name, aif_hu, MTTS_S, DELAYS_S)
+
+    def with_change(name: str) -> float:
+        change_hu: FloatArray = np.zeros(times_s.size)
+        cost = 0.0
+        if aif_noise_hu > 0.0:
+            loose_hu = aif_noise_hu * np.sqrt(counted)
+            change_hu = _common_change(scaled, tried[name], times_s, free, SHAPES[name], loose_hu)
+            cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
+        likelihood, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
+        if settings.mtt_prior != "flat":
+            cost += 0.5 * (np.log(mtt_s / MTT_MEDIAN_S) / PATIENT_LOG_SD) ** 2
+        return counted * likelihood - cost
+
+    def each(function: Callable[[str], Any], part: Progress) -> dict[str, Any]:
+        return dict(zip(SHAPES, in_parallel(function, list(SHAPES), progress=part), strict=True))
+
+    tried = each(as_measured, share(progress, 0.0, 0.3))
+    scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
+    found = each(with_change, share(progress, 0.3, 1.0))
+    found["exponential"] += CERTAIN
+    return cast("ResidueShape", max(found, key=found.__getitem__))
 
 
 def _independent(curves: Curves, sampled: int) -> float:
@@ -122,9 +142,57 @@ def _independent(curves: Curves, sampled: int) -> float:
     return min(float(sampled), float(np.count_nonzero(curves.mask)) / averaged)
 
 
-def _evidence(sample: Float32Array, single: Dictionary) -> float:
-    """Return the logarithm of the probability of all curves of a sample, but for a constant."""
-    return len(sample) * mean_log_evidence(sample, single)
+def _best_fit(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
+    """Return how well the best tissue of each voxel fits, and the transit time that is usual then.
+
+    Returns
+    -------
+    log_likelihood : float
+        Of all voxels, but for a constant.
+    mtt_s : float
+        Geometric mean of the best mean transit times in s.
+    """
+    mtts, delays = single.grids[0].shape[1:]
+
+    def best(rows: Float32Array) -> FloatArray:
+        height = product(rows, single.directions)
+        atom = height.argmax(axis=1)
+        mtt, delay = np.clip(atom // delays, 1, mtts - 2), np.clip(atom % delays, 1, delays - 2)
+        around = np.stack([delays * (mtt + m) + delay + d for m in (-1, 0, 1) for d in (-1, 0, 1)])
+        nine = np.maximum(height[np.arange(len(rows)), around].astype(float), 0.0)
+        return np.stack([_peak(0.5 * nine**2), np.log(single.mtt_s[atom])], axis=1)
+
+    top, log_mtt = by_rows(best, sample).T
+    return float(np.sum(top)), float(np.exp(np.mean(log_mtt)))
+
+
+def _peak(nine: FloatArray) -> FloatArray:
+    """Return the maximum near the middle of surfaces through three by three values: a paraboloid's, or the largest.
+
+    Noise makes ridges whose paraboloids peak far away; such a peak is no further than the neighbours, or none.
+
+    Parameters
+    ----------
+    nine : ndarray, shape (9, surface)
+        Row by row.
+
+    Examples
+    --------
+    >>> x, y = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])
+    >>> one = 5.0 - (x - 0.3) ** 2 - (y + 0.2) ** 2 - 0.5 * (x - 0.3) * (y + 0.2)
+    >>> float(_peak(one.reshape(9, 1))[0].round(6))
+    5.0
+    """
+    right, down = 0.5 * (nine[5] - nine[3]), 0.5 * (nine[7] - nine[1])
+    across, along = nine[3] + nine[5] - 2.0 * nine[4], nine[1] + nine[7] - 2.0 * nine[4]
+    mixed = 0.25 * (nine[0] + nine[8] - nine[2] - nine[6])
+    bent = across * along - mixed**2
+    peaked = (across < 0.0) & (bent > 0.0)
+    bent = np.where(peaked, bent, 1.0)
+    x, y = (mixed * down - along * right) / bent, (mixed * right - across * down) / bent
+    near = peaked & (np.maximum(np.abs(x), np.abs(y)) <= 1.0)
+    peak = nine[4] + 0.5 * (right * x + down * y)
+    return np.asarray(np.maximum(nine.max(axis=0), np.where(near, peak, -np.inf)))
 
 
 def _common_change(

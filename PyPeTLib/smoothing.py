@@ -8,10 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.chunks import in_parallel
+from PyPeTLib.curves import robust_sd
 from PyPeTLib.records import Geometry, MaskArray, Progress, silent
 
 #: Kernels end at this many standard deviations.
 KERNEL_REACH = 2.5
+#: Noise of voxels further apart than this along an axis of the grid is each voxel's own.
+FAR_VOXELS = 8
+#: What is beyond this many standard deviations is not noise.
+OUTLIER = 4.0
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -88,6 +93,46 @@ def averaged_voxels(width_mm: float, spacing_zyx_mm: Sequence[float]) -> float:
     across_mm = 2.0 * np.sqrt(np.pi / (8.0 * np.log(2.0))) * width_mm  # a cube so wide holds the average
     volume_mm3 = across_mm**2 * max(across_mm, thickness_mm)
     return float(max(1.0, volume_mm3 / np.prod(spacing_zyx_mm)))
+
+
+def noise_of_mean(noise: Float32Array, mask: MaskArray, chosen: MaskArray) -> float:
+    """Return the standard deviation of the mean of some voxels whose noise is that of an image.
+
+    Noise of neighbours is alike, so that their mean holds more of it than as many voxels far apart: how much is seen at
+    each distance of two of them all over the image.
+
+    Parameters
+    ----------
+    noise : ndarray, shape (voxel,)
+        One value of the noise in each voxel of ``mask``.
+    mask, chosen : ndarray of bool, shape (z, y, x)
+        Where the noise is known; the voxels whose mean is asked for, inside or outside.
+
+    Examples
+    --------
+    >>> noise = np.repeat(np.random.default_rng(0).normal(0.0, 5.0, 500), 2).astype(np.float32)  # pairs are alike
+    >>> line, two = np.ones((1, 1, 1000), dtype=bool), np.zeros((1, 1, 1000), dtype=bool)
+    >>> two[..., [10, 11]] = True
+    >>> round(noise_of_mean(noise, line, two) / 5.0, 1)  # a half of neighbours are a pair
+    0.9
+    """
+    sd = robust_sd(noise)
+    places = np.argwhere(chosen)
+    steps, pairs = np.unique((places[:, None] - places).reshape(-1, 3), axis=0, return_counts=True)
+    near = (np.abs(steps) <= FAR_VOXELS).all(axis=1) & (np.einsum("ij,j->i", steps, [1e6, 1e3, 1.0]) > 0)
+    box = bounding_box(mask)
+    inside = mask[box]
+    image = on_grid(np.clip(noise, -OUTLIER * sd, OUTLIER * sd)[:, None], mask)[0][box]
+    variance = np.mean(image[inside] ** 2)
+    alike = 0.0
+    for step, count in zip(steps[near], pairs[near], strict=True):
+        ahead, back = (
+            tuple(slice(max(0, one), None if one > 0 else one or None) for one in way) for way in (step, -step)
+        )
+        both = np.count_nonzero(inside[ahead] & inside[back])
+        if both:
+            alike += 2.0 * count * float(np.vdot(image[ahead], image[back])) / both / variance
+    return float(sd * np.sqrt(max(len(places) + alike, len(places))) / len(places))
 
 
 def bounding_box(mask: MaskArray) -> tuple[slice, ...]:

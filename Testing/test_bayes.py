@@ -252,7 +252,7 @@ def test_late_part_comes_four_to_fourteen_seconds_after_usual_tissue(bolus):
     """As it is stated, and in a voxel whose late half is 13 s later."""
     aif, free = bolus.aif(TIMES), np.eye(TIMES.size) - 1.0 / TIMES.size
     chosen = {"shape": 1.0, "settings": Settings()}
-    single = tissue_dictionary(aif, TIMES, free, delays_s=DELAYS_S, **chosen)
+    single = tissue_dictionary(aif, TIMES, free, mtts_s=MTTS_S, delays_s=DELAYS_S, **chosen)
     usual = (tissue(aif, 0.03, 0.5, 4.0) @ free.T)[None].astype(np.float32)
     (grid,) = mixed_dictionary(single, usual, aif, TIMES, free, **chosen).grids
     np.testing.assert_allclose(np.subtract(grid.delays_s, grid.usual_s), np.arange(4.0, 15.0))
@@ -266,7 +266,7 @@ def test_late_part_comes_four_to_fourteen_seconds_after_usual_tissue(bolus):
 def test_usual_tissue_has_the_transit_time_of_what_comes_at_the_usual_time(bolus):
     """Two fifths come at 0.5 s in 4 s; what comes before or after takes 12 s, and together is more."""
     aif, free = bolus.aif(TIMES), np.eye(TIMES.size) - 1.0 / TIMES.size
-    single = tissue_dictionary(aif, TIMES, free, delays_s=DELAYS_S, shape=1.0, settings=Settings())
+    single = tissue_dictionary(aif, TIMES, free, mtts_s=MTTS_S, delays_s=DELAYS_S, shape=1.0, settings=Settings())
     kinds = [(0.5, 4.0)] * 40 + [(-3.0, 12.0)] * 30 + [(6.0, 12.0)] * 30
     rows = np.stack([tissue(aif, 0.03, *one) for one in kinds]) @ free.T / 0.2
     mtt_s, delay_s = usual_tissue(rows.astype(np.float32), single)
@@ -277,7 +277,7 @@ def test_late_part_holds_a_fifth_of_what_single_tissue_does_beforehand(bolus):
     """The prior that is stated: all mixtures together against all single tissues."""
     aif, free = bolus.aif(TIMES), np.eye(TIMES.size) - 1.0 / TIMES.size
     chosen = {"shape": 1.0, "settings": Settings()}
-    single = tissue_dictionary(aif, TIMES, free, delays_s=DELAYS_S, **chosen)
+    single = tissue_dictionary(aif, TIMES, free, mtts_s=MTTS_S, delays_s=DELAYS_S, **chosen)
     sample = (tissue(aif, 0.03, 0.5, 4.0) @ free.T)[None].astype(np.float32)
     mixed = mixed_dictionary(single, sample, aif, TIMES, free, **chosen)
     prior = [np.exp(one.log_prior + np.log(one.lengths)) for one in (single, mixed)]

@@ -35,7 +35,7 @@ GROUND = {
     "settings": {"errors"},
     "curves": {"records"},
     "chunks": {"records"},
-    "smoothing": {"chunks", "records"},
+    "smoothing": {"chunks", "curves", "records"},
     "likeness": {"chunks", "records", "smoothing"},
     "bilateral": {"chunks", "curves", "likeness", "records", "settings", "smoothing"},
     "gamma": {"curves", "records"},

@@ -178,6 +178,16 @@ def test_noise_has_the_standard_deviation_asked_for(noise_hu):
     assert abs(noise.mean()) < 0.1 * noise_hu
 
 
+def test_transit_times_of_all_tissue_may_be_longer_and_its_flow_less():
+    long = replace(SMALL, frames=30)
+    usual, slow = head(long), head(replace(long, mtt_scale=1.5))
+    known = np.isfinite(usual.truth["cbf"].values)
+    for name, factor in (("mtt", 1.5), ("cbf", 1.0 / 1.5), ("cbv", 1.0), ("delay", 1.0)):
+        expected = factor * usual.truth[name].values[known]
+        np.testing.assert_allclose(slow.truth[name].values[known], expected, rtol=1e-4, atol=1e-5)
+    assert (slow.aif_hu == usual.aif_hu).all() and not (slow.series.values == usual.series.values).all()
+
+
 def test_noise_is_stronger_in_the_middle_where_that_is_asked_for():
     still = head(replace(SMALL, noise_hu=0.0)).series.values.astype(float)
     noise = head(replace(SMALL, noise_hu=4.0, noise_middle=2.5)).series.values - still

@@ -10,7 +10,16 @@ from scipy.special import ndtr
 
 from PyPeTLib import Settings
 from PyPeTLib.bayes import bayesian
-from PyPeTLib.dictionary import DELAYS_S, Dictionary, Grid, log_weights, mixed_dictionary, seen, tissue_dictionary
+from PyPeTLib.dictionary import (
+    DELAYS_S,
+    MTTS_S,
+    Dictionary,
+    Grid,
+    log_weights,
+    mixed_dictionary,
+    seen,
+    tissue_dictionary,
+)
 from PyPeTLib.dictionary import joined as both
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.priors import UNLIKE, _smoothed, surroundings, with_patients_times
@@ -30,7 +39,7 @@ def aif(bolus):
 @pytest.fixture(scope="module")
 def dictionary(aif):
     """Single tissue, and mixtures with the usual one."""
-    single = tissue_dictionary(aif, TIMES, FREE, delays_s=DELAYS_S, shape=1.0, settings=CHOSEN)
+    single = tissue_dictionary(aif, TIMES, FREE, mtts_s=MTTS_S, delays_s=DELAYS_S, shape=1.0, settings=CHOSEN)
     sample = (tissue(aif, 0.03, 0.5, 4.0) @ FREE.T)[None].astype(np.float32)
     return both(single, mixed_dictionary(single, sample, aif, TIMES, FREE, shape=1.0, settings=CHOSEN))
 

@@ -13,7 +13,7 @@ from PyPeTLib.denoise import enhancement, smooth
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom_scan import correlated_noise
 from PyPeTLib.records import Geometry, silent
-from PyPeTLib.smoothing import averaged_width_mm
+from PyPeTLib.smoothing import averaged_width_mm, noise_of_mean
 
 TIMES = np.arange(55.0)
 GRID = Geometry((128, 128, 6), (0.9, 0.9, 5.0))
@@ -102,6 +102,35 @@ def test_resolution_of_a_gaussian_is_found_from_the_squares_of_its_weights(sd_mm
         kernel = np.exp(-0.5 * (places**2).sum(axis=0) / sd_mm**2)
         voxels = kernel.sum() ** 2 / (kernel**2).sum()
         assert averaged_width_mm(voxels, grid) == pytest.approx(2.355 * sd_mm, rel=0.01)
+
+
+@pytest.mark.parametrize("texture", ["smooth", "backprojection", "own"])
+@pytest.mark.parametrize(
+    "pattern",
+    [[(0, 0, 0)], [(0, 0, 0), (0, 0, 1), (0, 1, 0)], [(0, 0, 0), (0, 0, 2), (1, 5, 0), (1, 5, 1), (0, 40, 3)]],
+)
+def test_noise_of_a_mean_is_what_the_same_voxels_have_all_over_the_image(texture, pattern):
+    """Voxels side by side share their noise: of three, a mean holds up to 1.6 times what three of their own leave."""
+    rng = np.random.default_rng(3)
+    shape = (8, 160, 160)
+    image = rng.normal(0.0, 6.0, shape) if texture == "own" else correlated_noise(shape, 6.0, rng, texture=texture)
+    mask, chosen = np.ones(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    mask[:, 60:70, 60:70] = False
+    chosen[tuple(np.array(pattern).T)] = True
+    means = np.mean([np.roll(image, [-step for step in one], axis=(0, 1, 2)) for one in pattern], axis=0)
+    seen = means[:-1, :-40, :-3].std()
+    assert noise_of_mean(image[mask].astype(np.float32), mask, chosen) == pytest.approx(seen, rel=0.04)
+    if texture == "smooth" and len(pattern) == 3:
+        assert seen > 1.4 * 6.0 / np.sqrt(3.0)
+
+
+def test_noise_of_a_mean_is_not_that_of_outliers():
+    rng = np.random.default_rng(4)
+    noise = rng.normal(0.0, 5.0, 20_000).astype(np.float32)
+    noise[500:503] = 4e3
+    mask, chosen = np.ones((2, 100, 100), dtype=bool), np.zeros((2, 100, 100), dtype=bool)
+    chosen[0, 50, 50:54] = True
+    assert noise_of_mean(noise, mask, chosen) == pytest.approx(2.5, rel=0.03)
 
 
 @pytest.mark.parametrize(

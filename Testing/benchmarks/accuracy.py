@@ -47,6 +47,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "residue linear": {"residue": "linear"},
     "residue gamma": {"residue": "gamma"},
     "residue mixed": {"residue": "mixed"},
+    "transit times 0.7 times": {"mtt_scale": 0.7},
+    "transit times 1.5 times": {"mtt_scale": 1.5},
     "oblique 20°": {"oblique_degrees": 20.0},
     "2.5 mm slices": {"size": (180, 180, 40), "spacing_mm": (1.1, 1.1, 2.5)},
     "four slices of 10 mm": {"size": (200, 200, 4), "spacing_mm": (1.0, 1.0, 10.0)},

@@ -88,7 +88,7 @@ def overlap(found: MaskArray, truth: MaskArray) -> tuple[float, float, float]:
 
 def shares(options: HeadOptions) -> dict[str, FloatArray]:
     """Return how much of each voxel is CSF, vessel, tissue and ischaemic core."""
-    geometry, table, index = grid_geometry(options), label_table(), np.arange(Label.COUNT)
+    geometry, table, index = grid_geometry(options), label_table(options.mtt_scale), np.arange(Label.COUNT)
     scene = scene_of(options, geometry)
     (x, y, z), (depth, height, width) = scene.factors, geometry.shape
     fine = scene.labels[scene.margin : scene.margin + scene.fine.size[2]].reshape(depth, z, height, y, width, x)
