@@ -86,8 +86,8 @@ def deconvolve(
     """
     _check_signal(aif_hu)
     if settings.residue_sought:
-        name = likeliest_residue(curves, aif_hu, times_s, aif_noise_hu=0.0, settings=settings)
-        settings = settings.changed({"residue": name})
+        fit = likeliest_residue(curves, aif_hu, times_s, aif_noise_hu=0.0, settings=settings)
+        settings = settings.changed({"residue": fit.shape})
     method = MODELS.get(settings.method, _linear)
     return method(curves, aif_hu, times_s, settings=settings, progress=progress)
 

@@ -194,7 +194,7 @@ def _chosen_how(settings: Settings) -> str:
     """Say where the shape of the residue is from, if there was a choice."""
     if settings.method == "nlr":
         return ""
-    return " (the shape of greatest evidence over this brain)" if settings.residue == "automatic" else " (chosen)"
+    return " (the shape that fits this brain best)" if settings.residue == "automatic" else " (chosen)"
 
 
 def _with_article(shape: str) -> str:

@@ -35,6 +35,7 @@ from PyPeTLib.quality import (
     judge_jumps,
     judge_maps,
     judge_motion,
+    judge_residue,
     judge_skull,
     judge_timing,
     judge_tissue,
@@ -57,6 +58,7 @@ from PyPeTLib.records import (
     Points,
     Prepared,
     Progress,
+    ResidueFit,
     Series,
     Skull,
     TimeCurve,
@@ -207,10 +209,11 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
     step = _stepper(seconds, progress)
     with step("Shape of the residue and mid-sagittal plane", 0.0, 0.1) as inner:
         told, still = stopping(inner)
-        found = in_parallel(lambda find: find(prepared, still), [_with_residue, _midplane], progress=told)
-        settings, plane = cast("tuple[Settings, Midplane | None]", tuple(found))
-    maps = _maps(prepared, settings, step)
-    checks = (*prepared.checks, *judge_maps(maps, prepared.brain), *judge_timing(maps, prepared.tissue))
+        found = in_parallel(lambda find: find(prepared, still), [_residue, _midplane], progress=told)
+        residue, plane = cast("tuple[ResidueFit | None, Midplane | None]", tuple(found))
+    maps = _maps(prepared, residue, step)
+    of_maps = *judge_maps(maps, prepared.brain), *judge_timing(maps, prepared.tissue)
+    checks = (*prepared.checks, *of_maps, *judge_residue(residue))
     _refuse_failed(checks, force)
     lesions = _lesions(prepared, maps, plane, step)
     checks = (*checks, *judge_lesions(lesions))
@@ -381,9 +384,10 @@ def _not_tissue(
     return csf, vessels, bone, told
 
 
-def _maps(prepared: Prepared, settings: Settings, step: Step) -> Maps:
+def _maps(prepared: Prepared, residue: ResidueFit | None, step: Step) -> Maps:
     """Deconvolve the curves and turn the responses into maps."""
     curves, aif_hu, times_s = prepared.curves, prepared.aif.curve_hu, prepared.series.times_s
+    settings = prepared.settings if residue is None else prepared.settings.changed({"residue": residue.shape})
     with step("Deconvolution", 0.1, 0.5) as inner:
         response = deconvolve(curves, aif_hu, times_s, settings=settings, progress=inner)
     with step("Maps", 0.5, 0.8) as inner:
@@ -399,20 +403,18 @@ def _maps(prepared: Prepared, settings: Settings, step: Step) -> Maps:
         )
 
 
-def _with_residue(prepared: Prepared, progress: Progress) -> Settings:
-    """Return the settings with the shape of the residue that suits the brain best, where the method asks for one."""
-    settings = prepared.settings
-    if not settings.residue_sought:
-        return settings
-    name = likeliest_residue(
+def _residue(prepared: Prepared, progress: Progress) -> ResidueFit | None:
+    """Return the shape of the residue that suits the brain best, where the method asks for one."""
+    if not prepared.settings.residue_sought:
+        return None
+    return likeliest_residue(
         prepared.curves,
         prepared.aif.curve_hu,
         prepared.series.times_s,
         aif_noise_hu=_input_noise_hu(prepared),
-        settings=settings,
+        settings=prepared.settings,
         progress=progress,
     )
-    return settings.changed({"residue": name})
 
 
 def _input_noise_hu(prepared: Prepared) -> float:

@@ -23,6 +23,7 @@ from PyPeTLib.records import (
     Maps,
     MaskArray,
     Motion,
+    ResidueFit,
     Series,
     Skull,
     Status,
@@ -36,6 +37,9 @@ from PyPeTLib.vessels import middle_of
 
 #: Where half of the tissue has a more uncertain delay than this, in s, late tissue is missed.
 LARGEST_DELAY_SD_S = 1.0
+#: Shapes of the residue function are possible whose odds against that of the maps are no less than this; where flow
+#: with one of them differs by more than this share, it is doubtful (with gamma of shape 2 for an exponential: 0.25).
+LEAST_ODDS, LARGEST_FLOW_CHANGE = 0.01, 0.27
 #: Fewer baseline frames than this cannot be averaged: the bolus was there from the start.
 FEWEST_BASELINE_FRAMES = 2
 #: A baseline this short, in frames, still leaves its noise in every curve.
@@ -277,6 +281,23 @@ def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:
         more = "Volumes of lesions are too small (at 1.1 s by two fifths), and so may be their bounds."
         return (Check("timing", "warn", f"{found} {more}", median_s),)
     return (Check("timing", "pass", f"{text}.", median_s),)
+
+
+def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
+    """Return how well the shape of the residue function is known, where it was sought: flow depends on it."""
+    if fit is None:
+        return ()
+    flows = fit.flows(LEAST_ODDS)
+    if not flows:
+        return (Check("residue shape", "pass", f"{fit.shape}; no other shape is possible.", 0.0),)
+    far = max(flows, key=lambda name: abs(np.log(flows[name])))
+    change = abs(flows[far] - 1.0)
+    others = "is another possible shape" if len(flows) == 1 else f"is one of {len(flows)} other possible shapes"
+    text = f"{fit.shape}; {far} {others}, with which flow would be {flows[far]:.2f} times as large"
+    if change <= LARGEST_FLOW_CHANGE:
+        return (Check("residue shape", "pass", f"{text}.", change),)
+    doubt = "Flow and MTT are uncertain by as much, beyond their standard deviations (the setting residue fixes it)."
+    return (Check("residue shape", "warn", f"{text}. {doubt}", change),)
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:

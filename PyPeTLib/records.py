@@ -15,7 +15,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.typeset import typeset
 
 if TYPE_CHECKING:
-    from PyPeTLib.settings import Settings
+    from PyPeTLib.settings import ResidueShape, Settings
 
 FloatArray = npt.NDArray[np.floating[Any]]
 MaskArray = npt.NDArray[np.bool_]
@@ -727,6 +727,38 @@ class Response:
     residue: str = ""
     strength: float | None = None
     tmax_uncorrected_s: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class ResidueFit:
+    """How well shapes of the residue function fit a brain.
+
+    Parameters
+    ----------
+    shape : str
+        The one that is taken.
+    log_odds : mapping of str to float
+        Logarithm of how much more probable each shape is than that one, with what is known beforehand of transit times.
+    mtt_s : mapping of str to float
+        Mean transit time in s that is usual in the brain with each shape.
+    """
+
+    shape: ResidueShape
+    log_odds: Mapping[str, float]
+    mtt_s: Mapping[str, float]
+
+    def flows(self, least_odds: float) -> dict[str, float]:
+        """Return flow with other shapes over that of the maps, of those whose odds are no less than a number.
+
+        Examples
+        --------
+        >>> odds, mtts = {"gamma-2": 0.0, "gamma-3": -1.0, "box": -9.0}, {"gamma-2": 4.0, "gamma-3": 5.0, "box": 8.0}
+        >>> fit = ResidueFit("gamma-2", odds, mtts)
+        >>> fit.flows(0.01)
+        {'gamma-3': 0.8}
+        """
+        likely = [name for name, odds in self.log_odds.items() if name != self.shape and odds >= np.log(least_odds)]
+        return {name: float(self.mtt_s[self.shape] / self.mtt_s[name]) for name in likely}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from PyPeTLib.dictionary import (
     usual_delay_s,
 )
 from PyPeTLib.kinetics import residue_area
-from PyPeTLib.records import Curves, FloatArray, Progress, read_only, silent
+from PyPeTLib.records import Curves, FloatArray, Progress, ResidueFit, read_only, silent
 from PyPeTLib.smoothing import averaged_voxels
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def likeliest_residue(
     aif_noise_hu: float,
     settings: Settings,
     progress: Progress = silent,
-) -> ResidueShape:
-    """Return the shape of the residue function that fits the curves of the brain best.
+) -> ResidueFit:
+    """Return the shape of the residue function that fits the curves of the brain best, and how well others fit.
 
     Single voxels cannot tell it; a sample of the brain can: its curves are compared with tissue of every delay and
     transit time, made from the arterial input (`dictionary.tissue_dictionary`). How well a shape fits is the likelihood
@@ -95,7 +95,7 @@ def likeliest_residue(
     >>> rows = 0.04 * tissue_curves(aif, times, delays_s=np.array([1.0]), mtts_s=mtts, shape=SHAPES["box"])[:, 0]
     >>> grid = np.ones((1, 1, 20), dtype=bool)
     >>> curves = Curves(rows.astype(np.float32), np.eye(50, dtype=np.float32), np.zeros(20, np.float32), grid)
-    >>> likeliest_residue(curves, aif, times, aif_noise_hu=0.0, settings=Settings())
+    >>> likeliest_residue(curves, aif, times, aif_noise_hu=0.0, settings=Settings()).shape
     'box'
     """
     sample, free = sample_of(curves)
@@ -109,7 +109,7 @@ def likeliest_residue(
     def as_measured(name: str) -> Dictionary:
         return of(name, aif_hu, MTTS_S, DELAYS_S)
 
-    def with_change(name: str) -> float:
+    def with_change(name: str) -> tuple[float, float]:
         change_hu: FloatArray = np.zeros(times_s.size)
         cost = 0.0
         if aif_noise_hu > 0.0:
@@ -119,7 +119,7 @@ def likeliest_residue(
         likelihood, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
         if settings.mtt_prior != "flat":
             cost += 0.5 * (np.log(mtt_s / MTT_MEDIAN_S) / PATIENT_LOG_SD) ** 2
-        return counted * likelihood - cost
+        return counted * likelihood - float(cost), mtt_s
 
     def each(function: Callable[[str], Any], part: Progress) -> dict[str, Any]:
         return dict(zip(SHAPES, in_parallel(function, list(SHAPES), progress=part), strict=True))
@@ -127,8 +127,9 @@ def likeliest_residue(
     tried = each(as_measured, share(progress, 0.0, 0.3))
     scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
     found = each(with_change, share(progress, 0.3, 1.0))
-    found["exponential"] += CERTAIN
-    return cast("ResidueShape", max(found, key=found.__getitem__))
+    best = max(found, key=lambda name: found[name][0] + CERTAIN * (name == "exponential"))
+    odds = {name: probability - found[best][0] for name, (probability, _) in found.items()}
+    return ResidueFit(cast("ResidueShape", best), odds, {name: mtt_s for name, (_, mtt_s) in found.items()})
 
 
 def _independent(curves: Curves, sampled: int) -> float:

@@ -207,7 +207,7 @@ def test_tmax_before_the_correction_is_written_and_described(held_out, tmp_path)
     assert (told["Unit"], told["Correction"], told["Residue"]) == ("s", "simulation", run.maps.residue)
     assert prefix.with_name(f"{prefix.name}_tmax_uncorrected.nii.gz").exists()
     assert "removed from CBF, CBV, MTT and Tmax" in run.methods_text and "tmax_uncorrected" in run.methods_text
-    assert f"{run.maps.residue} residue (the shape of greatest evidence" in run.methods_text
+    assert f"{run.maps.residue} residue (the shape that fits this brain best" in run.methods_text
 
 
 def test_maps_without_correction_have_no_other_tmax(bolus, as_curves, row_grid):

@@ -114,7 +114,13 @@ def test_analysis_says_what_it_did(head, analysis):
     (coverage,) = (check for check in analysis.checks if check.status != "pass")
     assert (coverage.name, coverage.status, coverage.value) == ("coverage", "warn", 48.0)
     assert f"{analysis.bolus.baseline_frames} frames before bolus arrival" in analysis.methods_text
-    for word in ("Bayesian comparison", "bilateral", "residue (the shape of greatest evidence", "0.45", "1.05 g/mL"):
+    for word in (
+        "Bayesian comparison",
+        "bilateral",
+        "residue (the shape that fits this brain",
+        "0.45",
+        "1.05 g/mL",
+    ):
         assert word in analysis.methods_text
     assert set(analysis.seconds) >= {"brain mask", "deconvolution", "maps"} and min(analysis.seconds.values()) >= 0
 

@@ -15,6 +15,7 @@ from PyPeTLib.quality import (
     judge_hyperdense,
     judge_maps,
     judge_motion,
+    judge_residue,
     judge_skull,
     judge_timing,
     judge_tissue,
@@ -31,6 +32,7 @@ from PyPeTLib.records import (
     Image,
     Maps,
     Motion,
+    ResidueFit,
     Series,
     Skull,
     VascularCurve,
@@ -210,6 +212,24 @@ def test_delays_too_uncertain_to_find_late_tissue_are_told(sd_s, status):
     (check,) = judge_timing(maps, Image(inside, GRID))
     assert check.name == "timing" and check.status == status and check.value == pytest.approx(sd_s)
     assert judge_timing(replace(maps, sd={}), Image(inside, GRID)) == ()
+
+
+@pytest.mark.parametrize(
+    ("odds", "mtt_s", "status", "change"),
+    [(-4.7, 6.0, "pass", 0.0), (-4.5, 5.4, "pass", 1 - 4.0 / 5.4), (-4.5, 5.6, "warn", 1 - 4.0 / 5.6)],
+)
+def test_shapes_of_the_residue_that_are_possible_too_are_told(odds, mtt_s, status, change):
+    """At odds of 1:100; with another transit time flow is another, and the farthest is told, not the likeliest."""
+    shapes = {"exponential": (0.0, 4.0), "gamma-1.5": (2.0, 4.1), "gamma-2": (odds, mtt_s), "box": (-9.0, 8.0)}
+    fit = ResidueFit("exponential", {n: o for n, (o, _) in shapes.items()}, {n: m for n, (_, m) in shapes.items()})
+    (check,) = judge_residue(fit)
+    assert check.name == "residue shape" and check.status == status
+    assert check.value == pytest.approx(max(change, 1 - 4.0 / 4.1))
+    assert ("gamma-2 is one of 2 other" in check.text) == (change > 0.0) and "box" not in check.text
+    assert f"{1.0 - check.value:.2f} times as large" in check.text
+    assert judge_residue(None) == ()
+    (alone,) = judge_residue(replace(fit, log_odds=dict.fromkeys(shapes, -9.0)))
+    assert alone.status == "pass" and alone.value == 0.0
 
 
 def test_a_good_scan_raises_no_doubt():
