@@ -11,7 +11,6 @@ import numpy as np
 from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
-    MTT_MEDIAN_S,
     MTTS_S,
     SHAPES,
     Dictionary,
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
 FINE = np.arange(0.0, 40.0, 0.005)
 #: An exponential residue stays unless another is so much more probable, in the logarithm: a hundred times.
 CERTAIN = float(np.log(100.0))
-#: What is usual in one patient lies about the median of the stated prior with this SD of the logarithm.
-PATIENT_LOG_SD = 0.25
+#: The mean transit time that is usual in one patient lies about this median in s with this SD of the logarithm: normal
+#: are 4 s in gray matter and 5 s in white matter.
+PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
 #: How well a shape fits is told on a finer grid than that of the maps: between its nodes shapes fit unequally badly.
 FIT_MTTS_S = np.geomspace(0.8, 38.0, 54)
 FIT_DELAYS_S = np.arange(DELAYS_S[0], DELAYS_S[-1] + 0.01, 0.25)
@@ -59,7 +59,7 @@ def likeliest_residue(
     of the best tissue of each voxel, between the nodes of the grid too. Were it integrated over transit times with
     their stated prior, as in the maps, the shape would be chosen whose transit times are those that the prior expects:
     each of a thousand voxels would repeat what is supposed once, and a patient whose transit times are a third shorter
-    would be given a sharper residue. What is usual in one patient is known beforehand to a quarter, and counts once.
+    would be given a sharper residue. What is usual in one patient is known beforehand to some 15 %, and counts once.
 
     The input is the mean of some voxels, and its noise is in all curves alike: an input that is 2 % too narrow by
     chance lets a sharper residue fit better, whose flow is 15 % less. So each shape is judged with the input that is
@@ -118,7 +118,7 @@ def likeliest_residue(
             cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
         likelihood, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
         if settings.mtt_prior != "flat":
-            cost += 0.5 * (np.log(mtt_s / MTT_MEDIAN_S) / PATIENT_LOG_SD) ** 2
+            cost += 0.5 * (np.log(mtt_s / PATIENT_MTT_S) / PATIENT_LOG_SD) ** 2
         return counted * likelihood - float(cost), mtt_s
 
     def each(function: Callable[[str], Any], part: Progress) -> dict[str, Any]:
