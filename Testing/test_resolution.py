@@ -124,6 +124,14 @@ def test_noise_of_a_mean_is_what_the_same_voxels_have_all_over_the_image(texture
         assert seen > 1.4 * 6.0 / np.sqrt(3.0)
 
 
+def test_noise_of_a_mean_of_a_large_mask_is_a_bound_that_takes_no_square_of_its_voxels_and_none_is_none():
+    """A user's mask may be a whole slab: 80,000 voxels have 6 billion pairs."""
+    mask = np.ones((5, 128, 128), dtype=bool)
+    noise = np.random.default_rng(6).normal(0.0, 5.0, mask.size).astype(np.float32)
+    assert 5.0 / np.sqrt(mask.size) < noise_of_mean(noise, mask, mask) < 5.0 / np.sqrt(300)
+    assert noise_of_mean(np.zeros_like(noise), mask, mask) == 0.0
+
+
 def test_noise_of_a_mean_is_not_that_of_outliers():
     rng = np.random.default_rng(4)
     noise = rng.normal(0.0, 5.0, 20_000).astype(np.float32)
