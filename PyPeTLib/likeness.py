@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise, zip_longest
 
 import numpy as np
 
@@ -13,6 +14,10 @@ from PyPeTLib.smoothing import KERNEL_REACH, Float32Array
 
 #: Far neighbours are this share of the kernel's SD apart.
 STRIDE_SHARE = 0.85
+#: Close neighbours are averaged in one pass if these are no more pairs, ...
+MOST_PAIRS = 75
+#: ... else in passes of at most so many voxels in a row, which average so many.
+MOST_IN_PASS, IN_PASSES = 7, np.array([1, 3, 5, 7, 9, 15, 25, 27, 45, 75, 81, 125])
 #: Weights are kept if all of them take no more than this, in bytes: they grow with voxels and neighbours.
 MOST_KEPT = 64e6
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
@@ -26,16 +31,19 @@ Offset = tuple[Shift, float]
 class Neighbours:
     """Which voxels are averaged, and with what weight: nearness times likeness.
 
-    Neighbours are taken in two passes, all that are close and then every few pixels, which costs a fraction of all. A
-    kernel that does not reach the next voxel has none, and nothing is averaged.
+    Neighbours are taken in passes, all that are close and then every few pixels, which costs a fraction of all; those
+    that are close across slices first, and where pixels are small in two passes. A kernel that does not reach the next
+    voxel has none, and nothing is averaged.
 
     Parameters
     ----------
     guide : ndarray, shape (component, z, y, x)
         float32; voxels at a squared distance d in it are alike by ``exp(−d²)``: flat within the noise, steep beyond.
     mask : ndarray of bool, shape (z, y, x)
-    close, far : list of offsets
-        One of each pair of opposite offsets (z, y, x) in voxels, with its Gaussian weight.
+    close : list of list of offsets
+        A list a pass; one of each pair of opposite offsets (z, y, x) in voxels, with its Gaussian weight.
+    far : list of offsets
+        The last pass.
     kept : dict
         Weights of pairs of far neighbours, by offset, once they were needed, for they are needed again; of large grids
         none.
@@ -43,7 +51,7 @@ class Neighbours:
 
     guide: Float32Array
     mask: MaskArray
-    close: list[Offset]
+    close: list[list[Offset]]
     far: list[Offset]
     kept: dict[Shift, Float32Array] = field(default_factory=dict)
 
@@ -57,9 +65,16 @@ class Neighbours:
         values : ndarray, shape (component, z, y, x)
             float32, 0 outside the mask.
         """
-        halves = len(self.close) / max(1, len(self.close) + len(self.far))
-        close, far = share(progress, 0.0, halves), share(progress, halves, 1.0)
-        first, of_first = _averaged(values, self.mask.astype(np.float32), self.mask, self.close, self.weight, close)
+        pairs = np.cumsum([len(offsets) for offsets in (*self.close, self.far)])
+        ends = np.append(0.0, pairs / max(1, pairs[-1]))
+        *close, far = [share(progress, *part) for part in pairwise(ends.tolist())]
+        first, of_first, seen = values, self.mask.astype(np.float32), self
+        for index, (offsets, part) in enumerate(zip(self.close, close, strict=True), start=1):
+            several = index < len(self.close)  # the next pass compares what this one made of the guide
+            stack = np.concatenate([first, seen.guide]) if several else first
+            stack, of_first = _averaged(stack, of_first, self.mask, offsets, seen.weight, part)
+            first, guide = np.split(stack, [len(values)])
+            seen = replace(self, guide=guide)
         second, of_second = _averaged(first, of_first, self.mask, self.far, self.kept_weight, far)
         return first, second, (of_first, of_second)
 
@@ -97,12 +112,16 @@ def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_m
     --------
     >>> grid = Geometry((9, 9, 3), (2.0, 2.0, 8.0))
     >>> found = neighbours(np.zeros((1, *grid.shape), np.float32), np.ones(grid.shape, bool), grid, 8.0)
-    >>> len(found.close), len(found.far)
-    (4, 60)
+    >>> [len(offsets) for offsets in found.close], len(found.far)
+    ([4], 60)
     """
-    strides, reach = _strides(geometry, sigma_mm), _reach(geometry, sigma_mm)
-    close = _half_kernel(geometry, sigma_mm, [stride // 2 for stride in strides], [1, 1, 1])
-    return Neighbours(guide, mask, close, _half_kernel(geometry, sigma_mm, reach, strides))
+    strides = [STRIDE_SHARE * sigma_mm / spacing for spacing in geometry.spacing_zyx_mm]
+    odd = [1 + 2 * max(0, round(0.5 * (stride - 1.0))) for stride in strides]  # close ones fill what is between
+    close = [_half_kernel(geometry, sigma_mm, [stride // 2 for stride in odd], [1, 1, 1])]
+    if len(close[0]) > MOST_PAIRS:
+        odd = [_nearest(stride) for stride in strides]
+        close = _in_passes(geometry, sigma_mm, odd)
+    return Neighbours(guide, mask, close, _half_kernel(geometry, sigma_mm, _reach(geometry, sigma_mm), odd))
 
 
 def _averaged(
@@ -164,9 +183,49 @@ def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
     return distance
 
 
-def _strides(geometry: Geometry, sigma_mm: float) -> list[int]:
-    """Return the steps (z, y, x) of the far neighbours in voxels: odd, so that the close ones fill what is between."""
-    return [1 + 2 * max(0, round(0.5 * (STRIDE_SHARE * sigma_mm / step - 1.0))) for step in geometry.spacing_zyx_mm]
+def _nearest(voxels: float) -> int:
+    """Return how many voxels in a row to average that passes can, nearest to a wish.
+
+    Examples
+    --------
+    >>> [_nearest(voxels) for voxels in (0.4, 2.5, 8.5, 11.9, 14.0, 1e3)]
+    [1, 3, 9, 15, 15, 125]
+    """
+    return int(IN_PASSES[np.abs(np.log(IN_PASSES / voxels)).argmin()])
+
+
+def _in_passes(geometry: Geometry, sigma_mm: float, strides: Sequence[int]) -> list[list[Offset]]:
+    """Return the close neighbours of each pass, each every so many voxels as those before average: across slices first.
+
+    Parameters
+    ----------
+    geometry : Geometry
+    sigma_mm : float
+    strides : sequence of int
+        How many voxels (z, y, x) in a row are averaged by all.
+    """
+    across, *plane = (_factors(stride) for stride in strides)
+    counts = [(count, 1, 1) for count in across] + [(1, *count) for count in zip_longest(*plane, fillvalue=1)]
+    steps, passes = np.ones(3, dtype=int), []
+    for count in counts:
+        reach = [int(step) * (several // 2) for step, several in zip(steps, count, strict=True)]
+        passes.append(_half_kernel(geometry, sigma_mm, reach, steps.tolist()))
+        steps *= count
+    return passes
+
+
+def _factors(stride: int) -> list[int]:
+    """Return how many voxels in a row each pass averages; their product is the stride.
+
+    Examples
+    --------
+    >>> [_factors(stride) for stride in (1, 7, 9, 15, 125)]
+    [[], [7], [3, 3], [3, 5], [5, 5, 5]]
+    """
+    if stride <= MOST_IN_PASS:
+        return [stride] if stride > 1 else []
+    factor = 3 if stride % 3 == 0 else 5
+    return [factor, *_factors(stride // factor)]
 
 
 def _reach(geometry: Geometry, sigma_mm: float) -> list[int]:

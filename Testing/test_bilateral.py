@@ -68,6 +68,48 @@ def test_far_neighbours_alone_average_as_wide():
     assert wide[inner].std() < 0.7 * smooth[inner].std()
 
 
+#: Pixels so small that close neighbours are averaged in several passes.
+SMALL = Geometry((140, 140, 3), (0.45, 0.45, 2.0))
+
+
+def test_close_neighbours_of_small_pixels_are_averaged_in_passes():
+    """As many, and as wide as in one: those across slices first, then three by three, then five by five of these."""
+    grid = Geometry((161, 161, 9), (0.43, 0.43, 2.0))
+    point = np.zeros((1, *grid.shape), dtype=np.float32)
+    point[0, 4, 80, 80] = 1.0
+    alike = neighbours(np.zeros_like(point), np.ones(grid.shape, dtype=bool), grid, 7.0)
+    assert [len(offsets) for offsets in alike.close] == [1, 4, 12]
+    near, far = (image[0] for image in alike.both(point)[:2])
+    assert near[near > 0.5 * near.max()].size == 3 * 15 * 15
+    place = 0.43 * (np.arange(161) - 80)
+    assert np.sqrt((far.sum(axis=(0, 1)) * place**2).sum()) == pytest.approx(0.93 * 7.0, rel=0.05)
+
+
+def test_passes_are_no_stricter_than_one(monkeypatch):
+    """Each compares what the one before made of the guide: its noise, in which neighbours differ, has become less."""
+    noisy = gaussian_filter(np.random.default_rng(0).normal(size=(1, *SMALL.shape)), (0, 0, 1, 1))
+    noisy *= 0.7 / noisy.std()
+    values = np.random.default_rng(1).normal(size=(1, *SMALL.shape)).astype(np.float32)
+
+    def averaged():
+        alike = neighbours(noisy.astype(np.float32), np.ones(SMALL.shape, dtype=bool), SMALL, 7.0)
+        return len(alike.close), 1.0 / np.median(alike.both(values)[2][1])
+
+    passes, in_passes = averaged()
+    monkeypatch.setattr(likeness, "MOST_PAIRS", 10**4)
+    one, at_once = averaged()
+    assert passes > one == 1
+    assert in_passes > 0.85 * at_once
+
+
+def test_passes_keep_edges():
+    values = np.where(np.arange(140) < 70, 1.0, 5.0) * np.ones((1, *SMALL.shape))
+    alike = neighbours(values.astype(np.float32), np.ones(SMALL.shape, dtype=bool), SMALL, 7.0)
+    assert len(alike.close) > 1
+    for found in alike.both(values.astype(np.float32))[:2]:
+        np.testing.assert_allclose(found, values, rtol=1e-5)
+
+
 def test_weights_of_far_neighbours_are_calculated_once():
     """Averages with them are the same before and after; those of close ones are not kept."""
     values = np.random.default_rng(0).normal(size=(2, *GRID.shape)).astype(np.float32)
