@@ -31,9 +31,9 @@ Offset = tuple[Shift, float]
 class Neighbours:
     """Which voxels are averaged, and with what weight: nearness times likeness.
 
-    Neighbours are taken in passes, all that are close and then every few pixels, which costs a fraction of all; those
-    that are close across slices first, and where pixels are small in two passes. A kernel that does not reach the next
-    voxel has none, and nothing is averaged.
+    Neighbours are taken in passes, all that are close and then every few pixels, which costs a fraction of all. Where
+    many are close, for pixels are small or slices thin, they are taken in several passes: across slices, and in the
+    plane. A kernel that does not reach the next voxel has none, and nothing is averaged.
 
     Parameters
     ----------

@@ -73,16 +73,19 @@ SMALL = Geometry((140, 140, 3), (0.45, 0.45, 2.0))
 
 
 def test_close_neighbours_of_small_pixels_are_averaged_in_passes():
-    """As many, and as wide as in one: those across slices first, then three by three, then five by five of these."""
-    grid = Geometry((161, 161, 9), (0.43, 0.43, 2.0))
-    point = np.zeros((1, *grid.shape), dtype=np.float32)
-    point[0, 4, 80, 80] = 1.0
-    alike = neighbours(np.zeros_like(point), np.ones(grid.shape, dtype=bool), grid, 7.0)
-    assert [len(offsets) for offsets in alike.close] == [1, 4, 12]
-    near, far = (image[0] for image in alike.both(point)[:2])
-    assert near[near > 0.5 * near.max()].size == 3 * 15 * 15
-    place = 0.43 * (np.arange(161) - 80)
-    assert np.sqrt((far.sum(axis=(0, 1)) * place**2).sum()) == pytest.approx(0.93 * 7.0, rel=0.05)
+    """As wide as large ones in one: those across slices first, then three by three, then five by five of these."""
+    widths = []
+    for pixels, pixel_mm, pairs in ((161, 0.43, [1, 4, 12]), (79, 0.88, [73])):
+        grid = Geometry((pixels, pixels, 9), (pixel_mm, pixel_mm, 2.0))
+        point, middle = np.zeros((1, *grid.shape), dtype=np.float32), pixels // 2
+        point[0, 4, middle, middle] = 1.0
+        alike = neighbours(np.zeros_like(point), np.ones(grid.shape, dtype=bool), grid, 7.0)
+        assert [len(offsets) for offsets in alike.close] == pairs
+        near, far = (image[0] for image in alike.both(point)[:2])
+        assert near[near > 0.5 * near.max()].size == np.prod([1 + 2 * several for several in pairs])
+        place = pixel_mm * (np.arange(pixels) - middle)
+        widths.append(np.sqrt((far.sum(axis=(0, 1)) * place**2).sum() / far.sum()))
+    assert widths[0] == pytest.approx(widths[1], rel=0.03)
 
 
 def test_passes_are_no_stricter_than_one(monkeypatch):
