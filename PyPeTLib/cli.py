@@ -177,8 +177,13 @@ def _add_analysis(parser: argparse.ArgumentParser) -> None:
 
 def _add_scan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "scan", metavar="SCAN", nargs="+", type=Path, help="4D NIfTI or NRRD, a folder, or one 3D file for each frame"
+        "scan",
+        metavar="SCAN",
+        nargs="+",
+        type=Path,
+        help="4D NIfTI or NRRD, one 3D file for each frame, or DICOM images; or a folder of these",
     )
+    parser.add_argument("--series", metavar="NUMBER", type=int, help="DICOM series to read, where there are several")
     times = parser.add_mutually_exclusive_group()
     times.add_argument("--times", metavar="FILE", type=Path, help="acquisition times in s, one number a line")
     times.add_argument("--interval", metavar="SECONDS", type=float, help="time between frames in s")
@@ -383,7 +388,7 @@ def _read(options: argparse.Namespace) -> Series:
     from PyPeTLib.read import read_series, read_times
 
     times = read_times(options.times) if options.times else None
-    return read_series(_scan(options), times_s=times, interval_s=options.interval)
+    return read_series(_scan(options), times_s=times, interval_s=options.interval, series_number=options.series)
 
 
 def _scan(options: argparse.Namespace) -> Path | list[Path]:
@@ -444,7 +449,7 @@ def _info(options: argparse.Namespace) -> int:
     from PyPeTLib.records import describe_times
 
     times = read_times(options.times) if options.times else None
-    info = inspect_series(_scan(options), times_s=times, interval_s=options.interval)
+    info = inspect_series(_scan(options), times_s=times, interval_s=options.interval, series_number=options.series)
     print(f"Scan    {info.name}")
     print(f"Grid    {info.geometry.describe()}")
     low, high = (float(function(info.values)) for function in (np.nanmin, np.nanmax))

@@ -6,7 +6,8 @@ import gzip
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,12 +162,22 @@ def _execute(path: Path) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_reader(path))
     reader.SetFileName(str(path))
+    with quiet():
+        try:
+            return reader.Execute()
+        except RuntimeError as error:
+            raise InputError(f"File {path}: {_reason(path, str(error))}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep ITK's warnings from the terminal meanwhile."""
+    import SimpleITK as sitk
+
     loud = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        return reader.Execute()
-    except RuntimeError as error:
-        raise InputError(f"File {path}: {_reason(path, str(error))}") from error
+        yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(loud)
 
@@ -178,7 +189,7 @@ def _reader(path: Path) -> str:
     except OSError as error:
         raise InputError(f"File {path}: cannot be opened: {error.strerror}. Check path and permissions.") from error
     if not extension(path):
-        found = "DICOM, which is not read yet: convert to NIfTI" if is_dicom(path) else path.suffix or "no extension"
+        found = "one DICOM file: give the folder of the scan" if is_dicom(path) else path.suffix or "no extension"
         raise InputError(f"File {path}: {', '.join(READERS)} can be read; found {found}.")
     return READERS[extension(path)]
 

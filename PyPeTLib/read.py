@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.dicom import read_dicom
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.records import Check, FloatArray, Geometry, Image, Series
-from PyPeTLib.times import read_sidecar, read_times, resolve_times
+from PyPeTLib.slice_times import take_together
+from PyPeTLib.times import Clue, read_sidecar, read_times, resolve_times, slice_offsets
 
 __all__ = ["SeriesInfo", "inspect_series", "read_image", "read_mask", "read_series", "read_times"]
 
@@ -29,6 +31,17 @@ MINIMUM_FRAMES = 10
 #: Between two files a frame is missing where their numbers are further apart than so many usual steps; numbers may be
 #: times, which jitter. So many of these places are named.
 GAP, SHOWN_JUMPS = 1.5, 3
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A scan as it is stored: file or folder that names it, voxels, grid, checks, and its times if it tells them."""
+
+    scan: Path
+    values: npt.NDArray[Any]
+    geometry: Geometry
+    checks: tuple[Check, ...]
+    times: Clue | None = None
 
 
 @dataclass(frozen=True)
@@ -70,18 +83,27 @@ class SeriesInfo:
         return len(self.values)
 
 
-def read_series(path: ScanPath, *, times_s: npt.ArrayLike | None = None, interval_s: float | None = None) -> Series:
+def read_series(
+    path: ScanPath,
+    *,
+    times_s: npt.ArrayLike | None = None,
+    interval_s: float | None = None,
+    series_number: int | None = None,
+) -> Series:
     """Read a CT perfusion scan.
 
     Parameters
     ----------
     path : str, Path or sequence of them
         A 4D NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr, .seq.nrrd) file; or a folder, or the paths, of one 3D file a
-        frame. Frames are put in natural order of their names: frame2 before frame10.
+        frame, or of DICOM images, in folders within as well (`dicom.read_dicom`). Frames are put in natural order of
+        their names: frame2 before frame10; DICOM images by their times.
     times_s : array-like, shape (t,), optional
         Time of each frame in s; ``PyPeTLib.times.resolve_times`` says what is used where it is not given.
     interval_s : float, optional
         Time between frames in s, instead of ``times_s``.
+    series_number : int, optional
+        Which DICOM series to read, where there are several over time.
 
     Returns
     -------
@@ -94,14 +116,18 @@ def read_series(path: ScanPath, *, times_s: npt.ArrayLike | None = None, interva
         If the file is missing, damaged, no 4D scan of at least 10 frames, lacks values inside the head,
         or has no trustworthy time axis.
     """
-    info = inspect_series(path, times_s=times_s, interval_s=interval_s)
+    info = inspect_series(path, times_s=times_s, interval_s=interval_s, series_number=series_number)
     if info.problems or info.times_s is None:
         raise InputError(info.problems[0])
     return Series(info.values, info.times_s, info.geometry, info.name, info.time_source, info.checks)
 
 
 def inspect_series(
-    path: ScanPath, *, times_s: npt.ArrayLike | None = None, interval_s: float | None = None
+    path: ScanPath,
+    *,
+    times_s: npt.ArrayLike | None = None,
+    interval_s: float | None = None,
+    series_number: int | None = None,
 ) -> SeriesInfo:
     """Read a scan and list what speaks against analysing it; parameters as for ``read_series``.
 
@@ -110,22 +136,32 @@ def inspect_series(
     InputError
         If nothing can be said about it: the file is missing, damaged or holds no 4D scan.
     """
-    scan, stored, files = _open_scan(path)
-    values, problems = stored.values, _few_frames(scan, len(stored.values))
-    checks: tuple[Check, ...] = (stored.orientation, *_numbering(files))
-    times, source = None, ""
+    opened = _open_scan(path, series_number)
+    scan, values, problems = opened.scan, opened.values, _few_frames(opened.scan, len(opened.values))
+    checks, times, source = opened.checks, None, ""
     try:
-        axis = resolve_times(scan, len(values), times_s=times_s, interval_s=interval_s)
+        axis = resolve_times(scan, len(values), times_s=times_s, interval_s=interval_s, stored=opened.times)
         times, source, checks = axis.times_s, axis.source, (*checks, axis.check)
     except InputError as error:
         problems.append(str(error))
     try:
         values, notes = in_hu(values, scan_name(scan))
-        checks += notes
+        values, slices = (values, ()) if times is None else _together(scan, values, times)
+        checks = (*checks, *notes, *slices)
     except InputError as error:
         problems.append(str(error))
-    stored_type = str(stored.values.dtype)
-    return SeriesInfo(scan_name(scan), values, stored.geometry, stored_type, times, source, checks, tuple(problems))
+    stored_type, name = str(opened.values.dtype), scan_name(scan)
+    return SeriesInfo(name, values, opened.geometry, stored_type, times, source, checks, tuple(problems))
+
+
+def _together(scan: Path, values: npt.NDArray[Any], times_s: FloatArray) -> tuple[npt.NDArray[Any], tuple[Check, ...]]:
+    """Return the values with all slices of a frame at one time, where a sidecar says that they were not."""
+    offsets_s = slice_offsets(scan, values.shape[1])
+    if offsets_s is None:
+        return values, ()
+    own_s = times_s[:, None] + offsets_s
+    values, check = take_together(values, own_s, own_s.mean(axis=1))
+    return values, (check,)
 
 
 def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
@@ -184,31 +220,36 @@ def _few_frames(scan: Path, frames: int) -> list[str]:
     return [f"Scan {scan.name}: at least {MINIMUM_FRAMES} frames are needed; found {frames}. Give the complete scan."]
 
 
-def _open_scan(path: ScanPath) -> tuple[Path, Stored, list[Path]]:
-    """Return the file or folder that names the scan, its content as (t, z, y, x), and the files of single frames."""
+def _open_scan(path: ScanPath, series_number: int | None) -> _Opened:
+    """Read what a file, a folder or a list of files holds."""
     if not isinstance(path, str | Path):
-        return _stack([Path(p).absolute() for p in path])
+        files = [Path(p).absolute() for p in path]
+        images = [file for file in files if not extension(file) and is_dicom(file)]
+        return _of_images(images, images[0].parent, series_number) if images else _stack(files)
     scan = Path(path).absolute()
     if scan.is_dir():
-        return _stack(_frames_in(scan))
+        frames = _frames_in(scan)
+        images = [] if frames else [file for file in scan.rglob("*") if is_dicom(file)]
+        return _of_images(images, scan, series_number) if images else _stack(frames, scan)
     stored = load(scan)
+    values = stored.values
     if stored.components == "list":
-        values = np.ascontiguousarray(np.moveaxis(stored.values, -1, 0))
-        return scan, Stored(values, stored.geometry, "", stored.orientation), []
-    if stored.components or stored.values.ndim != 4:
-        hint = "Is this a map or a single frame?" if stored.values.ndim == 3 else "Convert it to 4D: x, y, z, time."
+        values = np.ascontiguousarray(np.moveaxis(values, -1, 0))
+    elif stored.components or values.ndim != 4:
+        hint = "Is this a map or a single frame?" if values.ndim == 3 else "Convert it to 4D: x, y, z, time."
         raise InputError(f"Scan {scan.name}: a 4D scan is needed; found {stored.describe()}. {hint}")
-    return scan, stored, []
+    return _Opened(scan, values, stored.geometry, (stored.orientation,))
+
+
+def _of_images(images: list[Path], scan: Path, series_number: int | None) -> _Opened:
+    """Read DICOM images; their folder names the scan."""
+    found = read_dicom(images, name=scan.name, series_number=series_number)
+    return _Opened(scan, found.values, found.geometry, found.checks, Clue(found.times_s, found.time_source))
 
 
 def _frames_in(folder: Path) -> list[Path]:
     """Return the image files of a folder; hidden files and sidecars are left out."""
-    files = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
-    frames = [p for p in files if extension(p)]
-    if not frames:
-        dicom = any(is_dicom(p) for p in files)
-        found = "DICOM, which is not read yet: convert to NIfTI" if dicom else f"{len(files)} other files"
-        raise InputError(f"Folder {folder}: one 3D NIfTI or NRRD file a frame is needed; found {found}.")
+    frames = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and extension(p)]
     patterns = Counter(re.sub(r"[0-9]+", "#", p.name.lower()) for p in frames)
     if len(patterns) > 1:
         odd = min(patterns, key=lambda pattern: patterns[pattern])
@@ -250,17 +291,22 @@ def _frame_numbers(files: list[Path]) -> list[int]:
     return next((list(column) for column in zip(*parts, strict=True) if len(set(column)) > 1), [])
 
 
-def _stack(files: list[Path]) -> tuple[Path, Stored, list[Path]]:
+def _stack(files: list[Path], folder: Path | None = None) -> _Opened:
     """Read one 3D file a frame, in natural order of the names; their folder names the scan."""
     if not files:
-        raise InputError("Scan: one 3D file a frame is needed; found an empty list. Give files or their folder.")
+        where = "Scan: one 3D file a frame is needed; found an empty list. Give files or their folder."
+        if folder is not None:
+            others = sum(p.is_file() for p in folder.iterdir())
+            need = "one 3D NIfTI or NRRD file a frame, or DICOM images, are needed"
+            where = f"Folder {folder}: {need}; found {others} other files. Give the folder of the scan."
+        raise InputError(where)
     files = sorted(files, key=_natural_order)
     frames = [_load_frame(file, "Frame") for file in files]
     first = frames[0]
     for file, frame in zip(files, frames, strict=True):
         _refuse_other_grid(f"Frame {file.name}", frame.geometry, first.geometry)
-    stored = Stored(np.stack([f.values for f in frames]), first.geometry, "", first.orientation)
-    return files[0].parent, stored, files
+    checks = (first.orientation, *_numbering(files))
+    return _Opened(files[0].parent, np.stack([f.values for f in frames]), first.geometry, checks)
 
 
 def _natural_order(path: Path) -> list[str | int]:

@@ -30,6 +30,9 @@ TIME_LISTS = ("VolumeTiming", "FrameTimesStart", "FrameTimes")
 #: Sidecar entry that holds one interval in s (BIDS name).
 TIME_INTERVAL = "RepetitionTime"
 
+#: Sidecar entry that lists when each slice of a frame was acquired, in s after the frame's time (BIDS name).
+SLICE_TIMES = "SliceTiming"
+
 #: Time units of the NIfTI header, bits 3–5 of ``xyzt_units``: name and seconds.
 NIFTI_TIME_UNITS = {8: ("s", 1.0), 16: ("ms", 1e-3), 24: ("µs", 1e-6)}
 
@@ -49,7 +52,7 @@ class TimeAxis:
 
 
 @dataclass(frozen=True)
-class _Clue:
+class Clue:
     """One place that may hold the times: the times, or None, and what was found there."""
 
     times_s: FloatArray | None
@@ -85,13 +88,19 @@ def read_times(path: str | Path) -> FloatArray:
 
 
 def resolve_times(
-    scan: Path, frames: int, *, times_s: npt.ArrayLike | None = None, interval_s: float | None = None
+    scan: Path,
+    frames: int,
+    *,
+    times_s: npt.ArrayLike | None = None,
+    interval_s: float | None = None,
+    stored: Clue | None = None,
 ) -> TimeAxis:
     """Return the time axis of a scan from the first of these sources that has one.
 
     1. ``times_s`` or ``interval_s``, what the user gives;
     2. a sidecar (same name, ``.json``) that lists every frame: VolumeTiming, FrameTimesStart or FrameTimes, in s;
-    3. the file: NIfTI ``pixdim[4]`` > 0 with a time unit; NRRD index values or spacing of the time axis with a unit;
+    3. ``stored``, or the file: NIfTI ``pixdim[4]`` > 0 with a time unit; NRRD index values or spacing of the time axis
+       with a unit;
     4. the sidecar's RepetitionTime, in s.
 
     An offset of the whole axis in the header (NIfTI ``toffset``) is left out: no result depends on it.
@@ -106,6 +115,8 @@ def resolve_times(
         Time of each frame in s.
     interval_s : float, optional
         Time between frames in s; the first frame is at 0 s.
+    stored : Clue, optional
+        What the scan itself says, where whoever read it knows.
 
     Returns
     -------
@@ -120,11 +131,12 @@ def resolve_times(
     if times_s is not None and interval_s is not None:
         raise InputError("Times: either an interval or a list of times is needed; found both. Leave one out.")
     if times_s is not None:
-        given = np.asarray(times_s, dtype=float)
-        return _beside_known(TimeAxis(given, f"given: {given.size} times"), scan, frames)
+        listed = np.asarray(times_s, dtype=float)
+        return _beside_known(TimeAxis(listed, f"given: {listed.size} times"), scan, frames, stored)
     if interval_s is not None:
-        return _beside_known(TimeAxis(_regular(frames, interval_s), f"given: interval {interval_s:g} s"), scan, frames)
-    return _checked(_known_times(scan, frames), scan, frames)
+        given = TimeAxis(_regular(frames, interval_s), f"given: interval {interval_s:g} s")
+        return _beside_known(given, scan, frames, stored)
+    return _checked(_known_times(scan, frames, stored), scan, frames)
 
 
 def _regular(frames: int, interval_s: float) -> FloatArray:
@@ -140,11 +152,11 @@ def _number(path: str | Path, line_number: int, text: str) -> float:
         raise InputError(f"Times {path}, line {line_number}: {need}; found {text.strip()!r}.") from None
 
 
-def _beside_known(given: TimeAxis, scan: Path, frames: int) -> TimeAxis:
+def _beside_known(given: TimeAxis, scan: Path, frames: int, stored: Clue | None) -> TimeAxis:
     """Return a given axis; tell where file or sidecar say another interval. One that cannot be read is not needed."""
     axis = _checked(given, scan, frames)
     try:
-        clues = _clues(scan, frames)
+        clues = _clues(scan, frames, stored)
     except InputError:
         return axis
     known = [(clue.times_s, clue.text) for clue in clues if clue.times_s is not None]
@@ -152,9 +164,9 @@ def _beside_known(given: TimeAxis, scan: Path, frames: int) -> TimeAxis:
     return replace(axis, check=agreement) if agreement.doubtful else axis
 
 
-def _known_times(scan: Path, frames: int) -> TimeAxis:
+def _known_times(scan: Path, frames: int, stored: Clue | None) -> TimeAxis:
     """Take the most specific of sidecar list, header and sidecar interval; tell where they disagree."""
-    clues = _clues(scan, frames)
+    clues = _clues(scan, frames, stored)
     known = [(clue.times_s, clue.text) for clue in clues if clue.times_s is not None]
     if not known:
         listed, header, regular = (clue.text for clue in clues)
@@ -167,10 +179,10 @@ def _known_times(scan: Path, frames: int) -> TimeAxis:
     return TimeAxis(times, source, _agreement(known))
 
 
-def _clues(scan: Path, frames: int) -> tuple[_Clue, _Clue, _Clue]:
+def _clues(scan: Path, frames: int, stored: Clue | None) -> tuple[Clue, Clue, Clue]:
     """Return sidecar list, header and sidecar interval: what may hold the times, the most specific first."""
     listed, regular = _sidecar_clues(scan, frames)
-    return listed, _header_clue(scan, frames), regular
+    return listed, stored or _header_clue(scan, frames), regular
 
 
 def _agreement(known: list[tuple[FloatArray, str]]) -> Check:
@@ -229,17 +241,39 @@ def read_sidecar(scan: Path) -> dict[str, Any]:
     return content
 
 
-def _sidecar_clues(scan: Path, frames: int) -> tuple[_Clue, _Clue]:
+def slice_offsets(scan: Path, slices: int) -> FloatArray | None:
+    """Return when each slice of a frame was acquired after the frame's time in s, shape (z,); None where none is told.
+
+    Raises
+    ------
+    InputError
+        If the sidecar lists other than one finite time a slice.
+    """
+    try:
+        content = read_sidecar(scan)
+    except InputError:  # refused where its times are needed
+        return None
+    if SLICE_TIMES not in content:
+        return None
+    name = sidecar_path(scan).name
+    listed = _numbers(name, SLICE_TIMES, content[SLICE_TIMES])
+    if listed.shape != (slices,) or not np.isfinite(listed).all():
+        need = f"{SLICE_TIMES} needs one time a slice, {slices} in all"
+        raise InputError(f"Sidecar {name}: {need}; found {listed.size}. Mend or remove it.")
+    return listed
+
+
+def _sidecar_clues(scan: Path, frames: int) -> tuple[Clue, Clue]:
     """Return the listed times and the regular times of the sidecar."""
     name, content = sidecar_path(scan).name, read_sidecar(scan)
-    nothing = _Clue(None, f"sidecar {name} without times" if content else f"no sidecar {name}")
+    nothing = Clue(None, f"sidecar {name} without times" if content else f"no sidecar {name}")
     listed = regular = nothing
     for key in reversed(TIME_LISTS):
         if key in content:
-            listed = _Clue(_numbers(name, key, content[key]), f"sidecar {name} ({key})")
+            listed = Clue(_numbers(name, key, content[key]), f"sidecar {name} ({key})")
     if TIME_INTERVAL in content:
         interval = _numbers(name, TIME_INTERVAL, [content[TIME_INTERVAL]])[0]
-        regular = _Clue(_regular(frames, interval), f"sidecar {name} ({TIME_INTERVAL})")
+        regular = Clue(_regular(frames, interval), f"sidecar {name} ({TIME_INTERVAL})")
     return listed, regular
 
 
@@ -250,15 +284,15 @@ def _numbers(name: str, key: str, values: object) -> FloatArray:
     return np.array(values, dtype=float)
 
 
-def _header_clue(scan: Path, frames: int) -> _Clue:
+def _header_clue(scan: Path, frames: int) -> Clue:
     if scan.is_dir():
-        return _Clue(None, "one file a frame, which holds no time")
+        return Clue(None, "one file a frame, which holds no time")
     if scan.name.lower().endswith((".nii", ".nii.gz")):
         return _nifti_clue(scan, frames)
     return _nrrd_clue(scan, frames)
 
 
-def _nifti_clue(scan: Path, frames: int) -> _Clue:
+def _nifti_clue(scan: Path, frames: int) -> Clue:
     """Look at the header itself: ITK reports an interval of 1 where it says 0."""
     header = leading_bytes(scan, 348)
     order = "<" if struct.unpack_from("<i", header)[0] == 348 else ">"
@@ -266,11 +300,11 @@ def _nifti_clue(scan: Path, frames: int) -> _Clue:
     interval = float(f"{stored:.7g}")  # the float32 of 1.41 means 1.41
     unit, seconds = NIFTI_TIME_UNITS.get(header[123] & 0x38, ("no time unit", 0.0))
     if not (seconds and interval > 0):
-        return _Clue(None, f"NIfTI header with pixdim[4] = {interval:g}, {unit}")
-    return _Clue(_regular(frames, interval * seconds), f"NIfTI header (pixdim[4], {unit})")
+        return Clue(None, f"NIfTI header with pixdim[4] = {interval:g}, {unit}")
+    return Clue(_regular(frames, interval * seconds), f"NIfTI header (pixdim[4], {unit})")
 
 
-def _nrrd_clue(scan: Path, frames: int) -> _Clue:
+def _nrrd_clue(scan: Path, frames: int) -> Clue:
     """Look at the header's text: ITK hands on neither the units of a space nor the spacing of a list axis."""
     fields, _ = nrrd_header(scan)
     kinds = fields.get("kinds", "").lower().split()
@@ -278,15 +312,15 @@ def _nrrd_clue(scan: Path, frames: int) -> _Clue:
     unit = _nrrd_unit(fields, axis)
     listed, spacing = fields.get(f"axis {axis} index values", "").split(), _nrrd_spacing(fields, axis)
     if not listed and spacing is None:
-        return _Clue(None, f"NRRD header without index values or spacing of axis {axis}")
+        return Clue(None, f"NRRD header without index values or spacing of axis {axis}")
     what = "index values" if listed else "spacing"
     if unit not in SECONDS:
-        return _Clue(None, f"NRRD header with {what} of axis {axis} in {unit or 'no unit'}")
+        return Clue(None, f"NRRD header with {what} of axis {axis} in {unit or 'no unit'}")
     try:
         times = np.array(listed, dtype=float) if listed else _regular(frames, spacing or 0.0)
     except ValueError:
-        return _Clue(None, f"NRRD header with index values that are no numbers, such as {listed[0]!r}")
-    return _Clue(times * SECONDS[unit], f"NRRD header ({what}, {unit})")
+        return Clue(None, f"NRRD header with index values that are no numbers, such as {listed[0]!r}")
+    return Clue(times * SECONDS[unit], f"NRRD header ({what}, {unit})")
 
 
 def _nrrd_unit(fields: dict[str, str], axis: int) -> str:

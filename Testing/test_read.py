@@ -523,18 +523,21 @@ def test_odd_frame_is_named(tmp_path: Path) -> None:
 
 
 def test_empty_folder_and_empty_list_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="one 3D NIfTI or NRRD file a frame is needed; found 0 other files"):
+    with pytest.raises(
+        InputError, match="one 3D NIfTI or NRRD file a frame, or DICOM images, are needed; found 0 other files"
+    ):
         read_series(tmp_path)
     with pytest.raises(InputError, match="found an empty list"):
         read_series([])
 
 
 @pytest.mark.parametrize(("name", "content"), [("IM0001", b"\0" * 128 + b"DICM"), ("a.dcm", b"")])
-def test_dicom_is_told_to_be_converted(tmp_path: Path, name: str, content: bytes) -> None:
+def test_dicom_that_cannot_be_read_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
-    for path in (tmp_path, tmp_path / name):
-        with pytest.raises(InputError, match="DICOM, which is not read yet: convert to NIfTI"):
-            read_series(path)
+    with pytest.raises(InputError, match=r"found no CT image\. Export the scan again, or convert it to NIfTI"):
+        read_series(tmp_path)
+    with pytest.raises(InputError, match="can be read; found one DICOM file: give the folder of the scan"):
+        read_series(tmp_path / name)
 
 
 # What info is told

@@ -1,0 +1,405 @@
+"""A CT perfusion scan as it leaves the scanner: DICOM images, one file a slice, put in order by what their headers say.
+
+ITK (GDCM) reads headers and voxels, compressed ones too. Of the patient nothing but the image is kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import quiet
+from PyPeTLib.records import Check, FloatArray, Geometry
+from PyPeTLib.slice_times import take_together
+
+#: Tags that are read, as ITK writes them.
+SERIES_UID, SERIES_NUMBER, SERIES_NAME = "0020|000e", "0020|0011", "0008|103e"
+MODALITY, SOP_UID, FRAMES = "0008|0060", "0008|0018", "0028|0008"
+PLACE, AXES, PIXEL_MM, THICKNESS_MM = "0020|0032", "0020|0037", "0028|0030", "0018|0050"
+DATE_TIME, DATE, TIME = "0008|002a", "0008|0022", "0008|0032"
+CONTENT_DATE, CONTENT_TIME, TRIGGER_MS = "0008|0023", "0008|0033", "0018|1060"
+FRAME, ACQUISITION, INSTANCE = "0020|0100", "0020|0012", "0020|0013"
+TAGS = (
+    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, MODALITY, SOP_UID, FRAMES, PLACE, AXES, PIXEL_MM, THICKNESS_MM),
+    *(DATE_TIME, DATE, TIME, CONTENT_DATE, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE),
+)
+#: Slices whose places along the normal differ by less than this, in mm, are one.
+SAME_MM = 0.01
+#: Steps between slices may differ from the usual one by this share.
+STEP_TOLERANCE = 0.1
+#: Where slices are shifted against each other by more than this share of a voxel in all, the user is told.
+TILT_VOXELS = 0.1
+#: At least this share of the frames has to be complete.
+LEAST_COMPLETE = 0.8
+DAY_S = 86_400.0
+CURE = "Export the scan again"
+
+
+@dataclass(frozen=True)
+class DicomScan:
+    """A scan that DICOM images make.
+
+    Parameters
+    ----------
+    values : ndarray, shape (t, z, y, x)
+        HU, int16; float32 where the rescale slope is no whole number.
+    geometry : Geometry
+        Grid of one frame.
+    times_s : ndarray, shape (t,), or None
+        Time of each frame in s, the first at 0; None where the images do not tell.
+    time_source : str
+        Where the times come from, or what was found instead.
+    checks : tuple of Check
+        What putting them in order brought to light.
+    """
+
+    values: npt.NDArray[Any]
+    geometry: Geometry
+    times_s: FloatArray | None
+    time_source: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """One image: its file, size, whether its values are whole numbers, and its tags."""
+
+    path: Path
+    size: tuple[int, int]
+    whole: bool
+    about: dict[str, str]
+
+    def numbers(self, tag: str) -> FloatArray:
+        """Return the numbers of a tag; none where there is no such tag."""
+        try:
+            return np.array([float(part) for part in self.about.get(tag, "").split("\\") if part])
+        except ValueError:
+            return np.empty(0)
+
+    @property
+    def axes(self) -> FloatArray:
+        """Directions of rows, columns and normal, as columns."""
+        rows, columns = self.numbers(AXES).reshape(2, 3)
+        return np.stack([rows, columns, np.cross(rows, columns)], axis=1)
+
+    @property
+    def height_mm(self) -> float:
+        """Place along the normal."""
+        return float(self.numbers(PLACE) @ self.axes[:, 2])
+
+    @property
+    def grid(self) -> tuple[Any, ...]:
+        """What images on one grid have in common."""
+        return self.size, tuple(self.numbers(PIXEL_MM).round(4)), tuple(self.numbers(AXES).round(4))
+
+
+def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = None) -> DicomScan:
+    """Read a dynamic scan from DICOM images, one file a slice.
+
+    The series that shows places more than once is taken; where every frame is a series of its own, all of them. The
+    images of a place are put in order by their times. A frame that lacks images, or an image of no frame, is left out
+    and told. Where slices of a frame were acquired at different times, as with a table that moves to and fro, all are
+    taken to the mean time of the frame by cubic splines.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        Other DICOM files among them (reports, localisers, single volumes) are passed over.
+    name : str
+        What to call the scan in messages.
+    series_number : int, optional
+        Which series to take, of several that are dynamic.
+
+    Raises
+    ------
+    InputError
+        If no series or several are dynamic, images are missing, or slices are unevenly spaced.
+    """
+    images = _dynamic(_images(files, name), name, series_number)
+    heights = np.array([image.height_mm for image in images])
+    places = _distinct(heights)
+    geometry, upright = _geometry(images, places, heights, name)
+    seconds, source = _seconds(images, heights, places)
+    columns = [
+        sorted((order, index) for index, order in enumerate(seconds) if abs(heights[index] - place) < SAME_MM)
+        for place in places
+    ]
+    table, complete = _frames(columns, name, timed=source is not None)
+    values = _voxels([[images[index] for index in row] for row in table], geometry.shape)
+    if source is None:
+        return DicomScan(values, geometry, None, "DICOM images, which tell no times", (upright, complete))
+    own_s = seconds[table]
+    times_s = own_s.mean(axis=1)
+    values, together = take_together(values, own_s, times_s)
+    return DicomScan(values, geometry, times_s - times_s[0], f"DICOM ({source})", (upright, complete, together))
+
+
+# --- which images ---------------------------------------------------------------------------------------------------
+
+
+def _images(files: Iterable[Path], name: str) -> list[_Slice]:
+    """Return the CT images among DICOM files, each once."""
+    found: dict[str, _Slice] = {}
+    for path in sorted(files):
+        image = _header(path)
+        if image is None or image.about.get(MODALITY, "CT") != "CT":
+            continue
+        if int(image.about.get(FRAMES, "1") or 1) > 1:
+            need = "one image a file is needed"
+            raise InputError(f"Scan {name}: {need}; found many in {path.name} (enhanced DICOM). Convert it to NIfTI.")
+        if image.numbers(PLACE).size == 3 and image.numbers(AXES).size == 6 and image.numbers(PIXEL_MM).size == 2:
+            found.setdefault(image.about.get(SOP_UID, str(path)), image)
+    return list(found.values())
+
+
+def _header(path: Path) -> _Slice | None:
+    """Return what a file says about its image; None where it holds none."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    with quiet():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError:
+            return None
+    about = {tag: reader.GetMetaData(tag).strip() for tag in TAGS if reader.HasMetaDataKey(tag)}
+    whole = reader.GetPixelIDValue() not in (sitk.sitkFloat32, sitk.sitkFloat64)
+    width, height = reader.GetSize()[:2]
+    return _Slice(path, (int(width), int(height)), whole, about)
+
+
+def _dynamic(images: list[_Slice], name: str, series_number: int | None) -> list[_Slice]:
+    """Return the images of the one series that shows its places over and over, on its most frequent grid."""
+    if series_number is not None:
+        images = [image for image in images if image.numbers(SERIES_NUMBER).tolist() == [series_number]]
+    series: dict[str, list[_Slice]] = {}
+    for image in images:
+        series.setdefault(image.about.get(SERIES_UID, ""), []).append(image)
+    kept = {uid: _on_one_grid(members) for uid, members in series.items()}
+    dynamic = [members for members in kept.values() if _repeats(members) > 1]
+    if not dynamic and _repeats(joined := _on_one_grid(images)) > 1:
+        dynamic = [joined]
+    if len(dynamic) == 1:
+        return dynamic[0]
+    wanted = "" if series_number is None else f" with number {series_number}"
+    if dynamic:
+        found = f"{len(dynamic)}: {'; '.join(map(_described, dynamic))}. Give --series NUMBER, or the files of one"
+    elif images:
+        found = f"{len(series)} that show every place once. {CURE}, all its images"
+    else:
+        found = f"no CT image. {CURE}, or convert it to NIfTI"
+    raise InputError(f"Scan {name}: one DICOM series{wanted} that shows the head over time is needed; found {found}.")
+
+
+def _on_one_grid(images: list[_Slice]) -> list[_Slice]:
+    """Return the images that have the grid of most: no localiser."""
+    grids = Counter(image.grid for image in images)
+    most = max(grids, key=lambda grid: grids[grid], default=None)
+    return [image for image in images if image.grid == most]
+
+
+def _repeats(images: list[_Slice]) -> float:
+    """Return how often a place is usually shown."""
+    if not images:
+        return 0.0
+    heights = np.round([image.height_mm / SAME_MM for image in images])
+    return float(np.median(np.unique(heights, return_counts=True)[1]))
+
+
+def _described(images: list[_Slice]) -> str:
+    about = images[0].about
+    number, title = about.get(SERIES_NUMBER, "without number"), about.get(SERIES_NAME, "")
+    return f"number {number}{f' ({title})' if title else ''}, {len(images)} images"
+
+
+# --- where and when -------------------------------------------------------------------------------------------------
+
+
+def _distinct(heights: FloatArray) -> FloatArray:
+    """Return the places along the normal, ascending."""
+    ordered = np.sort(heights)
+    first = np.append(True, np.diff(ordered) >= SAME_MM)
+    return np.asarray(ordered[first])
+
+
+def _geometry(images: list[_Slice], places: FloatArray, heights: FloatArray, name: str) -> tuple[Geometry, Check]:
+    """Return the grid of the slices, and whether they lie straight above each other."""
+    first, last = images[int(heights.argmin())], images[int(heights.argmax())]
+    row_mm, column_mm = (float(one) for one in first.numbers(PIXEL_MM))
+    steps = np.diff(places)
+    if steps.size:
+        step_mm = float(np.median(steps))
+        odd = np.flatnonzero(np.abs(steps - step_mm) > STEP_TOLERANCE * step_mm)
+        if odd.size:
+            between = f"{places[odd[0]]:g} and {places[odd[0] + 1]:g} mm"
+            found = f"steps of {step_mm:g} mm, but {steps[odd[0]]:g} mm between {between}"
+            raise InputError(f"Scan {name}: slices at even steps are needed; found {found}. {CURE}, all its slices.")
+        step_mm = float(places[-1] - places[0]) / steps.size
+    else:
+        step_mm = float(next(iter(first.numbers(THICKNESS_MM)), 0.0)) or max(row_mm, column_mm)
+    axes, origin = first.axes, first.numbers(PLACE)
+    across = last.numbers(PLACE) - origin
+    shifted_mm = float(np.linalg.norm(across - (across @ axes[:, 2]) * axes[:, 2]))
+    size = (*first.size, places.size)
+    x, y, z = (float(one) for one in origin)
+    geometry = Geometry(size, (column_mm, row_mm, step_mm), (x, y, z), tuple(axes.ravel().tolist()))
+    if shifted_mm <= TILT_VOXELS * min(row_mm, column_mm):
+        return geometry, Check("orientation", "pass", "Slices lie straight above each other.", shifted_mm)
+    text = (
+        f"The gantry was tilted: the last slice is shifted by {shifted_mm:.3g} mm against the first; maps lie as if it "
+        "were not."
+    )
+    return geometry, Check("orientation", "warn", text, shifted_mm)
+
+
+def _seconds(images: list[_Slice], heights: FloatArray, places: FloatArray) -> tuple[FloatArray, str | None]:
+    """Return when each image was acquired in s and what says so; what else orders them, and None, where nothing does.
+
+    What is the same for two images of a place is no time of acquisition.
+    """
+    number = np.searchsorted(places, heights + 0.5 * SAME_MM) - 1
+    for source, when in SOURCES.items():
+        found = np.array([when(image) for image in images])
+        if np.isfinite(found).all():
+            found = _past_midnight(found)
+            if _tells_apart(found, number):
+                return found, source
+    for tag in (FRAME, ACQUISITION, INSTANCE):
+        order = np.array([next(iter(image.numbers(tag)), np.nan) for image in images])
+        if np.isfinite(order).all() and _tells_apart(order, number):
+            return order, None
+    return np.arange(float(len(images))), None
+
+
+def _tells_apart(found: FloatArray, number: npt.NDArray[np.intp]) -> bool:
+    return len({*zip(number.tolist(), found.tolist(), strict=True)}) == found.size
+
+
+def _moment(date: str, time: str) -> float:
+    """Return a date and a time of day in s since an arbitrary day; NaN where there is no time.
+
+    Examples
+    --------
+    >>> _moment("20240101", "101502.5") - _moment("20231231", "101500")
+    86402.5
+    >>> _moment("", "") != _moment("", "")
+    True
+    """
+    clock, _, fraction = time.partition(".")
+    try:
+        day = datetime.strptime(date or "20000101", "%Y%m%d").toordinal()
+        at = datetime.strptime(clock.replace(":", "").ljust(6, "0"), "%H%M%S") if clock else None
+        part = float(f"0.{fraction or 0}")
+    except ValueError:
+        return float("nan")
+    return float("nan") if at is None else day * DAY_S + at.hour * 3600.0 + at.minute * 60.0 + at.second + part
+
+
+def _of_date_time(image: _Slice) -> float:
+    both = image.about.get(DATE_TIME, "").partition("+")[0].partition("-")[0]
+    return _moment(both[:8], both[8:])
+
+
+def _at(date: str, time: str) -> Callable[[_Slice], float]:
+    return lambda image: _moment(image.about.get(date, ""), image.about.get(time, ""))
+
+
+#: What may tell when an image was acquired, the surest first.
+SOURCES: dict[str, Callable[[_Slice], float]] = {
+    "AcquisitionDateTime": _of_date_time,
+    "AcquisitionTime": _at(DATE, TIME),
+    "TriggerTime": lambda image: 1e-3 * float(next(iter(image.numbers(TRIGGER_MS)), np.nan)),
+    "ContentTime": _at(CONTENT_DATE, CONTENT_TIME),
+}
+
+
+def _past_midnight(seconds: FloatArray) -> FloatArray:
+    """Return times in one row where the clock began anew and the date did not.
+
+    Examples
+    --------
+    >>> _past_midnight(np.array([86398.0, 86399.0, 0.0, 1.0])).tolist()
+    [86398.0, 86399.0, 86400.0, 86401.0]
+    """
+    late = seconds >= seconds.min() + 0.5 * DAY_S
+    return seconds if late.all() or not late.any() else np.where(late, seconds, seconds + DAY_S)
+
+
+# --- frames ---------------------------------------------------------------------------------------------------------
+
+
+def _frames(columns: list[list[tuple[float, int]]], name: str, *, timed: bool) -> tuple[npt.NDArray[np.intp], Check]:
+    """Return which image each frame shows at each place, shape (t, z), and whether all are there.
+
+    Parameters
+    ----------
+    columns : list
+        For every place its images in order: time and index.
+    """
+    counts = [len(column) for column in columns]
+    most = max(counts)
+    if min(counts) == most:
+        table = np.array([[index for _, index in column] for column in columns]).T
+        return table, Check("frames complete", "pass", f"Each of {most} frames has its {len(columns)} slices.", 0.0)
+    if not timed:
+        found = f"{min(counts)} to {most}, and no times that tell which are missing"
+        raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.")
+    frames_s = np.array([time for time, _ in columns[counts.index(most)]])
+    placed = [_placed(column, frames_s) for column in columns]
+    full = [frame for frame in range(most) if all(frame in one for one in placed)]
+    if len(full) < LEAST_COMPLETE * most:
+        found = f"{len(full)} of {most} frames with all {len(columns)} slices"
+        raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.")
+    table = np.array([[one[frame] for one in placed] for frame in full])
+    left_out = sum(counts) - table.size
+    text = (
+        f"{most - len(full)} of {most} frames lack slices; {left_out} images, theirs or of no frame, were left out. "
+        f"{CURE} if there should be more."
+    )
+    return table, Check("frames complete", "warn", text, float(left_out))
+
+
+def _placed(column: list[tuple[float, int]], frames_s: FloatArray) -> dict[int, int]:
+    """Return which image of a place each frame shows: the nearest in time, no further than half a step.
+
+    Slices may all be earlier or later than those whose times are the frames'; that is taken off first.
+    """
+    half_s = 0.5 * float(np.median(np.diff(frames_s))) if frames_s.size > 1 else np.inf
+    own_s = np.array([time for time, _ in column])
+    apart_s = own_s[:, None] - frames_s
+    apart_s -= np.median(np.take_along_axis(apart_s, np.abs(apart_s).argmin(axis=1)[:, None], axis=1))
+    nearest: dict[int, tuple[float, int]] = {}
+    for (_, index), apart in zip(column, np.abs(apart_s), strict=True):
+        frame = int(apart.argmin())
+        if apart[frame] <= half_s and apart[frame] < nearest.get(frame, (np.inf, 0))[0]:
+            nearest[frame] = float(apart[frame]), index
+    return {frame: index for frame, (_, index) in nearest.items()}
+
+
+def _voxels(frames: Sequence[Sequence[_Slice]], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+    """Return the HU of all frames, shape (t, z, y, x)."""
+    import SimpleITK as sitk
+
+    whole = all(image.whole for row in frames for image in row)
+    values = np.empty((len(frames), *shape), dtype=np.int16 if whole else np.float32)
+    limits = np.iinfo(np.int16)
+    with quiet():
+        for frame, row in zip(values, frames, strict=True):
+            for target, image in zip(frame, row, strict=True):
+                try:
+                    found = sitk.GetArrayFromImage(sitk.ReadImage(str(image.path), imageIO="GDCMImageIO"))
+                except RuntimeError as error:
+                    what = "damaged, or compressed in a way that ITK cannot read"
+                    raise InputError(f"File {image.path}: cannot be read: {what}. {CURE}.") from error
+                target[:] = np.clip(found.squeeze(), limits.min, limits.max)
+    return values

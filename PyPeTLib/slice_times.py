@@ -1,0 +1,77 @@
+"""Slices of a frame that were acquired one after the other: taken to one time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.records import Check, FloatArray
+
+#: Where slices of a frame are further than this from its time, in s, all are taken to it.
+TOGETHER_S = 0.2
+
+
+def take_together(values: npt.NDArray[Any], own_s: FloatArray, times_s: FloatArray) -> tuple[npt.NDArray[Any], Check]:
+    """Return the slices of all frames at the times of the frames, if they were acquired at others.
+
+    A table that moves to and fro, or a spiral, shows the lower head a second or two before the upper one: as much
+    would all delays there be wrong.
+
+    Parameters
+    ----------
+    values : ndarray, shape (t, z, y, x)
+        HU. Where they have to change they are changed in place, or in a copy if they are read-only.
+    own_s : ndarray, shape (t, z)
+        When each slice was acquired.
+    times_s : ndarray, shape (t,)
+        Their mean over the slices.
+
+    Returns
+    -------
+    values : ndarray, shape (t, z, y, x)
+    check : Check
+        *slice times*: the largest distance from the frame's time in s, and what was done.
+    """
+    apart_s = float(np.abs(own_s - times_s[:, None]).max())
+    if apart_s <= TOGETHER_S:
+        text = f"The slices of a frame were acquired within {apart_s:.2g} s of its time."
+        return values, Check("slice times", "pass", text, apart_s)
+    values = values if values.flags.writeable else values.copy()
+    for index, slice_s in enumerate(own_s.T):
+        values[:, index] = at_times(values[:, index], slice_s, times_s)
+    text = (
+        f"Slices of a frame were acquired up to {apart_s:.2g} s from its time (a table that moves to and fro, or a "
+        "spiral): their curves were taken to common times by cubic splines."
+    )
+    return values, Check("slice times", "warn", text, apart_s)
+
+
+def at_times(frames: npt.NDArray[Any], own_s: FloatArray, times_s: FloatArray) -> npt.NDArray[Any]:
+    """Return frames at other times, between those at which they were acquired by cubic splines, beyond as the nearest.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (t, ...)
+    own_s, times_s : ndarray, shape (t,)
+        Strictly increasing times in s.
+
+    Returns
+    -------
+    ndarray, shape (t, ...)
+        In the type of ``frames``.
+
+    Examples
+    --------
+    >>> at_times(np.array([[0], [10], [20], [30]], dtype=np.int16), np.arange(4.0), np.arange(4.0) + 0.5).ravel()
+    array([ 5, 15, 25, 30], dtype=int16)
+    """
+    from scipy.interpolate import CubicSpline
+
+    spline = CubicSpline(own_s, np.eye(own_s.size))(np.clip(times_s, own_s[0], own_s[-1]))
+    flat = spline.astype(np.float32) @ frames.reshape(len(frames), -1).astype(np.float32)
+    if frames.dtype.kind in "iu":
+        limits = np.iinfo(frames.dtype)
+        np.clip(np.rint(flat, out=flat), limits.min, limits.max, out=flat)
+    return np.asarray(flat.astype(frames.dtype).reshape(frames.shape))

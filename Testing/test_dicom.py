@@ -1,0 +1,310 @@
+"""DICOM images: which belong to the scan, in what order, when and where; and what is told or refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
+
+from PyPeTLib import cli, read_series
+from PyPeTLib.dicom import read_dicom
+from PyPeTLib.errors import InputError
+from PyPeTLib.phantom_curves import bolus_curve
+from PyPeTLib.read import inspect_series
+
+FRAMES, SHAPE = 12, (4, 24, 20)
+#: Rows to the left and up, columns to the back: neither upright nor in the order of the files.
+ROWS, COLUMNS = np.array([0.96, 0.28, 0.0]), np.array([-0.28, 0.96, 0.0])
+ORIGIN_MM, PIXEL_MM, STEP_MM = np.array([-10.0, 20.0, 35.0]), (0.8, 0.9), 5.0
+CLOCK = "100000"
+
+
+def head(shift=0):
+    """A brain in a skull in air, with noise, shape (t, z, y, x)."""
+    y, x = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    radius = np.hypot((y - 11.5) / 11, (x - 9.5) / 9)
+    frame = np.select([radius < 0.85, radius < 1.0], [35.0, 900.0], -1000.0)
+    noise = np.random.default_rng(shift).normal(0, 5, (FRAMES, *SHAPE))
+    return np.round(frame + noise).astype(np.int16)
+
+
+def of_day(seconds):
+    """A time of day as DICOM has it."""
+    seconds %= 86400.0
+    return f"{int(seconds // 3600):02d}{int(seconds // 60 % 60):02d}{seconds % 60:09.6f}"
+
+
+def place(z, y=0.0):
+    """Where a slice lies, in mm."""
+    return [float(v) for v in ORIGIN_MM + np.array([0.0, y, STEP_MM * z])]
+
+
+def image(path, pixels, z, seconds, *, series="1.2.3", number=7, instance=1, intercept=-1024, **tags):
+    """Write one slice as a scanner does: unsigned, with a rescale intercept."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    one = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+    one.PatientName, one.Modality, one.SeriesInstanceUID, one.SeriesNumber = "Doe^Jane", "CT", series, number
+    one.SeriesDescription, one.InstanceNumber = "Perfusion", instance
+    one.ImagePositionPatient = place(z)
+    one.ImageOrientationPatient = [float(v) for v in (*ROWS, *COLUMNS)]
+    one.PixelSpacing, one.SliceThickness = list(PIXEL_MM), STEP_MM
+    one.Rows, one.Columns = pixels.shape
+    one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
+    one.RescaleIntercept, one.RescaleSlope = intercept, 1
+    if seconds is not None:
+        one.AcquisitionDate, one.AcquisitionTime = "20240131", of_day(36000.0 + seconds)
+    for tag, value in tags.items():
+        setattr(one, tag, value)
+    one.PixelData = (pixels.astype(np.int32) - intercept).astype(np.uint16).tobytes()
+    one.save_as(path, enforce_file_format=True)
+    return path
+
+
+def scan(folder, values=None, *, times_s=None, offsets_s=(0.0,) * SHAPE[0], left_out=(), **tags):
+    """Write a scan with names that say nothing; ``left_out``: (frame, slice) that are not written."""
+    values = head() if values is None else values
+    times_s = 1.5 * np.arange(len(values)) if times_s is None else times_s
+    order = np.random.default_rng(1).permutation(len(values) * SHAPE[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, index in enumerate(order):
+        t, z = divmod(int(index), SHAPE[0])
+        if (t, z) not in left_out:
+            seconds = None if times_s is False else float(times_s[t]) + offsets_s[z]
+            image(folder / f"IM{file:04d}", values[t, z], z, seconds, instance=int(index) + 1, **tags)
+    return folder
+
+
+def check(series, name):
+    return next(one for one in series.checks if one.name == name)
+
+
+def test_values_grid_and_times_are_those_of_the_images(tmp_path):
+    """Whatever the names of the files; in HU, in the patient's frame."""
+    series = read_series(scan(tmp_path / "stroke"))
+    np.testing.assert_array_equal(series.values, head())
+    assert series.values.dtype == np.int16
+    np.testing.assert_allclose(series.times_s, 1.5 * np.arange(FRAMES))
+    assert (series.name, series.time_source) == ("stroke", "DICOM (AcquisitionTime)")
+    assert series.geometry.size == SHAPE[::-1]
+    assert series.geometry.spacing_mm == pytest.approx((PIXEL_MM[1], PIXEL_MM[0], STEP_MM))
+    assert series.geometry.origin_mm == pytest.approx(ORIGIN_MM)
+    np.testing.assert_allclose(series.geometry.axes, np.stack([ROWS, COLUMNS, [0, 0, 1]], axis=1), atol=1e-6)
+    assert {check(series, name).status for name in ("orientation", "frames complete", "slice times")} == {"pass"}
+
+
+def test_the_grid_is_that_of_itk(tmp_path):
+    """Its own reader of one frame puts the same voxels at the same place."""
+    import SimpleITK as sitk
+
+    frame = scan(tmp_path, head()[:1])
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(frame)))
+    expected = reader.Execute()
+    found = read_dicom(scan(tmp_path / "all").iterdir(), name="all")
+    np.testing.assert_array_equal(found.values[0], sitk.GetArrayFromImage(expected))
+    assert found.geometry.origin_mm == pytest.approx(expected.GetOrigin())
+    assert found.geometry.spacing_mm == pytest.approx(expected.GetSpacing())
+    assert found.geometry.direction == pytest.approx(expected.GetDirection())
+
+
+def test_files_in_folders_within_and_a_list_of_files_are_read_as_well(tmp_path):
+    deep = scan(tmp_path / "study" / "DICOM" / "S1")
+    for path in (tmp_path / "study", sorted(deep.iterdir())):
+        np.testing.assert_array_equal(read_series(path).values, head())
+    assert read_series(tmp_path / "study").name == "study"
+
+
+def test_compressed_images_are_read(tmp_path):
+    for path in scan(tmp_path / "a").iterdir():
+        one = pydicom.dcmread(path)
+        one.compress(RLELossless, generate_instance_uid=False)
+        one.save_as(path)
+    np.testing.assert_array_equal(read_series(tmp_path / "a").values, head())
+
+
+def test_other_images_and_reports_are_passed_over(tmp_path):
+    """A localiser in the series, a single volume of the same study, a picture of a report, a damaged file."""
+    folder = scan(tmp_path / "a")
+    image(folder / "scout", head()[0, 0], 9, 0.0, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
+    for z in range(SHAPE[0]):
+        image(folder / f"plain{z}", head(1)[0, z], z, -60.0, series="1.2.9", number=2)
+    image(folder / "report", head()[0, 0], 0, 0.0, series="1.2.8", Modality="SC")
+    (folder / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    np.testing.assert_array_equal(read_series(folder).values, head())
+
+
+def test_images_that_are_there_twice_count_once(tmp_path):
+    folder = scan(tmp_path / "a")
+    for path in list(folder.iterdir())[:7]:
+        (folder / f"copy_of_{path.name}").write_bytes(path.read_bytes())
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.values, head())
+    assert check(series, "frames complete").status == "pass"
+
+
+def test_frames_that_are_series_of_their_own_are_joined(tmp_path):
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            path = tmp_path / f"{(5 * t) % FRAMES:02d}_{z}"
+            image(path, pixels, z, 2.0 * t, series=f"1.2.3.{t}", number=100 + t)
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 2.0 * np.arange(FRAMES))
+
+
+def test_of_several_series_over_time_one_is_asked_for(tmp_path, capsys):
+    folder = scan(tmp_path / "a")
+    scan(folder / "thin", head(5), series="1.2.4", number=8, SeriesDescription="Thin")
+    found = r"found 2: number 7 \(Perfusion\), 48 images; number 8 \(Thin\), 48 images\. Give --series NUMBER"
+    with pytest.raises(InputError, match=found):
+        read_series(folder)
+    np.testing.assert_array_equal(read_series(folder, series_number=8).values, head(5))
+    with pytest.raises(
+        InputError, match="series with number 3 that shows the head over time is needed; found no CT image"
+    ):
+        read_series(folder, series_number=3)
+    cli.main(["info", str(folder), "--series", "8"])
+    assert "DICOM (AcquisitionTime)" in capsys.readouterr().out
+
+
+def test_a_frame_is_found_among_slices_of_other_times(tmp_path):
+    """Slices of a frame begin 0.5 s after each other; an image is missing, and the others are still put together."""
+    offsets = 0.5 * np.arange(SHAPE[0])
+    series = read_series(scan(tmp_path / "a", times_s=2.5 * np.arange(FRAMES), offsets_s=offsets, left_out={(5, 0)}))
+    kept = [t for t in range(FRAMES) if t != 5]
+    np.testing.assert_allclose(np.diff(series.times_s), 2.5 * np.diff(kept), atol=1e-4)
+    assert check(series, "frames complete").value == 3.0
+
+
+@pytest.mark.parametrize(("start", "changes_date"), [(86391.0, True), (86391.0, False)])
+def test_midnight_between_frames(tmp_path, start, changes_date):
+    """The date changes with it, or is that of the start of the scan."""
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            seconds = start + 1.5 * t
+            date = "20240201" if changes_date and seconds >= 86400.0 else "20240131"
+            image(tmp_path / f"{t}_{z}", pixels, z, None, AcquisitionDate=date, AcquisitionTime=of_day(seconds))
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 1.5 * np.arange(FRAMES), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("tags", "source"),
+    [
+        (lambda t: {"AcquisitionDateTime": f"20240131{of_day(3600 + 2.0 * t)}+0100"}, "AcquisitionDateTime"),
+        (lambda t: {"AcquisitionTime": CLOCK, "TriggerTime": 2000.0 * t}, "TriggerTime"),
+        (lambda t: {"AcquisitionTime": CLOCK, "ContentTime": of_day(50.0 + 2.0 * t)}, "ContentTime"),
+    ],
+)
+def test_times_come_from_the_first_tag_that_tells_images_of_a_place_apart(tmp_path, tags, source):
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            image(tmp_path / f"{(5 * t) % FRAMES}_{z}", pixels, z, None, **tags(t))
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 2.0 * np.arange(FRAMES), atol=1e-4)
+    assert series.time_source == f"DICOM ({source})"
+
+
+def test_images_without_times_are_in_the_order_of_their_numbers_and_times_are_asked_for(tmp_path):
+    folder = scan(tmp_path / "a", times_s=False)
+    info = inspect_series(folder)
+    np.testing.assert_array_equal(info.values, head())
+    assert "the time of each frame is needed; found DICOM images, which tell no times" in info.problems[0]
+    series = read_series(folder, interval_s=2.0)
+    np.testing.assert_allclose(series.times_s, 2.0 * np.arange(FRAMES))
+
+
+def test_a_time_that_is_typed_wins_and_is_compared(tmp_path):
+    series = read_series(scan(tmp_path / "a"), interval_s=2.0)
+    told = check(series, "frame times")
+    assert told.status == "warn"
+    assert "given: interval 2 s: 2 s between frames was used; DICOM (AcquisitionTime) says 1.5 s" in told.text
+
+
+def test_a_frame_that_lacks_an_image_is_left_out_and_told(tmp_path):
+    """The others keep their places and times."""
+    series = read_series(scan(tmp_path / "a", left_out={(4, 2), (11, 0), (11, 1)}))
+    kept = [t for t in range(FRAMES) if t not in (4, 11)]
+    np.testing.assert_array_equal(series.values, head()[kept])
+    np.testing.assert_allclose(series.times_s, 1.5 * np.array(kept))
+    told = check(series, "frames complete")
+    assert (told.status, told.value) == ("warn", 5.0)
+    assert "2 of 12 frames lack slices; 5 images" in told.text
+
+
+def test_an_image_too_many_belongs_to_no_frame(tmp_path):
+    folder = scan(tmp_path / "a")
+    image(folder / "more", head()[0, 1], 1, -40.0)
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.values, head())
+    assert check(series, "frames complete").value == 1.0
+
+
+def test_many_missing_images_are_refused(tmp_path):
+    missing = {(t, t % SHAPE[0]) for t in range(0, FRAMES, 2)}
+    with pytest.raises(InputError, match=r"complete frames are needed; found 6 of 12 frames with all 4 slices"):
+        read_series(scan(tmp_path / "a", left_out=missing))
+    folder = scan(tmp_path / "b", times_s=False, left_out={(3, 1)})
+    with pytest.raises(InputError, match="found 11 to 12, and no times that tell which are missing"):
+        read_series(folder)
+
+
+def test_a_slice_that_is_missing_in_all_frames_is_refused(tmp_path):
+    folder = scan(tmp_path / "a", left_out={(t, 2) for t in range(FRAMES)})
+    with pytest.raises(InputError, match=r"slices at even steps are needed; found steps of 7\.5 mm, but 5 mm between"):
+        read_series(folder)
+
+
+def test_a_tilted_gantry_is_told(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            image(folder / f"{t}_{z}", pixels, z, 1.5 * t, ImagePositionPatient=place(z, 1.0 * z))
+    told = check(read_series(folder), "orientation")
+    assert told.status == "warn"
+    assert told.value == pytest.approx(3.0, abs=0.01)
+
+
+def test_volumes_once_and_enhanced_images_are_refused(tmp_path):
+    with pytest.raises(InputError, match="found 1 that show every place once"):
+        read_series(scan(tmp_path / "a", head()[:1]))
+    folder = scan(tmp_path / "b")
+    image(folder / "many", head()[0, 0], 0, 0.0, NumberOfFrames=2)
+    with pytest.raises(InputError, match=r"found many in many \(enhanced DICOM\)"):
+        read_series(folder)
+    with pytest.raises(InputError, match="found one DICOM file: give the folder of the scan"):
+        read_series(next(folder.iterdir()).rename(tmp_path / "one.dcm"))
+
+
+def test_a_rescale_slope_that_is_no_whole_number_keeps_its_digits(tmp_path):
+    series = read_series(scan(tmp_path / "a", RescaleSlope=0.5, RescaleIntercept=-1000))
+    assert series.values.dtype == np.float32
+    np.testing.assert_allclose(series.values, 0.5 * (head() + 1024.0) - 1000.0)
+
+
+def test_slices_of_other_times_are_taken_to_that_of_the_frame(tmp_path):
+    """A table that moves to and fro: half of the slices 0.75 s before, half 0.75 s after their frame's time."""
+    offsets = np.repeat([0.0, 1.5], SHAPE[0] // 2)
+    times = 3.0 * np.arange(FRAMES)
+    own = times[:, None] + offsets
+    bolus = bolus_curve(own, arrival_s=7.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+    still = np.round(head().mean(axis=0)).astype(np.int16)
+    moving = scan(
+        tmp_path / "a", np.round(still + bolus[..., None, None]).astype(np.int16), times_s=times, offsets_s=offsets
+    )
+    series = read_series(moving)
+    told = check(series, "slice times")
+    assert (told.status, told.value) == ("warn", pytest.approx(0.75, abs=1e-4))
+    mean = bolus_curve(times + 0.75, arrival_s=7.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+    found = (series.values - still)[:, :, 12, 10]
+    assert np.abs(found - mean[:, None]).max() < 0.06 * 300.0
+    assert np.abs(np.round(bolus) - mean[:, None]).max() > 0.15 * 300.0

@@ -1,0 +1,107 @@
+"""Slices of a frame that were acquired at different times."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from PyPeTLib import Settings, analyze, read_series
+from PyPeTLib.errors import InputError
+from PyPeTLib.phantom import HeadOptions, head_phantom
+from PyPeTLib.slice_times import at_times, take_together
+from PyPeTLib.truth import compare_with_truth
+from PyPeTLib.write import write_series
+
+
+@pytest.fixture(scope="module")
+def to_and_fro(tmp_path_factory):
+    """A head whose upper half is scanned 1.2 s after the lower one: its file, when, and the phantom."""
+    options = HeadOptions(size=(112, 112, 8), spacing_mm=(1.8, 1.8, 8.0), frames=28, interval_s=2.0, seed=5)
+    phantom = head_phantom(options)
+    late = head_phantom(replace(options, times_s=tuple((2.0 * np.arange(28) + 1.2).tolist())))
+    values = phantom.series.values.copy()
+    values[:, 4:] = late.series.values[:, 4:]
+    path = tmp_path_factory.mktemp("slices") / "a_ctp.nii.gz"
+    write_series(replace(phantom.series, values=values), path)
+    return path, [0.0] * 4 + [1.2] * 4, phantom
+
+
+def listed(path, offsets_s):
+    path.with_name("a_ctp.json").write_text(json.dumps({"SliceTiming": offsets_s}))
+    return read_series(path)
+
+
+def not_listed(path):
+    path.with_name("a_ctp.json").unlink(missing_ok=True)
+    return read_series(path)
+
+
+def delay_between_halves(series, phantom):
+    """By how much the upper half is later than the truth, against the lower one, in s."""
+    analysis = analyze(series, Settings())
+    wrong = analysis.maps.delay.values - phantom.truth["delay"].values
+    tissue = phantom.masks["pure_tissue"].values & ~phantom.masks["near_vessel"].values & np.isfinite(wrong)
+    lower, upper = (np.median(wrong[half][tissue[half]]) for half in (slice(0, 4), slice(4, 8)))
+    return upper - lower, compare_with_truth(analysis, phantom)
+
+
+def test_slice_times_of_a_sidecar_take_the_error_off_all_delays(to_and_fro):
+    """The upper half seems 1.2 s too early, until the file beside the scan says when it was acquired."""
+    path, offsets_s, phantom = to_and_fro
+    ignored, _ = delay_between_halves(not_listed(path), phantom)
+    known = listed(path, offsets_s)
+    apart, truth = delay_between_halves(known, phantom)
+    assert ignored < -0.7
+    assert abs(apart) < 0.25
+    assert 0.9 < truth["cbf_slope"] < 1.12
+    told = next(check for check in known.checks if check.name == "slice times")
+    assert (told.status, told.value) == ("warn", pytest.approx(0.6))
+
+
+def test_slices_that_are_nearly_together_stay_as_they_are(to_and_fro):
+    path, _, _ = to_and_fro
+    plain = not_listed(path)
+    series = listed(path, [0.0] * 4 + [0.3] * 4)
+    np.testing.assert_array_equal(series.values, plain.values)
+    assert next(check for check in series.checks if check.name == "slice times").status == "pass"
+
+
+@pytest.mark.parametrize("offsets_s", [[0.0] * 7, ["a"] * 8, 1.0, [0.0] * 7 + [float("nan")]])
+def test_a_list_that_does_not_fit_is_refused(to_and_fro, offsets_s):
+    path, _, _ = to_and_fro
+    with pytest.raises(InputError, match=r"Sidecar a_ctp\.json: SliceTiming needs"):
+        listed(path, offsets_s)
+
+
+def test_read_only_values_are_copied_and_others_changed_in_place():
+    values = np.arange(24, dtype=np.int16).reshape(6, 2, 2, 1)
+    own_s = np.arange(6.0)[:, None] + [0.0, 1.0]
+    fixed = values.copy()
+    fixed.flags.writeable = False
+    changed, _ = take_together(fixed, own_s, own_s.mean(axis=1))
+    np.testing.assert_array_equal(fixed, values)
+    same, _ = take_together(values, own_s, own_s.mean(axis=1))
+    assert same is values
+    np.testing.assert_array_equal(same, changed)
+    np.testing.assert_array_equal(same[:-1, 0, 0, 0], fixed[:-1, 0, 0, 0] + 2)
+    np.testing.assert_array_equal(same[1:, 1, 0, 0], fixed[1:, 1, 0, 0] - 2)
+
+
+def test_values_stay_within_their_type():
+    """A spline overshoots beside a step."""
+    step = np.repeat([0, 255], 4)[:, None].astype(np.uint8)
+    found = at_times(step, np.arange(8.0), np.arange(8.0) + 0.5)[:, 0]
+    assert found[:3].max() < 20
+    assert found[4:].min() > 235
+
+
+def test_splines_between_frames():
+    """Exact for cubics between the frames, and what the ends show beyond them."""
+    own = np.array([0.0, 1.0, 2.5, 3.5, 5.0, 6.0])
+    cubic = (own - 2.0) ** 3
+    there = np.array([-1.0, 0.5, 2.0, 4.0, 5.5, 9.0])
+    expected = (np.clip(there, 0.0, 6.0) - 2.0) ** 3
+    np.testing.assert_allclose(at_times(cubic[:, None], own, there)[:, 0], expected, atol=1e-5)
