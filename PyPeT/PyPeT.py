@@ -234,7 +234,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._load(path)
 
     def load_folder(self):
-        """Ask for a folder of volumes and load it."""
+        """Ask for a folder of volumes or DICOM images and load it."""
         self._load(qt.QFileDialog.getExistingDirectory(self.parent, _("Load a folder with one volume for each frame")))
 
     def _load(self, path):
@@ -386,7 +386,7 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         return PyPeTParameterNode(super().getParameterNode())
 
     def load(self, path):
-        """Load a 4D file, or a folder of volumes, and return its sequence."""
+        """Load a 4D file, or a folder of volumes or DICOM images, and return its sequence."""
         return scan.load_scan(path)
 
     def phantom(self):

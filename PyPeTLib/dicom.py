@@ -85,6 +85,11 @@ class _Slice:
             return np.empty(0)
 
     @property
+    def enhanced(self) -> bool:
+        """Whether it is one of those files that hold many images."""
+        return bool(self.numbers(FRAMES).sum() > 1)
+
+    @property
     def axes(self) -> FloatArray:
         """Directions of rows, columns and normal, as columns."""
         rows, columns = self.numbers(AXES).reshape(2, 3)
@@ -123,7 +128,7 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     InputError
         If no series or several are dynamic, images are missing, or slices are unevenly spaced.
     """
-    images = _dynamic(_images(files, name), name, series_number)
+    images = _dynamic(_images(files), name, series_number)
     heights = np.array([image.height_mm for image in images])
     places = _distinct(heights)
     geometry, upright = _geometry(images, places, heights, name)
@@ -139,23 +144,21 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     own_s = seconds[table]
     times_s = own_s.mean(axis=1)
     values, together = take_together(values, own_s, times_s)
-    return DicomScan(values, geometry, times_s - times_s[0], f"DICOM ({source})", (upright, complete, together))
+    checks = (upright, complete, together, _trust(source))
+    return DicomScan(values, geometry, times_s - times_s[0], f"DICOM ({source})", checks)
 
 
 # --- which images ---------------------------------------------------------------------------------------------------
 
 
-def _images(files: Iterable[Path], name: str) -> list[_Slice]:
-    """Return the CT images among DICOM files, each once."""
+def _images(files: Iterable[Path]) -> list[_Slice]:
+    """Return the CT images with a place among DICOM files, each once."""
     found: dict[str, _Slice] = {}
     for path in sorted(files):
         image = _header(path)
         if image is None or image.about.get(MODALITY, "CT") != "CT":
             continue
-        if int(image.about.get(FRAMES, "1") or 1) > 1:
-            need = "one image a file is needed"
-            raise InputError(f"Scan {name}: {need}; found many in {path.name} (enhanced DICOM). Convert it to NIfTI.")
-        if image.numbers(PLACE).size == 3 and image.numbers(AXES).size == 6 and image.numbers(PIXEL_MM).size == 2:
+        if image.enhanced or [image.numbers(tag).size for tag in (PLACE, AXES, PIXEL_MM)] == [3, 6, 2]:
             found.setdefault(image.about.get(SOP_UID, str(path)), image)
     return list(found.values())
 
@@ -182,6 +185,8 @@ def _dynamic(images: list[_Slice], name: str, series_number: int | None) -> list
     """Return the images of the one series that shows its places over and over, on its most frequent grid."""
     if series_number is not None:
         images = [image for image in images if image.numbers(SERIES_NUMBER).tolist() == [series_number]]
+    enhanced = [image.path.name for image in images if image.enhanced]
+    images = [image for image in images if not image.enhanced]
     series: dict[str, list[_Slice]] = {}
     for image in images:
         series.setdefault(image.about.get(SERIES_UID, ""), []).append(image)
@@ -194,6 +199,8 @@ def _dynamic(images: list[_Slice], name: str, series_number: int | None) -> list
     wanted = "" if series_number is None else f" with number {series_number}"
     if dynamic:
         found = f"{len(dynamic)}: {'; '.join(map(_described, dynamic))}. Give --series NUMBER, or the files of one"
+    elif enhanced:
+        found = f"many images in one file, {enhanced[0]} (enhanced DICOM). Convert it to NIfTI"
     elif images:
         found = f"{len(series)} that show every place once. {CURE}, all its images"
     else:
@@ -314,13 +321,24 @@ def _at(date: str, time: str) -> Callable[[_Slice], float]:
     return lambda image: _moment(image.about.get(date, ""), image.about.get(time, ""))
 
 
-#: What may tell when an image was acquired, the surest first.
+#: What may tell when an image was acquired, the surest first; the last may be when it was reconstructed.
 SOURCES: dict[str, Callable[[_Slice], float]] = {
     "AcquisitionDateTime": _of_date_time,
     "AcquisitionTime": _at(DATE, TIME),
     "TriggerTime": lambda image: 1e-3 * float(next(iter(image.numbers(TRIGGER_MS)), np.nan)),
     "ContentTime": _at(CONTENT_DATE, CONTENT_TIME),
 }
+
+
+def _trust(source: str) -> Check:
+    """Tell whether times are those of acquisition."""
+    if source != list(SOURCES)[-1]:
+        return Check("DICOM times", "pass", f"Times are those of acquisition ({source}).")
+    text = (
+        f"Times are those at which the images were made ({source}), for no time of acquisition tells the frames apart: "
+        "compare them with the protocol, or give --interval SECONDS."
+    )
+    return Check("DICOM times", "warn", text)
 
 
 def _past_midnight(seconds: FloatArray) -> FloatArray:

@@ -120,8 +120,11 @@ def extension(path: Path) -> str:
 
 
 def is_dicom(path: Path) -> bool:
-    """Tell whether a file is DICOM, by its magic word or its name."""
-    return path.is_file() and (path.suffix.lower() in (".dcm", ".ima") or _head(path, 132)[128:] == b"DICM")
+    """Tell whether a file is DICOM, by its magic word or its name; one that cannot be opened is not."""
+    try:
+        return path.is_file() and (path.suffix.lower() in (".dcm", ".ima") or _head(path, 132)[128:] == b"DICM")
+    except OSError:
+        return False
 
 
 def leading_bytes(path: Path, count: int) -> bytes:

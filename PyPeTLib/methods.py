@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from PyPeTLib.records import Drift, Jumps, Lesions, Motion, Prepared, VascularCurve
+from PyPeTLib.records import Check, Drift, Jumps, Lesions, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import LINEAR, LesionRule, Settings
 from PyPeTLib.typeset import typeset
 
@@ -80,6 +80,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
     """Return the paragraph; ``residue`` and ``strength`` are what `Maps` says the maps rest on."""
     settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
     sentences = [
+        *_on_slice_times(prepared.series.checks),
         *_on_motion(prepared.motion, settings),
         BRAIN_OTHERWISE.get(prepared.brain_source, BRAIN[settings.brain]),
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
@@ -98,6 +99,16 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         *_on_lesions(lesions, settings),
     ]
     return " ".join(sentences)
+
+
+def _on_slice_times(checks: Sequence[Check]) -> Iterator[str]:
+    """Yield that slices were taken to common times; nothing where they were not."""
+    for check in checks:
+        if check.name == "slice times" and check.doubtful:
+            yield (
+                f"Slices, acquired up to {check.value:.1f} s from the time of their frame, were taken to it by cubic "
+                "splines."
+            )
 
 
 def _on_drift(drift: Drift | None) -> Iterator[str]:

@@ -18,7 +18,7 @@ SAMPLE = "CTPerfusionHeadPhantom"
 
 
 def load_scan(path: str | Path) -> Any:
-    """Load a 4D file, or a folder of volumes, as a sequence; it is returned.
+    """Load a 4D file, or a folder of volumes or DICOM images, as a sequence; it is returned.
 
     Where the times are not known the sequence is indexed by frame number, and the panel asks for the interval.
 
