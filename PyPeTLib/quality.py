@@ -85,8 +85,10 @@ MODELLED = "the model of tissue is sampled when the scan was"
 UNCORRECTED_S = 3.0
 #: A brain mask is at least this share tissue; CSF is a fifth of it, a third where the brain is atrophic.
 LEAST_TISSUE = 0.5
-#: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful.
+#: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful, ...
 HIGH_NOISE_HU = 12.0
+#: ... where denoising leaves more than this of it: small pixels are noisier, and more of them are averaged.
+LEFT_NOISE_HU = 1.8
 #: A frame whose level is further off, in HU, is another kind of frame; jumps of a larger SD leave doubts.
 LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.4
 #: Checks that need a vein beside that of its quality.
@@ -371,10 +373,12 @@ def _noise(curves: Curves) -> Check:
             f" Neighbouring frames share it (correlation {curves.frames_alike:.2f}), as they do after interpolation or "
             "averaging in time: it is that of frames of their own that would disturb slow curves as much."
         )
-    if noise > HIGH_NOISE_HU:
-        text = f"Noise of {noise:.1f} HU (usual: 4 to 9): maps of single voxels are doubtful.{alike}"
+    left = noise if curves.sd is None else float(np.median(curves.sd))
+    told = f"Noise of {noise:.1f} HU, {left:.1f} HU after denoising"
+    if noise > HIGH_NOISE_HU and left > LEFT_NOISE_HU:
+        text = f"{told} (usual: 4 to 9, and 1): maps of single voxels are doubtful.{alike}"
         return Check("noise", "warn", text, noise)
-    return Check("noise", "pass", f"Noise of {noise:.1f} HU.{alike}", noise)
+    return Check("noise", "pass", f"{told}.{alike}", noise)
 
 
 def _coverage(series: Series, curves: Curves) -> Check:

@@ -293,6 +293,16 @@ def test_high_noise_is_a_warning():
     assert "share it" not in finding.text
 
 
+@pytest.mark.parametrize(("left", "status"), [(1.0, "pass"), (2.2, "warn")])
+def test_noise_of_small_pixels_that_denoising_takes_is_no_doubt(left, status):
+    """They are noisier, and more of them are averaged."""
+    noise, sd = np.full(40, 20.0, np.float32), np.full(40, left, np.float32)
+    found = checks(curves=lambda curves: replace(curves, noise=noise, sd=sd))
+    (told,) = (check for check in found if check.name == "noise")
+    assert told.status == status
+    assert f"Noise of 29.7 HU, {left:.1f} HU after denoising" in told.text
+
+
 def test_noise_that_frames_share_is_told_with_its_cause():
     found = checks(curves=lambda curves: replace(curves, frames_alike=0.67))
     (told,) = (check for check in found if check.name == "noise")

@@ -74,6 +74,7 @@ EXPECTED: dict[str, tuple[str, str, str]] = {
     "arteries 0.3 as wide": ("", "AIF height, partial volume, AIF quality", ""),
     "scan ends at 40 s": ("VOF tail", "", TRUNCATED),
     "skull removed": ("motion", "", ""),
+    "pixels of 0.43 mm, 12 HU": ("coverage", "", ""),
     "four slices of 10 mm": ("coverage", "", ""),
 }
 MORE: dict[str, Case] = {
