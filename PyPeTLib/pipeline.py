@@ -35,6 +35,7 @@ from PyPeTLib.quality import (
     judge_jumps,
     judge_maps,
     judge_motion,
+    judge_noise,
     judge_residue,
     judge_skull,
     judge_timing,
@@ -192,7 +193,7 @@ def prepare(
         csf=csf,
         vessels=vessels,
         bone=bone,
-        checks=(*checks, *told),
+        checks=(*checks, judge_noise(smoothed), *told),
         seconds=seconds,
     )
 

@@ -104,7 +104,7 @@ def judge(
     *,
     settings: Settings,
 ) -> tuple[Check, ...]:
-    """Return the checks of bolus, sampling, noise, coverage, vascular curves and method, one of each name.
+    """Return the checks of bolus, sampling, coverage, vascular curves and method, one of each name.
 
     Status "fail" means that the data allow no trustworthy result, "warn" doubt.
     """
@@ -115,7 +115,6 @@ def judge(
         _after_arrival(series, bolus),
         _sampling(steps_s, settings.method),
         _interval(steps_s),
-        _noise(curves),
         _coverage(series, curves),
         _artery_signal(artery, weights),
         _artery_quality(artery),
@@ -126,6 +125,22 @@ def judge(
         *_on_vein(artery, vein, series.times_s),
         _method(steps_s, settings),
     )
+
+
+def judge_noise(curves: Curves) -> Check:
+    """Return whether noise leaves single voxels doubtful; of denoised curves, for what is left of it counts."""
+    noise, alike = robust_sd(curves.noise), ""
+    if curves.frames_alike:
+        alike = (
+            f" Neighbouring frames share it (correlation {curves.frames_alike:.2f}), as they do after interpolation or "
+            "averaging in time: it is that of frames of their own that would disturb slow curves as much."
+        )
+    left = noise if curves.sd is None else float(np.median(curves.sd))
+    told = f"Noise of {noise:.1f} HU, {left:.1f} HU after denoising"
+    if noise > HIGH_NOISE_HU and left > LEFT_NOISE_HU:
+        text = f"{told} (usual: 4 to 9, and 1): maps of single voxels are doubtful.{alike}"
+        return Check("noise", "warn", text, noise)
+    return Check("noise", "pass", f"{told}.{alike}", noise)
 
 
 def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
@@ -364,21 +379,6 @@ def _interval(steps_s: FloatArray) -> Check:
         text = f"Frames every {usual:.3g} s do not resolve the first pass: {LONG_INTERVAL_S:g} s are needed."
         return Check("frame interval", "warn", text, usual)
     return Check("frame interval", "pass", f"Frames every {usual:.3g} s.", usual)
-
-
-def _noise(curves: Curves) -> Check:
-    noise, alike = robust_sd(curves.noise), ""
-    if curves.frames_alike:
-        alike = (
-            f" Neighbouring frames share it (correlation {curves.frames_alike:.2f}), as they do after interpolation or "
-            "averaging in time: it is that of frames of their own that would disturb slow curves as much."
-        )
-    left = noise if curves.sd is None else float(np.median(curves.sd))
-    told = f"Noise of {noise:.1f} HU, {left:.1f} HU after denoising"
-    if noise > HIGH_NOISE_HU and left > LEFT_NOISE_HU:
-        text = f"{told} (usual: 4 to 9, and 1): maps of single voxels are doubtful.{alike}"
-        return Check("noise", "warn", text, noise)
-    return Check("noise", "pass", f"{told}.{alike}", noise)
 
 
 def _coverage(series: Series, curves: Curves) -> Check:

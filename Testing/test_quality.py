@@ -15,6 +15,7 @@ from PyPeTLib.quality import (
     judge_hyperdense,
     judge_maps,
     judge_motion,
+    judge_noise,
     judge_residue,
     judge_skull,
     judge_timing,
@@ -64,7 +65,7 @@ def checks(**changes):
     parts = dict(zip(names, good(changes.pop("times", None)), strict=True))
     for name, change in changes.items():
         parts[name] = change(parts[name]) if callable(change) else change
-    return judge(*parts.values(), settings=settings)
+    return *judge(*parts.values(), settings=settings), judge_noise(parts["curves"])
 
 
 def doubts(**changes):
