@@ -132,11 +132,10 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     heights = np.array([image.height_mm for image in images])
     places = _distinct(heights)
     geometry, upright = _geometry(images, places, heights, name)
-    seconds, source = _seconds(images, heights, places)
-    columns = [
-        sorted((order, index) for index, order in enumerate(seconds) if abs(heights[index] - place) < SAME_MM)
-        for place in places
-    ]
+    number = np.searchsorted(places, heights + 0.5 * SAME_MM) - 1
+    seconds, source = _seconds(images, number, name)
+    members = [np.flatnonzero(number == place) for place in range(places.size)]
+    columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
     table, complete = _frames(columns, name, timed=source is not None)
     values = _voxels([[images[index] for index in row] for row in table], geometry.shape)
     if source is None:
@@ -269,23 +268,32 @@ def _geometry(images: list[_Slice], places: FloatArray, heights: FloatArray, nam
     return geometry, Check("orientation", "warn", text, shifted_mm)
 
 
-def _seconds(images: list[_Slice], heights: FloatArray, places: FloatArray) -> tuple[FloatArray, str | None]:
+def _seconds(images: list[_Slice], number: npt.NDArray[np.intp], name: str) -> tuple[FloatArray, str | None]:
     """Return when each image was acquired in s and what says so; what else orders them, and None, where nothing does.
 
     What is the same for two images of a place is no time of acquisition.
     """
-    number = np.searchsorted(places, heights + 0.5 * SAME_MM) - 1
     for source, when in SOURCES.items():
         found = np.array([when(image) for image in images])
         if np.isfinite(found).all():
             found = _past_midnight(found)
             if _tells_apart(found, number):
                 return found, source
+            _refuse_copies(found, number, name)
     for tag in (FRAME, ACQUISITION, INSTANCE):
         order = np.array([next(iter(image.numbers(tag)), np.nan) for image in images])
         if np.isfinite(order).all() and _tells_apart(order, number):
             return order, None
     return np.arange(float(len(images))), None
+
+
+def _refuse_copies(seconds: FloatArray, number: npt.NDArray[np.intp], name: str) -> None:
+    """Refuse a series that holds every slice of every time several times: other reconstructions of one scan."""
+    _, copies = np.unique(np.stack([number, seconds], axis=1), axis=0, return_counts=True)
+    several, times = int(np.median(copies)), copies.size / (number.max() + 1.0)
+    if several > 1 and times > several and (copies == several).all():
+        need = "one image of every slice at every time is needed"
+        raise InputError(f"Scan {name}: {need}; found {several}, as of several reconstructions. {CURE}, one of them.")
 
 
 def _tells_apart(found: FloatArray, number: npt.NDArray[np.intp]) -> bool:
@@ -366,7 +374,7 @@ def _frames(columns: list[list[tuple[float, int]]], name: str, *, timed: bool) -
     """
     counts = [len(column) for column in columns]
     most = max(counts)
-    if min(counts) == most:
+    if min(counts) == most and (not timed or _in_step(columns)):
         table = np.array([[index for _, index in column] for column in columns]).T
         return table, Check("frames complete", "pass", f"Each of {most} frames has its {len(columns)} slices.", 0.0)
     if not timed:
@@ -385,6 +393,16 @@ def _frames(columns: list[list[tuple[float, int]]], name: str, *, timed: bool) -
         f"{CURE} if there should be more."
     )
     return table, Check("frames complete", "warn", text, float(left_out))
+
+
+def _in_step(columns: list[list[tuple[float, int]]]) -> bool:
+    """Tell whether the images of all places, in order, belong to the same frames: places may lack different ones."""
+    own_s = np.array([[time for time, _ in column] for column in columns]).T
+    if len(own_s) < 2:
+        return True
+    apart_s = own_s - np.median(own_s, axis=1, keepdims=True)
+    apart_s -= np.median(apart_s, axis=0)
+    return bool(np.abs(apart_s).max() <= 0.25 * np.median(np.diff(own_s, axis=0)))
 
 
 def _placed(column: list[tuple[float, int]], frames_s: FloatArray) -> dict[int, int]:
@@ -415,9 +433,9 @@ def _voxels(frames: Sequence[Sequence[_Slice]], shape: tuple[int, int, int]) -> 
         for frame, row in zip(values, frames, strict=True):
             for target, image in zip(frame, row, strict=True):
                 try:
-                    found = sitk.GetArrayFromImage(sitk.ReadImage(str(image.path), imageIO="GDCMImageIO"))
+                    found = sitk.GetArrayFromImage(sitk.ReadImage(str(image.path), imageIO="GDCMImageIO"))[0]
                 except RuntimeError as error:
                     what = "damaged, or compressed in a way that ITK cannot read"
                     raise InputError(f"File {image.path}: cannot be read: {what}. {CURE}.") from error
-                target[:] = np.clip(found.squeeze(), limits.min, limits.max)
+                target[:] = np.clip(found, limits.min, limits.max)
     return values

@@ -241,6 +241,22 @@ def test_a_frame_that_lacks_an_image_is_left_out_and_told(tmp_path):
     assert "2 of 12 frames lack slices; 5 images" in told.text
 
 
+def test_slices_that_lack_one_frame_each_are_not_put_together_by_their_order(tmp_path):
+    """All have as many images, but not of the same frames."""
+    series = read_series(scan(tmp_path / "a", left_out={(4, 0), (4, 1), (8, 2), (8, 3)}))
+    kept = [t for t in range(FRAMES) if t not in (4, 8)]
+    np.testing.assert_array_equal(series.values, head()[kept])
+    np.testing.assert_allclose(series.times_s, 1.5 * np.array(kept))
+    assert check(series, "frames complete").status == "warn"
+
+
+def test_two_reconstructions_in_one_series_are_refused(tmp_path):
+    folder = scan(tmp_path / "a")
+    scan(folder / "sharp", head(5))
+    with pytest.raises(InputError, match="one image of every slice at every time is needed; found 2, as of several"):
+        read_series(folder)
+
+
 def test_an_image_too_many_belongs_to_no_frame(tmp_path):
     folder = scan(tmp_path / "a")
     image(folder / "more", head()[0, 1], 1, -40.0)
