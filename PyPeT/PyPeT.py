@@ -235,7 +235,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def load_folder(self):
         """Ask for a folder of volumes or DICOM images and load it."""
-        self._load(qt.QFileDialog.getExistingDirectory(self.parent, _("Load a folder with one volume for each frame")))
+        self._load(qt.QFileDialog.getExistingDirectory(self.parent, _("Load a folder of volumes or DICOM images")))
 
     def _load(self, path):
         if path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
+from dicom_images import COLUMNS, FRAMES, ORIGIN_MM, PIXEL_MM, ROWS, SHAPE, STEP_MM, head, image, of_day, place, scan
+from pydicom.uid import RLELossless
 
 from PyPeTLib import cli, read_series
 from PyPeTLib.dicom import read_dicom
@@ -14,70 +14,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.phantom_curves import bolus_curve
 from PyPeTLib.read import inspect_series
 
-FRAMES, SHAPE = 12, (4, 24, 20)
-#: Rows to the left and up, columns to the back: neither upright nor in the order of the files.
-ROWS, COLUMNS = np.array([0.96, 0.28, 0.0]), np.array([-0.28, 0.96, 0.0])
-ORIGIN_MM, PIXEL_MM, STEP_MM = np.array([-10.0, 20.0, 35.0]), (0.8, 0.9), 5.0
 CLOCK = "100000"
-
-
-def head(shift=0):
-    """A brain in a skull in air, with noise, shape (t, z, y, x)."""
-    y, x = np.mgrid[: SHAPE[1], : SHAPE[2]]
-    radius = np.hypot((y - 11.5) / 11, (x - 9.5) / 9)
-    frame = np.select([radius < 0.85, radius < 1.0], [35.0, 900.0], -1000.0)
-    noise = np.random.default_rng(shift).normal(0, 5, (FRAMES, *SHAPE))
-    return np.round(frame + noise).astype(np.int16)
-
-
-def of_day(seconds):
-    """A time of day as DICOM has it."""
-    seconds %= 86400.0
-    return f"{int(seconds // 3600):02d}{int(seconds // 60 % 60):02d}{seconds % 60:09.6f}"
-
-
-def place(z, y=0.0):
-    """Where a slice lies, in mm."""
-    return [float(v) for v in ORIGIN_MM + np.array([0.0, y, STEP_MM * z])]
-
-
-def image(path, pixels, z, seconds, *, series="1.2.3", number=7, instance=1, intercept=-1024, **tags):
-    """Write one slice as a scanner does: unsigned, with a rescale intercept."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    one = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-    one.PatientName, one.Modality, one.SeriesInstanceUID, one.SeriesNumber = "Doe^Jane", "CT", series, number
-    one.SeriesDescription, one.InstanceNumber = "Perfusion", instance
-    one.ImagePositionPatient = place(z)
-    one.ImageOrientationPatient = [float(v) for v in (*ROWS, *COLUMNS)]
-    one.PixelSpacing, one.SliceThickness = list(PIXEL_MM), STEP_MM
-    one.Rows, one.Columns = pixels.shape
-    one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
-    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
-    one.RescaleIntercept, one.RescaleSlope = intercept, 1
-    if seconds is not None:
-        one.AcquisitionDate, one.AcquisitionTime = "20240131", of_day(36000.0 + seconds)
-    for tag, value in tags.items():
-        setattr(one, tag, value)
-    one.PixelData = (pixels.astype(np.int32) - intercept).astype(np.uint16).tobytes()
-    one.save_as(path, enforce_file_format=True)
-    return path
-
-
-def scan(folder, values=None, *, times_s=None, offsets_s=(0.0,) * SHAPE[0], left_out=(), **tags):
-    """Write a scan with names that say nothing; ``left_out``: (frame, slice) that are not written."""
-    values = head() if values is None else values
-    times_s = 1.5 * np.arange(len(values)) if times_s is None else times_s
-    order = np.random.default_rng(1).permutation(len(values) * SHAPE[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, index in enumerate(order):
-        t, z = divmod(int(index), SHAPE[0])
-        if (t, z) not in left_out:
-            seconds = None if times_s is False else float(times_s[t]) + offsets_s[z]
-            image(folder / f"IM{file:04d}", values[t, z], z, seconds, instance=int(index) + 1, **tags)
-    return folder
 
 
 def check(series, name):

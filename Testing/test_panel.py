@@ -1200,6 +1200,18 @@ def test_load_a_folder_whose_times_are_unknown(panel, dialogs, tmp_path, tiny_he
     assert panel.ui.applyButton.enabled
 
 
+def test_load_a_folder_of_dicom_images(panel, dialogs, tmp_path):  # noqa: F811
+    """Times come with them, and what is doubtful about the images is told."""
+    from dicom_images import FRAMES, scan
+
+    dialogs.paths.append(str(scan(tmp_path / "a", left_out={(3, 1)})))
+    panel.ui.loadFolderButton.click()
+    assert not dialogs.errors()
+    assert panel.parameters.scan.GetNumberOfDataNodes() == FRAMES - 1
+    assert panel.ui.applyButton.enabled
+    assert "1 of 12 frames lack slices" in panel.parameters.scan.GetAttribute("PyPeT.Notes")
+
+
 def test_a_file_with_too_few_frames_is_refused(panel, dialogs, tmp_path, tiny_head):  # noqa: F811
     from dataclasses import replace
 
