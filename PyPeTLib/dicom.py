@@ -18,7 +18,6 @@ import numpy.typing as npt
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import quiet
 from PyPeTLib.records import Check, FloatArray, Geometry
-from PyPeTLib.slice_times import take_together
 
 #: Tags that are read, as ITK writes them.
 SERIES_UID, SERIES_NUMBER, SERIES_NAME = "0020|000e", "0020|0011", "0008|103e"
@@ -55,6 +54,8 @@ class DicomScan:
         Grid of one frame.
     times_s : ndarray, shape (t,), or None
         Time of each frame in s, the first at 0; None where the images do not tell.
+    slices_s : ndarray, shape (t, z), or None
+        The same for each slice, of which the times of the frames are the means.
     time_source : str
         Where the times come from, or what was found instead.
     checks : tuple of Check
@@ -64,6 +65,7 @@ class DicomScan:
     values: npt.NDArray[Any]
     geometry: Geometry
     times_s: FloatArray | None
+    slices_s: FloatArray | None
     time_source: str
     checks: tuple[Check, ...]
 
@@ -111,8 +113,7 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
 
     The series that shows places more than once is taken; where every frame is a series of its own, all of them. The
     images of a place are put in order by their times. A frame that lacks images, or an image of no frame, is left out
-    and told. Where slices of a frame were acquired at different times, as with a table that moves to and fro, all are
-    taken to the mean time of the frame by cubic splines.
+    and told.
 
     Parameters
     ----------
@@ -138,13 +139,12 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
     table, complete = _frames(columns, name, timed=source is not None)
     values = _voxels([[images[index] for index in row] for row in table], geometry.shape)
+    checks = (upright, complete)
     if source is None:
-        return DicomScan(values, geometry, None, "DICOM images, which tell no times", (upright, complete))
-    own_s = seconds[table]
-    times_s = own_s.mean(axis=1)
-    values, together = take_together(values, own_s, times_s)
-    checks = (upright, complete, together, _trust(source))
-    return DicomScan(values, geometry, times_s - times_s[0], f"DICOM ({source})", checks)
+        return DicomScan(values, geometry, None, None, "DICOM images, which tell no times", checks)
+    slices_s = seconds[table]
+    slices_s -= slices_s[0].mean()
+    return DicomScan(values, geometry, slices_s.mean(axis=1), slices_s, f"DICOM ({source})", (*checks, _trust(source)))
 
 
 # --- which images ---------------------------------------------------------------------------------------------------
@@ -174,10 +174,15 @@ def _header(path: Path) -> _Slice | None:
             reader.ReadImageInformation()
         except RuntimeError:
             return None
-    about = {tag: reader.GetMetaData(tag).strip() for tag in TAGS if reader.HasMetaDataKey(tag)}
+    about = {tag: _readable(reader.GetMetaData(tag)) for tag in TAGS if reader.HasMetaDataKey(tag)}
     whole = reader.GetPixelIDValue() not in (sitk.sitkFloat32, sitk.sitkFloat64)
     width, height = reader.GetSize()[:2]
     return _Slice(path, (int(width), int(height)), whole, about)
+
+
+def _readable(text: str) -> str:
+    """Return a text that can be printed, whatever its character set."""
+    return text.encode("utf-8", "replace").decode("utf-8").strip()
 
 
 def _dynamic(images: list[_Slice], name: str, series_number: int | None) -> list[_Slice]:

@@ -87,7 +87,7 @@ UNCORRECTED_S = 3.0
 LEAST_TISSUE = 0.5
 #: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful, ...
 HIGH_NOISE_HU = 12.0
-#: ... where denoising leaves more than this of it: small pixels are noisier, and more of them are averaged.
+#: ... where denoising leaves more than this of it, as of 12 HU in pixels of 1.25 mm: of small ones more are averaged.
 LEFT_NOISE_HU = 1.8
 #: A frame whose level is further off, in HU, is another kind of frame; jumps of a larger SD leave doubts.
 LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.4

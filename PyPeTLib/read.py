@@ -35,13 +35,17 @@ GAP, SHOWN_JUMPS = 1.5, 3
 
 @dataclass(frozen=True)
 class _Opened:
-    """A scan as it is stored: file or folder that names it, voxels, grid, checks, and its times if it tells them."""
+    """A scan as it is stored: file or folder that names it, voxels, grid, checks, and times if it tells them.
+
+    ``slices_s`` has when each slice of each frame was acquired in s, shape (t, z).
+    """
 
     scan: Path
     values: npt.NDArray[Any]
     geometry: Geometry
     checks: tuple[Check, ...]
     times: Clue | None = None
+    slices_s: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ def inspect_series(
         problems.append(str(error))
     try:
         values, notes = in_hu(values, scan_name(scan))
-        values, slices = (values, ()) if times is None else _together(scan, values, times)
+        values, slices = (values, ()) if times is None else _together(opened, values, times)
         checks = (*checks, *notes, *slices)
     except InputError as error:
         problems.append(str(error))
@@ -154,13 +158,16 @@ def inspect_series(
     return SeriesInfo(name, values, opened.geometry, stored_type, times, source, checks, tuple(problems))
 
 
-def _together(scan: Path, values: npt.NDArray[Any], times_s: FloatArray) -> tuple[npt.NDArray[Any], tuple[Check, ...]]:
-    """Return the values with all slices of a frame at one time, where a sidecar says that they were not."""
-    offsets_s = slice_offsets(scan, values.shape[1])
-    if offsets_s is None:
+def _together(
+    opened: _Opened, values: npt.NDArray[Any], times_s: FloatArray
+) -> tuple[npt.NDArray[Any], tuple[Check, ...]]:
+    """Return the values with all slices of a frame at one time, where sidecar or images say that they were not."""
+    offsets_s, slices_s = slice_offsets(opened.scan, values.shape[1]), opened.slices_s
+    if offsets_s is not None:
+        slices_s = times_s[:, None] + offsets_s
+    if slices_s is None:
         return values, ()
-    own_s = times_s[:, None] + offsets_s
-    values, check = take_together(values, own_s, own_s.mean(axis=1))
+    values, check = take_together(values, slices_s, slices_s.mean(axis=1))
     return values, (check,)
 
 
@@ -244,7 +251,8 @@ def _open_scan(path: ScanPath, series_number: int | None) -> _Opened:
 def _of_images(images: list[Path], scan: Path, series_number: int | None) -> _Opened:
     """Read DICOM images; their folder names the scan."""
     found = read_dicom(images, name=scan.name, series_number=series_number)
-    return _Opened(scan, found.values, found.geometry, found.checks, Clue(found.times_s, found.time_source))
+    times = Clue(found.times_s, found.time_source)
+    return _Opened(scan, found.values, found.geometry, found.checks, times, found.slices_s)
 
 
 def _frames_in(folder: Path) -> list[Path]:

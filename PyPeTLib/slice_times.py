@@ -16,8 +16,8 @@ TOGETHER_S = 0.2
 def take_together(values: npt.NDArray[Any], own_s: FloatArray, times_s: FloatArray) -> tuple[npt.NDArray[Any], Check]:
     """Return the slices of all frames at the times of the frames, if they were acquired at others.
 
-    A table that moves to and fro, or a spiral, shows the lower head a second or two before the upper one: as much
-    would all delays there be wrong.
+    A table that moves to and fro, or a spiral, shows one end of the head a second or two before the other: by about as
+    much would delays there be wrong.
 
     Parameters
     ----------

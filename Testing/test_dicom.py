@@ -265,3 +265,20 @@ def test_slices_of_other_times_are_taken_to_that_of_the_frame(tmp_path):
     found = (series.values - still)[:, :, 12, 10]
     assert np.abs(found - mean[:, None]).max() < 0.06 * 300.0
     assert np.abs(np.round(bolus) - mean[:, None]).max() > 0.15 * 300.0
+
+
+def test_a_sidecar_wins_over_the_times_of_the_slices_and_they_are_used_once(tmp_path):
+    """With both, slices would be moved twice."""
+    folder = scan(tmp_path / "a", offsets_s=(0.0, 0.0, 0.7, 0.7))
+    (tmp_path / "a.json").write_text('{"SliceTiming": [0, 0, 0, 0]}')
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.values, head())
+    told = [one for one in series.checks if one.name == "slice times"]
+    assert [(one.status, one.value) for one in told] == [("pass", 0.0)]
+
+
+def test_names_of_series_in_any_character_set_are_printed(tmp_path, capsys):
+    folder = scan(tmp_path / "a", SpecificCharacterSet="ISO_IR 100", SeriesDescription="Schädel")
+    scan(folder / "b", head(5), series="1.2.4", number=8)
+    assert cli.main(["info", str(folder)]) == 2
+    assert "number 7 (Sch" in capsys.readouterr().err
