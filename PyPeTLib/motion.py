@@ -60,13 +60,17 @@ class _Edges:
 
     Parameters
     ----------
-    places_mm : ndarray, shape (edge, 3)
+    places_mm : ndarray, shape (3, edge)
         Their places along the grid's axes x, y, z from voxel (0, 0, 0), in mm.
     values_hu : ndarray, shape (edge,)
     normal : ndarray, shape (edge, 6)
         Change in HU for a shift by 1 mm along each axis, and for a turn by 1 rad about it through ``centre_mm``.
-    block_mm, offset_mm : ndarray, shape (3,)
+    block_mm, offset_mm : ndarray, shape (3, 1)
         Size of a block, and place of the first one's centre.
+    factors : tuple of three int
+        Voxels along x, y, z in a block.
+    centre_mm : ndarray, shape (3, 1)
+        What the head turns about.
     """
 
     places_mm: FloatArray
@@ -317,10 +321,11 @@ def _edges(series: Series, block_mm: float) -> _Edges:
             "Switch motion correction off (motion=off)."
         )
     chosen = chosen[:: max(1, chosen.size // MOST_EDGES)]
-    places = np.stack(np.unravel_index(chosen, image.shape)[::-1], axis=-1) * block + offset
-    centre = (np.asarray(series.geometry.size) - 1) / 2 * spacing  # one for all levels: poses pass between them
+    block, offset = block[:, None], offset[:, None]
+    places = np.stack(np.unravel_index(chosen, image.shape)[::-1]) * block + offset
+    centre = (np.asarray(series.geometry.size)[:, None] - 1) / 2 * spacing[:, None]  # one for all levels of poses
     slope = gradient.reshape(-1, 3)[chosen].astype(float)
-    normal = np.concatenate([slope, np.cross(places - centre, slope)], axis=1)
+    normal = np.concatenate([slope, np.cross((places - centre).T, slope)], axis=1)
     return _Edges(places, image.ravel()[chosen].astype(float), normal, block, offset, factors, centre)
 
 
@@ -357,14 +362,15 @@ def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatAr
     from scipy import ndimage
     from scipy.spatial.transform import Rotation
 
-    reach_mm = float(np.abs(edges.places_mm - edges.centre_mm).max())
-    last = np.asarray(image.shape) - 1
+    apart_mm = edges.places_mm - edges.centre_mm
+    reach_mm = float(np.abs(apart_mm).max())
+    last = np.asarray(image.shape)[:, None] - 1
     wide = np.pad(image, 1, mode="reflect", reflect_type="odd")
     for _ in range(MOST_STEPS):
-        places = (edges.places_mm - edges.centre_mm) @ turn.T + edges.centre_mm + shift_mm
-        index = ((places - edges.offset_mm) / edges.block_mm)[:, ::-1]
+        places = turn @ apart_mm + (edges.centre_mm - edges.offset_mm + shift_mm[:, None])
+        index = (places / edges.block_mm)[::-1]
         seen = _seen(index, last)
-        residual = ndimage.map_coordinates(wide, index.T + 1.0, order=1, mode="nearest") - edges.values_hu
+        residual = ndimage.map_coordinates(wide, index + 1.0, order=1, mode="nearest") - edges.values_hu
         weight = seen * _tukey(residual, seen > 0)
         weighted = edges.normal * weight[:, None]
         step, *_ = np.linalg.lstsq(weighted.T @ edges.normal, weighted.T @ residual, rcond=1e-9)
@@ -377,7 +383,7 @@ def _register(image: Float32, edges: _Edges, turn: FloatArray, shift_mm: FloatAr
 
 def _seen(index: FloatArray, last: npt.NDArray[Any]) -> FloatArray:
     """Return the weight of places inside a frame: 1 up to the middle of the last slice, 0 from `BEYOND` on."""
-    beyond = np.maximum(-index, index - last).max(axis=1)
+    beyond = np.maximum(-index, index - last).max(axis=0)
     return np.asarray(np.clip(1.0 - beyond / BEYOND, 0.0, 1.0))
 
 
@@ -391,8 +397,8 @@ def _tukey(residual: FloatArray, seen: npt.NDArray[np.bool_]) -> FloatArray:
 def _in_patient(series: Series, poses: list[_Pose], edges: _Edges) -> Motion:
     """Return poses along the grid's axes as poses of the patient, and how far the skull has moved."""
     axes = series.geometry.axes
-    centre = np.asarray(series.geometry.origin_mm) + axes @ edges.centre_mm
-    apart = edges.places_mm - edges.centre_mm
+    centre = np.asarray(series.geometry.origin_mm) + axes @ edges.centre_mm[:, 0]
+    apart = (edges.places_mm - edges.centre_mm).T
     displaced = [np.linalg.norm(apart @ turn.T - apart + shift, axis=1).max() for turn, shift in poses]
     turns, shifts_mm = (np.stack(part) for part in zip(*poses, strict=True))
     nothing = np.zeros(len(poses), dtype=bool)

@@ -104,12 +104,12 @@ def write_analysis(
         If a file cannot be written, or the packages of the report are missing.
     """
     stem = str(Path(folder) / prefix_of(analysis.series.name))
-    tasks: list[Callable[[], None]] = [
+    tasks: list[Callable[[], None]] = [lambda: write_json(summary(analysis, source=source), f"{stem}_summary.json")]
+    tasks += [
         partial(_write_map, image, f"{stem}_{name}.nii.gz", analysis, _sidecar(name, analysis))
         for name, image in (*analysis.maps.items(), *analysis.maps.companions(), *analysis.derived.items())
     ]
     tasks += [partial(write_image, mask, f"{stem}_{name}_mask.nii.gz") for name, mask in _masks(analysis)]
-    tasks.append(lambda: write_json(summary(analysis, source=source), f"{stem}_summary.json"))
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(task) for task in tasks]:
             done.result()
