@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from PyPeTLib.chunks import share
+from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.lesion_rules import Limit, describe_rule, judge_criteria, map_of, rule_of
 from PyPeTLib.records import (
     Check,
@@ -305,19 +305,17 @@ def _regions(scene: _Scene, core: Limit, late: Limit, progress: Progress) -> dic
     }
     others = {f"tmax_over_{s:g}s": Limit("tmax", s) for s in TMAX_S}
     others |= {f"rcbf_below_{p:g}": Limit("rcbf", p) for p in RCBF_PERCENT}
-    for done, (name, limit) in enumerate(others.items(), start=1):
-        progress(done / (len(others) + 1), "")
-        regions[name] = low(limit) if limit.below else _Region(scene.beyond(limit), (limit,))
-    return regions
+
+    def beyond(limit: Limit) -> _Region:
+        return low(limit) if limit.below else _Region(scene.beyond(limit), (limit,))
+
+    found = in_parallel(beyond, list(others.values()), progress=share(progress, 0.3, 1.0))
+    return regions | dict(zip(others, found, strict=True))
 
 
 def _volumes(scene: _Scene, regions: Mapping[str, _Region], progress: Progress) -> dict[str, Volume]:
     """Return the volume of every region."""
-    volumes = {}
-    for done, (name, region) in enumerate(regions.items()):
-        progress(done / len(regions), "")
-        volumes[name] = scene.volume(region)
-    return volumes
+    return dict(zip(regions, in_parallel(scene.volume, list(regions.values()), progress=progress), strict=True))
 
 
 def _box(mask: MaskArray, geometry: Geometry) -> Box:
