@@ -1,12 +1,12 @@
-"""A CT perfusion scan as it leaves the scanner: DICOM images, one file a slice, put in order by what their headers say.
+"""A CT perfusion scan as it leaves the scanner: DICOM images, put in order by what their headers say.
 
-ITK (GDCM) reads headers and voxels, compressed ones too. Of the patient nothing but the image is kept.
+Of the patient nothing but the image is kept.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,21 +15,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.dicom_headers import (
+    ACQUISITION,
+    BEGIN,
+    CONTENT_DATE,
+    CONTENT_TIME,
+    CURE,
+    DATE,
+    DATE_TIME,
+    FRAME,
+    INSTANCE,
+    MIDDLE,
+    OFFSET_S,
+    PIXEL_MM,
+    PLACE,
+    SERIES_NAME,
+    SERIES_NUMBER,
+    SERIES_UID,
+    SOP_UID,
+    THICKNESS_MM,
+    TIME,
+    TRIGGER_MS,
+    DicomImage,
+    ManyImagesError,
+    images_of,
+    voxels,
+)
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import quiet
 from PyPeTLib.records import Check, FloatArray, Geometry
 
-#: Tags that are read, as ITK writes them.
-SERIES_UID, SERIES_NUMBER, SERIES_NAME = "0020|000e", "0020|0011", "0008|103e"
-MODALITY, SOP_UID, FRAMES = "0008|0060", "0008|0018", "0028|0008"
-PLACE, AXES, PIXEL_MM, THICKNESS_MM = "0020|0032", "0020|0037", "0028|0030", "0018|0050"
-DATE_TIME, DATE, TIME = "0008|002a", "0008|0022", "0008|0032"
-CONTENT_DATE, CONTENT_TIME, TRIGGER_MS = "0008|0023", "0008|0033", "0018|1060"
-FRAME, ACQUISITION, INSTANCE = "0020|0100", "0020|0012", "0020|0013"
-TAGS = (
-    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, MODALITY, SOP_UID, FRAMES, PLACE, AXES, PIXEL_MM, THICKNESS_MM),
-    *(DATE_TIME, DATE, TIME, CONTENT_DATE, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE),
-)
 #: Slices whose places along the normal differ by less than this, in mm, are one.
 SAME_MM = 0.01
 #: Steps between slices may differ from the usual one by this share.
@@ -39,7 +53,6 @@ TILT_VOXELS = 0.1
 #: At least this share of the frames has to be complete.
 LEAST_COMPLETE = 0.8
 DAY_S = 86_400.0
-CURE = "Export the scan again"
 
 
 @dataclass(frozen=True)
@@ -70,46 +83,8 @@ class DicomScan:
     checks: tuple[Check, ...]
 
 
-@dataclass(frozen=True)
-class _Slice:
-    """One image: its file, size, whether its values are whole numbers, and its tags."""
-
-    path: Path
-    size: tuple[int, int]
-    whole: bool
-    about: dict[str, str]
-
-    def numbers(self, tag: str) -> FloatArray:
-        """Return the numbers of a tag; none where there is no such tag."""
-        try:
-            return np.array([float(part) for part in self.about.get(tag, "").split("\\") if part])
-        except ValueError:
-            return np.empty(0)
-
-    @property
-    def enhanced(self) -> bool:
-        """Whether it is one of those files that hold many images."""
-        return bool(self.numbers(FRAMES).sum() > 1)
-
-    @property
-    def axes(self) -> FloatArray:
-        """Directions of rows, columns and normal, as columns."""
-        rows, columns = self.numbers(AXES).reshape(2, 3)
-        return np.stack([rows, columns, np.cross(rows, columns)], axis=1)
-
-    @property
-    def height_mm(self) -> float:
-        """Place along the normal."""
-        return float(self.numbers(PLACE) @ self.axes[:, 2])
-
-    @property
-    def grid(self) -> tuple[Any, ...]:
-        """What images on one grid have in common."""
-        return self.size, tuple(self.numbers(PIXEL_MM).round(4)), tuple(self.numbers(AXES).round(4))
-
-
 def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = None) -> DicomScan:
-    """Read a dynamic scan from DICOM images, one file a slice.
+    """Read a dynamic scan from DICOM images, one or many in a file.
 
     The series that shows places more than once is taken; where every frame is a series of its own, all of them. The
     images of a place are put in order by their times. A frame that lacks images, or an image of no frame, is left out
@@ -129,7 +104,8 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     InputError
         If no series or several are dynamic, images are missing, or slices are unevenly spaced.
     """
-    images = _dynamic(_images(files), name, series_number)
+    images, doubt = _images(files)
+    images = _dynamic(images, name, series_number, doubt)
     heights = np.array([image.height_mm for image in images])
     places = _distinct(heights)
     geometry, upright = _geometry(images, places, heights, name)
@@ -138,7 +114,7 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     members = [np.flatnonzero(number == place) for place in range(places.size)]
     columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
     table, complete = _frames(columns, name, timed=source is not None)
-    values = _voxels([[images[index] for index in row] for row in table], geometry.shape)
+    values = voxels([[images[index] for index in row] for row in table], geometry.shape)
     checks = (upright, complete)
     if source is None:
         return DicomScan(values, geometry, None, None, "DICOM images, which tell no times", checks)
@@ -150,48 +126,29 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
 # --- which images ---------------------------------------------------------------------------------------------------
 
 
-def _images(files: Iterable[Path]) -> list[_Slice]:
-    """Return the CT images with a place among DICOM files, each once."""
-    found: dict[str, _Slice] = {}
+def _images(files: Iterable[Path]) -> tuple[list[DicomImage], ManyImagesError | None]:
+    """Return the CT images with a place among DICOM files, each once, and what keeps others from being read."""
+    found: dict[tuple[str, int], DicomImage] = {}
+    doubt = None
     for path in sorted(files):
-        image = _header(path)
-        if image is None or image.about.get(MODALITY, "CT") != "CT":
-            continue
-        if image.enhanced or [image.numbers(tag).size for tag in (PLACE, AXES, PIXEL_MM)] == [3, 6, 2]:
-            found.setdefault(image.about.get(SOP_UID, str(path)), image)
-    return list(found.values())
-
-
-def _header(path: Path) -> _Slice | None:
-    """Return what a file says about its image; None where it holds none."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    with quiet():
         try:
-            reader.ReadImageInformation()
-        except RuntimeError:
-            return None
-    about = {tag: _readable(reader.GetMetaData(tag)) for tag in TAGS if reader.HasMetaDataKey(tag)}
-    whole = reader.GetPixelIDValue() not in (sitk.sitkFloat32, sitk.sitkFloat64)
-    width, height = reader.GetSize()[:2]
-    return _Slice(path, (int(width), int(height)), whole, about)
+            for image in images_of(path):
+                found.setdefault((image.about.get(SOP_UID, str(path)), image.index), image)
+        except ManyImagesError as error:
+            doubt = error
+    return list(found.values()), doubt
 
 
-def _readable(text: str) -> str:
-    """Return a text that can be printed, whatever its character set."""
-    return text.encode("utf-8", "replace").decode("utf-8").strip()
+def _dynamic(
+    images: list[DicomImage], name: str, series_number: int | None, doubt: ManyImagesError | None
+) -> list[DicomImage]:
+    """Return the images of the one series that shows its places over and over, on its most frequent grid.
 
-
-def _dynamic(images: list[_Slice], name: str, series_number: int | None) -> list[_Slice]:
-    """Return the images of the one series that shows its places over and over, on its most frequent grid."""
+    Where there is none, ``doubt`` is raised: it is about files that may have been the scan.
+    """
     if series_number is not None:
         images = [image for image in images if image.numbers(SERIES_NUMBER).tolist() == [series_number]]
-    enhanced = [image.path.name for image in images if image.enhanced]
-    images = [image for image in images if not image.enhanced]
-    series: dict[str, list[_Slice]] = {}
+    series: dict[str, list[DicomImage]] = {}
     for image in images:
         series.setdefault(image.about.get(SERIES_UID, ""), []).append(image)
     kept = {uid: _on_one_grid(members) for uid, members in series.items()}
@@ -200,11 +157,11 @@ def _dynamic(images: list[_Slice], name: str, series_number: int | None) -> list
         dynamic = [joined]
     if len(dynamic) == 1:
         return dynamic[0]
+    if doubt is not None and not dynamic:
+        raise doubt
     wanted = "" if series_number is None else f" with number {series_number}"
     if dynamic:
         found = f"{len(dynamic)}: {'; '.join(map(_described, dynamic))}. Give --series NUMBER, or the files of one"
-    elif enhanced:
-        found = f"many images in one file, {enhanced[0]} (enhanced DICOM). Convert it to NIfTI"
     elif images:
         found = f"{len(series)} that show every place once. {CURE}, all its images"
     else:
@@ -212,14 +169,14 @@ def _dynamic(images: list[_Slice], name: str, series_number: int | None) -> list
     raise InputError(f"Scan {name}: one DICOM series{wanted} that shows the head over time is needed; found {found}.")
 
 
-def _on_one_grid(images: list[_Slice]) -> list[_Slice]:
+def _on_one_grid(images: list[DicomImage]) -> list[DicomImage]:
     """Return the images that have the grid of most: no localiser."""
     grids = Counter(image.grid for image in images)
     most = max(grids, key=lambda grid: grids[grid], default=None)
     return [image for image in images if image.grid == most]
 
 
-def _repeats(images: list[_Slice]) -> float:
+def _repeats(images: list[DicomImage]) -> float:
     """Return how often a place is usually shown."""
     if not images:
         return 0.0
@@ -227,7 +184,7 @@ def _repeats(images: list[_Slice]) -> float:
     return float(np.median(np.unique(heights, return_counts=True)[1]))
 
 
-def _described(images: list[_Slice]) -> str:
+def _described(images: list[DicomImage]) -> str:
     about = images[0].about
     number, title = about.get(SERIES_NUMBER, "without number"), about.get(SERIES_NAME, "")
     return f"number {number}{f' ({title})' if title else ''}, {len(images)} images"
@@ -243,7 +200,7 @@ def _distinct(heights: FloatArray) -> FloatArray:
     return np.asarray(ordered[first])
 
 
-def _geometry(images: list[_Slice], places: FloatArray, heights: FloatArray, name: str) -> tuple[Geometry, Check]:
+def _geometry(images: list[DicomImage], places: FloatArray, heights: FloatArray, name: str) -> tuple[Geometry, Check]:
     """Return the grid of the slices, and whether they lie straight above each other."""
     first, last = images[int(heights.argmin())], images[int(heights.argmax())]
     row_mm, column_mm = (float(one) for one in first.numbers(PIXEL_MM))
@@ -273,7 +230,7 @@ def _geometry(images: list[_Slice], places: FloatArray, heights: FloatArray, nam
     return geometry, Check("orientation", "warn", text, shifted_mm)
 
 
-def _seconds(images: list[_Slice], number: npt.NDArray[np.intp], name: str) -> tuple[FloatArray, str | None]:
+def _seconds(images: list[DicomImage], number: npt.NDArray[np.intp], name: str) -> tuple[FloatArray, str | None]:
     """Return when each image was acquired in s and what says so; what else orders them, and None, where nothing does.
 
     What is the same for two images of a place is no time of acquisition.
@@ -325,20 +282,30 @@ def _moment(date: str, time: str) -> float:
     return float("nan") if at is None else day * DAY_S + at.hour * 3600.0 + at.minute * 60.0 + at.second + part
 
 
-def _of_date_time(image: _Slice) -> float:
-    both = image.about.get(DATE_TIME, "").partition("+")[0].partition("-")[0]
-    return _moment(both[:8], both[8:])
+def _on(date_time: str) -> Callable[[DicomImage], float]:
+    def when(image: DicomImage) -> float:
+        both = image.about.get(date_time, "").partition("+")[0].partition("-")[0]
+        return _moment(both[:8], both[8:])
+
+    return when
 
 
-def _at(date: str, time: str) -> Callable[[_Slice], float]:
+def _after(seconds: str, unit_s: float) -> Callable[[DicomImage], float]:
+    return lambda image: unit_s * float(next(iter(image.numbers(seconds)), np.nan))
+
+
+def _at(date: str, time: str) -> Callable[[DicomImage], float]:
     return lambda image: _moment(image.about.get(date, ""), image.about.get(time, ""))
 
 
 #: What may tell when an image was acquired, the surest first; the last may be when it was reconstructed.
-SOURCES: dict[str, Callable[[_Slice], float]] = {
-    "AcquisitionDateTime": _of_date_time,
+SOURCES: dict[str, Callable[[DicomImage], float]] = {
+    "FrameReferenceDateTime": _on(MIDDLE),
+    "FrameAcquisitionDateTime": _on(BEGIN),
+    "AcquisitionDateTime": _on(DATE_TIME),
     "AcquisitionTime": _at(DATE, TIME),
-    "TriggerTime": lambda image: 1e-3 * float(next(iter(image.numbers(TRIGGER_MS)), np.nan)),
+    "TemporalPositionTimeOffset": _after(OFFSET_S, 1.0),
+    "TriggerTime": _after(TRIGGER_MS, 1e-3),
     "ContentTime": _at(CONTENT_DATE, CONTENT_TIME),
 }
 
@@ -425,22 +392,3 @@ def _placed(column: list[tuple[float, int]], frames_s: FloatArray) -> dict[int, 
         if apart[frame] <= half_s and apart[frame] < nearest.get(frame, (np.inf, 0))[0]:
             nearest[frame] = float(apart[frame]), index
     return {frame: index for frame, (_, index) in nearest.items()}
-
-
-def _voxels(frames: Sequence[Sequence[_Slice]], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    """Return the HU of all frames, shape (t, z, y, x)."""
-    import SimpleITK as sitk
-
-    whole = all(image.whole for row in frames for image in row)
-    values = np.empty((len(frames), *shape), dtype=np.int16 if whole else np.float32)
-    limits = np.iinfo(np.int16)
-    with quiet():
-        for frame, row in zip(values, frames, strict=True):
-            for target, image in zip(frame, row, strict=True):
-                try:
-                    found = sitk.GetArrayFromImage(sitk.ReadImage(str(image.path), imageIO="GDCMImageIO"))[0]
-                except RuntimeError as error:
-                    what = "damaged, or compressed in a way that ITK cannot read"
-                    raise InputError(f"File {image.path}: cannot be read: {what}. {CURE}.") from error
-                target[:] = np.clip(found, limits.min, limits.max)
-    return values

@@ -111,7 +111,7 @@ def scan_name(path: Path) -> str:
     >>> scan_name(Path("data/sub-01_ctp.seq.nrrd"))
     'sub-01_ctp'
     """
-    return re.sub(r"(\.seq)?\.(nii\.gz|nii|nrrd|nhdr)$", "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"(\.seq)?\.(nii\.gz|nii|nrrd|nhdr|dcm|ima)$", "", path.name, flags=re.IGNORECASE)
 
 
 def extension(path: Path) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.dicom import read_dicom
+from PyPeTLib.dicom_headers import holds_many
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
 from PyPeTLib.hounsfield import in_hu
@@ -100,8 +101,8 @@ def read_series(
     ----------
     path : str, Path or sequence of them
         A 4D NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr, .seq.nrrd) file; or a folder, or the paths, of one 3D file a
-        frame, or of DICOM images, in folders within as well (`dicom.read_dicom`). Frames are put in natural order of
-        their names: frame2 before frame10; DICOM images by their times.
+        frame, or of DICOM images, in folders within as well (`dicom.read_dicom`); or the one DICOM file that holds all
+        images. Frames are put in natural order of their names: frame2 before frame10; DICOM images by their times.
     times_s : array-like, shape (t,), optional
         Time of each frame in s; ``PyPeTLib.times.resolve_times`` says what is used where it is not given.
     interval_s : float, optional
@@ -238,6 +239,8 @@ def _open_scan(path: ScanPath, series_number: int | None) -> _Opened:
         frames = _frames_in(scan)
         images = [] if frames else [file for file in scan.rglob("*") if is_dicom(file)]
         return _of_images(images, scan, series_number) if images else _stack(frames, scan)
+    if not extension(scan) and is_dicom(scan) and holds_many(scan):
+        return _of_images([scan], scan, series_number)
     stored = load(scan)
     values = stored.values
     if stored.components == "list":
@@ -249,7 +252,7 @@ def _open_scan(path: ScanPath, series_number: int | None) -> _Opened:
 
 
 def _of_images(images: list[Path], scan: Path, series_number: int | None) -> _Opened:
-    """Read DICOM images; their folder names the scan."""
+    """Read DICOM images; their folder, or the one file that holds them, names the scan."""
     found = read_dicom(images, name=scan.name, series_number=series_number)
     times = Clue(found.times_s, found.time_source)
     return _Opened(scan, found.values, found.geometry, found.checks, times, found.slices_s)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 FRAMES, SHAPE = 12, (4, 24, 20)
 #: Rows to the left and up, columns to the back: neither upright nor in the order of the files.
@@ -32,27 +32,73 @@ def place(z, y=0.0):
     return [float(v) for v in ORIGIN_MM + np.array([0.0, y, STEP_MM * z])]
 
 
-def image(path, pixels, z, seconds, *, series="1.2.3", number=7, instance=1, intercept=-1024, **tags):
-    """Write one slice as a scanner does: unsigned, with a rescale intercept."""
+def blank(path, kind, pixels, intercept):
+    """A file without patient: what all images have, and the voxels, unsigned."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     one = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-    one.PatientName, one.Modality, one.SeriesInstanceUID, one.SeriesNumber = "Doe^Jane", "CT", series, number
-    one.SeriesDescription, one.InstanceNumber = "Perfusion", instance
+    one.SOPClassUID, one.SOPInstanceUID = kind, meta.MediaStorageSOPInstanceUID
+    one.PatientName, one.Modality, one.SeriesDescription = "Doe^Jane", "CT", "Perfusion"
+    one.Rows, one.Columns = pixels.shape[-2:]
+    one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
+    one.PixelData = (pixels.astype(np.int32) - intercept).astype(np.uint16).tobytes()
+    return one
+
+
+def image(path, pixels, z, seconds, *, series="1.2.3", number=7, instance=1, intercept=-1024, **tags):
+    """Write one slice as a scanner does: with a rescale intercept."""
+    one = blank(path, CTImageStorage, pixels, intercept)
+    one.SeriesInstanceUID, one.SeriesNumber, one.InstanceNumber = series, number, instance
     one.ImagePositionPatient = place(z)
     one.ImageOrientationPatient = [float(v) for v in (*ROWS, *COLUMNS)]
     one.PixelSpacing, one.SliceThickness = list(PIXEL_MM), STEP_MM
-    one.Rows, one.Columns = pixels.shape
-    one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
-    one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
     one.RescaleIntercept, one.RescaleSlope = intercept, 1
     if seconds is not None:
         one.AcquisitionDate, one.AcquisitionTime = "20240131", of_day(36000.0 + seconds)
     for tag, value in tags.items():
         setattr(one, tag, value)
-    one.PixelData = (pixels.astype(np.int32) - intercept).astype(np.uint16).tobytes()
+    one.save_as(path, enforce_file_format=True)
+    return path
+
+
+def groups(**sequences):
+    """Functional groups of an enhanced file, each a sequence of one item."""
+    found = Dataset()
+    for name, elements in sequences.items():
+        item = Dataset()
+        for tag, value in elements.items():
+            setattr(item, tag, value)
+        setattr(found, f"{name}Sequence", [item])
+    return found
+
+
+def many(path, values, images, *, content=None, shared=True, slopes=None, **tags):
+    """Write an enhanced file of some images (frame, slice) of a scan, in their order.
+
+    ``content(t)`` are more groups of each image; with ``shared`` what is the same for all stands in the file once.
+    """
+    pixels = np.stack([values[t, z] for t, z in images])
+    one = blank(path, EnhancedCTImageStorage, pixels, -1024)
+    one.SeriesInstanceUID, one.SeriesNumber, one.NumberOfFrames = "1.2.3", 7, len(images)
+    common = {
+        "PlaneOrientation": {"ImageOrientationPatient": [float(v) for v in (*ROWS, *COLUMNS)]},
+        "PixelMeasures": {"PixelSpacing": list(PIXEL_MM), "SliceThickness": STEP_MM},
+        "PixelValueTransformation": {"RescaleIntercept": -1024, "RescaleSlope": 1},
+    }
+    each = []
+    for index, (t, z) in enumerate(images):
+        own = {"PlanePosition": {"ImagePositionPatient": place(z)}, **(content(t) if content else {})}
+        own |= {} if shared else common
+        if slopes is not None:
+            own["PixelValueTransformation"] = {"RescaleIntercept": -1024, "RescaleSlope": slopes[index]}
+        each.append(groups(**own))
+    one.SharedFunctionalGroupsSequence = [groups(**common) if shared else groups()]
+    one.PerFrameFunctionalGroupsSequence = each
+    for tag, value in tags.items():
+        setattr(one, tag, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
     one.save_as(path, enforce_file_format=True)
     return path
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pydicom
 import pytest
-from dicom_images import COLUMNS, FRAMES, ORIGIN_MM, PIXEL_MM, ROWS, SHAPE, STEP_MM, head, image, of_day, place, scan
+from dicom_images import (
+    COLUMNS,
+    FRAMES,
+    ORIGIN_MM,
+    PIXEL_MM,
+    ROWS,
+    SHAPE,
+    STEP_MM,
+    head,
+    image,
+    many,
+    of_day,
+    place,
+    scan,
+)
 from pydicom.uid import RLELossless
 
 from PyPeTLib import cli, read_series
@@ -228,7 +244,7 @@ def test_a_tilted_gantry_is_told(tmp_path):
     assert told.value == pytest.approx(3.0, abs=0.01)
 
 
-def test_volumes_once_and_enhanced_images_are_refused(tmp_path):
+def test_volumes_once_and_images_that_nothing_tells_apart_are_refused(tmp_path):
     with pytest.raises(InputError, match="found 1 that show every place once"):
         read_series(scan(tmp_path / "a", head()[:1]))
     folder = scan(tmp_path / "b")
@@ -236,10 +252,10 @@ def test_volumes_once_and_enhanced_images_are_refused(tmp_path):
     np.testing.assert_array_equal(read_series(folder).values, head())
     for path in folder.glob("IM*"):
         path.unlink()
-    with pytest.raises(InputError, match=r"found many images in one file, many \(enhanced DICOM\)"):
+    with pytest.raises(InputError, match=r"File .*many: many images are in it, and nothing tells where they lie"):
         read_series(folder)
     with pytest.raises(InputError, match="found one DICOM file: give the folder of the scan"):
-        read_series(next(folder.iterdir()).rename(tmp_path / "one.dcm"))
+        read_series(image(tmp_path / "one.dcm", head()[0, 0], 0, 0.0))
 
 
 def test_a_rescale_slope_that_is_no_whole_number_keeps_its_digits(tmp_path):
@@ -282,3 +298,81 @@ def test_names_of_series_in_any_character_set_are_printed(tmp_path, capsys):
     scan(folder / "b", head(5), series="1.2.4", number=8)
     assert cli.main(["info", str(folder)]) == 2
     assert "number 7 (Sch" in capsys.readouterr().err
+
+
+def acquired(t):
+    """When an image of an enhanced file was acquired."""
+    return {"FrameContent": {"FrameAcquisitionDateTime": f"20240131{of_day(36000.0 + 1.5 * t)}"}}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_file_a_frame_is_read_as_a_file_a_slice_is(tmp_path, shared):
+    """Enhanced DICOM, slices from the top down; what is common to all images once, or with each."""
+    for t in range(FRAMES):
+        slices = [(t, z) for z in reversed(range(SHAPE[0]))]
+        many(tmp_path / "many" / f"IM{t * 7 % FRAMES}", head(), slices, content=acquired, shared=shared)
+    series, expected = read_series(tmp_path / "many"), read_series(scan(tmp_path / "single"))
+    np.testing.assert_array_equal(series.values, expected.values)
+    assert series.values.dtype == np.int16
+    np.testing.assert_allclose(series.times_s, expected.times_s)
+    assert series.geometry.matches(expected.geometry)
+    assert series.time_source == "DICOM (FrameAcquisitionDateTime)"
+    assert {check(series, name).status for name in ("orientation", "frames complete", "DICOM times")} == {"pass"}
+
+
+def test_one_file_holds_a_scan(tmp_path, capsys):
+    """Given by its path; compressed, its images in no order."""
+    order = [divmod(int(index), SHAPE[0]) for index in np.random.default_rng(2).permutation(FRAMES * SHAPE[0])]
+    path = many(tmp_path / "study" / "stroke.dcm", head(), order, content=acquired)
+    one = pydicom.dcmread(path)
+    one.compress(RLELossless)
+    one.save_as(path)
+    for where, name in ((path, "stroke"), (path.parent, "study")):
+        series = read_series(where)
+        np.testing.assert_array_equal(series.values, head())
+        np.testing.assert_allclose(series.times_s, 1.5 * np.arange(FRAMES))
+        assert series.name == name
+    cli.main(["info", str(path)])
+    assert "DICOM (FrameAcquisitionDateTime)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "source"),
+    [
+        (lambda t: {"FrameContent": {"FrameReferenceDateTime": f"20240131{of_day(3.0 * t)}", **at_once}}, "Reference"),
+        (lambda t: {"TemporalPosition": {"TemporalPositionTimeOffset": 3.0 * t}, "FrameContent": at_once}, "Offset"),
+        (lambda t: {"FrameContent": {"TemporalPositionIndex": t + 1}}, "no times"),
+    ],
+)
+def test_what_an_enhanced_file_tells_of_time(tmp_path, content, source):
+    """The time that is most typical of an image before that of its beginning; an order without times needs them."""
+    path = many(tmp_path / "a", head(), [(t, z) for z in range(SHAPE[0]) for t in range(FRAMES)][::-1], content=content)
+    series = read_series(path, interval_s=3.0 if source == "no times" else None)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 3.0 * np.arange(FRAMES))
+    if source == "no times":
+        with pytest.raises(InputError, match="which tell no times"):
+            read_series(path)
+    else:
+        assert source in series.time_source
+
+
+at_once = {"FrameAcquisitionDateTime": "20240131100000"}
+
+
+def test_enhanced_files_need_pydicom_and_others_do_not(tmp_path, monkeypatch):
+    frames = [(t, z) for t in range(FRAMES) for z in range(SHAPE[0])]
+    path = many(tmp_path / "a" / "all", head(), frames, content=acquired)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(InputError, match="pydicom is needed to read many images in one file"):
+        read_series(path.parent)
+    single = scan(tmp_path / "b")
+    path.rename(single / "all")
+    np.testing.assert_array_equal(read_series(single).values, head())
+
+
+def test_images_of_several_scales_in_one_file_are_refused(tmp_path):
+    frames = [(t, z) for t in range(FRAMES) for z in range(SHAPE[0])]
+    path = many(tmp_path / "a", head(), frames, content=acquired, slopes=[1, 2] * (len(frames) // 2))
+    with pytest.raises(InputError, match="one scale of HU for all its images is needed; found 2 rescale slopes"):
+        read_series(path)

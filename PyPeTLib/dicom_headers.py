@@ -1,0 +1,211 @@
+"""What DICOM files say about the images in them, and their voxels: one image a file, or many (enhanced DICOM).
+
+ITK (GDCM) reads headers and voxels, compressed ones too; what belongs to the single images of an enhanced file it does
+not tell, pydicom does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import quiet
+from PyPeTLib.records import FloatArray
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+#: Tags that are read, as ITK writes them.
+SERIES_UID, SERIES_NUMBER, SERIES_NAME = "0020|000e", "0020|0011", "0008|103e"
+MODALITY, SOP_UID, IMAGES = "0008|0060", "0008|0018", "0028|0008"
+PLACE, AXES, PIXEL_MM, THICKNESS_MM = "0020|0032", "0020|0037", "0028|0030", "0018|0050"
+DATE_TIME, DATE, TIME = "0008|002a", "0008|0022", "0008|0032"
+CONTENT_DATE, CONTENT_TIME, TRIGGER_MS = "0008|0023", "0008|0033", "0018|1060"
+FRAME, ACQUISITION, INSTANCE = "0020|0100", "0020|0012", "0020|0013"
+TAGS = (
+    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, MODALITY, SOP_UID, IMAGES, PLACE, AXES, PIXEL_MM, THICKNESS_MM),
+    *(DATE_TIME, DATE, TIME, CONTENT_DATE, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE),
+)
+#: When an image of an enhanced file was acquired, on the whole and from when on, and s since the first one.
+MIDDLE, BEGIN, OFFSET_S = "0018|9151", "0018|9074", "0020|930d"
+#: Where an enhanced file keeps what belongs to one of its images: sequence, element, and the tag that it stands for.
+GROUPS = (
+    ("PlanePositionSequence", "ImagePositionPatient", PLACE),
+    ("PlaneOrientationSequence", "ImageOrientationPatient", AXES),
+    ("PixelMeasuresSequence", "PixelSpacing", PIXEL_MM),
+    ("PixelMeasuresSequence", "SliceThickness", THICKNESS_MM),
+    ("FrameContentSequence", "FrameReferenceDateTime", MIDDLE),
+    ("FrameContentSequence", "FrameAcquisitionDateTime", BEGIN),
+    ("FrameContentSequence", "FrameAcquisitionNumber", ACQUISITION),
+    ("FrameContentSequence", "TemporalPositionIndex", FRAME),
+    ("TemporalPositionSequence", "TemporalPositionTimeOffset", OFFSET_S),
+)
+RESCALE = "PixelValueTransformationSequence"
+CURE = "Export the scan again"
+
+
+class ManyImagesError(InputError):
+    """A file of many images that cannot be told apart; a scan of other files can do without it."""
+
+
+@dataclass(frozen=True)
+class DicomImage:
+    """One image: its file and number in it, size, whether its values are whole numbers, and its tags."""
+
+    path: Path
+    index: int
+    size: tuple[int, int]
+    whole: bool
+    about: dict[str, str]
+
+    def numbers(self, tag: str) -> FloatArray:
+        """Return the numbers of a tag; none where there is no such tag."""
+        try:
+            return np.array([float(part) for part in self.about.get(tag, "").split("\\") if part])
+        except ValueError:
+            return np.empty(0)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it tells where it lies."""
+        return [self.numbers(tag).size for tag in (PLACE, AXES, PIXEL_MM)] == [3, 6, 2]
+
+    @property
+    def axes(self) -> FloatArray:
+        """Directions of rows, columns and normal, as columns."""
+        rows, columns = self.numbers(AXES).reshape(2, 3)
+        return np.stack([rows, columns, np.cross(rows, columns)], axis=1)
+
+    @property
+    def height_mm(self) -> float:
+        """Place along the normal."""
+        return float(self.numbers(PLACE) @ self.axes[:, 2])
+
+    @property
+    def grid(self) -> tuple[Any, ...]:
+        """What images on one grid have in common."""
+        return self.size, tuple(self.numbers(PIXEL_MM).round(4)), tuple(self.numbers(AXES).round(4))
+
+
+def images_of(path: Path) -> list[DicomImage]:
+    """Return the CT images with a place that a DICOM file holds.
+
+    Raises
+    ------
+    ManyImagesError
+        If the file holds many, and pydicom is missing or nothing tells where they lie.
+    InputError
+        If their values are not on one scale.
+    """
+    one = _as_one(path)
+    if one is None or one.about.get(MODALITY, "CT") != "CT":
+        return []
+    if not _several(one):
+        return [one] if one.placed else []
+    images = [replace(one, index=index, about=one.about | own) for index, own in enumerate(_of_each(path))]
+    placed = [image for image in images if image.placed]
+    if not placed:
+        raise ManyImagesError(f"File {path}: many images are in it, and nothing tells where they lie. {CURE}.")
+    return placed
+
+
+def holds_many(path: Path) -> bool:
+    """Tell whether a DICOM file holds more images than one (enhanced DICOM)."""
+    one = _as_one(path)
+    return one is not None and _several(one)
+
+
+def _several(one: DicomImage) -> bool:
+    return bool(one.numbers(IMAGES).sum() > 1)
+
+
+def _as_one(path: Path) -> DicomImage | None:
+    """Return what is common to all images of a file, as if they were one; None where it holds none."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    with quiet():
+        try:
+            reader.ReadImageInformation()
+        except RuntimeError:
+            return None
+    about = {tag: _readable(reader.GetMetaData(tag)) for tag in TAGS if reader.HasMetaDataKey(tag)}
+    whole = reader.GetPixelIDValue() not in (sitk.sitkFloat32, sitk.sitkFloat64)
+    width, height = reader.GetSize()[:2]
+    return DicomImage(path, 0, (int(width), int(height)), whole, about)
+
+
+def voxels(frames: Sequence[Sequence[DicomImage]], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
+    """Return the HU of all images of all frames, shape (t, z, y, x); each file is read once."""
+    whole = all(image.whole for row in frames for image in row)
+    values = np.empty((len(frames), *shape), dtype=np.int16 if whole else np.float32)
+    limits = np.iinfo(np.int16)
+    targets: dict[Path, list[tuple[int, npt.NDArray[Any]]]] = {}
+    for frame, row in zip(values, frames, strict=True):
+        for target, image in zip(frame, row, strict=True):
+            targets.setdefault(image.path, []).append((image.index, target))
+    for path, wanted in targets.items():
+        stack = _stack(path)
+        for index, target in wanted:
+            target[:] = np.clip(stack[index], limits.min, limits.max)
+    return values
+
+
+def _stack(path: Path) -> npt.NDArray[Any]:
+    """Return the HU of the images of a file, in its order."""
+    import SimpleITK as sitk
+
+    with quiet():
+        try:
+            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")))
+        except RuntimeError as error:
+            what = "damaged, or compressed in a way that ITK cannot read"
+            raise InputError(f"File {path}: cannot be read: {what}. {CURE}.") from error
+
+
+def _of_each(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the tags of each image of an enhanced file; of a file without functional groups nothing."""
+    try:
+        import pydicom
+    except ModuleNotFoundError as error:
+        raise ManyImagesError(
+            f"File {path}: pydicom is needed to read many images in one file (enhanced DICOM), and is not installed. "
+            "Run: python -m pip install pydicom; or convert the scan to NIfTI."
+        ) from error
+    header = pydicom.dcmread(path, stop_before_pixels=True)
+    shared = next(iter(header.get("SharedFunctionalGroupsSequence", [])), pydicom.Dataset())
+    each = list(header.get("PerFrameFunctionalGroupsSequence", []))
+    scales = {
+        (str(item.get("RescaleSlope", 1)), str(item.get("RescaleIntercept", 0)))
+        for groups in (shared, *each)
+        for item in groups.get(RESCALE, [])
+    }
+    if len(scales) > 1:
+        found = f"{len(scales)} rescale slopes or intercepts in it"
+        raise InputError(f"File {path}: one scale of HU for all its images is needed; found {found}. {CURE}.")
+    for groups in each:
+        yield {tag: text for group, name, tag in GROUPS if (text := _text(groups, shared, group, name))}
+
+
+def _text(own: Dataset, shared: Dataset, group: str, name: str) -> str:
+    """Return an element of an image's own groups, or else of those shared by all, as ITK writes it; "" without it."""
+    for groups in (own, shared):
+        for item in groups.get(group, []):
+            value = item.get(name)
+            if value is not None:
+                several = isinstance(value, Sequence) and not isinstance(value, str)
+                return _readable("\\".join(map(str, value)) if several else str(value))
+    return ""
+
+
+def _readable(text: str) -> str:
+    """Return a text that can be printed, whatever its character set."""
+    return text.encode("utf-8", "replace").decode("utf-8").strip()
