@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Check, Geometry
+from PyPeTLib.records import Check, FloatArray, Geometry
 
 #: ITK reader of each file extension, longest extension first.
 READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
@@ -38,6 +38,12 @@ AXES_TOLERANCE = 1e-4
 
 #: Where the sform puts a corner further than this share of a voxel from the grid that ITK chose, the user is told.
 SFORM_TOLERANCE_VOXELS = 0.1
+#: Two orientations of one file that are turned against each other by more than this, in rad, are not of one patient.
+LARGEST_TURN = np.pi / 4.0
+#: NIfTI keeps places in RAS, ITK in LPS.
+RAS_TO_LPS = np.array([[-1.0], [-1.0], [1.0]])
+#: Size of a NIfTI header, in its first four bytes, and where the sizes of its voxels begin.
+NIFTI_SIZE, NIFTI_PIXDIM = 348, 76
 
 
 @dataclass(frozen=True)
@@ -233,7 +239,7 @@ def _complete(path: Path, about: dict[str, str], values: npt.NDArray[Any]) -> np
 
 def _with_non_finite(values: npt.NDArray[Any], content: bytes, start: int) -> npt.NDArray[Any]:
     """Put NaN and infinity back, which ITK reads from NIfTI as 0: in a head that looks like water."""
-    order = "<" if struct.unpack_from("<i", content)[0] == 348 else ">"
+    order = "<" if struct.unpack_from("<i", content)[0] == NIFTI_SIZE else ">"
     stored_type = f"{order}f{(len(content) - start) // values.size}"
     stored = np.frombuffer(content, stored_type, values.size, start).reshape(values.shape)
     finite = np.isfinite(stored)
@@ -293,13 +299,53 @@ def _meant(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def _orientation(path: Path, about: dict[str, str], geometry: Geometry) -> Check:
-    """Tell where the sform, in RAS, puts the grid elsewhere: ITK falls back to the qform when the sform is sheared."""
-    if int(about.get("sform_code", 0)) == 0 or int(about.get("xyzt_units", 0)) & 7 not in (0, 2):
+    """Tell where sform and qform put the grid in different places; refuse where they exchange the patient's sides.
+
+    ITK takes the sform, and where that is sheared the qform.
+    """
+    in_mm = int(about.get("xyzt_units", 0)) & 7 in (0, 2)
+    if int(about.get("sform_code", 0)) == 0 or not in_mm:
         return Check("orientation", "not applicable", "The file has no sform in mm.")
-    sform = np.array([about[f"srow_{row}"].split() for row in "xyz"], dtype=float) * [[-1], [-1], [1]]
-    upright = Geometry(geometry.size, (1.0, 1.0, 1.0))
-    apart = float(np.abs(upright.corners_mm() @ sform[:, :3].T + sform[:, 3] - geometry.corners_mm()).max())
+    corners, size = geometry.corners_mm(), geometry.size
+    sform = np.array([about[f"srow_{row}"].split() for row in "xyz"], dtype=float) * RAS_TO_LPS
+    forms = {"sform": sform} | ({"qform": _qform(path, about)} if int(about.get("qform_code", 0)) else {})
+    if len(forms) > 1:
+        _refuse_exchanged_sides(path, forms)
+    upright = Geometry(size, (1.0, 1.0, 1.0)).corners_mm()
+    places = [upright @ form[:, :3].T + form[:, 3] for form in forms.values()]
+    off_grid = [float(np.abs(place - corners).max()) for place in places]
+    apart = max(off_grid)
     if apart <= SFORM_TOLERANCE_VOXELS * min(geometry.spacing_mm):
-        return Check("orientation", "pass", "The sform agrees with the grid.", apart)
-    text = f"{path.name}: sform and qform differ by up to {apart:.3g} mm (gantry tilt?); the qform was used."
+        return Check("orientation", "pass", f"{' and '.join(forms)} of the file agree with the grid.", apart)
+    used = list(forms)[int(np.argmin(off_grid))]
+    tilted = " (gantry tilt?)" if used == "qform" else ""
+    text = f"{path.name}: sform and qform differ by up to {apart:.3g} mm{tilted}; the {used} was used."
     return Check("orientation", "warn", text, apart)
+
+
+def _qform(path: Path, about: dict[str, str]) -> FloatArray:
+    """Return the qform of a NIfTI file in LPS, shape (3, 4)."""
+    from scipy.spatial.transform import Rotation
+
+    head = leading_bytes(path, NIFTI_PIXDIM + 4)
+    order = "<" if struct.unpack_from("<i", head)[0] == NIFTI_SIZE else ">"
+    flip = -1.0 if struct.unpack_from(f"{order}f", head, NIFTI_PIXDIM)[0] < 0.0 else 1.0  # ITK does not tell it
+    vector = np.array([float(about[f"quatern_{letter}"]) for letter in "bcd"])
+    turn = Rotation.from_quat([*vector, np.sqrt(max(0.0, 1.0 - vector @ vector))]).as_matrix()
+    scale = [float(about[f"pixdim[{axis}]"]) for axis in (1, 2, 3)]
+    offset = np.array([float(about[f"qoffset_{axis}"]) for axis in "xyz"])
+    return np.asarray(np.column_stack([turn * scale * [1.0, 1.0, flip], offset]) * RAS_TO_LPS)
+
+
+def _refuse_exchanged_sides(path: Path, forms: dict[str, FloatArray]) -> None:
+    """Refuse a file whose two orientations mirror each other, or turn the head over: a lesion would change sides."""
+    sform, qform = (form[:, :3] / np.linalg.norm(form[:, :3], axis=0) for form in forms.values())
+    between = sform @ np.linalg.inv(qform)
+    mirrored = np.linalg.det(between) < 0.0
+    if not mirrored and np.trace(between) >= 1.0 + 2.0 * np.cos(LARGEST_TURN):
+        return
+    found = "one mirrors the other" if mirrored else "one turns the head against the other"
+    raise InputError(
+        f"File {path}: sform and qform that agree on the patient's left are needed; found that {found}. Correct the "
+        "header, or convert the scan again from DICOM."
+    )

@@ -293,6 +293,45 @@ def test_sheared_sform_beside_a_qform_is_a_warning(tmp_path: Path) -> None:
     assert "the qform was used" in doubts(series)["orientation"].text
 
 
+def of_two_forms(path: Path, sform: npt.NDArray[Any], qform: npt.NDArray[Any]) -> Path:
+    save(path, head())
+    image = nib.load(path)
+    image.set_qform(qform, 1)
+    image.set_sform(sform, 1)
+    image.header["pixdim"][4] = 1.5
+    nib.save(nib.Nifti1Image(head().T, None, image.header), path)
+    return path
+
+
+def turned(degrees: float) -> npt.NDArray[Any]:
+    """The upright grid, turned about the axis of the body."""
+    turn = np.eye(4)
+    turn[:3, :3] = rotation(np.radians(degrees), 0.0)
+    return np.asarray(turn @ UPRIGHT)
+
+
+@pytest.mark.parametrize("mirror", [np.diag([-1, 1, 1, 1]), np.diag([1, 1, -1, 1]), np.diag([-1, -1, 1, 1])])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_two_orientations_that_exchange_the_sides_are_refused(
+    tmp_path: Path, mirror: npt.NDArray[Any], swapped: bool
+) -> None:
+    """Whichever of them is right, one of them puts a lesion on the wrong side, or the head on its vertex."""
+    forms = [mirror @ UPRIGHT, UPRIGHT][:: -1 if swapped else 1]
+    with pytest.raises(InputError, match="sform and qform that agree on the patient's left are needed; found that one"):
+        read_series(of_two_forms(tmp_path / "a.nii.gz", *forms))
+
+
+def test_two_orientations_that_differ_a_little_are_told_and_which_was_used(tmp_path: Path) -> None:
+    series = read_series(of_two_forms(tmp_path / "a.nii.gz", turned(10.0), UPRIGHT))
+    assert doubts(series)["orientation"].status == "warn"
+    assert "the sform was used" in doubts(series)["orientation"].text
+    assert abs(series.geometry.axes[0, 1]) == pytest.approx(np.sin(np.radians(10.0)), abs=1e-3)
+    for degrees in (0.0, 30.0, 180.0):
+        same = read_series(of_two_forms(tmp_path / f"{degrees:g}.nii.gz", turned(degrees), turned(degrees)))
+        check = next(one for one in same.checks if one.name == "orientation")
+        assert (check.status, check.text) == ("pass", "sform and qform of the file agree with the grid.")
+
+
 def test_sheared_nrrd_is_refused(tmp_path: Path) -> None:
     fields = LIST_LAST.replace("(0,0,5)", "(0,1,5)")
     with pytest.raises(InputError, match="three perpendicular axes are needed"):

@@ -619,8 +619,8 @@ def test_command_needs_nothing_but_slicer_core(tiny_head, tmp_path):
     path = write_phantom(tiny_head, tmp_path)
     root = Path(study.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), str(root / "PyPeT")])}
-    command = [sys.executable, "-m", "PyPeTLib", "scene", str(path), "-o", str(tmp_path / "out.mrb")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "PyPeTLib", "scene", str(path), "-o", "out.mrb"]  # Slicer takes no relative path
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "out.mrb"), True)
     tree = hierarchy()

@@ -303,7 +303,7 @@ def save_scene(path: str | Path) -> None:
     InputError
         If the name does not end in .mrb or the file cannot be written.
     """
-    target = Path(path)
+    target = Path(path).absolute()  # Slicer takes no other
     check_target(target, overwrite=True)
     messages = slicer.vtkMRMLMessageCollection()
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".pypet-") as folder:
