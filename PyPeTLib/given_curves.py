@@ -8,6 +8,9 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.records import FloatArray, Image, Progress, Series, TimeCurve, VascularCurve, silent
 
+#: Fewer points of a curve within the scan do not tell a bolus: times may be in ms, or those of another scan.
+LEAST_POINTS = 5
+
 
 def measured_curve(
     series: Series, mask: Image, *, baseline_frames: int, drift_hu: FloatArray, progress: Progress = silent
@@ -49,13 +52,13 @@ def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatA
     Raises
     ------
     InputError
-        If the curve begins too late, ends too early, or has no rise.
+        If the curve begins too late, ends too early, has hardly a point within the scan, or no rise.
 
     Examples
     --------
-    >>> given = TimeCurve(np.arange(0.0, 10.0, 2.0), np.array([0.0, 0.0, 100.0, 50.0, 10.0]))
-    >>> at_scan_times(given, np.arange(2.0, 8.0), what="Arterial curve")
-    array([  0.,  50., 100.,  75.,  50.,  30.])
+    >>> given = TimeCurve(np.arange(0.0, 12.0, 2.0), np.array([0.0, 0.0, 100.0, 50.0, 10.0, 0.0]))
+    >>> at_scan_times(given, np.arange(2.0, 11.0), what="Arterial curve")
+    array([  0.,  50., 100.,  75.,  50.,  30.,  10.,   5.,   0.])
     """
     late, early = given.times_s[0] - times_s[0], times_s[-1] - given.times_s[-1]
     slack_s = 1e-3  # times in tables are rounded
@@ -63,6 +66,13 @@ def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatA
         raise InputError(
             f"{what}: times that cover the scan, {times_s[0]:g} to {times_s[-1]:g} s, to within one frame are needed; "
             f"found {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give all of it, in s on the scan's time axis."
+        )
+    within = int(np.count_nonzero((given.times_s >= times_s[0] - slack_s) & (given.times_s <= times_s[-1] + slack_s)))
+    if within < LEAST_POINTS:
+        raise InputError(
+            f"{what}: at least {LEAST_POINTS} points within the scan, {times_s[0]:g} to {times_s[-1]:g} s, are needed; "
+            f"found {within} of {given.times_s.size}, from {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give its "
+            "times in s on the scan's time axis."
         )
     hu = np.interp(times_s, given.times_s, given.hu)
     if not hu[1:].max() > hu[0]:

@@ -42,11 +42,15 @@ REACH_MM = 6.0
 
 @dataclass(frozen=True)
 class _Region:
-    """A mask, None where it is not known, with the limits beyond which it lies, and those all of which it is not."""
+    """A mask, None where it is not known, with the limits beyond which it lies, and those all of which it is not.
+
+    ``within`` is what it is part of, where that was found.
+    """
 
     mask: MaskArray | None
     beyond: tuple[Limit, ...]
     but: tuple[Limit, ...] = ()
+    within: MaskArray | None = None
 
 
 def find_lesions(
@@ -210,12 +214,17 @@ class _Scene:
         return Volume(plain.ml, float(np.count_nonzero(sure)) * ml, float(np.count_nonzero(possible)) * ml)
 
     def _none_found(self, region: _Region) -> Volume:
-        """Return no volume, and as the upper bound what may lie beyond the limits all the same, anywhere."""
+        """Return no volume, and as the upper bound what may lie beyond the limits all the same.
+
+        That is anywhere, or in and near what it is part of.
+        """
         if any(self.value(one) is None for one in (*region.beyond, *region.but)) or not self.tissue.any():
             return Volume(0.0)
-        box = _box(self.tissue, self.geometry)
+        part_of = region.within
+        box = _box(self.tissue if part_of is None else part_of, self.geometry)
+        where = self.tissue[box] if part_of is None else self.tissue[box] & _near(part_of[box], self.geometry)
         possible = np.zeros_like(self.tissue)
-        possible[box] = self.tissue[box] & (self._sds_beyond(box, region.beyond) >= -BOUND_SDS)
+        possible[box] = where & (self._sds_beyond(box, region.beyond) >= -BOUND_SDS)
         large = _large(possible, self.geometry, self.settings.smallest_lesion_ml)
         return Volume(0.0, 0.0, float(np.count_nonzero(large)) * self.geometry.voxel_volume_ml)
 
@@ -294,7 +303,8 @@ def _regions(scene: _Scene, core: Limit, late: Limit, progress: Progress) -> dic
     def low(limit: Limit) -> _Region:
         if within and (late_mask is None or not late_mask.any()):
             return _Region(late_mask, (limit, *within))  # inside what is not known nothing is, inside nothing is none
-        return _Region(scene.beyond(limit, late_mask if within else None), (limit, *within))
+        part_of = late_mask if within else None
+        return _Region(scene.beyond(limit, part_of), (limit, *within), within=part_of)
 
     cores = low(core)
     mismatch = None if late_mask is None or cores.mask is None else late_mask & ~cores.mask

@@ -67,6 +67,10 @@ LARGE_FACTOR = 6.0
 LIKELY = 2.0
 #: A peak below this many standard deviations of the curve's own noise is no bolus.
 LEAST_SIGNAL = 5.0
+#: Blood enhances by no more than this, in HU.
+MOST_PEAK_HU = 1000.0
+#: Medians of a whole brain lie within these, the ill and the old included; in mL/100 g/min and mL/100 g.
+PLAUSIBLE = {"CBF": (5.0, 150.0), "CBV": (0.5, 12.0)}
 #: A vein of less than this share of the arterial area is diluted more than the artery.
 SMALL_VEIN = 0.9
 #: Intervals that differ by more than this share of their mean are uneven.
@@ -85,12 +89,16 @@ MODELLED = "the model of tissue is sampled when the scan was"
 UNCORRECTED_S = 3.0
 #: A brain mask is at least this share tissue; CSF is a fifth of it, a third where the brain is atrophic.
 LEAST_TISSUE = 0.5
+#: With less than this nothing that is said of tissue holds: HU are not on their scale, or it is no brain.
+NO_TISSUE = 0.2
 #: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful, ...
 HIGH_NOISE_HU = 12.0
 #: ... where denoising leaves more than this of it, as of 12 HU in pixels of 1.25 mm: of small ones more are averaged.
 LEFT_NOISE_HU = 1.8
 #: A frame whose level is further off, in HU, is another kind of frame; jumps of a larger SD leave doubts.
 LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.4
+#: What a vein without enough area means.
+UNSCALED = "nothing was scaled to it, and CBF and CBV may be too high"
 #: Checks that need a vein beside that of its quality.
 OF_VEIN = ("VOF tail", "bolus strength", "partial volume")
 
@@ -116,7 +124,7 @@ def judge(
         _sampling(steps_s, settings.method),
         _interval(steps_s),
         _coverage(series, curves),
-        _artery_signal(artery, weights),
+        _artery_signal(artery, weights, settings.minimum_enhancement_hu),
         _artery_quality(artery),
         _artery_height(artery),
         _artery_tail(artery),
@@ -204,7 +212,7 @@ def judge_tissue(brain: Image, csf: Image, vessels: Image, bone: Image, *, setti
         f"shares bone (above {settings.bone_rim_hu:g} HU) {bone.volume_ml:,.0f} mL; medians are doubtful. Check the "
         "HU of the scan, csf_hu, bone_rim_hu and the arterial input."
     )
-    return Check("tissue", "warn", text, left)
+    return Check("tissue", "warn" if left >= NO_TISSUE else "fail", text, left)
 
 
 def judge_hyperdense(dense: Image, brain: Image) -> Check:
@@ -230,8 +238,8 @@ def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:
 
 
 def judge_maps(maps: Maps, brain: Image) -> tuple[Check, ...]:
-    """Return the checks of the maps as a whole: flow and volume of a brain are positive."""
-    return _positive("CBF", maps.cbf, brain), _positive("CBV", maps.cbv, brain)
+    """Return the checks of the maps as a whole: flow and volume of a brain are positive, and not out of all bounds."""
+    return _plausible("CBF", maps.cbf, brain), _plausible("CBV", maps.cbv, brain)
 
 
 def judge_drift(drift: Drift | None) -> Check:
@@ -323,12 +331,16 @@ def worst_first(checks: Iterable[Check]) -> list[Check]:
     return sorted(checks, key=lambda check: order.index(check.status))
 
 
-def _positive(name: str, image: Image, brain: Image) -> Check:
+def _plausible(name: str, image: Image, brain: Image) -> Check:
     median = float(np.nanmedian(image.values[brain.values]))
+    low, high = PLAUSIBLE[name]
     text = f"The median {name} of the brain is {typeset(f'{median:.3g}')} {image.unit}"
-    if median > 0:
-        return Check(f"positive {name}", "pass", f"{text}.", median)
-    return Check(f"positive {name}", "fail", f"{text}; it must be positive. Check AIF and VOF.", median)
+    if median <= 0:
+        return Check(f"plausible {name}", "fail", f"{text}; it must be positive. Check AIF and VOF.", median)
+    if not low <= median <= high:
+        need = f"{low:g} to {high:g} are those of a brain. Check AIF and VOF, and the HU of the scan"
+        return Check(f"plausible {name}", "warn", f"{text}; {need}.", median)
+    return Check(f"plausible {name}", "pass", f"{text}.", median)
 
 
 def _arrival(bolus: Bolus) -> Check:
@@ -395,11 +407,16 @@ def _coverage(series: Series, curves: Curves) -> Check:
     return Check("coverage", "warn", text, covered)
 
 
-def _artery_signal(artery: VascularCurve, weights: FloatArray) -> Check:
+def _artery_signal(artery: VascularCurve, weights: FloatArray, least_hu: float) -> Check:
     peak, noise = _peak_and_noise(artery)
-    if artery.measured_hu @ weights <= 0 or peak < LEAST_SIGNAL * noise:
-        text = f"The arterial curve is no bolus: its peak is {peak:.0f} HU, its noise {noise:.1f} HU. "
-        return Check("AIF signal", "fail", f"{text}Check the AIF {_kind(artery)}.", peak)
+    if artery.measured_hu @ weights <= 0 or peak < max(least_hu, LEAST_SIGNAL * noise):
+        text = f"The arterial curve is no bolus: its peak is {peak:.3g} HU (at least {least_hu:g}), its noise "
+        return Check("AIF signal", "fail", f"{text}{noise:.1f} HU. Check the AIF {_kind(artery)}.", peak)
+    if peak > MOST_PEAK_HU:
+        text = (
+            f"The arterial peak of {peak:,.0f} HU is higher than blood's with contrast agent (below {MOST_PEAK_HU:g} "
+        )
+        return Check("AIF signal", "warn", f"{text}HU). Check the unit of the AIF {_kind(artery)}.", peak)
     return Check("AIF signal", "pass", f"The arterial peak of {peak:.0f} HU rises above {noise:.1f} HU of noise.", peak)
 
 
@@ -486,10 +503,11 @@ def _on_vein(artery: VascularCurve, vein: VascularCurve | None, times_s: FloatAr
         yield Check("VOF quality", "fail", text, areas)
         yield from _without_vein(OF_VEIN, "The venous curve is that of no vein.")
         return
-    yield _vein_quality(vein, transit)
-    yield _vein_tail(vein, transit, areas)
+    small = (transit.gain if transit.error <= WORST_ERROR else areas) < SMALL_VEIN
+    yield _vein_quality(vein, transit, areas)
+    yield _vein_tail(vein, transit, areas, small=small)
     yield _strength(artery, vein)
-    yield _partial_volume(artery)
+    yield _partial_volume(artery, small=small)
 
 
 def _without_vein(names: Iterable[str], reason: str) -> Iterator[Check]:
@@ -497,27 +515,31 @@ def _without_vein(names: Iterable[str], reason: str) -> Iterator[Check]:
         yield Check(name, "not applicable", reason)
 
 
-def _vein_quality(vein: VascularCurve, transit: Transit) -> Check:
+def _vein_quality(vein: VascularCurve, transit: Transit, areas: float) -> Check:
     """Return whether the vein is the artery after its way through the brain."""
     later_s = transit.delay_s + transit.mtt_s
     later = typeset(f"{later_s:.1f}")
     if transit.error > WORST_ERROR:
         text = f"The venous curve is not the arterial one after its way through the brain ({transit.error:.0%} of its "
-        text += f"peak unexplained): partial volume rests on the ratio of areas. Check the VOF {_kind(vein)}."
+        rests = f"partial volume rests on the ratio of areas, {areas:.2f}"
+        rests += f": {UNSCALED}" if areas < SMALL_VEIN else ""
+        text += f"peak unexplained): {rests}. Check the VOF {_kind(vein)}."
         return Check("VOF quality", "warn", text, transit.error)
     if later_s < LEAST_TRANSIT_S:
         text = f"The venous curve follows the arterial one by {later} s only: it may be an artery. Check the VOF "
         return Check("VOF quality", "warn", f"{text}{_kind(vein)}.", later_s)
     if transit.gain < SMALL_VEIN:
-        text = f"The vein has {transit.gain:.2f} times the area of the artery: it is diluted itself, nothing was "
-        return Check("VOF quality", "warn", text + "scaled to it.", transit.gain)
+        text = f"The vein has {transit.gain:.2f} times the area of the artery: it is diluted itself, {UNSCALED}."
+        return Check("VOF quality", "warn", text, transit.gain)
     text = f"The venous curve follows the arterial one by {later} s, {transit.error:.0%} of its peak unexplained."
     return Check("VOF quality", "pass", text, transit.error)
 
 
-def _vein_tail(vein: VascularCurve, transit: Transit, areas: float) -> Check:
+def _vein_tail(vein: VascularCurve, transit: Transit, areas: float, *, small: bool) -> Check:
     end = end_share(vein.measured_hu)
     text = f"The venous curve ends at {typeset(f'{end:.0%}')} of its peak"
+    if end > COMPLETE_VEIN and small:
+        return Check("VOF tail", "warn", f"{text}.", end)
     if end > COMPLETE_VEIN:
         text += ": partial volume rests on what was seen of it and a model of its way through the brain "
         text += f"(factor {transit.gain:.2f}; with extrapolated areas: {areas:.2f})."
@@ -533,9 +555,15 @@ def _strength(artery: VascularCurve, vein: VascularCurve) -> Check:
     return Check("bolus strength", "pass", f"Blood enhances by {full:.0f} HU.", full)
 
 
-def _partial_volume(artery: VascularCurve) -> Check:
-    """Return whether the artery fills enough of its voxels; the factor is as uncertain as the arterial peak."""
+def _partial_volume(artery: VascularCurve, *, small: bool) -> Check:
+    """Return whether the artery fills enough of its voxels; the factor is as uncertain as the arterial peak.
+
+    A ``small`` vein, of less area than the artery, tells nothing of it.
+    """
     factor = artery.partial_volume_factor
+    if small:
+        text = "The vein has less area than the artery: it tells nothing of the artery's partial volume."
+        return Check("partial volume", "not applicable", text)
     peak, noise = _peak_and_noise(artery)
     uncertain = factor * noise / peak if peak > 0 else 0.0
     text = f"Partial-volume factor of {factor:.2f} ± {uncertain:.2f}"

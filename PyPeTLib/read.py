@@ -28,6 +28,8 @@ ScanPath = str | Path | Sequence[str | Path]
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
 MINIMUM_FRAMES = 10
+#: Labels of a mask are whole numbers but for rounding.
+LABEL_TOLERANCE = 1e-3
 
 #: Between two files a frame is missing where their numbers are further apart than so many usual steps; numbers may be
 #: times, which jitter. So many of these places are named.
@@ -163,7 +165,8 @@ def _together(
     opened: _Opened, values: npt.NDArray[Any], times_s: FloatArray
 ) -> tuple[npt.NDArray[Any], tuple[Check, ...]]:
     """Return the values with all slices of a frame at one time, where sidecar or images say that they were not."""
-    offsets_s, slices_s = slice_offsets(opened.scan, values.shape[1]), opened.slices_s
+    interval_s, slices_s = float(np.diff(times_s).max(initial=0.0)), opened.slices_s
+    offsets_s = slice_offsets(opened.scan, values.shape[1], interval_s=interval_s)
     if offsets_s is not None:
         slices_s = times_s[:, None] + offsets_s
     if slices_s is None:
@@ -173,7 +176,7 @@ def _together(
 
 
 def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
-    """Read a mask that lies on a given grid; every value but 0 is inside.
+    """Read a mask that lies on a given grid; every label but 0 is inside.
 
     Parameters
     ----------
@@ -192,7 +195,8 @@ def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
     Raises
     ------
     InputError
-        If it lies on another grid, is empty, is not 3D or holds values that are no numbers.
+        If it lies on another grid, is empty, is not 3D or holds values that are no labels: fractions, as of a
+        probability, or less than 0.
     """
     stored = _load_frame(Path(path).absolute(), what)
     _refuse_other_grid(f"{what} {path}", stored.geometry, geometry)
@@ -201,6 +205,12 @@ def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
         raise InputError(f"{what} {path}: a number in every voxel is needed; found {missing} without. Set them to 0.")
     if not stored.values.any():
         raise InputError(f"{what} {path}: at least one voxel is needed; found 0. Draw it again.")
+    inside = stored.values[stored.values != 0]
+    if inside.min() < 0 or np.abs(inside - np.rint(inside)).max() > LABEL_TOLERANCE:
+        found = f"values from {inside.min():g} to {inside.max():g}"
+        raise InputError(
+            f"{what} {path}: 0 outside and a label inside are needed; found {found}. Set a threshold first."
+        )
     return Image(stored.values != 0, stored.geometry)
 
 

@@ -241,13 +241,13 @@ def read_sidecar(scan: Path) -> dict[str, Any]:
     return content
 
 
-def slice_offsets(scan: Path, slices: int) -> FloatArray | None:
+def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray | None:
     """Return when each slice of a frame was acquired after the frame's time in s, shape (z,); None where none is told.
 
     Raises
     ------
     InputError
-        If the sidecar lists other than one finite time a slice.
+        If the sidecar lists other than one finite time a slice, or times further apart than the frames.
     """
     try:
         content = read_sidecar(scan)
@@ -260,6 +260,11 @@ def slice_offsets(scan: Path, slices: int) -> FloatArray | None:
     if listed.shape != (slices,) or not np.isfinite(listed).all():
         need = f"{SLICE_TIMES} needs one time a slice, {slices} in all"
         raise InputError(f"Sidecar {name}: {need}; found {listed.size}. Mend or remove it.")
+    if np.ptp(listed) > interval_s:
+        need = (
+            f"{SLICE_TIMES} needs times in s that belong to one frame, no further apart than frames, {interval_s:g} s"
+        )
+        raise InputError(f"Sidecar {name}: {need}; found {listed.min():g} to {listed.max():g}. Mend or remove it.")
     return listed
 
 

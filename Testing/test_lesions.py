@@ -482,3 +482,17 @@ def test_low_flow_is_sought_where_core_is():
     inside, anywhere = (lesions_of(maps, core_inside=where).volumes_ml for where in ("hypoperfusion", "anywhere"))
     assert inside["rcbf_below_30"].ml == inside["core"].ml == pytest.approx(VOXELS_CORE * ML)
     assert anywhere["rcbf_below_30"].ml == anywhere["core"].ml == pytest.approx((VOXELS_CORE + 4 * 10 * 10) * ML)
+
+
+def test_a_core_that_was_not_found_is_bounded_by_the_hypoperfusion_it_is_sought_in():
+    """Uncertain flow and delays far from late tissue are no core of it."""
+    maps = maps_of("left", sd=0.5)
+    flow, wide, delay_sd = maps.cbf.values.copy(), np.full(GRID.shape, 100.0), np.full(GRID.shape, 30.0)
+    flow[on("left", CORE)], delay_sd[on("left", LATE)] = 20.0, 0.5
+    sds = {"cbf": Image(wide, GRID, "mL/100 g/min"), "delay": Image(delay_sd, GRID, "s")}
+    maps = replace(maps, cbf=Image(flow, GRID, "mL/100 g/min"), sd={**maps.sd, **sds})
+    volumes = lesions_of(maps).volumes_ml
+    core, late = volumes["core"], volumes["hypoperfusion"]
+    assert (core.ml, late.ml) == (0.0, pytest.approx(VOXELS_LATE * ML))
+    assert VOXELS_LATE * ML <= core.high_ml <= late.high_ml
+    assert late.high_ml < lesions_of(maps, core_inside="anywhere").volumes_ml["core"].high_ml

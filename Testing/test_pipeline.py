@@ -226,6 +226,14 @@ def test_a_curve_may_end_one_frame_from_the_end_of_the_scan(tiny_head, tiny_anal
     assert found[-1] == found[-2] and found[0] == found[1]
 
 
+def test_a_curve_in_milliseconds_is_refused(tiny_head):
+    """It covers the scan many times over, and of its points one lies within."""
+    times = 1e3 * np.arange(45.0)
+    match = "at least 5 points within the scan, 0 to 44 s, are needed; found 1 of 45, from 0 to 44000 s"
+    with pytest.raises(InputError, match=match):
+        analyze(tiny_head.series, aif=TimeCurve(times, np.sin(times)))
+
+
 @pytest.mark.parametrize("values", [np.zeros(45), np.linspace(9.0, 0.0, 45)])
 def test_a_curve_that_does_not_rise_is_refused(tiny_head, values):
     with pytest.raises(InputError, match="Arterial curve: HU that rise above the first value are needed; found"):

@@ -194,12 +194,38 @@ def test_a_vein_with_less_area_than_the_artery_is_told_and_one_without_area_is_i
 
 def test_maps_without_positive_flow_and_volume_are_invalid():
     image = Image(np.full(GRID.shape, -1.0, dtype=np.float32), GRID, "mL/100 g")
-    good = Image(np.ones(GRID.shape, dtype=np.float32), GRID, "mL/100 g")
+    good = Image(np.full(GRID.shape, 6.0, dtype=np.float32), GRID, "mL/100 g")
     brain = Image(MASK, GRID)
     assert [check.status for check in judge_maps(Maps(good, good, good, good, good), brain)] == ["pass", "pass"]
     for name, maps in (("CBF", Maps(image, good, good, good, good)), ("CBV", Maps(good, image, good, good, good))):
         (failed,) = (check for check in judge_maps(maps, brain) if check.status == "fail")
-        assert failed.name == f"positive {name}" and name in failed.text
+        assert failed.name == f"plausible {name}" and name in failed.text
+
+
+@pytest.mark.parametrize(("cbf", "cbv", "doubted"), [(45, 3, []), (4, 3, ["CBF"]), (200, 20, ["CBF", "CBV"])])
+def test_flow_and_volume_of_no_brain_are_doubted(cbf, cbv, doubted):
+    """A curve in tenths of a HU, or of another scan, makes them ten times too large or small."""
+    flow, volume = (Image(np.full(GRID.shape, value, dtype=np.float32), GRID, "mL/100 g") for value in (cbf, cbv))
+    found = judge_maps(Maps(flow, volume, flow, flow, flow), Image(MASK, GRID))
+    assert [check.name for check in found if check.status == "warn"] == [f"plausible {name}" for name in doubted]
+    assert all("Check AIF and VOF, and the HU" in check.text for check in found if check.status == "warn")
+
+
+@pytest.mark.parametrize(("factor", "status"), [(0.01, "fail"), (1.0, None), (10.0, "warn")])
+def test_arterial_curves_lower_or_higher_than_blood_can_be_are_told(factor, status):
+    """Without noise, as an average or a table in another unit is."""
+    found = {check.name: check for check in doubts(artery=scaled(factor))}
+    assert (found["AIF signal"].status if status else found.get("AIF signal")) == status
+
+
+def test_a_vein_that_nothing_was_scaled_to_is_not_said_to_have_been():
+    """Whether its shape fits or not, and where it ends in mid-bolus."""
+    short = {"times": np.arange(24.0)}
+    for change in (lambda hu: 0.3 * hu, lambda hu: 0.02 * np.roll(hu, -7)):
+        found = {check.name: check for check in checks(vein=measured(change), **short)}
+        assert "nothing was scaled to it, and CBF and CBV may be too high" in found["VOF quality"].text
+        assert found["partial volume"].status == "not applicable"
+        assert "factor" not in found["VOF tail"].text
 
 
 @pytest.mark.parametrize(("sd_s", "status"), [(0.95, "pass"), (1.05, "warn")])
@@ -416,8 +442,8 @@ def test_units_stand_with_their_numbers():
         assert finding.text.endswith(".") and finding.text[0].isupper()
 
 
-@pytest.mark.parametrize(("voxels", "expected"), [(5, False), (6, True)])
-def test_too_little_tissue_is_a_warning(voxels, expected):
+@pytest.mark.parametrize(("voxels", "expected"), [(5, False), (6, True), (9, True)])
+def test_too_little_tissue_is_a_warning_and_hardly_any_invalid(voxels, expected):
     grid = Geometry((10, 1, 1), (10.0, 10.0, 10.0))
     brain = np.ones((1, 1, 10), bool)
     csf, vessels, bone = np.zeros((3, 1, 1, 10), bool)
@@ -425,7 +451,8 @@ def test_too_little_tissue_is_a_warning(voxels, expected):
     masks = [Image(values, grid) for values in (brain, csf, vessels, bone)]
     found = judge_tissue(*masks, settings=Settings())
     assert found.doubtful == expected
-    if expected:
+    assert (found.status == "fail") == (voxels == 9)
+    if voxels == 6:
         assert "Only 40% of the brain mask is tissue, at least 50% is expected" in found.text
         assert "takes 4 mL, large vessels 1 mL, what shares bone (above 100 HU) 1 mL" in found.text
 

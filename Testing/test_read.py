@@ -634,6 +634,16 @@ def test_mask_with_nan_is_refused(scan: Path, tmp_path: Path) -> None:
         read_mask(save(tmp_path / "m.nii.gz", values), read_series(scan).geometry, what="AIF mask")
 
 
+@pytest.mark.parametrize("low", [0.2, -1.0])
+def test_values_that_are_no_labels_are_refused(scan: Path, tmp_path: Path, low: float) -> None:
+    """Of probabilities every one above 0 would be inside."""
+    values = np.zeros(SHAPE, np.float32)
+    values[0, 0, :2] = low, 1.0
+    match = rf"0 outside and a label inside are needed; found values from {low:g} to 1\. Set a threshold first"
+    with pytest.raises(InputError, match=match):
+        read_mask(save(tmp_path / "m.nii.gz", values), read_series(scan).geometry, what="AIF mask")
+
+
 def test_4d_mask_is_refused(scan: Path) -> None:
     with pytest.raises(InputError, match=r"AIF mask sub-01_ctp\.nii\.gz: a 3D image is needed; found 4D"):
         read_mask(scan, read_series(scan).geometry, what="AIF mask")

@@ -77,6 +77,15 @@ def test_a_list_that_does_not_fit_is_refused(to_and_fro, offsets_s):
         listed(path, offsets_s)
 
 
+@pytest.mark.parametrize("offsets_s", [[0.0, 200.0] * 4, [0.0] * 7 + [100.0]])
+def test_times_that_belong_to_no_one_frame_are_refused(to_and_fro, offsets_s):
+    """In ms, or of another slice."""
+    path, _, _ = to_and_fro
+    match = r"SliceTiming needs times in s that belong to one frame, no further apart than frames, .* found 0 to [12]00"
+    with pytest.raises(InputError, match=match):
+        listed(path, offsets_s)
+
+
 def test_read_only_values_are_copied_and_others_changed_in_place():
     values = np.arange(24, dtype=np.int16).reshape(6, 2, 2, 1)
     own_s = np.arange(6.0)[:, None] + [0.0, 1.0]
