@@ -409,9 +409,11 @@ def _coverage(series: Series, curves: Curves) -> Check:
 
 def _artery_signal(artery: VascularCurve, weights: FloatArray, least_hu: float) -> Check:
     peak, noise = _peak_and_noise(artery)
-    if artery.measured_hu @ weights <= 0 or peak < max(least_hu, LEAST_SIGNAL * noise):
-        text = f"The arterial curve is no bolus: its peak is {peak:.3g} HU (at least {least_hu:g}), its noise "
-        return Check("AIF signal", "fail", f"{text}{noise:.1f} HU. Check the AIF {_kind(artery)}.", peak)
+    high_hu = max(least_hu, LEAST_SIGNAL * noise)
+    if artery.measured_hu @ weights <= 0 or peak < high_hu:
+        found = f"its peak of {peak:.3g} HU is below {high_hu:.3g}" if peak < high_hu else "its area is negative"
+        text = f"The arterial curve is no bolus: {found} (noise {noise:.1f} HU). Check the AIF {_kind(artery)}."
+        return Check("AIF signal", "fail", text, peak)
     if peak > MOST_PEAK_HU:
         text = (
             f"The arterial peak of {peak:,.0f} HU is higher than blood's with contrast agent (below {MOST_PEAK_HU:g} "

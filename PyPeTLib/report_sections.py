@@ -112,11 +112,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything one page says: of one scan here; a page about many scans takes a sequence of them."""
+    """Everything one page says: of one scan here; a page about many scans takes a sequence of them.
+
+    ``invalid`` has the reasons why nothing on it is to be trusted.
+    """
 
     name: str
     version: str
     sections: tuple[Section, ...]
+    invalid: tuple[str, ...] = ()
 
 
 def report_sections(analysis: Analysis, pictures: Mapping[str, Picture], viewer: Mapping[str, Any]) -> Report:
@@ -150,7 +154,8 @@ def report_sections(analysis: Analysis, pictures: Mapping[str, Picture], viewer:
         _settings(analysis),
         _software(analysis),
     ]
-    return Report(analysis.series.name, __version__, tuple(section for section in sections if section.blocks))
+    shown = tuple(section for section in sections if section.blocks)
+    return Report(analysis.series.name, __version__, shown, tuple(invalid_why(analysis.checks)))
 
 
 def _result(analysis: Analysis) -> Section:
@@ -174,10 +179,7 @@ def _result(analysis: Analysis) -> Section:
     conditions = Text(lesion_conditions(analysis.settings))
     blocks = (Tiles(tuple(tiles)), Findings(doubts), criteria, volumes, conditions)
     lead = lesion_note(analysis.lesions, analysis.settings)
-    why = " ".join(invalid_why(analysis.checks))
-    return Section(
-        "result", "Volumes, criteria and findings", blocks, lead=f"Marked INVALID: {why} {lead}" if why else lead
-    )
+    return Section("result", "Volumes, criteria and findings", blocks, lead=lead)
 
 
 def _numbers(analysis: Analysis) -> Section:

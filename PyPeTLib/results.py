@@ -26,7 +26,7 @@ from PyPeTLib.records import (
     Prepared,
     VascularCurve,
 )
-from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, without_effect
+from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, describe_settings, is_read, without_effect
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
 
 LONG_NAMES = {
@@ -408,19 +408,19 @@ def invalid_why(checks: Iterable[Check]) -> list[str]:
 def _sidecar(name: str, analysis: Analysis) -> dict[str, object]:
     """Return what a map's sidecar says beside its unit."""
     base, _, kind = name.partition("_")
-    invalid = invalid_why(analysis.checks)
+    invalid, chosen = invalid_why(analysis.checks), analysis.settings
     width_mm = map_resolution_mm(name, analysis)
     return {
         "LongName": LONG_NAMES[base] + (KINDS[kind] if kind else ""),
         "OutsideMask": 0,
         "UndefinedInsideMask": "NaN",
-        "DeconvolutionMethod": analysis.settings.method,
-        **regularisation(analysis.settings),
+        "DeconvolutionMethod": chosen.method,
         **({} if analysis.maps.strength is None else {"Strength": analysis.maps.strength}),
-        **({"Correction": analysis.settings.correction} if analysis.settings.bias_removed else {}),
+        **({"Correction": chosen.correction} if chosen.bias_removed else {}),
         **({} if width_mm is None else {"ResolutionMm": round(width_mm, 2)}),
         **({"Residue": analysis.maps.residue} if analysis.maps.residue else {}),
         "Software": f"PyPeT {__version__}",
+        "Settings": {one.name: getattr(chosen, one.name) for one in describe_settings() if is_read(one.name, chosen)},
         **({"Invalid": invalid} if invalid else {}),
     }
 

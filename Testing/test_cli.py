@@ -93,7 +93,9 @@ def test_maps_lie_on_the_grid_of_the_scan_with_their_unit(result, scan):
         np.testing.assert_array_equal(image.affine, affine)
         assert image.get_data_dtype() == np.float32
         sidecar = json.loads((result / f"phantom_{name}.json").read_text())
-        assert (sidecar["Unit"], sidecar["DeconvolutionMethod"], sidecar["mtt_prior"]) == (unit, "bayesian", "weak")
+        chosen = sidecar["Settings"]
+        assert (sidecar["Unit"], sidecar["DeconvolutionMethod"], chosen["mtt_prior"]) == (unit, "bayesian", "weak")
+        assert {"denoise", "residue", "timing_prior"} <= set(chosen) and "bsvd_cutoff" not in chosen
         assert sidecar["Residue"] in SHAPES and sidecar["LongName"].endswith("deviation") == name.endswith("sd")
 
 
@@ -352,7 +354,8 @@ def test_forced_result_says_that_it_is_invalid(phantom, tmp_path, capsys):
     write_series(with_values(phantom, values, np.arange(len(values), dtype=float)), path)
     assert main(["run", str(path), "-o", str(tmp_path / "out"), "--force"]) == 0
     assert "marked INVALID" in capsys.readouterr().out
-    assert "Marked INVALID" in (tmp_path / "out/scan_report.html").read_text()
+    page = (tmp_path / "out/scan_report.html").read_text()
+    assert page.index("<main>") > page.index("Marked INVALID") > 0 and '<body class="invalid">' in page
     summary = json.loads((tmp_path / "out/scan_summary.json").read_text())
     assert "fail" in {check["status"] for check in summary["checks"]}
     why = json.loads((tmp_path / "out/scan_cbf.json").read_text())["Invalid"]
