@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from PyPeTLib.records import Analysis, Check, Geometry, Image, Lesions, Points, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
+#: Set once the user wants to stop: what is raised in a callback of the garbage collector, Python drops.
+_STOP = threading.Event()
 #: Packages that the steps of a run load when they need them, a third of a second together.
 NEEDED = ("scipy.ndimage", "scipy.spatial.transform", "scipy.special", "scipy.optimize", "scipy.interpolate")
 
@@ -52,8 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=FEW_LETTERS)
     options = _parser().parse_args(arguments)
+    _STOP.clear()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _stop)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started us wants it otherwise
+            signal.signal(signal.SIGINT, _stop)
     try:
         with redirect_stdout(_UntilClosed()):
             code: int = options.command(options)
@@ -99,6 +104,7 @@ class _UntilClosed(io.TextIOBase):
 
 def _stop(number: int, frame: object) -> None:
     """Turn the request to end into an exception, so that everything unfinished is removed."""
+    _STOP.set()
     raise KeyboardInterrupt
 
 
@@ -601,18 +607,23 @@ def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bo
 
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
-    """Yield a progress callback: a bar on a terminal, silence in a pipe or without tqdm."""
-    from PyPeTLib.records import silent
-
+    """Yield a progress callback: a bar on a terminal, silence in a pipe or without tqdm; both stop when asked to."""
     if quiet or not sys.stderr.isatty() or find_spec("tqdm") is None:
-        yield silent
+        yield lambda fraction, text: _go_on()
         return
     from tqdm import tqdm
 
     with tqdm(total=100, bar_format="{l_bar}{bar}| {elapsed}", leave=False) as bar:
 
         def show(fraction: float, text: str) -> None:
+            _go_on()
             bar.set_description_str(text, refresh=False)
             bar.update(max(0.0, 100.0 * fraction - bar.n))
 
         yield show
+
+
+def _go_on() -> None:
+    """Raise if the user wants to stop."""
+    if _STOP.is_set():
+        raise KeyboardInterrupt

@@ -154,8 +154,8 @@ def report_sections(analysis: Analysis, pictures: Mapping[str, Picture], viewer:
         _settings(analysis),
         _software(analysis),
     ]
-    shown = tuple(section for section in sections if section.blocks)
-    return Report(analysis.series.name, __version__, shown, tuple(invalid_why(analysis.checks)))
+    filled = tuple(section for section in sections if section.blocks)
+    return Report(analysis.series.name, __version__, filled, tuple(invalid_why(analysis.checks)))
 
 
 def _result(analysis: Analysis) -> Section:

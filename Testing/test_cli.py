@@ -1,8 +1,10 @@
 """The command as a user meets it: files, messages and exit codes."""
 
+import contextlib
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -12,6 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from PyPeTLib import read
 from PyPeTLib.cli import _like_ours, _maps_to_come, main
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
@@ -346,6 +349,25 @@ def test_scan_that_ends_before_the_bolus_is_refused(tmp_path, capsys):
     write_series(waiting.series, tmp_path / "scan_ctp.nii.gz")
     assert "Bolus" in refused(["run", tmp_path / "scan_ctp.nii.gz", "-o", tmp_path / "out"], capsys, 3)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_wish_to_stop_that_python_dropped_is_kept(phantom, tmp_path, capsys, monkeypatch):
+    """What is raised while the garbage collector calls back is printed and forgotten; the run went on."""
+    path = tmp_path / "scan_ctp.nii.gz"
+    write_series(phantom.series, path)
+
+    def interrupted(*given, **chosen):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return read_series(*given, **chosen)
+
+    monkeypatch.setattr(read, "read_series", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main(["run", str(path), "-o", str(tmp_path / "out")]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "stopped" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_forced_result_says_that_it_is_invalid(phantom, tmp_path, capsys):
