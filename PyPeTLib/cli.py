@@ -513,14 +513,17 @@ def _pair(text: str) -> tuple[str, str]:
 def _demo(options: argparse.Namespace) -> int:
     from PyPeTLib.demo import run_demo
     from PyPeTLib.results import RESEARCH_USE
+    from PyPeTLib.truth import FIGURES
 
     with _progress(False) as progress:
         figures, page = run_demo(
             options.output, overwrite=options.overwrite, report=_has_pictures("the report"), progress=progress
         )
     print(f"Found against the known truth of the phantom. {RESEARCH_USE}")
+    print(f"  {'':<52} {'found':>6}  best")
     for name, value in figures.items():
-        print(f"  {name:<20} {value:8.3f}")
+        words, best = FIGURES[name]
+        print(f"  {words:<52} {typeset(f'{value:6.2f}')}  {best:g}")
     print(f"Results: {page}")
     return OK
 

@@ -508,7 +508,8 @@ def _stepper(seconds: dict[str, float], progress: Progress) -> Step:
         progress(low, name)
         start = time.perf_counter()
         yield share(progress, low, high, name)
-        seconds[name.lower()] = time.perf_counter() - start
+        short = name if name[:2].isupper() else f"{name[0].lower()}{name[1:]}"
+        seconds[short] = time.perf_counter() - start
         progress(high, name)
 
     return step

@@ -252,7 +252,7 @@ def _settings(analysis: Analysis) -> Section:
 def _software(analysis: Analysis) -> Section:
     """Return scan, software, versions, hash and computing time."""
     columns: tuple[tuple[str, Kind], ...] = (("", "name"), ("", "text"))
-    seconds = tuple((step.capitalize(), f"{time:.2f} s") for step, time in analysis.seconds.items())
+    seconds = tuple((f"{step[0].upper()}{step[1:]}", f"{time:.2f} s") for step, time in analysis.seconds.items())
     total = f"Computing time: {sum(analysis.seconds.values()):.1f} s"
     blocks = (
         Table(columns, (*scan_facts(analysis), *software_facts(analysis)), name="Scan and software"),

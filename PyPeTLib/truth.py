@@ -34,6 +34,22 @@ ESTIMATED = ("cbf", "cbv", "mtt", "delay")
 #: Half the width of an interval that holds 90 % of a normal distribution, and of half of it, in SD.
 NINETY, HALF = 1.645, 0.6745
 
+#: What the figures of merit of a run are, and what they are at best.
+FIGURES = {
+    "brain_dice": ("Dice of the brain mask", 1.0),
+    "outside_share": ("share of the brain mask outside the skull", 0.0),
+    "aif_arterial_share": ("share of the AIF's voxels that are artery", 1.0),
+    "aif_area_ratio": ("area of the AIF over that of the true one", 1.0),
+    "cbv_slope": ("slope of CBV against the true one", 1.0),
+    "cbf_slope": ("slope of CBF against the true one", 1.0),
+    "cbv_r": ("correlation of CBV, voxel by voxel", 1.0),
+    "cbf_r": ("correlation of CBF, voxel by voxel", 1.0),
+    "mtt_r": ("correlation of MTT, voxel by voxel", 1.0),
+    "tmax_r": ("correlation of Tmax, voxel by voxel", 1.0),
+    "tmax_bias_s": ("median error of Tmax in s", 0.0),
+    "tmax_dice": ("Dice of Tmax > 6 s", 1.0),
+}
+
 
 def compare_with_truth(analysis: Analysis, phantom: Phantom) -> dict[str, float]:
     """Return the figures of merit of a run on a phantom.
@@ -43,9 +59,7 @@ def compare_with_truth(analysis: Analysis, phantom: Phantom) -> dict[str, float]
     Returns
     -------
     dict of str to float
-        ``brain_dice``, ``outside_share`` (of the mask, outside the skull), ``aif_arterial_share`` (of its voxels),
-        ``aif_area_ratio`` (scaled over true area), ``cbv_slope``, ``cbf_slope``, ``cbv_r``, ``cbf_r``, ``mtt_r``,
-        ``tmax_r``, ``tmax_bias_s`` (median), ``tmax_dice`` (of Tmax > 6 s), all against the true Tmax.
+        The keys of `FIGURES`, which says what they are; Tmax is compared with the true one.
     """
     truth = {name: image.values for name, image in phantom.truth.items()}
     maps = {name: image.values for name, image in analysis.maps.items()}

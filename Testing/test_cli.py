@@ -558,9 +558,10 @@ def test_demo_keeps_its_hands_off_a_folder_with_other_files(tmp_path, capsys):
 
 
 def test_the_figures_of_a_demonstration_are_for_research_only(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("PyPeTLib.demo.run_demo", lambda *_, **__: ({"cbf_bias": 1.0}, tmp_path))
+    monkeypatch.setattr("PyPeTLib.demo.run_demo", lambda *_, **__: ({"tmax_bias_s": -1.0}, tmp_path))
     assert main(["demo", str(tmp_path)]) == 0
-    assert "Research use only" in capsys.readouterr().out.split("cbf_bias")[0]
+    before, after = capsys.readouterr().out.split("median error of Tmax in s")
+    assert "Research use only" in before and after.split()[:2] == ["−1.00", "0"]
 
 
 def test_one_voxel_of_air_is_no_artery(phantom, scan, tmp_path, capsys):

@@ -76,7 +76,7 @@ def measured(options: HeadOptions) -> list[float]:
         *overlap(analysis.vessels.values, brain & (part["vessel"] >= VESSEL)),
         *(100.0 * float((where & ~tissue).sum() / where.sum()) for where in (pure, core)),
         *medians,
-        analysis.seconds["csf and large vessels"],
+        analysis.seconds["CSF and large vessels"],
     ]
 
 
