@@ -69,6 +69,7 @@ def render(report: Report) -> str:
     loader = jinja2.PackageLoader("PyPeTLib", "templates")
     pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     style, script = (loader.get_source(pages, name)[0] for name in ("report.css", "viewer.js"))
+    style += _foot_of_pages(report)
     return pages.get_template("report.html").render(
         report=report,
         style=Markup(style),
@@ -76,6 +77,14 @@ def render(report: Report) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+
+
+def _foot_of_pages(report: Report) -> str:
+    """Return the style that names the case on every printed page."""
+    text = f"{report.name} – PyPeT {report.version} – Research use only"
+    quoted = "".join(one if one.isascii() and one.isalnum() else f"\\{ord(one):06x}" for one in text)  # nothing acts
+    font = "font: 7.5pt system-ui, sans-serif; color: #59626d;"
+    return f'@media print {{ @page {{ @bottom-left {{ content: "{quoted}"; {font} }} }} }}\n'
 
 
 def _hash(source: str) -> str:

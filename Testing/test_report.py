@@ -602,3 +602,10 @@ def _luminance(colour):
     channels = np.array([int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def test_the_name_on_printed_pages_is_text_whatever_it_holds():
+    page = render(Report('a"; } </style><script>x()</script>\\ é', "1.0", ()))
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert r'content: "a\000022\00003b\000020\00007d\000020\00003c\00002fstyle' in style and "0000e9" in style
+    assert "<script>x()" not in page and r"Research\000020use" in style
