@@ -27,7 +27,7 @@ from PyPeTLib.reference_maps import (
     reference_of,
 )
 from PyPeTLib.results import MET
-from PyPeTLib.similarity import similarity_entries
+from PyPeTLib.similarity import comparable_entries
 
 #: What is done with a case beside its numbers, e.g. drawn.
 Show = Callable[[Comparison, Mapping[str, Pair]], None]
@@ -123,7 +123,7 @@ def metrics_of(cases: Iterable[Comparison]) -> dict[tuple[str, str, str], list[f
     found: dict[tuple[str, str, str], list[float]] = {}
     for case in cases:
         for name, similarity in case.maps.items():
-            for metric, value, unit in similarity_entries(similarity):
+            for metric, value, unit in comparable_entries(similarity):
                 found.setdefault((name, metric, unit), []).append(value)
     return found
 

@@ -19,7 +19,7 @@ from PyPeTLib.pairing import EmptyReferenceError, Pair, describe_resampling, pai
 from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side
 from PyPeTLib.results import VOLUME_NAMES
 from PyPeTLib.settings import Settings
-from PyPeTLib.similarity import Region, Similarity, pair_similarity
+from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity
 from PyPeTLib.units import in_unit
 
 #: Means further apart than this factor: a unit may be wrong.
@@ -204,7 +204,8 @@ def compare_findings(
     Parameters
     ----------
     pairs : mapping of str to Pair
-        Maps by name. Without Tmax there are no regions; without CBF or CBV only those of Tmax.
+        Maps by name. Without Tmax there are no regions; without CBF or CBV only those of Tmax. A map whose reference is
+        in another unit is left out: thresholds are in the unit of the run.
     tissue : ndarray of bool, shape (z, y, x)
         The brain without CSF, large vessels and bone.
     midplane : Midplane or None
@@ -216,8 +217,10 @@ def compare_findings(
     vessels : ndarray of bool, shape (z, y, x), optional
         Large vessels.
     """
+    other_unit = _other_unit(pairs)
+    pairs = {name: pair for name, pair in pairs.items() if _same_unit(pair)}
     if "tmax" not in pairs:
-        return Findings(remarks=("Thresholded regions and criteria need Tmax in both.",))
+        return Findings(remarks=(*other_unit, "Thresholded regions and criteria need Tmax in both."))
     needed = [name for name in ("tmax", *sorted(maps_of_rule(settings) - {"tmax"})) if name in pairs]
     common = np.logical_and.reduce([tissue, *(pairs[name].compared for name in needed)])
     both = [
@@ -230,13 +233,27 @@ def compare_findings(
     absent = sorted(maps_of_rule(settings) - set(pairs))
     known = TMAX_REGIONS if absent else tuple(VOLUME_NAMES)
     regions = tuple(_region(name, *both) for name in known)
-    remarks = [*_coverage(tissue, common), *_withheld(both, absent), *_empty(regions)]
+    remarks = [*other_unit, *_coverage(tissue, common), *_withheld(both, absent), *_empty(regions)]
     if absent:
         return Findings(regions, remarks=tuple(remarks))
     ratios = {text: (getattr(both[0], name), getattr(both[1], name)) for name, text in RATIOS.items()}
     remarks += _undefined(ratios)
     criteria = {one.name: (one.met, other.met) for one, other in zip(both[0].criteria, both[1].criteria, strict=True)}
     return Findings(regions, ratios, criteria, (both[0].side, both[1].side), tuple(remarks))
+
+
+def _same_unit(pair: Pair) -> bool:
+    return one_unit(pair.image.unit, pair.reference.unit)
+
+
+def _other_unit(pairs: Mapping[str, Pair]) -> list[str]:
+    """Return which maps regions and criteria do without because the numbers of their reference mean something else."""
+    return [
+        f"{MAP_LABELS[name]}: In no region, ratio or criterion: the reference is in {pair.reference.unit}, which does "
+        f"not convert into {pair.image.unit}."
+        for name, pair in pairs.items()
+        if not _same_unit(pair)
+    ]
 
 
 def _references(pairs: Mapping[str, Pair]) -> dict[str, Image]:
@@ -312,7 +329,7 @@ def _map_remarks(run: Run, references: Mapping[str, Image], maps: Mapping[str, S
 def _doubt(found: Similarity) -> str:
     """Return a remark where the means are so far apart that one unit may be another."""
     low, high = sorted((found.mean, found.reference_mean))
-    if low <= 0 or high <= DOUBTFUL_FACTOR * low:
+    if not one_unit(found.unit, found.reference_unit) or low <= 0 or high <= DOUBTFUL_FACTOR * low:
         return ""
     return (
         f"The means are {found.mean:.3g} and, of the reference, {found.reference_mean:.3g} {found.unit}: does the "

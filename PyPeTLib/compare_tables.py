@@ -28,7 +28,7 @@ from PyPeTLib.compare import Comparison
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.results import MET, RESEARCH_USE
-from PyPeTLib.similarity import Region, metric_digits, similarity_entries
+from PyPeTLib.similarity import Region, comparable_entries, metric_digits
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text
 
@@ -162,7 +162,7 @@ def _metric_table(cases: Sequence[Comparison]) -> Table:
     rows = []
     for case in cases:
         for name, found in case.maps.items():
-            values = {f"{metric}{', %' * (unit == '%')}": value for metric, value, unit in similarity_entries(found)}
+            values = {f"{metric}{', %' * (unit == '%')}": value for metric, value, unit in comparable_entries(found)}
             rows.append({"case": case.name, "map": MAP_LABELS[name], "unit": found.physical.unit, **values})
     return _columns(rows)
 

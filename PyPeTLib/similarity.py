@@ -13,6 +13,7 @@ from PyPeTLib.agreement import Limits, icc_agreement, limits_of_agreement
 from PyPeTLib.pairing import Pair, pair_up
 from PyPeTLib.records import FloatArray, Image, MaskArray
 from PyPeTLib.typeset import typeset
+from PyPeTLib.units import known_unit
 
 #: Correlations and SSIM of fewer voxels than this say nothing.
 FEWEST_VOXELS = 10
@@ -201,6 +202,27 @@ def similarity_entries(result: Similarity) -> list[tuple[str, float, str]]:
     ]
 
 
+def comparable_entries(result: Similarity) -> list[tuple[str, float, str]]:
+    """Return the same for a table with one unit a map: the mean of a reference in another unit is not known in it."""
+    if one_unit(result.unit, result.reference_unit):
+        return similarity_entries(result)
+    return [
+        (metric, nan, result.unit) if metric == "Mean of the reference" else (metric, value, unit)
+        for metric, value, unit in similarity_entries(result)
+    ]
+
+
+def one_unit(unit: str, reference_unit: str) -> bool:
+    """Tell whether two maps have the same unit, in any spelling; one that does not tell its unit has the other's.
+
+    Examples
+    --------
+    >>> one_unit("mL/100 g/min", "ml/100g/min"), one_unit("s", ""), one_unit("s", "min")
+    (True, True, False)
+    """
+    return len({"".join(known_unit(text).split()).lower() for text in (unit, reference_unit) if text}) < 2
+
+
 def similarity_rows(entries: Iterable[tuple[str, float, str]]) -> list[tuple[str, str, str]]:
     """Return metric, value and unit as text with sensible digits, for a table of what `similarity_entries` gives.
 
@@ -341,8 +363,7 @@ def _is_constant(values: FloatArray) -> bool:
 
 
 def _why_no_common_unit(unit: str, reference_unit: str) -> str:
-    spelt = {"".join(text.split()).lower() for text in (unit, reference_unit) if text}
-    if len(spelt) < 2:
+    if one_unit(unit, reference_unit):
         return ""
     return f"Differences in physical units need one unit; found {unit} and, for the reference, {reference_unit}."
 

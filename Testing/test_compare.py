@@ -509,6 +509,41 @@ def test_units_that_have_nothing_in_common_are_not_compared(runs, tmp_path):
     assert any("need one unit; found mL/100 g/min and, for the reference, counts." in one for one in found.remarks)
 
 
+def in_other_unit(folder, source, unit, factor, name="tmax"):
+    return maps_in(folder, source=source, **{name: lambda im: Image(im.values * np.float32(factor), im.geometry, unit)})
+
+
+def test_times_in_minutes_are_converted_and_that_is_said(runs, tmp_path):
+    same = compared(runs / "ours", maps_in(tmp_path / "s", source=runs / "other")).cases[0]
+    case = compared(runs / "ours", in_other_unit(tmp_path / "min", runs / "other", "min", 1 / 60)).cases[0]
+    assert case.maps["tmax"].reference_mean == pytest.approx(same.maps["tmax"].reference_mean, rel=1e-4)
+    for found, expected in zip(case.findings.regions, same.findings.regions, strict=True):
+        assert found.reference_ml == pytest.approx(expected.reference_ml, rel=0.01, nan_ok=True)
+    assert "Tmax: Reference: min multiplied by 60." in case.remarks
+
+
+@pytest.mark.parametrize(("name", "unit"), [("tmax", "frames"), ("cbf", "counts")])
+def test_numbers_of_a_unit_that_does_not_convert_are_in_no_region_and_no_mean(runs, tmp_path, name, unit):
+    """Thresholds, criteria and the mean of the reference would be of other things."""
+    case = compared(runs / "ours", in_other_unit(tmp_path / "odd", runs / "other", unit, 1 / 60, name)).cases[0]
+    kept = [] if name == "tmax" else [f"Tmax > {s} s" for s in (4, 6, 8, 10)]
+    assert [region.name for region in case.findings.regions] == kept
+    assert case.findings.criteria == {} == case.findings.ratios
+    ours, label = case.maps[name].unit, LABELS[MAPS.index(name)]
+    left_out = f"{label}: In no region, ratio or criterion: the reference is in {unit}, which does not convert into"
+    assert f"{left_out} {ours}." in case.remarks
+    assert not any("does the reference have this unit?" in one for one in case.remarks if label in one)
+    cohort = Cohort((case, replace(case, name="2")), {})
+    (row,) = [line for line in markdown(Cohort((case,), {})).splitlines() if line.startswith("| Mean of the reference")]
+    assert [cell.strip() == "not defined" for cell in row.strip("| ").split("|")[1:]] == [one == name for one in MAPS]
+    tables = tables_of(cohort)
+    means = dict(zip(tables["metrics"]["map"], tables["metrics"]["Mean of the reference"], strict=True))
+    assert [np.isnan(means[one]) for one in LABELS] == [one == label for one in LABELS]
+    rows = zip(*(tables["summary"][column] for column in ("what", "metric", "unit", "n")), strict=True)
+    assert (label, "Mean of the reference", ours, 0) in rows
+    assert unit not in tables["summary"]["unit"]
+
+
 def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
     reference = maps_in(tmp_path / "ms", source=runs / "other", mtt=lambda im: Image(im.values * 1e3, im.geometry))
     found = compared(runs / "ours", reference).cases[0]
@@ -523,6 +558,13 @@ def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
         ("mL/100 mL", "mL/100 g", 1 / 1.05),
         ("mL/100 g", "mL/100 mL", 1.05),
         ("ms", "s", 1e-3),
+        ("min", "s", 60.0),
+        ("ml/100ml/s", "mL/100 g/min", 60.0 / 1.05),
+        ("mL/100 g/s", "mL/100 g/min", 60.0),
+        ("mL/g/min", "mL/100 g/min", 100.0),
+        ("mL/mL/min", "mL/100 g/min", 100.0 / 1.05),
+        ("mL/mL", "mL/100 g", 100.0 / 1.05),
+        ("mL/g", "mL/100 mL", 100.0 * 1.05),
         ("ml/min/100cc", "mL/100 g/min", 1 / 1.05),
         ("ml / 100g / min", "mL/100 g/min", 1.0),
         ("", "s", 1.0),
