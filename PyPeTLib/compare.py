@@ -15,15 +15,14 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.lesion_rules import maps_of_rule
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.outputs import Provenance, Run
-from PyPeTLib.pairing import EmptyReferenceError, Pair, describe_resampling, pair_up, resampled
+from PyPeTLib.pairing import EmptyReferenceError, Pair, pair_up, resampled
 from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side
+from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
 from PyPeTLib.results import VOLUME_NAMES
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity
 from PyPeTLib.units import in_unit
 
-#: Means further apart than this factor: a unit may be wrong.
-DOUBTFUL_FACTOR = 5.0
 #: What is said of a map whose reference has no value.
 EMPTY = "Not compared: the reference has no value where the run has, only NaN or the 0 of a background."
 #: Regions that rest on Tmax alone.
@@ -134,7 +133,8 @@ def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = No
     def pair(name: str) -> Pair | InputError:
         image = run.maps[name]
         try:
-            return pair_up(image, _converted(references[name], image.unit, run)[0], within)
+            density = run.settings.tissue_density_g_ml
+            return pair_up(image, in_unit(references[name], image.unit, density_g_ml=density)[0], within)
         except InputError as error:
             named = InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}")
             if isinstance(error, EmptyReferenceError):
@@ -182,7 +182,7 @@ def compare_pairs(
         maps = dict(zip(pairs, similar, strict=True))
     empty = [(name, EMPTY) for name in references if name in run.maps and name not in pairs]
     marked = [f"The reference is marked invalid: {text}" for text in reference.invalid]
-    about = [*marked, *remarks, *_grouped([*empty, *_map_remarks(run, references, maps)])]
+    about = [*marked, *remarks, *grouped([*empty, *_map_remarks(run, references, maps)])]
     told = (*run.remarks, *about, *findings.remarks)
     return Comparison(run.name, maps, findings, run.provenance, reference, told)
 
@@ -306,10 +306,6 @@ def _undefined(ratios: Mapping[str, Both]) -> list[str]:
     return [f"Not defined in one or both, for want of a lesion or of normal tissue: {', '.join(names)}."] * bool(names)
 
 
-def _converted(reference: Image, unit: str, run: Run) -> tuple[Image, str]:
-    return in_unit(reference, unit, density_g_ml=run.settings.tissue_density_g_ml)
-
-
 def _listed(names: Collection[str]) -> str:
     return ", ".join(label for name, label in MAP_LABELS.items() if name in names) or "no map"
 
@@ -318,28 +314,8 @@ def _map_remarks(run: Run, references: Mapping[str, Image], maps: Mapping[str, S
     """Return remarks with the map that each is about."""
     remarks = []
     for name, found in maps.items():
-        reference, image = references[name], run.maps[name]
-        moved = describe_resampling(reference.geometry, image.geometry)
-        converted = _converted(reference, image.unit, run)[1]
-        own = [f"Reference {moved}." * bool(moved), f"Reference: {converted}." * bool(converted), _doubt(found)]
-        remarks += [(name, remark) for remark in (*own, *found.remarks) if remark]
+        brought = bringing(references[name], run.maps[name], density_g_ml=run.settings.tissue_density_g_ml)
+        same = one_unit(found.unit, found.reference_unit)
+        doubt = doubt_of_unit(found.mean, found.reference_mean, found.unit) if same else ""
+        remarks += [(name, remark) for remark in (*brought, doubt, *found.remarks)]
     return remarks
-
-
-def _doubt(found: Similarity) -> str:
-    """Return a remark where the means are so far apart that one unit may be another."""
-    low, high = sorted((found.mean, found.reference_mean))
-    if not one_unit(found.unit, found.reference_unit) or low <= 0 or high <= DOUBTFUL_FACTOR * low:
-        return ""
-    return (
-        f"The means are {found.mean:.3g} and, of the reference, {found.reference_mean:.3g} {found.unit}: does the "
-        "reference have this unit?"
-    )
-
-
-def _grouped(remarks: Iterable[tuple[str, str]]) -> list[str]:
-    """Return each remark once, behind the maps that it is about."""
-    about: dict[str, list[str]] = {}
-    for name, remark in remarks:
-        about.setdefault(remark, []).append(MAP_LABELS[name])
-    return [f"{', '.join(names)}: {remark}" for remark, names in about.items()]

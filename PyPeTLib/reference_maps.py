@@ -86,7 +86,8 @@ def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> 
             return _one_each({one: found for files in own.values() for one, found in files.items()})
     listed = ", ".join(prefix or "maps without a prefix" for prefix in list(own or references)[:5])
     need = "one set of reference maps is needed" if own else "reference maps of this case are needed"
-    raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. Give the files one by one.")
+    cure = f"Give a folder that holds {'one set' if own else 'them'}, or 'pypet compare' the files one by one."
+    raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. {cure}")
 
 
 def case_of(prefix: str) -> str:
@@ -133,8 +134,9 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
         return _within_brain(read_image(path), path), ""
     if scale is None:
         raise InputError(
-            f"Reference {path.name}: found a picture in colour, whose numbers are known by its colour bar only; the "
-            f"values at its ends and their unit are needed: --colour-bar {name}=LOW:HIGH:UNIT, as printed beside it."
+            f"Reference {path.name}: one number a voxel is needed, or the values at the ends of a colour bar and their "
+            f"unit; found a picture in colour without them. Give 'pypet compare' --colour-bar {name}=LOW:HIGH:UNIT, as "
+            "printed beside the bar; 'pypet run --reference' takes maps of numbers only."
         )
     return picture_map(path, *picture, scale)
 
@@ -239,7 +241,7 @@ def _one_each(files: Files) -> dict[str, Path]:
         if len(found) > 1:
             raise InputError(
                 f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. "
-                "Give the files one by one."
+                "Leave one in the folder, or give 'pypet compare' the files one by one."
             )
     return {name: found[0] for name, found in files.items()}
 
@@ -248,4 +250,6 @@ def _no_maps(folder: Path, files: Sequence[Path]) -> str:
     seen = [file.name for file in files if file.is_file() and not file.name.startswith(".")]
     found = f"{len(seen)} other files, such as {seen[0]}" if seen else "no files"
     need = f"files named PREFIX_{{{','.join(MAP_LABELS)}}}.nii.gz (or .nii, .nrrd, .png)"
-    return f"Reference {folder}: {need} are needed; found {found}. Give files as MAP=FILE."
+    return (
+        f"Reference {folder}: {need} are needed; found {found}. Name the files so; 'pypet compare' also takes MAP=FILE."
+    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from PyPeTLib.records import (
 )
 from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, without_effect
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
+
+if TYPE_CHECKING:
+    from PyPeTLib.beside import Reference
 
 LONG_NAMES = {
     "cbf": "cerebral blood flow",
@@ -76,7 +79,7 @@ def write_analysis(
     *,
     source: str = "",
     report: bool = True,
-    reference: Mapping[str, Image] | None = None,
+    reference: Reference | None = None,
 ) -> None:
     """Write everything a run found out into a folder that exists.
 
@@ -95,8 +98,8 @@ def write_analysis(
         The scan's path, for the summary.
     report : bool
         Write the report too; it needs the extra ``report``.
-    reference : mapping of str to Image, optional
-        Maps that the report shows beside those of the run, by name and on its grid.
+    reference : beside.Reference, optional
+        Maps that the report shows beside those of the run, on its grid.
 
     Raises
     ------
@@ -104,7 +107,8 @@ def write_analysis(
         If a file cannot be written, or the packages of the report are missing.
     """
     stem = str(Path(folder) / prefix_of(analysis.series.name))
-    tasks: list[Callable[[], None]] = [lambda: write_json(summary(analysis, source=source), f"{stem}_summary.json")]
+    about = partial(summary, analysis, source=source, reference=reference)
+    tasks: list[Callable[[], None]] = [lambda: write_json(about(), f"{stem}_summary.json")]
     tasks += [
         partial(_write_map, image, f"{stem}_{name}.nii.gz", analysis, _sidecar(name, analysis))
         for name, image in (*analysis.maps.items(), *analysis.maps.companions(), *analysis.derived.items())
@@ -225,7 +229,7 @@ def _median(values: FloatArray) -> float:
     return float(np.median(known)) if known.size else float("nan")
 
 
-def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
+def summary(analysis: Analysis, *, source: str = "", reference: Reference | None = None) -> dict[str, Any]:
     """Return what ``PREFIX_summary.json`` holds.
 
     Parameters
@@ -233,6 +237,8 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
     analysis : Analysis
     source : str
         The scan's path.
+    reference : beside.Reference, optional
+        Maps that the report shows beside those of the run.
     """
     series = analysis.series
     return {
@@ -265,6 +271,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "strength": analysis.maps.strength,
         **lesion_facts(analysis.lesions),
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
+        "reference": None if reference is None else _reference(reference),
         "conversion": {
             "hematocrit_factor": analysis.settings.hematocrit_factor,
             "tissue_density_g_ml": analysis.settings.tissue_density_g_ml,
@@ -277,6 +284,12 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "software": {"name": "PyPeT", "version": __version__},
         "seconds": dict(analysis.seconds),
     }
+
+
+def _reference(reference: Reference) -> dict[str, Any]:
+    """Return which maps the report shows beside those of the run, where they are from, and what is said of them."""
+    source = {} if reference.source is None else asdict(reference.source)
+    return {"maps": list(reference.maps), **source, "remarks": list(reference.remarks)}
 
 
 def lesion_facts(lesions: Lesions) -> dict[str, Any]:

@@ -223,6 +223,14 @@ def one_unit(unit: str, reference_unit: str) -> bool:
     return len({"".join(known_unit(text).split()).lower() for text in (unit, reference_unit) if text}) < 2
 
 
+def assumed_unit(unit: str, reference_unit: str) -> str:
+    """Return a remark where one of two maps does not tell its unit; "" where both do, or neither."""
+    if bool(unit) == bool(reference_unit):
+        return ""
+    mute, known = ("reference", unit) if unit else ("image", reference_unit)
+    return f"The {mute} does not tell its unit; {known} is assumed."
+
+
 def similarity_rows(entries: Iterable[tuple[str, float, str]]) -> list[tuple[str, str, str]]:
     """Return metric, value and unit as text with sensible digits, for a table of what `similarity_entries` gives.
 
@@ -262,7 +270,7 @@ def _measured(
         scaled = [(a / mean, b / reference_mean, inside) for a, b, inside in planes]
         relative = _differences(one / mean, two / reference_mean, scaled, RELATIVE_UNIT, with_icc=not no_correlation)
     no_icc = "For the same reason ICC(A,1) is not defined." if no_correlation else ""
-    remarks = (no_correlation, no_icc, no_unit, no_ratio, no_ssim, _assumed_unit(*units))
+    remarks = (no_correlation, no_icc, no_unit, no_ratio, no_ssim, assumed_unit(*units))
     return Similarity(
         int(compared.sum()), coverage, mean, reference_mean, *units, ncc, spearman, physical, relative,
         tuple(remark for remark in remarks if remark),
@@ -366,13 +374,6 @@ def _why_no_common_unit(unit: str, reference_unit: str) -> str:
     if one_unit(unit, reference_unit):
         return ""
     return f"Differences in physical units need one unit; found {unit} and, for the reference, {reference_unit}."
-
-
-def _assumed_unit(unit: str, reference_unit: str) -> str:
-    if bool(unit) == bool(reference_unit):
-        return ""
-    mute, known = ("reference", unit) if unit else ("image", reference_unit)
-    return f"The {mute} does not tell its unit; {known} is assumed."
 
 
 def _why_no_ratio(values: FloatArray, name: str) -> str:

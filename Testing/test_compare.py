@@ -611,7 +611,8 @@ def test_a_colour_coded_map_without_range_or_without_bar_is_refused(runs, tmp_pa
     image = read_image(runs / "other" / "sub-01_ses-01_tmax.nii.gz")
     colour_coded(tmp_path / "x_tmax.nii.gz", image, -2.0, 16.0, bar=False)
     message = refused([runs / "ours", tmp_path], capsys)
-    assert "x_tmax.nii.gz: found a picture in colour" in message
+    assert "x_tmax.nii.gz: one number a voxel is needed" in message
+    assert "found a picture in colour without them" in message
     assert "--colour-bar tmax=LOW:HIGH:UNIT" in message
     message = refused([runs / "ours", tmp_path, "--colour-bar", "tmax=-2:16:s"], capsys)
     assert "needs its colour bar; found none in it. Say where it stands" in message
@@ -678,7 +679,7 @@ def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
     (tmp_path / "x_cbf.nii").rename(tmp_path / "y_cbf.nii")
     message = refused([runs / "ours", tmp_path], capsys)
     assert "one set of reference maps is needed" in message
-    assert "found x, y. Give the files one by one." in message
+    assert "found x, y. Give a folder that holds one set, or 'pypet compare' the files one by one." in message
 
 
 def test_damaged_results_are_refused(runs, tmp_path, capsys):
