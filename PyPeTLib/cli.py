@@ -550,13 +550,13 @@ def _print_lesions(lesions: Lesions) -> None:
     """Print volumes with their bounds, ratios and criteria."""
     import math
 
-    from PyPeTLib.results import RESEARCH_USE, criterion_rows, lesion_rows
+    from PyPeTLib.results import RESEARCH_USE, criterion_rows, lesion_rows, lesion_values
 
     print(f"Lesions ({lesions.rule}); side: {lesions.side}. {RESEARCH_USE}")
-    for name, value, low, high, unit in lesion_rows(lesions):
+    rows = lesion_rows(lesions)
+    for (name, value, low, high, unit), text in zip(rows, lesion_values(rows, unknown="not known"), strict=True):
         interval = "" if math.isnan(low) else f" ({low:.1f} to {high:.1f})"
-        number = f"{value:.1f}" if unit else f"{value:.2f}"
-        print(f"  {name}: " + ("not known" if math.isnan(value) else f"{number}{interval} {unit}".rstrip()))
+        print(f"  {name}: {text}" + ("" if math.isnan(value) else f"{interval} {unit}".rstrip()))
     for name, met, why in criterion_rows(lesions):
         print(f"  {name}: {met} ({why})")
 

@@ -18,7 +18,7 @@ from PyPeTLib.outputs import Provenance, Run
 from PyPeTLib.pairing import EmptyReferenceError, Pair, pair_up, resampled
 from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side
 from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
-from PyPeTLib.results import VOLUME_NAMES
+from PyPeTLib.results import MISMATCH_RATIO, NO_CORE, VOLUME_NAMES, why_no_ratio
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity
 from PyPeTLib.units import in_unit
@@ -27,7 +27,7 @@ from PyPeTLib.units import in_unit
 EMPTY = "Not compared: the reference has no value where the run has, only NaN or the 0 of a background."
 #: Regions that rest on Tmax alone.
 TMAX_REGIONS = tuple(name for name in VOLUME_NAMES if name.startswith("tmax_over"))
-RATIOS = {"mismatch_ratio": "Mismatch ratio", "hir": "HIR", "cbv_index": "CBV index"}
+RATIOS = {"mismatch_ratio": MISMATCH_RATIO, "hir": "HIR", "cbv_index": "CBV index"}
 
 #: A number or a verdict of the run, and that of the reference.
 Both = tuple[float, float]
@@ -237,7 +237,7 @@ def compare_findings(
     if absent:
         return Findings(regions, remarks=tuple(remarks))
     ratios = {text: (getattr(both[0], name), getattr(both[1], name)) for name, text in RATIOS.items()}
-    remarks += _undefined(ratios)
+    remarks += [*_undefined(ratios), *_without_core(regions)]
     criteria = {one.name: (one.met, other.met) for one, other in zip(both[0].criteria, both[1].criteria, strict=True)}
     return Findings(regions, ratios, criteria, (both[0].side, both[1].side), tuple(remarks))
 
@@ -299,6 +299,21 @@ def _withheld(both: Iterable[Lesions], absent: Collection[str]) -> list[str]:
 def _empty(regions: Iterable[Region]) -> list[str]:
     names = [region.name for region in regions if region.ml == 0.0 and region.reference_ml == 0.0]
     return [f"Dice is not defined where neither has a voxel: {', '.join(names)}."] if names else []
+
+
+def no_ratio(regions: Iterable[Region]) -> tuple[str, str]:
+    """Return why run and reference have no mismatch ratio; "" where one has, or its volumes are not known."""
+    volumes = {region.name: (region.ml, region.reference_ml) for region in regions}
+    unknown = float("nan"), float("nan")
+    core, late = (volumes.get(VOLUME_NAMES[name], unknown) for name in ("core", "hypoperfusion"))
+    return why_no_ratio(core[0], late[0]), why_no_ratio(core[1], late[1])
+
+
+def _without_core(regions: Iterable[Region]) -> list[str]:
+    """Return in which maps the criteria have a mismatch ratio to go without."""
+    names = [name for name, why in zip(("results", "reference"), no_ratio(regions), strict=True) if why == NO_CORE]
+    said = f"{MISMATCH_RATIO}: {NO_CORE} in the {' nor in the '.join(names)}: it is not defined and counts as met."
+    return [said] if names else []
 
 
 def _undefined(ratios: Mapping[str, Both]) -> list[str]:

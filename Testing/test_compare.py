@@ -489,6 +489,22 @@ def test_regions_are_over_the_voxels_of_both():
     assert "Regions are over 50 % of the tissue: there the maps of both have values." in found.remarks
 
 
+def test_without_core_the_ratio_is_none_and_its_condition_met_which_is_said(comparison):
+    pairs = pairs_of(["left"], ["left"])
+    flat = Image(np.full(GRID.shape, 50.0), GRID)
+    pairs["cbf"] = replace(pairs["cbf"], reference=flat)
+    everywhere = np.ones(GRID.shape, dtype=bool)
+    found = compare_findings(pairs, everywhere, PLANE, delay_sds=(None, None), settings=Settings())
+    assert found.criteria["DEFUSE 3"] == (False, True) and np.isnan(found.ratios["Mismatch ratio"][1])
+    said = "Mismatch ratio: no core in the reference: it is not defined and counts as met."
+    assert said in found.remarks
+    text = markdown(Cohort((replace(comparison, findings=found, remarks=found.remarks),), {}))
+    assert re.search(r"\| Mismatch ratio +\| 1\.00 +\| no core +\|", text)
+    assert f"* {said}" in text
+    rows = tables_of(Cohort((replace(comparison, findings=found),), {}))["findings"]
+    assert np.isnan(rows["reference"][rows["finding"].index("Mismatch ratio")])
+
+
 # Units
 
 
