@@ -14,7 +14,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
 from PyPeTLib.outputs import Provenance, place_of, read_provenance
 from PyPeTLib.pairing import resampled
-from PyPeTLib.pictures import Scale, is_image, picture_map, read_picture
+from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Image
 from PyPeTLib.times import read_sidecar
@@ -125,13 +125,14 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
         If the file cannot be read, or is a picture of which no scale is known.
     """
     picture, scale = read_picture(path), scales.get(name)
-    if picture is None and scale is not None:
+    if picture is None:
+        image = _within_brain(read_image(path), path)
+        if scale is None:
+            return image, ""
         raise InputError(
             f"Reference {path.name}: a picture in colour is needed for a colour bar; found one number a voxel. "
             f"Leave out the colour bar of {name}."
         )
-    if picture is None:
-        return _within_brain(read_image(path), path), ""
     if scale is None:
         raise InputError(
             f"Reference {path.name}: one number a voxel is needed, or the values at the ends of a colour bar and their "
@@ -212,19 +213,28 @@ def _named(path: Path) -> tuple[str, Path]:
     word, equals, file = str(path).partition("=")
     if equals and word.lower() in MAP_LABELS:
         return word.lower(), _present(Path(file))
-    match = _NAME.fullmatch(_stem(path))
+    match = _NAME.fullmatch(_stem(_present(path)))
     if match is None:
         known = ", ".join(MAP_LABELS)
         raise InputError(
             f"Reference {path}: a folder, or a file whose name ends with the map ({known}), such as vendor_cbf.nii.gz, "
             "is needed; found another name. Give it as MAP=FILE."
         )
-    return match["map"].lower(), _present(path)
+    return match["map"].lower(), path
 
 
 def _present(path: Path) -> Path:
+    """Return the path of a file that is there and is of a kind that is read."""
+    need = f"Reference {path}: a file or one folder is needed; found"
+    if path.is_dir():
+        raise InputError(f"{need} a folder where a file was meant. Give it alone, or the files in it.")
     if not path.is_file():
-        raise InputError(f"Reference {path}: a file or one folder is needed; found none. Check the path.")
+        raise InputError(f"{need} none: this path does not exist. Check the path.")
+    if path.suffix.lower() in OTHER_PICTURES:
+        raise InputError(
+            f"Reference {path}: pictures have to be PNG; found {path.suffix}. Export it again as PNG: one made of a "
+            "JPEG keeps the colours that its compression has changed."
+        )
     return path
 
 

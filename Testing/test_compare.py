@@ -665,6 +665,45 @@ def test_folders_that_hold_nothing_of_use(runs, tmp_path, capsys):
     assert "Give it as MAP=FILE" in refused([runs / "ours", tmp_path / "letter.txt", tmp_path / "x"], capsys)
 
 
+def test_a_path_that_is_not_there_is_called_so_whatever_its_name(runs, tmp_path, capsys):
+    for words in (["nonexist"], [f"cbf={tmp_path / 'gone.nii'}"]):
+        message = refused([runs / "ours", *words], capsys)
+        assert "a file or one folder is needed; found none: this path does not exist. Check the path." in message
+    message = refused([runs / "ours", runs / "other", tmp_path], capsys)
+    assert "found a folder where a file was meant. Give it alone, or the files in it." in message
+
+
+@pytest.mark.parametrize("word", ["jpg_tmax.jpg", "x_tmax.JPEG", "tmax=any.bmp"])
+def test_pictures_of_other_formats_are_called_so(runs, tmp_path, capsys, monkeypatch, word):
+    monkeypatch.chdir(tmp_path)
+    name = word.removeprefix("tmax=")
+    Path(name).touch()
+    message = refused([runs / "ours", word], capsys)
+    assert f"Reference {name}: pictures have to be PNG; found {Path(name).suffix}. Export it again as PNG" in message
+
+
+@pytest.mark.parametrize(
+    ("shape", "named"), [((3,), "4D 64×64×4×3"), ((1, 3), "5D 64×64×4×1×3"), ((4,), "4D 64×64×4×4")]
+)
+@pytest.mark.parametrize("bar", [(), ("--colour-bar", "tmax=0:12:s")])
+def test_colours_that_are_volumes_are_called_so(runs, tmp_path, capsys, shape, named, bar):
+    """Not "one number a voxel", nor a scan over time."""
+    import nibabel
+
+    colours = np.random.default_rng(0).integers(0, 255, (64, 64, 4, *shape)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "x_tmax.nii.gz")
+    message = refused([runs / "ours", tmp_path, *bar], capsys)
+    assert f"found {named} of type uint8, perhaps its colours one by one. Save them as NIfTI of type RGB24" in message
+
+
+def test_a_colour_bar_of_a_series_is_refused_as_a_series(runs, tmp_path, capsys):
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(np.zeros((64, 64, 4, 9), np.float32), np.eye(4)), tmp_path / "x_tmax.nii.gz")
+    message = refused([runs / "ours", tmp_path, "--colour-bar", "tmax=0:12:s"], capsys)
+    assert "a 3D image is needed; found 4D 64×64×4×9. Give a single volume." in message
+
+
 def test_maps_that_only_one_has(runs, tmp_path, capsys):
     shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", tmp_path / "x_delay.nii.gz")
     other = put_run(tmp_path / "runs", runs / "other", "sub-01_ses-01")
