@@ -11,7 +11,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.pairing import pair_up
 from PyPeTLib.records import Image
-from PyPeTLib.reference_maps import find_references, provenance_of, read_reference, reference_of
+from PyPeTLib.reference_maps import find_references, passed_over, provenance_of, read_reference, reference_of
 from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
 from PyPeTLib.report import check_reference
 from PyPeTLib.similarity import assumed_unit
@@ -60,8 +60,10 @@ def read_beside(folder: Path, case: str) -> Reference:
     InputError
         If there are none, it is not clear which, or one cannot be read.
     """
-    files = reference_of(case, find_references([folder]), alone=True)
-    return Reference({name: read_reference(name, path, {})[0] for name, path in files.items()}, provenance_of(files))
+    found = find_references([folder])
+    files = reference_of(case, found, alone=True)
+    maps = {name: read_reference(name, path, {})[0] for name, path in files.items()}
+    return Reference(maps, provenance_of(files), tuple(passed_over(case, found, files)))
 
 
 def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: float) -> Reference:

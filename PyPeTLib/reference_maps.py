@@ -90,6 +90,25 @@ def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> 
     raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. {cure}")
 
 
+def passed_over(name: str, references: Mapping[str, Files], files: Mapping[str, Path]) -> list[str]:
+    """Return a remark where a case has other maps than those that `reference_of` took: ISLES 2024 has each twice.
+
+    Parameters
+    ----------
+    name, references
+        What `reference_of` was given.
+    files : mapping of str to Path
+        What it returned.
+    """
+    taken, own = set(files.values()), [maps for prefix, maps in references.items() if case_of(prefix) == case_of(name)]
+    others = [path for maps in own for paths in maps.values() for path in paths if path not in taken]
+    if not others:
+        return []
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    which = f"Those whose names begin as the run's, {name}_, were taken."
+    return [f"This case has other reference maps, too, which were passed over: {others[0]}{more}. {which}"]
+
+
 def case_of(prefix: str) -> str:
     """Return subject and session of a prefix; the whole prefix where it names none.
 

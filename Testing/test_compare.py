@@ -19,6 +19,7 @@ import pytest
 from colour_pictures import coded, palette, with_bar
 
 from PyPeTLib import Settings, analyze
+from PyPeTLib.beside import read_beside
 from PyPeTLib.cli import main
 from PyPeTLib.cohort import (
     Cohort,
@@ -725,6 +726,26 @@ def test_another_subject_is_no_reference(runs, tmp_path, capsys):
     message = refused([runs / "ours", tmp_path], capsys)
     assert "reference maps of this case are needed" in message
     assert "found sub-02_ses-01" in message
+
+
+def test_maps_of_a_case_that_are_passed_over_are_named(runs, isles, tmp_path):
+    """ISLES 2024 has raw_data and derivatives: the same maps on two grids."""
+    for name in MAPS:
+        raw = tmp_path / "raw_data/sub-01/ses-01/perfusion-maps"
+        derived = tmp_path / "derivatives/sub-01/ses-01/perfusion-maps"
+        for folder, space in ((raw, ""), (derived, "_space-ncct")):
+            folder.mkdir(parents=True, exist_ok=True)
+            source = runs / "other" / f"sub-01_ses-01_{name}.nii.gz"
+            shutil.copy(source, folder / f"sub-01_ses-01{space}_{name}.nii.gz")
+    case = compared(runs / "ours", tmp_path).cases[0]
+    assert case.reference.place == str(raw / "sub-01_ses-01_*")
+    other = derived / "sub-01_ses-01_space-ncct_cbf.nii.gz"
+    (remark,) = [one for one in case.remarks if "passed over" in one]
+    assert remark.startswith(
+        f"This case has other reference maps, too, which were passed over: {other} and 3 more. Those whose names begin"
+    )
+    assert any("passed over" in one for one in read_beside(tmp_path, "sub-01_ses-01").remarks)
+    assert not any("passed over" in one for one in compared(runs / "ours", isles).cases[0].remarks)
 
 
 def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
