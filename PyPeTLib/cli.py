@@ -34,6 +34,7 @@ from PyPeTLib.settings import (
 from PyPeTLib.typeset import FEW_LETTERS, typeset
 
 if TYPE_CHECKING:
+    from PyPeTLib.beside import Reference
     from PyPeTLib.phantom_options import OptionInfo
     from PyPeTLib.read import SeriesInfo
     from PyPeTLib.records import Analysis, Check, Geometry, Image, Lesions, Points, Progress, Series, TimeCurve
@@ -247,7 +248,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         with _progress(options.quiet) as progress:
             analysis = _analysis(options, settings, progress, reference)
-        if reference:
+        if reference is not None:
             reference = _like_ours(reference, dict(analysis.maps.items()), settings)
         _write_run(options, analysis, reference, folder)
         if stages is not None:
@@ -263,7 +264,7 @@ def _run(options: argparse.Namespace) -> int:
     for former, names in stale:  # of an earlier run with other settings
         remove_files(former, names)
     if not options.quiet:
-        _print_result(analysis, options.output)
+        _print_result(analysis, options.output, reference)
     return OK
 
 
@@ -289,18 +290,17 @@ def _check_wishes(options: argparse.Namespace) -> None:
         require_printer()
 
 
-def _reference(options: argparse.Namespace) -> dict[str, Image]:
-    """Read the maps that the report is to show beside ours, as `pypet compare` reads them."""
+def _reference(options: argparse.Namespace) -> Reference | None:
+    """Read the maps that the report is to show beside ours."""
     if not options.reference:
-        return {}
+        return None
+    from PyPeTLib.beside import read_beside
     from PyPeTLib.files import scan_name
-    from PyPeTLib.reference_maps import find_references, read_reference, reference_of
     from PyPeTLib.write import prefix_of
 
     first = options.scan[0].absolute()
     case = prefix_of(scan_name(first if len(options.scan) == 1 else first.parent))
-    files = reference_of(case, find_references([options.reference]), alone=True)
-    return {name: read_reference(name, path, {})[0] for name, path in files.items()}
+    return read_beside(options.reference, case)
 
 
 def _maps_to_come(geometry: Geometry, settings: Settings) -> dict[str, Image]:
@@ -314,28 +314,13 @@ def _maps_to_come(geometry: Geometry, settings: Settings) -> dict[str, Image]:
     return {name: Image(somewhere, geometry, MAP_UNITS[name]) for name in names}
 
 
-def _like_ours(reference: dict[str, Image], ours: dict[str, Image], settings: Settings) -> dict[str, Image]:
-    """Return reference maps that the run has too, on its grid and in its units."""
-    from PyPeTLib.pairing import pair_up
-    from PyPeTLib.report import check_reference
-    from PyPeTLib.units import in_unit
+def _like_ours(reference: Reference, ours: dict[str, Image], settings: Settings) -> Reference:
+    from PyPeTLib.beside import like_ours
 
-    density = settings.tissue_density_g_ml
-    like = {
-        name: in_unit(pair_up(ours[name], image).reference, ours[name].unit, density_g_ml=density)[0]
-        for name, image in reference.items()
-        if name in ours
-    }
-    if not like:
-        raise InputError(
-            f"Reference: at least one of the run's maps is needed ({', '.join(ours)}); found {', '.join(reference)}. "
-            "Give a folder with such maps."
-        )
-    check_reference(like, ours)
-    return like
+    return like_ours(reference, ours, density_g_ml=settings.tissue_density_g_ml)
 
 
-def _write_run(options: argparse.Namespace, analysis: Analysis, reference: dict[str, Image], folder: Path) -> None:
+def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Reference | None, folder: Path) -> None:
     """Write maps, summary and report, and, where they are wanted, PDF and scene."""
     from PyPeTLib.results import write_analysis
     from PyPeTLib.write import prefix_of
@@ -363,7 +348,7 @@ def _scene(options: argparse.Namespace) -> int:
     require_slicer()
     check_target(options.output, overwrite=options.overwrite)
     with _progress(options.quiet) as progress:
-        analysis = _analysis(options, settings, progress, {})
+        analysis = _analysis(options, settings, progress, None)
     write_scene(analysis, options.output)
     if not options.quiet:
         _print_result(analysis, options.output)
@@ -403,7 +388,7 @@ def _scan(options: argparse.Namespace) -> Path | list[Path]:
 
 
 def _analysis(
-    options: argparse.Namespace, settings: Settings, progress: Progress, reference: dict[str, Image]
+    options: argparse.Namespace, settings: Settings, progress: Progress, reference: Reference | None
 ) -> Analysis:
     """Read scan and what the user gave with it and analyse them; the time of reading is added to the steps'.
 
@@ -419,7 +404,7 @@ def _analysis(
     progress(0.0, "Reading")
     threading.Thread(target=_load, args=(NEEDED,)).start()
     series = _read(options)
-    if reference:
+    if reference is not None:
         _like_ours(reference, _maps_to_come(series.geometry, settings), settings)
     brain = read_mask(options.mask, series.geometry, what="Brain mask") if options.mask else None
     aif, vof = (_vessel(options, key, series) for key in ("aif", "vof"))
@@ -546,7 +531,7 @@ def _phantom_options(kind: str) -> tuple[OptionInfo, ...]:
     return describe_options(HeadOptions if kind == "head" else TilesOptions)
 
 
-def _print_result(analysis: Analysis, output: Path) -> None:
+def _print_result(analysis: Analysis, output: Path, reference: Reference | None = None) -> None:
     """Say what was found, doubts first."""
     from PyPeTLib.quality import worst_first
     from PyPeTLib.results import invalid_why, map_medians, map_sds
@@ -565,6 +550,8 @@ def _print_result(analysis: Analysis, output: Path) -> None:
             f"Tissue of one kind is averaged over {analysis.curves.resolution_mm:.1f} mm (full width at half maximum)."
         )
     _print_lesions(analysis.lesions)
+    for text in [] if reference is None else reference.sentences():
+        print(f"Reference maps in the report: {text}")
     print(f"Results in {output}. Research use only.")
 
 
@@ -572,13 +559,13 @@ def _print_lesions(lesions: Lesions) -> None:
     """Print volumes with their bounds, ratios and criteria."""
     import math
 
-    from PyPeTLib.results import RESEARCH_USE, criterion_rows, lesion_rows
+    from PyPeTLib.results import RESEARCH_USE, criterion_rows, lesion_rows, lesion_values
 
     print(f"Lesions ({lesions.rule}); side: {lesions.side}. {RESEARCH_USE}")
-    for name, value, low, high, unit in lesion_rows(lesions):
+    rows = lesion_rows(lesions)
+    for (name, value, low, high, unit), text in zip(rows, lesion_values(rows, unknown="not known"), strict=True):
         interval = "" if math.isnan(low) else f" ({low:.1f} to {high:.1f})"
-        number = f"{value:.1f}" if unit else f"{value:.2f}"
-        print(f"  {name}: " + ("not known" if math.isnan(value) else f"{number}{interval} {unit}".rstrip()))
+        print(f"  {name}: {text}" + ("" if math.isnan(value) else f"{interval} {unit}".rstrip()))
     for name, met, why in criterion_rows(lesions):
         print(f"  {name}: {met} ({why})")
 

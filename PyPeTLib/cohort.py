@@ -21,13 +21,14 @@ from PyPeTLib.reference_maps import (
     Files,
     case_of,
     find_references,
+    passed_over,
     provenance_of,
     read_delay_sd,
     read_reference,
     reference_of,
 )
 from PyPeTLib.results import MET
-from PyPeTLib.similarity import similarity_entries
+from PyPeTLib.similarity import comparable_entries
 
 #: What is done with a case beside its numbers, e.g. drawn.
 Show = Callable[[Comparison, Mapping[str, Pair]], None]
@@ -104,7 +105,7 @@ def compare_folders(
         try:
             files = reference_of(name, found, alone=alone)
             used |= set(files.values())
-            comparison, pairs = _compared(summary, files, mask, scales or {})
+            comparison, pairs = _compared(summary, files, mask, scales or {}, passed_over(name, found, files))
         except (InputError, OSError) as error:
             if alone:
                 raise
@@ -123,7 +124,7 @@ def metrics_of(cases: Iterable[Comparison]) -> dict[tuple[str, str, str], list[f
     found: dict[tuple[str, str, str], list[float]] = {}
     for case in cases:
         for name, similarity in case.maps.items():
-            for metric, value, unit in similarity_entries(similarity):
+            for metric, value, unit in comparable_entries(similarity):
                 found.setdefault((name, metric, unit), []).append(value)
     return found
 
@@ -212,9 +213,9 @@ def _runs(results: Path, references: Sequence[Path]) -> dict[str, Path]:
 
 
 def _compared(
-    summary: Path, files: Mapping[str, Path], mask: Path | None, scales: Mapping[str, Scale]
+    summary: Path, files: Mapping[str, Path], mask: Path | None, scales: Mapping[str, Scale], found: Sequence[str]
 ) -> tuple[Comparison, dict[str, Pair]]:
-    """Read a case and compare it."""
+    """Read a case and compare it; what was found out about its files before is among its remarks."""
     run = read_run(summary, files)
     if any(file.resolve() == summary.resolve().with_name(f"{run.name}_{name}.nii.gz") for name, file in files.items()):
         raise InputError(
@@ -231,6 +232,7 @@ def _compared(
     read = {name: read_reference(name, files[name], scales) for name in names}
     images: dict[str, Image] = {name: image for name, (image, _) in read.items()}
     pairs = pair_maps(run, images, None if mask is None else read_image(mask))
+    remarks = [*found, *remarks]
     remarks += [f"{MAP_LABELS[name]}: Reference {remark}." for name, (_, remark) in read.items() if remark]
     reference_sd = read_delay_sd(files["tmax"]) if "tmax" in files else None
     source = provenance_of(files)

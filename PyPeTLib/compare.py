@@ -15,20 +15,19 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.lesion_rules import maps_of_rule
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.outputs import Provenance, Run
-from PyPeTLib.pairing import EmptyReferenceError, Pair, describe_resampling, pair_up, resampled
+from PyPeTLib.pairing import EmptyReferenceError, Pair, pair_up, resampled
 from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side
-from PyPeTLib.results import VOLUME_NAMES
+from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
+from PyPeTLib.results import MISMATCH_RATIO, NO_CORE, VOLUME_NAMES, why_no_ratio
 from PyPeTLib.settings import Settings
-from PyPeTLib.similarity import Region, Similarity, pair_similarity
+from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity
 from PyPeTLib.units import in_unit
 
-#: Means further apart than this factor: a unit may be wrong.
-DOUBTFUL_FACTOR = 5.0
 #: What is said of a map whose reference has no value.
 EMPTY = "Not compared: the reference has no value where the run has, only NaN or the 0 of a background."
 #: Regions that rest on Tmax alone.
 TMAX_REGIONS = tuple(name for name in VOLUME_NAMES if name.startswith("tmax_over"))
-RATIOS = {"mismatch_ratio": "Mismatch ratio", "hir": "HIR", "cbv_index": "CBV index"}
+RATIOS = {"mismatch_ratio": MISMATCH_RATIO, "hir": "HIR", "cbv_index": "CBV index"}
 
 #: A number or a verdict of the run, and that of the reference.
 Both = tuple[float, float]
@@ -134,7 +133,8 @@ def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = No
     def pair(name: str) -> Pair | InputError:
         image = run.maps[name]
         try:
-            return pair_up(image, _converted(references[name], image.unit, run)[0], within)
+            density = run.settings.tissue_density_g_ml
+            return pair_up(image, in_unit(references[name], image.unit, density_g_ml=density)[0], within)
         except InputError as error:
             named = InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}")
             if isinstance(error, EmptyReferenceError):
@@ -182,7 +182,7 @@ def compare_pairs(
         maps = dict(zip(pairs, similar, strict=True))
     empty = [(name, EMPTY) for name in references if name in run.maps and name not in pairs]
     marked = [f"The reference is marked invalid: {text}" for text in reference.invalid]
-    about = [*marked, *remarks, *_grouped([*empty, *_map_remarks(run, references, maps)])]
+    about = [*marked, *remarks, *grouped([*empty, *_map_remarks(run, references, maps)])]
     told = (*run.remarks, *about, *findings.remarks)
     return Comparison(run.name, maps, findings, run.provenance, reference, told)
 
@@ -204,7 +204,8 @@ def compare_findings(
     Parameters
     ----------
     pairs : mapping of str to Pair
-        Maps by name. Without Tmax there are no regions; without CBF or CBV only those of Tmax.
+        Maps by name. Without Tmax there are no regions; without CBF or CBV only those of Tmax. A map whose reference is
+        in another unit is left out: thresholds are in the unit of the run.
     tissue : ndarray of bool, shape (z, y, x)
         The brain without CSF, large vessels and bone.
     midplane : Midplane or None
@@ -216,8 +217,10 @@ def compare_findings(
     vessels : ndarray of bool, shape (z, y, x), optional
         Large vessels.
     """
+    other_unit = _other_unit(pairs)
+    pairs = {name: pair for name, pair in pairs.items() if _same_unit(pair)}
     if "tmax" not in pairs:
-        return Findings(remarks=("Thresholded regions and criteria need Tmax in both.",))
+        return Findings(remarks=(*other_unit, "Thresholded regions and criteria need Tmax in both."))
     needed = [name for name in ("tmax", *sorted(maps_of_rule(settings) - {"tmax"})) if name in pairs]
     common = np.logical_and.reduce([tissue, *(pairs[name].compared for name in needed)])
     both = [
@@ -230,13 +233,27 @@ def compare_findings(
     absent = sorted(maps_of_rule(settings) - set(pairs))
     known = TMAX_REGIONS if absent else tuple(VOLUME_NAMES)
     regions = tuple(_region(name, *both) for name in known)
-    remarks = [*_coverage(tissue, common), *_withheld(both, absent), *_empty(regions)]
+    remarks = [*other_unit, *_coverage(tissue, common), *_withheld(both, absent), *_empty(regions)]
     if absent:
         return Findings(regions, remarks=tuple(remarks))
     ratios = {text: (getattr(both[0], name), getattr(both[1], name)) for name, text in RATIOS.items()}
-    remarks += _undefined(ratios)
+    remarks += [*_undefined(ratios), *_without_core(regions)]
     criteria = {one.name: (one.met, other.met) for one, other in zip(both[0].criteria, both[1].criteria, strict=True)}
     return Findings(regions, ratios, criteria, (both[0].side, both[1].side), tuple(remarks))
+
+
+def _same_unit(pair: Pair) -> bool:
+    return one_unit(pair.image.unit, pair.reference.unit)
+
+
+def _other_unit(pairs: Mapping[str, Pair]) -> list[str]:
+    """Return which maps regions and criteria do without because the numbers of their reference mean something else."""
+    return [
+        f"{MAP_LABELS[name]}: In no region, ratio or criterion: the reference is in {pair.reference.unit}, which does "
+        f"not convert into {pair.image.unit}."
+        for name, pair in pairs.items()
+        if not _same_unit(pair)
+    ]
 
 
 def _references(pairs: Mapping[str, Pair]) -> dict[str, Image]:
@@ -284,13 +301,24 @@ def _empty(regions: Iterable[Region]) -> list[str]:
     return [f"Dice is not defined where neither has a voxel: {', '.join(names)}."] if names else []
 
 
+def no_ratio(regions: Iterable[Region]) -> tuple[str, str]:
+    """Return why run and reference have no mismatch ratio; "" where one has, or its volumes are not known."""
+    volumes = {region.name: (region.ml, region.reference_ml) for region in regions}
+    unknown = float("nan"), float("nan")
+    core, late = (volumes.get(VOLUME_NAMES[name], unknown) for name in ("core", "hypoperfusion"))
+    return why_no_ratio(core[0], late[0]), why_no_ratio(core[1], late[1])
+
+
+def _without_core(regions: Iterable[Region]) -> list[str]:
+    """Return in which maps the criteria have a mismatch ratio to go without."""
+    names = [name for name, why in zip(("results", "reference"), no_ratio(regions), strict=True) if why == NO_CORE]
+    said = f"{MISMATCH_RATIO}: {NO_CORE} in the {' nor in the '.join(names)}: it is not defined and counts as met."
+    return [said] if names else []
+
+
 def _undefined(ratios: Mapping[str, Both]) -> list[str]:
     names = [name for name, values in ratios.items() if not np.isfinite(values).all()]
     return [f"Not defined in one or both, for want of a lesion or of normal tissue: {', '.join(names)}."] * bool(names)
-
-
-def _converted(reference: Image, unit: str, run: Run) -> tuple[Image, str]:
-    return in_unit(reference, unit, density_g_ml=run.settings.tissue_density_g_ml)
 
 
 def _listed(names: Collection[str]) -> str:
@@ -301,28 +329,8 @@ def _map_remarks(run: Run, references: Mapping[str, Image], maps: Mapping[str, S
     """Return remarks with the map that each is about."""
     remarks = []
     for name, found in maps.items():
-        reference, image = references[name], run.maps[name]
-        moved = describe_resampling(reference.geometry, image.geometry)
-        converted = _converted(reference, image.unit, run)[1]
-        own = [f"Reference {moved}." * bool(moved), f"Reference: {converted}." * bool(converted), _doubt(found)]
-        remarks += [(name, remark) for remark in (*own, *found.remarks) if remark]
+        brought = bringing(references[name], run.maps[name], density_g_ml=run.settings.tissue_density_g_ml)
+        same = one_unit(found.unit, found.reference_unit)
+        doubt = doubt_of_unit(found.mean, found.reference_mean, found.unit) if same else ""
+        remarks += [(name, remark) for remark in (*brought, doubt, *found.remarks)]
     return remarks
-
-
-def _doubt(found: Similarity) -> str:
-    """Return a remark where the means are so far apart that one unit may be another."""
-    low, high = sorted((found.mean, found.reference_mean))
-    if low <= 0 or high <= DOUBTFUL_FACTOR * low:
-        return ""
-    return (
-        f"The means are {found.mean:.3g} and, of the reference, {found.reference_mean:.3g} {found.unit}: does the "
-        "reference have this unit?"
-    )
-
-
-def _grouped(remarks: Iterable[tuple[str, str]]) -> list[str]:
-    """Return each remark once, behind the maps that it is about."""
-    about: dict[str, list[str]] = {}
-    for name, remark in remarks:
-        about.setdefault(remark, []).append(MAP_LABELS[name])
-    return [f"{', '.join(names)}: {remark}" for remark, names in about.items()]

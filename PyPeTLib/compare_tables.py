@@ -24,11 +24,11 @@ from PyPeTLib.cohort import (
     volume_agreement,
     volumes_of,
 )
-from PyPeTLib.compare import Comparison
+from PyPeTLib.compare import Comparison, no_ratio
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.outputs import Provenance
-from PyPeTLib.results import MET, RESEARCH_USE
-from PyPeTLib.similarity import Region, metric_digits, similarity_entries
+from PyPeTLib.results import MET, MISMATCH_RATIO, RESEARCH_USE
+from PyPeTLib.similarity import Region, comparable_entries, metric_digits
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text
 
@@ -162,7 +162,7 @@ def _metric_table(cases: Sequence[Comparison]) -> Table:
     rows = []
     for case in cases:
         for name, found in case.maps.items():
-            values = {f"{metric}{', %' * (unit == '%')}": value for metric, value, unit in similarity_entries(found)}
+            values = {f"{metric}{', %' * (unit == '%')}": value for metric, value, unit in comparable_entries(found)}
             rows.append({"case": case.name, "map": MAP_LABELS[name], "unit": found.physical.unit, **values})
     return _columns(rows)
 
@@ -202,8 +202,12 @@ def _finding_cells(case: Comparison) -> dict[str, tuple[float | str, float | str
 
 def _finding_words(case: Comparison) -> dict[str, list[str]]:
     """Return ratios, criteria and sides as text, of the results and of the reference."""
+    why = {MISMATCH_RATIO: no_ratio(case.findings.regions)}
     return {
-        name: [value if isinstance(value, str) else _number(value, "{:.2f}") for value in both]
+        name: [
+            value if isinstance(value, str) else missing or _number(value, "{:.2f}")
+            for value, missing in zip(both, why.get(name, ("", "")), strict=True)
+        ]
         for name, both in _finding_cells(case).items()
     }
 

@@ -12,11 +12,13 @@ import numpy.typing as npt
 from PyPeTLib.colourbar import Box, ColourBar, Picture, bar_in_box, find_colour_bar, read_colours
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import extension, load
+from PyPeTLib.files import Stored, extension, load
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.times import read_sidecar
 from PyPeTLib.typeset import typeset
 
+#: How the names of pictures end that are not read: the colours of most are changed to save space.
+OTHER_PICTURES = (".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
 #: Where a PNG lies in the patient stands in the JSON file beside it, under these names.
 PLACE = ("SpacingMm", "OriginMm", "Direction")
 
@@ -103,6 +105,7 @@ def read_picture(path: Path) -> tuple[Picture, Geometry] | None:
         return picture, _place(path, (picture.shape[2], picture.shape[1], 1))
     stored = load(path)
     if not stored.components:
+        _refuse_colours_apart(path, stored)
         return None
     if stored.values.shape[-1] not in (3, 4) or stored.values.dtype != np.uint8 or stored.values.ndim != 4:
         raise InputError(
@@ -134,6 +137,17 @@ def picture_map(path: Path, picture: Picture, geometry: Geometry, scale: Scale) 
         "the bar and may lie beyond"
     )
     return Image(found.values, geometry, scale.unit), remark
+
+
+def _refuse_colours_apart(path: Path, stored: Stored) -> None:
+    """Refuse red, green and blue that are three volumes, or a fifth axis that is not said to be of colours."""
+    values = stored.values
+    if values.ndim > 3 and len(values) in (3, 4) and values.dtype == np.uint8:
+        raise InputError(
+            f"Reference {path.name}: one number a voxel is needed, or red, green and blue of 8 bits in each; found "
+            f"{stored.describe()} of type {values.dtype}, perhaps its colours one by one. Save them as NIfTI of type "
+            "RGB24, as NRRD of vectors, or as PNG, or give the map itself."
+        )
 
 
 def _where(text: str) -> Box | Path | None:

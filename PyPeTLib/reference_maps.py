@@ -14,7 +14,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
 from PyPeTLib.outputs import Provenance, place_of, read_provenance
 from PyPeTLib.pairing import resampled
-from PyPeTLib.pictures import Scale, is_image, picture_map, read_picture
+from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Image
 from PyPeTLib.times import read_sidecar
@@ -86,7 +86,27 @@ def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> 
             return _one_each({one: found for files in own.values() for one, found in files.items()})
     listed = ", ".join(prefix or "maps without a prefix" for prefix in list(own or references)[:5])
     need = "one set of reference maps is needed" if own else "reference maps of this case are needed"
-    raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. Give the files one by one.")
+    cure = f"Give a folder that holds {'one set' if own else 'them'}, or 'pypet compare' the files one by one."
+    raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. {cure}")
+
+
+def passed_over(name: str, references: Mapping[str, Files], files: Mapping[str, Path]) -> list[str]:
+    """Return a remark where a case has other maps than those that `reference_of` took: ISLES 2024 has each twice.
+
+    Parameters
+    ----------
+    name, references
+        What `reference_of` was given.
+    files : mapping of str to Path
+        What it returned.
+    """
+    taken, own = set(files.values()), [maps for prefix, maps in references.items() if case_of(prefix) == case_of(name)]
+    others = [path for maps in own for paths in maps.values() for path in paths if path not in taken]
+    if not others:
+        return []
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    which = f"Those whose names begin as the run's, {name}_, were taken."
+    return [f"This case has other reference maps, too, which were passed over: {others[0]}{more}. {which}"]
 
 
 def case_of(prefix: str) -> str:
@@ -124,17 +144,19 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
         If the file cannot be read, or is a picture of which no scale is known.
     """
     picture, scale = read_picture(path), scales.get(name)
-    if picture is None and scale is not None:
+    if picture is None:
+        image = _within_brain(read_image(path), path)
+        if scale is None:
+            return image, ""
         raise InputError(
             f"Reference {path.name}: a picture in colour is needed for a colour bar; found one number a voxel. "
             f"Leave out the colour bar of {name}."
         )
-    if picture is None:
-        return _within_brain(read_image(path), path), ""
     if scale is None:
         raise InputError(
-            f"Reference {path.name}: found a picture in colour, whose numbers are known by its colour bar only; the "
-            f"values at its ends and their unit are needed: --colour-bar {name}=LOW:HIGH:UNIT, as printed beside it."
+            f"Reference {path.name}: one number a voxel is needed, or the values at the ends of a colour bar and their "
+            f"unit; found a picture in colour without them. Give 'pypet compare' --colour-bar {name}=LOW:HIGH:UNIT, as "
+            "printed beside the bar; 'pypet run --reference' takes maps of numbers only."
         )
     return picture_map(path, *picture, scale)
 
@@ -210,19 +232,28 @@ def _named(path: Path) -> tuple[str, Path]:
     word, equals, file = str(path).partition("=")
     if equals and word.lower() in MAP_LABELS:
         return word.lower(), _present(Path(file))
-    match = _NAME.fullmatch(_stem(path))
+    match = _NAME.fullmatch(_stem(_present(path)))
     if match is None:
         known = ", ".join(MAP_LABELS)
         raise InputError(
             f"Reference {path}: a folder, or a file whose name ends with the map ({known}), such as vendor_cbf.nii.gz, "
             "is needed; found another name. Give it as MAP=FILE."
         )
-    return match["map"].lower(), _present(path)
+    return match["map"].lower(), path
 
 
 def _present(path: Path) -> Path:
+    """Return the path of a file that is there and is of a kind that is read."""
+    need = f"Reference {path}: a file or one folder is needed; found"
+    if path.is_dir():
+        raise InputError(f"{need} a folder where a file was meant. Give it alone, or the files in it.")
     if not path.is_file():
-        raise InputError(f"Reference {path}: a file or one folder is needed; found none. Check the path.")
+        raise InputError(f"{need} none: this path does not exist. Check the path.")
+    if path.suffix.lower() in OTHER_PICTURES:
+        raise InputError(
+            f"Reference {path}: pictures have to be PNG; found {path.suffix}. Export it again as PNG: one made of a "
+            "JPEG keeps the colours that its compression has changed."
+        )
     return path
 
 
@@ -239,7 +270,7 @@ def _one_each(files: Files) -> dict[str, Path]:
         if len(found) > 1:
             raise InputError(
                 f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. "
-                "Give the files one by one."
+                "Leave one in the folder, or give 'pypet compare' the files one by one."
             )
     return {name: found[0] for name, found in files.items()}
 
@@ -248,4 +279,6 @@ def _no_maps(folder: Path, files: Sequence[Path]) -> str:
     seen = [file.name for file in files if file.is_file() and not file.name.startswith(".")]
     found = f"{len(seen)} other files, such as {seen[0]}" if seen else "no files"
     need = f"files named PREFIX_{{{','.join(MAP_LABELS)}}}.nii.gz (or .nii, .nrrd, .png)"
-    return f"Reference {folder}: {need} are needed; found {found}. Give files as MAP=FILE."
+    return (
+        f"Reference {folder}: {need} are needed; found {found}. Name the files so; 'pypet compare' also takes MAP=FILE."
+    )

@@ -6,11 +6,15 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Analysis, Image
 from PyPeTLib.report_sections import Report
+
+if TYPE_CHECKING:
+    from PyPeTLib.beside import Reference
 
 #: Optional packages that the report needs.
 NEEDED = ("matplotlib", "jinja2")
@@ -21,16 +25,16 @@ def report_available() -> bool:
     return all(find_spec(name) is not None for name in NEEDED)
 
 
-def report_html(analysis: Analysis, *, reference: Mapping[str, Image] | None = None) -> str:
+def report_html(analysis: Analysis, *, reference: Reference | None = None) -> str:
     """Return the report as one HTML page that loads nothing; its one script shows what the page holds.
 
     Parameters
     ----------
     analysis : Analysis
         The run.
-    reference : mapping of str to Image, optional
-        Maps of another program on the scan's grid, by the names of `Maps` ("cbf", "tmax", ...), in the same units;
-        NaN where there is no value. Shown beside the run's own.
+    reference : beside.Reference, optional
+        Maps of another program on the scan's grid, in the same units, shown beside the run's own; where they are from
+        and what is doubtful about them stands below them.
 
     Raises
     ------
@@ -47,11 +51,11 @@ def report_html(analysis: Analysis, *, reference: Mapping[str, Image] | None = N
     from PyPeTLib.report_sections import report_sections
     from PyPeTLib.report_viewer import viewer_data
 
-    given = dict(reference or {})
+    given = {} if reference is None else reference.maps
     check_reference(given, dict(analysis.maps.items()))
     with ThreadPoolExecutor(1) as pool:  # its compression leaves the interpreter to the drawing
         viewer = pool.submit(viewer_data, analysis, given)
-        pictures = report_pictures(analysis, given)
+        pictures = report_pictures(analysis, reference)
     return render(report_sections(analysis, pictures, viewer.result()))
 
 

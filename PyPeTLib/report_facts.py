@@ -21,7 +21,7 @@ from PyPeTLib.records import (
     VascularCurve,
     describe_times,
 )
-from PyPeTLib.results import RESEARCH_USE, candidate_facts, lesion_rows
+from PyPeTLib.results import RESEARCH_USE, candidate_facts, lesion_rows, lesion_values
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
 from PyPeTLib.typeset import typeset
 
@@ -83,9 +83,10 @@ def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
 
 def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
     """Return name, value, bounds and unit of the volumes and ratios, as text; a dash where not known."""
+    rows = lesion_rows(lesions)
     return [
-        (name, rounded(value, unit), "" if np.isnan(low) else f"{rounded(low, unit)} – {rounded(high, unit)}", unit)
-        for name, value, low, high, unit in lesion_rows(lesions)
+        (name, text, "" if np.isnan(low) else f"{rounded(low, unit)} – {rounded(high, unit)}", unit)
+        for (name, _, low, high, unit), text in zip(rows, lesion_values(rows, unknown="–"), strict=True)
     ]
 
 

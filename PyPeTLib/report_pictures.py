@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PyPeTLib.records import Analysis, Image
+from PyPeTLib.records import Analysis
 from PyPeTLib.report_sections import Picture
 from PyPeTLib.report_viewer import data_address
 from PyPeTLib.write import write_bytes
@@ -15,12 +15,11 @@ from PyPeTLib.write import write_bytes
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from PyPeTLib.beside import Reference
     from PyPeTLib.figures import Theme
 
 #: Names of all figures that there may be.
 FIGURES = ("maps", "reference", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion")
-#: Maps that a result is compared with, by name and on its grid.
-Reference = Mapping[str, Image]
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,15 @@ class Drawing:
     themed: bool = False
 
 
-def drawings(analysis: Analysis, reference: Reference) -> dict[str, Drawing]:
+def drawings(analysis: Analysis, reference: Reference | None) -> dict[str, Drawing]:
     """Return the figures that there are of a run, by the name of their file.
 
     Parameters
     ----------
     analysis : Analysis
         The run.
-    reference : mapping of str to Image
-        Maps to compare with; empty for none.
+    reference : beside.Reference or None
+        Maps to compare with.
     """
     return {
         **_maps(analysis, reference),
@@ -52,7 +51,7 @@ def drawings(analysis: Analysis, reference: Reference) -> dict[str, Drawing]:
     }
 
 
-def report_pictures(analysis: Analysis, reference: Reference) -> dict[str, Picture]:
+def report_pictures(analysis: Analysis, reference: Reference | None) -> dict[str, Picture]:
     """Draw and encode the figures of a run for its page; parameters are those of `drawings`."""
     from PyPeTLib.figures import webp
 
@@ -66,7 +65,7 @@ def report_pictures(analysis: Analysis, reference: Reference) -> dict[str, Pictu
     return {name: encoded(one) for name, one in drawings(analysis, reference).items()}
 
 
-def write_figures(analysis: Analysis, folder: Path, *, reference: Reference) -> None:
+def write_figures(analysis: Analysis, folder: Path, *, reference: Reference | None) -> None:
     """Write every figure of the report, on light paper, as PNG and as SVG.
 
     Parameters
@@ -75,8 +74,8 @@ def write_figures(analysis: Analysis, folder: Path, *, reference: Reference) -> 
         The run.
     folder : Path
         An existing folder; pictures of the same names are replaced.
-    reference : mapping of str to Image
-        Maps to compare with; empty for none.
+    reference : beside.Reference or None
+        Maps to compare with.
 
     Raises
     ------
@@ -105,14 +104,15 @@ def former_figures(folder: Path) -> set[str]:
     return {name for name in files if (folder / name).is_file() and is_ours(folder / name)}
 
 
-def _maps(analysis: Analysis, reference: Reference) -> dict[str, Drawing]:
+def _maps(analysis: Analysis, reference: Reference | None) -> dict[str, Drawing]:
     from PyPeTLib.figures import maps_figure, reference_figure
 
     caption = "Colours have the same range in every report. The patient's left (L) is on the right."
     found = {"maps": Drawing("Perfusion maps", caption, lambda _: maps_figure(analysis))}
-    if reference:
-        text = "The maps that were given, in the same slices, windows and colours."
-        found["reference"] = Drawing("Reference maps", text, lambda _: reference_figure(analysis, reference))
+    if reference is not None:
+        maps, text = reference.maps, "The maps that were given, in the same slices, windows and colours."
+        caption = " ".join([text, *reference.sentences()])
+        found["reference"] = Drawing("Reference maps", caption, lambda _: reference_figure(analysis, maps))
     return found
 
 

@@ -20,7 +20,7 @@ from PyPeTLib.report_facts import (
     vessel_facts,
     volume_rows,
 )
-from PyPeTLib.results import conversion_note, criterion_rows, invalid_why, lesion_conditions
+from PyPeTLib.results import MISMATCH_RATIO, conversion_note, criterion_rows, invalid_why, lesion_conditions
 from PyPeTLib.settings import without_effect
 
 #: What the status of a check is called on the page.
@@ -161,7 +161,7 @@ def report_sections(analysis: Analysis, pictures: Mapping[str, Picture], viewer:
 def _result(analysis: Analysis) -> Section:
     """Return volumes, criteria and findings."""
     rows = {name: rest for name, *rest in volume_rows(analysis.lesions)}
-    colours = {"Core": "core", "Hypoperfusion": "hypoperfusion", "Mismatch": "", "Mismatch ratio": ""}
+    colours = {"Core": "core", "Hypoperfusion": "hypoperfusion", "Mismatch": "", MISMATCH_RATIO: ""}
     tiles = []
     for name, colour in colours.items():
         value, bounds, unit = rows[name]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,11 @@ from PyPeTLib.records import (
     VascularCurve,
 )
 from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, describe_settings, is_read, without_effect
+from PyPeTLib.typeset import typeset
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_text
+
+if TYPE_CHECKING:
+    from PyPeTLib.beside import Reference
 
 LONG_NAMES = {
     "cbf": "cerebral blood flow",
@@ -56,6 +60,10 @@ VOLUME_NAMES = {
     **{f"tmax_over_{s}s": f"Tmax > {s} s" for s in (4, 6, 8, 10)},
     **{f"rcbf_below_{p}": f"CBF < {p} % of normal" for p in (20, 30, 38)},
 }
+#: What the ratio of hypoperfusion over core is called.
+MISMATCH_RATIO = "Mismatch ratio"
+#: Stands where there is no core to have a ratio to; criteria take the ratio to be as large as they need.
+NO_CORE = "no core"
 MET = {True: "met", False: "not met", None: "not known"}
 #: The setting that regularises each method; printed with every map. Plain least squares has none, nor evidence.
 REGULARISATION: dict[DeconvolutionMethod, str | None] = {
@@ -76,7 +84,7 @@ def write_analysis(
     *,
     source: str = "",
     report: bool = True,
-    reference: Mapping[str, Image] | None = None,
+    reference: Reference | None = None,
 ) -> None:
     """Write everything a run found out into a folder that exists.
 
@@ -95,8 +103,8 @@ def write_analysis(
         The scan's path, for the summary.
     report : bool
         Write the report too; it needs the extra ``report``.
-    reference : mapping of str to Image, optional
-        Maps that the report shows beside those of the run, by name and on its grid.
+    reference : beside.Reference, optional
+        Maps that the report shows beside those of the run, on its grid.
 
     Raises
     ------
@@ -104,7 +112,8 @@ def write_analysis(
         If a file cannot be written, or the packages of the report are missing.
     """
     stem = str(Path(folder) / prefix_of(analysis.series.name))
-    tasks: list[Callable[[], None]] = [lambda: write_json(summary(analysis, source=source), f"{stem}_summary.json")]
+    about = partial(summary, analysis, source=source, reference=reference)
+    tasks: list[Callable[[], None]] = [lambda: write_json(about(), f"{stem}_summary.json")]
     tasks += [
         partial(_write_map, image, f"{stem}_{name}.nii.gz", analysis, _sidecar(name, analysis))
         for name, image in (*analysis.maps.items(), *analysis.maps.companions(), *analysis.derived.items())
@@ -225,7 +234,7 @@ def _median(values: FloatArray) -> float:
     return float(np.median(known)) if known.size else float("nan")
 
 
-def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
+def summary(analysis: Analysis, *, source: str = "", reference: Reference | None = None) -> dict[str, Any]:
     """Return what ``PREFIX_summary.json`` holds.
 
     Parameters
@@ -233,6 +242,8 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
     analysis : Analysis
     source : str
         The scan's path.
+    reference : beside.Reference, optional
+        Maps that the report shows beside those of the run.
     """
     series = analysis.series
     return {
@@ -265,6 +276,7 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "strength": analysis.maps.strength,
         **lesion_facts(analysis.lesions),
         "map_units": {name: image.unit for name, image in analysis.maps.items()},
+        "reference": None if reference is None else _reference(reference),
         "conversion": {
             "hematocrit_factor": analysis.settings.hematocrit_factor,
             "tissue_density_g_ml": analysis.settings.tissue_density_g_ml,
@@ -277,6 +289,12 @@ def summary(analysis: Analysis, *, source: str = "") -> dict[str, Any]:
         "software": {"name": "PyPeT", "version": __version__},
         "seconds": dict(analysis.seconds),
     }
+
+
+def _reference(reference: Reference) -> dict[str, Any]:
+    """Return which maps the report shows beside those of the run, where they are from, and what is said of them."""
+    source = {} if reference.source is None else asdict(reference.source)
+    return {"maps": list(reference.maps), **source, "remarks": list(reference.remarks)}
 
 
 def lesion_facts(lesions: Lesions) -> dict[str, Any]:
@@ -303,28 +321,75 @@ def lesion_facts(lesions: Lesions) -> dict[str, Any]:
     }
 
 
-def lesion_rows(lesions: Lesions) -> list[tuple[str, float, float, float, str]]:
+#: Name, value, bounds and unit of a volume or ratio.
+LesionRow = tuple[str, float, float, float, str]
+
+
+def lesion_rows(lesions: Lesions) -> list[LesionRow]:
     """Return name, value, bounds (NaN where not known) and unit of every volume and ratio."""
     volumes = [
         (VOLUME_NAMES[name], volume.ml, volume.low_ml, volume.high_ml, "mL")
         for name, volume in lesions.volumes_ml.items()
     ]
     ratios = {
-        "Mismatch ratio": lesions.mismatch_ratio,
+        MISMATCH_RATIO: lesions.mismatch_ratio,
         "HIR (Tmax > 10 s over Tmax > 6 s)": lesions.hir,
         "CBV index": lesions.cbv_index,
     }
     return volumes + [(name, value, float("nan"), float("nan"), "") for name, value in ratios.items()]
 
 
+def lesion_values(rows: Sequence[LesionRow], *, unknown: str) -> list[str]:
+    """Return the values of `lesion_rows` as text: without a core the ratio is not unknown, for it has none.
+
+    Parameters
+    ----------
+    rows : sequence of tuple
+        All rows.
+    unknown : str
+        What stands where a value is not known.
+
+    Examples
+    --------
+    >>> nan = float("nan")
+    >>> volumes = [("Core", 0.0, nan, nan, "mL"), ("Hypoperfusion", 61.24, nan, nan, "mL")]
+    >>> lesion_values([*volumes, ("Mismatch ratio", nan, nan, nan, ""), ("HIR", nan, nan, nan, "")], unknown="–")
+    ['0.0', '61.2', 'no core', '–']
+    """
+    volumes = {name: value for name, value, *_ in rows}
+    core_ml, late_ml = (volumes.get(VOLUME_NAMES[name], float("nan")) for name in ("core", "hypoperfusion"))
+    missing = {MISMATCH_RATIO: why_no_ratio(core_ml, late_ml)}
+    return [
+        typeset(f"{value:.1f}" if unit else f"{value:.2f}") if np.isfinite(value) else missing.get(name) or unknown
+        for name, value, _, _, unit in rows
+    ]
+
+
+def why_no_ratio(core_ml: float, hypoperfusion_ml: float) -> str:
+    """Return why known volumes have no mismatch ratio; "" where they have one, or are not known.
+
+    Examples
+    --------
+    >>> why_no_ratio(0.0, 61.2), why_no_ratio(0.0, 0.0), why_no_ratio(3.0, 61.2), why_no_ratio(float("nan"), 61.2)
+    ('no core', 'no hypoperfusion', '', '')
+    """
+    if core_ml != 0.0 or not np.isfinite(hypoperfusion_ml):
+        return ""
+    return NO_CORE if hypoperfusion_ml > 0.0 else "no hypoperfusion"
+
+
 def criterion_rows(lesions: Lesions) -> list[tuple[str, str, str]]:
     """Return each criterion, whether it is met, and the conditions that are not, or that are not known."""
+    volumes = lesions.volumes_ml
+    no_core = why_no_ratio(volumes["core"].ml, volumes["hypoperfusion"].ml) == NO_CORE
+    note = f" ({NO_CORE}: the ratio is not defined and counts as met)" if no_core else ""
     rows = []
     for one in lesions.criteria:
         failed = [text for text, met in one.conditions.items() if met is False]
         unknown = [text for text, met in one.conditions.items() if met is None]
+        conditions = [text + note * text.startswith("mismatch ratio") for text in one.conditions]
         why = [f"not met: {', '.join(failed)}"] * bool(failed) + [f"not known: {', '.join(unknown)}"] * bool(unknown)
-        rows.append((one.name, MET[one.met], "; ".join(why) or ", ".join(one.conditions)))
+        rows.append((one.name, MET[one.met], "; ".join(why) or ", ".join(conditions)))
     return rows
 
 

@@ -13,6 +13,7 @@ from PyPeTLib.agreement import Limits, icc_agreement, limits_of_agreement
 from PyPeTLib.pairing import Pair, pair_up
 from PyPeTLib.records import FloatArray, Image, MaskArray
 from PyPeTLib.typeset import typeset
+from PyPeTLib.units import known_unit
 
 #: Correlations and SSIM of fewer voxels than this say nothing.
 FEWEST_VOXELS = 10
@@ -201,6 +202,35 @@ def similarity_entries(result: Similarity) -> list[tuple[str, float, str]]:
     ]
 
 
+def comparable_entries(result: Similarity) -> list[tuple[str, float, str]]:
+    """Return the same for a table with one unit a map: the mean of a reference in another unit is not known in it."""
+    if one_unit(result.unit, result.reference_unit):
+        return similarity_entries(result)
+    return [
+        (metric, nan, result.unit) if metric == "Mean of the reference" else (metric, value, unit)
+        for metric, value, unit in similarity_entries(result)
+    ]
+
+
+def one_unit(unit: str, reference_unit: str) -> bool:
+    """Tell whether two maps have the same unit, in any spelling; one that does not tell its unit has the other's.
+
+    Examples
+    --------
+    >>> one_unit("mL/100 g/min", "ml/100g/min"), one_unit("s", ""), one_unit("s", "min")
+    (True, True, False)
+    """
+    return len({"".join(known_unit(text).split()).lower() for text in (unit, reference_unit) if text}) < 2
+
+
+def assumed_unit(unit: str, reference_unit: str) -> str:
+    """Return a remark where one of two maps does not tell its unit; "" where both do, or neither."""
+    if bool(unit) == bool(reference_unit):
+        return ""
+    mute, known = ("reference", unit) if unit else ("image", reference_unit)
+    return f"The {mute} does not tell its unit; {known} is assumed."
+
+
 def similarity_rows(entries: Iterable[tuple[str, float, str]]) -> list[tuple[str, str, str]]:
     """Return metric, value and unit as text with sensible digits, for a table of what `similarity_entries` gives.
 
@@ -240,7 +270,7 @@ def _measured(
         scaled = [(a / mean, b / reference_mean, inside) for a, b, inside in planes]
         relative = _differences(one / mean, two / reference_mean, scaled, RELATIVE_UNIT, with_icc=not no_correlation)
     no_icc = "For the same reason ICC(A,1) is not defined." if no_correlation else ""
-    remarks = (no_correlation, no_icc, no_unit, no_ratio, no_ssim, _assumed_unit(*units))
+    remarks = (no_correlation, no_icc, no_unit, no_ratio, no_ssim, assumed_unit(*units))
     return Similarity(
         int(compared.sum()), coverage, mean, reference_mean, *units, ncc, spearman, physical, relative,
         tuple(remark for remark in remarks if remark),
@@ -341,17 +371,9 @@ def _is_constant(values: FloatArray) -> bool:
 
 
 def _why_no_common_unit(unit: str, reference_unit: str) -> str:
-    spelt = {"".join(text.split()).lower() for text in (unit, reference_unit) if text}
-    if len(spelt) < 2:
+    if one_unit(unit, reference_unit):
         return ""
     return f"Differences in physical units need one unit; found {unit} and, for the reference, {reference_unit}."
-
-
-def _assumed_unit(unit: str, reference_unit: str) -> str:
-    if bool(unit) == bool(reference_unit):
-        return ""
-    mute, known = ("reference", unit) if unit else ("image", reference_unit)
-    return f"The {mute} does not tell its unit; {known} is assumed."
 
 
 def _why_no_ratio(values: FloatArray, name: str) -> str:

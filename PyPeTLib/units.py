@@ -12,12 +12,30 @@ _SPELLINGS = {
     "mL/100 mL/min": ("ml/100ml/min", "ml/min/100ml", "ml/100cc/min", "ml/min/100cc", "ml/100ml*min"),
     "mL/100 g": ("ml/100g",),
     "mL/100 mL": ("ml/100ml", "ml/100cc", "%"),
+    "mL/100 g/s": ("ml/100g/s", "ml/s/100g"),
+    "mL/100 mL/s": ("ml/100ml/s", "ml/s/100ml"),
+    "mL/g/min": ("ml/g/min", "ml/min/g"),
+    "mL/mL/min": ("ml/ml/min", "ml/min/ml"),
+    "mL/g": ("ml/g",),
+    "mL/mL": ("ml/ml",),
     "s": ("s", "sec", "second", "seconds"),
     "ms": ("ms", "msec", "milliseconds"),
+    "min": ("min", "mins", "minute", "minutes"),
 }
 _KNOWN = {spelling: unit for unit, spellings in _SPELLINGS.items() for spelling in spellings}
 #: Units that differ by the density of tissue: per volume, and per mass.
 _PER_VOLUME = {"mL/100 mL/min": "mL/100 g/min", "mL/100 mL": "mL/100 g"}
+#: Units of the same quantity that differ by a factor: that of the maps, what is done to get there, and the factor.
+_SCALED = {
+    "ms": ("s", "divided by 1000", 0.001),
+    "min": ("s", "multiplied by 60", 60.0),
+    "mL/100 g/s": ("mL/100 g/min", "multiplied by 60", 60.0),
+    "mL/100 mL/s": ("mL/100 mL/min", "multiplied by 60", 60.0),
+    "mL/g/min": ("mL/100 g/min", "multiplied by 100", 100.0),
+    "mL/mL/min": ("mL/100 mL/min", "multiplied by 100", 100.0),
+    "mL/g": ("mL/100 g", "multiplied by 100", 100.0),
+    "mL/mL": ("mL/100 mL", "multiplied by 100", 100.0),
+}
 
 
 def known_unit(text: str) -> str:
@@ -63,14 +81,12 @@ def in_unit(image: Image, unit: str, *, density_g_ml: float) -> tuple[Image, str
     found, wanted = known_unit(image.unit), known_unit(unit)
     if found == wanted or not image.unit or not unit:
         return replace(image, unit=unit if found == wanted else image.unit), ""
-    if _PER_VOLUME.get(found) == wanted:
-        return Image(image.values / density_g_ml, image.geometry, unit), _by("divided", found, density_g_ml)
-    if _PER_VOLUME.get(wanted) == found:
-        return Image(image.values * density_g_ml, image.geometry, unit), _by("multiplied", found, density_g_ml)
-    if (found, wanted) == ("ms", "s"):
-        return Image(image.values / 1000.0, image.geometry, unit), "ms divided by 1000"
-    return image, ""
-
-
-def _by(what: str, unit: str, density_g_ml: float) -> str:
-    return f"{unit} {what} by a density of {density_g_ml:g} g/mL"
+    base, done, factor = _SCALED.get(found, (found, "", 1.0))
+    steps = [done] * bool(done)
+    if base != wanted:
+        per_volume = _PER_VOLUME.get(base) == wanted
+        if not per_volume and _PER_VOLUME.get(wanted) != base:
+            return image, ""
+        factor *= 1.0 / density_g_ml if per_volume else density_g_ml
+        steps.append(f"{'divided' if per_volume else 'multiplied'} by a density of {density_g_ml:g} g/mL")
+    return Image(image.values * factor, image.geometry, unit), f"{found} {', '.join(steps)}"

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from PyPeTLib import read
-from PyPeTLib.cli import _like_ours, _maps_to_come, main
+from PyPeTLib.beside import Reference, like_ours
+from PyPeTLib.cli import _maps_to_come, main
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom
@@ -627,13 +628,66 @@ def test_reference_of_the_report_is_brought_to_our_grid_and_unit(tiny_analysis):
         + ours.geometry.origin_mm[2:],
     )
     doubled = ours.values.repeat(2, axis=1).repeat(2, axis=2) * tiny_analysis.settings.tissue_density_g_ml
-    run = dict(tiny_analysis.maps.items()), tiny_analysis.settings
-    like = _like_ours({"cbv": Image(doubled, fine, "mL/100 mL")}, *run)["cbv"]
+    ours_all, density = dict(tiny_analysis.maps.items()), tiny_analysis.settings.tissue_density_g_ml
+    brought = like_ours(Reference({"cbv": Image(doubled, fine, "mL/100 mL")}), ours_all, density_g_ml=density)
+    like = brought.maps["cbv"]
     assert like.unit == ours.unit and like.geometry.matches(ours.geometry)
     inside = np.isfinite(ours.values) & np.isfinite(like.values)
     assert np.median(np.abs(like.values - ours.values)[inside]) < 0.02 * np.nanmedian(ours.values)
     with pytest.raises(InputError, match=r"at least one of the run's maps is needed .* found x"):
-        _like_ours({"x": ours}, *run)
+        like_ours(Reference({"x": ours}), ours_all, density_g_ml=density)
+    assert [remark.split(" voxels")[0] for remark in brought.remarks] == [
+        "CBV: Reference on another grid, 128×128×4",
+        "CBV: Reference: mL/100 mL divided by a density of 1.05 g/mL.",
+    ]
+
+
+def test_where_a_reference_is_from_and_what_is_doubtful_about_it_is_told(scan, result, tmp_path, capsys):
+    """On the terminal, below its pictures and in the summary, as `pypet compare` tells it."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    folder = tmp_path / "reference"
+    folder.mkdir()
+    tmax = read_image(result / "phantom_tmax.nii.gz")
+    write_image(Image(1e3 * tmax.values, tmax.geometry), folder / "phantom_tmax.nii.gz", missing=float("nan"))
+    write_image(read_image(result / "phantom_cbf.nii.gz"), folder / "phantom_cbf.nii.gz")
+    about = {"Unit": "mL/100 g/min", "DeconvolutionMethod": "sSVD", "Invalid": ["No bolus."]}
+    (folder / "phantom_cbf.json").write_text(json.dumps(about))
+    assert main(["run", str(scan), "-o", str(tmp_path / "out"), "--reference", str(folder)]) == 0
+    place = str(folder / "phantom_*")
+    told = [
+        f"From {place}, by sSVD.",
+        "Marked INVALID: No bolus.",
+        "Tmax: The reference does not tell its unit; s is assumed.",
+    ]
+    printed = capsys.readouterr().out
+    page = (tmp_path / "out" / "phantom_report.html").read_text(encoding="utf-8")
+    for text in told:
+        assert f"Reference maps in the report: {text}\n" in printed
+        assert text in page
+    assert "does the reference have this unit?" in printed and "does the reference have this unit?" in page
+    found = json.loads((tmp_path / "out" / "phantom_summary.json").read_text())["reference"]
+    assert (found["place"], found["method"], found["invalid"]) == (place, "sSVD", ["No bolus."])
+    assert set(found["maps"]) == {"cbf", "tmax"}
+    assert told[2] in found["remarks"] and any(one.startswith("Tmax: The means are ") for one in found["remarks"])
+
+
+def test_what_a_reference_of_a_run_is_refused_for_can_be_mended(scan, result, tmp_path, capsys):
+    """`pypet run --reference` takes one folder: no MAP=FILE, no files one by one, no colour bars."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    (tmp_path / "letter.txt").touch()
+    words = ["run", scan, "-o", tmp_path / "out", "--reference", tmp_path]
+    assert "Name the files so; 'pypet compare' also takes MAP=FILE." in refused(words, capsys)
+    for name in ("x_cbf.nii.gz", "x_cbf.nii"):
+        write_image(read_image(result / "phantom_cbf.nii.gz"), tmp_path / name)
+    assert "Leave one in the folder, or give 'pypet compare' the files one by one." in refused(words, capsys)
+    (tmp_path / "x_cbf.nii").rename(tmp_path / "y_cbf.nii")
+    assert "Give a folder that holds one set, or 'pypet compare' the files one by one." in refused(words, capsys)
+
+
+def test_a_run_without_reference_says_so_in_its_summary(result):
+    assert json.loads((result / "phantom_summary.json").read_text())["reference"] is None
 
 
 def test_a_run_has_the_maps_that_its_reference_is_checked_against(tiny_analysis, phantom):

@@ -19,6 +19,7 @@ import pytest
 from colour_pictures import coded, palette, with_bar
 
 from PyPeTLib import Settings, analyze
+from PyPeTLib.beside import read_beside
 from PyPeTLib.cli import main
 from PyPeTLib.cohort import (
     Cohort,
@@ -489,6 +490,22 @@ def test_regions_are_over_the_voxels_of_both():
     assert "Regions are over 50 % of the tissue: there the maps of both have values." in found.remarks
 
 
+def test_without_core_the_ratio_is_none_and_its_condition_met_which_is_said(comparison):
+    pairs = pairs_of(["left"], ["left"])
+    flat = Image(np.full(GRID.shape, 50.0), GRID)
+    pairs["cbf"] = replace(pairs["cbf"], reference=flat)
+    everywhere = np.ones(GRID.shape, dtype=bool)
+    found = compare_findings(pairs, everywhere, PLANE, delay_sds=(None, None), settings=Settings())
+    assert found.criteria["DEFUSE 3"] == (False, True) and np.isnan(found.ratios["Mismatch ratio"][1])
+    said = "Mismatch ratio: no core in the reference: it is not defined and counts as met."
+    assert said in found.remarks
+    text = markdown(Cohort((replace(comparison, findings=found, remarks=found.remarks),), {}))
+    assert re.search(r"\| Mismatch ratio +\| 1\.00 +\| no core +\|", text)
+    assert f"* {said}" in text
+    rows = tables_of(Cohort((replace(comparison, findings=found),), {}))["findings"]
+    assert np.isnan(rows["reference"][rows["finding"].index("Mismatch ratio")])
+
+
 # Units
 
 
@@ -509,6 +526,41 @@ def test_units_that_have_nothing_in_common_are_not_compared(runs, tmp_path):
     assert any("need one unit; found mL/100 g/min and, for the reference, counts." in one for one in found.remarks)
 
 
+def in_other_unit(folder, source, unit, factor, name="tmax"):
+    return maps_in(folder, source=source, **{name: lambda im: Image(im.values * np.float32(factor), im.geometry, unit)})
+
+
+def test_times_in_minutes_are_converted_and_that_is_said(runs, tmp_path):
+    same = compared(runs / "ours", maps_in(tmp_path / "s", source=runs / "other")).cases[0]
+    case = compared(runs / "ours", in_other_unit(tmp_path / "min", runs / "other", "min", 1 / 60)).cases[0]
+    assert case.maps["tmax"].reference_mean == pytest.approx(same.maps["tmax"].reference_mean, rel=1e-4)
+    for found, expected in zip(case.findings.regions, same.findings.regions, strict=True):
+        assert found.reference_ml == pytest.approx(expected.reference_ml, rel=0.01, nan_ok=True)
+    assert "Tmax: Reference: min multiplied by 60." in case.remarks
+
+
+@pytest.mark.parametrize(("name", "unit"), [("tmax", "frames"), ("cbf", "counts")])
+def test_numbers_of_a_unit_that_does_not_convert_are_in_no_region_and_no_mean(runs, tmp_path, name, unit):
+    """Thresholds, criteria and the mean of the reference would be of other things."""
+    case = compared(runs / "ours", in_other_unit(tmp_path / "odd", runs / "other", unit, 1 / 60, name)).cases[0]
+    kept = [] if name == "tmax" else [f"Tmax > {s} s" for s in (4, 6, 8, 10)]
+    assert [region.name for region in case.findings.regions] == kept
+    assert case.findings.criteria == {} == case.findings.ratios
+    ours, label = case.maps[name].unit, LABELS[MAPS.index(name)]
+    left_out = f"{label}: In no region, ratio or criterion: the reference is in {unit}, which does not convert into"
+    assert f"{left_out} {ours}." in case.remarks
+    assert not any("does the reference have this unit?" in one for one in case.remarks if label in one)
+    cohort = Cohort((case, replace(case, name="2")), {})
+    (row,) = [line for line in markdown(Cohort((case,), {})).splitlines() if line.startswith("| Mean of the reference")]
+    assert [cell.strip() == "not defined" for cell in row.strip("| ").split("|")[1:]] == [one == name for one in MAPS]
+    tables = tables_of(cohort)
+    means = dict(zip(tables["metrics"]["map"], tables["metrics"]["Mean of the reference"], strict=True))
+    assert [np.isnan(means[one]) for one in LABELS] == [one == label for one in LABELS]
+    rows = zip(*(tables["summary"][column] for column in ("what", "metric", "unit", "n")), strict=True)
+    assert (label, "Mean of the reference", ours, 0) in rows
+    assert unit not in tables["summary"]["unit"]
+
+
 def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
     reference = maps_in(tmp_path / "ms", source=runs / "other", mtt=lambda im: Image(im.values * 1e3, im.geometry))
     found = compared(runs / "ours", reference).cases[0]
@@ -523,6 +575,13 @@ def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
         ("mL/100 mL", "mL/100 g", 1 / 1.05),
         ("mL/100 g", "mL/100 mL", 1.05),
         ("ms", "s", 1e-3),
+        ("min", "s", 60.0),
+        ("ml/100ml/s", "mL/100 g/min", 60.0 / 1.05),
+        ("mL/100 g/s", "mL/100 g/min", 60.0),
+        ("mL/g/min", "mL/100 g/min", 100.0),
+        ("mL/mL/min", "mL/100 g/min", 100.0 / 1.05),
+        ("mL/mL", "mL/100 g", 100.0 / 1.05),
+        ("mL/g", "mL/100 mL", 100.0 * 1.05),
         ("ml/min/100cc", "mL/100 g/min", 1 / 1.05),
         ("ml / 100g / min", "mL/100 g/min", 1.0),
         ("", "s", 1.0),
@@ -569,7 +628,8 @@ def test_a_colour_coded_map_without_range_or_without_bar_is_refused(runs, tmp_pa
     image = read_image(runs / "other" / "sub-01_ses-01_tmax.nii.gz")
     colour_coded(tmp_path / "x_tmax.nii.gz", image, -2.0, 16.0, bar=False)
     message = refused([runs / "ours", tmp_path], capsys)
-    assert "x_tmax.nii.gz: found a picture in colour" in message
+    assert "x_tmax.nii.gz: one number a voxel is needed" in message
+    assert "found a picture in colour without them" in message
     assert "--colour-bar tmax=LOW:HIGH:UNIT" in message
     message = refused([runs / "ours", tmp_path, "--colour-bar", "tmax=-2:16:s"], capsys)
     assert "needs its colour bar; found none in it. Say where it stands" in message
@@ -606,6 +666,45 @@ def test_folders_that_hold_nothing_of_use(runs, tmp_path, capsys):
     assert "Give it as MAP=FILE" in refused([runs / "ours", tmp_path / "letter.txt", tmp_path / "x"], capsys)
 
 
+def test_a_path_that_is_not_there_is_called_so_whatever_its_name(runs, tmp_path, capsys):
+    for words in (["nonexist"], [f"cbf={tmp_path / 'gone.nii'}"]):
+        message = refused([runs / "ours", *words], capsys)
+        assert "a file or one folder is needed; found none: this path does not exist. Check the path." in message
+    message = refused([runs / "ours", runs / "other", tmp_path], capsys)
+    assert "found a folder where a file was meant. Give it alone, or the files in it." in message
+
+
+@pytest.mark.parametrize("word", ["jpg_tmax.jpg", "x_tmax.JPEG", "tmax=any.bmp"])
+def test_pictures_of_other_formats_are_called_so(runs, tmp_path, capsys, monkeypatch, word):
+    monkeypatch.chdir(tmp_path)
+    name = word.removeprefix("tmax=")
+    Path(name).touch()
+    message = refused([runs / "ours", word], capsys)
+    assert f"Reference {name}: pictures have to be PNG; found {Path(name).suffix}. Export it again as PNG" in message
+
+
+@pytest.mark.parametrize(
+    ("shape", "named"), [((3,), "4D 64×64×4×3"), ((1, 3), "5D 64×64×4×1×3"), ((4,), "4D 64×64×4×4")]
+)
+@pytest.mark.parametrize("bar", [(), ("--colour-bar", "tmax=0:12:s")])
+def test_colours_that_are_volumes_are_called_so(runs, tmp_path, capsys, shape, named, bar):
+    """Not "one number a voxel", nor a scan over time."""
+    import nibabel
+
+    colours = np.random.default_rng(0).integers(0, 255, (64, 64, 4, *shape)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "x_tmax.nii.gz")
+    message = refused([runs / "ours", tmp_path, *bar], capsys)
+    assert f"found {named} of type uint8, perhaps its colours one by one. Save them as NIfTI of type RGB24" in message
+
+
+def test_a_colour_bar_of_a_series_is_refused_as_a_series(runs, tmp_path, capsys):
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(np.zeros((64, 64, 4, 9), np.float32), np.eye(4)), tmp_path / "x_tmax.nii.gz")
+    message = refused([runs / "ours", tmp_path, "--colour-bar", "tmax=0:12:s"], capsys)
+    assert "a 3D image is needed; found 4D 64×64×4×9. Give a single volume." in message
+
+
 def test_maps_that_only_one_has(runs, tmp_path, capsys):
     shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", tmp_path / "x_delay.nii.gz")
     other = put_run(tmp_path / "runs", runs / "other", "sub-01_ses-01")
@@ -629,6 +728,26 @@ def test_another_subject_is_no_reference(runs, tmp_path, capsys):
     assert "found sub-02_ses-01" in message
 
 
+def test_maps_of_a_case_that_are_passed_over_are_named(runs, isles, tmp_path):
+    """ISLES 2024 has raw_data and derivatives: the same maps on two grids."""
+    for name in MAPS:
+        raw = tmp_path / "raw_data/sub-01/ses-01/perfusion-maps"
+        derived = tmp_path / "derivatives/sub-01/ses-01/perfusion-maps"
+        for folder, space in ((raw, ""), (derived, "_space-ncct")):
+            folder.mkdir(parents=True, exist_ok=True)
+            source = runs / "other" / f"sub-01_ses-01_{name}.nii.gz"
+            shutil.copy(source, folder / f"sub-01_ses-01{space}_{name}.nii.gz")
+    case = compared(runs / "ours", tmp_path).cases[0]
+    assert case.reference.place == str(raw / "sub-01_ses-01_*")
+    other = derived / "sub-01_ses-01_space-ncct_cbf.nii.gz"
+    (remark,) = [one for one in case.remarks if "passed over" in one]
+    assert remark.startswith(
+        f"This case has other reference maps, too, which were passed over: {other} and 3 more. Those whose names begin"
+    )
+    assert any("passed over" in one for one in read_beside(tmp_path, "sub-01_ses-01").remarks)
+    assert not any("passed over" in one for one in compared(runs / "ours", isles).cases[0].remarks)
+
+
 def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
     for name in ("x_cbf.nii.gz", "x_cbf.nii"):
         write_image(read_image(runs / "other" / "sub-01_ses-01_cbf.nii.gz"), tmp_path / name)
@@ -636,7 +755,7 @@ def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
     (tmp_path / "x_cbf.nii").rename(tmp_path / "y_cbf.nii")
     message = refused([runs / "ours", tmp_path], capsys)
     assert "one set of reference maps is needed" in message
-    assert "found x, y. Give the files one by one." in message
+    assert "found x, y. Give a folder that holds one set, or 'pypet compare' the files one by one." in message
 
 
 def test_damaged_results_are_refused(runs, tmp_path, capsys):

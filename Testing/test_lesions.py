@@ -11,7 +11,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.lesion_rules import RULES, describe_rule, judge_criteria
 from PyPeTLib.lesions import _as_around, _ball, _beside, find_lesions, judge_lesions
 from PyPeTLib.records import Geometry, Image, Maps, Midplane, silent
-from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows
+from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows, lesion_values
 from PyPeTLib.settings import Settings
 
 GRID = Geometry((60, 40, 12), (2.0, 2.0, 5.0), (-59.0, -39.0, -27.5))
@@ -215,6 +215,43 @@ def test_hypoperfusion_without_core_has_no_ratio_but_meets_its_condition():
     cbf[on("left", CORE)] = 20.0
     lesions = lesions_of(replace(maps, cbf=Image(cbf, GRID)))
     assert np.isnan(lesions.mismatch_ratio) and lesions.criteria[0].met
+
+
+def without_core():
+    """Lesions of late tissue whose flow is not low."""
+    maps = maps_of("left")
+    return lesions_of(replace(maps, cbf=Image(np.full(GRID.shape, 50.0, np.float32), GRID, "mL/100 g/min")))
+
+
+def test_a_ratio_without_core_is_said_to_be_none_not_to_be_unknown():
+    rows = lesion_rows(without_core())
+    values = dict(zip([row[0] for row in rows], lesion_values(rows, unknown="–"), strict=True))
+    assert (values["Core"], values["Mismatch ratio"]) == ("0.0", "no core")
+    rows = lesion_rows(lesions_of(maps_of("left", "right")))
+    values = dict(zip([row[0] for row in rows], lesion_values(rows, unknown="–"), strict=True))
+    assert (values["Core"], values["Mismatch ratio"]) == ("–", "–"), "withheld"
+    rows = lesion_rows(lesions_of(maps_of()))
+    assert lesion_values(rows, unknown="–")[-3] == "no hypoperfusion"
+
+
+def test_criteria_without_core_say_why_the_ratio_counts_as_met():
+    (name, met, why), _ = criterion_rows(without_core())
+    assert (name, met) == ("DEFUSE 3", "met")
+    assert why.startswith("mismatch ratio at least 1.8 (no core: the ratio is not defined and counts as met), mismatch")
+    assert "no core" not in criterion_rows(lesions_of(maps_of("left")))[0][2]
+
+
+def test_terminal_and_report_call_the_missing_ratio_the_same(capsys):
+    from PyPeTLib.cli import _print_lesions
+    from PyPeTLib.report_facts import volume_rows
+
+    lesions = without_core()
+    _print_lesions(lesions)
+    printed = capsys.readouterr().out
+    assert (
+        "  Mismatch ratio: no core\n" in printed and "(no core: the ratio is not defined and counts as met)" in printed
+    )
+    assert {row[0]: row[1] for row in volume_rows(lesions)}["Mismatch ratio"] == "no core"
 
 
 def test_both_hemispheres_ill_is_said_and_relative_values_are_withheld():

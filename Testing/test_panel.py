@@ -1355,12 +1355,29 @@ def test_reload_reads_the_packages_again(code):
         sys.modules.update(before)
 
 
+def test_the_panel_says_that_there_is_no_core_to_have_a_ratio_to(panel):
+    from PyPeTPanel.tables import lesion_cells
+
+    nan = float("nan")
+    rows = [
+        ("Core", 0.0, 0.0, 1.2, "mL"),
+        ("Hypoperfusion", 61.24, nan, nan, "mL"),
+        ("Mismatch ratio", nan, nan, nan, ""),
+    ]
+    assert lesion_cells(rows) == [
+        ("Core", "0.0", "0.0 – 1.2", "mL"),
+        ("Hypoperfusion", "61.2", "", "mL"),
+        ("Mismatch ratio", "no core", "", ""),
+    ]
+    assert lesion_cells([]) == []
+
+
 def test_numbers_of_the_panel_have_minus_signs_and_no_negative_zero(panel):
-    from PyPeTPanel.tables import candidate_row, lesion_row, median_row
+    from PyPeTPanel.tables import candidate_row, lesion_cells, median_row
 
     nan = float("nan")
     assert median_row("Tmax", -0.0, nan, "s") == ("Tmax", "0", "", "s")
     assert median_row("Delay", -0.51, 0.4, "s") == ("Delay", "−0.51", "± 0.4", "s")
-    assert lesion_row("Mismatch", -0.04, nan, nan, "mL")[1] == "0.0"
+    assert lesion_cells([("Mismatch", -0.04, nan, nan, "mL")])[0][1] == "0.0"
     row = candidate_row((-0.2, 0.5, "left", 200.0, 1.0, -0.04, 2.0, 9.0, -0.02, 3.0, ""))
     assert (row[0], row[4], row[7]) == ("−0.20", "0.0", "−2%")

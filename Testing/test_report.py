@@ -21,6 +21,7 @@ pytest.importorskip("jinja2")
 from matplotlib.colors import to_rgba
 
 from PyPeTLib import InputError, Settings, report
+from PyPeTLib.beside import Reference
 from PyPeTLib.display import (
     CORE_COLOUR,
     HYPOPERFUSION_COLOUR,
@@ -229,7 +230,7 @@ def test_figures_manage_without_vein_fit_and_scaling(tiny_analysis):
 
 def test_every_figure_bears_the_name_of_the_scan_and_what_it_is_for(tiny_analysis):
     """A picture is passed on without its page."""
-    for name, one in drawings(tiny_analysis, {"cbf": tiny_analysis.maps.cbf}).items():
+    for name, one in drawings(tiny_analysis, Reference({"cbf": tiny_analysis.maps.cbf})).items():
         for theme in THEMES:
             figure = one.draw(theme)
             texts = [" ".join(text.get_text().split()) for text in figure.texts]
@@ -263,10 +264,10 @@ def test_same_figure_gives_the_same_bytes(tiny_analysis):
 
 
 def test_figures_are_written_as_png_and_svg_of_the_same_bytes(tiny_analysis, tmp_path):
-    names = sorted(drawings(tiny_analysis, {}))
+    names = sorted(drawings(tiny_analysis, None))
     assert names == sorted(["maps", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion"])
-    assert sorted(drawings(tiny_analysis, dict(tiny_analysis.maps.items()))) == sorted(FIGURES)
-    write_figures(tiny_analysis, tmp_path, reference={})
+    assert sorted(drawings(tiny_analysis, Reference(dict(tiny_analysis.maps.items())))) == sorted(FIGURES)
+    write_figures(tiny_analysis, tmp_path, reference=None)
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == sorted(f"{name}.{kind}" for name in names for kind in ("png", "svg"))
     for path in tmp_path.iterdir():
@@ -318,12 +319,12 @@ def test_reference_maps_are_shown_inside_the_brain_in_the_same_window(tiny_analy
 )
 def test_reference_of_another_unit_or_grid_is_refused(tiny_analysis, change, message):
     with pytest.raises(InputError, match=message):
-        report_html(tiny_analysis, reference={"cbf": replace(tiny_analysis.maps.cbf, **change)})
+        report_html(tiny_analysis, reference=Reference({"cbf": replace(tiny_analysis.maps.cbf, **change)}))
 
 
 def test_reference_of_an_unknown_name_is_refused(tiny_analysis):
     with pytest.raises(InputError, match="names among cbf, cbv, mtt, tmax, ttp, delay are needed; found x"):
-        report_html(tiny_analysis, reference={"x": tiny_analysis.maps.cbf})
+        report_html(tiny_analysis, reference=Reference({"x": tiny_analysis.maps.cbf}))
 
 
 def test_bolus_figure_shows_measure_threshold_and_arrival(tiny_analysis):

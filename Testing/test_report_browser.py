@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
+from PyPeTLib.beside import Reference
 from PyPeTLib.display import ENHANCEMENT_HU, MAP_WINDOWS, brain_crop, enhancement_volume
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.pdf import write_pdf
@@ -48,7 +49,7 @@ def address(tiny_analysis, tmp_path_factory):
     reference = {"cbf": replace(cbf, values=cbf.values / 2)}
     hostile = replace(tiny_analysis, series=replace(tiny_analysis.series, name=HOSTILE))
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(report_html(hostile, reference=reference), encoding="utf-8")
+    path.write_text(report_html(hostile, reference=Reference(reference)), encoding="utf-8")
     return path.as_uri()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import qt
 
+from PyPeTLib.results import LesionRow, lesion_values
 from PyPeTLib.similarity import similarity_rows
 from PyPeTLib.typeset import typeset
 from PyPeTScene.curves import PARTIAL_VOLUME
@@ -98,17 +99,18 @@ def median_row(name: str, median: float, sd: float, unit: str) -> tuple[str, str
     return name, typeset(f"{median:.3g}"), _text(sd, "± {:.2g}"), unit
 
 
-def lesion_row(name: str, value: float, low: float, high: float, unit: str) -> tuple[str, str, str, str]:
-    """Return one volume or ratio: a dash where it is not known, no bounds where there are none."""
-    form = "{:.1f}" if unit else "{:.2f}"
-    bounds = "" if math.isnan(low) else f"{low:.1f} – {high:.1f}"
-    return name, _text(value, form) or "–", bounds, unit
+def lesion_cells(rows: Sequence[LesionRow]) -> list[tuple[str, str, str, str]]:
+    """Return volumes and ratios as text: a dash where one is not known, no bounds where there are none."""
+    return [
+        (name, text, "" if math.isnan(low) else f"{low:.1f} – {high:.1f}", unit)
+        for (name, _, low, high, unit), text in zip(rows, lesion_values(rows, unknown="–"), strict=True)
+    ]
 
 
 def show_lesions(ui: Any, scan: Any) -> None:
     """Show volumes, ratios and criteria of the lesions, or that there are none."""
     volumes, criteria = rows_of(LESIONS, scan), rows_of(CRITERIA, scan)
-    fill_table(ui.lesions, [lesion_row(*row) for row in volumes])
+    fill_table(ui.lesions, lesion_cells(volumes))
     fill_table(ui.criteria, criteria)
     ui.lesionsNote.text = find_node(LESIONS, scan).GetDescription() if volumes else "No result yet."
     ui.lesions.visible, ui.criteria.visible = bool(volumes), bool(criteria)

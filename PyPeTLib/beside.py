@@ -1,0 +1,107 @@
+"""Reference maps beside those of a run in its report: read, brought onto its grid, and what has to be said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.errors import InputError
+from PyPeTLib.outputs import Provenance
+from PyPeTLib.pairing import pair_up
+from PyPeTLib.records import Image
+from PyPeTLib.reference_maps import find_references, passed_over, provenance_of, read_reference, reference_of
+from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
+from PyPeTLib.report import check_reference
+from PyPeTLib.similarity import assumed_unit
+from PyPeTLib.units import in_unit
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Maps that a report shows beside those of a run.
+
+    Parameters
+    ----------
+    maps : mapping of str to Image
+        By the names of `Maps`, NaN where there is no value; for a report on the grid of the run, in its units.
+    source : Provenance, optional
+        Where they are from.
+    remarks : tuple of str
+        What had to be assumed or converted, and what is doubtful.
+    """
+
+    maps: Mapping[str, Image]
+    source: Provenance | None = None
+    remarks: tuple[str, ...] = ()
+
+    def sentences(self) -> list[str]:
+        """Return in words where the maps are from, why they are marked invalid, and the remarks."""
+        if self.source is None:
+            return list(self.remarks)
+        method = f"by {self.source.method}" if self.source.method else "by a method that is not known"
+        marked = [f"Marked INVALID: {text}" for text in self.source.invalid]
+        return [f"From {self.source.place}, {method}.", *marked, *self.remarks]
+
+
+def read_beside(folder: Path, case: str) -> Reference:
+    """Read the reference maps of a case, as `pypet compare` reads them, on their own grid and in their own units.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of reference maps.
+    case : str
+        What the names of the run's files begin with.
+
+    Raises
+    ------
+    InputError
+        If there are none, it is not clear which, or one cannot be read.
+    """
+    found = find_references([folder])
+    files = reference_of(case, found, alone=True)
+    maps = {name: read_reference(name, path, {})[0] for name, path in files.items()}
+    return Reference(maps, provenance_of(files), tuple(passed_over(case, found, files)))
+
+
+def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: float) -> Reference:
+    """Return the reference maps that a run has too, on its grid and in its units, and what is to be said of them.
+
+    Parameters
+    ----------
+    reference : Reference
+        On any grid.
+    ours : mapping of str to Image
+        The maps of the run.
+    density_g_ml : float
+        Density of tissue in g/mL, for values per 100 mL.
+
+    Raises
+    ------
+    InputError
+        If the run has none of them, or one lies elsewhere, has no value or is in a unit that does not convert.
+    """
+    common = [name for name in reference.maps if name in ours]
+    if not common:
+        raise InputError(
+            f"Reference: at least one of the run's maps is needed ({', '.join(ours)}); found "
+            f"{', '.join(reference.maps)}. Give a folder with such maps."
+        )
+    like, remarks = {}, []
+    for name in common:
+        image, given = ours[name], reference.maps[name]
+        pair = pair_up(image, given)
+        like[name] = in_unit(pair.reference, image.unit, density_g_ml=density_g_ml)[0]
+        means = [float(values[pair.compared].mean(dtype=float)) for values in (image.values, like[name].values)]
+        said = (
+            *bringing(given, image, density_g_ml=density_g_ml),
+            assumed_unit(image.unit, like[name].unit),
+            doubt_of_unit(means[0], means[1], image.unit),
+        )
+        remarks += [(name, remark) for remark in said]
+    check_reference(like, ours)
+    lonely = ", ".join(MAP_LABELS[name] for name in reference.maps if name not in ours)
+    only = [f"Not shown, only in the reference: {lonely}."] * bool(lonely)
+    return replace(reference, maps=like, remarks=(*reference.remarks, *only, *grouped(remarks)))
