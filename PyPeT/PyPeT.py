@@ -50,7 +50,7 @@ class PyPeT(ScriptedLoadableModule):
         )
         parent.acknowledgementText = _("Research use only.")
         icon = self.resourcePath("Icons/PyPeT.png")
-        slicer.app.connect("startupCompleted()", lambda: scan.offer_phantom(icon))
+        slicer.app.connect("startupCompleted()", lambda: (views.describe_layouts(), scan.offer_phantom(icon)))
 
 
 class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -70,15 +70,16 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = PyPeTLogic()
-        self.ui.scan.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
         self._set_up_controls()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.on_scene_closing)
         self.addObserver(scene, scene.EndCloseEvent, self.on_scene_closed)
+        self.addObserver(scene, scene.StartImportEvent, self.on_scene_importing)
         self.addObserver(scene, scene.EndImportEvent, self.on_scene_closed)
         self.addObserver(scene, scene.NodeRemovedEvent, self.refresh)
         self.addObserver(actions.crosshair(), vtk.vtkCommand.ModifiedEvent, self.follow_crosshair)
-        self.connect_parameters()
+        self.connect_parameters()  # tells the selector its types, without which a filter is none
+        self.ui.scan.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
 
     def _set_up_controls(self):
         """Describe the controls and connect them."""
@@ -159,6 +160,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.parameters.disconnectGui(self._gui)
             if self.hasObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.refresh):
                 self.removeObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.refresh)
+        for segment in self._segments:
+            segment.parameters = None
         self.parameters = None
 
     def on_scene_closing(self, caller=None, event=None):
@@ -167,6 +170,10 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.disconnect_parameters()
         self.logic.forget()
         self._browser = None
+
+    def on_scene_importing(self, caller=None, event=None):
+        """Part from the selectors, which forget their nodes while another scene is added."""
+        self.disconnect_parameters()
 
     def on_scene_closed(self, caller=None, event=None):
         """Start again with the parameters of the new scene."""
@@ -240,7 +247,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _load(self, path):
         if path:
             with slicer.util.tryWithErrorDisplay(_("The scan could not be loaded."), waitCursor=True):
-                self.parameters.scan = scan.load_scan(path)
+                self.parameters.scan = scan.show_scan(scan.load_scan(path))
 
     def create_mask(self):
         """Make the brain mask and let Apply use it as a segment."""
@@ -305,11 +312,14 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         folder = qt.QFileDialog.getExistingDirectory(self.parent, _("Export the results into a folder"))
         if not folder:
             return
-        with slicer.util.tryWithErrorDisplay(_("The results could not be written."), waitCursor=True):
+        failed = _("The results could not be written.")
+        with slicer.util.tryWithErrorDisplay(failed):  # questions under an hourglass look like a program that hangs
             replaced = actions.in_the_way(analysis, folder)
             question = _("These files will be replaced or removed: {names}. Go on?").format(names=", ".join(replaced))
-            if not replaced or slicer.util.confirmOkCancelDisplay(question, parent=self.parent):
-                packages.ensure_report()
+            if replaced and not slicer.util.confirmOkCancelDisplay(question, parent=self.parent):
+                return
+            packages.ensure_report()
+            with slicer.util.WaitCursor():
                 self.ui.exported.text = actions.export(analysis, folder)
                 self.ui.exported.visible = True
 
@@ -330,10 +340,11 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def compare(self):
         """Show a map beside the reference, with the metrics; SSIM needs a package that the user may install."""
-        with slicer.util.tryWithErrorDisplay(_("The maps could not be compared."), waitCursor=True):
+        with slicer.util.tryWithErrorDisplay(_("The maps could not be compared.")):
             packages.ensure_skimage()
-            self._show(actions.compare(self.parameters))
-            self.refresh()
+            with slicer.util.WaitCursor():
+                self._show(actions.compare(self.parameters))
+                self.refresh()
 
     def show_layout(self, show):
         """Show maps, maps and curves, or return to Slicer's four views."""
@@ -383,7 +394,11 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
 
     def getParameterNode(self):  # noqa: N802 (Slicer's name)
         """Return the wrapped parameter node of the scene."""
-        return PyPeTParameterNode(super().getParameterNode())
+        node = super().getParameterNode()
+        kept = vars(slicer.modules).setdefault("PyPeTNodes", [])  # outlives Reload
+        if node not in kept:  # Slicer 5.10 ends if Python forgets the node while a part of its wrapper observes it
+            kept.append(node)
+        return PyPeTParameterNode(node)
 
     def load(self, path):
         """Load a 4D file, or a folder of volumes or DICOM images, and return its sequence."""

@@ -133,6 +133,8 @@ def correct_brain(parameters: PyPeTParameterNode) -> None:
         return
     slicer.util.selectModule("SegmentEditor")
     editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    nothing = slicer.vtkMRMLSegmentEditorNode.OverwriteNone  # vessels lie inside the brain: painting would erase them
+    editor.mrmlSegmentEditorNode().SetOverwriteMode(nothing)
     editor.setSegmentationNode(segmentation)
     editor.setSourceVolumeNode(scan_volume(scan_of(parameters.scan)))
     editor.setCurrentSegmentID(segment)

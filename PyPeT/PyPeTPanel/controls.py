@@ -5,7 +5,17 @@ from typing import Any
 import slicer
 
 from PyPeTLib.settings import READ_WITH, is_read
-from PyPeTPanel.parameters import AUTOMATIC, CURVE, INFO, POINTS, SEGMENT, SEGMENTS_OF, VESSELS, PyPeTParameterNode
+from PyPeTPanel.parameters import (
+    AUTOMATIC,
+    CURVE,
+    INFO,
+    POINTS,
+    SEGMENT,
+    SEGMENTS_OF,
+    VESSELS,
+    PyPeTParameterNode,
+    digits_and_step,
+)
 
 #: Controls of the automatic brain mask.
 OF_BRAIN = ("brain", "bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm")
@@ -43,10 +53,13 @@ def describe_controls(ui: Any) -> None:
             _explain(ui, name, f"{info.meaning}{unit}; {info.allowed}; default {info.default}")
             if not info.choices and info.unit:
                 getattr(ui, name).suffix = f" {info.unit}"
+            if isinstance(info.default, float):
+                getattr(ui, name).decimals, getattr(ui, name).singleStep = digits_and_step(info)
     _explain(ui, "scale_to_vein", INFO["partial_volume"].meaning)
     for name, text in TIPS.items():
         _explain(ui, name, text)
     ui.interval_s.suffix = " s"
+    ui.interval_s.decimals, ui.interval_s.singleStep = 3, 0.1
     ui.interval_s.specialValueText = "from the scan"
 
 
@@ -113,6 +126,14 @@ class SegmentChoice:
         """Write what the user chose."""
         if self.parameters is None or self._showing:
             return
+        segmentation, segment = self.selector.currentNode(), self.selector.currentSegmentID()
+        if segmentation is getattr(self.parameters, f"{self.key}_segmentation") and self._is_gone(segmentation):
+            segment = ""  # the selector has taken the first of the others, which nobody chose
         with slicer.util.NodeModify(self.parameters):
-            setattr(self.parameters, f"{self.key}_segmentation", self.selector.currentNode())
-            setattr(self.parameters, f"{self.key}_segment", self.selector.currentSegmentID())
+            setattr(self.parameters, f"{self.key}_segmentation", segmentation)
+            setattr(self.parameters, f"{self.key}_segment", segment)
+
+    def _is_gone(self, segmentation: Any) -> bool:
+        """Tell whether the segment that was chosen is no more in its segmentation."""
+        chosen = getattr(self.parameters, f"{self.key}_segment")
+        return bool(segmentation and chosen and segmentation.GetSegmentation().GetSegment(chosen) is None)

@@ -4,10 +4,10 @@ import math
 from typing import Annotated, Any
 
 import slicer
-from slicer.parameterNodeWrapper import Choice, Decimals, Default, SingleStep, WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.settings import Settings, describe_settings
+from PyPeTLib.settings import SettingInfo, Settings, describe_settings
 from PyPeTLib.times import MAXIMUM_INTERVAL_S
 from PyPeTScene.series import describe_time_axis, scan_of
 
@@ -33,16 +33,21 @@ Table = slicer.vtkMRMLTableNode | None
 
 
 def number(name: str) -> Any:
-    """Return the type of a numeric setting: default, range, digits and step of its control."""
+    """Return the type of a numeric setting: default and range."""
     info = INFO[name]
     if isinstance(info.default, int):
         return Annotated[int, WithinRange(int(info.low), int(info.high)), Default(info.default)]
+    return Annotated[float, WithinRange(info.low, info.high), Default(info.default)]
+
+
+def digits_and_step(info: SettingInfo) -> tuple[int, float]:
+    """Return how many decimals the control of a numeric setting shows, and its step.
+
+    They are no annotations of its type: Slicer takes them from there, and warns of each at every start.
+    """
     power = math.floor(math.log10((info.high - info.low) / 50.0))
     digits = max(len(f"{value:g}".partition(".")[2]) for value in (info.default, info.low))
-    shown = 0 if power >= 0 and digits == 0 else max(2, digits, -power)
-    return Annotated[
-        float, WithinRange(info.low, info.high), Default(info.default), Decimals(shown), SingleStep(10.0**power)
-    ]
+    return 0 if power >= 0 and digits == 0 else max(2, digits, -power), 10.0**power
 
 
 def choice(name: str) -> Any:
@@ -58,7 +63,7 @@ class PyPeTParameterNode:
     """
 
     scan: ScanNode
-    interval_s: Annotated[float, WithinRange(0.0, MAXIMUM_INTERVAL_S), Default(0.0), Decimals(3), SingleStep(0.1)]
+    interval_s: Annotated[float, WithinRange(0.0, MAXIMUM_INTERVAL_S), Default(0.0)]
 
     brain_source: Source
     brain_segmentation: Segmentation

@@ -9,8 +9,9 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.phantom_options import HeadOptions
 from PyPeTLib.read import inspect_series
 from PyPeTLib.records import Series
+from PyPeTPanel import views
 from PyPeTPanel.parameters import NOTES
-from PyPeTScene.series import sequence_from_series
+from PyPeTScene.series import scan_volume, sequence_from_series
 from PyPeTScene.stages import style_scan
 
 FILES = "CT perfusion scans (*.nii *.nii.gz *.nrrd *.nhdr)"
@@ -52,6 +53,12 @@ def load_phantom(options: HeadOptions | None = None) -> Any:
     return sequence
 
 
+def show_scan(sequence: Any) -> Any:
+    """Show a scan that was just loaded in the slice views, as Slicer's own readers do; it is returned."""
+    views.show_volume(scan_volume(sequence))
+    return sequence
+
+
 def offer_phantom(icon: str) -> None:
     """Register the phantom with the SampleData module, where that is there."""
     try:
@@ -61,6 +68,8 @@ def offer_phantom(icon: str) -> None:
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="PyPeT",
         sampleName=SAMPLE,
+        uris=[],  # nothing is downloaded; without lists of files it raises
+        fileNames=[],
         thumbnailFileName=icon,
-        customDownloader=lambda source: load_phantom(),
+        customDownloader=lambda source: show_scan(load_phantom()),
     )

@@ -19,6 +19,8 @@ from PyPeTScene.study import in_study
 FIRST_LAYOUT = 77300
 #: Field of view in mm around the arterial input, which is a few voxels.
 INPUT_FIELD_MM = 80.0
+#: No stage shows more charts than this.
+MOST_CHARTS = 2
 #: Views side by side in one row.
 ROW = 3
 COLOUR = "#7A4EAB"
@@ -127,7 +129,8 @@ def arrange(stage: Stage) -> None:
     """Show the layout of a stage; its new views have their size once the application has processed its events."""
     manager = slicer.app.layoutManager()
     if manager is not None and stage.volumes:
-        manager.setLayout(_layout(manager, len(stage.volumes), len(stage.charts)))
+        node = manager.layoutLogic().GetLayoutNode()
+        node.SetViewArrangement(_layout(node, len(stage.volumes), len(stage.charts)))
 
 
 def fill(stage: Stage) -> None:
@@ -209,10 +212,18 @@ def _chart_tag(k: int) -> str:
     return f"PyPeTChart{k + 1}"
 
 
-def _layout(manager: Any, slices: int, charts: int) -> int:
-    """Return the number of a layout, described to Slicer when it is first wanted."""
+def describe_layouts() -> None:
+    """Describe every layout to Slicer: a scene that was saved with one knows its number alone."""
+    manager = slicer.app.layoutManager()
+    if manager is not None:
+        for slices in range(1, len(MAP_LABELS) + 1):
+            for charts in range(MOST_CHARTS + 1):
+                _layout(manager.layoutLogic().GetLayoutNode(), slices, charts)
+
+
+def _layout(node: Any, slices: int, charts: int) -> int:
+    """Return the number of a layout, which is described to Slicer where it does not know it."""
     number = FIRST_LAYOUT + 10 * slices + charts
-    node = manager.layoutLogic().GetLayoutNode()
     if not node.IsLayoutDescription(number):
         node.AddLayoutDescription(number, _description(slices, charts))
     return number

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import slicer
 from PySide6 import QtWidgets
 
 from .selectors import qMRMLWidget
@@ -62,7 +63,11 @@ class qSlicerSimpleMarkupsWidget(qMRMLWidget):
 class qMRMLSegmentEditorWidget(qMRMLWidget):
     """What "Correct in Segment Editor" reaches: qMRMLSegmentEditorWidget without effects."""
 
-    _segmentation = _volume = _segment = None
+    _segmentation = _volume = _segment = _node = None
+
+    def mrmlSegmentEditorNode(self):
+        self._node = self._node or slicer.vtkMRMLSegmentEditorNode()
+        return self._node
 
     def setSegmentationNode(self, node):
         self._segmentation = node

@@ -83,7 +83,10 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
         self._logic.SetMRMLScene(slicer.mrmlScene)
         self._slices: dict[str, qMRMLSliceWidget] = {}
+        self._shown = None
+        self._logic.GetLayoutNode().AddObserver("ModifiedEvent", self._arrange)
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        self._arrange()
 
     def layoutLogic(self):
         return self._logic
@@ -91,13 +94,23 @@ class qSlicerLayoutManager(QtCore.QObject):
     def setLayout(self, layout):
         """Refuse a layout that is not in the layout node, where Slicer would show an empty window."""
         node = self._logic.GetLayoutNode()
+        if layout == node.GetViewArrangement():
+            return  # whether it is described or not, as in Slicer
         if not node.IsLayoutDescription(layout):
             raise ValueError(f"layout {layout} is not described in the layout node")
         node.SetViewArrangement(layout)
-        for node in self._views("vtkMRMLSliceNode"):
-            if node.GetLayoutName() not in self._slices:
-                self._slices[node.GetLayoutName()] = qMRMLSliceWidget(node)
-        self.layoutChanged.emit(layout)
+
+    def _arrange(self, *_):
+        """Follow the layout node."""
+        node = self._logic.GetLayoutNode()
+        shown = node.GetViewArrangement(), node.GetCurrentLayoutDescription()
+        if shown == self._shown:
+            return
+        self._shown = shown
+        for view in self._views("vtkMRMLSliceNode"):
+            if view.GetLayoutName() not in self._slices:
+                self._slices[view.GetLayoutName()] = qMRMLSliceWidget(view)
+        self.layoutChanged.emit(shown[0])
 
     layout = QtCore.Property(int, lambda self: self._logic.GetLayoutNode().GetViewArrangement(), setLayout)
 

@@ -27,6 +27,8 @@ class SampleDataLogic:
         checksums=None,
         loadFileType=None,
     ):
+        if uris is None or fileNames is None:
+            raise TypeError("object of type 'NoneType' has no len()")
         registered.append({name: value for name, value in locals().items() if value is not None})
 
 

@@ -39,8 +39,14 @@ class SceneObserver:
             if alive is not None and shiboken6.isValid(alive) and not scene.IsClosing() and not scene.IsImporting():
                 alive._refresh()
 
+        def forget(*_):
+            alive = reference()
+            if alive is not None and shiboken6.isValid(alive):
+                alive._forget()
+
         self.scene, self.refresh = scene, refresh
-        self.tags = [scene.AddObserver(getattr(slicer.vtkMRMLScene, event), refresh) for event in self.EVENTS]
+        self.tags = [scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, forget)]
+        self.tags += [scene.AddObserver(getattr(slicer.vtkMRMLScene, event), refresh) for event in self.EVENTS]
         self.nodes: dict = {}
 
     def watch(self, nodes) -> None:
@@ -118,8 +124,9 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self.mrmlSceneChanged.emit(scene)
 
     def addAttribute(self, node_type, name, value=None):
-        self._attributes[node_type] = (name, None if value is None else str(value))
-        self._refresh()
+        if node_type in self._types:  # else Slicer passes over it without a word
+            self._attributes[node_type] = (name, None if value is None else str(value))
+            self._refresh()
 
     def removeAttribute(self, node_type, name):
         if self._attributes.get(node_type, ("",))[0] == name:
@@ -192,6 +199,11 @@ class qMRMLNodeComboBox(qMRMLWidget):
         shown = [node.GetID() for node in nodes]
         first = "" if self._none_enabled or not shown else shown[0]
         self._choose(self._current if self._current in shown else first)
+
+    def _forget(self) -> None:
+        """Choose nothing: after an import Slicer's model takes all nodes out and lists them anew."""
+        if self._none_enabled:
+            self._choose("")
 
     def _choose(self, node_id: str) -> None:
         self._box.setCurrentIndex(self._box.findData(node_id))
@@ -276,7 +288,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self.currentNodeChanged[bool].emit(node is not None)
 
     def _list_segments(self, *_) -> None:
-        """List the segments again; the first is chosen when the old choice is gone and "none" was not chosen."""
+        """List the segments again; the first, after "none", is chosen when the old choice is gone."""
         keep = self._current
         self._segments.blockSignals(True)
         self._segments.clear()
@@ -285,7 +297,9 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
             self._segments.addItem("None", "")
         for segment_id in self.segmentIDs():
             self._segments.addItem(node.GetSegmentation().GetSegment(segment_id).GetName(), segment_id)
-        index = max(self._segments.findData(keep), 0)
+        index = self._segments.findData(keep)
+        if index < 0:
+            index = int(self._nodes.noneEnabled and bool(self.segmentIDs()))
         self._segments.setCurrentIndex(index)
         self._segments.blockSignals(False)
         self._segment_changed(index)

@@ -47,7 +47,7 @@ def offer_sample():
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="Example", sampleName="ExamplePhantom", customDownloader=lambda source: None
+        category="Example", sampleName="ExamplePhantom", uris=[], fileNames=[], customDownloader=lambda source: None
     )
 
 
@@ -64,10 +64,10 @@ class ExampleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = ExampleLogic()
-        self.ui.scanSelector.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
         self.ui.applyButton.connect("clicked(bool)", self.apply)
         self.parameters = ExampleParameterNode(self.logic.getParameterNode())
         self.gui = self.parameters.connectGui(self.ui)
+        self.ui.scanSelector.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
         self.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.check)
         self.check()
 
