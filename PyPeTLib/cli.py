@@ -235,16 +235,20 @@ def _add_settings(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
-    from PyPeTLib.results import former_results
+    from PyPeTLib.results import former_results, holds_other_runs_only
     from PyPeTLib.write import remove_files, staged_output
 
     settings = _settings_of(options)
     _check_wishes(options)
     reference = _reference(options)
+    # frames in several folders: only once they are read is it known which folder names the results
+    named = len({path.absolute().parent for path in options.scan}) == 1
+    beside = named and holds_other_runs_only(options.output, _prefix(options))
     with ExitStack() as folders:
-        folder, stages, figures = (
+        folder = folders.enter_context(staged_output(options.output, overwrite=options.overwrite or beside))
+        stages, figures = (
             wanted and folders.enter_context(staged_output(wanted, overwrite=options.overwrite))
-            for wanted in (options.output, options.stages, options.figures)
+            for wanted in (options.stages, options.figures)
         )
         with _progress(options.quiet) as progress:
             analysis = _analysis(options, settings, progress, reference)
@@ -295,12 +299,17 @@ def _reference(options: argparse.Namespace) -> Reference | None:
     if not options.reference:
         return None
     from PyPeTLib.beside import read_beside
+
+    return read_beside(options.reference, _prefix(options))
+
+
+def _prefix(options: argparse.Namespace) -> str:
+    """Return what the names of the results will begin with: the scan, or the folder of its frames, names them."""
     from PyPeTLib.files import scan_name
     from PyPeTLib.write import prefix_of
 
     first = options.scan[0].absolute()
-    case = prefix_of(scan_name(first if len(options.scan) == 1 else first.parent))
-    return read_beside(options.reference, case)
+    return prefix_of(scan_name(first if len(options.scan) == 1 else first.parent))
 
 
 def _maps_to_come(geometry: Geometry, settings: Settings) -> dict[str, Image]:

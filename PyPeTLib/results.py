@@ -48,6 +48,8 @@ KINDS = {
     "smooth": ", smoothed",
     "relative": " over its brain mean",
 }
+#: How the name of the file ends by which a run is known.
+SUMMARY = "_summary.json"
 #: Masks that a run may write.
 MASK_NAMES = ("brain", "csf", "bone", "aif", "vof", "vessel", "core", "hypoperfusion", "mismatch")
 #: Stands wherever numbers about lesions are shown.
@@ -139,7 +141,29 @@ def _write_map(image: Image, path: str, analysis: Analysis, sidecar: dict[str, o
 
 def result_names(analysis: Analysis) -> set[str]:
     """Return the names of all files that runs on this scan may have written, with any settings."""
-    prefix = prefix_of(analysis.series.name)
+    return _names_of(prefix_of(analysis.series.name))
+
+
+def holds_other_runs_only(folder: str | Path, prefix: str) -> bool:
+    """Tell whether a folder holds results of other scans and nothing else, so that a run may add its own to them.
+
+    Parameters
+    ----------
+    folder : str or Path
+        May be missing.
+    prefix : str
+        What the names of the run's files begin with.
+    """
+    if not Path(folder).is_dir():
+        return False
+    present = {entry.name for entry in Path(folder).iterdir() if not entry.name.startswith(".")}
+    others = {name.removesuffix(SUMMARY) for name in present if name.endswith(SUMMARY)}
+    known: set[str] = set().union(*(_names_of(other) for other in others))
+    return prefix not in others and bool(present) and present <= known
+
+
+def _names_of(prefix: str) -> set[str]:
+    """Return the names of all files that runs of a prefix may have written."""
     maps = [f"{name}{kind}" for name in LONG_NAMES for kind in ("", *(f"_{kind}" for kind in KINDS))]
     names = [f"{name}{end}" for name in maps for end in (".nii.gz", ".json")]
     names += [f"{name}_mask.nii.gz" for name in MASK_NAMES]

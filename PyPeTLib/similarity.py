@@ -241,7 +241,7 @@ def similarity_rows(entries: Iterable[tuple[str, float, str]]) -> list[tuple[str
     >>> tmax = Image(np.array([[[1.0, 2.0], [3.0, 4.0]]]), grid, "s")
     >>> rows = similarity_rows(similarity_entries(similarity(tmax, tmax)))
     >>> rows[0], rows[2], rows[4]
-    (('Voxels', '4', ''), ('Mean', '2.5', 's'), ('NCC', 'not defined', ''))
+    (('Voxels', '4', ''), ('Mean', '2.50', 's'), ('NCC', 'not defined', ''))
     """
     return [(metric, metric_digits(metric, value), unit) for metric, value, unit in entries]
 
@@ -417,7 +417,15 @@ def _region_entries(region: Region) -> Iterator[tuple[str, float, str]]:
 
 
 def metric_digits(metric: str, value: float) -> str:
-    """Return whole voxels, three decimals of what ends at 1, one of mL, three significant digits of the others."""
+    """Return whole voxels, three decimals of what ends at 1, one of mL, three significant digits of the others.
+
+    Zeros at the end are digits, and whole numbers have all of theirs, as in tables over cases.
+
+    Examples
+    --------
+    >>> [metric_digits("MAE", value) for value in (0.242, 0.78, 24.0, 2134.5, 9.996)]
+    ['0.242', '0.780', '24.0', '2134', '10.0']
+    """
     if not np.isfinite(value):
         return "not defined"
     if metric == "Voxels":
@@ -426,4 +434,5 @@ def metric_digits(metric: str, value: float) -> str:
         return typeset(f"{value:.3f}")
     if ": volume" in metric:
         return typeset(f"{value:.1f}")
-    return typeset(np.format_float_positional(value, precision=3, fractional=False, trim="-"))
+    exponent = int(f"{value:.2e}".partition("e")[2])  # of the number as it is rounded
+    return typeset(f"{value:.{max(0, 2 - exponent)}f}")

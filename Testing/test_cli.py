@@ -523,6 +523,29 @@ def test_overwriting_removes_what_another_method_does_not_write_and_nothing_else
     assert [path.read_text() for path in foreign] == ["a file"] * 3
 
 
+def test_results_of_many_scans_may_be_in_one_folder(scan, tmp_path, capsys):
+    """As `pypet compare` takes them; what else a folder holds, and the scan's own results, are kept as before."""
+    other = tmp_path / "sub-02_ctp.nii.gz"
+    other.write_bytes(scan.read_bytes())
+    out = tmp_path / "out"
+    words = ["-o", str(out), "--no-report", "--quiet", "--method", "oSVD", "--interval", "1"]
+    assert main(["run", str(scan), *words]) == 0
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert main(["run", str(other), *words]) == 0
+    assert {name: (out / name).read_bytes() for name in first} == first
+    assert {path.name for path in out.iterdir()} == {*first, *(name.replace("phantom", "sub-02") for name in first)}
+    assert "an empty folder is needed" in refused(["run", other, *words], capsys)
+    (out / "sub-02_summary.json").unlink()
+    assert "an empty folder is needed" in refused(["run", other, *words], capsys), "maps of nobody"
+
+
+def test_a_folder_with_more_than_results_is_refused(scan, tmp_path, capsys):
+    for name in ("sub-02_summary.json", "notes.txt"):
+        (tmp_path / name).touch()
+    message = refused(["run", scan, "-o", tmp_path, "--no-report"], capsys)
+    assert "an empty folder is needed; found 2 files, such as notes.txt" in message
+
+
 def test_a_failed_run_removes_nothing(scan, tmp_path, monkeypatch):
     words = ["run", str(scan), "-o", str(tmp_path), "--no-report", "--quiet", "--overwrite"]
     assert main([*words, "--set", "denoise=gaussian"]) == 0

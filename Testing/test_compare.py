@@ -1090,6 +1090,18 @@ def test_numbers_to_read_have_minus_signs_and_no_negative_zero_those_for_program
     assert [row["difference_ml"] for row in table(tmp_path / "regions.csv")] == ["-0.04", "-2.5"]
 
 
+def test_one_case_has_the_digits_of_several(comparison):
+    """Zeros at the end are digits: "0.78" beside "0.242" looks like another precision."""
+    relative = replace(comparison.maps["cbf"].relative, mae=0.78, rmse=0.242, mse=1.0)
+    maps = {**comparison.maps, "cbf": replace(comparison.maps["cbf"], relative=relative)}
+    case = replace(comparison, maps=maps)
+    one, more = (markdown(Cohort(cases, {})) for cases in ((case,), (case, replace(case, name="2"))))
+    for metric, text in (("MAE", "0.780"), ("RMSE", "0.242"), ("MSE", "1.00")):
+        rows = [next(line for line in table.splitlines() if f"({metric})" in line) for table in (one, more)]
+        cells = [row.strip("| ").split("|")[1].split()[0] for row in rows]
+        assert cells == [text, text]
+
+
 def test_the_spreadsheet_has_the_tables_and_no_formulas(runs, isles, tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     assert (
