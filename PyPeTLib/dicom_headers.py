@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import quiet
+from PyPeTLib.files import quiet, utf8_name
 from PyPeTLib.records import FloatArray
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def images_of(path: Path) -> list[DicomImage]:
     ManyImagesError
         If the file holds many, and pydicom is missing or nothing tells where they lie.
     InputError
-        If their values are not on one scale.
+        If their values are not on one scale, or the name of the file is not in UTF-8.
     """
     one = _as_one(path)
     if one is None or one.about.get(MODALITY, "CT") != "CT":
@@ -131,7 +131,7 @@ def _as_one(path: Path) -> DicomImage | None:
 
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(utf8_name(path))
     with quiet():
         try:
             reader.ReadImageInformation()
@@ -165,7 +165,7 @@ def _stack(path: Path) -> npt.NDArray[Any]:
 
     with quiet():
         try:
-            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")))
+            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(utf8_name(path), imageIO="GDCMImageIO")))
         except RuntimeError as error:
             what = "damaged, or compressed in a way that ITK cannot read"
             raise InputError(f"File {path}: cannot be read: {what}. {CURE}.") from error

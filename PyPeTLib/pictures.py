@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PyPeTLib.colourbar import Box, ColourBar, Picture, bar_in_box, find_colour_bar, read_colours
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import extension, load
+from PyPeTLib.files import extension, load, utf8_name
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.times import read_sidecar
 from PyPeTLib.typeset import typeset
@@ -184,7 +184,7 @@ def _png(path: Path) -> Picture:
 
     reader = sitk.ImageFileReader()
     reader.SetImageIO("PNGImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(utf8_name(path))
     try:
         values: npt.NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
@@ -90,6 +91,13 @@ def test_other_images_and_reports_are_passed_over(tmp_path):
     image(folder / "report", head()[0, 0], 0, 0.0, series="1.2.8", Modality="SC")
     (folder / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM")
     np.testing.assert_array_equal(read_series(folder).values, head())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not have such names")
+def test_name_in_another_character_set_is_refused(tmp_path):
+    folder = scan(tmp_path / os.fsdecode("Schädel".encode("latin-1")))
+    with pytest.raises(InputError, match="a name in UTF-8 is needed; found the byte 0xe4"):
+        read_series(folder)
 
 
 def test_images_that_are_there_twice_count_once(tmp_path):

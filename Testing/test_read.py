@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -259,6 +260,20 @@ def test_missing_file_and_other_extension_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("1")
     with pytest.raises(InputError, match=r"\.nii\.gz.*can be read; found \.txt"):
         read_series(tmp_path / "a.txt")
+
+
+LATIN_1 = os.fsdecode("Schädel".encode("latin-1"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not have such names")
+@pytest.mark.parametrize("name", [f"{LATIN_1}.nii.gz", f"{LATIN_1}/a.nii.gz"])
+def test_name_in_another_character_set_is_refused(tmp_path: Path, name: str) -> None:
+    """ITK would end the process."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    save(tmp_path / "a.nii.gz", head()).rename(tmp_path / name)
+    with pytest.raises(InputError, match=r"Sch.del.*a name in UTF-8 is needed; found the byte 0xe4") as error:
+        read_series(tmp_path / name)
+    str(error.value).encode("utf-8")
 
 
 def test_warnings_of_itk_stay_off_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
