@@ -6,6 +6,7 @@ not tell, pydicom does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 #: Tags that are read, as ITK writes them.
-SERIES_UID, SERIES_NUMBER, SERIES_NAME = "0020|000e", "0020|0011", "0008|103e"
+SERIES_UID, SERIES_NUMBER, SERIES_NAME, STUDY_UID = "0020|000e", "0020|0011", "0008|103e", "0020|000d"
 MODALITY, SOP_UID, IMAGES = "0008|0060", "0008|0018", "0028|0008"
 PLACE, AXES, PIXEL_MM, THICKNESS_MM = "0020|0032", "0020|0037", "0028|0030", "0018|0050"
 DATE_TIME, DATE, TIME = "0008|002a", "0008|0022", "0008|0032"
 CONTENT_DATE, CONTENT_TIME, TRIGGER_MS = "0008|0023", "0008|0033", "0018|1060"
 FRAME, ACQUISITION, INSTANCE = "0020|0100", "0020|0012", "0020|0013"
 TAGS = (
-    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, MODALITY, SOP_UID, IMAGES, PLACE, AXES, PIXEL_MM, THICKNESS_MM),
+    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, STUDY_UID, MODALITY, SOP_UID, IMAGES),
+    *(PLACE, AXES, PIXEL_MM, THICKNESS_MM),
     *(DATE_TIME, DATE, TIME, CONTENT_DATE, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE),
 )
 #: When an image of an enhanced file was acquired, on the whole and from when on, and s since the first one.
@@ -46,6 +48,8 @@ GROUPS = (
     ("FrameContentSequence", "TemporalPositionIndex", FRAME),
     ("TemporalPositionSequence", "TemporalPositionTimeOffset", OFFSET_S),
 )
+#: How the class of a CT image, enhanced ones too, is written near the beginning of a file, and where that ends.
+CT_CLASS, CLASS_WITHIN = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2[\0.]"), 1024
 RESCALE = "PixelValueTransformationSequence"
 CURE = "Export the scan again"
 
@@ -119,6 +123,14 @@ def holds_many(path: Path) -> bool:
     """Tell whether a DICOM file holds more images than one (enhanced DICOM)."""
     one = _as_one(path)
     return one is not None and _several(one)
+
+
+def is_damaged(path: Path) -> bool:
+    """Tell whether a file says that it is a CT image, and is none that can be read: truncated, most often."""
+    if _as_one(path) is not None:
+        return False
+    with path.open("rb") as file:
+        return CT_CLASS.search(file.read(CLASS_WITHIN)) is not None
 
 
 def _several(one: DicomImage) -> bool:

@@ -19,15 +19,12 @@ from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.records import Check, FloatArray, Geometry, Image, Series
 from PyPeTLib.slice_times import take_together
-from PyPeTLib.times import Clue, read_sidecar, read_times, resolve_times, slice_offsets
+from PyPeTLib.times import MINIMUM_FRAMES, Clue, read_sidecar, read_times, resolve_times, slice_offsets
 
 __all__ = ["SeriesInfo", "inspect_series", "read_image", "read_mask", "read_series", "read_times"]
 
 #: A file, a folder of frames, or the frames.
 ScanPath = str | Path | Sequence[str | Path]
-
-#: Fewest frames that can hold a baseline, a first pass and a washout.
-MINIMUM_FRAMES = 10
 
 #: Between two files a frame is missing where their numbers are further apart than so many usual steps; numbers may be
 #: times, which jitter. So many of these places are named.

@@ -16,6 +16,9 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.files import leading_bytes, nrrd_header, scan_name
 from PyPeTLib.records import Check, FloatArray
 
+#: Fewest frames that can hold a baseline, a first pass and a washout.
+MINIMUM_FRAMES = 10
+
 #: Shortest and longest time between frames in s that a CT perfusion scan can have: below lies one turn of the
 #: fastest gantry (0.2 s), above no bolus is followed any more.
 MINIMUM_INTERVAL_S = 0.1
