@@ -377,6 +377,29 @@ def test_bad_option_is_refused_with_what_was_needed(words, expected, scan, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "", "-o", "out"],
+        ["run", "scan.nii.gz", "-o", ""],
+        ["run", "scan.nii.gz", "-o", "out", "--stages", ""],
+        ["info", ""],
+        ["phantom", ""],
+        ["demo", ""],
+        ["compare", "", "reference"],
+        ["compare", "out", "reference", "-o", ""],
+    ],
+)
+def test_an_empty_name_is_not_this_folder(words, tmp_path, monkeypatch, capsys):
+    """As of a shell variable that is not set."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "a name is needed; found ''" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_mask_of_another_grid_and_empty_mask_are_refused(phantom, scan, tmp_path, capsys):
     geometry = phantom.series.geometry
     empty, other = tmp_path / "empty.nii.gz", tmp_path / "other.nii.gz"
