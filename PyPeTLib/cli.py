@@ -443,8 +443,9 @@ def _vessel(options: argparse.Namespace, key: str, series: Series) -> Image | Po
 
 
 def _info(options: argparse.Namespace) -> int:
-    import numpy as np
+    import math
 
+    from PyPeTLib.hounsfield import finite_extremes
     from PyPeTLib.read import inspect_series, read_times
     from PyPeTLib.records import describe_times
 
@@ -452,8 +453,9 @@ def _info(options: argparse.Namespace) -> int:
     info = inspect_series(_scan(options), times_s=times, interval_s=options.interval, series_number=options.series)
     print(f"Scan    {info.name}")
     print(f"Grid    {info.geometry.describe()}")
-    low, high = (float(function(info.values)) for function in (np.nanmin, np.nanmax))
-    print(f"Values  stored as {info.stored_type}, {typeset(f'{low:g}')} to {typeset(f'{high:g}')} HU")
+    low, high = finite_extremes(info.values)
+    values = "no number" if math.isnan(low) else f"{typeset(f'{low:g}')} to {typeset(f'{high:g}')} HU"
+    print(f"Values  stored as {info.stored_type}, {values}")
     if info.times_s is None:
         print(f"Times   {info.frames} frames, times unknown")
     else:

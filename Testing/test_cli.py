@@ -452,6 +452,26 @@ def test_info_says_what_the_scan_is_and_what_would_stop_a_run(phantom, scan, tmp
     assert "--interval" in said
 
 
+def test_info_of_a_scan_without_numbers_says_so_and_nothing_else(phantom, tmp_path, capsys):
+    """No warning of numpy, and no "nan to nan HU"."""
+    values = np.full(phantom.series.values.shape, np.nan, dtype=np.float32)
+    write_series(with_values(phantom, values), tmp_path / "a.nii.gz")
+    assert main(["info", str(tmp_path / "a.nii.gz")]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "Values  stored as float32, no number" in printed.out
+    assert "Stops   Scan a: CT values are needed; found NaN or infinity in every voxel" in printed.out
+
+
+def test_a_frame_without_values_is_left_out_and_told(phantom, result, tmp_path, capsys):
+    """As one of zeros is."""
+    values = np.array(phantom.series.values, dtype=np.float32)
+    values[20] = np.nan
+    write_series(with_values(phantom, values), tmp_path / "a.nii.gz")
+    assert main(["run", str(tmp_path / "a.nii.gz"), "-o", str(tmp_path / "out"), "--no-report"]) == 0
+    assert "(frames): Of 45 frames number 21 shows no head: left out." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("encoding", "minus"), [("utf-8", "−"), ("latin-1", "-")])
 def test_a_terminal_without_a_minus_sign_has_a_hyphen(scan, encoding, minus):
     command = [sys.executable, "-m", "PyPeTLib", "info", str(scan)]
