@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
 from PyPeTLib.cli_compare import add_compare, named
-from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
 from PyPeTLib.settings import (
     WITH_DELAY,
     DeconvolutionMethod,
@@ -371,7 +371,7 @@ def _settings_of(options: argparse.Namespace) -> Settings:
         try:
             text = options.settings.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Settings file {options.settings} cannot be read: {error}.") from error
+            raise InputError(f"Settings file {options.settings} cannot be read: {reason_of(error)}.") from error
         changes.update(settings_from_toml(text, source=str(options.settings)))
     changes.update(parse_assignment(text) for text in options.set)
     if options.method:

@@ -370,6 +370,9 @@ def test_forced_result_says_that_it_is_invalid(phantom, tmp_path, capsys):
         (["--interval", "0.001"], "0.001"),
         (["--interval", "100"], "100"),
         (["--mask", "missing.nii.gz"], "missing.nii.gz"),
+        (["--settings", "none.toml"], "Settings file none.toml cannot be read: no such file or directory."),
+        (["--times", "none.txt"], "a line is needed; found no such file or directory."),
+        (["--aif-points", "none.fcsv"], "a text file is needed; found no such file or directory."),
     ],
 )
 def test_bad_option_is_refused_with_what_was_needed(words, expected, scan, tmp_path, capsys):
