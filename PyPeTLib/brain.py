@@ -43,6 +43,8 @@ LARGE_SHARE, HARDLY_ANY = 0.25, 0.1
 LEAST_CUT_HU, TOLD_BY_HU, CUT_BONE_SHARE = 50.0, 225.0, 0.67
 #: Of a scan without skull smaller pieces than this share of the largest are none of the brain.
 SMALLEST_PIECE = 0.01
+#: Voxels of a CT scan are no smaller and no larger than this in any direction, in mm.
+LEAST_VOXEL_MM, LARGEST_VOXEL_MM = 0.1, 30.0
 #: Neighbours in the same slice.
 IN_SLICE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
 
@@ -76,7 +78,7 @@ def brain_mask(mean_hu: Float32Array, geometry: Geometry, *, settings: Settings,
     Raises
     ------
     QualityError
-        If there is no skull with a brain in it.
+        If there is no skull with a brain in it, or no scan has voxels of this size.
     """
     return brain_in_skull(mean_hu, geometry, settings=settings, progress=progress)[0]
 
@@ -98,13 +100,13 @@ def brain_in_skull(
         brain, opened = _without_skull(slices, shown, spacing_mm, settings), np.zeros(len(slices), dtype=bool)
     radiological(mask, geometry)[:] = brain
     found = float(mask.sum()) * geometry.voxel_volume_ml
-    if found < MINIMUM_BRAIN_ML:
-        raise QualityError(_no_brain(mean_hu, found, settings))
+    if found < MINIMUM_BRAIN_ML or _impossible(geometry):
+        raise QualityError(_no_brain(mean_hu, geometry, found, settings))
     left_out = _left_out(slices, brain, settings) if shown is None else np.zeros_like(opened)
     return Image(mask, geometry), Skull(opened & brain.any(axis=(1, 2)), left_out, stripped=shown is not None)
 
 
-def _no_brain(mean_hu: Float32Array, found_ml: float, settings: Settings) -> str:
+def _no_brain(mean_hu: Float32Array, geometry: Geometry, found_ml: float, settings: Settings) -> str:
     """Return why there is no mask, and what to do."""
     lowest, highest = (typeset(f"{end:.0f}") for end in (mean_hu.min(), mean_hu.max()))
     text = (
@@ -115,7 +117,15 @@ def _no_brain(mean_hu: Float32Array, found_ml: float, settings: Settings) -> str
         text += f"Values seem to be cut at {highest} HU, and more than {settings.bone_hu:g} HU is bone (bone_hu): "
         lower = f", or set bone_hu to {CUT_BONE_SHARE * mean_hu.max():.0f}" if mean_hu.max() >= TOLD_BY_HU else ""
         text += f"export the scan uncut{lower}. "
+    if _impossible(geometry):
+        size = "×".join(f"{one:g}" for one in geometry.spacing_mm)
+        return text + f"Its voxels are said to be {size} mm: put the size of the scan's, in mm, into its header."
     return text + "Give a mask (--mask FILE), or check that the scan is a head in HU."
+
+
+def _impossible(geometry: Geometry) -> bool:
+    """Tell whether voxels are of a size that no CT scan has: of another unit than mm, or none that was set."""
+    return min(geometry.spacing_mm) < LEAST_VOXEL_MM or max(geometry.spacing_mm) > LARGEST_VOXEL_MM
 
 
 def _without_skull(

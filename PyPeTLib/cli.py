@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, get_args
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
-from PyPeTLib.cli_compare import add_compare
-from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
+from PyPeTLib.cli_compare import add_compare, named
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
 from PyPeTLib.settings import (
     WITH_DELAY,
     DeconvolutionMethod,
@@ -133,14 +133,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="compute perfusion maps of a scan")
     _add_scan(run)
-    run.add_argument("-o", "--output", metavar="OUT", type=Path, required=True, help="folder for the results")
+    run.add_argument("-o", "--output", metavar="OUT", type=named, required=True, help="folder for the results")
     _add_analysis(run)
-    run.add_argument("--stages", metavar="FOLDER", type=Path, help="write a picture of every step into this folder")
+    run.add_argument("--stages", metavar="FOLDER", type=named, help="write a picture of every step into this folder")
     run.add_argument(
-        "--figures", metavar="FOLDER", type=Path, help="write every figure of the report into this folder, PNG and SVG"
+        "--figures", metavar="FOLDER", type=named, help="write every figure of the report into this folder, PNG and SVG"
     )
     run.add_argument(
-        "--reference", metavar="FOLDER", type=Path, help="maps (..._cbf.nii.gz, ...) that the report shows beside ours"
+        "--reference", metavar="FOLDER", type=named, help="maps (..._cbf.nii.gz, ...) that the report shows beside ours"
     )
     run.add_argument("--pdf", action="store_true", help="write the report as PDF as well (by Chromium or WeasyPrint)")
     run.add_argument("--scene", action="store_true", help="write a scene for 3D Slicer (PREFIX_scene.mrb) as well")
@@ -152,7 +152,7 @@ def _add_run(commands: Any) -> None:
 def _add_scene(commands: Any) -> None:
     scene = commands.add_parser("scene", help="compute perfusion maps and write them as a scene for 3D Slicer (.mrb)")
     _add_scan(scene)
-    scene.add_argument("-o", "--output", metavar="OUT.mrb", type=Path, required=True, help="the scene")
+    scene.add_argument("-o", "--output", metavar="OUT.mrb", type=named, required=True, help="the scene")
     _add_analysis(scene)
     scene.add_argument("--overwrite", action="store_true", help="replace a scene that exists")
     scene.set_defaults(command=_scene)
@@ -160,24 +160,24 @@ def _add_scene(commands: Any) -> None:
 
 def _add_analysis(parser: argparse.ArgumentParser) -> None:
     """Add what an analysis can be told."""
-    parser.add_argument("--mask", metavar="FILE", type=Path, help="brain mask on the scan's grid")
+    parser.add_argument("--mask", metavar="FILE", type=named, help="brain mask on the scan's grid")
     for key, what in (("aif", "arterial input"), ("vof", "venous output")):
         given = parser.add_mutually_exclusive_group()
-        given.add_argument(f"--{key}-mask", metavar="FILE", type=Path, help=f"voxels of the {what}")
+        given.add_argument(f"--{key}-mask", metavar="FILE", type=named, help=f"voxels of the {what}")
         given.add_argument(
             f"--{key}-points",
             metavar="FILE",
-            type=Path,
+            type=named,
             help=f"markups of 3D Slicer (.mrk.json, .fcsv) in the {what}; grown to the voxels that behave alike",
         )
         given.add_argument(
-            f"--{key}-curve", metavar="FILE", type=Path, help=f"table with the curve of the {what}: time in s, HU"
+            f"--{key}-curve", metavar="FILE", type=named, help=f"table with the curve of the {what}: time in s, HU"
         )
     parser.add_argument("--method", metavar="NAME", help=f"deconvolution: {', '.join(get_args(DeconvolutionMethod))}")
     parser.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="change a setting (repeatable)"
     )
-    parser.add_argument("--settings", metavar="FILE.toml", type=Path, help="settings file ('pypet settings --toml')")
+    parser.add_argument("--settings", metavar="FILE.toml", type=named, help="settings file ('pypet settings --toml')")
     parser.add_argument("--force", action="store_true", help="write maps even where the data allow no trustworthy ones")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -187,12 +187,12 @@ def _add_scan(parser: argparse.ArgumentParser) -> None:
         "scan",
         metavar="SCAN",
         nargs="+",
-        type=Path,
+        type=named,
         help="4D NIfTI or NRRD, one 3D file for each frame, or DICOM images; or a folder of these",
     )
     parser.add_argument("--series", metavar="NUMBER", type=int, help="DICOM series to read, where there are several")
     times = parser.add_mutually_exclusive_group()
-    times.add_argument("--times", metavar="FILE", type=Path, help="acquisition times in s, one number a line")
+    times.add_argument("--times", metavar="FILE", type=named, help="acquisition times in s, one number a line")
     times.add_argument("--interval", metavar="SECONDS", type=float, help="time between frames in s")
 
 
@@ -204,7 +204,7 @@ def _add_info(commands: Any) -> None:
 
 def _add_phantom(commands: Any) -> None:
     phantom = commands.add_parser("phantom", help="write a digital phantom with known truth")
-    phantom.add_argument("output", metavar="OUT", type=Path, help="folder for scan and truth")
+    phantom.add_argument("output", metavar="OUT", type=named, help="folder for scan and truth")
     phantom.add_argument("--kind", choices=("head", "tiles"), default="head", help="anatomical head, or uniform tiles")
     phantom.add_argument("--seed", type=int, default=0, help="draws anatomy and noise")
     phantom.add_argument(
@@ -220,7 +220,7 @@ def _add_phantom(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="phantom, run, and comparison with the truth")
-    demo.add_argument("output", metavar="OUT", type=Path, nargs="?", default=Path("pypet-demo"))
+    demo.add_argument("output", metavar="OUT", type=named, nargs="?", default=Path("pypet-demo"))
     demo.add_argument("--overwrite", action="store_true", help="write into a folder that holds other files")
     demo.set_defaults(command=_demo)
 
@@ -371,7 +371,7 @@ def _settings_of(options: argparse.Namespace) -> Settings:
         try:
             text = options.settings.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Settings file {options.settings} cannot be read: {error}.") from error
+            raise InputError(f"Settings file {options.settings} cannot be read: {reason_of(error)}.") from error
         changes.update(settings_from_toml(text, source=str(options.settings)))
     changes.update(parse_assignment(text) for text in options.set)
     if options.method:
@@ -443,8 +443,9 @@ def _vessel(options: argparse.Namespace, key: str, series: Series) -> Image | Po
 
 
 def _info(options: argparse.Namespace) -> int:
-    import numpy as np
+    import math
 
+    from PyPeTLib.hounsfield import finite_extremes
     from PyPeTLib.read import inspect_series, read_times
     from PyPeTLib.records import describe_times
 
@@ -452,8 +453,9 @@ def _info(options: argparse.Namespace) -> int:
     info = inspect_series(_scan(options), times_s=times, interval_s=options.interval, series_number=options.series)
     print(f"Scan    {info.name}")
     print(f"Grid    {info.geometry.describe()}")
-    low, high = (float(function(info.values)) for function in (np.nanmin, np.nanmax))
-    print(f"Values  stored as {info.stored_type}, {typeset(f'{low:g}')} to {typeset(f'{high:g}')} HU")
+    low, high = finite_extremes(info.values)
+    values = "no number" if math.isnan(low) else f"{typeset(f'{low:g}')} to {typeset(f'{high:g}')} HU"
+    print(f"Values  stored as {info.stored_type}, {values}")
     if info.times_s is None:
         print(f"Times   {info.frames} frames, times unknown")
     else:

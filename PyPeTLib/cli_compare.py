@@ -24,15 +24,15 @@ OK, PARTLY = 0, 4
 def add_compare(commands: Any, progress: Callable[[bool], AbstractContextManager[Progress]]) -> None:
     """Add the command to a parser; ``progress(quiet)`` gives the callback that shows how far it is."""
     compare = commands.add_parser("compare", help="compare the maps of runs with reference maps")
-    compare.add_argument("results", metavar="OUT", type=Path, help="folder of 'pypet run', or of many of them")
+    compare.add_argument("results", metavar="OUT", type=named, help="folder of 'pypet run', or of many of them")
     compare.add_argument(
         "reference",
         metavar="REFERENCE",
-        type=Path,
+        type=named,
         nargs="+",
         help="folder of reference maps (PREFIX_cbf.nii.gz, ...; ISLES 2024), or files, also as MAP=FILE",
     )
-    compare.add_argument("--mask", metavar="FILE", type=Path, help="where to compare, instead of the brain mask")
+    compare.add_argument("--mask", metavar="FILE", type=named, help="where to compare, instead of the brain mask")
     compare.add_argument(
         "--colour-bar",
         metavar="MAP=LOW:HIGH:UNIT[@BOX|@FILE]",
@@ -41,11 +41,18 @@ def add_compare(commands: Any, progress: Callable[[bool], AbstractContextManager
         help="values at the ends of a colour-coded picture's bar (repeatable); where it stands, LEFT,TOP,WIDTH,HEIGHT "
         "in pixels, or a file of its colours, if it is not found",
     )
-    compare.add_argument("-o", "--output", metavar="RESULT", type=Path, help="folder for tables and figures")
+    compare.add_argument("-o", "--output", metavar="RESULT", type=named, help="folder for tables and figures")
     compare.add_argument("--no-figures", action="store_true", help="write tables only")
     compare.add_argument("--overwrite", action="store_true", help="replace the files in a folder that holds some")
     compare.add_argument("--quiet", action="store_true", help="print nothing but errors")
     compare.set_defaults(command=lambda options: _compare(options, progress))
+
+
+def named(text: str) -> Path:
+    """Return the path in an argument; an empty one, of a shell variable that is not set, would be this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("a name is needed; found '' (a shell variable that is not set?). Give one.")
+    return Path(text)
 
 
 def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractContextManager[Progress]]) -> int:

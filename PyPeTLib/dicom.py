@@ -33,16 +33,19 @@ from PyPeTLib.dicom_headers import (
     SERIES_NUMBER,
     SERIES_UID,
     SOP_UID,
+    STUDY_UID,
     THICKNESS_MM,
     TIME,
     TRIGGER_MS,
     DicomImage,
     ManyImagesError,
     images_of,
+    is_damaged,
     voxels,
 )
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Check, FloatArray, Geometry
+from PyPeTLib.times import MINIMUM_FRAMES
 
 #: Slices whose places along the normal differ by less than this, in mm, are one.
 SAME_MM = 0.01
@@ -52,6 +55,8 @@ STEP_TOLERANCE = 0.1
 TILT_VOXELS = 0.1
 #: At least this share of the frames has to be complete.
 LEAST_COMPLETE = 0.8
+#: So many numbers of series, or names of files, are listed.
+SHOWN = 5
 DAY_S = 86_400.0
 
 
@@ -86,9 +91,9 @@ class DicomScan:
 def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = None) -> DicomScan:
     """Read a dynamic scan from DICOM images, one or many in a file.
 
-    The series that shows places more than once is taken; where every frame is a series of its own, all of them. The
-    images of a place are put in order by their times. A frame that lacks images, or an image of no frame, is left out
-    and told.
+    The series that shows places over and over is taken: one of enough frames for a run before shorter ones, such as a
+    localiser taken twice; where every frame is a series of its own, all of them. The images of a place are put in order
+    by their times. A frame that lacks images, or an image of no frame, is left out and told, and damaged files are.
 
     Parameters
     ----------
@@ -104,8 +109,8 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     InputError
         If no series or several are dynamic, images are missing, or slices are unevenly spaced.
     """
-    images, doubt = _images(files)
-    images = _dynamic(images, name, series_number, doubt)
+    images, doubt, damage = _images(files)
+    images = _dynamic(images, name, series_number, doubt, damage)
     heights = np.array([image.height_mm for image in images])
     places = _distinct(heights)
     geometry, upright = _geometry(images, places, heights, name)
@@ -113,7 +118,7 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     seconds, source = _seconds(images, number, name)
     members = [np.flatnonzero(number == place) for place in range(places.size)]
     columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
-    table, complete = _frames(columns, name, timed=source is not None)
+    table, complete = _frames(columns, name, timed=source is not None, damage=damage)
     values = voxels([[images[index] for index in row] for row in table], geometry.shape)
     checks = (upright, complete)
     if source is None:
@@ -126,47 +131,91 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
 # --- which images ---------------------------------------------------------------------------------------------------
 
 
-def _images(files: Iterable[Path]) -> tuple[list[DicomImage], ManyImagesError | None]:
-    """Return the CT images with a place among DICOM files, each once, and what keeps others from being read."""
+def _images(files: Iterable[Path]) -> tuple[list[DicomImage], ManyImagesError | None, str]:
+    """Return the CT images with a place, each once, what keeps others from being read, and which files are damaged."""
     found: dict[tuple[str, int], DicomImage] = {}
-    doubt = None
+    doubt, damaged = None, []
     for path in sorted(files):
         try:
-            for image in images_of(path):
-                found.setdefault((image.about.get(SOP_UID, str(path)), image.index), image)
+            images = images_of(path)
         except ManyImagesError as error:
             doubt = error
-    return list(found.values()), doubt
+            continue
+        if not images and is_damaged(path):
+            damaged.append(path.name)
+        for image in images:
+            found.setdefault((image.about.get(SOP_UID, str(path)), image.index), image)
+    return list(found.values()), doubt, f" Truncated or damaged: {_listed(damaged)}." if damaged else ""
+
+
+def _listed(texts: list[str]) -> str:
+    return ", ".join(texts[:SHOWN]) + (f" ... ({len(texts)} in all)" if len(texts) > SHOWN else "")
 
 
 def _dynamic(
-    images: list[DicomImage], name: str, series_number: int | None, doubt: ManyImagesError | None
+    images: list[DicomImage], name: str, series_number: int | None, doubt: ManyImagesError | None, damage: str
 ) -> list[DicomImage]:
     """Return the images of the one series that shows its places over and over, on its most frequent grid.
 
     Where there is none, ``doubt`` is raised: it is about files that may have been the scan.
     """
-    if series_number is not None:
-        images = [image for image in images if image.numbers(SERIES_NUMBER).tolist() == [series_number]]
-    series: dict[str, list[DicomImage]] = {}
-    for image in images:
-        series.setdefault(image.about.get(SERIES_UID, ""), []).append(image)
-    kept = {uid: _on_one_grid(members) for uid, members in series.items()}
-    dynamic = [members for members in kept.values() if _repeats(members) > 1]
-    if not dynamic and _repeats(joined := _on_one_grid(images)) > 1:
-        dynamic = [joined]
+    wanted = "" if series_number is None else f" with number {series_number}"
+    chosen = [image for image in images if series_number is None or _number(image) == series_number]
+    dynamic = _over_time(chosen)
     if len(dynamic) == 1:
         return dynamic[0]
     if doubt is not None and not dynamic:
         raise doubt
-    wanted = "" if series_number is None else f" with number {series_number}"
     if dynamic:
-        found = f"{len(dynamic)}: {'; '.join(map(_described, dynamic))}. Give --series NUMBER, or the files of one"
+        found = f"{len(dynamic)}: {'; '.join(map(_described, dynamic))}. {_choice(dynamic)}"
+    elif chosen:
+        found = f"{len(_by_series(chosen))} that show every place once. {CURE}, all its images"
     elif images:
-        found = f"{len(series)} that show every place once. {CURE}, all its images"
+        found = f"{_offered(images)}. Give one of them"
     else:
         found = f"no CT image. {CURE}, or convert it to NIfTI"
-    raise InputError(f"Scan {name}: one DICOM series{wanted} that shows the head over time is needed; found {found}.")
+    need = f"one DICOM series{wanted} that shows the head over time is needed"
+    raise InputError(f"Scan {name}: {need}; found {found}.{damage}")
+
+
+def _number(image: DicomImage) -> int | None:
+    return next((int(one) for one in image.numbers(SERIES_NUMBER)), None)
+
+
+def _by_series(images: list[DicomImage]) -> list[list[DicomImage]]:
+    series: dict[str, list[DicomImage]] = {}
+    for image in images:
+        series.setdefault(image.about.get(SERIES_UID, ""), []).append(image)
+    return list(series.values())
+
+
+def _over_time(images: list[DicomImage]) -> list[list[DicomImage]]:
+    """Return the series that show their places as often as a run needs, else those that show them more than once.
+
+    Series that show places once are one scan together, where no series is a scan of itself.
+    """
+    series = [_on_one_grid(members) for members in _by_series(images)]
+    together = _on_one_grid([image for members in series if _repeats(members) <= 1 for image in members])
+    for fewer in (MINIMUM_FRAMES - 1, 1):
+        for found in (series, [together]):
+            if dynamic := [members for members in found if _repeats(members) > fewer]:
+                return dynamic
+    return []
+
+
+def _choice(dynamic: list[list[DicomImage]]) -> str:
+    """Return how one of several series can be chosen: not by a number that they share."""
+    if len({_number(members[0]) for members in dynamic}) == len(dynamic):
+        return "Give --series NUMBER, or the files of one"
+    studies = len({members[0].about.get(STUDY_UID, "") for members in dynamic})
+    return f"They are of {studies} studies: give the folder of one" if studies > 1 else "Give the files of one"
+
+
+def _offered(images: list[DicomImage]) -> str:
+    """Return the series that could be chosen: those over time, or the numbers of all."""
+    numbers = sorted({number for image in images if (number := _number(image)) is not None})
+    several = f"number {_listed(list(map(str, numbers)))}" if numbers else "series without numbers"
+    return "; ".join(map(_described, _over_time(images))) or several
 
 
 def _on_one_grid(images: list[DicomImage]) -> list[DicomImage]:
@@ -336,33 +385,38 @@ def _past_midnight(seconds: FloatArray) -> FloatArray:
 # --- frames ---------------------------------------------------------------------------------------------------------
 
 
-def _frames(columns: list[list[tuple[float, int]]], name: str, *, timed: bool) -> tuple[npt.NDArray[np.intp], Check]:
+def _frames(
+    columns: list[list[tuple[float, int]]], name: str, *, timed: bool, damage: str
+) -> tuple[npt.NDArray[np.intp], Check]:
     """Return which image each frame shows at each place, shape (t, z), and whether all are there.
 
     Parameters
     ----------
     columns : list
         For every place its images in order: time and index.
+    damage : str
+        What is to be said of damaged files.
     """
     counts = [len(column) for column in columns]
     most = max(counts)
     if min(counts) == most and (not timed or _in_step(columns)):
         table = np.array([[index for _, index in column] for column in columns]).T
-        return table, Check("frames complete", "pass", f"Each of {most} frames has its {len(columns)} slices.", 0.0)
+        text = f"Each of {most} frames has its {len(columns)} slices.{damage}"
+        return table, Check("frames complete", "warn" if damage else "pass", text, 0.0)
     if not timed:
         found = f"{min(counts)} to {most}, and no times that tell which are missing"
-        raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.")
+        raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.{damage}")
     frames_s = np.array([time for time, _ in columns[counts.index(most)]])
     placed = [_placed(column, frames_s) for column in columns]
     full = [frame for frame in range(most) if all(frame in one for one in placed)]
     if len(full) < LEAST_COMPLETE * most:
         found = f"{len(full)} of {most} frames with all {len(columns)} slices"
-        raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.")
+        raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.{damage}")
     table = np.array([[one[frame] for one in placed] for frame in full])
     left_out = sum(counts) - table.size
     text = (
         f"{most - len(full)} of {most} frames lack slices; {left_out} images, theirs or of no frame, were left out. "
-        f"{CURE} if there should be more."
+        f"{CURE} if there should be more.{damage}"
     )
     return table, Check("frames complete", "warn", text, float(left_out))
 

@@ -6,6 +6,7 @@ not tell, pydicom does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,21 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import quiet
+from PyPeTLib.files import quiet, utf8_name
 from PyPeTLib.records import FloatArray
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 #: Tags that are read, as ITK writes them.
-SERIES_UID, SERIES_NUMBER, SERIES_NAME = "0020|000e", "0020|0011", "0008|103e"
+SERIES_UID, SERIES_NUMBER, SERIES_NAME, STUDY_UID = "0020|000e", "0020|0011", "0008|103e", "0020|000d"
 MODALITY, SOP_UID, IMAGES = "0008|0060", "0008|0018", "0028|0008"
 PLACE, AXES, PIXEL_MM, THICKNESS_MM = "0020|0032", "0020|0037", "0028|0030", "0018|0050"
 DATE_TIME, DATE, TIME = "0008|002a", "0008|0022", "0008|0032"
 CONTENT_DATE, CONTENT_TIME, TRIGGER_MS = "0008|0023", "0008|0033", "0018|1060"
 FRAME, ACQUISITION, INSTANCE = "0020|0100", "0020|0012", "0020|0013"
 TAGS = (
-    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, MODALITY, SOP_UID, IMAGES, PLACE, AXES, PIXEL_MM, THICKNESS_MM),
+    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, STUDY_UID, MODALITY, SOP_UID, IMAGES),
+    *(PLACE, AXES, PIXEL_MM, THICKNESS_MM),
     *(DATE_TIME, DATE, TIME, CONTENT_DATE, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE),
 )
 #: When an image of an enhanced file was acquired, on the whole and from when on, and s since the first one.
@@ -46,6 +48,8 @@ GROUPS = (
     ("FrameContentSequence", "TemporalPositionIndex", FRAME),
     ("TemporalPositionSequence", "TemporalPositionTimeOffset", OFFSET_S),
 )
+#: How the class of a CT image, enhanced ones too, is written near the beginning of a file, and where that ends.
+CT_CLASS, CLASS_WITHIN = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2[\0.]"), 1024
 RESCALE = "PixelValueTransformationSequence"
 CURE = "Export the scan again"
 
@@ -101,7 +105,7 @@ def images_of(path: Path) -> list[DicomImage]:
     ManyImagesError
         If the file holds many, and pydicom is missing or nothing tells where they lie.
     InputError
-        If their values are not on one scale.
+        If their values are not on one scale, or the name of the file is not in UTF-8.
     """
     one = _as_one(path)
     if one is None or one.about.get(MODALITY, "CT") != "CT":
@@ -121,6 +125,14 @@ def holds_many(path: Path) -> bool:
     return one is not None and _several(one)
 
 
+def is_damaged(path: Path) -> bool:
+    """Tell whether a file says that it is a CT image, and is none that can be read: truncated, most often."""
+    if _as_one(path) is not None:
+        return False
+    with path.open("rb") as file:
+        return CT_CLASS.search(file.read(CLASS_WITHIN)) is not None
+
+
 def _several(one: DicomImage) -> bool:
     return bool(one.numbers(IMAGES).sum() > 1)
 
@@ -131,7 +143,7 @@ def _as_one(path: Path) -> DicomImage | None:
 
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(utf8_name(path))
     with quiet():
         try:
             reader.ReadImageInformation()
@@ -165,7 +177,7 @@ def _stack(path: Path) -> npt.NDArray[Any]:
 
     with quiet():
         try:
-            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path), imageIO="GDCMImageIO")))
+            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(utf8_name(path), imageIO="GDCMImageIO")))
         except RuntimeError as error:
             what = "damaged, or compressed in a way that ITK cannot read"
             raise InputError(f"File {path}: cannot be read: {what}. {CURE}.") from error

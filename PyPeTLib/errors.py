@@ -1,5 +1,7 @@
 """The errors PyPeT raises, all with one parent."""
 
+from json import JSONDecodeError
+
 
 class PyPeTError(Exception):
     """Parent of every error that PyPeT raises on purpose."""
@@ -15,3 +17,21 @@ class QualityError(PyPeTError, RuntimeError):
 
 class Cancelled(PyPeTError):  # noqa: N818 (it is no error)
     """Raised by a progress callback to stop a run; nothing is left half-done."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return in words why a file could not be read, without the names that Python has for it.
+
+    Examples
+    --------
+    >>> reason_of(FileNotFoundError(2, "No such file or directory", "times.txt"))
+    'no such file or directory'
+    """
+    if isinstance(error, OSError):
+        text = error.strerror or str(error)
+        return text[:1].lower() + text[1:]
+    if isinstance(error, UnicodeDecodeError):
+        return "bytes that are no text in UTF-8"
+    if isinstance(error, JSONDecodeError):
+        return f"a mistake in line {error.lineno}, column {error.colno}"
+    return str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import struct
 import zlib
@@ -133,6 +134,22 @@ def is_dicom(path: Path) -> bool:
         return False
 
 
+def utf8_name(path: Path) -> str:
+    """Return a path for ITK, which ends the process where its bytes are no UTF-8.
+
+    Raises
+    ------
+    InputError
+        If they are in another character set.
+    """
+    name = os.fsencode(path)
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError as error:
+        shown, found = name.decode("utf-8", "replace"), f"the byte 0x{name[error.start]:02x} of another character set"
+        raise InputError(f"{shown}: a name in UTF-8 is needed; found {found}. Rename file or folder.") from error
+
+
 def leading_bytes(path: Path, count: int) -> bytes:
     """Return the first bytes of a file's content, unpacked where it is gzip."""
     if _head(path, 2) != GZIP_MAGIC:
@@ -170,7 +187,7 @@ def _execute(path: Path) -> Any:
 
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_reader(path))
-    reader.SetFileName(str(path))
+    reader.SetFileName(utf8_name(path))
     with quiet():
         try:
             return reader.Execute()

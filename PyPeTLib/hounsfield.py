@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Check, MaskArray, Progress, silent
+from PyPeTLib.records import Check, FloatArray, MaskArray, Progress, silent
 
 #: CT number of air in HU: what a voxel without a value outside the head is.
 AIR_HU = -1024
@@ -24,6 +24,9 @@ OFFSET_HU = 1024
 OFFSET_AIR = (0, 200)
 OFFSET_BETWEEN = (300, 974)
 OFFSET_TISSUE = (974, 1174)
+
+#: So many frames that lack values are numbered.
+SHOWN = 5
 
 #: Share of the voxels that must be air, and soft tissue, before values count as offset.
 OFFSET_SHARE = 0.05
@@ -47,14 +50,14 @@ def in_hu(
     -------
     values : ndarray, shape (t, z, y, x)
         The input itself where nothing had to be done. An offset of 1024 is subtracted; NaN and infinity outside the
-        head become air.
+        head, and in frames that hold nothing else, become air.
     checks : tuple of Check
         Whether anything had to be done.
 
     Raises
     ------
     InputError
-        If all values are the same, or one inside the head is NaN or infinite.
+        If all values are the same, or one inside the head of a frame with values is NaN or infinite.
 
     Examples
     --------
@@ -65,12 +68,13 @@ def in_hu(
     low, high = _extremes(values, share(progress, 0.0, 0.5))
     whole = bool(np.isfinite(low) and np.isfinite(high))
     if not whole:
-        low, high = _finite_extremes(values)
-    if low == high:
-        raise InputError(f"Scan {name}: CT values are needed; found {low:g} in every voxel. Is the scan empty?")
+        low, high = finite_extremes(values)
+    if low == high or np.isnan(low):
+        found = "NaN or infinity" if np.isnan(low) else f"{low:g}"
+        raise InputError(f"Scan {name}: CT values are needed; found {found} in every voxel. Is the scan empty?")
     scale = Check("HU scale", "pass", "Values are stored as HU.")
     gaps = Check("missing values", "pass", "Every voxel has a value.")
-    if low >= 0 and _has_offset(values[0]):
+    if low >= 0 and _has_offset(next(frame for frame in values if np.isfinite(frame).any())):
         values = _without_offset(values, high, share(progress, 0.5, 0.75))
         text = f"Values are stored as HU + {OFFSET_HU}; {OFFSET_HU} was subtracted."
         scale = Check("HU scale", "warn", text, OFFSET_HU)
@@ -80,6 +84,17 @@ def in_hu(
     return values, (scale, gaps)
 
 
+def finite_extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return the smallest and the largest number among values, frame by frame; NaN where there is none."""
+    low, high = np.inf, -np.inf
+    for frame in values:
+        finite = np.isfinite(frame)
+        numbers = frame if finite.all() else frame[finite]
+        if numbers.size:
+            low, high = min(low, float(numbers.min())), max(high, float(numbers.max()))
+    return (low, high) if low <= high else (float("nan"), float("nan"))
+
+
 def _extremes(values: npt.NDArray[Any], progress: Progress) -> tuple[float, float]:
     """Return the smallest and the largest value; NaN where there is one."""
     found = np.empty((len(values), 2))
@@ -87,16 +102,6 @@ def _extremes(values: npt.NDArray[Any], progress: Progress) -> tuple[float, floa
         found[done] = frame.min(), frame.max()
         progress((done + 1) / len(values), "")
     return float(found[:, 0].min()), float(found[:, 1].max())
-
-
-def _finite_extremes(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Return the smallest and the largest number, 0 and 0 where there is none."""
-    low, high = np.inf, -np.inf
-    for frame in values:
-        finite = np.isfinite(frame)
-        low = min(low, float(frame.min(initial=np.inf, where=finite)))
-        high = max(high, float(frame.max(initial=-np.inf, where=finite)))
-    return (low, high) if low <= high else (0.0, 0.0)
 
 
 def _has_offset(frame: npt.NDArray[Any]) -> bool:
@@ -121,32 +126,56 @@ def _without_offset(values: npt.NDArray[Any], high: float, progress: Progress) -
 
 
 def _without_gaps(values: npt.NDArray[Any], name: str, progress: Progress) -> tuple[npt.NDArray[Any], Check]:
-    """Put air where values are NaN or infinite; refuse where that is inside the head."""
+    """Put air where values are NaN or infinite; refuse where that is inside the head of a frame with values.
+
+    A frame without any shows no head: what comes next leaves it out, as a frame of zeros.
+    """
     count = np.zeros(values.shape[1:], dtype=np.int32)
     total = np.zeros(values.shape[1:])
     filled = np.empty(values.shape, dtype=np.float32)
+    empty = np.zeros(len(values), dtype=bool)
     for done, frame in enumerate(values):
         finite = np.isfinite(frame)
+        empty[done] = not finite.any()
         count += finite
         np.add(total, frame, out=total, where=finite)
         filled[done] = np.where(finite, frame, np.float32(AIR_HU))
         progress((done + 1) / len(values), "")
     mean = np.where(count > 0, total / np.maximum(count, 1), AIR_HU)
-    gaps = np.count_nonzero(_head(mean > HEAD_HU) & (count < len(values)))
-    if gaps:
+    lacking = _head(mean > HEAD_HU) & (count < np.count_nonzero(~empty))
+    if lacking.any():
         need = "a number in every voxel of the head is needed"
-        raise InputError(f"Scan {name}: {need}; found {gaps} with NaN or infinite values. Export the scan again.")
-    missing = values.size - int(count.sum(dtype=np.int64))
-    text = f"{missing} values outside the head were NaN or infinite; they count as air ({AIR_HU} HU)."
+        found = f"{np.count_nonzero(lacking)} with NaN or infinite values, in {_which(values, lacking, empty)}"
+        raise InputError(f"Scan {name}: {need}; found {found}. Export the scan again.")
+    return filled, _told(mean, count, empty)
+
+
+def _which(values: npt.NDArray[Any], lacking: MaskArray, empty: MaskArray) -> str:
+    """Return in words which frames lack values there, of those that hold any."""
+    frames = [k + 1 for k in np.flatnonzero(~empty) if not np.isfinite(values[k][lacking]).all()]
+    if len(frames) == len(values):
+        return "all frames"
+    return f"frame {', '.join(map(str, frames[:SHOWN]))}{' ...' * (len(frames) > SHOWN)}"
+
+
+def _told(mean: FloatArray, count: npt.NDArray[np.int32], empty: MaskArray) -> Check:
+    """Return what was missing: values outside the head, whole frames, and whole slices between others."""
+    missing = count.size * int(np.count_nonzero(~empty)) - int(count.sum(dtype=np.int64))
+    texts = []
+    if missing:
+        texts.append(f"{missing} values outside the head were NaN or infinite; they count as air ({AIR_HU} HU).")
+    if empty.any():
+        numbers = ", ".join(map(str, np.flatnonzero(empty) + 1))
+        texts.append(f"No value was in frame {numbers}: all of it counts as air ({AIR_HU} HU).")
     between = _without_values_between(mean > HEAD_HU, count)
     if between.size:
         which = ", ".join(str(number + 1) for number in between)
-        text += (
-            f" A value in every slice of the head is needed; found none in {between.size} of {len(count)} slices "
+        texts.append(
+            f"A value in every slice of the head is needed; found none in {between.size} of {len(count)} slices "
             f"(number {which}) between others of the head: they count as not scanned, and brain beyond them may be "
             "lost. Export the scan again if they were scanned."
         )
-    return filled, Check("missing values", "warn", text, missing)
+    return Check("missing values", "warn", " ".join(texts), missing)
 
 
 def _without_values_between(tissue: MaskArray, count: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:

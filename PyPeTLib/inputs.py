@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.records import FloatArray, TimeCurve
 
 #: Column of the times in s in PyPeT's own curve tables.
 TIME_COLUMN = "time_s"
-#: Separators of a table, in the order in which they are looked for: a comma may be a decimal one beside the others.
+#: Separators of a table, in the order in which they are looked for: a comma may be a decimal one beside the others, and
+#: beside blanks.
 SEPARATORS = ("\t", ";", ",")
 #: Factors that turn the coordinates of a markup file into LPS. Old files have numbers instead of names.
 TO_LPS = {"LPS": (1.0, 1.0, 1.0), "RAS": (-1.0, -1.0, 1.0)}
@@ -31,8 +32,8 @@ def read_curve(path: str | Path, *, column: str) -> TimeCurve:
     Parameters
     ----------
     path : str or Path
-        Text, UTF-8: columns separated by tab, semicolon or comma (decimal commas beside tab or semicolon are read), a
-        line of names or none; lines that begin with ``#`` and empty ones are skipped.
+        Text, UTF-8: columns separated by tab, semicolon, comma or blanks (decimal commas beside others than commas are
+        read), a line of names or none; lines that begin with ``#`` and empty ones are skipped.
     column : str
         The column of HU in a table that has the column ``time_s``, such as ``PREFIX_curves.csv``: "aif_hu", "vof_hu".
         Otherwise the first two columns of numbers are taken.
@@ -75,7 +76,11 @@ def curve_of_columns(columns: Mapping[str, FloatArray], *, column: str, name: st
             raise InputError(f"Curve {name}: {need}; found {found}. Rename the column of HU, or delete the others.")
         chosen = [columns[TIME_COLUMN], columns[column]]
     elif len(columns) < 2:
-        raise InputError(f"Curve {name}: two columns of numbers are needed, time in s and HU; found {found}.")
+        found = f"one ({found})" if columns else found
+        raise InputError(
+            f"Curve {name}: two columns of numbers are needed, time in s and HU; found {found}. Put tabs, semicolons, "
+            "commas or blanks between them."
+        )
     else:
         chosen = list(columns.values())[:2]
     try:
@@ -117,17 +122,29 @@ def _text(path: str | Path, what: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{what} {path}: a text file is needed; found {error}.") from error
+        raise InputError(f"{what} {path}: a text file is needed; found {reason_of(error)}.") from error
 
 
 def _rows(path: str | Path) -> list[list[str]]:
-    """Return the cells of a table; with a tab or semicolon between columns a decimal comma becomes a point."""
+    """Return the cells of a table; with another separator than a comma between columns a decimal comma is a point."""
     lines = [line for line in _text(path, "Curve").splitlines() if line.strip() and not line.startswith("#")]
-    separator = next((mark for mark in SEPARATORS if lines and mark in lines[-1]), ",")
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    if separator != ",":
-        rows = [[re.sub(r"^([-+]?\d*),(\d)", r"\1.\2", cell) for cell in row] for row in rows]
-    return rows
+    separator = _separator(lines[-1]) if lines else ","
+    if separator is None:
+        rows = [line.split() for line in lines]
+    else:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    return rows if separator == "," else [[_with_point(cell) for cell in row] for row in rows]
+
+
+def _separator(line: str) -> str | None:
+    """Return what is between the columns of a line; None for blanks, beside which commas may be decimal ones."""
+    found = next((mark for mark in SEPARATORS if mark in line), None)
+    cells = line.split()
+    return None if found == "," and len(cells) > 1 and all(_is_number(_with_point(cell)) for cell in cells) else found
+
+
+def _with_point(cell: str) -> str:
+    return re.sub(r"^([-+]?\d*),(\d)", r"\1.\2", cell)
 
 
 def _number_columns(rows: Sequence[Sequence[str]]) -> dict[str, FloatArray]:
@@ -165,7 +182,8 @@ def _markup_points(text: str, path: Path) -> list[Point]:
         if isinstance(error, InputError):
             raise
         need = "3D Slicer's markups, with the position of every control point, are needed"
-        raise InputError(f"Points {path}: {need}; found {type(error).__name__}: {error}. Save them again.") from error
+        found = reason_of(error) if isinstance(error, ValueError) else "none"
+        raise InputError(f"Points {path}: {need}; found {found}. Save them again.") from error
 
 
 def _fcsv_points(text: str, path: Path) -> list[Point]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from PyPeTLib.display import MAP_LABELS, method_label
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Image, MaskArray, Midplane
 from PyPeTLib.settings import Settings
@@ -183,7 +183,7 @@ def _summary(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"Summary {path}: a JSON file is needed; found {error}. Run again.") from error
+        raise InputError(f"Summary {path}: a JSON file is needed; found {reason_of(error)}. Run again.") from error
     if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):
         raise InputError(f"Summary {path}: what 'pypet run' writes is needed; found no settings in it. Run again.")
     return about

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from PyPeTLib.colourbar import Box, ColourBar, Picture, bar_in_box, find_colour_bar, read_colours
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.errors import InputError
-from PyPeTLib.files import Stored, extension, load
+from PyPeTLib.errors import InputError, reason_of
+from PyPeTLib.files import Stored, extension, load, utf8_name
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.times import read_sidecar
 from PyPeTLib.typeset import typeset
@@ -180,10 +180,15 @@ def _bar(path: Path, picture: Picture, where: Box | Path | None) -> ColourBar:
 def _colours_from(path: Path) -> npt.NDArray[np.float64]:
     """Read a table of colours, the lowest value first."""
     try:
-        lines = [line.replace(",", " ").split() for line in path.read_text(encoding="utf-8").splitlines()]
-        colours = np.array([line for line in lines if line], dtype=float)
-    except (OSError, ValueError) as error:
-        raise InputError(f"Colours {path}: three numbers a line are needed; found {error}. Mend it.") from error
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Colours {path}: a text file is needed; found {reason_of(error)}. Mend it.") from error
+    lines = [line for line in text.replace(",", " ").splitlines() if line.strip()]
+    try:
+        colours = np.array([line.split() for line in lines], dtype=float)
+    except ValueError as error:
+        odd = next((line for line in lines if not _three_numbers(line)), "")
+        raise InputError(f"Colours {path}: three numbers a line are needed; found '{odd.strip()}'. Mend it.") from error
     if colours.ndim != 2 or colours.shape[1] != 3 or not ((colours >= 0) & (colours <= 255)).all():
         raise InputError(
             f"Colours {path}: red, green and blue from 0 to 255 in every line are needed; found an array of shape "
@@ -192,13 +197,20 @@ def _colours_from(path: Path) -> npt.NDArray[np.float64]:
     return colours
 
 
+def _three_numbers(line: str) -> bool:
+    try:
+        return len([float(cell) for cell in line.split()]) == 3
+    except ValueError:
+        return False
+
+
 def _png(path: Path) -> Picture:
     """Read a PNG in colour as one slice."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
     reader.SetImageIO("PNGImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(utf8_name(path))
     try:
         values: npt.NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:

@@ -19,17 +19,17 @@ from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.records import Check, FloatArray, Geometry, Image, Series
 from PyPeTLib.slice_times import take_together
-from PyPeTLib.times import Clue, read_sidecar, read_times, resolve_times, slice_offsets
+from PyPeTLib.times import MINIMUM_FRAMES, Clue, read_sidecar, read_times, resolve_times, slice_offsets
 
 __all__ = ["SeriesInfo", "inspect_series", "read_image", "read_mask", "read_series", "read_times"]
 
 #: A file, a folder of frames, or the frames.
 ScanPath = str | Path | Sequence[str | Path]
 
-#: Fewest frames that can hold a baseline, a first pass and a washout.
-MINIMUM_FRAMES = 10
 #: Labels of a mask are whole numbers but for rounding.
 LABEL_TOLERANCE = 1e-3
+#: What to do about 4D files where each file should be a frame.
+ONE_SCAN = "A 4D file is a scan of its own: give one scan a call, that file alone, or one 3D file a frame"
 
 #: Between two files a frame is missing where their numbers are further apart than so many usual steps; numbers may be
 #: times, which jitter. So many of these places are named.
@@ -103,8 +103,9 @@ def read_series(
     ----------
     path : str, Path or sequence of them
         A 4D NIfTI (.nii, .nii.gz) or NRRD (.nrrd, .nhdr, .seq.nrrd) file; or a folder, or the paths, of one 3D file a
-        frame, or of DICOM images, in folders within as well (`dicom.read_dicom`); or the one DICOM file that holds all
-        images. Frames are put in natural order of their names: frame2 before frame10; DICOM images by their times.
+        frame, or of DICOM images, in folders within as well (`dicom.read_dicom`); or a folder that holds one 4D file,
+        or the one DICOM file that holds all images. Frames are put in natural order of their names, frame2 before
+        frame10; DICOM images by their times.
     times_s : array-like, shape (t,), optional
         Time of each frame in s; ``PyPeTLib.times.resolve_times`` says what is used where it is not given.
     interval_s : float, optional
@@ -240,17 +241,47 @@ def _few_frames(scan: Path, frames: int) -> list[str]:
 
 def _open_scan(path: ScanPath, series_number: int | None) -> _Opened:
     """Read what a file, a folder or a list of files holds."""
+    scan, files, images = _files_of(path)
+    if images:
+        return _of_images(images, scan, series_number)
+    if not files:
+        raise InputError(_nothing_in(scan))
+    if series_number is not None:
+        found = "NIfTI or NRRD, which have none"
+        raise InputError(f"Scan {scan.name}: DICOM series have numbers; found {found}. Leave --series out.")
+    return _one_file(files[0]) if len(files) == 1 else _stack(files)
+
+
+def _files_of(path: ScanPath) -> tuple[Path, list[Path], list[Path]]:
+    """Return what names a scan, its files, and those of them that are DICOM images."""
     if not isinstance(path, str | Path):
         files = [Path(p).absolute() for p in path]
-        images = [file for file in files if not extension(file) and is_dicom(file)]
-        return _of_images(images, images[0].parent, series_number) if images else _stack(files)
+        if not files:
+            raise InputError("Scan: one 3D file a frame is needed; found an empty list. Give files or their folder.")
+        return files[0].parent, files, [file for file in files if not extension(file) and is_dicom(file)]
     scan = Path(path).absolute()
     if scan.is_dir():
         frames = _frames_in(scan)
-        images = [] if frames else [file for file in scan.rglob("*") if is_dicom(file)]
-        return _of_images(images, scan, series_number) if images else _stack(frames, scan)
-    if not extension(scan) and is_dicom(scan) and holds_many(scan):
-        return _of_images([scan], scan, series_number)
+        return scan, frames, [] if frames else [file for file in scan.rglob("*") if is_dicom(file)]
+    many = not extension(scan) and is_dicom(scan) and holds_many(scan)
+    return scan, [scan], [scan] if many else []
+
+
+def _nothing_in(folder: Path) -> str:
+    """Return in words why a folder is no scan."""
+    within = sorted(path for path in folder.rglob("*") if path.is_file())
+    image = next((path for path in within if extension(path)), None)
+    others, folders = sum(path.parent == folder for path in within), sum(path.is_dir() for path in folder.iterdir())
+    found = f"{others} other files" + (f" and {folders} folders without DICOM images" if folders else "")
+    cure = "Give the folder of the scan"
+    if image is not None:
+        found, cure = f"one in a folder within, {image.relative_to(folder)}", "Give that file, or its folder"
+    need = "one 3D NIfTI or NRRD file a frame, one 4D file, or DICOM images, are needed"
+    return f"Folder {folder}: {need}; found {found}. {cure}."
+
+
+def _one_file(scan: Path) -> _Opened:
+    """Read a 4D file."""
     stored = load(scan)
     values = stored.values
     if stored.components == "list":
@@ -312,17 +343,10 @@ def _frame_numbers(files: list[Path]) -> list[int]:
     return next((list(column) for column in zip(*parts, strict=True) if len(set(column)) > 1), [])
 
 
-def _stack(files: list[Path], folder: Path | None = None) -> _Opened:
+def _stack(files: list[Path]) -> _Opened:
     """Read one 3D file a frame, in natural order of the names; their folder names the scan."""
-    if not files:
-        where = "Scan: one 3D file a frame is needed; found an empty list. Give files or their folder."
-        if folder is not None:
-            others = sum(p.is_file() for p in folder.iterdir())
-            need = "one 3D NIfTI or NRRD file a frame, or DICOM images, are needed"
-            where = f"Folder {folder}: {need}; found {others} other files. Give the folder of the scan."
-        raise InputError(where)
     files = sorted(files, key=_natural_order)
-    frames = [_load_frame(file, "Frame") for file in files]
+    frames = [_load_frame(file, "Frame", cure=ONE_SCAN) for file in files]
     first = frames[0]
     for file, frame in zip(files, frames, strict=True):
         _refuse_other_grid(f"Frame {file.name}", frame.geometry, first.geometry)
@@ -335,10 +359,10 @@ def _natural_order(path: Path) -> list[str | int]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", path.name.lower())]
 
 
-def _load_frame(path: Path, what: str) -> Stored:
+def _load_frame(path: Path, what: str, *, cure: str = "Give a single volume") -> Stored:
     stored = load(path)
     if stored.components or stored.values.ndim != 3:
-        raise InputError(f"{what} {path.name}: a 3D image is needed; found {stored.describe()}. Give a single volume.")
+        raise InputError(f"{what} {path.name}: a 3D image is needed; found {stored.describe()}. {cure}.")
     return stored
 
 

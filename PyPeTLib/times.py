@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.files import leading_bytes, nrrd_header, scan_name
 from PyPeTLib.records import Check, FloatArray
+
+#: Fewest frames that can hold a baseline, a first pass and a washout.
+MINIMUM_FRAMES = 10
 
 #: Shortest and longest time between frames in s that a CT perfusion scan can have: below lies one turn of the
 #: fastest gantry (0.2 s), above no bolus is followed any more.
@@ -80,7 +83,9 @@ def read_times(path: str | Path) -> FloatArray:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Times {path}: a text file with one time in s a line is needed; found {error}.") from error
+        raise InputError(
+            f"Times {path}: a text file with one time in s a line is needed; found {reason_of(error)}."
+        ) from error
     times = [_number(path, i, line.split("#")[0]) for i, line in enumerate(lines, 1) if line.split("#")[0].strip()]
     if not times:
         raise InputError(f"Times {path}: one time in s a line is needed; found no number.")
@@ -234,7 +239,9 @@ def read_sidecar(scan: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise InputError(f"Sidecar {path}: a JSON file is needed; found {error}. Mend or remove it.") from error
+        raise InputError(
+            f"Sidecar {path}: a JSON file is needed; found {reason_of(error)}. Mend or remove it."
+        ) from error
     if not isinstance(content, dict):
         found = type(content).__name__
         raise InputError(f"Sidecar {path}: a JSON object is needed; found a {found}. Mend or remove it.")
@@ -271,7 +278,8 @@ def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray |
 def _sidecar_clues(scan: Path, frames: int) -> tuple[Clue, Clue]:
     """Return the listed times and the regular times of the sidecar."""
     name, content = sidecar_path(scan).name, read_sidecar(scan)
-    nothing = Clue(None, f"sidecar {name} without times" if content else f"no sidecar {name}")
+    there = sidecar_path(scan).is_file()
+    nothing = Clue(None, f"sidecar {name} without times" if there else f"no sidecar {name}")
     listed = regular = nothing
     for key in reversed(TIME_LISTS):
         if key in content:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import AXES_TOLERANCE, leading_bytes, scan_name
+from PyPeTLib.files import AXES_TOLERANCE, leading_bytes, scan_name, utf8_name
 from PyPeTLib.records import Geometry, Image, Series
 
 #: Digits of a number in a table.
@@ -89,7 +89,7 @@ def write_series(series: Series, path: str | Path) -> None:
     target = Path(path)
     with _replacing(target) as temporary:
         try:
-            sitk.WriteImage(image, str(temporary))
+            sitk.WriteImage(image, utf8_name(temporary))
         except RuntimeError as error:
             raise OSError(f"it could not be written in full ({error})") from error
     if np.ptp(np.diff(series.times_s)) > 1e-6 * series.interval_s:
@@ -181,9 +181,11 @@ def staged_output(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     Raises
     ------
     InputError
-        If ``out`` is a file, holds files although ``overwrite`` is false, or cannot be written.
+        If ``out`` is a file, holds files although ``overwrite`` is false, cannot be written or has a name that is not
+        in UTF-8.
     """
     target = Path(out).absolute()
+    utf8_name(target)
     with _explained(target):
         _refuse_occupied(target, overwrite)
         made = [parent for parent in target.parents if not parent.exists()]
@@ -283,7 +285,7 @@ def _write_nifti(stored: npt.NDArray[Any], geometry: Geometry, path: Path) -> No
     image.SetOrigin(geometry.origin_mm)
     image.SetDirection(geometry.direction)
     try:
-        sitk.WriteImage(image, str(path))
+        sitk.WriteImage(image, utf8_name(path))
         content = leading_bytes(path, NIFTI_HEADER_BYTES + stored.nbytes + 1)  # one more: up to the checksum
     except (RuntimeError, EOFError, zlib.error) as error:
         raise OSError(f"it could not be written in full ({error})") from error

@@ -166,6 +166,14 @@ def test_image_without_a_skull_is_refused(method, level):
         brain_mask(image, Geometry((60, 60, 4), (2.0, 2.0, 8.0)), settings=Settings(brain=method))
 
 
+@pytest.mark.parametrize("spacing_mm", [(0.001, 0.001, 0.005), (1000.0, 1000.0, 5000.0), (1.0, 1.0, 1000.0)])
+def test_voxels_of_an_impossible_size_are_named(settings, spacing_mm):
+    image, geometry, _ = ball()
+    size = "×".join(f"{one:g}" for one in spacing_mm)
+    with pytest.raises(QualityError, match=f"a skull with at least 20 mL .* voxels are said to be {size} mm"):
+        brain_mask(image, replace(geometry, spacing_mm=spacing_mm), settings=settings)
+
+
 def stripped(mean_hu, brain, background=0.0):
     """A mean image without skull, and what was left of it."""
     return np.where(brain, mean_hu, np.float32(background))

@@ -396,10 +396,36 @@ def test_forced_result_says_that_it_is_invalid(phantom, tmp_path, capsys):
         (["--interval", "0.001"], "0.001"),
         (["--interval", "100"], "100"),
         (["--mask", "missing.nii.gz"], "missing.nii.gz"),
+        (["--settings", "none.toml"], "Settings file none.toml cannot be read: no such file or directory."),
+        (["--times", "none.txt"], "a line is needed; found no such file or directory."),
+        (["--aif-points", "none.fcsv"], "a text file is needed; found no such file or directory."),
     ],
 )
 def test_bad_option_is_refused_with_what_was_needed(words, expected, scan, tmp_path, capsys):
     assert expected in refused(["run", scan, "-o", tmp_path / "out", *words], capsys)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "", "-o", "out"],
+        ["run", "scan.nii.gz", "-o", ""],
+        ["run", "scan.nii.gz", "-o", "out", "--stages", ""],
+        ["info", ""],
+        ["phantom", ""],
+        ["demo", ""],
+        ["compare", "", "reference"],
+        ["compare", "out", "reference", "-o", ""],
+    ],
+)
+def test_an_empty_name_is_not_this_folder(words, tmp_path, monkeypatch, capsys):
+    """As of a shell variable that is not set."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert "a name is needed; found ''" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
@@ -453,6 +479,26 @@ def test_info_says_what_the_scan_is_and_what_would_stop_a_run(phantom, scan, tmp
     said = capsys.readouterr().out
     assert "64×64×4" in said
     assert "--interval" in said
+
+
+def test_info_of_a_scan_without_numbers_says_so_and_nothing_else(phantom, tmp_path, capsys):
+    """No warning of numpy, and no "nan to nan HU"."""
+    values = np.full(phantom.series.values.shape, np.nan, dtype=np.float32)
+    write_series(with_values(phantom, values), tmp_path / "a.nii.gz")
+    assert main(["info", str(tmp_path / "a.nii.gz")]) == 2
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "Values  stored as float32, no number" in printed.out
+    assert "Stops   Scan a: CT values are needed; found NaN or infinity in every voxel" in printed.out
+
+
+def test_a_frame_without_values_is_left_out_and_told(phantom, result, tmp_path, capsys):
+    """As one of zeros is."""
+    values = np.array(phantom.series.values, dtype=np.float32)
+    values[20] = np.nan
+    write_series(with_values(phantom, values), tmp_path / "a.nii.gz")
+    assert main(["run", str(tmp_path / "a.nii.gz"), "-o", str(tmp_path / "out"), "--no-report"]) == 0
+    assert "(frames): Of 45 frames number 21 shows no head: left out." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("encoding", "minus"), [("utf-8", "−"), ("latin-1", "-")])

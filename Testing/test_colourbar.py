@@ -186,6 +186,23 @@ def test_colours_of_another_bar_are_refused(tmp_path, picture):
 # What is typed, and files
 
 
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (None, "a text file is needed; found no such file or directory"),
+        (b"\xff\xfe\x00", "a text file is needed; found bytes that are no text"),
+        (b"0,0,0\n1,2,red\n", "three numbers a line are needed; found '1 2 red'"),
+        (b"0 0 0\n1 2\n", "three numbers a line are needed; found '1 2'"),
+    ],
+)
+def test_a_file_of_colours_that_cannot_be_read_says_why(tmp_path, content, found):
+    picture, grid = coded(values_in_a_disc(), 0.0, 12.0, palette()), Geometry((116, 112, 1), (1.0, 1.0, 5.0))
+    if content is not None:
+        (tmp_path / "c.txt").write_bytes(content)
+    with pytest.raises(InputError, match=f"Colours .*{found}"):
+        picture_map(tmp_path / "x.nrrd", picture[None], grid, Scale(0.0, 12.0, "s", tmp_path / "c.txt"))
+
+
 def test_a_scale_is_read_as_typed():
     assert parse_scale("CBF=0:60:mL/100 g/min") == ("cbf", Scale(0.0, 60.0, "mL/100 g/min"))
     assert parse_scale("tmax=12:0:s@colours.csv")[1].where.name == "colours.csv"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
@@ -92,6 +93,13 @@ def test_other_images_and_reports_are_passed_over(tmp_path):
     np.testing.assert_array_equal(read_series(folder).values, head())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not have such names")
+def test_name_in_another_character_set_is_refused(tmp_path):
+    folder = scan(tmp_path / os.fsdecode("Schädel".encode("latin-1")))
+    with pytest.raises(InputError, match="a name in UTF-8 is needed; found the byte 0xe4"):
+        read_series(folder)
+
+
 def test_images_that_are_there_twice_count_once(tmp_path):
     folder = scan(tmp_path / "a")
     for path in list(folder.iterdir())[:7]:
@@ -118,12 +126,76 @@ def test_of_several_series_over_time_one_is_asked_for(tmp_path, capsys):
     with pytest.raises(InputError, match=found):
         read_series(folder)
     np.testing.assert_array_equal(read_series(folder, series_number=8).values, head(5))
-    with pytest.raises(
-        InputError, match="series with number 3 that shows the head over time is needed; found no CT image"
-    ):
+    offered = r"found number 7 \(Perfusion\), 48 images; number 8 \(Thin\), 48 images\. Give one of them"
+    with pytest.raises(InputError, match=f"series with number 3 that shows the head over time is needed; {offered}"):
         read_series(folder, series_number=3)
     cli.main(["info", str(folder), "--series", "8"])
     assert "DICOM (AcquisitionTime)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("second", "cure"), [("1.8", "They are of 2 studies: give the folder of one"), ("1.7", "Give the files of one")]
+)
+def test_series_of_one_number_are_not_chosen_by_it(tmp_path, second, cure):
+    folder = scan(tmp_path / "a", StudyInstanceUID="1.7")
+    scan(folder / "b", head(5), series="1.2.4", StudyInstanceUID=second)
+    for number in (None, 7):
+        with pytest.raises(InputError, match="found 2: number 7") as error:
+            read_series(folder, series_number=number)
+        assert str(error.value).endswith(f"48 images. {cure}.")
+
+
+def test_what_is_shown_less_often_than_a_run_needs_is_passed_over_beside_a_scan(tmp_path):
+    """A localiser taken twice at one place, and a series of two phases; alone they are refused for their length."""
+    folder = scan(tmp_path / "a")
+    for t in range(2):
+        image(folder / f"scout{t}", head()[0, 0], 9, 1.0 * t, series="1.2.8", number=1)
+    scan(folder / "phases", head(3)[:2], series="1.2.9", number=2)
+    np.testing.assert_array_equal(read_series(folder).values, head())
+    with pytest.raises(InputError, match="at least 10 frames are needed; found 2"):
+        read_series(folder / "phases")
+
+
+def test_frames_that_are_series_of_their_own_are_joined_beside_a_localiser_taken_twice(tmp_path):
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            image(tmp_path / f"{t:02d}_{z}", pixels, z, 2.0 * t, series=f"1.2.3.{t}", number=100 + t)
+    for t in range(2):
+        image(tmp_path / f"scout{t}", head()[0, 0], 9, 1.0 * t, series="1.2.8", number=1)
+    np.testing.assert_array_equal(read_series(tmp_path).values, head())
+    with pytest.raises(
+        InputError, match=r"series with number 9 .* found number 100 \(Perfusion\), 48 images\. Give one"
+    ):
+        read_series(tmp_path, series_number=9)
+
+
+def test_numbers_of_series_are_listed_where_none_is_a_scan(tmp_path):
+    for number in range(7):
+        image(tmp_path / f"{number}", head()[0, 0], number, 0.0, series=f"1.2.{number}", number=number)
+    with pytest.raises(InputError, match=r"found number 0, 1, 2, 3, 4 \.\.\. \(7 in all\)\. Give one of them"):
+        read_series(tmp_path, series_number=9)
+
+
+def test_damaged_images_are_named(tmp_path):
+    """What cannot be read and says that it is something else, such as a report, is not."""
+    folder = scan(tmp_path / "a")
+    report = image(folder / "report", head()[0, 0], 0, 0.0, series="1.2.8")
+    report.write_bytes(report.read_bytes()[:900].replace(b"5.1.4.1.1.2\0", b"5.1.4.1.1.7\0"))
+    other = image(folder / "other", head()[0, 0], 0, 0.0, series="1.2.9")
+    other.write_bytes(other.read_bytes()[:900])
+    told = check(read_series(folder), "frames complete")
+    assert told.status == "warn"
+    assert told.text == "Each of 12 frames has its 4 slices. Truncated or damaged: other."
+    one = next(folder.glob("IM*"))
+    one.write_bytes(one.read_bytes()[:-400])
+    told = check(read_series(folder), "frames complete")
+    assert told.value == 3.0
+    assert "1 of 12 frames lack slices; 3 images" in told.text
+    assert told.text.endswith(f"Truncated or damaged: {one.name}, other.")
+    for path in folder.glob("IM*"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"found no CT image.*Truncated or damaged: other\."):
+        read_series(folder)
 
 
 def test_a_frame_is_found_among_slices_of_other_times(tmp_path):

@@ -31,12 +31,39 @@ def test_what_is_in_hu_is_returned_as_it_is():
     assert [(check.name, check.status) for check in checks] == [("HU scale", "pass"), ("missing values", "pass")]
 
 
-@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
-def test_one_value_everywhere_is_refused(value):
+@pytest.mark.parametrize(("value", "found"), [(0.0, "0"), (np.nan, "NaN or infinity"), (np.inf, "NaN or infinity")])
+def test_one_value_everywhere_is_refused(value, found):
     with pytest.raises(
-        InputError, match=r"Scan here: CT values are needed; found 0 in every voxel\. Is the scan empty"
+        InputError, match=rf"Scan here: CT values are needed; found {found} in every voxel\. Is the scan empty"
     ):
         in_hu(np.full((12, 4, 24, 20), value, dtype=np.float32), "here")
+
+
+@pytest.mark.parametrize("offset", [0, 1024])
+@pytest.mark.parametrize("number", [1, 5])
+def test_a_frame_without_values_counts_as_air_and_is_named(offset, number):
+    values = np.maximum(head() + offset, 0.0 if offset else -np.inf)
+    values[number - 1] = np.nan
+    found, checks = in_hu(values, "scan")
+    assert (found[number - 1] == -1024).all()
+    others = np.arange(12) != number - 1
+    np.testing.assert_array_equal(found[others], values[others] - offset)
+    missing = next(check for check in checks if check.name == "missing values")
+    assert (missing.status, missing.value) == ("warn", 0)
+    assert missing.text == f"No value was in frame {number}: all of it counts as air (-1024 HU)."
+
+
+def test_frames_that_lack_values_inside_the_head_are_named():
+    values = head()
+    values[4] = np.nan  # counts as air
+    values[[2, 8], 1:3, 12, 10] = np.nan
+    with pytest.raises(InputError, match=r"found 2 with NaN or infinite values, in frame 3, 9\. Export"):
+        in_hu(values, "scan")
+    values[:, 1, 12, 10] = np.nan
+    values[4] = 0.0
+    values[4, 1, 12, 10] = np.nan
+    with pytest.raises(InputError, match=r"in all frames\."):
+        in_hu(values, "scan")
 
 
 @pytest.mark.parametrize("make", [lambda: np.maximum(head(int) + 1024, 0).astype(np.uint16), with_gaps])

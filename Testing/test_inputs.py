@@ -44,6 +44,20 @@ def test_curve_is_read_with_any_separator_and_with_or_without_names(tmp_path, se
     assert (curve.times_s.tolist(), curve.hu.tolist()) == (TIMES, HU)
 
 
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("separator", [" ", "   "])
+@pytest.mark.parametrize("head", [(), ("# from np.savetxt",), ("time HU",)])
+def test_curve_between_blanks_is_read(tmp_path, separator, decimal, head):
+    """As np.savetxt and FSL write it, with blanks at the ends too."""
+    lines = [f"  {t:.3f}{separator}{hu:.18e}  ".replace(".", decimal) for t, hu in zip(TIMES, HU, strict=True)]
+    curve = read_curve(table(tmp_path, "\n".join([*head, *lines, ""])), column="aif_hu")
+    assert curve.times_s.tolist() == TIMES and curve.hu.tolist() == HU
+
+
+def test_commas_followed_by_blanks_are_no_decimal_ones(tmp_path):
+    assert read_curve(table(tmp_path, "".join(rows(", "))), column="aif_hu").hu.tolist() == HU
+
+
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_decimal_commas_are_read_beside_other_separators(tmp_path, separator):
     text = rows(separator).replace(".", ",").replace("\n", f"{separator}a,1\n")
@@ -74,7 +88,7 @@ def test_columns_of_words_do_not_count(tmp_path):
     ("text", "message"),
     [
         ("", "two columns of numbers are needed.*found none"),
-        ("1\n2\n3\n4\n5\n", r"found column 1\."),
+        ("1\n2\n3\n4\n5\n", r"found one \(column 1\)\. Put tabs"),
         ("a,b\nc,d\n", "found none"),
         ("0,1\n1,2\n2,9\n", r"at least 5 points .* found times of shape \(3,\)"),
         ("0,1\n1,2\n2,\n3,9\n4,5\n", "found 1 of 5 incomplete. Delete"),
@@ -90,8 +104,8 @@ def test_table_that_holds_no_curve_is_refused(tmp_path, text, message):
 
 def test_missing_or_binary_file_is_refused(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x81")
-    for name in ("x.csv", "none.csv"):
-        with pytest.raises(InputError, match="a text file is needed"):
+    for name, found in (("x.csv", "bytes that are no text in UTF-8"), ("none.csv", "no such file or directory")):
+        with pytest.raises(InputError, match=f"a text file is needed; found {found}"):
             read_curve(tmp_path / name, column="aif_hu")
 
 
@@ -146,8 +160,8 @@ def test_older_point_files_are_read(tmp_path, system, sign):
     ("name", "text", "message"),
     [
         ("F.csv", "1,2,3", "markup file of 3D Slicer .* is needed; found '.csv'"),
-        ("F.json", "{", "3D Slicer's markups.* are needed"),
-        ("F.json", "[]", "3D Slicer's markups.* are needed"),
+        ("F.json", "{", "3D Slicer's markups.* are needed; found a mistake in line 1, column 2"),
+        ("F.json", "[]", "3D Slicer's markups.* are needed; found none"),
         ("F.json", '{"markups": []}', "at least one point .* found none"),
         (
             "F.json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -259,6 +260,20 @@ def test_missing_file_and_other_extension_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("1")
     with pytest.raises(InputError, match=r"\.nii\.gz.*can be read; found \.txt"):
         read_series(tmp_path / "a.txt")
+
+
+LATIN_1 = os.fsdecode("Schädel".encode("latin-1"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not have such names")
+@pytest.mark.parametrize("name", [f"{LATIN_1}.nii.gz", f"{LATIN_1}/a.nii.gz"])
+def test_name_in_another_character_set_is_refused(tmp_path: Path, name: str) -> None:
+    """ITK would end the process."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    save(tmp_path / "a.nii.gz", head()).rename(tmp_path / name)
+    with pytest.raises(InputError, match=r"Sch.del.*a name in UTF-8 is needed; found the byte 0xe4") as error:
+        read_series(tmp_path / name)
+    str(error.value).encode("utf-8")
 
 
 def test_warnings_of_itk_stay_off_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -562,12 +577,44 @@ def test_odd_frame_is_named(tmp_path: Path) -> None:
 
 
 def test_empty_folder_and_empty_list_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match="one 3D NIfTI or NRRD file a frame, or DICOM images, are needed; found 0 other files"
-    ):
+    need = "one 3D NIfTI or NRRD file a frame, one 4D file, or DICOM images, are needed"
+    with pytest.raises(InputError, match=f"{need}; found 0 other files"):
         read_series(tmp_path)
     with pytest.raises(InputError, match="found an empty list"):
         read_series([])
+
+
+def test_folder_of_folders_says_what_is_in_them(tmp_path: Path) -> None:
+    (tmp_path / "sub-01" / "perf").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("1")
+    with pytest.raises(InputError, match="found 1 other files and 1 folders without DICOM images"):
+        read_series(tmp_path)
+    save(tmp_path / "sub-01" / "perf" / "a.nii.gz", head())
+    with pytest.raises(InputError, match=r"found one in a folder within, sub-01/perf/a\.nii\.gz\. Give that file"):
+        read_series(tmp_path)
+
+
+def test_a_lone_4d_file_of_a_folder_or_list_is_the_scan(tmp_path: Path) -> None:
+    """As in BIDS: with its sidecar."""
+    path = save(tmp_path / "sub-01_ctp.nii.gz", head(), unit="unknown")
+    (tmp_path / "sub-01_ctp.json").write_text(json.dumps({"RepetitionTime": 2.5}))
+    for given in (tmp_path, [path]):
+        series = read_series(given)
+        np.testing.assert_array_equal(series.values, head())
+        assert (series.name, series.time_source) == ("sub-01_ctp", "sidecar sub-01_ctp.json (RepetitionTime)")
+
+
+def test_several_4d_files_are_several_scans(tmp_path: Path) -> None:
+    files = [save(tmp_path / f"{i}.nii.gz", head()) for i in range(2)]
+    for given in (tmp_path, files):
+        with pytest.raises(InputError, match=r"found 4D .* a scan of its own: give one scan a call"):
+            read_series(given)
+
+
+def test_number_of_a_series_is_refused_beside_other_files_than_dicom(scan: Path) -> None:
+    for given in (scan, scan.parent):
+        with pytest.raises(InputError, match=r"DICOM series have numbers; found NIfTI or NRRD.*Leave --series out"):
+            read_series(given, series_number=3)
 
 
 @pytest.mark.parametrize(("name", "content"), [("IM0001", b"\0" * 128 + b"DICM"), ("a.dcm", b"")])

@@ -171,7 +171,10 @@ def test_sidecar_with_another_number_of_frames_is_refused(tmp_path: Path) -> Non
 
 def test_sidecar_without_times_is_said_to_be_so(timeless: Path) -> None:
     sidecar(timeless, Manufacturer="x")
-    with pytest.raises(InputError, match=r"sidecar a\.json without times"):
+    with pytest.raises(InputError, match=r"; sidecar a\.json without times"):
+        read_series(timeless)
+    sidecar(timeless)  # {}, which is there
+    with pytest.raises(InputError, match=r"; sidecar a\.json without times"):
         read_series(timeless)
 
 
@@ -260,8 +263,9 @@ def test_faulty_text_file_is_refused(tmp_path: Path, text: str, message: str) ->
 
 
 def test_missing_or_binary_text_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No such file"):
+    need = "a text file with one time in s a line is needed"
+    with pytest.raises(InputError, match=f"{need}; found no such file or directory\\."):
         read_times(tmp_path / "t.txt")
     (tmp_path / "t.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="a text file with one time"):
+    with pytest.raises(InputError, match=f"{need}; found bytes that are no text in UTF-8\\."):
         read_times(tmp_path / "t.txt")

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.files import utf8_name
 
 #: Logics that the adapters use, by the name under which the application registers the module.
 LOGICS = {
@@ -56,6 +57,7 @@ def boot_scene() -> Any:
 def check_target(path: str | Path, *, overwrite: bool) -> None:
     """Refuse a scene's name that cannot be written: not .mrb, no such folder, or there already."""
     target = Path(path)
+    utf8_name(target)
     if target.suffix.lower() != ".mrb":
         raise InputError(f"Scene {target}: a name that ends in .mrb is needed; found {target.suffix!r}. Rename it.")
     if not target.parent.is_dir():

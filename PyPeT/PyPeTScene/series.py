@@ -13,9 +13,8 @@ import slicer
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.hounsfield import in_hu
-from PyPeTLib.read import MINIMUM_FRAMES
 from PyPeTLib.records import FloatArray, Geometry, Progress, Series, describe_times, silent
-from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_INTERVAL_S, SECONDS
+from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_FRAMES, MINIMUM_INTERVAL_S, SECONDS
 from PyPeTScene.nodes import Node, image_values, new_image, node_geometry, node_name, place
 
 #: Attributes in which Slicer's DICOM import keeps the times, as a comma list, and their unit.
