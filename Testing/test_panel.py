@@ -548,6 +548,73 @@ def test_parameters_are_saved_in_the_scene_and_come_back(applied, scan, tmp_path
     assert ids() == before
 
 
+def test_what_was_chosen_survives_another_scene_that_is_added(panel, scan, tmp_path):
+    """Slicer's selectors forget their nodes meanwhile, and would write that into the parameters."""
+    import slicer
+
+    from PyPeTPanel.parameters import use_segment
+
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    segmentation.GetSegmentation().AddEmptySegment("head", "head")
+    use_segment(panel.parameters, "brain", segmentation, "head")
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", "curve")
+    panel.parameters.aif_curve = table
+    other = slicer.vtkMRMLScene()
+    other.AddNewNodeByClass("vtkMRMLTextNode", "of another scene")
+    other.SetURL(str(tmp_path / "other.mrml"))
+    other.Commit()
+    slicer.mrmlScene.SetURL(str(tmp_path / "other.mrml"))
+    slicer.mrmlScene.Import()
+    found = panel.parameters
+    assert (found.scan, found.brain_segmentation, found.brain_segment) == (scan, segmentation, "head")
+    assert found.aif_curve is table and panel.ui.aif_curve.currentNode() is table
+    assert panel.ui.brainSegment.currentSegmentID() == "head"
+
+
+def test_a_segment_that_is_removed_is_not_replaced_by_another(panel, scan):
+    """Slicer's selector takes the first of those that are left: a whole brain would be the artery."""
+    import slicer
+
+    from PyPeTPanel.parameters import use_segment
+
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    for name in ("brain", "artery"):
+        segmentation.GetSegmentation().AddEmptySegment(name, name)
+    use_segment(panel.parameters, "aif", segmentation, "artery")
+    segmentation.GetSegmentation().RemoveSegment("artery")
+    assert (panel.parameters.aif_segmentation, panel.parameters.aif_segment) == (segmentation, "")
+    assert not panel.ui.applyButton.enabled
+    panel.ui.aifSegment.setCurrentSegmentID("brain")  # what the user chooses counts
+    assert panel.parameters.aif_segment == "brain"
+
+
+def test_a_layout_whose_number_alone_came_with_a_scene_is_shown(applied, scan):
+    """Slicer keeps the number of a layout in a scene, not what it means."""
+    import slicer
+
+    from PyPeTPanel import views
+
+    stage = views.maps_and_curves(scan)
+    number = views.FIRST_LAYOUT + 10 * len(stage.volumes) + len(stage.charts)
+    node = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    assert node.IsLayoutDescription(number)  # since Slicer started
+    node.SetLayoutDescription(number, "")
+    node.SetViewArrangement(number)
+    node.SetLayoutDescription(number, views._description(len(stage.volumes), len(stage.charts)))
+    views.arrange(stage)
+    assert "PyPeTChart2" in node.GetCurrentLayoutDescription()
+
+
+def test_only_scans_are_offered(panel, scan):
+    """A sequence of segmentations or transforms is none."""
+    import slicer
+
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "of transforms")
+    other.SetDataNodeAtValue(slicer.vtkMRMLLinearTransformNode(), "0")
+    offered = {panel.ui.scan.nodeFromIndex(k) for k in range(panel.ui.scan.nodeCount())}
+    assert scan in offered and other not in offered
+
+
 def test_without_a_main_window(load, tiny_head, dialogs):  # noqa: F811
     from PyPeTScene.series import sequence_from_series
 
@@ -582,6 +649,8 @@ def test_corrected_mask_is_used_by_apply(applied, scan):
     assert editor.segmentationNode() is own("segmentation", scan)
     assert editor.sourceVolumeNode() is scan_volume(scan)
     assert editor.currentSegmentID() == "PyPeT_brain"
+    # vessels lie inside the brain: painting it must not erase them
+    assert editor.mrmlSegmentEditorNode().GetOverwriteMode() == slicer.vtkMRMLSegmentEditorNode.OverwriteNone
     mask = applied.logic.analysis.brain.values.astype(np.uint8)
     mask[0] = 0
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, editor.segmentationNode(), "PyPeT_brain", scan_volume(scan))
@@ -1202,12 +1271,17 @@ def test_load_a_folder_whose_times_are_unknown(panel, dialogs, tmp_path, tiny_he
 
 def test_load_a_folder_of_dicom_images(panel, dialogs, tmp_path):  # noqa: F811
     """Times come with them, and what is doubtful about the images is told."""
+    import slicer
     from dicom_images import FRAMES, scan
+
+    from PyPeTScene.series import scan_volume
 
     dialogs.paths.append(str(scan(tmp_path / "a", left_out={(3, 1)})))
     panel.ui.loadFolderButton.click()
     assert not dialogs.errors()
     assert panel.parameters.scan.GetNumberOfDataNodes() == FRAMES - 1
+    shown = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode().GetBackgroundVolumeID()
+    assert shown == scan_volume(panel.parameters.scan).GetID()
     assert panel.ui.applyButton.enabled
     assert "1 of 12 frames lack slices" in panel.parameters.scan.GetAttribute("PyPeT.Notes")
 
