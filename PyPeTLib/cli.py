@@ -598,7 +598,7 @@ def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bo
 
     if report_available():
         return True
-    text = f"{what} needs matplotlib and jinja2: pip install 'PyPeTLib[report]' (in a clone '.[report]')"
+    text = f"{what} needs matplotlib and jinja2: python -m pip install matplotlib jinja2"
     if needed:
         raise InputError(text + ".")
     if not quiet:

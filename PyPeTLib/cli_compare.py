@@ -80,7 +80,7 @@ def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractCon
         if folder is not None:
             write_tables(cohort, folder)
             if not excel_available() and not options.quiet:
-                print("pypet: left out: Excel needs openpyxl: pip install 'PyPeTLib[excel]'", file=sys.stderr)
+                print("pypet: left out: Excel needs openpyxl: python -m pip install openpyxl", file=sys.stderr)
     if not options.quiet:
         print(markdown(cohort), end="")
         if output is not None:
@@ -107,7 +107,7 @@ def _has_pictures(quiet: bool) -> bool:
     if find_spec("matplotlib") is not None:
         return True
     if not quiet:
-        print("pypet: left out: figures need matplotlib: pip install 'PyPeTLib[report]'", file=sys.stderr)
+        print("pypet: left out: figures need matplotlib: python -m pip install matplotlib", file=sys.stderr)
     return False
 
 

@@ -42,9 +42,9 @@ def report_html(analysis: Analysis, *, reference: Reference | None = None) -> st
         If matplotlib or jinja2 is not installed, or a reference map is none of the run's, or has another grid or unit.
     """
     if not report_available():
-        missing = ", ".join(name for name in NEEDED if find_spec(name) is None)
+        missing = [name for name in NEEDED if find_spec(name) is None]
         needed = "Report: matplotlib and jinja2 are needed"
-        raise InputError(f"{needed}; missing: {missing}. Run: pip install 'PyPeTLib[report]'.")
+        raise InputError(f"{needed}; missing: {', '.join(missing)}. Run: python -m pip install {' '.join(missing)}.")
     from concurrent.futures import ThreadPoolExecutor
 
     from PyPeTLib.report_pictures import report_pictures

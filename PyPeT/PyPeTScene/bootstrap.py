@@ -70,7 +70,7 @@ def require_slicer() -> None:
     """Refuse with the cure where the package ``slicer`` is missing."""
     found = None if find_spec("slicer") is None else import_module("slicer")
     if not hasattr(found, "vtkMRMLScene"):  # another package of that name exists
-        raise InputError("A Slicer scene needs slicer-core; it is not installed: pip install 'PyPeTLib[slicer]'.")
+        raise InputError("A Slicer scene needs slicer-core; it is not installed: python -m pip install slicer-core.")
 
 
 def _application_logic(slicer: Any, scene: Any) -> Any:
