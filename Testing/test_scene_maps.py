@@ -80,6 +80,11 @@ def test_a_choice_of_colours_reaches_maps_that_are_shown_but_not_a_table_of_the_
     assert used == {name: "mine" if name == "cbv" else RAINBOW_TABLE for name in shown}
 
 
+def test_a_table_that_was_deleted_is_made_again(tiny_analysis, scan):
+    slicer.mrmlScene.RemoveNode(show_maps(tiny_analysis, scan)["cbf"].GetDisplayNode().GetColorNode())
+    assert show_maps(tiny_analysis, scan)["cbf"].GetDisplayNode().GetColorNode() is not None
+
+
 def test_two_colour_tables_serve_all_maps_and_are_found_by_name(tiny_analysis, scan):
     shown = show_maps(tiny_analysis, scan)
     used = {name: node.GetDisplayNode().GetColorNode().GetName() for name, node in shown.items()}

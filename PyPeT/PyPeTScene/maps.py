@@ -78,8 +78,10 @@ def show_map(name: str, image: Image, analysis: Analysis, scan: Node) -> Node:
         style_display(display, map_window(name), table)
         title = f"{map_label(name)} [{image.unit}]" if image.unit else map_label(name)
         add_legend(volume, title, map_window(name)[1])
-    elif volume.GetDisplayNode().GetColorNode().GetName() in ANCHORS:  # not one that the user chose
-        volume.GetDisplayNode().SetAndObserveColorNodeID(table.GetID())
+    else:
+        shown = volume.GetDisplayNode().GetColorNode()
+        if shown is None or shown.GetName() in ANCHORS:  # deleted, or not one that the user chose
+            volume.GetDisplayNode().SetAndObserveColorNodeID(table.GetID())
     return volume
 
 
