@@ -19,6 +19,8 @@ LEAST_CORRELATION = 0.5
 #: A frame is of another kind where the median HU of soft tissue (so dense in the mean frame) is further than this, in
 #: HU, from that of the frames around, so many on either side: contrast agent changes it by less in so short a time.
 SOFT_HU, OTHER_LEVEL_HU, AROUND = (0.0, 100.0), 10.0, 2
+#: So many frames that are copies are numbered.
+SHOWN = 5
 #: Frames are compared in about so many voxels.
 SAMPLE = 10_000
 #: What is not scanned has the value of the corners; where its share of the frames varies by more, some show less.
@@ -30,8 +32,9 @@ FEW_SLICES = 0.005
 def with_head(series: Series) -> tuple[Series, Check]:
     """Return the scan without frames that show no head or are of another kind, and what is to be known of them.
 
-    Their times are left out too. A first frame is at times that of another scan, with other HU. Where no two frames
-    show the same nothing is left out: what comes next refuses such a scan.
+    Their times are left out too. A first frame is at times that of another scan, with other HU. A frame that is the one
+    before bit for bit stays, and is told. Where no two frames show the same nothing is left out: what comes next
+    refuses such a scan.
 
     Examples
     --------
@@ -53,14 +56,16 @@ def with_head(series: Series) -> tuple[Series, Check]:
     foreign = ~headless
     foreign[~headless] = _of_other_level(sample[~headless])
     kept = ~(headless | foreign)
+    copied = _copied(series, sample, kept)
     if kept.all():
-        return series, Check("frames", "pass", f"All {series.frames} frames show the head.", 0.0)
+        text = f"All {series.frames} frames show the head.{_copies(copied)}"
+        return series, Check("frames", "warn" if copied.any() else "pass", text, 0.0)
     far = f"from those around by more than {OTHER_LEVEL_HU:g} HU"
     told = [
         _numbers(headless, "shows no head", "show no head"),
         _numbers(foreign, f"differs {far}", f"differ {far}"),
     ]
-    text = f"Of {series.frames} frames {', '.join(filter(None, told))}: left out."
+    text = f"Of {series.frames} frames {', '.join(filter(None, told))}: left out.{_copies(copied)}"
     whole = replace(series, values=series.values[kept], times_s=series.times_s[kept])
     return whole, Check("frames", "warn", text, float((~kept).sum()))
 
@@ -85,6 +90,28 @@ def _of_other_level(sample: Float32Array) -> MaskArray:
     first = np.clip(np.arange(len(level)) - AROUND, 0, len(level) - 2 * AROUND - 1)
     around = np.median(level[first[:, None] + np.arange(2 * AROUND + 1)], axis=1)
     return np.asarray(np.abs(level - around) > OTHER_LEVEL_HU)
+
+
+def _copied(series: Series, sample: Float32Array, kept: MaskArray) -> MaskArray:
+    """Tell which frames are the one before bit for bit; all voxels are compared only where the sample is the same."""
+    copied = np.zeros(series.frames, dtype=bool)
+    for k in np.flatnonzero(kept[1:] & kept[:-1]):
+        same = np.array_equal(sample[k], sample[k + 1])
+        copied[k + 1] = same and np.array_equal(series.values[k], series.values[k + 1])
+    return copied
+
+
+def _copies(copied: MaskArray) -> str:
+    """Return what is to be said of frames that are copies; nothing where there are none."""
+    if not copied.any():
+        return ""
+    numbers = np.flatnonzero(copied) + 1
+    which = ", ".join(map(str, numbers[:SHOWN])) + f" ... ({numbers.size} in all)" * (numbers.size > SHOWN)
+    same = "is the same as the one" if numbers.size == 1 else "are each the same as the one"
+    return (
+        f" Number {which} {same} before, bit for bit: copied over what was scanned at that time? Curves are wrong "
+        "there; export the scan again."
+    )
 
 
 def _numbers(frames: MaskArray, one: str, several: str) -> str:

@@ -13,7 +13,7 @@ from PyPeTLib.agreement import dice
 from PyPeTLib.curves import area_weights
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.errors import Cancelled
-from PyPeTLib.frames import in_all_frames
+from PyPeTLib.frames import in_all_frames, with_head
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.phantom import bolus_curve, head_phantom
@@ -290,6 +290,30 @@ def test_a_frame_of_another_kind_is_left_out_and_told(tiny_head, tiny_analysis, 
     tissue = found.tissue.values & tiny_analysis.tissue.values
     one, other = (run.maps.cbf.values[tissue] for run in (found, tiny_analysis))
     assert np.corrcoef(one, other)[0, 1] > 0.95
+
+
+@pytest.mark.parametrize(
+    ("copies", "which"),
+    [
+        ((20,), "Number 21 is the same as the one before"),
+        ((20, 21), "Number 21, 22 are each the same"),
+        (range(10, 40), r"Number 11, 12, 13, 14, 15 ... (30 in all) are"),
+    ],
+)
+@pytest.mark.parametrize("lost", [(), (3, 4)])
+def test_a_frame_copied_over_its_neighbour_is_told(tiny_head, copies, which, lost):
+    """It shows what was scanned at another time; numbers are those of the scan, as of frames that are left out."""
+    series = tiny_head.series
+    values = series.values.copy()
+    for one in copies:
+        values[one] = values[one - 1]
+    values[list(lost)] = -1024  # the same too, but left out
+    found, told = with_head(replace(series, values=values))
+    assert (found.frames, told.status, told.value) == (series.frames - len(lost), "warn", len(lost))
+    assert f". {which}" in told.text and "export the scan again" in told.text
+    values[[*copies], -1, -1, -1] += 1  # one voxel of air
+    text = with_head(replace(series, values=values))[1].text
+    assert "bit for bit" not in text or len(copies) > 1
 
 
 @pytest.mark.parametrize("value", [0, -1024])
