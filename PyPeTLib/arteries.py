@@ -18,7 +18,7 @@ from PyPeTLib.candidates import (
     ranked,
     traits_of,
 )
-from PyPeTLib.curves import end_share
+from PyPeTLib.curves import LEAST_AFTER_ARRIVAL_S, end_share
 from PyPeTLib.errors import QualityError
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.records import Candidate, FloatArray, Geometry, Image, Progress, VascularCurve, silent
@@ -51,13 +51,15 @@ def find_artery(
     geometry: Geometry,
     times_s: FloatArray,
     *,
+    arrival_s: float,
     settings: Settings,
     force: bool = False,
     progress: Progress = silent,
 ) -> VascularCurve:
     """Return the best arterial candidate, with all voxels that show its curve, not yet scaled for partial volume.
 
-    With ``force`` a refused candidate is better than none; it stays marked as refused.
+    Where there is none, ``arrival_s``, the arrival of the bolus in s, tells whether the scan is too short for any. With
+    ``force`` a refused candidate is better than none; it stays marked as refused.
 
     Raises
     ------
@@ -66,12 +68,25 @@ def find_artery(
     """
     candidates = arterial_candidates(vessels, geometry, times_s, settings=settings, progress=progress)
     if not candidates or (candidates[0].refused and not force):
-        reasons = "; ".join(candidate.reason for candidate in candidates[:3]) or "no voxel enhances above the noise"
-        raise QualityError(
-            f"Arterial input: a cluster of early, tall curves is needed; {len(candidates)} looked at, none accepted "
-            f"({reasons}). Mark the artery yourself (--aif-mask FILE)."
-        )
+        raise QualityError(_no_artery(candidates, float(times_s[-1]) - arrival_s))
     return _with_all_alike(as_curve(candidates, geometry), vessels, times_s)
+
+
+def _no_artery(candidates: tuple[Candidate, ...], after_s: float) -> str:
+    """Return why none was accepted, and what to do: of a scan that ends before arteries fall a mark shows no more."""
+    if after_s < LEAST_AFTER_ARRIVAL_S and candidates:
+        height = float(np.median([end_share(candidate.curve_hu) for candidate in candidates]))
+        if height > HIGHEST_END:
+            return (
+                f"Arterial input: first passes that are over by the end of the scan are needed; it ends {after_s:.0f} "
+                f"s after the bolus arrives, arteries at {100 * height:.0f} % of their peak. Give a longer scan, at "
+                f"least {LEAST_AFTER_ARRIVAL_S:g} s from the arrival on."
+            )
+    reasons = "; ".join(candidate.reason for candidate in candidates[:3]) or "no voxel enhances above the noise"
+    return (
+        f"Arterial input: a cluster of early, tall curves is needed; {len(candidates)} looked at, none accepted "
+        f"({reasons}). Mark the artery yourself (--aif-mask FILE)."
+    )
 
 
 def _with_all_alike(artery: VascularCurve, vessels: VesselVoxels, times_s: FloatArray) -> VascularCurve:

@@ -20,6 +20,8 @@ TAIL_SHARE = 0.25
 TAIL_LEVEL_SHARE = 0.05
 #: Noise of neighbouring frames that is less alike is each frame's own: curves, drift and motion pass for some.
 LEAST_CORRELATION = 0.25
+#: Fewer seconds of scan than this after the arrival do not hold first pass and transit.
+LEAST_AFTER_ARRIVAL_S = 25.0
 #: How much frames differ is looked at up to this distance, and the median of so many is that of independent ones.
 FURTHEST_FRAMES, INDEPENDENT = 6, 3
 #: It is looked at in so many voxels; changes count as no larger than the SD, which leaves this of normal noise.

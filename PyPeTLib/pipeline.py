@@ -330,7 +330,10 @@ def _vascular_curves(
         vessels = vessel_voxels(steady, bolus.baseline_frames, mask.values, times_s)
         if aif is not None:
             return vessels, _users_curve(series, aif, bolus, taken_hu, progress)
-        return vessels, find_artery(vessels, geometry, times_s, settings=settings, force=force, progress=progress)
+        arrival_s = bolus.arrival_s
+        return vessels, find_artery(
+            vessels, geometry, times_s, arrival_s=arrival_s, settings=settings, force=force, progress=progress
+        )
 
     found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
     vessels, artery = measured(found, np.zeros_like(times_s), share(progress, 0.5, 0.7))

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 
 from PyPeTLib.candidates import side_of
-from PyPeTLib.curves import area_weights, end_share, peaks, robust_sd
+from PyPeTLib.curves import LEAST_AFTER_ARRIVAL_S, area_weights, end_share, peaks, robust_sd
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.records import (
     Bolus,
@@ -46,8 +46,6 @@ FEWEST_BASELINE_FRAMES = 2
 SHORT_BASELINE_FRAMES = 4
 #: In a scan that begins before the bolus no vessel is brighter in the first frame than at the end; some leeway.
 FALLING_SHARE = 0.05
-#: Fewer seconds of scan than this after the arrival do not hold first pass and transit.
-LEAST_AFTER_ARRIVAL_S = 25.0
 #: A slab thinner than this in mm is told; one thinner than the second may hold neither artery nor vein.
 FULL_COVERAGE_MM, THIN_SLAB_MM = 80.0, 40.0
 #: Blood that is not diluted enhances by more than this, in HU, after a usual injection.

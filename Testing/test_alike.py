@@ -13,7 +13,7 @@ from PyPeTLib.records import Geometry
 from PyPeTLib.settings import Settings
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 
-TIMES = np.arange(55.0)
+TIMES, ARRIVAL_S = np.arange(55.0), 10.0
 NOISE = 3.0
 
 
@@ -109,7 +109,7 @@ def test_the_input_has_less_noise_and_offset_than_its_cluster():
             hu[(slice(None), *place)] += 5.0 + share * blood()[:, None, None]
         mask = np.ones(grid.shape, dtype=bool)
         vessels = vessel_voxels(likely_vessels(hu.reshape(TIMES.size, -1)), 9, mask, TIMES)
-        found = find_artery(vessels, grid, TIMES, settings=Settings())
+        found = find_artery(vessels, grid, TIMES, arrival_s=ARRIVAL_S, settings=Settings())
         allowed = np.zeros(grid.shape, dtype=bool)
         allowed[at], allowed[branches] = True, True
         assert not (found.mask.values & ~allowed).any()

@@ -19,7 +19,7 @@ from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, V
 from PyPeTLib.veins import find_vein, partial_volume_factor, scaled_to_vein
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 
-TIMES = np.arange(60.0)
+TIMES, ARRIVAL_S = np.arange(60.0), 10.0
 GRID = Geometry((40, 40, 4), (1.5, 1.5, 6.0))
 ARTERY_AT, THIN_AT, VEIN_AT = np.s_[1, 10:13, 10:13], np.s_[2, 30, 30:32], np.s_[:, 20:25, 34:38]
 
@@ -147,7 +147,7 @@ def test_gamma_variate_peaks_where_and_as_high_as_it_says():
 
 
 def test_artery_is_found_in_the_artery_and_its_curve_is_the_arterys(settings):
-    found = find_artery(voxels_of(scan_hu()), GRID, TIMES, settings=settings)
+    found = find_artery(voxels_of(scan_hu()), GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings)
     assert inside(found.mask.values, ARTERY_AT)
     np.testing.assert_allclose(found.curve_hu, artery_curve(), atol=0.06 * 350.0)
     assert found.source == "automatic" and found.partial_volume_factor == 1.0
@@ -155,13 +155,13 @@ def test_artery_is_found_in_the_artery_and_its_curve_is_the_arterys(settings):
 
 
 def test_a_thin_artery_is_taken_where_there_is_no_other(settings):
-    found = find_artery(voxels_of(scan_hu(artery=0.0)), GRID, TIMES, settings=settings)
+    found = find_artery(voxels_of(scan_hu(artery=0.0)), GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings)
     assert inside(found.mask.values, THIN_AT)
 
 
 def test_vein_is_found_in_the_sinus(settings):
     vessels = voxels_of(scan_hu())
-    artery = find_artery(vessels, GRID, TIMES, settings=settings)
+    artery = find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings)
     vein = find_vein(vessels, artery, GRID, TIMES)
     assert inside(vein.mask.values, VEIN_AT)
     np.testing.assert_allclose(vein.curve_hu, vein_curve(), atol=0.05 * 300.0)
@@ -178,7 +178,7 @@ def test_no_vein_is_found_where_nothing_enhances_later(settings):
 def test_clusters_are_never_grown(settings):
     """Every voxel of every candidate is itself among the vessel voxels."""
     vessels = voxels_of(scan_hu())
-    found = find_artery(vessels, GRID, TIMES, settings=settings)
+    found = find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings)
     among = np.zeros(GRID.shape, dtype=bool)
     among.ravel()[vessels.index] = True
     for candidate in found.candidates:
@@ -193,14 +193,14 @@ def test_edges_of_an_artery_are_left_out(settings):
     curves = shares[:, None] * artery_curve()
     features = (curves.max(axis=1), np.full(100, 16.0), curves.sum(axis=1), np.full(100, 40.0), np.zeros(100, bool))
     made = VesselVoxels(np.append(line, specks), curves, *features, np.ones(len(curves)), np.array([20.0, 20.0, 1.5]))
-    best = find_artery(made, GRID, TIMES, settings=settings)
+    best = find_artery(made, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings)
     assert np.flatnonzero(best.mask.values).tolist() == line[:3].tolist()
     np.testing.assert_allclose(best.curve_hu, 0.9 * artery_curve())
 
 
 def test_refused_candidates_have_a_reason_and_come_last(settings):
     tight = settings.changed({"aif_minimum_volume_ml": 0.02})
-    found = find_artery(voxels_of(scan_hu()), GRID, TIMES, settings=tight)
+    found = find_artery(voxels_of(scan_hu()), GRID, TIMES, arrival_s=ARRIVAL_S, settings=tight)
     refused = [candidate.refused for candidate in found.candidates]
     assert refused == sorted(refused)
     assert all(candidate.reason for candidate in found.candidates)
@@ -216,7 +216,20 @@ def test_refused_candidates_have_a_reason_and_come_last(settings):
 def test_arteries_outside_the_volume_limits_are_refused_with_the_reason(chosen, reason):
     message = rf"Arterial input: .* needed; \d+ looked at, none accepted.*{reason}.*--aif-mask"
     with pytest.raises(QualityError, match=message):
-        find_artery(voxels_of(scan_hu(thin=0.0)), GRID, TIMES, settings=Settings(**chosen))
+        find_artery(voxels_of(scan_hu(thin=0.0)), GRID, TIMES, arrival_s=ARRIVAL_S, settings=Settings(**chosen))
+
+
+@pytest.mark.parametrize("frames", [16, 20])
+def test_a_scan_that_ends_before_arteries_fall_is_said_to_be_too_short(settings, frames):
+    """A mark of the user would show no more; of a long scan it may."""
+    vessels = voxels_of(scan_hu())
+    short = replace(vessels, curves_hu=vessels.curves_hu[:, :frames])
+    message = f"the scan are needed; it ends {frames - 11} s after the bolus arrives.*Give a longer scan, at least 25 s"
+    with pytest.raises(QualityError, match=message) as error:
+        find_artery(short, GRID, TIMES[:frames], arrival_s=ARRIVAL_S, settings=settings)
+    assert "Mark" not in str(error.value)
+    with pytest.raises(QualityError, match="Mark the artery yourself"):
+        find_artery(short, GRID, TIMES[:frames], arrival_s=-10.0, settings=settings)
 
 
 def test_a_peak_narrower_than_any_bolus_is_refused(settings):
@@ -246,7 +259,7 @@ def test_vessels_outside_the_mask_do_not_count(settings):
     mask[:, :, 20:] = True
     hu = scan_hu()
     vessels = vessel_voxels(likely_vessels(hu[:, mask]), 9, mask, TIMES)
-    found = find_artery(vessels, GRID, TIMES, settings=settings)
+    found = find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings)
     assert inside(found.mask.values, THIN_AT)
 
 
@@ -268,7 +281,7 @@ def two_arteries(baseline=(40.0,) * 5, other=0.9):
 
 
 def candidate_at(vessels, place, grid=GRID):
-    found = find_artery(vessels, grid, TIMES, settings=Settings())
+    found = find_artery(vessels, grid, TIMES, arrival_s=ARRIVAL_S, settings=Settings())
     return next(candidate for candidate in found.candidates if candidate.mask.ravel()[place])
 
 
@@ -329,7 +342,9 @@ def test_arterial_share_tells_an_artery_in_cortex_from_one_in_fluid():
 
 def test_confidence_falls_with_noise_and_lies_between_0_and_1():
     values = [
-        find_artery(voxels_of(scan_hu(noise=noise)), GRID, TIMES, settings=Settings()).candidates[0].confidence
+        find_artery(voxels_of(scan_hu(noise=noise)), GRID, TIMES, arrival_s=ARRIVAL_S, settings=Settings())
+        .candidates[0]
+        .confidence
         for noise in (1.0, 10.0, 40.0)
     ]
     assert 1.0 >= values[0] > values[1] > values[2] >= 0.0
@@ -351,7 +366,7 @@ def test_vein_is_measured_in_its_core_not_at_its_rim(settings):
     rim[1:-1, 1:-1] = False
     hu[:, :, 20:25, 34:38] -= 0.1 * rim * vein_curve()[:, None, None, None]
     vessels = voxels_of(hu)
-    vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, settings=settings), GRID, TIMES)
+    vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings), GRID, TIMES)
     assert inside(vein.mask.values, np.s_[:, 21:24, 35:37])
     np.testing.assert_allclose(vein.curve_hu, vein_curve(), atol=0.02 * 300.0)
 
@@ -361,7 +376,7 @@ def test_deep_voxels_that_are_diluted_all_the_same_do_not_count(settings):
     hu = scan_hu(noise=0.0)
     hu[:, 0, 20:25, 34:38] -= 0.08 * vein_curve()[:, None, None]
     vessels = voxels_of(hu)
-    vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, settings=settings), GRID, TIMES)
+    vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings), GRID, TIMES)
     assert vein.mask.values.any() and not vein.mask.values[0].any()
     np.testing.assert_allclose(vein.curve_hu.max(), vein_curve().max(), rtol=0.01)
 
@@ -370,7 +385,9 @@ def test_leaving_out_diluted_voxels_does_not_favour_noise(settings):
     areas = []
     for seed in range(5):
         vessels = voxels_of(scan_hu(noise=5.0, seed=seed))
-        vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, settings=settings), GRID, TIMES)
+        vein = find_vein(
+            vessels, find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings), GRID, TIMES
+        )
         areas.append(vein.curve_hu.sum() / vein_curve().sum())
     assert np.mean(areas) == pytest.approx(1.0, abs=0.01)
 
@@ -382,7 +399,9 @@ def test_the_vein_of_a_weak_bolus_is_not_its_noise(settings):
         vessels = voxels_of(
             35.0 + 0.2 * (scan_hu(noise=0.0) - 35.0) + scan_hu(noise=6.0, seed=seed) - scan_hu(noise=0.0)
         )
-        vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, settings=settings), GRID, TIMES)
+        vein = find_vein(
+            vessels, find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings), GRID, TIMES
+        )
         areas.append(vein.curve_hu.sum() / (0.2 * vein_curve().sum()))
     assert np.mean(areas) == pytest.approx(1.0, abs=0.05)
 
