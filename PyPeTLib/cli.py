@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
 from PyPeTLib.cli_compare import add_compare, named
-from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, installing, reason_of
 from PyPeTLib.settings import (
     WITH_DELAY,
     DeconvolutionMethod,
@@ -589,11 +589,12 @@ def _print_checks(checks: Sequence[Check]) -> None:
 
 def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bool:
     """Tell whether the packages for pictures are there; say what is left out, or refuse where it was asked for."""
+    from PyPeTLib.report import NEEDED as PACKAGES
     from PyPeTLib.report import report_available
 
     if report_available():
         return True
-    text = f"{what} needs matplotlib and jinja2: pip install 'PyPeTLib[report]' (in a clone '.[report]')"
+    text = f"{what} needs {' and '.join(PACKAGES)}: {installing(*PACKAGES)}"
     if needed:
         raise InputError(text + ".")
     if not quiet:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, installing
 from PyPeTLib.records import Analysis, Image
 from PyPeTLib.report_sections import Report
 
@@ -38,9 +38,9 @@ def report_html(analysis: Analysis, *, reference: Mapping[str, Image] | None = N
         If matplotlib or jinja2 is not installed, or a reference map is none of the run's, or has another grid or unit.
     """
     if not report_available():
-        missing = ", ".join(name for name in NEEDED if find_spec(name) is None)
-        needed = "Report: matplotlib and jinja2 are needed"
-        raise InputError(f"{needed}; missing: {missing}. Run: pip install 'PyPeTLib[report]'.")
+        missing = [name for name in NEEDED if find_spec(name) is None]
+        needed = f"Report: {' and '.join(NEEDED)} are needed"
+        raise InputError(f"{needed}; missing: {', '.join(missing)}. Run: {installing(*missing)}.")
     from concurrent.futures import ThreadPoolExecutor
 
     from PyPeTLib.report_pictures import report_pictures

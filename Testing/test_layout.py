@@ -162,6 +162,13 @@ def test_step_functions_take_settings_by_name_and_have_no_defaults_for_them(name
             )
 
 
+@pytest.mark.parametrize(
+    "path", sorted([*LIBRARY.glob("*.py"), *LIBRARY.parent.glob("PyPeT/**/*.py")]), ids=lambda path: path.name
+)
+def test_no_message_asks_for_an_extra_of_a_package_that_is_on_no_index(path):
+    assert "PyPeTLib[" not in path.read_text(encoding="utf-8")
+
+
 def test_importing_the_library_is_light():
     """Start-up time counts in Slicer: no scipy, SimpleITK or picture package before it is needed."""
     code = (

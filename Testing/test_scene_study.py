@@ -632,4 +632,4 @@ def test_command_needs_nothing_but_slicer_core(tiny_head, tmp_path):
 def test_command_without_slicer_core_names_the_cure(tiny_head, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bootstrap, "find_spec", lambda name: None)
     assert cli.main(["scene", "scan.nii.gz", "-o", str(tmp_path / "out.mrb")]) == cli.USER_ERROR
-    assert "pip install 'PyPeTLib[slicer]'" in capsys.readouterr().err
+    assert "python -m pip install slicer-core" in capsys.readouterr().err
