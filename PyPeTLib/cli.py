@@ -541,6 +541,7 @@ def _phantom_options(kind: str) -> tuple[OptionInfo, ...]:
 
 def _print_result(analysis: Analysis, output: Path) -> None:
     """Say what was found, doubts first."""
+    from PyPeTLib.display import MAP_LABELS
     from PyPeTLib.quality import worst_first
     from PyPeTLib.results import invalid_why, map_medians, map_sds
 
@@ -549,7 +550,7 @@ def _print_result(analysis: Analysis, output: Path) -> None:
         print("All that follows, and the files, are marked INVALID.")
     units, sds = {name: image.unit for name, image in analysis.maps.items()}, map_sds(analysis)
     medians = [
-        f"{name.upper()} {typeset(f'{value:.3g}')}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"
+        f"{MAP_LABELS[name]} {typeset(f'{value:.3g}')}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"
         for name, value in map_medians(analysis).items()
     ]
     print(f"Tissue medians{' ± SD of a voxel' if sds else ''}: {', '.join(medians)}")

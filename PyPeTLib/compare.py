@@ -20,6 +20,7 @@ from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side
 from PyPeTLib.results import VOLUME_NAMES
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, pair_similarity
+from PyPeTLib.typeset import percent
 from PyPeTLib.units import in_unit
 
 #: Means further apart than this factor: a unit may be wrong.
@@ -263,7 +264,7 @@ def _coverage(tissue: MaskArray, common: MaskArray) -> list[str]:
     share = float(common.sum()) / max(1.0, float(tissue.sum()))
     if share > 0.99:
         return []
-    return [f"Regions are over {100 * share:.0f} % of the tissue: there the maps of both have values."]
+    return [f"Regions are over {percent(share)} of the tissue: there the maps of both have values."]
 
 
 def _withheld(both: Iterable[Lesions], absent: Collection[str]) -> list[str]:

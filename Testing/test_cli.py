@@ -165,6 +165,7 @@ def test_run_is_silent_in_a_pipe_but_for_the_result(scan, tmp_path):
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stderr == ""
     assert "Tissue medians ± SD of a voxel: CBF" in done.stdout
+    assert ", Tmax " in done.stdout and ", Delay " in done.stdout  # as in report and messages
     assert "Research use only" in done.stdout
 
 
