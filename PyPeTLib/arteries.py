@@ -24,6 +24,7 @@ from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.records import Candidate, FloatArray, Geometry, Image, Progress, VascularCurve, silent
 from PyPeTLib.settings import Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
+from PyPeTLib.typeset import percent
 from PyPeTLib.vessels import VesselVoxels
 
 #: Thresholds of the arterial search, from strict to relaxed: percentile of area above and of time to peak below.
@@ -79,7 +80,7 @@ def _no_artery(candidates: tuple[Candidate, ...], after_s: float) -> str:
         if height > HIGHEST_END:
             return (
                 f"Arterial input: first passes that are over by the end of the scan are needed; it ends {after_s:.0f} "
-                f"s after the bolus arrives, arteries at {100 * height:.0f} % of their peak. Give a longer scan, at "
+                f"s after the bolus arrives, arteries at {percent(height)} of their peak. Give a longer scan, at "
                 f"least {LEAST_AFTER_ARRIVAL_S:g} s from the arrival on."
             )
     reasons = "; ".join(candidate.reason for candidate in candidates[:3]) or "no voxel enhances above the noise"
@@ -160,7 +161,7 @@ def _artery(
     elif fit.width_s < NARROWEST_S:
         reason = f"its peak of {fit.width_s:.2g} s (SD) is narrower than any bolus, at least {NARROWEST_S:g} s"
     elif end_share(curve) > HIGHEST_END:
-        reason = f"ends at {end_share(curve):.0%} of its peak"
+        reason = f"ends at {percent(end_share(curve))} of its peak"
     traits = traits_of(vessels, core, curve, geometry)
     return Candidate(mask_of(vessels, core, geometry), curve, fit, volume, float("nan"), reason, traits)
 
@@ -193,15 +194,15 @@ def _scored_artery(candidate: Candidate, all_of_them: list[Candidate]) -> Candid
     inside = 1.0 - (1.0 - ALL_AT_EDGE) * traits.at_edge
     count = int(candidate.mask.sum())
     shares = [
-        (height**1.5, f"{height:.0%} of the tallest"),
+        (height**1.5, f"{percent(height)} of the tallest"),
         (early, f"{late_s:.1f} s after the earliest"),
         (1.0 / width, f"{width:.2f} times as wide as the narrowest"),
-        (fitted, f"its fit is off by {fit.error:.0%}"),
+        (fitted, f"its fit is off by {percent(fit.error)}"),
         (min(1.0, candidate.volume_ml / FULL_VOLUME_ML) ** 0.25, f"only {candidate.volume_ml:.2g} mL"),
         (free, f"{traits.beside_bone * count:.0f} of {count} voxels beside bone or air"),
         (inside, f"{traits.at_edge * count:.0f} of {count} voxels at the edge of brain or slab"),
-        (traits.arterial_share**2, f"about {1.0 - traits.arterial_share:.0%} of its area is tissue"),
-        (_followed(candidate), f"the veins differ by {candidate.venous_error:.0%} from what would follow it"),
+        (traits.arterial_share**2, f"about {percent(1.0 - traits.arterial_share)} of its area is tissue"),
+        (_followed(candidate), f"the veins differ by {percent(candidate.venous_error)} from what would follow it"),
     ]
     clear = 1.0 - float(np.exp(-traits.signal_to_noise / GOOD_SIGNAL))
     leading = 1.0 - float(np.exp(-max(0.0, traits.lead_s) / GOOD_LEAD_S))

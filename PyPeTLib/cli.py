@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
 from PyPeTLib.cli_compare import add_compare, named
-from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, installing, reason_of
 from PyPeTLib.settings import (
     WITH_DELAY,
     DeconvolutionMethod,
@@ -544,6 +544,7 @@ def _phantom_options(kind: str) -> tuple[OptionInfo, ...]:
 
 def _print_result(analysis: Analysis, output: Path, reference: Reference | None = None) -> None:
     """Say what was found, doubts first."""
+    from PyPeTLib.display import MAP_LABELS
     from PyPeTLib.quality import worst_first
     from PyPeTLib.results import invalid_why, map_medians, map_sds
 
@@ -552,7 +553,7 @@ def _print_result(analysis: Analysis, output: Path, reference: Reference | None 
         print("All that follows, and the files, are marked INVALID.")
     units, sds = {name: image.unit for name, image in analysis.maps.items()}, map_sds(analysis)
     medians = [
-        f"{name.upper()} {typeset(f'{value:.3g}')}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"
+        f"{MAP_LABELS[name]} {typeset(f'{value:.3g}')}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"
         for name, value in map_medians(analysis).items()
     ]
     print(f"Tissue medians{' ± SD of a voxel' if sds else ''}: {', '.join(medians)}")
@@ -594,11 +595,12 @@ def _print_checks(checks: Sequence[Check]) -> None:
 
 def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bool:
     """Tell whether the packages for pictures are there; say what is left out, or refuse where it was asked for."""
+    from PyPeTLib.report import NEEDED as PACKAGES
     from PyPeTLib.report import report_available
 
     if report_available():
         return True
-    text = f"{what} needs matplotlib and jinja2: python -m pip install matplotlib jinja2"
+    text = f"{what} needs {' and '.join(PACKAGES)}: {installing(*PACKAGES)}"
     if needed:
         raise InputError(text + ".")
     if not quiet:

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PyPeTLib.errors import installing
+
 if TYPE_CHECKING:
     from PyPeTLib.cohort import Cohort
     from PyPeTLib.compare import Comparison
@@ -80,7 +82,7 @@ def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractCon
         if folder is not None:
             write_tables(cohort, folder)
             if not excel_available() and not options.quiet:
-                print("pypet: left out: Excel needs openpyxl: python -m pip install openpyxl", file=sys.stderr)
+                print(f"pypet: left out: Excel needs openpyxl: {installing('openpyxl')}", file=sys.stderr)
     if not options.quiet:
         print(markdown(cohort), end="")
         if output is not None:
@@ -107,7 +109,7 @@ def _has_pictures(quiet: bool) -> bool:
     if find_spec("matplotlib") is not None:
         return True
     if not quiet:
-        print("pypet: left out: figures need matplotlib: python -m pip install matplotlib", file=sys.stderr)
+        print(f"pypet: left out: figures need matplotlib: {installing('matplotlib')}", file=sys.stderr)
     return False
 
 

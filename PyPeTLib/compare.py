@@ -21,6 +21,7 @@ from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
 from PyPeTLib.results import MISMATCH_RATIO, NO_CORE, VOLUME_NAMES, why_no_ratio
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity
+from PyPeTLib.typeset import percent
 from PyPeTLib.units import in_unit
 
 #: What is said of a map whose reference has no value.
@@ -280,7 +281,7 @@ def _coverage(tissue: MaskArray, common: MaskArray) -> list[str]:
     share = float(common.sum()) / max(1.0, float(tissue.sum()))
     if share > 0.99:
         return []
-    return [f"Regions are over {100 * share:.0f} % of the tissue: there the maps of both have values."]
+    return [f"Regions are over {percent(share)} of the tissue: there the maps of both have values."]
 
 
 def _withheld(both: Iterable[Lesions], absent: Collection[str]) -> list[str]:

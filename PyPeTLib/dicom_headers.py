@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, installing
 from PyPeTLib.files import quiet, utf8_name
 from PyPeTLib.records import FloatArray
 
@@ -190,7 +190,7 @@ def _of_each(path: Path) -> Iterator[dict[str, str]]:
     except ModuleNotFoundError as error:
         raise ManyImagesError(
             f"File {path}: pydicom is needed to read many images in one file (enhanced DICOM), and is not installed. "
-            "Run: python -m pip install pydicom; or convert the scan to NIfTI."
+            f"Run: {installing('pydicom')}; or convert the scan to NIfTI."
         ) from error
     header = pydicom.dcmread(path, stop_before_pixels=True)
     shared = next(iter(header.get("SharedFunctionalGroupsSequence", [])), pydicom.Dataset())

@@ -35,3 +35,14 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, JSONDecodeError):
         return f"a mistake in line {error.lineno}, column {error.colno}"
     return str(error)
+
+
+def installing(*packages: str) -> str:
+    """Return the command that installs packages; PyPeT, and with it its extras, is on no index of packages.
+
+    Examples
+    --------
+    >>> installing("matplotlib", "jinja2")
+    'python -m pip install matplotlib jinja2'
+    """
+    return f"python -m pip install {' '.join(packages)}"

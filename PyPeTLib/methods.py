@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from PyPeTLib.records import Check, Drift, Jumps, Lesions, Motion, Prepared, VascularCurve
 from PyPeTLib.settings import LINEAR, LesionRule, Settings
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import percent, typeset
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed twice by a bilateral filter "
@@ -26,9 +26,9 @@ DECONVOLUTION = {
     "nlr": "nonlinear regression of delay, mean transit time (2 to 30 s) and volume (Bennink 2016) with {residue}",
     "stable-spline": "nonlinear stochastic regularisation (Zanderigo 2009) with a stable spline (Peruzzo 2017) as "
     "prior of a non-negative response, its delay, decay and size by the evidence of each voxel",
-    "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {s.bsvd_cutoff:.0%} "
+    "bSVD": "delay-insensitive block-circulant singular value decomposition (Wu 2003) truncated at {cutoff} "
     "of the largest singular value",
-    "sSVD": "standard singular value decomposition (Østergaard 1996) truncated at {s.ssvd_cutoff:.0%} of the largest "
+    "sSVD": "standard singular value decomposition (Østergaard 1996) truncated at {cutoff} of the largest "
     "singular value",
     "oSVD": "block-circulant singular value decomposition with an oscillation index of at most "
     "{s.oscillation_index:g} (Wu 2003)",
@@ -156,7 +156,9 @@ def _on_deconvolution(settings: Settings, residue: str, strength: float | None) 
         if settings.bias_removed
         else "CBF and Tmax carry the bias of the regularised deconvolution."
     )
-    return text.format(s=settings, strength="" if strength is None else typeset(f"{strength:.3g}"), how=how) + (
+    cutoff = percent(settings.ssvd_cutoff if settings.method == "sSVD" else settings.bsvd_cutoff)
+    strength_text = "" if strength is None else typeset(f"{strength:.3g}")
+    return text.format(s=settings, cutoff=cutoff, strength=strength_text, how=how) + (
         " Beyond the last frame curves were continued by an exponential decay (time constant a quarter of the scan), "
         f"for areas and block-circulant methods alike. {bias}"
     )
@@ -197,7 +199,7 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
         f"({lesions.midplane.tilt_degrees:.1f}° from the left-right axis). Normal tissue is that "
         f"{_NORMAL[lesions.side]} with Tmax of at most {settings.normal_tmax_s:g} s, CSF, bone, large vessels and "
         f"what lies beside these left out; both sides count as ill where the smaller hypoperfusion has at least "
-        f"{share:.0%} of the larger and {least_ml:g} mL{withheld}."
+        f"{percent(share)} of the larger and {least_ml:g} mL{withheld}."
     )
 
 

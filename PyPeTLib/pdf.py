@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, installing
 
 #: Names of the browser, in the order in which they are looked for.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -46,8 +46,8 @@ def require_printer() -> None:
     """
     if not printer():
         raise InputError(
-            "PDF: Chromium or WeasyPrint is needed; found neither. Install chromium, run 'pip install weasyprint', or "
-            "print the report from any browser."
+            f"PDF: Chromium or WeasyPrint is needed; found neither. Install chromium, run {installing('weasyprint')}, "
+            "or print the report from any browser."
         )
 
 

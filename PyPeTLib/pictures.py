@@ -15,7 +15,7 @@ from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.files import Stored, extension, load, utf8_name
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.times import read_sidecar
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import percent, typeset
 
 #: How the names of pictures end that are not read: the colours of most are changed to save space.
 OTHER_PICTURES = (".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
@@ -133,7 +133,7 @@ def picture_map(path: Path, picture: Picture, geometry: Geometry, scale: Scale) 
     where = "" if bar.box is None else f" of {bar.box[2]}×{bar.box[3]} pixels at ({bar.box[0]}, {bar.box[1]})"
     remark = (
         f"read from colours by a bar{where}, {low} to {high} {scale.unit} as typed, "
-        f"in steps of {found.step:.3g} {scale.unit}; {100 * found.end_share:.0f} % of its values are at the ends of "
+        f"in steps of {found.step:.3g} {scale.unit}; {percent(found.end_share)} of its values are at the ends of "
         "the bar and may lie beyond"
     )
     return Image(found.values, geometry, scale.unit), remark

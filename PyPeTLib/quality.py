@@ -32,7 +32,7 @@ from PyPeTLib.records import (
 )
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod, Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import percent, typeset
 from PyPeTLib.vessels import middle_of
 
 #: Where half of the tissue has a more uncertain delay than this, in s, late tissue is missed.
@@ -202,10 +202,10 @@ def judge_tissue(brain: Image, csf: Image, vessels: Image, bone: Image, *, setti
     """Return whether CSF, vessels and bone leave enough tissue: otherwise its HU or CBV are not those of a brain."""
     left = 1.0 - (csf.volume_ml + vessels.volume_ml + bone.volume_ml) / brain.volume_ml
     if left >= LEAST_TISSUE:
-        text = f"{left:.0%} of the brain mask is neither CSF nor large vessels nor shares bone."
+        text = f"{percent(left)} of the brain mask is neither CSF nor large vessels nor shares bone."
         return Check("tissue", "pass", text, left)
     text = (
-        f"Only {left:.0%} of the brain mask is tissue, at least {LEAST_TISSUE:.0%} is expected: CSF (below "
+        f"Only {percent(left)} of the brain mask is tissue, at least {percent(LEAST_TISSUE)} is expected: CSF (below "
         f"{settings.csf_hu:g} HU) takes {csf.volume_ml:,.0f} mL, large vessels {vessels.volume_ml:,.0f} mL, what "
         f"shares bone (above {settings.bone_rim_hu:g} HU) {bone.volume_ml:,.0f} mL; medians are doubtful. Check the "
         "HU of the scan, csf_hu, bone_rim_hu and the arterial input."
@@ -348,7 +348,7 @@ def _arrival(bolus: Bolus) -> Check:
             "bolus arrival",
             "fail",
             f"Contrast agent is there from the start of the scan: at least {FEWEST_BASELINE_FRAMES} frames before its "
-            f"arrival are needed; found {bolus.baseline_frames}, and {bolus.falling_share:.0%} of the vessels are "
+            f"arrival are needed; found {bolus.baseline_frames}, and {percent(bolus.falling_share)} of the vessels are "
             "brighter in the first frame than at the end (or the head has moved).",
             bolus.baseline_frames,
         )
@@ -445,7 +445,7 @@ def _artery_height(artery: VascularCurve) -> Check:
 
 def _artery_tail(artery: VascularCurve) -> Check:
     end = end_share(artery.measured_hu)
-    text = f"The arterial curve ends at {typeset(f'{end:.0%}')} of its peak"
+    text = f"The arterial curve ends at {percent(end)} of its peak"
     if end > COMPLETE_ARTERY:
         return Check("AIF tail", "warn", f"{text}: late tissue may look ischemic.", end)
     return Check("AIF tail", "pass", f"{text}.", end)
@@ -456,7 +456,8 @@ def _artery_fit(artery: VascularCurve) -> Check:
         text = f"No gamma-variate fits the arterial curve: check the AIF {_kind(artery)}."
         return Check("AIF fit", "warn", text)
     error = artery.fit.error
-    return Check("AIF fit", "pass", f"A gamma-variate fits the arterial first pass to {error:.1%} of its peak.", error)
+    text = f"A gamma-variate fits the arterial first pass to {percent(error, 1)} of its peak."
+    return Check("AIF fit", "pass", text, error)
 
 
 def _artery_order(artery: VascularCurve, curves: Curves, times_s: FloatArray) -> Check:
@@ -520,10 +521,10 @@ def _vein_quality(vein: VascularCurve, transit: Transit, areas: float) -> Check:
     later_s = transit.delay_s + transit.mtt_s
     later = typeset(f"{later_s:.1f}")
     if transit.error > WORST_ERROR:
-        text = f"The venous curve is not the arterial one after its way through the brain ({transit.error:.0%} of its "
         rests = f"partial volume rests on the ratio of areas, {areas:.2f}"
         rests += f": {UNSCALED}" if areas < SMALL_VEIN else ""
-        text += f"peak unexplained): {rests}. Check the VOF {_kind(vein)}."
+        text = "The venous curve is not the arterial one after its way through the brain "
+        text += f"({percent(transit.error)} of its peak unexplained): {rests}. Check the VOF {_kind(vein)}."
         return Check("VOF quality", "warn", text, transit.error)
     if later_s < LEAST_TRANSIT_S:
         text = f"The venous curve follows the arterial one by {later} s only: it may be an artery. Check the VOF "
@@ -531,13 +532,13 @@ def _vein_quality(vein: VascularCurve, transit: Transit, areas: float) -> Check:
     if transit.gain < SMALL_VEIN:
         text = f"The vein has {transit.gain:.2f} times the area of the artery: it is diluted itself, {UNSCALED}."
         return Check("VOF quality", "warn", text, transit.gain)
-    text = f"The venous curve follows the arterial one by {later} s, {transit.error:.0%} of its peak unexplained."
+    text = f"The venous curve follows the arterial one by {later} s, {percent(transit.error)} of its peak unexplained."
     return Check("VOF quality", "pass", text, transit.error)
 
 
 def _vein_tail(vein: VascularCurve, transit: Transit, areas: float, *, small: bool) -> Check:
     end = end_share(vein.measured_hu)
-    text = f"The venous curve ends at {typeset(f'{end:.0%}')} of its peak"
+    text = f"The venous curve ends at {percent(end)} of its peak"
     if end > COMPLETE_VEIN and small:
         return Check("VOF tail", "warn", f"{text}.", end)
     if end > COMPLETE_VEIN:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, installing
 from PyPeTLib.records import Analysis, Image
 from PyPeTLib.report_sections import Report
 
@@ -43,8 +43,8 @@ def report_html(analysis: Analysis, *, reference: Reference | None = None) -> st
     """
     if not report_available():
         missing = [name for name in NEEDED if find_spec(name) is None]
-        needed = "Report: matplotlib and jinja2 are needed"
-        raise InputError(f"{needed}; missing: {', '.join(missing)}. Run: python -m pip install {' '.join(missing)}.")
+        needed = f"Report: {' and '.join(NEEDED)} are needed"
+        raise InputError(f"{needed}; missing: {', '.join(missing)}. Run: {installing(*missing)}.")
     from concurrent.futures import ThreadPoolExecutor
 
     from PyPeTLib.report_pictures import report_pictures

@@ -23,7 +23,7 @@ from PyPeTLib.records import (
 )
 from PyPeTLib.results import RESEARCH_USE, candidate_facts, lesion_rows, lesion_values
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import percent, typeset
 
 #: Names of the maps, short and in full.
 MAP_NAMES = {
@@ -181,12 +181,12 @@ def _curve_facts(curve: VascularCurve, times_s: FloatArray, arrival_s: float) ->
         "Measured peak": f"{curve.measured_hu.max():.0f} HU",
         "Peak after scaling": f"{curve.curve_hu.max():.0f} HU",
         "Time to peak": f"{peak_s:.1f} s ({typeset(f'{peak_s - arrival_s:.1f}')} s after arrival)",
-        "End of the curve": f"{typeset(f'{end_share(curve.measured_hu):.0%}')} of the peak",
+        "End of the curve": f"{percent(end_share(curve.measured_hu))} of the peak",
         "Voxels": f"{voxels} ({voxels * curve.mask.geometry.voxel_volume_ml:.2g} mL)" if voxels else "none",
         "Partial-volume factor": f"{curve.partial_volume_factor:.2f}",
         "Onset of the fit": f"{typeset(f'{fit.onset_s:.1f}')} s" if fit else "no fit",
         "Peak of the fit": f"{fit.peak_hu:.0f} HU at {fit.peak_s:.1f} s" if fit else "–",
-        "Error of the fit": f"{fit.error:.1%} of the peak" if fit else "–",
+        "Error of the fit": f"{percent(fit.error, 1)} of the peak" if fit else "–",
         "Chosen": curve.source,
     }
 
@@ -202,7 +202,7 @@ def _candidate_cells(candidate: Candidate, second: str) -> tuple[str, ...]:
         facts["side"] or "–",
         f"{values['peak_hu']:.0f}",
         *(number_text(values[name]) for name in ("arrival_s", "peak_s", "width_s", "signal_to_noise")),
-        "–" if np.isnan(share) else typeset(f"{share:.0%}"),
+        "–" if np.isnan(share) else percent(share),
         f"{facts['voxels']}",
         facts["reason"],
     )

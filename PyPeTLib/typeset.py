@@ -18,8 +18,19 @@ def typeset(digits: str) -> str:
     >>> typeset(f"{-2.34:.1f}"), typeset(f"{-0.04:.1f}"), typeset(f"{2e-5:.1g}")
     ('−2.3', '0.0', '2e−05')
     """
-    zero = set(digits) <= set("-0.%")
+    zero = set(digits) <= set("-0. %")
     return digits.removeprefix(HYPHEN) if zero else digits.replace(HYPHEN, MINUS)
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """Return a share in percent.
+
+    Examples
+    --------
+    >>> percent(0.3), percent(-0.001), percent(0.0255, 1)
+    ('30 %', '0 %', '2.5 %')
+    """
+    return typeset(f"{100.0 * share:.{decimals}f} %")
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

@@ -171,6 +171,7 @@ def test_run_is_silent_in_a_pipe_but_for_the_result(scan, tmp_path):
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stderr == ""
     assert "Tissue medians ± SD of a voxel: CBF" in done.stdout
+    assert ", Tmax " in done.stdout and ", Delay " in done.stdout  # as in report and messages
     assert "Research use only" in done.stdout
 
 
@@ -818,7 +819,7 @@ def test_pdf_without_a_printer_is_refused_before_the_work(scan, tmp_path, capsys
 def test_without_the_extra_packages_a_run_completes_and_says_what_is_left_out(scan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("PyPeTLib.report.report_available", lambda: False)
     assert main(["run", str(scan), "-o", str(tmp_path / "out")]) == 0
-    assert "python -m pip install matplotlib jinja2" in capsys.readouterr().err
+    assert "needs matplotlib and jinja2: python -m pip install matplotlib jinja2" in capsys.readouterr().err
     assert main(["run", str(scan), "-o", str(tmp_path / "quiet"), "--quiet"]) == 0
     assert capsys.readouterr().err == ""
     assert not list((tmp_path / "out").glob("*.html"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,21 @@ def test_step_functions_take_settings_by_name_and_have_no_defaults_for_them(name
             assert default is None or argument.arg in ("progress", "force"), (
                 f"{node.name}({argument.arg}) has a default"
             )
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*LIBRARY.glob("*.py"), *LIBRARY.parent.glob("PyPeT/**/*.py")]), ids=lambda path: path.name
+)
+def test_no_message_asks_for_an_extra_of_a_package_that_is_on_no_index(path):
+    assert "PyPeTLib[" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*LIBRARY.glob("*.py"), *LIBRARY.parent.glob("PyPeT/**/*.py")]), ids=lambda path: path.name
+)
+def test_percent_are_printed_in_one_form(path):
+    """As typeset.percent does, with a blank before the sign."""
+    assert not re.search(r":\.\d%|\}%[ ,.;:)]", path.read_text(encoding="utf-8"))
 
 
 def test_importing_the_library_is_light():

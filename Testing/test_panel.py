@@ -1454,4 +1454,4 @@ def test_numbers_of_the_panel_have_minus_signs_and_no_negative_zero(panel):
     assert median_row("Delay", -0.51, 0.4, "s") == ("Delay", "−0.51", "± 0.4", "s")
     assert lesion_cells([("Mismatch", -0.04, nan, nan, "mL")])[0][1] == "0.0"
     row = candidate_row((-0.2, 0.5, "left", 200.0, 1.0, -0.04, 2.0, 9.0, -0.02, 3.0, ""))
-    assert (row[0], row[4], row[7]) == ("−0.20", "0.0", "−2%")
+    assert (row[0], row[4], row[7]) == ("−0.20", "0.0", "−2 %")

@@ -272,7 +272,7 @@ def test_contrast_in_the_first_frames_is_invalid():
 def test_vessels_that_are_brighter_at_the_start_than_at_the_end_are_invalid():
     """The "baseline" was contrast already."""
     finding = only(bolus=lambda bolus: replace(bolus, falling_share=0.2))
-    assert finding.status == "fail" and "20% of the vessels" in finding.text
+    assert finding.status == "fail" and "20 % of the vessels" in finding.text
 
 
 def test_a_short_baseline_is_a_warning():
@@ -453,7 +453,7 @@ def test_too_little_tissue_is_a_warning_and_hardly_any_invalid(voxels, expected)
     assert found.doubtful == expected
     assert (found.status == "fail") == (voxels == 9)
     if voxels == 6:
-        assert "Only 40% of the brain mask is tissue, at least 50% is expected" in found.text
+        assert "Only 40 % of the brain mask is tissue, at least 50 % is expected" in found.text
         assert "takes 4 mL, large vessels 1 mL, what shares bone (above 100 HU) 1 mL" in found.text
 
 

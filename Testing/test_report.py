@@ -576,7 +576,7 @@ def test_map_without_values_has_a_dash(tiny_analysis):
 def test_missing_packages_are_named(monkeypatch, tiny_analysis):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert not report.report_available()
-    with pytest.raises(InputError, match=r"missing: jinja2.*pip install 'PyPeTLib\[report\]'"):
+    with pytest.raises(InputError, match=r"missing: jinja2\. Run: python -m pip install jinja2\."):
         report_html(tiny_analysis)
 
 

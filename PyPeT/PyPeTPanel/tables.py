@@ -85,7 +85,8 @@ def _fit_height(table: Any, tallest: int) -> None:
 def candidate_row(row: Sequence[float | str]) -> tuple[str, ...]:
     """Return the cells of one candidate, from a row of the table in the scene; empty where it is not known."""
     score, confidence, side, peak_hu, _, peak_s, width_s, signal, tissue, _, remark = row
-    known = ((peak_hu, "{:.0f}"), (peak_s, "{:.1f}"), (width_s, "{:.1f}"), (signal, "{:.0f}"), (tissue, "{:.0%}"))
+    percent = 100.0 * float(tissue)
+    known = ((peak_hu, "{:.0f}"), (peak_s, "{:.1f}"), (width_s, "{:.1f}"), (signal, "{:.0f}"), (percent, "{:.0f} %"))
     cells = (_text(value, form) for value, form in known)
     return _text(score, "{:.2f}") or "refused", _text(confidence, "{:.2f}"), str(side), *cells, str(remark)
 

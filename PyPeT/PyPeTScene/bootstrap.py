@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, installing
 from PyPeTLib.files import utf8_name
 
 #: Logics that the adapters use, by the name under which the application registers the module.
@@ -70,7 +70,7 @@ def require_slicer() -> None:
     """Refuse with the cure where the package ``slicer`` is missing."""
     found = None if find_spec("slicer") is None else import_module("slicer")
     if not hasattr(found, "vtkMRMLScene"):  # another package of that name exists
-        raise InputError("A Slicer scene needs slicer-core; it is not installed: python -m pip install slicer-core.")
+        raise InputError(f"A Slicer scene needs slicer-core; it is not installed: {installing('slicer-core')}.")
 
 
 def _application_logic(slicer: Any, scene: Any) -> Any:

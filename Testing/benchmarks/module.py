@@ -4,7 +4,7 @@ Gaps are the longest time between two calls of progress (and thus until Cancel i
 these is taken, which is what the program does and not what else runs on the machine. Overhead is given in seconds of
 the clock and, steadier, of the processors. Memory is resident memory at its peak, as Linux counts it.
 
-Needs slicer-core (``python -m pip install slicer-core``) and Linux, which tells a process the peak of its memory.
+Needs slicer-core (``pip install slicer-core``) and Linux, which tells a process the peak of its memory.
 Usage: python Testing/benchmarks/module.py [--runs N] [--large]
 """
 
