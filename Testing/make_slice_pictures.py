@@ -37,7 +37,7 @@ def main(folder: Path) -> None:
     panel.ui.applyButton.click()
     screen = Screen(app.layoutManager(), ONE_ROW)
     for name, number, frame, size in pictures(panel.logic.analysis):
-        screen.size = size
+        screen.resize(size)
         getattr(panel.ui, f"stage{number}Button").click()
         if frame is not None:
             panel.ui.frame.value = frame

@@ -157,6 +157,11 @@ class Screen:
         manager.connect("layoutChanged(int)", self._follow)
         self._follow()
 
+    def resize(self, size: Size) -> None:
+        """Give the part of the window that shows views another size; Slicer's layout changes with it or not."""
+        self.size = size
+        self._follow()
+
     def picture(self) -> Picture:
         """Draw the current layout."""
         import slicer

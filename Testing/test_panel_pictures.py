@@ -44,7 +44,7 @@ def screen(panel, dialogs):  # noqa: F811
 def show(panel, screen, step: int, columns: int, rows: int = 1) -> None:
     """Press the button of a step on a screen with room for so many views."""
     gaps = slice_views.GAP * (columns - 1), slice_views.GAP * (rows - 1)
-    screen.size = (columns * SIDE + gaps[0], rows * (SIDE + slice_views.BAR) + gaps[1])
+    screen.resize((columns * SIDE + gaps[0], rows * (SIDE + slice_views.BAR) + gaps[1]))
     getattr(panel.ui, f"stage{step}Button").click()
 
 
