@@ -50,7 +50,12 @@ class PyPeT(ScriptedLoadableModule):
         )
         parent.acknowledgementText = _("Research use only.")
         icon = self.resourcePath("Icons/PyPeT.png")
-        slicer.app.connect("startupCompleted()", lambda: (views.describe_layouts(), scan.offer_phantom(icon)))
+
+        def started():
+            views.describe_layouts()
+            scan.offer_phantom(icon)
+
+        slicer.app.connect("startupCompleted()", started)
 
 
 class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
