@@ -108,6 +108,10 @@ def brain_in_skull(
 
 def _no_brain(mean_hu: Float32Array, geometry: Geometry, found_ml: float, settings: Settings) -> str:
     """Return why there is no mask, and what to do."""
+    if _impossible(geometry):
+        size = "×".join(f"{one:g}" for one in geometry.spacing_mm)
+        need = f"Brain mask: voxels of {LEAST_VOXEL_MM:g} to {LARGEST_VOXEL_MM:g} mm are needed"
+        return f"{need}; found {size} mm. Put the size of the scan's, in mm, into its header."
     lowest, highest = (typeset(f"{end:.0f}") for end in (mean_hu.min(), mean_hu.max()))
     text = (
         f"Brain mask: a skull with at least {MINIMUM_BRAIN_ML:g} mL inside is needed; found {found_ml:.3g} mL "
@@ -117,9 +121,6 @@ def _no_brain(mean_hu: Float32Array, geometry: Geometry, found_ml: float, settin
         text += f"Values seem to be cut at {highest} HU, and more than {settings.bone_hu:g} HU is bone (bone_hu): "
         lower = f", or set bone_hu to {CUT_BONE_SHARE * mean_hu.max():.0f}" if mean_hu.max() >= TOLD_BY_HU else ""
         text += f"export the scan uncut{lower}. "
-    if _impossible(geometry):
-        size = "×".join(f"{one:g}" for one in geometry.spacing_mm)
-        return text + f"Its voxels are said to be {size} mm: put the size of the scan's, in mm, into its header."
     return text + "Give a mask (--mask FILE), or check that the scan is a head in HU."
 
 

@@ -170,7 +170,7 @@ def test_image_without_a_skull_is_refused(method, level):
 def test_voxels_of_an_impossible_size_are_named(settings, spacing_mm):
     image, geometry, _ = ball()
     size = "×".join(f"{one:g}" for one in spacing_mm)
-    with pytest.raises(QualityError, match=f"a skull with at least 20 mL .* voxels are said to be {size} mm"):
+    with pytest.raises(QualityError, match=rf"voxels of 0\.1 to 30 mm are needed; found {size} mm\. Put the size"):
         brain_mask(image, replace(geometry, spacing_mm=spacing_mm), settings=settings)
 
 
