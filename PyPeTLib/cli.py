@@ -242,8 +242,8 @@ def _run(options: argparse.Namespace) -> int:
     _check_wishes(options)
     reference = _reference(options)
     # frames in several folders: only once they are read is it known which folder names the results
-    named = len({path.absolute().parent for path in options.scan}) == 1
-    beside = named and holds_other_runs_only(options.output, _prefix(options))
+    one_folder = len({path.absolute().parent for path in options.scan}) == 1
+    beside = one_folder and holds_other_runs_only(options.output, _prefix(options))
     with ExitStack() as folders:
         folder = folders.enter_context(staged_output(options.output, overwrite=options.overwrite or beside))
         stages, figures = (
@@ -306,10 +306,10 @@ def _reference(options: argparse.Namespace) -> Reference | None:
 def _prefix(options: argparse.Namespace) -> str:
     """Return what the names of the results will begin with: the scan, or the folder of its frames, names them."""
     from PyPeTLib.files import scan_name
+    from PyPeTLib.read import naming_path
     from PyPeTLib.write import prefix_of
 
-    first = options.scan[0].absolute()
-    return prefix_of(scan_name(first if len(options.scan) == 1 else first.parent))
+    return prefix_of(scan_name(naming_path(_scan(options))))
 
 
 def _maps_to_come(geometry: Geometry, settings: Settings) -> dict[str, Image]:

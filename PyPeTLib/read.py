@@ -267,6 +267,22 @@ def _files_of(path: ScanPath) -> tuple[Path, list[Path], list[Path]]:
     return scan, [scan], [scan] if many else []
 
 
+def naming_path(path: ScanPath) -> Path:
+    """Return the file or folder that a scan has its name from, before it is read: what its results will be called.
+
+    Parameters
+    ----------
+    path : str, Path or sequence of them
+        As for `read_series`; files in several folders are named by that of the first.
+    """
+    if isinstance(path, str | Path):
+        scan = Path(path).absolute()
+        frames = _frames_in(scan) if scan.is_dir() else []
+        return frames[0] if len(frames) == 1 else scan
+    files = [Path(one).absolute() for one in path]
+    return files[0] if len(files) == 1 and extension(files[0]) else files[0].parent
+
+
 def _nothing_in(folder: Path) -> str:
     """Return in words why a folder is no scan."""
     within = sorted(path for path in folder.rglob("*") if path.is_file())

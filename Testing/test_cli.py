@@ -586,6 +586,19 @@ def test_results_of_many_scans_may_be_in_one_folder(scan, tmp_path, capsys):
     assert "an empty folder is needed" in refused(["run", other, *words], capsys), "maps of nobody"
 
 
+def test_results_of_a_lone_file_of_a_folder_are_not_replaced_unasked(scan, tmp_path, capsys):
+    """They have the name of the file, not that of the folder: a second run took them for those of another scan."""
+    folder, out = tmp_path / "ctp", tmp_path / "out"
+    folder.mkdir()
+    (folder / "sub-03_ctp.nii.gz").write_bytes(scan.read_bytes())
+    words = ["run", str(folder), "-o", str(out), "--no-report", "--quiet", "--method", "oSVD", "--interval", "1"]
+    assert main(words) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert "sub-03_summary.json" in before
+    assert "an empty folder is needed" in refused(words, capsys)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_a_folder_with_more_than_results_is_refused(scan, tmp_path, capsys):
     for name in ("sub-02_summary.json", "notes.txt"):
         (tmp_path / name).touch()

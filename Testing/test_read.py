@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pytest
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.read import inspect_series, read_image, read_mask, read_series
+from PyPeTLib.files import scan_name
+from PyPeTLib.read import inspect_series, naming_path, read_image, read_mask, read_series
 from PyPeTLib.records import Check, Geometry, Series
 
 FRAMES, SHAPE = 12, (4, 24, 20)
@@ -643,6 +644,22 @@ def test_inspect_finds_no_problem_in_a_good_scan(scan: Path) -> None:
     info = inspect_series(scan)
     assert info.problems == ()
     assert info.times_s is not None
+
+
+def test_the_name_of_a_scan_is_known_before_it_is_read(scan: Path, tmp_path: Path) -> None:
+    """A file, a lone file of a folder or of a list, frames in a folder or one by one."""
+    alone, frames = tmp_path / "alone", tmp_path / "frames"
+    for folder in (alone, frames):
+        folder.mkdir()
+    (alone / "sub-02_ctp.nii.gz").write_bytes(scan.read_bytes())
+    for number, frame in enumerate(head()):
+        save(frames / f"f{number:02d}.nii.gz", frame)
+    lone, listed = [alone / "sub-02_ctp.nii.gz"], sorted(frames.iterdir())
+    names = []
+    for path in (scan, alone, lone, frames, listed):
+        names.append(scan_name(naming_path(path)))
+        assert inspect_series(path, interval_s=1.5).name == names[-1]
+    assert names == ["sub-01_ctp", "sub-02_ctp", "sub-02_ctp", "frames", "frames"]
 
 
 # Masks and images
