@@ -6,10 +6,17 @@ import numpy as np
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.gamma import fit_gamma_variate
-from PyPeTLib.records import FloatArray, Image, Progress, Series, TimeCurve, VascularCurve, silent
-
-#: Fewer points of a curve within the scan do not tell a bolus: times may be in ms, or those of another scan.
-LEAST_POINTS = 5
+from PyPeTLib.records import (
+    FEWEST_POINTS,
+    TIMES_ROUNDED_S,
+    FloatArray,
+    Image,
+    Progress,
+    Series,
+    TimeCurve,
+    VascularCurve,
+    silent,
+)
 
 
 def measured_curve(
@@ -61,17 +68,17 @@ def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatA
     array([  0.,  50., 100.,  75.,  50.,  30.,  10.,   5.,   0.])
     """
     late, early = given.times_s[0] - times_s[0], times_s[-1] - given.times_s[-1]
-    slack_s = 1e-3  # times in tables are rounded
-    if late > times_s[1] - times_s[0] + slack_s or early > times_s[-1] - times_s[-2] + slack_s:
+    if late > times_s[1] - times_s[0] + TIMES_ROUNDED_S or early > times_s[-1] - times_s[-2] + TIMES_ROUNDED_S:
         raise InputError(
             f"{what}: times that cover the scan, {times_s[0]:g} to {times_s[-1]:g} s, to within one frame are needed; "
             f"found {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give all of it, in s on the scan's time axis."
         )
-    within = int(np.count_nonzero((given.times_s >= times_s[0] - slack_s) & (given.times_s <= times_s[-1] + slack_s)))
-    if within < LEAST_POINTS:
+    after, before = given.times_s >= times_s[0] - TIMES_ROUNDED_S, given.times_s <= times_s[-1] + TIMES_ROUNDED_S
+    within = int(np.count_nonzero(after & before))
+    if within < FEWEST_POINTS:  # times in ms, or those of another scan
+        need = f"at least {FEWEST_POINTS} points within the scan, {times_s[0]:g} to {times_s[-1]:g} s, are needed"
         raise InputError(
-            f"{what}: at least {LEAST_POINTS} points within the scan, {times_s[0]:g} to {times_s[-1]:g} s, are needed; "
-            f"found {within} of {given.times_s.size}, from {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give its "
+            f"{what}: {need}; found {within} of {given.times_s.size}, from {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give its "
             "times in s on the scan's time axis."
         )
     hu = np.interp(times_s, given.times_s, given.hu)

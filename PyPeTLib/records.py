@@ -30,6 +30,8 @@ Side = Literal["left", "right", "both", "none", "unknown"]
 MAP_UNITS = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "tmax": "s", "ttp": "s", "delay": "s"}
 #: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
 FEWEST_POINTS = 5
+#: Times in files are rounded by up to this, in s.
+TIMES_ROUNDED_S = 1e-3
 #: Two grids are the same when no corner is further apart than this share of a voxel.
 GRID_TOLERANCE_VOXELS = 0.01
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.files import leading_bytes, nrrd_header, scan_name
-from PyPeTLib.records import Check, FloatArray
+from PyPeTLib.records import TIMES_ROUNDED_S, Check, FloatArray
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
 MINIMUM_FRAMES = 10
@@ -267,7 +267,7 @@ def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray |
     if listed.shape != (slices,) or not np.isfinite(listed).all():
         need = f"{SLICE_TIMES} needs one time a slice, {slices} in all"
         raise InputError(f"Sidecar {name}: {need}; found {listed.size}. Mend or remove it.")
-    if np.ptp(listed) > interval_s:
+    if np.ptp(listed) > interval_s + TIMES_ROUNDED_S:
         need = (
             f"{SLICE_TIMES} needs times in s that belong to one frame, no further apart than frames, {interval_s:g} s"
         )

@@ -77,6 +77,13 @@ def test_a_list_that_does_not_fit_is_refused(to_and_fro, offsets_s):
         listed(path, offsets_s)
 
 
+def test_slices_may_take_all_of_a_frame(to_and_fro):
+    """Times in files are rounded: a step of the frames of 1.9999 s is as long as offsets to 2 s."""
+    path, _, _ = to_and_fro
+    step_s = np.diff(not_listed(path).times_s).max()
+    assert listed(path, [0.0] * 7 + [float(step_s) + 5e-4]).values.shape[1] == 8
+
+
 @pytest.mark.parametrize("offsets_s", [[0.0, 200.0] * 4, [0.0] * 7 + [100.0]])
 def test_times_that_belong_to_no_one_frame_are_refused(to_and_fro, offsets_s):
     """In ms, or of another slice."""
