@@ -78,8 +78,8 @@ def at_scan_times(given: TimeCurve, times_s: FloatArray, *, what: str) -> FloatA
     if within < FEWEST_POINTS:  # times in ms, or those of another scan
         need = f"at least {FEWEST_POINTS} points within the scan, {times_s[0]:g} to {times_s[-1]:g} s, are needed"
         raise InputError(
-            f"{what}: {need}; found {within} of {given.times_s.size}, from {given.times_s[0]:g} to {given.times_s[-1]:g} s. Give its "
-            "times in s on the scan's time axis."
+            f"{what}: {need}; found {within} of {given.times_s.size}, from {given.times_s[0]:g} to "
+            f"{given.times_s[-1]:g} s. Give its times in s on the scan's time axis."
         )
     hu = np.interp(times_s, given.times_s, given.hu)
     if not hu[1:].max() > hu[0]:
