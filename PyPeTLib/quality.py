@@ -413,10 +413,8 @@ def _artery_signal(artery: VascularCurve, weights: FloatArray, least_hu: float) 
         text = f"The arterial curve is no bolus: {found} (noise {noise:.1f} HU). Check the AIF {_kind(artery)}."
         return Check("AIF signal", "fail", text, peak)
     if peak > MOST_PEAK_HU:
-        text = (
-            f"The arterial peak of {peak:,.0f} HU is higher than blood's with contrast agent (below {MOST_PEAK_HU:g} "
-        )
-        return Check("AIF signal", "warn", f"{text}HU). Check the unit of the AIF {_kind(artery)}.", peak)
+        text = f"Blood with contrast agent enhances by less than {MOST_PEAK_HU:,.0f} HU; found an arterial peak of "
+        return Check("AIF signal", "warn", f"{text}{peak:,.0f} HU. Check the unit of the AIF {_kind(artery)}.", peak)
     return Check("AIF signal", "pass", f"The arterial peak of {peak:.0f} HU rises above {noise:.1f} HU of noise.", peak)
 
 
