@@ -8,6 +8,8 @@ import weakref
 import shiboken6
 import slicer
 from PySide6 import QtWidgets
+from vtkmodules import vtkCommonCore
+from vtkmodules.util.misc import calldata_type
 
 from .widgets import Property, Signal, row, stored
 
@@ -27,39 +29,56 @@ class qMRMLWidget(QtWidgets.QWidget):
 
 
 class SceneObserver:
-    """Calls ``widget._refresh()`` whenever nodes come, go or change; lives as long as the widget."""
+    """Calls ``widget._refresh()`` whenever nodes that it may list come, go or change; lives as long as the widget."""
 
-    EVENTS = ("NodeAddedEvent", "NodeRemovedEvent", "EndImportEvent", "EndCloseEvent", "EndBatchProcessEvent")
+    EVENTS = ("EndImportEvent", "EndCloseEvent", "EndBatchProcessEvent")
+    NODE_EVENTS = ("NodeAddedEvent", "NodeRemovedEvent")
 
     def __init__(self, widget, scene):
-        reference = weakref.ref(widget)
-
-        def refresh(*_):
-            alive = reference()
-            if alive is not None and shiboken6.isValid(alive) and not scene.IsClosing() and not scene.IsImporting():
-                alive._refresh()
-
-        def forget(*_):
-            alive = reference()
-            if alive is not None and shiboken6.isValid(alive):
-                alive._forget()
-
-        self.scene, self.refresh = scene, refresh
-        self.tags = [scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, forget)]
-        self.tags += [scene.AddObserver(getattr(slicer.vtkMRMLScene, event), refresh) for event in self.EVENTS]
+        self.reference, self.scene = weakref.ref(widget), scene
+        self.tags = [scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, self._forget)]
+        self.tags += [scene.AddObserver(getattr(slicer.vtkMRMLScene, event), self._refresh) for event in self.EVENTS]
+        self.tags += [scene.AddObserver(getattr(slicer.vtkMRMLScene, event), self._node) for event in self.NODE_EVENTS]
         self.nodes: dict = {}
+        self.shown: dict = {}
 
     def watch(self, nodes) -> None:
         """Follow names and attributes of these nodes, too."""
         for node in nodes:
             if node not in self.nodes:
-                self.nodes[node] = node.AddObserver("ModifiedEvent", self.refresh)
+                self.nodes[node] = node.AddObserver("ModifiedEvent", self._changed)
+            self.shown[node] = self._alive()._what_shows(node)
 
     def stop(self) -> None:
         for tag in self.tags:
             self.scene.RemoveObserver(tag)
         for node, tag in self.nodes.items():
             node.RemoveObserver(tag)
+
+    def _alive(self):
+        widget = self.reference()
+        return widget if widget is not None and shiboken6.isValid(widget) else None
+
+    def _refresh(self, *_) -> None:
+        widget = self._alive()
+        if widget is not None and not self.scene.IsClosing() and not self.scene.IsImporting():
+            widget._refresh()
+
+    @calldata_type(vtkCommonCore.VTK_OBJECT)
+    def _node(self, scene, event, node) -> None:
+        widget = self._alive()
+        if widget is not None and widget._may_list(node):
+            self._refresh()
+
+    def _changed(self, node, event) -> None:
+        widget = self._alive()
+        if widget is not None and widget._what_shows(node) != self.shown.get(node):
+            self._refresh()
+
+    def _forget(self, *_) -> None:
+        widget = self._alive()
+        if widget is not None:
+            widget._forget()
 
 
 class qMRMLNodeComboBox(qMRMLWidget):
@@ -167,8 +186,20 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self._scene.RemoveNode(self.currentNode())
 
     def _nodes(self) -> list:
+        return [node for node in self._all_nodes() if self._fits(node)]
+
+    def _all_nodes(self) -> list:
+        """Return the nodes of the scene that a change may bring into the list."""
         nodes = slicer.util.getNodesByClass("vtkMRMLNode", self._scene) if self._scene else []
-        return [node for node in nodes if self._fits(node)]
+        return [node for node in nodes if self._may_list(node)]
+
+    def _may_list(self, node) -> bool:
+        return any(node.IsA(kind) for kind in self._types)
+
+    def _what_shows(self, node) -> tuple:
+        """Return what of a node decides whether and how it is listed."""
+        wanted = [node.GetAttribute(name) for name, _ in self._attributes.values()]
+        return node.GetName(), node.GetHideFromEditors(), wanted
 
     def _fits(self, node) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
@@ -185,10 +216,10 @@ class qMRMLNodeComboBox(qMRMLWidget):
 
     def _refresh(self) -> None:
         """List the nodes again, keeping the choice if it still fits."""
-        nodes = self._nodes()
+        known = self._all_nodes()
+        nodes = [node for node in known if self._fits(node)]
         if self._observer:
-            all_nodes = slicer.util.getNodesByClass("vtkMRMLNode", self._scene)
-            self._observer.watch(node for node in all_nodes if any(node.IsA(kind) for kind in self._types))
+            self._observer.watch(known)
         self._box.blockSignals(True)
         self._box.clear()
         if self._none_enabled:
