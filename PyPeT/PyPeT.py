@@ -27,6 +27,7 @@ from PyPeTPanel.lastrun import LastRun
 from PyPeTPanel.parameters import (
     CROSSHAIR,
     PyPeTParameterNode,
+    forget_unknown,
     time_axis,
 )
 from PyPeTScene import study
@@ -403,6 +404,10 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         kept = vars(slicer.modules).setdefault("PyPeTNodes", [])  # outlives Reload
         if node not in kept:  # Slicer 5.10 ends if Python forgets the node while a part of its wrapper observes it
             kept.append(node)
+        forgotten = forget_unknown(node)
+        if forgotten:
+            text = _("This scene was saved with another version of PyPeT, so these parameters have their defaults:")
+            slicer.util.warningDisplay("\n".join([text, *forgotten]))
         return PyPeTParameterNode(node)
 
     def load(self, path):

@@ -135,6 +135,25 @@ def test_partial_volume_can_be_switched_off(panel):
     assert settings_of(panel.parameters).partial_volume == "none"
 
 
+def test_parameters_of_another_version_become_the_defaults_and_are_named(panel, dialogs):  # noqa: F811
+    from PyPeTLib import Settings
+
+    node = panel.parameters.parameterNode
+    panel.parameters.core_rcbf = 25.0
+    panel.disconnect_parameters()
+    for name, value in (("method", "fancy"), ("aif_source", "guess"), ("csf_hu", "1e9"), ("bone_hu", "dense")):
+        node.SetParameter(name, value)
+    panel.connect_parameters()
+    for name in ("method", "csf_hu", "bone_hu"):
+        assert getattr(panel.parameters, name) == getattr(Settings(), name)
+    assert panel.parameters.aif_source == "automatic" and panel.parameters.core_rcbf == 25.0
+    (warning,) = dialogs.messages
+    assert warning.level == "WARNING" and "another version" in warning.text
+    assert all(word in warning.text for word in ("method", "bayesian", "fancy", "guess", "1e9", "dense"))
+    panel.connect_parameters()
+    assert len(dialogs.messages) == 1, "said once"
+
+
 def test_every_setting_shows_unit_and_meaning(panel):
     from PyPeTLib.settings import describe_settings
 

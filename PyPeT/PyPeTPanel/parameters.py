@@ -27,6 +27,14 @@ if hasattr(slicer, "vtkMRMLMultiVolumeNode"):
 #: Where the brain mask and a vessel come from, as fields.
 Source = Annotated[str, Choice([AUTOMATIC, SEGMENT]), Default(AUTOMATIC)]
 VesselSource = Annotated[str, Choice([AUTOMATIC, SEGMENT, POINTS, CURVE]), Default(AUTOMATIC)]
+#: What these and the settings with words take, and what they are by default; the settings that are numbers.
+WORDS = {
+    **{f"{key}_source": ((AUTOMATIC, SEGMENT, POINTS, CURVE), AUTOMATIC) for key in VESSELS},
+    "brain_source": ((AUTOMATIC, SEGMENT), AUTOMATIC),
+    "tissue_source": ((HALVES, SEGMENTS_OF, CROSSHAIR), HALVES),
+    **{name: (info.choices, info.default) for name, info in INFO.items() if info.choices},
+}
+NUMBERS = {name: info for name, info in INFO.items() if not info.choices}
 Segmentation = slicer.vtkMRMLSegmentationNode | None
 Points = slicer.vtkMRMLMarkupsFiducialNode | None
 Table = slicer.vtkMRMLTableNode | None
@@ -148,6 +156,38 @@ class PyPeTParameterNode:
     tissue_segmentation: Segmentation
     compared_map: slicer.vtkMRMLScalarVolumeNode | None
     reference_map: slicer.vtkMRMLScalarVolumeNode | None
+
+
+def forget_unknown(node: Any) -> list[str]:
+    """Return values of a scene's parameter node to their defaults that this version does not take; say which.
+
+    Such a scene was saved with another version. Its controls could not show them, and the panel would not open.
+
+    Parameters
+    ----------
+    node : vtkMRMLScriptedModuleNode
+        Before it is wrapped.
+    """
+    forgotten = []
+    for name, (allowed, default) in WORDS.items():
+        found = node.GetParameter(name)
+        if found and found not in allowed:
+            node.SetParameter(name, default)
+            forgotten.append(f"{name}: {default} instead of {found} (one of {', '.join(allowed)} is needed)")
+    for name, info in NUMBERS.items():
+        found = node.GetParameter(name)
+        if found and not _in_range(found, info):
+            node.SetParameter(name, str(info.default))
+            forgotten.append(f"{name}: {info.default:g} instead of {found} ({info.allowed} is needed)")
+    return forgotten
+
+
+def _in_range(text: str, info: SettingInfo) -> bool:
+    """Tell whether a number is one and can be the value of a setting."""
+    try:
+        return info.low <= type(info.default)(text) <= info.high
+    except ValueError:
+        return False
 
 
 def settings_of(parameters: PyPeTParameterNode) -> Settings:
