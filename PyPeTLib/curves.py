@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import Curves, FloatArray
+from PyPeTLib.records import Curves, FloatArray, Image, Progress, Series, silent
 
 if TYPE_CHECKING:
     from scipy.interpolate import CubicHermiteSpline
@@ -304,3 +304,16 @@ def continuation(count: int) -> FloatArray:
     tail = np.zeros((count, count))
     tail[:, count - level :] = np.exp(-(np.arange(count)[:, None] + 1.0) / (TAIL_SHARE * count)) / level
     return np.vstack([np.eye(count), tail])
+
+
+def mean_enhancement(
+    series: Series, mask: Image, *, baseline_frames: int, drift_hu: FloatArray, progress: Progress = silent
+) -> FloatArray:
+    """Return the mean enhancement of a mask above its baseline, without the drift, shape (t,)."""
+    places = np.nonzero(mask.values)
+    hu = np.empty(series.frames)
+    for done, frame in enumerate(series.values):
+        hu[done] = frame[places].mean(dtype=float)
+        progress((done + 1) / series.frames, "")
+    hu -= drift_hu
+    return np.asarray(hu - hu[:baseline_frames].mean())

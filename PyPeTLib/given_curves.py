@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from PyPeTLib.curves import mean_enhancement
 from PyPeTLib.errors import InputError
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.records import (
@@ -22,13 +23,8 @@ from PyPeTLib.records import (
 def measured_curve(
     series: Series, mask: Image, *, baseline_frames: int, drift_hu: FloatArray, progress: Progress = silent
 ) -> VascularCurve:
-    """Return the mean enhancement of a mask that the user drew, which may leave the brain mask, without the drift."""
-    hu = np.empty(series.frames)
-    for done, frame in enumerate(series.values):
-        hu[done] = frame[mask.values].mean(dtype=float)
-        progress((done + 1) / series.frames, "")
-    hu -= drift_hu
-    curve = hu - hu[:baseline_frames].mean()
+    """Return the curve of a mask that the user drew, which may leave the brain mask."""
+    curve = mean_enhancement(series, mask, baseline_frames=baseline_frames, drift_hu=drift_hu, progress=progress)
     fit = fit_gamma_variate(curve, series.times_s)
     return VascularCurve(mask, curve, curve, fit, 1.0, (), "user's mask")
 

@@ -22,6 +22,7 @@ from PyPeTLib.drift import find_drift, find_jumps, taken_off
 from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.frames import in_all_frames, with_head
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
+from PyPeTLib.input_noise import input_noise_hu
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
@@ -69,7 +70,6 @@ from PyPeTLib.records import (
 from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
-from PyPeTLib.smoothing import noise_of_mean
 from PyPeTLib.tissue import hyperdense, not_tissue
 from PyPeTLib.veins import find_vein, scaled_to_vein
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
@@ -78,8 +78,6 @@ from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 PREPARED = 0.75
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
-#: The noise of a given curve is the largest that its baseline allows with this probability.
-NOISE_ALLOWED = 0.9
 #: What may be given for a vessel.
 Vessel = Image | Points | TimeCurve
 #: What a vessel is measured by: a mask, HU at the scan's times, or nothing; and what the user gave for it.
@@ -411,31 +409,21 @@ def _residue(prepared: Prepared, progress: Progress) -> ResidueFit | None:
     """Return the shape of the residue that suits the brain best, where the method asks for one."""
     if not prepared.settings.residue_sought:
         return None
+    noise_hu = input_noise_hu(
+        prepared.aif,
+        prepared.series,
+        prepared.curves,
+        baseline_frames=prepared.bolus.baseline_frames,
+        taken_hu=taken_off(prepared.drift, prepared.jumps),
+    )
     return likeliest_residue(
         prepared.curves,
         prepared.aif.curve_hu,
         prepared.series.times_s,
-        aif_noise_hu=_input_noise_hu(prepared),
+        aif_noise_hu=noise_hu,
         settings=prepared.settings,
         progress=progress,
     )
-
-
-def _input_noise_hu(prepared: Prepared) -> float:
-    """Return the SD of the noise of the arterial input: that of its voxels, or what a given curve's baseline allows.
-
-    The baseline has few frames; the largest SD that it allows with a probability of 90 % is taken, so that no
-    shape is told from another by noise that happened to be small there.
-    """
-    artery, baseline = prepared.aif, prepared.aif.curve_hu[: prepared.bolus.baseline_frames]
-    if artery.mask.values.any():
-        curves = prepared.curves
-        return artery.partial_volume_factor * noise_of_mean(curves.noise, curves.mask, artery.mask.values)
-    if baseline.size < 2:
-        return 0.0
-    from scipy.special import chdtri
-
-    return float(np.sqrt(np.sum((baseline - baseline.mean()) ** 2) / chdtri(baseline.size - 1, NOISE_ALLOWED)))
 
 
 def _midplane(prepared: Prepared, progress: Progress) -> Midplane | None:

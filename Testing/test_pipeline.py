@@ -31,9 +31,7 @@ from PyPeTLib import (
     prepare,
     read_image,
 )
-from PyPeTLib.curves import robust_sd
 from PyPeTLib.deconvolve import MODELS
-from PyPeTLib.pipeline import _input_noise_hu
 from PyPeTLib.records import Response
 from PyPeTLib.settings import READ_WITH, DeconvolutionMethod, describe_settings, is_read, without_effect
 
@@ -160,28 +158,6 @@ def test_the_curve_of_a_mask_given_instead_of_it_gives_the_same_maps(tiny_head, 
         assert found.mask.geometry.matches(tiny_head.series.geometry)
     assert by_curve.bolus.baseline_frames == by_mask.bolus.baseline_frames
     assert times is tiny_head.series.times_s
-
-
-def test_noise_of_the_input_is_that_of_its_voxels_or_of_the_baseline_of_a_curve(tiny_head):
-    """A curve without noise has none; of ten frames the SD is at most 1.5 times what was seen, with 90 %.
-
-    Some voxels are neighbours, which share noise: it is more than of as many far apart, and less than of one.
-    """
-    prepared = prepare(tiny_head.series, Settings())
-    noise_hu = robust_sd(prepared.curves.noise) * prepared.aif.partial_volume_factor
-    voxels = prepared.aif.mask.values.sum()
-    assert noise_hu / np.sqrt(voxels) < _input_noise_hu(prepared) < noise_hu
-    apart = np.zeros_like(prepared.aif.mask.values)
-    apart.ravel()[np.flatnonzero(prepared.brain.values)[::997]] = True
-    far = replace(prepared, aif=replace(prepared.aif, mask=replace(prepared.aif.mask, values=apart)))
-    assert _input_noise_hu(far) == pytest.approx(noise_hu / np.sqrt(apart.sum()), rel=0.05)
-    assert prepared.bolus.baseline_frames == 11
-    nothing = replace(prepared.aif.mask, values=np.zeros_like(prepared.aif.mask.values))
-    for sd in (0.0, 4.0):
-        curve = np.where(np.arange(45) < 11, sd * np.tile([1.0, -1.0], 23)[:45], 100.0)
-        given = replace(prepared, aif=replace(prepared.aif, mask=nothing, curve_hu=curve))
-        variance = np.var(curve[:11], ddof=1)
-        assert _input_noise_hu(given) == pytest.approx(np.sqrt(variance * 10 / 4.865), rel=1e-3)
 
 
 def mask_curve(series, mask):
