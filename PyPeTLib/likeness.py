@@ -249,6 +249,7 @@ def _half_kernel(geometry: Geometry, sigma_mm: float, reach: list[int], strides:
 
 def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Return the slices of a grid and of its copy shifted by an offset, where both exist."""
-    here = tuple(slice(max(0, -step), length - max(0, step)) for length, step in zip(shape, offset, strict=True))
-    there = tuple(slice(max(0, step), length - max(0, -step)) for length, step in zip(shape, offset, strict=True))
+    pairs = [(length, max(0, step), max(0, -step)) for length, step in zip(shape, offset, strict=True)]
+    here = tuple(slice(back, max(0, length - ahead)) for length, ahead, back in pairs)
+    there = tuple(slice(ahead, max(0, length - back)) for length, ahead, back in pairs)
     return here, there

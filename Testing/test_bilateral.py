@@ -58,6 +58,24 @@ def test_a_kernel_that_does_not_reach_the_next_voxel_averages_nothing(noise_hu):
     assert found.resolution_mm == GRID.spacing_mm[0]
 
 
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm"),
+    [((2, 20, 20), (2.0, 2.0, 5.0)), ((5, 20, 20), (2.0, 2.0, 2.5)), ((2, 20, 4), (2.0, 2.0, 6.0))],
+)
+def test_a_kernel_may_reach_beyond_a_thin_slab_or_a_narrow_mask(shape, spacing_mm):
+    """It averages there what it would in a large grid of which no more is brain."""
+    middle = tuple(slice(15, 15 + length) for length in shape)
+    large = np.zeros((40, 60, 60), dtype=bool)
+    large[middle] = True
+    rows = np.zeros((2, *large.shape), dtype=np.float32)
+    rows[:, large] = np.random.default_rng(4).normal(size=(2, large.sum()))
+    found = []
+    for mask, own in ((large, rows), (np.ones(shape, dtype=bool), rows[(slice(None), *middle)])):
+        grid = Geometry(mask.shape[::-1], spacing_mm)
+        found.append(neighbours(0.0 * own, mask, grid, 7.0).both(own)[1])
+    np.testing.assert_allclose(found[1], found[0][(slice(None), *middle)], atol=1e-5)
+
+
 def test_far_neighbours_alone_average_as_wide():
     grid = Geometry((61, 61, 1), (2.0, 2.0, 8.0))
     smooth = gaussian_filter(np.random.default_rng(0).normal(size=(1, *grid.shape)), (0, 0, 4, 4)).astype(np.float32)
