@@ -214,7 +214,7 @@ def _blocks(voxels: int, progress: Progress) -> Iterator[slice]:
 
 def _keep(curves: Curves, geometry: Geometry, settings: Settings, progress: Progress) -> Curves:
     """Leave the curves as they are."""
-    resolution_mm = max(geometry.spacing_mm[:2]) if settings.denoise == "none" else None
+    resolution_mm = geometry.pixel_mm if settings.denoise == "none" else None
     return replace(curves, resolution_mm=resolution_mm, sd=np.full_like(curves.noise, robust_sd(curves.noise)))
 
 
@@ -225,7 +225,7 @@ def _gaussian(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     smoothed = gaussian_in_mask(both, curves.mask, geometry.spacing_zyx_mm, sigma_mm, progress=progress)
     coefficients = np.ascontiguousarray(smoothed[:, :-1])
     sd = np.full_like(curves.noise, robust_sd(smoothed[:, -1]))
-    width_mm = max(np.sqrt(8.0 * np.log(2.0)) * sigma_mm, *geometry.spacing_mm[:2])
+    width_mm = max(np.sqrt(8.0 * np.log(2.0)) * sigma_mm, geometry.pixel_mm)
     return replace(curves, coefficients=coefficients, sd=sd, resolution_mm=float(width_mm))
 
 

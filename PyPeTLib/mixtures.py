@@ -14,7 +14,7 @@ from PyPeTLib.records import Curves, FloatArray, MaskArray
 Float32Array = npt.NDArray[np.float32]
 
 
-def without_mixtures(curves: Curves, blurs: Iterable[Float32Array]) -> Curves:
+def without_mixtures(curves: Curves, blurs: Iterable[Float32Array], *, slice_axis: int) -> Curves:
     """Return smoothed curves less what moved frames most likely show of the slices below and above.
 
     A slice at a place between two that were acquired can only be interpolated. The contents of neighbouring slices
@@ -33,6 +33,8 @@ def without_mixtures(curves: Curves, blurs: Iterable[Float32Array]) -> Curves:
         the brain's courses, and they are returned as they are.
     blurs : iterable of ndarray, shape (voxel,)
         f·(1 − f) of every frame (`motion.between_slices`).
+    slice_axis : int
+        Axis (0 is z) of the curves' mask across the slices.
 
     References
     ----------
@@ -44,14 +46,14 @@ def without_mixtures(curves: Curves, blurs: Iterable[Float32Array]) -> Curves:
     mean = curves.coefficients.mean(axis=0, dtype=float)
     power, axes = np.linalg.eigh(np.cov(curves.coefficients.T.astype(float)))
     precision = 1.0 / (curves.sd.astype(float)[:, None] ** 2 + np.maximum(power, 0.0))
-    modes = np.stack([mode @ axes for mode in _modes(curves, blurs)], axis=1)
+    modes = np.stack([mode @ axes for mode in _modes(curves, blurs, slice_axis)], axis=1)
     error, variance = _posterior(modes, (curves.coefficients - mean) @ axes, precision)
     coefficients = (curves.coefficients - error @ axes.T).astype(np.float32)
     sd = np.sqrt(curves.sd**2 + variance / len(axes)).astype(np.float32)
     return replace(curves, coefficients=coefficients, sd=sd)
 
 
-def _modes(curves: Curves, blurs: Iterable[Float32Array]) -> list[FloatArray]:
+def _modes(curves: Curves, blurs: Iterable[Float32Array], slice_axis: int) -> list[FloatArray]:
     """Return one SD of the error in the components: without contrast, and of the slices below and above.
 
     Each has the shape (voxel, component); the contents of neighbouring slices differ by what noise does not explain.
@@ -60,8 +62,10 @@ def _modes(curves: Curves, blurs: Iterable[Float32Array]) -> list[FloatArray]:
     count, frames = curves.basis.shape
     signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
     noise_hu2 = 2.0 * robust_sd(curves.noise) ** 2 / frames
-    native = [_beyond(one, noise_hu2) for one in _differences(curves.native_hu[:, None], curves.mask)]
-    bolus = [_beyond(one, 2.0 * count * curves.sd**2) for one in _differences(curves.coefficients, curves.mask)]
+    parts = (curves.native_hu[:, None], noise_hu2), (curves.coefficients, 2.0 * count * curves.sd**2)
+    native, bolus = (
+        [_beyond(one, variance) for one in _differences(rows, curves.mask, slice_axis)] for rows, variance in parts
+    )
     step_hu = np.hypot(*native)[:, 0]
     modes: list[FloatArray] = [np.zeros((len(step_hu), count)) for _ in range(1 + len(bolus))]
     for of_component, of_curve, blur in zip(signal.T, curves.basis.T, blurs, strict=True):
@@ -72,16 +76,18 @@ def _modes(curves: Curves, blurs: Iterable[Float32Array]) -> list[FloatArray]:
     return modes
 
 
-def _differences(rows: npt.NDArray[np.floating], mask: MaskArray) -> list[FloatArray]:
+def _differences(rows: npt.NDArray[np.floating], mask: MaskArray, slice_axis: int) -> list[FloatArray]:
     """Return what the voxels below and above in the mask have more, over the root of how many of the two there are."""
     image = np.zeros((*mask.shape, rows.shape[1]))
     image[mask] = rows
-    both, more = mask[1:] & mask[:-1], np.diff(image, axis=0)
+    inside, image = np.moveaxis(mask, slice_axis, 0), np.moveaxis(image, slice_axis, 0)
+    both, more = inside[1:] & inside[:-1], np.diff(image, axis=0)
     more[~both] = 0.0
     below, above = (np.pad(part, [ends, (0, 0), (0, 0), (0, 0)]) for part, ends in ((-more, (1, 0)), (more, (0, 1))))
     there = np.pad(both, [(1, 0), (0, 0), (0, 0)]).astype(int) + np.pad(both, [(0, 1), (0, 0), (0, 0)])
-    scale = np.sqrt(np.maximum(there[mask], 1))[:, None]
-    return [below[mask] / scale, above[mask] / scale]
+    there, below, above = (np.moveaxis(part, 0, slice_axis)[mask] for part in (there, below, above))
+    scale = np.sqrt(np.maximum(there, 1))[:, None]
+    return [below / scale, above / scale]
 
 
 def _beyond(rows: FloatArray, variance: FloatArray | float) -> FloatArray:

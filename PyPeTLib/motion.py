@@ -179,7 +179,7 @@ def between_slices(motion: Motion, geometry: Geometry, mask: MaskArray) -> Itera
     """
     poses = _kept(motion)
     for k in range(len(poses.moved)):
-        yield np.broadcast_to(poses.blur(k, 2, geometry), geometry.shape)[mask]
+        yield np.broadcast_to(poses.blur(k, geometry.slice_axis, geometry), geometry.shape)[mask]
 
 
 def _kept(motion: Motion) -> _Poses:
@@ -227,10 +227,10 @@ def _resampled(series: Series, poses: _Poses, progress: Progress) -> tuple[Serie
     """Return all frames in the position of the first, equally blurred, and the soft tissue that all of them saw."""
     geometry, frames = series.geometry, range(series.frames)
     restored = ~_spilling(series)
-    bone = _with_border(_as_image((~restored).astype(np.float32), geometry))
+    bone = _with_border(_as_image((~restored).astype(np.float32), geometry), geometry.slice_axis)
     thick = np.zeros(geometry.shape, dtype=np.float32)
     for k in frames:
-        np.maximum(thick, poses.blur(k, 2, geometry), out=thick)
+        np.maximum(thick, poses.blur(k, geometry.slice_axis, geometry), out=thick)
     values = np.empty_like(series.values)
     work = in_parallel(lambda k: _seen_again(series.values[k], geometry, poses, k, bone, thick), frames)
     for k, (frame, enough) in zip(frames, work, strict=True):
@@ -253,8 +253,9 @@ def _seen_again(
     def there(image: Float32) -> Float32:
         return _read(_as_image(image, geometry), pose) if poses.moved[k] else image
 
-    weight, weighted, none = there(soft), there(soft * values), np.zeros_like(thick)
-    for axis, wanted in enumerate((none, none, thick)):
+    weight, weighted = there(soft), there(soft * values)
+    for axis in range(3):
+        wanted = thick if axis == geometry.slice_axis else np.zeros_like(thick)
         missing = 0.5 * (wanted - poses.blur(k, axis, geometry))
         if missing.any():
             weight = weight + missing * there(_bend(soft, axis))
@@ -262,7 +263,10 @@ def _seen_again(
     enough = weight >= LEAST_WEIGHT
     whole = _read(_as_image(values, geometry), pose, extrapolate=True) if poses.moved[k] else values
     found = np.where(enough, weighted / np.where(enough, weight, 1.0), whole)
-    return (np.rint(found) if frame.dtype.kind in "iu" else found), enough
+    if frame.dtype.kind in "iu":  # what is taken off in plane may go below what the scan's type holds
+        limits = np.iinfo(frame.dtype)
+        found = np.clip(np.rint(found), limits.min, limits.max)
+    return found, enough
 
 
 def _bend(image: Float32, axis: int) -> Float32:
@@ -275,7 +279,9 @@ def _spilling(series: Series) -> MaskArray:
     """Return bone and air of the first frame, what is within its reach in plane included."""
     from scipy import ndimage
 
-    sigma = [0.0, *(SPREAD_MM / s for s in series.geometry.spacing_zyx_mm[1:])]
+    geometry = series.geometry
+    sigma = [SPREAD_MM / mm for mm in geometry.spacing_zyx_mm]
+    sigma[2 - geometry.slice_axis] = 0.0
     hu = ndimage.gaussian_filter(series.values[0].astype(np.float32), sigma, mode="nearest", truncate=3.0)
     return (hu < SOFT_HU[0]) | (hu > SOFT_HU[1])
 
@@ -290,11 +296,12 @@ def _as_image(values: npt.NDArray[Any], geometry: Geometry) -> Any:
     return image
 
 
-def _with_border(bone: Any) -> Any:
+def _with_border(bone: Any, slice_axis: int) -> Any:
     """Return bone with a slice more at either end: what the first frame did not show may be bone."""
     import SimpleITK as sitk
 
-    return sitk.ConstantPad(bone, (0, 0, 1), (0, 0, 1), 1.0)
+    ends = [int(axis == slice_axis) for axis in range(3)]
+    return sitk.ConstantPad(bone, ends, ends, 1.0)
 
 
 def _read(image: Any, pose: Any, *, grid: Any = None, extrapolate: bool = False) -> npt.NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ def radiological(values: Array, geometry: Geometry) -> Array:
     [[['right', 'left']]]
     """
     lead = values.ndim - 3
-    along = _patient_axes(geometry)
+    along = geometry.patient_axes
     turned = np.transpose(values, (*range(lead), *(lead + 2 - along[k] for k in (2, 1, 0))))
     backwards = [geometry.axes[k, along[k]] < 0 for k in (2, 1, 0)]
     flipped: Array = np.flip(turned, tuple(lead + k for k in range(3) if backwards[k]))
@@ -42,19 +41,19 @@ def radiological(values: Array, geometry: Geometry) -> Array:
 
 def displayed_shape(geometry: Geometry) -> tuple[int, int]:
     """Return rows and columns of a displayed slice."""
-    along = _patient_axes(geometry)
+    along = geometry.patient_axes
     return geometry.size[along[1]], geometry.size[along[0]]
 
 
 def displayed_spacing_mm(geometry: Geometry) -> tuple[float, float, float]:
     """Return the spacing of slices, rows and columns of the displayed grid in mm."""
-    along = _patient_axes(geometry)
+    along = geometry.patient_axes
     return geometry.spacing_mm[along[2]], geometry.spacing_mm[along[1]], geometry.spacing_mm[along[0]]
 
 
 def pixel_aspect(geometry: Geometry) -> float:
     """Return height over width of a displayed pixel in mm."""
-    along = _patient_axes(geometry)
+    along = geometry.patient_axes
     return geometry.spacing_mm[along[1]] / geometry.spacing_mm[along[0]]
 
 
@@ -69,15 +68,9 @@ def slice_labels(geometry: Geometry) -> list[str]:
     return [f"{'I' if round(height) < 0 else 'S'} {abs(round(height))} mm" for height in _heights_mm(geometry)]
 
 
-def _patient_axes(geometry: Geometry) -> tuple[int, ...]:
-    """Return the grid axis (0 is x) that runs along each patient axis L, P, S: the most parallel assignment."""
-    parallel = np.abs(geometry.axes)
-    return max(itertools.permutations(range(3)), key=lambda order: sum(parallel[k, order[k]] for k in range(3)))
-
-
 def _heights_mm(geometry: Geometry) -> FloatArray:
     """Return the height of the middle of each displayed slice in mm, rising."""
-    axis = _patient_axes(geometry)[2]
+    axis = geometry.patient_axes[2]
     middle = geometry.corners_mm()[:, 2].mean()
     steps = np.arange(geometry.size[axis]) - (geometry.size[axis] - 1) / 2
     return np.asarray(middle + steps * geometry.spacing_mm[axis] * abs(geometry.axes[2, axis]))

@@ -373,7 +373,8 @@ def _smoothed(curves: Curves, still: _Still, mask: Image, settings: Settings, pr
     smoothed = smooth(curves, geometry, settings=settings, progress=progress)
     if still.motion is None or still.restored is None:
         return smoothed
-    return without_mixtures(smoothed, between_slices(still.motion, geometry, mask.values))
+    blurs = between_slices(still.motion, geometry, mask.values)
+    return without_mixtures(smoothed, blurs, slice_axis=2 - geometry.slice_axis)
 
 
 def _not_tissue(

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from itertools import permutations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -99,6 +100,22 @@ class Geometry:
     def spacing_zyx_mm(self) -> tuple[float, float, float]:
         """Spacing in the order of the array axes, in mm."""
         return self.spacing_mm[2], self.spacing_mm[1], self.spacing_mm[0]
+
+    @property
+    def patient_axes(self) -> tuple[int, ...]:
+        """Grid axis (0 is x) that runs along each patient axis L, P, S: the most parallel assignment."""
+        parallel = np.abs(self.axes)
+        return max(permutations(range(3)), key=lambda order: sum(parallel[k, order[k]] for k in range(3)))
+
+    @property
+    def slice_axis(self) -> int:
+        """Grid axis (0 is x) across the slices, which may be stored along any: that from feet to head."""
+        return self.patient_axes[2]
+
+    @property
+    def pixel_mm(self) -> float:
+        """Larger side of a pixel in mm."""
+        return max(mm for axis, mm in enumerate(self.spacing_mm) if axis != self.slice_axis)
 
     def corners_mm(self) -> FloatArray:
         """Return the eight outermost voxel centres in mm, shape (8, 3)."""

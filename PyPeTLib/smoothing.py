@@ -74,12 +74,12 @@ def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
     >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin), 2)
     7.06
     """
-    *_, thickness_mm = geometry.spacing_mm
+    thickness_mm = geometry.spacing_mm[geometry.slice_axis]
     volume_mm3 = voxels * float(np.prod(geometry.spacing_mm))
     sd_mm = np.sqrt(volume_mm3 / (4.0 * np.pi * thickness_mm))  # the squares of a Gaussian's weights sum to 1/(4πs²)
     if 2.0 * np.sqrt(np.pi) * sd_mm > thickness_mm:
         sd_mm = np.cbrt(volume_mm3) / (2.0 * np.sqrt(np.pi))
-    return float(max(np.sqrt(8.0 * np.log(2.0)) * sd_mm, *geometry.spacing_mm[:2]))
+    return float(max(np.sqrt(8.0 * np.log(2.0)) * sd_mm, geometry.pixel_mm))
 
 
 def averaged_voxels(width_mm: float, spacing_zyx_mm: Sequence[float]) -> float:

@@ -68,20 +68,20 @@ def errors(found, true, where):
 
 def test_a_vessel_in_the_next_slice_is_told_from_contrast():
     true, seen = scene()
-    found = without_mixtures(seen, blurs())
+    found = without_mixtures(seen, blurs(), slice_axis=0)
     assert errors(found, true, BESIDE) < 0.5 * errors(seen, true, BESIDE)
 
 
 def test_a_step_where_the_head_moves_is_told_from_contrast():
     true, seen = scene(static_hu=12.0, noise_hu=0.5)
-    found = without_mixtures(seen, blurs())
+    found = without_mixtures(seen, blurs(), slice_axis=0)
     away = np.s_[1:4, :10]
     assert errors(found, true, away) < 0.6 * errors(seen, true, away)
 
 
 def test_where_neighbours_are_alike_hardly_anything_changes():
     true, seen = scene()
-    found = without_mixtures(seen, blurs())
+    found = without_mixtures(seen, blurs(), slice_axis=0)
     away = np.s_[:, 20:]
     assert errors(found, seen, away) < 0.5 * errors(seen, true, away)  # what changes is less than the noise
     assert errors(found, true, away) < 1.05 * errors(seen, true, away)
@@ -89,21 +89,38 @@ def test_where_neighbours_are_alike_hardly_anything_changes():
 
 def test_frames_that_show_whole_slices_change_nothing():
     _, seen = scene()
-    same = without_mixtures(seen, blurs(0.0 * BLUR))
+    same = without_mixtures(seen, blurs(0.0 * BLUR), slice_axis=0)
     np.testing.assert_array_equal(same.coefficients, seen.coefficients)
     np.testing.assert_array_equal(same.sd, seen.sd)
 
 
 def test_uncertainty_grows_beside_the_vessel_and_hardly_elsewhere():
     _, seen = scene()
-    sd = without_mixtures(seen, blurs()).sd.reshape(SHAPE)
+    sd = without_mixtures(seen, blurs(), slice_axis=0).sd.reshape(SHAPE)
     assert sd[BESIDE].min() > 1.2 and np.median(sd[:, 20:]) < 1.1 and sd.min() >= 1.0
 
 
 def test_curves_of_all_frames_are_left_as_they_are():
     _, seen = scene()
     plain = replace(seen, basis=np.eye(TIMES.size, dtype=np.float32), coefficients=seen.coefficients @ seen.basis)
-    assert without_mixtures(plain, blurs()) is plain
+    assert without_mixtures(plain, blurs(), slice_axis=0) is plain
+
+
+def test_slices_may_lie_along_any_axis():
+    _, seen = scene(static_hu=12.0)
+    places = np.arange(np.prod(SHAPE)).reshape(SHAPE).transpose(2, 1, 0)
+    order = places.ravel()
+    turned = replace(
+        seen,
+        coefficients=seen.coefficients[order],
+        noise=seen.noise[order],
+        anatomy_hu=seen.anatomy_hu[order],
+        sd=seen.sd[order],
+        mask=np.ones(places.shape, dtype=bool),
+    )
+    found, other = without_mixtures(seen, blurs(), slice_axis=0), without_mixtures(turned, blurs(), slice_axis=2)
+    np.testing.assert_allclose(other.coefficients, found.coefficients[order], atol=1e-3)
+    np.testing.assert_allclose(other.sd, found.sd[order], rtol=1e-4)
 
 
 def test_posterior_is_that_of_normal_distributions():
@@ -145,5 +162,5 @@ def test_volume_beside_vessels_of_a_moving_head_is_nearer_to_the_truth(monkeypat
         return np.sqrt(np.nanmean(wrong**2))
 
     found = error()
-    monkeypatch.setattr("PyPeTLib.pipeline.without_mixtures", lambda curves, blurs: curves)
+    monkeypatch.setattr("PyPeTLib.pipeline.without_mixtures", lambda curves, blurs, slice_axis: curves)
     assert found < 0.9 * error()

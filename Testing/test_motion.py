@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from PyPeTLib import InputError, Points, QualityError, Settings, analyze
-from PyPeTLib.motion import corrected, measure_motion
+from PyPeTLib.motion import between_slices, corrected, measure_motion
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.pipeline import prepare
@@ -269,6 +269,43 @@ def test_whole_numbers_stay_whole():
     exact, *_ = corrected(series, known([STILL, MOVED], series), settings=ON, progress=silent)
     assert still.values.dtype == np.int16
     assert abs((still.values - exact.values)[exact.values > 1.0].mean()) < 0.05
+
+
+def test_what_is_taken_off_in_plane_does_not_wrap_in_numbers_without_sign():
+    """Sharpening undershoots beside an edge: below 0 in a scan whose type has no sign, where it would be 65,000 HU."""
+    series = scan(GRIDS["axial"], [STILL, MOVED])
+    still = {}
+    for kind in (np.int16, np.uint16):
+        whole = replace(series, values=np.rint(np.maximum(series.values, 0.0)).astype(kind))
+        still[kind] = corrected(whole, known([STILL, MOVED], whole), settings=ON, progress=silent)[0].values
+    assert still[np.int16].min() < 0
+    np.testing.assert_array_equal(still[np.uint16], np.maximum(still[np.int16], 0))
+
+
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 0, 2)])
+def test_slices_may_be_stored_along_any_axis(order):
+    """The same head at the same places, its array's axes in another order."""
+    grid = GRIDS["axial"]
+    series = scan(grid, [STILL, MOVED], tissue_hu=[40.0, 60.0])
+    turned = stored(series, order)
+    motion = known([STILL, MOVED], series)
+    found, other = (corrected(one, motion, settings=ON, progress=silent) for one in (series, turned))
+    np.testing.assert_allclose(other[0].values, found[0].values.transpose(0, *(1 + axis for axis in order)), atol=1e-2)
+    assert (other[2] == found[2].transpose(order)).mean() > 0.9999
+    here, there = (
+        list(between_slices(found[1], one.geometry, np.ones(one.geometry.shape, dtype=bool)))[1]
+        for one in (series, turned)
+    )
+    wanted = here.reshape(grid.shape).transpose(order)
+    np.testing.assert_allclose(there.reshape(turned.geometry.shape), wanted, atol=1e-4)
+
+
+def stored(series: Series, order) -> Series:
+    """A scan with its array's axes (z, y, x) in another order; every voxel stays where it is."""
+    grid, axes = series.geometry, [2 - axis for axis in reversed(order)]
+    size, spacing = (tuple(one[axis] for axis in axes) for one in (grid.size, grid.spacing_mm))
+    turned = Geometry(size, spacing, grid.origin_mm, tuple(grid.axes[:, axes].ravel()))
+    return replace(series, values=series.values.transpose(0, *(1 + axis for axis in order)), geometry=turned)
 
 
 def test_frames_beyond_the_limit_are_left_out_and_the_time_axis_keeps_their_gap():
