@@ -54,6 +54,8 @@ MOST_VOLUME = 0.1
 FITTED = 3
 #: Components smaller than this share of the largest are rounding.
 SMALLEST_SIZE = 1e-4
+#: So are curves of this share of the largest: tissue that contrast does not reach before the scan ends.
+SHORTEST_CURVE = 1e-6
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -276,7 +278,7 @@ def usual_delay_s(sample: Float32Array, aif_hu: FloatArray, times_s: FloatArray,
     mtts_s = np.array([MTT_MEDIAN_S])
     curves = tissue_curves(aif_hu, times_s, delays_s=USUAL_DELAYS_S, mtts_s=mtts_s, shape=SHAPES["exponential"])[0]
     directions = curves @ free.T
-    heights = sample @ (directions / np.linalg.norm(directions, axis=1, keepdims=True)).T
+    heights = sample @ (directions / curve_lengths(directions)[:, None]).T
     return float(np.round(2.0 * np.median(USUAL_DELAYS_S[heights.argmax(axis=1)])) / 2.0)
 
 
@@ -357,9 +359,21 @@ def _dictionary(
 ) -> Dictionary:
     """Return curves in the components of the data, shape (..., component), as atoms."""
     directions = projected.reshape(-1, projected.shape[-1])
-    lengths = np.linalg.norm(directions, axis=1)
+    lengths = curve_lengths(directions)
     unit = np.ascontiguousarray((directions / lengths[:, None]).T, dtype=np.float32)
     return Dictionary(unit, lengths, mtt_s, delay_s, log_prior - np.log(lengths), (grid,))
+
+
+def curve_lengths(directions: FloatArray) -> FloatArray:
+    """Return the lengths of curves in components; rounding, which is no direction, counts as longer than it is.
+
+    Examples
+    --------
+    >>> curve_lengths(np.array([[3.0, 4.0], [0.0, 1e-13]])).tolist()
+    [5.0, 5e-06]
+    """
+    lengths = np.linalg.norm(directions, axis=1)
+    return np.asarray(np.maximum(lengths, SHORTEST_CURVE * lengths.max()))
 
 
 def _log_step(mtts_s: FloatArray) -> float:

@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.chunks import in_chunks, share
-from PyPeTLib.dictionary import DELAYS_S, Float32Array, components_without_mean, sample_of, usual_delay_s
+from PyPeTLib.dictionary import (
+    DELAYS_S,
+    MOST_VOLUME,
+    Float32Array,
+    components_without_mean,
+    curve_lengths,
+    sample_of,
+    usual_delay_s,
+)
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import Curves, FloatArray, Progress, Response
 
@@ -93,7 +101,8 @@ def nlr(curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, settings: Se
     """
     rotation, _ = components_without_mean(curves.basis)
     sample, free = sample_of(curves)
-    grid = _grid(aif_hu, times_s, usual_delay_s(sample, aif_hu, times_s, free), free)
+    noise_hu = 0.0 if curves.sd is None else float(np.median(curves.sd))
+    grid = _grid(aif_hu, times_s, usual_delay_s(sample, aif_hu, times_s, free), free, noise_hu)
     progress(0.1, "")
 
     def block(rows: Float32Array) -> FloatArray:
@@ -106,8 +115,11 @@ def nlr(curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, settings: Se
     return Response(height, middle, middle - 0.5 * mtt, volume, residue="box")
 
 
-def _grid(aif_hu: FloatArray, times_s: FloatArray, usual_s: float, free: FloatArray) -> Grid:
-    """Return the nodes of all possible delays and transit times, and the atoms that surround them."""
+def _grid(aif_hu: FloatArray, times_s: FloatArray, usual_s: float, free: FloatArray, noise_hu: float) -> Grid:
+    """Return the nodes of all possible delays and transit times, and the atoms that surround them.
+
+    Nothing is like tissue so late that the scan could not show it (`dictionary.seen`).
+    """
     log_mtt = np.log(MTTS_S[0]) + LOG_MTT_STEP * np.arange(-1, MTTS_S.size + 1)
     first, last = usual_s + DELAYS_S[[0, -1]]
     middle = np.arange(first - 2.0 * MIDDLE_STEP_S, last + 0.5 * MTTS_S[-1] + 3.0 * MIDDLE_STEP_S, MIDDLE_STEP_S)
@@ -125,7 +137,10 @@ def _grid(aif_hu: FloatArray, times_s: FloatArray, usual_s: float, free: FloatAr
         for row, one in zip(delay, log_mtt, strict=True)
     ]
     directions = np.concatenate(made)[order] @ free.T
-    lengths = np.linalg.norm(directions, axis=1)
+    lengths = curve_lengths(directions)
+    shown = MOST_VOLUME * lengths > noise_hu
+    if shown.any():
+        directions[~shown] = 0.0
     return Grid(
         np.ascontiguousarray((directions / lengths[:, None]).T, dtype=np.float32),
         np.log(lengths),

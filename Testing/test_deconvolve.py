@@ -380,6 +380,21 @@ def test_an_aif_without_signal_is_refused(aif, method):
         inverse(aif, np.arange(20.0), settings=Settings(method=method))
 
 
+@pytest.mark.parametrize("method", ["bayesian", "nlr"])
+def test_tissue_that_contrast_cannot_reach_before_the_scan_ends_is_not_found(bolus, as_curves, method):
+    """An input of exactly 0 until 30 s: of tissue 14 s later a scan of 44 s shows nothing but the rounding of sums."""
+    times = np.arange(45.0)
+    rows = bolus.tissue(times, np.linspace(0.02, 0.06, 300)[:, None], onset_s=30.0)
+    noise = np.random.default_rng(2).normal(0.0, 0.5, (600, 45))
+    noise[:300] += rows
+    curves = replace(as_curves(noise), sd=np.full(600, 0.5, dtype=np.float32))
+    found = deconvolve(curves, bolus.aif(times, 30.0), times, settings=Settings(method=method, residue="exponential"))
+    assert np.abs(found.volume).max() < 1.0
+    assert np.corrcoef(found.volume[:300], np.linspace(0.02, 0.06, 300))[0, 1] > 0.8
+    for sd in (found.sd or {}).values():
+        assert np.median(sd[:300]) < 10.0
+
+
 def test_deconvolution_reports_progress_and_can_be_cancelled(bolus, as_curves):
     times, seen = np.arange(60.0), []
     curves = as_curves(bolus.washout(times))
