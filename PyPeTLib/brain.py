@@ -90,6 +90,8 @@ def brain_in_skull(
 
     Where the skull was taken off before (`stripped.stripped_brain`) the mask is what the scan shows.
     """
+    if _impossible(geometry):  # before anything is as large as its grid in mm
+        raise QualityError(_no_brain(mean_hu, geometry, 0.0, settings))
     mask = np.zeros(mean_hu.shape, dtype=bool)
     slices = radiological(mean_hu, geometry)  # a view: the scan may be stored with any axis first
     spacing_mm = displayed_spacing_mm(geometry)
@@ -100,7 +102,7 @@ def brain_in_skull(
         brain, opened = _without_skull(slices, shown, spacing_mm, settings), np.zeros(len(slices), dtype=bool)
     radiological(mask, geometry)[:] = brain
     found = float(mask.sum()) * geometry.voxel_volume_ml
-    if found < MINIMUM_BRAIN_ML or _impossible(geometry):
+    if found < MINIMUM_BRAIN_ML:
         raise QualityError(_no_brain(mean_hu, geometry, found, settings))
     left_out = _left_out(slices, brain, settings) if shown is None else np.zeros_like(opened)
     return Image(mask, geometry), Skull(opened & brain.any(axis=(1, 2)), left_out, stripped=shown is not None)

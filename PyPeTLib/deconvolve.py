@@ -84,7 +84,7 @@ def deconvolve(
     QualityError
         If the arterial input holds no signal.
     """
-    _check_signal(aif_hu)
+    check_signal(aif_hu)
     if settings.residue_sought:
         fit = likeliest_residue(curves, aif_hu, times_s, aif_noise_hu=0.0, settings=settings)
         settings = settings.changed({"residue": fit.shape})
@@ -168,7 +168,7 @@ def inverse(aif_hu: FloatArray, times_s: FloatArray, *, settings: Settings) -> I
     >>> round(float(abs(made.lags_s[response.argmax()])), 1)
     0.0
     """
-    _check_signal(aif_hu)
+    check_signal(aif_hu)
     grid, resample = uniform_grid(times_s)
     interval = float(grid[1] - grid[0])
     made = INVERSES[settings.method](resample @ aif_hu, interval, settings)
@@ -240,7 +240,14 @@ def oscillation_index(response: FloatArray) -> FloatArray:
     return np.asarray(bends / (response.shape[-1] * np.maximum(peak, np.finfo(np.float32).tiny)))
 
 
-def _check_signal(aif_hu: FloatArray) -> None:
+def check_signal(aif_hu: FloatArray) -> None:
+    """Refuse an arterial input in HU that is not finite or nowhere above its baseline.
+
+    Raises
+    ------
+    QualityError
+        With it no method has anything to divide by.
+    """
     if not np.isfinite(aif_hu).all() or np.max(aif_hu) <= 0:
         raise QualityError(
             "Deconvolution: a positive, finite arterial input is needed; found none. Check the AIF mask."

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.chunks import share
-from PyPeTLib.errors import QualityError
+from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.records import Check, FloatArray, Image, MaskArray, Progress, Series, silent
+from PyPeTLib.times import MINIMUM_FRAMES
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -27,6 +28,26 @@ SAMPLE = 10_000
 VARYING_SHARE = 0.005
 #: The four corners of so many slices have one value by chance.
 FEW_SLICES = 0.005
+
+
+def check_values(series: Series) -> None:
+    """Refuse a scan of too few frames or with voxels that are no numbers.
+
+    Raises
+    ------
+    InputError
+        Files with such voxels are read so that they have numbers (`hounsfield.in_hu`); arrays are taken as they are.
+    """
+    if series.frames < MINIMUM_FRAMES:
+        need = f"Scan {series.name}: at least {MINIMUM_FRAMES} frames are needed"
+        raise InputError(f"{need}; found {series.frames}. Give the complete scan.")
+    if series.values.dtype.kind != "f":
+        return
+    without = [k + 1 for k, frame in enumerate(series.values) if not np.isfinite(frame).all()]
+    if without:
+        found = f"{len(without)} of {series.frames} frames that lack some, number {without[0]} first"
+        need = f"Scan {series.name}: a number in every voxel is needed"
+        raise InputError(f"{need}; found {found}. Set what is not known to −1000 HU.")
 
 
 def with_head(series: Series) -> tuple[Series, Check]:

@@ -15,12 +15,12 @@ from PyPeTLib.arteries import find_artery
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_in_skull
 from PyPeTLib.chunks import in_parallel, mean_frame, share, stopping
-from PyPeTLib.deconvolve import deconvolve
+from PyPeTLib.deconvolve import check_signal, deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.drift import find_drift, find_jumps, taken_off
 from PyPeTLib.errors import InputError, QualityError
-from PyPeTLib.frames import in_all_frames, with_head
+from PyPeTLib.frames import check_values, in_all_frames, with_head
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
 from PyPeTLib.input_noise import input_noise_hu
 from PyPeTLib.lesions import find_lesions, judge_lesions
@@ -72,12 +72,14 @@ from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.tissue import hyperdense, not_tissue
 from PyPeTLib.veins import find_vein, scaled_to_vein
-from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
+from PyPeTLib.vessels import FEWEST_VESSELS, VesselVoxels, likely_vessels, vessel_voxels
 
 #: Share of a run that comes before deconvolution.
 PREPARED = 0.75
 #: Opens a timed step: its name, and where it begins and ends on the way from 0 to 1.
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
+#: Of fewer all might be vessels, and none would be left that tells the level of the frames.
+FEWEST_BRAIN_VOXELS = 2 * FEWEST_VESSELS
 #: What may be given for a vessel.
 Vessel = Image | Points | TimeCurve
 #: What a vessel is measured by: a mask, HU at the scan's times, or nothing; and what the user gave for it.
@@ -151,8 +153,9 @@ def prepare(
 ) -> Prepared:
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
     settings = settings or Settings()
+    check_values(series)
     series, frames = with_head(series)
-    _check_mask(series, brain, "Brain mask")
+    _check_mask(series, brain, "Brain mask", FEWEST_BRAIN_VOXELS)
     given = _given(series, aif, "Arterial curve", "AIF mask"), _given(series, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
@@ -341,6 +344,7 @@ def _vascular_curves(
     taken_hu = taken_off(drift, jumps)
     if bolus is not found or taken_hu.any():
         vessels, artery = measured(bolus, taken_hu, share(progress, 0.7, 0.9))
+    check_signal(artery.measured_hu)  # whatever is forced, with none there is nothing to look at
     last = share(progress, 0.9, 1.0)
     if vof is None:
         vein = find_vein(vessels, artery, geometry, times_s)
@@ -471,8 +475,8 @@ def _as_given(found: _Vascular, aif: Given, vof: Given) -> _Vascular:
     return replace(found, artery=artery, vein=vein)
 
 
-def _check_mask(series: Series, mask: Image | None, name: str) -> None:
-    """Refuse a mask that is empty or lies on another grid."""
+def _check_mask(series: Series, mask: Image | None, name: str, fewest: int = 1) -> None:
+    """Refuse a mask that is empty, has too few voxels or lies on another grid."""
     if mask is None:
         return
     if not mask.geometry.matches(series.geometry):
@@ -483,6 +487,9 @@ def _check_mask(series: Series, mask: Image | None, name: str) -> None:
     if mask.values.dtype != bool or not mask.values.any():
         found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"
         raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
+    if np.count_nonzero(mask.values) < fewest:
+        found = f"{np.count_nonzero(mask.values)} voxels"
+        raise InputError(f"{name}: at least {fewest} voxels are needed; found {found}. Give all of the brain.")
 
 
 def _refuse_failed(checks: tuple[Check, ...], force: bool) -> None:

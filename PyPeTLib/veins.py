@@ -102,7 +102,8 @@ def partial_volume_factor(aif_hu: FloatArray, vof_hu: FloatArray, times_s: Float
     if transit is not None and transit.error <= WORST_ERROR:
         return transit.gain
     weights = area_weights(times_s)
-    return float((vof_hu @ weights) / (aif_hu @ weights))
+    area_hu_s = float(aif_hu @ weights)
+    return float(vof_hu @ weights) / area_hu_s if area_hu_s else 1.0
 
 
 def _blood(vessels: VesselVoxels, late: npt.NDArray[np.bool_]) -> tuple[FloatArray, float]:

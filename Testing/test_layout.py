@@ -57,7 +57,7 @@ GROUND = {
     "orientation": {"errors", "records"},
     "skull": {"records"},
     "stripped": {"records"},
-    "frames": {"chunks", "errors", "records"},
+    "frames": {"chunks", "errors", "records", "times"},
 }
 #: Other modules that use a step: a comparison finds the lesions of reference maps as a run finds its own.
 ALLOWED_ABOVE_STEPS = {("compare", "lesions")}

@@ -291,7 +291,41 @@ def test_masks_that_do_not_fit_are_refused(tiny_head, name):
             analyze(series, **{name: Image(wrong, series.geometry)})
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_brain_mask_in_which_all_might_be_vessels_is_refused(tiny_head, tiny_analysis, force):
+    few = np.zeros_like(tiny_analysis.brain.values)
+    few.ravel()[np.flatnonzero(tiny_analysis.brain.values)[:43]] = True
+    with pytest.raises(InputError, match=r"Brain mask: at least 100 voxels are needed; found 43 voxels\. Give all of"):
+        analyze(tiny_head.series, brain=Image(few, tiny_head.series.geometry), force=force)
+
+
 # --- what is refused ------------------------------------------------------------------------------------------------
+
+
+def test_arrays_of_few_frames_or_without_numbers_are_refused(tiny_head):
+    series = tiny_head.series
+    short = replace(series, values=series.values[:2], times_s=series.times_s[:2])
+    with pytest.raises(InputError, match=r"at least 10 frames are needed; found 2\. Give the complete scan"):
+        analyze(short)
+    values = series.values.astype(np.float32)
+    values[[7, 9], 2, 30, 30] = np.nan, np.inf
+    with pytest.raises(InputError, match=r"a number in every voxel is needed; found 2 of 45 .*number 8 first\. Set"):
+        analyze(replace(series, values=values))
+
+
+def test_an_arterial_curve_that_never_rises_is_refused_even_when_forced(tiny_head):
+    air = np.zeros(tiny_head.series.geometry.shape, dtype=bool)
+    air[:, :3, :3] = True
+    still = replace(tiny_head.series, values=np.where(air, -1000, tiny_head.series.values).astype(np.float32))
+    with pytest.raises(QualityError, match=r"a positive, finite arterial input is needed; found none"):
+        analyze(still, aif=Image(air, still.geometry), force=True)
+
+
+def test_voxels_of_no_scan_are_refused_before_anything_is_made_of_their_size(tiny_head, monkeypatch):
+    monkeypatch.setattr("PyPeTLib.brain.stripped_brain", lambda *_: pytest.fail("looked at"))
+    small = replace(tiny_head.series.geometry, spacing_mm=(2e-4, 2e-4, 2e-4))
+    with pytest.raises(QualityError, match=r"voxels of 0.1 to 30 mm are needed; found 0.0002×0.0002×0.0002 mm"):
+        analyze(replace(tiny_head.series, geometry=small), Settings(motion="off"))
 
 
 def test_contrast_from_the_first_frame_is_refused_unless_forced(tiny_head):
