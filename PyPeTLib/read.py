@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PyPeTLib.dicom import read_dicom
 from PyPeTLib.dicom_headers import holds_many
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
+from PyPeTLib.files import Stored, extension, full_path, is_dicom, load, scan_name
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.records import Check, FloatArray, Geometry, Image, Series
 from PyPeTLib.slice_times import take_together
@@ -255,11 +255,11 @@ def _open_scan(path: ScanPath, series_number: int | None) -> _Opened:
 def _files_of(path: ScanPath) -> tuple[Path, list[Path], list[Path]]:
     """Return what names a scan, its files, and those of them that are DICOM images."""
     if not isinstance(path, str | Path):
-        files = [Path(p).absolute() for p in path]
+        files = [full_path(one) for one in path]
         if not files:
             raise InputError("Scan: one 3D file a frame is needed; found an empty list. Give files or their folder.")
         return files[0].parent, files, [file for file in files if not extension(file) and is_dicom(file)]
-    scan = Path(path).absolute()
+    scan = full_path(path)
     if scan.is_dir():
         frames = _frames_in(scan)
         return scan, frames, [] if frames else [file for file in scan.rglob("*") if is_dicom(file)]
@@ -276,10 +276,10 @@ def naming_path(path: ScanPath) -> Path:
         As for `read_series`; files in several folders are named by that of the first.
     """
     if isinstance(path, str | Path):
-        scan = Path(path).absolute()
+        scan = full_path(path)
         frames = _frames_in(scan) if scan.is_dir() else []
         return frames[0] if len(frames) == 1 else scan
-    files = [Path(one).absolute() for one in path]
+    files = [full_path(one) for one in path]
     return files[0] if len(files) == 1 and extension(files[0]) else files[0].parent
 
 

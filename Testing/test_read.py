@@ -672,6 +672,28 @@ def test_mask_is_read_as_bool(scan: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask.values, inside > 0)
 
 
+@pytest.mark.parametrize("way", ["..", "../../frames", "../within/.."])
+def test_a_scan_on_the_way_up_has_the_name_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """And no hidden one, such as ".."."""
+    path = folder(tmp_path / "frames", [f"{i}.nii.gz" for i in range(FRAMES)])
+    (path / "within").mkdir()
+    monkeypatch.chdir(path / "within")
+    for given in (way, [f"{way}/{i}.nii.gz" for i in range(FRAMES)]):
+        assert (naming_path(given).name, inspect_series(given, interval_s=1.5).name) == ("frames", "frames")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and the way up from them is another")
+def test_a_link_keeps_its_name_and_above_it_is_the_folder_above_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "target").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "target")
+    save(tmp_path / "deep" / "scan.nii.gz", head())
+    (tmp_path / "deep" / "a.nii.gz").symlink_to("scan.nii.gz")
+    for given in (tmp_path / "link" / ".." / "a.nii.gz", tmp_path / "deep" / "a.nii.gz"):
+        assert (naming_path(given).name, inspect_series(given).name) == ("a.nii.gz", "a")
+
+
 def test_mask_on_another_grid_is_refused_with_both_grids(scan: Path, tmp_path: Path) -> None:
     geometry = read_series(scan).geometry
     path = save(tmp_path / "m.nii.gz", head()[0, :, :, 1:])
