@@ -258,13 +258,25 @@ def _files_of(path: ScanPath) -> tuple[Path, list[Path], list[Path]]:
         files = [full_path(one) for one in path]
         if not files:
             raise InputError("Scan: one 3D file a frame is needed; found an empty list. Give files or their folder.")
-        return files[0].parent, files, [file for file in files if not extension(file) and is_dicom(file)]
+        return files[0].parent, files, _dicom_among(files)
     scan = full_path(path)
     if scan.is_dir():
         frames = _frames_in(scan)
         return scan, frames, [] if frames else [file for file in scan.rglob("*") if is_dicom(file)]
     many = not extension(scan) and is_dicom(scan) and holds_many(scan)
     return scan, [scan], [scan] if many else []
+
+
+def _dicom_among(files: list[Path]) -> list[Path]:
+    """Return a list's DICOM images; refuse other files beside them, which might be the scan as well."""
+    images = [file for file in files if not extension(file) and is_dicom(file)]
+    known = set(images)
+    others = [file.name for file in files if file not in known]
+    if images and others:
+        need = f"Scan {files[0].parent.name}: DICOM images only, or one 3D file a frame, are needed"
+        found = f"{others[0]}{f' and {len(others) - 1} more' if others[1:] else ''} beside {len(images)} DICOM images"
+        raise InputError(f"{need}; found {found}. Leave them out of the list, or give the folder of the images.")
+    return images
 
 
 def naming_path(path: ScanPath) -> Path:

@@ -612,6 +612,16 @@ def test_several_4d_files_are_several_scans(tmp_path: Path) -> None:
             read_series(given)
 
 
+def test_a_list_of_dicom_images_and_other_files_is_refused(tmp_path: Path) -> None:
+    """The others were left out without a word."""
+    (tmp_path / "IM1").write_bytes(b"\0" * 128 + b"DICM")
+    frames = [save(tmp_path / f"{i}.nii.gz", head()[i]) for i in range(2)]
+    with pytest.raises(InputError, match=r"found 0\.nii\.gz and 1 more beside 1 DICOM images\. Leave them out"):
+        read_series([tmp_path / "IM1", *frames])
+    with pytest.raises(InputError, match=r"found notes\.txt beside 1 DICOM images\. Leave them out"):
+        read_series([tmp_path / "notes.txt", tmp_path / "IM1"])
+
+
 def test_number_of_a_series_is_refused_beside_other_files_than_dicom(scan: Path) -> None:
     for given in (scan, scan.parent):
         with pytest.raises(InputError, match=r"DICOM series have numbers; found NIfTI or NRRD.*Leave --series out"):
