@@ -204,15 +204,16 @@ def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
     missing = np.count_nonzero(~np.isfinite(stored.values)) if stored.values.dtype.kind == "f" else 0
     if missing:
         raise InputError(f"{what} {path}: a number in every voxel is needed; found {missing} without. Set them to 0.")
-    if not stored.values.any():
-        raise InputError(f"{what} {path}: at least one voxel is needed; found 0. Draw it again.")
-    inside = stored.values[stored.values != 0]
-    if inside.min() < 0 or np.abs(inside - np.rint(inside)).max() > LABEL_TOLERANCE:
-        found = f"values from {inside.min():g} to {inside.max():g}"
+    labels = np.rint(stored.values)
+    if labels.min() < 0 or np.abs(stored.values - labels).max() > LABEL_TOLERANCE:
+        some = stored.values[stored.values != 0]
+        found = f"values from {some.min():g} to {some.max():g}"
         raise InputError(
             f"{what} {path}: 0 outside and a label inside are needed; found {found}. Set a threshold first."
         )
-    return Image(stored.values != 0, stored.geometry)
+    if not labels.any():
+        raise InputError(f"{what} {path}: at least one voxel is needed; found 0. Draw it again.")
+    return Image(labels != 0, stored.geometry)
 
 
 def read_image(path: str | Path) -> Image:

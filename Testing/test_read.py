@@ -672,16 +672,6 @@ def test_the_name_of_a_scan_is_known_before_it_is_read(scan: Path, tmp_path: Pat
     assert names == ["sub-01_ctp", "sub-02_ctp", "sub-02_ctp", "frames", "frames"]
 
 
-# Masks and images
-
-
-def test_mask_is_read_as_bool(scan: Path, tmp_path: Path) -> None:
-    inside = (head()[0] > 500).astype(np.float32) * 3
-    mask = read_mask(save(tmp_path / "m.nii.gz", inside), read_series(scan).geometry, what="AIF mask")
-    assert mask.values.dtype == bool
-    np.testing.assert_array_equal(mask.values, inside > 0)
-
-
 @pytest.mark.parametrize("way", ["..", "../../frames", "../within/.."])
 def test_a_scan_on_the_way_up_has_the_name_of_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
@@ -702,6 +692,16 @@ def test_a_link_keeps_its_name_and_above_it_is_the_folder_above_what_it_points_t
     (tmp_path / "deep" / "a.nii.gz").symlink_to("scan.nii.gz")
     for given in (tmp_path / "link" / ".." / "a.nii.gz", tmp_path / "deep" / "a.nii.gz"):
         assert (naming_path(given).name, inspect_series(given).name) == ("a.nii.gz", "a")
+
+
+# Masks and images
+
+
+def test_mask_is_read_as_bool(scan: Path, tmp_path: Path) -> None:
+    inside = (head()[0] > 500).astype(np.float32) * 3
+    mask = read_mask(save(tmp_path / "m.nii.gz", inside), read_series(scan).geometry, what="AIF mask")
+    assert mask.values.dtype == bool
+    np.testing.assert_array_equal(mask.values, inside > 0)
 
 
 def test_mask_on_another_grid_is_refused_with_both_grids(scan: Path, tmp_path: Path) -> None:
@@ -738,6 +738,23 @@ def test_values_that_are_no_labels_are_refused(scan: Path, tmp_path: Path, low: 
     match = rf"0 outside and a label inside are needed; found values from {low:g} to 1\. Set a threshold first"
     with pytest.raises(InputError, match=match):
         read_mask(save(tmp_path / "m.nii.gz", values), read_series(scan).geometry, what="AIF mask")
+
+
+@pytest.mark.parametrize("rest", [5e-4, -5e-4])
+def test_rounding_around_a_mask_is_not_inside(scan: Path, tmp_path: Path, rest: float) -> None:
+    """As resampling leaves it: it made the whole grid the mask."""
+    inside = head()[0] > 500
+    geometry = read_series(scan).geometry
+    mask = read_mask(save(tmp_path / "m.nii.gz", np.where(inside, 1.0 - rest, rest)), geometry, what="AIF mask")
+    np.testing.assert_array_equal(mask.values, inside)
+    with pytest.raises(InputError, match="at least one voxel is needed; found 0"):
+        read_mask(save(tmp_path / "m.nii.gz", np.full(SHAPE, rest)), geometry, what="AIF mask")
+
+
+def test_probabilities_below_a_half_are_no_empty_mask(scan: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "m.nii.gz", np.where(head()[0] > 500, 0.4, 0.0))
+    with pytest.raises(InputError, match=r"found values from 0\.4 to 0\.4\. Set a threshold first"):
+        read_mask(path, read_series(scan).geometry, what="AIF mask")
 
 
 def test_4d_mask_is_refused(scan: Path) -> None:
