@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -242,7 +243,7 @@ def read_sidecar(scan: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"Sidecar {path}: a JSON file is needed; found {reason_of(error)}. Mend or remove it."
         ) from error
@@ -300,10 +301,11 @@ def _sidecar_clues(scan: Path, frames: int) -> tuple[Clue, Clue]:
 
 
 def _numbers(name: str, key: str, values: object) -> FloatArray:
-    if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
-        need = "one number in s for the interval" if key == TIME_INTERVAL else "a list of times in s"
-        raise InputError(f"Sidecar {name}: {key} needs {need}; found {values!r:.60}. Mend the file.")
-    return np.array(values, dtype=float)
+    with suppress(OverflowError):  # a whole number of hundreds of digits
+        if isinstance(values, list) and all(isinstance(v, int | float) for v in values):
+            return np.array(values, dtype=float)
+    need = "one number in s for the interval" if key == TIME_INTERVAL else "a list of times in s"
+    raise InputError(f"Sidecar {name}: {key} needs {need}; found {values!r:.60}. Mend the file.")
 
 
 def _header_clue(scan: Path, frames: int) -> Clue:
