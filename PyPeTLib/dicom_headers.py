@@ -48,8 +48,10 @@ GROUPS = (
     ("FrameContentSequence", "TemporalPositionIndex", FRAME),
     ("TemporalPositionSequence", "TemporalPositionTimeOffset", OFFSET_S),
 )
-#: How the class of a CT image, enhanced ones too, is written near the beginning of a file, and where that ends.
-CT_CLASS, CLASS_WITHIN = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.2[\0.]"), 1024
+#: How classes of objects are written, the file's own first, those that it lists or refers to (DICOMDIR, reports) later;
+#: that of CT images, enhanced ones too; and where the beginning of a file, which says its own, ends.
+CLASS, CT_CLASS = re.compile(rb"1\.2\.840\.10008\.(?:1\.3|5\.1\.4)\.[0-9.]+"), "1.2.840.10008.5.1.4.1.1.2"
+CLASS_WITHIN = 1024
 RESCALE = "PixelValueTransformationSequence"
 CURE = "Export the scan again"
 
@@ -60,11 +62,12 @@ class ManyImagesError(InputError):
 
 @dataclass(frozen=True)
 class DicomImage:
-    """One image: its file and number in it, size, whether its values are whole numbers, and its tags."""
+    """One image: its file and number in it, size, values a voxel, whether they are whole numbers, and its tags."""
 
     path: Path
     index: int
     size: tuple[int, int]
+    components: int
     whole: bool
     about: dict[str, str]
 
@@ -98,7 +101,7 @@ class DicomImage:
 
 
 def images_of(path: Path) -> list[DicomImage]:
-    """Return the CT images with a place that a DICOM file holds.
+    """Return the CT images with a place that a DICOM file holds; a picture in colours (of a report, a map) is none.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def images_of(path: Path) -> list[DicomImage]:
         If their values are not on one scale, or the name of the file is not in UTF-8.
     """
     one = _as_one(path)
-    if one is None or one.about.get(MODALITY, "CT") != "CT":
+    if one is None or one.components > 1 or one.about.get(MODALITY, "CT") != "CT":
         return []
     if not _several(one):
         return [one] if one.placed else []
@@ -130,7 +133,8 @@ def is_damaged(path: Path) -> bool:
     if _as_one(path) is not None:
         return False
     with path.open("rb") as file:
-        return CT_CLASS.search(file.read(CLASS_WITHIN)) is not None
+        own = CLASS.search(file.read(CLASS_WITHIN))
+    return own is not None and f"{own[0].decode()}.".startswith(f"{CT_CLASS}.")
 
 
 def _several(one: DicomImage) -> bool:
@@ -152,7 +156,7 @@ def _as_one(path: Path) -> DicomImage | None:
     about = {tag: _readable(reader.GetMetaData(tag)) for tag in TAGS if reader.HasMetaDataKey(tag)}
     whole = reader.GetPixelIDValue() not in (sitk.sitkFloat32, sitk.sitkFloat64)
     width, height = reader.GetSize()[:2]
-    return DicomImage(path, 0, (int(width), int(height)), whole, about)
+    return DicomImage(path, 0, (int(width), int(height)), int(reader.GetNumberOfComponents()), whole, about)
 
 
 def voxels(frames: Sequence[Sequence[DicomImage]], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
@@ -166,6 +170,7 @@ def voxels(frames: Sequence[Sequence[DicomImage]], shape: tuple[int, int, int]) 
             targets.setdefault(image.path, []).append((image.index, target))
     for path, wanted in targets.items():
         stack = _stack(path)
+        _refuse_other_size(path, stack, (1 + max(index for index, _ in wanted), *shape[1:]))
         for index, target in wanted:
             target[:] = np.clip(stack[index], limits.min, limits.max)
     return values
@@ -183,6 +188,13 @@ def _stack(path: Path) -> npt.NDArray[Any]:
             raise InputError(f"File {path}: cannot be read: {what}. {CURE}.") from error
 
 
+def _refuse_other_size(path: Path, stack: npt.NDArray[Any], needed: tuple[int, ...]) -> None:
+    """Refuse a file with fewer images, or others, than its header says."""
+    if stack.shape[1:] != needed[1:] or len(stack) < needed[0]:
+        need, found = ("×".join(map(str, reversed(shape))) for shape in (needed, stack.shape))
+        raise InputError(f"File {path}: voxels as its header says, {need}, are needed; found {found}. {CURE}.")
+
+
 def _of_each(path: Path) -> Iterator[dict[str, str]]:
     """Yield the tags of each image of an enhanced file; of a file without functional groups nothing."""
     try:
@@ -192,7 +204,7 @@ def _of_each(path: Path) -> Iterator[dict[str, str]]:
             f"File {path}: pydicom is needed to read many images in one file (enhanced DICOM), and is not installed. "
             f"Run: {installing('pydicom')}; or convert the scan to NIfTI."
         ) from error
-    header = pydicom.dcmread(path, stop_before_pixels=True)
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)  # also without the magic word, as GDCM
     shared = next(iter(header.get("SharedFunctionalGroupsSequence", [])), pydicom.Dataset())
     each = list(header.get("PerFrameFunctionalGroupsSequence", []))
     scales = {

@@ -34,6 +34,8 @@ def reason_of(error: Exception) -> str:
         return "bytes that are no text in UTF-8"
     if isinstance(error, JSONDecodeError):
         return f"a mistake in line {error.lineno}, column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "too many brackets within each other"
     return str(error)
 
 

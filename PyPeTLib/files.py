@@ -121,6 +121,20 @@ def scan_name(path: Path) -> str:
     return re.sub(r"(\.seq)?\.(nii\.gz|nii|nrrd|nhdr|dcm|ima)$", "", path.name, flags=re.IGNORECASE)
 
 
+def full_path(path: str | Path) -> Path:
+    """Return an absolute path without "..", which names nothing; a link keeps its own name.
+
+    Examples
+    --------
+    >>> full_path("/") == full_path("/..")
+    True
+    """
+    parts = Path(path).absolute().parts
+    up = max((place for place, part in enumerate(parts, 1) if part == ".."), default=0)
+    # above a link is the folder above what it points to, as for the operating system
+    return Path(*parts[:up]).resolve().joinpath(*parts[up:]) if up else Path(*parts)
+
+
 def extension(path: Path) -> str:
     """Return the extension that tells the format, "" for a file that is no image."""
     return next((e for e in READERS if path.name.lower().endswith(e)), "")

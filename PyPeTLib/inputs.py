@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,16 @@ def _rows(path: str | Path) -> list[list[str]]:
     if separator is None:
         rows = [line.split() for line in lines]
     else:
-        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+        rows = [[cell.strip() for cell in row] for row in _cells(lines, separator, f"Curve {path}")]
     return rows if separator == "," else [[_with_point(cell) for cell in row] for row in rows]
+
+
+def _cells(lines: Iterable[str], separator: str, what: str) -> Iterable[list[str]]:
+    """Yield the cells of each line of a table."""
+    try:
+        yield from csv.reader(lines, delimiter=separator)
+    except csv.Error as error:  # such as a cell of more characters than any number has
+        raise InputError(f"{what}: a table of numbers is needed; found: {error}. Export it again.") from error
 
 
 def _separator(line: str) -> str | None:
@@ -178,11 +186,11 @@ def _markup_points(text: str, path: Path) -> list[Point]:
             for point in markup.get("controlPoints", [])
             if point.get("positionStatus", "defined") == "defined" and "position" in point
         ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         need = "3D Slicer's markups, with the position of every control point, are needed"
-        found = reason_of(error) if isinstance(error, ValueError) else "none"
+        found = reason_of(error) if isinstance(error, ValueError | RecursionError) else "none"
         raise InputError(f"Points {path}: {need}; found {found}. Save them again.") from error
 
 
@@ -192,7 +200,8 @@ def _fcsv_points(text: str, path: Path) -> list[Point]:
     if system is None:
         need = "a line '# CoordinateSystem = RAS' or LPS is needed"
         raise InputError(f"Points {path}: {need}; found none. Save the points again from 3D Slicer.")
-    rows = csv.reader(line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    rows = _cells(lines, ",", f"Points {path}")
     return [_to_lps(row[1:4], system.group(1), path) for row in rows]
 
 
@@ -204,6 +213,7 @@ def _to_lps(position: Any, system: str, path: Path) -> Point:
         raise InputError(f"Points {path}: {need}; found '{system}'. Save the points again from 3D Slicer.")
     try:
         x, y, z = (factor * float(value) for factor, value in zip(factors, position, strict=True))
-    except (TypeError, ValueError):
-        raise InputError(f"Points {path}: three numbers in mm a point are needed; found {position}.") from None
+    except (TypeError, ValueError, OverflowError):
+        found = f"{position!s:.60}"
+        raise InputError(f"Points {path}: three numbers in mm a point are needed; found {found}.") from None
     return x, y, z

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PyPeTLib.dicom import read_dicom
 from PyPeTLib.dicom_headers import holds_many
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import Stored, extension, is_dicom, load, scan_name
+from PyPeTLib.files import Stored, extension, full_path, is_dicom, load, scan_name
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.records import Check, FloatArray, Geometry, Image, Series
 from PyPeTLib.slice_times import take_together
@@ -204,15 +204,16 @@ def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
     missing = np.count_nonzero(~np.isfinite(stored.values)) if stored.values.dtype.kind == "f" else 0
     if missing:
         raise InputError(f"{what} {path}: a number in every voxel is needed; found {missing} without. Set them to 0.")
-    if not stored.values.any():
-        raise InputError(f"{what} {path}: at least one voxel is needed; found 0. Draw it again.")
-    inside = stored.values[stored.values != 0]
-    if inside.min() < 0 or np.abs(inside - np.rint(inside)).max() > LABEL_TOLERANCE:
-        found = f"values from {inside.min():g} to {inside.max():g}"
+    labels = np.rint(stored.values)
+    if labels.min() < 0 or np.abs(stored.values - labels).max() > LABEL_TOLERANCE:
+        some = stored.values[stored.values != 0]
+        found = f"values from {some.min():g} to {some.max():g}"
         raise InputError(
             f"{what} {path}: 0 outside and a label inside are needed; found {found}. Set a threshold first."
         )
-    return Image(stored.values != 0, stored.geometry)
+    if not labels.any():
+        raise InputError(f"{what} {path}: at least one voxel is needed; found 0. Draw it again.")
+    return Image(labels != 0, stored.geometry)
 
 
 def read_image(path: str | Path) -> Image:
@@ -255,16 +256,28 @@ def _open_scan(path: ScanPath, series_number: int | None) -> _Opened:
 def _files_of(path: ScanPath) -> tuple[Path, list[Path], list[Path]]:
     """Return what names a scan, its files, and those of them that are DICOM images."""
     if not isinstance(path, str | Path):
-        files = [Path(p).absolute() for p in path]
+        files = [full_path(one) for one in path]
         if not files:
             raise InputError("Scan: one 3D file a frame is needed; found an empty list. Give files or their folder.")
-        return files[0].parent, files, [file for file in files if not extension(file) and is_dicom(file)]
-    scan = Path(path).absolute()
+        return files[0].parent, files, _dicom_among(files)
+    scan = full_path(path)
     if scan.is_dir():
         frames = _frames_in(scan)
         return scan, frames, [] if frames else [file for file in scan.rglob("*") if is_dicom(file)]
     many = not extension(scan) and is_dicom(scan) and holds_many(scan)
     return scan, [scan], [scan] if many else []
+
+
+def _dicom_among(files: list[Path]) -> list[Path]:
+    """Return a list's DICOM images; refuse other files beside them, which might be the scan as well."""
+    images = [file for file in files if not extension(file) and is_dicom(file)]
+    known = set(images)
+    others = [file.name for file in files if file not in known]
+    if images and others:
+        need = f"Scan {files[0].parent.name}: DICOM images only, or one 3D file a frame, are needed"
+        found = f"{others[0]}{f' and {len(others) - 1} more' if others[1:] else ''} beside {len(images)} DICOM images"
+        raise InputError(f"{need}; found {found}. Leave them out of the list, or give the folder of the images.")
+    return images
 
 
 def naming_path(path: ScanPath) -> Path:
@@ -276,10 +289,10 @@ def naming_path(path: ScanPath) -> Path:
         As for `read_series`; files in several folders are named by that of the first.
     """
     if isinstance(path, str | Path):
-        scan = Path(path).absolute()
+        scan = full_path(path)
         frames = _frames_in(scan) if scan.is_dir() else []
         return frames[0] if len(frames) == 1 else scan
-    files = [Path(one).absolute() for one in path]
+    files = [full_path(one) for one in path]
     return files[0] if len(files) == 1 and extension(files[0]) else files[0].parent
 
 

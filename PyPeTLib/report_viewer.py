@@ -85,7 +85,7 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
     inside = shown(analysis.brain.values)
     slab, scan = max(1, len(inside) // SLABS // 2), _scan(analysis, shown, inside)
     return {
-        "note": _note(thin, scan["block"], 2 * slab + 1),
+        "note": _note(thin, scan["block"], min(2 * slab + 1, len(inside))),
         "slab": slab,
         "shape": inside.shape,
         "full": brain[(0, *crop)].shape,
@@ -113,7 +113,7 @@ def _note(thin: int, block: int, slab: int) -> str:
     return (
         f"Values are rounded for this page; the files of the run have all digits.{thinned} Raw frames: {picked} of the "
         "brain, compressed, around it the mean before contrast. Curves are rebuilt from at most "
-        f"{MOST_COMPONENTS} temporal components. The maximum is that of {slab} slices."
+        f"{MOST_COMPONENTS} temporal components. The maximum is that of {slab} slice{'s' * (slab > 1)}."
     )
 
 

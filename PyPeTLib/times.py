@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,10 @@ TIME_INTERVAL = "RepetitionTime"
 
 #: Sidecar entry that lists when each slice of a frame was acquired, in s after the frame's time (BIDS name).
 SLICE_TIMES = "SliceTiming"
+
+#: Sidecar entry that tells along which axis of the file, and from which of its ends, those slices are counted (BIDS
+#: name), and its values for slices along the third axis, from the first one and from the last one.
+SLICE_AXIS, FIRST_ONE, LAST_ONE = "SliceEncodingDirection", "k", "k-"
 
 #: Time units of the NIfTI header, bits 3–5 of ``xyzt_units``: name and seconds.
 NIFTI_TIME_UNITS = {8: ("s", 1.0), 16: ("ms", 1e-3), 24: ("µs", 1e-6)}
@@ -238,7 +243,7 @@ def read_sidecar(scan: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"Sidecar {path}: a JSON file is needed; found {reason_of(error)}. Mend or remove it."
         ) from error
@@ -254,7 +259,8 @@ def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray |
     Raises
     ------
     InputError
-        If the sidecar lists other than one finite time a slice, or times further apart than the frames.
+        If the sidecar lists other than one finite time a slice, times further apart than the frames, or slices along
+        another axis.
     """
     try:
         content = read_sidecar(scan)
@@ -272,7 +278,11 @@ def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray |
             f"{SLICE_TIMES} needs times in s that belong to one frame, no further apart than frames, {interval_s:g} s"
         )
         raise InputError(f"Sidecar {name}: {need}; found {listed.min():g} to {listed.max():g}. Mend or remove it.")
-    return listed
+    axis = content.get(SLICE_AXIS, FIRST_ONE)
+    if axis not in (FIRST_ONE, LAST_ONE):
+        need = f"{SLICE_TIMES} needs slices along the third axis, {SLICE_AXIS} {FIRST_ONE} or {LAST_ONE}"
+        raise InputError(f"Sidecar {name}: {need}; found {axis!r:.60}. Mend or remove it.")
+    return listed[::-1] if axis == LAST_ONE else listed
 
 
 def _sidecar_clues(scan: Path, frames: int) -> tuple[Clue, Clue]:
@@ -291,10 +301,11 @@ def _sidecar_clues(scan: Path, frames: int) -> tuple[Clue, Clue]:
 
 
 def _numbers(name: str, key: str, values: object) -> FloatArray:
-    if not isinstance(values, list) or not all(isinstance(v, int | float) for v in values):
-        need = "one number in s for the interval" if key == TIME_INTERVAL else "a list of times in s"
-        raise InputError(f"Sidecar {name}: {key} needs {need}; found {values!r:.60}. Mend the file.")
-    return np.array(values, dtype=float)
+    with suppress(OverflowError):  # a whole number of hundreds of digits
+        if isinstance(values, list) and all(isinstance(v, int | float) for v in values):
+            return np.array(values, dtype=float)
+    need = "one number in s for the interval" if key == TIME_INTERVAL else "a list of times in s"
+    raise InputError(f"Sidecar {name}: {key} needs {need}; found {values!r:.60}. Mend the file.")
 
 
 def _header_clue(scan: Path, frames: int) -> Clue:

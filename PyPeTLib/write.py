@@ -39,7 +39,8 @@ def write_image(
     image : Image
         The image. Booleans become uint8, other values but uint8 float32.
     path : str or Path
-        A .nii.gz or .nii file; replaced where it exists. The same image gives the same bytes.
+        A .nii.gz or .nii file; replaced, with the JSON file beside it, where it exists. The same image gives the same
+        bytes.
     metadata : mapping, optional
         More entries for the JSON file, which holds ``{"Unit": image.unit, ...}`` and is written where there is a unit
         or metadata.
@@ -59,8 +60,7 @@ def write_image(
         raise InputError(f"Image {target}: perpendicular axes are needed; found {image.geometry.direction}.")
     with _replacing(target) as temporary:
         _write_nifti(_stored(image.values, missing), image.geometry, temporary)
-    if image.unit or metadata:
-        write_json({"Unit": image.unit, **(metadata or {})}, target.with_name(scan_name(target) + ".json"))
+    _write_sidecar({"Unit": image.unit, **(metadata or {})} if image.unit or metadata else {}, target)
 
 
 def write_series(series: Series, path: str | Path) -> None:
@@ -69,9 +69,9 @@ def write_series(series: Series, path: str | Path) -> None:
     Parameters
     ----------
     series : Series
-        The scan; written in its own type.
+        The scan; written in its own type, or the next that NIfTI knows.
     path : str or Path
-        A .nii.gz or .nii file; replaced where it exists.
+        A .nii.gz or .nii file; replaced, with its sidecar, where it exists.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def write_series(series: Series, path: str | Path) -> None:
     """
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(series.values, isVector=False)
+    image = sitk.GetImageFromArray(_known_to_itk(series.values), isVector=False)
     image.SetSpacing((*series.geometry.spacing_mm, series.interval_s))
     image.SetOrigin((*series.geometry.origin_mm, float(series.times_s[0])))
     direction = np.eye(4)
@@ -92,8 +92,8 @@ def write_series(series: Series, path: str | Path) -> None:
             sitk.WriteImage(image, utf8_name(temporary))
         except RuntimeError as error:
             raise OSError(f"it could not be written in full ({error})") from error
-    if np.ptp(np.diff(series.times_s)) > 1e-6 * series.interval_s:
-        write_json({"VolumeTiming": series.times_s}, target.with_name(scan_name(target) + ".json"))
+    uneven = np.ptp(np.diff(series.times_s)) > 1e-6 * series.interval_s
+    _write_sidecar({"VolumeTiming": series.times_s} if uneven else {}, target)
 
 
 def write_json(data: object, path: str | Path) -> None:
@@ -291,6 +291,23 @@ def _write_nifti(stored: npt.NDArray[Any], geometry: Geometry, path: Path) -> No
         raise OSError(f"it could not be written in full ({error})") from error
     if content[NIFTI_HEADER_BYTES:] != stored.tobytes():
         raise OSError("it could not be written in full: is the disk full?")
+
+
+def _write_sidecar(content: Mapping[str, object], image: Path) -> None:
+    """Write what belongs to an image as JSON beside it; of nothing, remove what belonged to the image of before."""
+    name = scan_name(image) + ".json"
+    if content:
+        write_json(content, image.with_name(name))
+    else:
+        remove_files(image.parent, [name])
+
+
+def _known_to_itk(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return values in a type that ITK knows and that holds them: not of the other byte order, nor half a float."""
+    native = values.dtype.newbyteorder("=")
+    if native.kind == "f":
+        native = np.dtype(np.float32 if native.itemsize <= 4 else np.float64)
+    return values.astype(np.uint8 if native.kind == "b" else native, copy=False)
 
 
 def _stored(values: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:

@@ -23,7 +23,8 @@ from dicom_images import (
     place,
     scan,
 )
-from pydicom.uid import RLELossless
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
 
 from PyPeTLib import cli, read_series
 from PyPeTLib.dicom import read_dicom
@@ -196,6 +197,43 @@ def test_damaged_images_are_named(tmp_path):
         path.unlink()
     with pytest.raises(InputError, match=r"found no CT image.*Truncated or damaged: other\."):
         read_series(folder)
+
+
+@pytest.mark.parametrize("own", ["1.2.840.10008.1.3.10", "1.2.840.10008.5.1.4.1.1.88.11"])
+def test_what_refers_to_ct_images_is_no_damaged_one(tmp_path, own):
+    """A DICOMDIR, which media and archives write beside the images, or a report: their own class comes first."""
+    folder = scan(tmp_path / "a")
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = own, "1.2.3"
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    entry = Dataset()
+    entry.DirectoryRecordType, entry.ReferencedSOPClassUIDInFile = "IMAGE", CTImageStorage
+    listing = FileDataset("DICOMDIR", {}, file_meta=meta, preamble=b"\0" * 128)
+    listing.DirectoryRecordSequence = [entry]
+    listing.save_as(folder / "DICOMDIR", enforce_file_format=True)
+    assert f"{CTImageStorage}\0".encode() in (folder / "DICOMDIR").read_bytes()[:1024]
+    told = check(read_series(folder), "frames complete")
+    assert (told.status, told.text) == ("pass", "Each of 12 frames has its 4 slices.")
+
+
+@pytest.mark.parametrize("colours", ["RGB", "PALETTE COLOR"])
+def test_a_picture_in_colours_on_the_grid_of_the_scan_is_passed_over(tmp_path, colours):
+    """Such as a map of the scanner's own program, in the series of the scan."""
+    folder = scan(tmp_path / "a")
+    samples = 3 if colours == "RGB" else 1
+    tags = {"SamplesPerPixel": samples, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    if samples == 1:
+        for one in ("Red", "Green", "Blue"):
+            tags[f"{one}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+            tags[f"{one}PaletteColorLookupTableData"] = bytes(512)
+    else:
+        tags["PlanarConfiguration"] = 0
+    pixels = bytes(SHAPE[1] * SHAPE[2] * samples)
+    for z in range(SHAPE[0]):
+        image(folder / f"map{z}", head()[0, z], z, 99.0, PhotometricInterpretation=colours, PixelData=pixels, **tags)
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.values, head())
+    assert check(series, "frames complete").status == "pass"
 
 
 def test_a_frame_is_found_among_slices_of_other_times(tmp_path):
@@ -406,6 +444,21 @@ def test_one_file_holds_a_scan(tmp_path, capsys):
         assert series.name == name
     cli.main(["info", str(path)])
     assert "DICOM (FrameAcquisitionDateTime)" in capsys.readouterr().out
+
+
+def test_an_enhanced_file_without_the_magic_word_is_read(tmp_path):
+    """By its name, as GDCM does."""
+    frames = [(t, z) for t in range(FRAMES) for z in range(SHAPE[0])]
+    path = many(tmp_path / "a.dcm", head(), frames, content=acquired)
+    path.write_bytes(path.read_bytes()[132:])
+    np.testing.assert_array_equal(read_series(path).values, head())
+
+
+def test_an_enhanced_file_with_fewer_images_than_it_describes_is_refused(tmp_path):
+    frames = [(t, z) for t in range(FRAMES) for z in range(SHAPE[0])]
+    path = many(tmp_path / "a.dcm", head(), frames, content=acquired, NumberOfFrames=40)
+    with pytest.raises(InputError, match=r"a\.dcm: voxels as its header says, 20×24×48, .* found 20×24×40\. Exp"):
+        read_series(path)
 
 
 @pytest.mark.parametrize(

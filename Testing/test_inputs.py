@@ -109,6 +109,13 @@ def test_missing_or_binary_file_is_refused(tmp_path):
             read_curve(tmp_path / name, column="aif_hu")
 
 
+def test_table_with_an_endless_cell_is_refused(tmp_path):
+    """Of more characters than the reader of tables takes: a file of another kind, or a quotation mark left open."""
+    path = table(tmp_path, rows(",") + f'"{"7" * 140_000}",1\n')
+    with pytest.raises(InputError, match=r"Curve .*curve\.csv: a table of numbers is needed; found: field larger than"):
+        read_curve(path, column="aif_hu")
+
+
 def test_curve_is_frozen_and_leaves_its_input_alone():
     times, hu = np.array(TIMES), np.array(HU)
     curve = TimeCurve(times, hu)
@@ -175,6 +182,18 @@ def test_older_point_files_are_read(tmp_path, system, sign):
             "RAS are needed; found 'IJK'",
         ),
         ("F.fcsv", "F-1,1,2,3\n", "a line '# CoordinateSystem = RAS' or LPS is needed; found none"),
+        (
+            "F.json",
+            f'{{"markups": [{{"controlPoints": [{{"position": [1, 2, 1{"0" * 400}]}}]}}]}}',
+            r"three numbers in mm a point are needed; found \[1, 2, 10{50,60}\.$",
+        ),
+        pytest.param("F.json", "[" * 200_000, "found too many brackets within each other", id="nested"),
+        pytest.param(
+            "F.fcsv",
+            f"# CoordinateSystem = LPS\nF,{'1' * 140_000},2,3\n",
+            "a table of numbers is needed; found: field larger than",
+            id="endless",
+        ),
         ("F.fcsv", "# CoordinateSystem = LPS\n", "at least one point"),
         ("F.fcsv", "# CoordinateSystem = LPS\nF-1,1,2\n", "three numbers in mm"),
     ],

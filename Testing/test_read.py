@@ -612,6 +612,16 @@ def test_several_4d_files_are_several_scans(tmp_path: Path) -> None:
             read_series(given)
 
 
+def test_a_list_of_dicom_images_and_other_files_is_refused(tmp_path: Path) -> None:
+    """The others were left out without a word."""
+    (tmp_path / "IM1").write_bytes(b"\0" * 128 + b"DICM")
+    frames = [save(tmp_path / f"{i}.nii.gz", head()[i]) for i in range(2)]
+    with pytest.raises(InputError, match=r"found 0\.nii\.gz and 1 more beside 1 DICOM images\. Leave them out"):
+        read_series([tmp_path / "IM1", *frames])
+    with pytest.raises(InputError, match=r"found notes\.txt beside 1 DICOM images\. Leave them out"):
+        read_series([tmp_path / "notes.txt", tmp_path / "IM1"])
+
+
 def test_number_of_a_series_is_refused_beside_other_files_than_dicom(scan: Path) -> None:
     for given in (scan, scan.parent):
         with pytest.raises(InputError, match=r"DICOM series have numbers; found NIfTI or NRRD.*Leave --series out"):
@@ -662,6 +672,28 @@ def test_the_name_of_a_scan_is_known_before_it_is_read(scan: Path, tmp_path: Pat
     assert names == ["sub-01_ctp", "sub-02_ctp", "sub-02_ctp", "frames", "frames"]
 
 
+@pytest.mark.parametrize("way", ["..", "../../frames", "../within/.."])
+def test_a_scan_on_the_way_up_has_the_name_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """And no hidden one, such as ".."."""
+    path = folder(tmp_path / "frames", [f"{i}.nii.gz" for i in range(FRAMES)])
+    (path / "within").mkdir()
+    monkeypatch.chdir(path / "within")
+    for given in (way, [f"{way}/{i}.nii.gz" for i in range(FRAMES)]):
+        assert (naming_path(given).name, inspect_series(given, interval_s=1.5).name) == ("frames", "frames")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there, and the way up from them is another")
+def test_a_link_keeps_its_name_and_above_it_is_the_folder_above_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "target").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "target")
+    save(tmp_path / "deep" / "scan.nii.gz", head())
+    (tmp_path / "deep" / "a.nii.gz").symlink_to("scan.nii.gz")
+    for given in (tmp_path / "link" / ".." / "a.nii.gz", tmp_path / "deep" / "a.nii.gz"):
+        assert (naming_path(given).name, inspect_series(given).name) == ("a.nii.gz", "a")
+
+
 # Masks and images
 
 
@@ -706,6 +738,23 @@ def test_values_that_are_no_labels_are_refused(scan: Path, tmp_path: Path, low: 
     match = rf"0 outside and a label inside are needed; found values from {low:g} to 1\. Set a threshold first"
     with pytest.raises(InputError, match=match):
         read_mask(save(tmp_path / "m.nii.gz", values), read_series(scan).geometry, what="AIF mask")
+
+
+@pytest.mark.parametrize("rest", [5e-4, -5e-4])
+def test_rounding_around_a_mask_is_not_inside(scan: Path, tmp_path: Path, rest: float) -> None:
+    """As resampling leaves it: it made the whole grid the mask."""
+    inside = head()[0] > 500
+    geometry = read_series(scan).geometry
+    mask = read_mask(save(tmp_path / "m.nii.gz", np.where(inside, 1.0 - rest, rest)), geometry, what="AIF mask")
+    np.testing.assert_array_equal(mask.values, inside)
+    with pytest.raises(InputError, match="at least one voxel is needed; found 0"):
+        read_mask(save(tmp_path / "m.nii.gz", np.full(SHAPE, rest)), geometry, what="AIF mask")
+
+
+def test_probabilities_below_a_half_are_no_empty_mask(scan: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "m.nii.gz", np.where(head()[0] > 500, 0.4, 0.0))
+    with pytest.raises(InputError, match=r"found values from 0\.4 to 0\.4\. Set a threshold first"):
+        read_mask(path, read_series(scan).geometry, what="AIF mask")
 
 
 def test_4d_mask_is_refused(scan: Path) -> None:

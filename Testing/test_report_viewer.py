@@ -139,6 +139,13 @@ def test_large_grids_are_thinned_out_in_the_plane(tiny_analysis, monkeypatch):
     assert thin["full"] == shown(tiny_analysis, tiny_analysis.brain.values).shape[1:]
 
 
+@pytest.mark.parametrize(("slices", "told"), [(1, "1 slice."), (2, "2 slices."), (4, "3 slices.")])
+def test_the_maximum_is_that_of_no_more_slices_than_there_are(tiny_analysis, monkeypatch, slices, told):
+    """Of the scan only a few slices are shown."""
+    monkeypatch.setattr(report_viewer, "radiological", lambda values, geometry: values[..., :slices, :, :])
+    assert viewer_data(tiny_analysis, {})["note"].endswith(f"The maximum is that of {told}")
+
+
 def test_long_scans_are_thinned_out_in_their_frames_only(tiny_analysis, monkeypatch):
     monkeypatch.setattr(report_viewer, "MOST_SAMPLES", int(tiny_analysis.brain.values.sum()) * 20)
     thin = viewer_data(tiny_analysis, {})

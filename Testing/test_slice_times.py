@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -29,8 +30,8 @@ def to_and_fro(tmp_path_factory):
     return path, [0.0] * 4 + [1.2] * 4, phantom
 
 
-def listed(path, offsets_s):
-    path.with_name("a_ctp.json").write_text(json.dumps({"SliceTiming": offsets_s}))
+def listed(path, offsets_s, **more):
+    path.with_name("a_ctp.json").write_text(json.dumps({"SliceTiming": offsets_s, **more}))
     return read_series(path)
 
 
@@ -75,6 +76,22 @@ def test_a_list_that_does_not_fit_is_refused(to_and_fro, offsets_s):
     path, _, _ = to_and_fro
     with pytest.raises(InputError, match=r"Sidecar a_ctp\.json: SliceTiming needs"):
         listed(path, offsets_s)
+
+
+def test_slices_may_be_counted_from_the_last_one(to_and_fro):
+    path, offsets_s, _ = to_and_fro
+    expected = listed(path, offsets_s)
+    for direction, seconds in (("k", offsets_s), ("k-", offsets_s[::-1])):
+        found = listed(path, seconds, SliceEncodingDirection=direction)
+        np.testing.assert_array_equal(found.values, expected.values)
+
+
+@pytest.mark.parametrize("direction", ["i", "j-", "", 3, ["k"]])
+def test_slices_along_another_axis_than_the_third_are_refused(to_and_fro, direction):
+    path, offsets_s, _ = to_and_fro
+    match = re.escape(f"SliceEncodingDirection k or k-; found {direction!r}. Mend or remove it.")
+    with pytest.raises(InputError, match=rf"SliceTiming needs slices along the third axis, {match}"):
+        listed(path, offsets_s, SliceEncodingDirection=direction)
 
 
 def test_slices_may_take_all_of_a_frame(to_and_fro):

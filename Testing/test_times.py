@@ -14,6 +14,9 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_series, read_times
 from PyPeTLib.records import Check, Series
 
+#: A whole number that no float holds.
+HUGE = f"1{'0' * 400}"
+
 
 def sidecar(scan: Path, **content: Any) -> None:
     (scan.parent / "a.json").write_text(json.dumps(content))
@@ -186,6 +189,9 @@ def test_sidecar_without_times_is_said_to_be_so(timeless: Path) -> None:
         ('{"VolumeTiming": 3}', "VolumeTiming needs a list of times in s; found 3"),
         ('{"VolumeTiming": ["a"]}', "VolumeTiming needs a list of times in s"),
         ('{"RepetitionTime": "2"}', "RepetitionTime needs one number in s"),
+        (f'{{"VolumeTiming": [0, {HUGE}]}}', r"VolumeTiming needs a list of times in s; found \[0, 10{50,60}\. Mend"),
+        (f'{{"RepetitionTime": {HUGE}}}', "RepetitionTime needs one number in s for the interval; found"),
+        pytest.param("[" * 200_000, r"found too many brackets within each other\. Mend or remove", id="nested"),
     ],
 )
 def test_faulty_sidecar_is_refused(timeless: Path, text: str, message: str) -> None:

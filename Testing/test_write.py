@@ -16,8 +16,8 @@ from test_read import GRIDS, SHAPE, head, save
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_image, read_mask, read_series
-from PyPeTLib.records import Check, Geometry, Image
-from PyPeTLib.write import prefix_of, staged_output, write_csv, write_image, write_json, write_text
+from PyPeTLib.records import Check, Geometry, Image, Series
+from PyPeTLib.write import prefix_of, staged_output, write_csv, write_image, write_json, write_series, write_text
 
 GRID = Geometry((20, 24, 4), (0.9, 0.8, 5.0), (1.0, 2.0, 3.0))
 
@@ -66,6 +66,32 @@ def test_mask_is_uint8_without_a_sidecar(tmp_path: Path) -> None:
     assert nib.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint8
     np.testing.assert_array_equal(read_mask(tmp_path / "mask.nii.gz", GRID, what="mask").values, mask.values)
     assert names(tmp_path) == ["mask.nii.gz"]
+
+
+def test_a_mask_in_the_place_of_a_map_does_not_have_its_unit(tmp_path: Path) -> None:
+    write_image(image(), tmp_path / "a.nii.gz")
+    write_image(Image(head()[0] > 500, GRID), tmp_path / "a.nii.gz")
+    assert (read_image(tmp_path / "a.nii.gz").unit, names(tmp_path)) == ("", ["a.nii.gz"])
+
+
+def test_an_even_scan_in_the_place_of_an_uneven_one_does_not_have_its_times(tmp_path: Path) -> None:
+    even = 2.0 * np.arange(len(head()))
+    for times_s in (even + (even > 9.0), even):
+        write_series(Series(head(), times_s, GRID), tmp_path / "a.nii.gz")
+        np.testing.assert_array_equal(read_series(tmp_path / "a.nii.gz").times_s, times_s)
+    assert names(tmp_path) == ["a.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [(">i2", "i2"), (">u4", "u4"), ("<f4", "f4"), (">f4", "f4"), (">f8", "f8"), ("f2", "f4"), ("g", "f8")],
+)
+def test_a_scan_of_any_real_type_is_written(tmp_path: Path, given: str, stored: str) -> None:
+    values = np.abs(head()).astype(given)
+    write_series(Series(values, 1.5 * np.arange(len(values)), GRID), tmp_path / "a.nii.gz")
+    written = nib.load(tmp_path / "a.nii.gz")
+    assert written.get_data_dtype() == np.dtype(stored)
+    np.testing.assert_array_equal(np.asarray(written.dataobj).T, values)
 
 
 def test_same_image_gives_same_bytes(tmp_path: Path) -> None:
