@@ -26,6 +26,8 @@ Files = Mapping[str, Sequence[Path]]
 _NAME = re.compile(rf"(?:(?P<prefix>.*)[_-])?(?P<map>{'|'.join(MAP_LABELS)})", re.IGNORECASE)
 #: Subject and session of the ISLES 2024 data set and of BIDS, which name a case.
 _CASE = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?")
+#: The space that maps were resampled into, in the names of BIDS.
+_SPACE = re.compile(r"(?:^|_)space-([^_]+)")
 #: How deep in a folder maps are sought: data/sub-X/ses-01/perfusion-maps/FILE.
 DEEPEST = 5
 
@@ -90,8 +92,10 @@ def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> 
     raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. {cure}")
 
 
-def passed_over(name: str, references: Mapping[str, Files], files: Mapping[str, Path]) -> list[str]:
-    """Return a remark where a case has other maps than those that `reference_of` took: ISLES 2024 has each twice.
+def doubts_of_choice(name: str, references: Mapping[str, Files], files: Mapping[str, Path]) -> list[str]:
+    """Return remarks where `reference_of` had to choose, or where what it took may be in another space than the run.
+
+    ISLES 2024 has each map twice, as ``raw_data`` and, resampled, as ``derivatives``.
 
     Parameters
     ----------
@@ -102,6 +106,12 @@ def passed_over(name: str, references: Mapping[str, Files], files: Mapping[str, 
     """
     taken, own = set(files.values()), [maps for prefix, maps in references.items() if case_of(prefix) == case_of(name)]
     others = [path for maps in own for paths in maps.values() for path in paths if path not in taken]
+    spaces = {found[1] for path in files.values() if (found := _SPACE.search(_prefix(path)))}
+    if spaces and not _SPACE.search(name):
+        return [
+            f"The reference was brought into another space before, {', '.join(sorted(spaces))}, as its name says: maps "
+            f"named as the run, {name}_, were not found."
+        ]
     if not others:
         return []
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -188,8 +198,14 @@ def provenance_of(files: Mapping[str, Path]) -> Provenance:
 
 def _place(path: Path) -> str:
     """Return what a map's path has in common with those of its run."""
+    prefix = _prefix(path)
+    return place_of(path, prefix) if prefix else str(path)
+
+
+def _prefix(path: Path) -> str:
+    """Return what the name of a map's file begins with; "" where that is nothing."""
     match = _NAME.fullmatch(_stem(path))
-    return place_of(path, match["prefix"]) if match and match["prefix"] else str(path)
+    return (match and match["prefix"]) or ""
 
 
 def _method(about: Mapping[str, Any]) -> str:
@@ -203,11 +219,9 @@ def _texts(value: object) -> list[str]:
 
 def _beside(path: Path, name: str) -> Path | None:
     """Return another file of the same run as a map, where there is one."""
-    match = _NAME.fullmatch(_stem(path))
-    if not match or not match["prefix"]:
-        return None
-    file = path.with_name(f"{match['prefix']}_{name}")
-    return file if file.is_file() else None
+    prefix = _prefix(path)
+    file = path.with_name(f"{prefix}_{name}")
+    return file if prefix and file.is_file() else None
 
 
 def _within_brain(image: Image, path: Path) -> Image:

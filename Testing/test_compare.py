@@ -753,6 +753,28 @@ def test_maps_of_a_case_that_are_passed_over_are_named(runs, isles, tmp_path):
     assert not any("passed over" in one for one in compared(runs / "ours", isles).cases[0].remarks)
 
 
+def test_a_reference_of_another_space_or_of_several_runs_is_doubted(runs, tmp_path):
+    """Where a case has no maps named as the run."""
+    results, reference = tmp_path / "results", tmp_path / "isles"
+    for run in ("run-1", "run-2"):
+        put_run(results, runs / "ours", f"sub-01_ses-01_{run}")
+    reference.mkdir()
+    shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", reference / "sub-01_ses-01_space-ncct_cbf.nii.gz")
+    for case, other in zip(compared(results, reference).cases, ("run-2", "run-1"), strict=True):
+        assert (
+            f"The same reference maps are compared with other runs, sub-01_ses-01_{other}: were they made of this scan?"
+            in case.remarks
+        )
+        assert (
+            f"The reference was brought into another space before, ncct, as its name says: maps named as the run, "
+            f"{case.name}_, were not found." in case.remarks
+        )
+    own = reference / "sub-01_ses-01_run-1_cbf.nii.gz"
+    shutil.copy(reference / "sub-01_ses-01_space-ncct_cbf.nii.gz", own)
+    first, second = (" ".join(case.remarks) for case in compared(results, own.parent).cases[:1] * 2)
+    assert "other runs" not in first + second and "another space" not in first
+
+
 def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
     for name in ("x_cbf.nii.gz", "x_cbf.nii"):
         write_image(read_image(runs / "other" / "sub-01_ses-01_cbf.nii.gz"), tmp_path / name)
