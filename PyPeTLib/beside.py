@@ -98,6 +98,7 @@ def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: 
         like[name] = in_unit(pair.reference, image.unit, density_g_ml=density_g_ml)[0]
         means = [float(values[pair.compared].mean(dtype=float)) for values in (image.values, like[name].values)]
         said = (
+            *pair.remarks,
             *bringing(given, image, density_g_ml=density_g_ml),
             assumed_unit(image.unit, like[name].unit),
             doubt_of_unit(means[0], means[1], image.unit),

@@ -15,7 +15,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair
 from PyPeTLib.pictures import Scale
-from PyPeTLib.read import read_image
+from PyPeTLib.read import read_mask
 from PyPeTLib.records import FloatArray, Image, Progress
 from PyPeTLib.reference_maps import (
     Files,
@@ -27,6 +27,7 @@ from PyPeTLib.reference_maps import (
     read_reference,
     reference_of,
 )
+from PyPeTLib.reference_remarks import grouped
 from PyPeTLib.results import MET
 from PyPeTLib.similarity import comparable_entries
 
@@ -254,9 +255,15 @@ def _compared(
         )
     read = {name: read_reference(name, files[name], scales) for name in names}
     images: dict[str, Image] = {name: image for name, (image, _) in read.items()}
-    pairs = pair_maps(run, images, None if mask is None else read_image(mask))
-    remarks = [*found, *remarks]
-    remarks += [f"{MAP_LABELS[name]}: Reference {remark}." for name, (_, remark) in read.items() if remark]
-    reference_sd = read_delay_sd(files["tmax"]) if "tmax" in files else None
-    source = provenance_of(files)
-    return compare_pairs(run, images, pairs, reference=source, reference_sd=reference_sd, remarks=remarks), pairs
+    pairs = pair_maps(run, images, None if mask is None else read_mask(mask, what="Mask"))
+    told = grouped((name, remark and f"Reference {remark}.") for name, (_, remark) in read.items())
+    comparison = compare_pairs(
+        run,
+        images,
+        pairs,
+        reference=provenance_of(files),
+        reference_sd=read_delay_sd(files["tmax"]) if "tmax" in files else None,
+        mask=mask,
+        remarks=[*found, *remarks, *told],
+    )
+    return comparison, pairs

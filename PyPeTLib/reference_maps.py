@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
 from PyPeTLib.outputs import Provenance, place_of, read_provenance
-from PyPeTLib.pairing import resampled
+from PyPeTLib.pairing import limited, resampled
 from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
-from PyPeTLib.read import read_image
+from PyPeTLib.read import read_image, read_oriented
 from PyPeTLib.records import Image
 from PyPeTLib.times import read_sidecar
 
@@ -146,7 +144,8 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
     Returns
     -------
     Image, str
-        The map with its unit, "" where it is not known, and how a picture was read, "" where it is none.
+        The map with its unit, "" where it is not known, and what has to be said of it: how a picture was read, or that
+        the file leaves open where it lies; "" where nothing has.
 
     Raises
     ------
@@ -155,9 +154,10 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
     """
     picture, scale = read_picture(path), scales.get(name)
     if picture is None:
-        image = _within_brain(read_image(path), path)
+        image, place = read_oriented(path)
         if scale is None:
-            return image, ""
+            told = place.text.removeprefix(path.name).strip(":. ")
+            return _within_brain(image, path), told if place.doubtful else ""
         raise InputError(
             f"Reference {path.name}: a picture in colour is needed for a colour bar; found one number a voxel. "
             f"Leave out the colour bar of {name}."
@@ -230,7 +230,7 @@ def _within_brain(image: Image, path: Path) -> Image:
     if mask is None:
         return image
     inside = resampled(read_image(mask), image.geometry).values >= 0.5
-    return Image(np.where(inside, image.values, np.nan), image.geometry, image.unit)
+    return limited(image, inside)
 
 
 def _stem(path: Path) -> str:
