@@ -421,6 +421,29 @@ def test_a_reference_somewhere_else_is_refused(runs, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_reference_that_does_not_say_where_it_lies_is_doubted(runs, tmp_path):
+    """Neither sform nor qform: ITK puts its first voxel at 0 mm, in the middle of this brain."""
+    import nibabel
+
+    everywhere = dict.fromkeys(MAPS, lambda im: replace(im, values=np.nan_to_num(im.values) + 1))
+    away = maps_in(tmp_path / "x", source=runs / "other", **everywhere)
+    for file in away.glob("*.nii.gz"):
+        image = nibabel.load(file)
+        image.header.set_sform(None, 0)
+        image.header.set_qform(None, 0)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header), file)
+    case = compared(runs / "ours", away).cases[0]
+    assert case.maps["cbf"].coverage < 0.5
+    assert any(
+        one.startswith("CBF, CBV, MTT, Tmax: Reference does not say where it lies: its axes") for one in case.remarks
+    )
+    covered = re.compile(
+        r"CBF.*: The reference has values in \d\d? % of the voxels to compare: does it lie where the map does\?"
+    )
+    assert any(map(covered.fullmatch, case.remarks))
+    assert any("does not say where it lies" in one for one in read_beside(away, "x").remarks)
+
+
 @pytest.mark.parametrize("value", [0.0, float("nan")])
 def test_references_without_values_are_refused_by_name_not_for_their_place(runs, tmp_path, capsys, value):
     """They lie on the same grid, so to speak of places would mislead."""
