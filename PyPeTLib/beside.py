@@ -11,7 +11,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.pairing import pair_up
 from PyPeTLib.records import Image
-from PyPeTLib.reference_maps import find_references, passed_over, provenance_of, read_reference, reference_of
+from PyPeTLib.reference_maps import doubts_of_choice, find_references, provenance_of, read_reference, reference_of
 from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
 from PyPeTLib.report import check_reference
 from PyPeTLib.similarity import assumed_unit
@@ -62,8 +62,10 @@ def read_beside(folder: Path, case: str) -> Reference:
     """
     found = find_references([folder])
     files = reference_of(case, found, alone=True)
-    maps = {name: read_reference(name, path, {})[0] for name, path in files.items()}
-    return Reference(maps, provenance_of(files), tuple(passed_over(case, found, files)))
+    read = {name: read_reference(name, path, {}) for name, path in files.items()}
+    told = grouped((name, remark and f"Reference {remark}.") for name, (_, remark) in read.items())
+    maps = {name: image for name, (image, _) in read.items()}
+    return Reference(maps, provenance_of(files), (*doubts_of_choice(case, found, files), *told))
 
 
 def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: float) -> Reference:
@@ -96,6 +98,7 @@ def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: 
         like[name] = in_unit(pair.reference, image.unit, density_g_ml=density_g_ml)[0]
         means = [float(values[pair.compared].mean(dtype=float)) for values in (image.values, like[name].values)]
         said = (
+            *pair.remarks,
             *bringing(given, image, density_g_ml=density_g_ml),
             assumed_unit(image.unit, like[name].unit),
             doubt_of_unit(means[0], means[1], image.unit),

@@ -15,18 +15,19 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair
 from PyPeTLib.pictures import Scale
-from PyPeTLib.read import read_image
+from PyPeTLib.read import read_mask
 from PyPeTLib.records import FloatArray, Image, Progress
 from PyPeTLib.reference_maps import (
     Files,
     case_of,
+    doubts_of_choice,
     find_references,
-    passed_over,
     provenance_of,
     read_delay_sd,
     read_reference,
     reference_of,
 )
+from PyPeTLib.reference_remarks import grouped
 from PyPeTLib.results import MET
 from PyPeTLib.similarity import comparable_entries
 
@@ -99,13 +100,13 @@ def compare_folders(
     found, alone = find_references(references), len(runs) == 1
     if mask is not None and not alone:
         raise InputError(f"Mask {mask}: a mask is of one case; found {len(runs)} runs in {results}. Leave it out.")
-    cases, failed, used = [], {}, set()
-    for k, (name, summary) in enumerate(runs.items()):
-        progress(k / len(runs), name)
+    files, failed = _assigned(runs, found, alone=alone)
+    cases, used = [], {path for own in files.values() for path in own.values()}
+    for k, (name, own) in enumerate(files.items()):
+        progress(k / len(files), name)
+        told = [*doubts_of_choice(name, found, own), *_shared(name, files)]
         try:
-            files = reference_of(name, found, alone=alone)
-            used |= set(files.values())
-            comparison, pairs = _compared(summary, files, mask, scales or {}, passed_over(name, found, files))
+            comparison, pairs = _compared(runs[name], own, mask, scales or {}, told)
         except (InputError, OSError) as error:
             if alone:
                 raise
@@ -114,9 +115,9 @@ def compare_folders(
         show(comparison, pairs)
         cases.append(comparison)
     if not cases:
-        name, why = next(iter(failed.items()))
+        name, why = next((name, failed[name]) for name in runs if name in failed)
         raise InputError(f"Data set {results}: none of {len(failed)} cases can be compared; {name}: {why}")
-    return Cohort(tuple(cases), failed, _unused(found, runs, used))
+    return Cohort(tuple(cases), {name: failed[name] for name in runs if name in failed}, _unused(found, runs, used))
 
 
 def metrics_of(cases: Iterable[Comparison]) -> dict[tuple[str, str, str], list[float]]:
@@ -181,6 +182,29 @@ def _agreed(both: Sequence[tuple[str, str]]) -> tuple[int, int, float]:
     return len(both), sum(a == b for a, b in both), kappa([a for a, _ in both], [b for _, b in both])
 
 
+def _assigned(
+    runs: Iterable[str], references: Mapping[str, Files], *, alone: bool
+) -> tuple[dict[str, dict[str, Path]], dict[str, str]]:
+    """Return the reference maps of each run, and why others have none."""
+    files, failed = {}, {}
+    for name in runs:
+        try:
+            files[name] = reference_of(name, references, alone=alone)
+        except InputError as error:
+            if alone:
+                raise
+            failed[name] = str(error)
+    return files, failed
+
+
+def _shared(name: str, files: Mapping[str, Mapping[str, Path]]) -> list[str]:
+    """Return a remark where the reference maps of a run are those of other runs, too, as of one session."""
+    own = set(files[name].values())
+    others = [other for other, paths in files.items() if other != name and own & set(paths.values())]
+    which = f"{', '.join(others)}: were they made of this scan?"
+    return [f"The same reference maps are compared with other runs, {which}"] * bool(others)
+
+
 def _unused(references: Mapping[str, Files], runs: Iterable[str], used: Collection[Path]) -> tuple[str, ...]:
     """Return the cases of the reference that are of no run, neither by their name nor because a run was given them."""
     known = {case_of(name) for name in runs}
@@ -231,9 +255,15 @@ def _compared(
         )
     read = {name: read_reference(name, files[name], scales) for name in names}
     images: dict[str, Image] = {name: image for name, (image, _) in read.items()}
-    pairs = pair_maps(run, images, None if mask is None else read_image(mask))
-    remarks = [*found, *remarks]
-    remarks += [f"{MAP_LABELS[name]}: Reference {remark}." for name, (_, remark) in read.items() if remark]
-    reference_sd = read_delay_sd(files["tmax"]) if "tmax" in files else None
-    source = provenance_of(files)
-    return compare_pairs(run, images, pairs, reference=source, reference_sd=reference_sd, remarks=remarks), pairs
+    pairs = pair_maps(run, images, None if mask is None else read_mask(mask, what="Mask"))
+    told = grouped((name, remark and f"Reference {remark}.") for name, (_, remark) in read.items())
+    comparison = compare_pairs(
+        run,
+        images,
+        pairs,
+        reference=provenance_of(files),
+        reference_sd=read_delay_sd(files["tmax"]) if "tmax" in files else None,
+        mask=mask,
+        remarks=[*found, *remarks, *told],
+    )
+    return comparison, pairs

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from PyPeTLib.agreement import dice
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.lesion_rules import maps_of_rule
+from PyPeTLib.lesion_rules import judge_criteria, maps_of_rule
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.outputs import Provenance, Run
 from PyPeTLib.pairing import EmptyReferenceError, Pair, pair_up, resampled
@@ -134,8 +135,9 @@ def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = No
     def pair(name: str) -> Pair | InputError:
         image = run.maps[name]
         try:
+            found = pair_up(image, references[name], within)  # before units, for 0 or NaN stands for no value
             density = run.settings.tissue_density_g_ml
-            return pair_up(image, in_unit(references[name], image.unit, density_g_ml=density)[0], within)
+            return replace(found, reference=in_unit(found.reference, image.unit, density_g_ml=density)[0])
         except InputError as error:
             named = InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}")
             if isinstance(error, EmptyReferenceError):
@@ -157,6 +159,7 @@ def compare_pairs(
     *,
     reference: Provenance,
     reference_sd: Image | None = None,
+    mask: Path | None = None,
     remarks: Sequence[str] = (),
 ) -> Comparison:
     """Measure how alike paired maps are.
@@ -171,19 +174,28 @@ def compare_pairs(
         Where the reference maps are from.
     reference_sd : Image, optional
         Standard deviation in s of the reference's delay.
+    mask : Path, optional
+        Where the mask is from that took the place of the run's brain mask.
     remarks : sequence of str
         What was found out before: maps left out, how the reference was read.
     """
-    delay_sds = run.delay_sd, reference_sd
+    delay_sds, masked = (run.delay_sd, reference_sd), "" if mask is None else str(mask)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         similar = pool.map(pair_similarity, pairs.values())
         findings = compare_findings(
-            pairs, run.tissue, run.midplane, delay_sds=delay_sds, settings=run.settings, vessels=run.vessels
+            pairs,
+            run.tissue,
+            run.midplane,
+            delay_sds=delay_sds,
+            settings=run.settings,
+            vessels=run.vessels,
+            mask=masked,
         )
         maps = dict(zip(pairs, similar, strict=True))
     empty = [(name, EMPTY) for name in references if name in run.maps and name not in pairs]
     marked = [f"The reference is marked invalid: {text}" for text in reference.invalid]
-    about = [*marked, *remarks, *grouped([*empty, *_map_remarks(run, references, maps)])]
+    within = [f"Compared within the mask {mask}, not within the run's brain mask."] * bool(mask)
+    about = [*marked, *within, *remarks, *grouped([*empty, *_map_remarks(run, references, maps)])]
     told = (*run.remarks, *about, *findings.remarks)
     return Comparison(run.name, maps, findings, run.provenance, reference, told)
 
@@ -196,6 +208,7 @@ def compare_findings(
     delay_sds: tuple[Image | None, Image | None],
     settings: Settings,
     vessels: MaskArray | None = None,
+    mask: str = "",
 ) -> Findings:
     """Find the lesions in both sets of maps by the same rule, and compare them.
 
@@ -217,6 +230,13 @@ def compare_findings(
         The rule and what belongs to it.
     vessels : ndarray of bool, shape (z, y, x), optional
         Large vessels.
+    mask : str
+        Name of the mask that the pairs are compared in; "" where that is the brain.
+
+    Returns
+    -------
+    Findings
+        Without any tissue in common nothing in it is known.
     """
     other_unit = _other_unit(pairs)
     pairs = {name: pair for name, pair in pairs.items() if _same_unit(pair)}
@@ -224,6 +244,10 @@ def compare_findings(
         return Findings(remarks=(*other_unit, "Thresholded regions and criteria need Tmax in both."))
     needed = [name for name in ("tmax", *sorted(maps_of_rule(settings) - {"tmax"})) if name in pairs]
     common = np.logical_and.reduce([tissue, *(pairs[name].compared for name in needed)])
+    absent = sorted(maps_of_rule(settings) - set(pairs))
+    known = TMAX_REGIONS if absent else tuple(VOLUME_NAMES)
+    if not common.any():
+        return _nothing_known(known, [*other_unit, _no_tissue(mask)], criteria=not absent)
     both = [
         find_lesions(maps, common, vessels, midplane, pairs["tmax"].image.geometry, settings=settings)
         for maps in (
@@ -231,10 +255,8 @@ def compare_findings(
             _maps_of(_references(pairs), delay_sds[1]),
         )
     ]
-    absent = sorted(maps_of_rule(settings) - set(pairs))
-    known = TMAX_REGIONS if absent else tuple(VOLUME_NAMES)
     regions = tuple(_region(name, *both) for name in known)
-    remarks = [*other_unit, *_coverage(tissue, common), *_withheld(both, absent), *_empty(regions)]
+    remarks = [*other_unit, *_coverage(tissue, common, mask), *_withheld(both, absent), *_empty(regions)]
     if absent:
         return Findings(regions, remarks=tuple(remarks))
     ratios = {text: (getattr(both[0], name), getattr(both[1], name)) for name, text in RATIOS.items()}
@@ -277,11 +299,28 @@ def _region(name: str, ours: Lesions, theirs: Lesions) -> Region:
     return Region(VOLUME_NAMES[name], volumes[0], volumes[1], overlap)
 
 
-def _coverage(tissue: MaskArray, common: MaskArray) -> list[str]:
+def _nothing_known(names: Iterable[str], remarks: Sequence[str], *, criteria: bool) -> Findings:
+    """Return what is found where no tissue was looked at: a volume of 0 mL would say that there is no lesion."""
+    nan = float("nan")
+    regions = tuple(Region(VOLUME_NAMES[name], nan, nan, nan) for name in names)
+    if not criteria:
+        return Findings(regions, remarks=tuple(remarks))
+    verdicts: dict[str, Verdicts] = {one.name: (one.met, one.met) for one in judge_criteria(nan, nan)}
+    ratios = dict.fromkeys(RATIOS.values(), (nan, nan))
+    return Findings(regions, ratios, verdicts, ("unknown", "unknown"), tuple(remarks))
+
+
+def _no_tissue(mask: str) -> str:
+    within = f" within the mask {mask}" * bool(mask)
+    return f"Regions, ratios and criteria are not known: no tissue{within} has values in the maps of both."
+
+
+def _coverage(tissue: MaskArray, common: MaskArray, mask: str) -> list[str]:
     share = float(common.sum()) / max(1.0, float(tissue.sum()))
     if share > 0.99:
         return []
-    return [f"Regions are over {percent(share)} of the tissue: there the maps of both have values."]
+    where = f"it is within the mask {mask}, and there" if mask else "there"
+    return [f"Regions are over {percent(share)} of the tissue: {where} the maps of both have values."]
 
 
 def _withheld(both: Iterable[Lesions], absent: Collection[str]) -> list[str]:

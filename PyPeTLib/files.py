@@ -334,6 +334,9 @@ def _orientation(path: Path, about: dict[str, str], geometry: Geometry) -> Check
 
     ITK takes the sform, and where that is sheared the qform.
     """
+    if not _placed(path, about):
+        text = f"{path.name} does not say where it lies: its axes were taken for those of the patient, to the left, "
+        return Check("orientation", "warn", f"{text}to the back and upwards, and its first voxel to lie at 0 mm.")
     in_mm = int(about.get("xyzt_units", 0)) & 7 in (0, 2)
     if int(about.get("sform_code", 0)) == 0 or not in_mm:
         return Check("orientation", "not applicable", "The file has no sform in mm.")
@@ -352,6 +355,13 @@ def _orientation(path: Path, about: dict[str, str], geometry: Geometry) -> Check
     tilted = " (gantry tilt?)" if used == "qform" else ""
     text = f"{path.name}: sform and qform differ by up to {apart:.3g} mm{tilted}; the {used} was used."
     return Check("orientation", "warn", text, apart)
+
+
+def _placed(path: Path, about: dict[str, str]) -> bool:
+    """Tell whether a file says where it lies: ITK takes one that does not to lie along the patient's axes at 0 mm."""
+    if extension(path).startswith(".nii"):
+        return any(int(about.get(f"{form}_code", 0)) for form in ("sform", "qform"))
+    return "NRRD_space" in about
 
 
 def _qform(path: Path, about: dict[str, str]) -> FloatArray:

@@ -12,7 +12,8 @@ import numpy as np
 
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError, reason_of
-from PyPeTLib.read import read_image
+from PyPeTLib.pairing import limited
+from PyPeTLib.read import read_image, read_mask
 from PyPeTLib.records import Image, MaskArray, Midplane
 from PyPeTLib.settings import Settings
 
@@ -48,7 +49,7 @@ class Run:
     name : str
         What the names of its files begin with.
     maps : mapping of str to Image
-        Those that were wanted and are there.
+        Those that were wanted and are there, NaN outside the brain.
     brain : Image
         Brain mask (bool).
     tissue : ndarray of bool, shape (z, y, x)
@@ -127,9 +128,9 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
     maps = {one: read_image(file(one)) for one in available if one in wanted}
     if not file("brain_mask").is_file():
         raise InputError(f"Results {summary.parent}: {file('brain_mask').name} is needed; found none. Run again.")
-    brain = _mask(file("brain_mask"))
+    brain = read_mask(file("brain_mask"), what="Brain mask")
     files = {part: file(f"{part}_mask") for part in ("csf", "vessel", "bone")}
-    others = {part: _mask(path) for part, path in files.items() if path.is_file()}
+    others = {part: read_mask(path, what="Mask") for part, path in files.items() if path.is_file()}
     delay_sd = read_image(file("delay_sd")) if file("delay_sd").is_file() else None
     spread = [("delay_sd", delay_sd)] if delay_sd is not None else []
     for what, image in (*maps.items(), *spread, *(("mask", one) for one in others.values())):
@@ -138,6 +139,7 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
                 f"Results {summary.parent}: one grid, that of the brain mask, {brain.geometry.describe()}, is needed; "
                 f"found another in {what} of {name}, {image.geometry.describe()}. Run again."
             )
+    maps = {one: limited(image, brain.values) for one, image in maps.items()}
     tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others.values())])
     vessels = others["vessel"].values if "vessel" in others else None
     try:
@@ -172,11 +174,6 @@ def place_of(file: Path, prefix: str) -> str:
     'ours/phantom_*'
     """
     return str(file.with_name(f"{prefix}_*"))
-
-
-def _mask(path: Path) -> Image:
-    image = read_image(path)
-    return Image(image.values != 0, image.geometry)
 
 
 def _summary(path: Path) -> dict[str, Any]:

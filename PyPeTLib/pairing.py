@@ -9,10 +9,15 @@ import numpy as np
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.typeset import percent
 
 #: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel
 #: midway between a value and none does not hang on rounding.
 LEAST_WEIGHT = 0.49
+#: A background of zeros that takes more than this share of the voxels to compare may be values, which is said.
+TOLD_BACKGROUND = 0.01
+#: Where less than this share of a map's voxels has a value in the reference, the two may not lie in one place.
+DOUBTFUL_COVERAGE = 0.5
 
 
 class EmptyReferenceError(InputError):
@@ -31,19 +36,24 @@ class Pair:
         Voxels in which mask and both maps have a value; at least one.
     coverage : float
         Their share of the mask's voxels; without a mask, of the image's voxels that have a value.
+    remarks : tuple of str
+        What makes it doubtful that these are the voxels to compare.
     """
 
     image: Image
     reference: Image
     compared: MaskArray
     coverage: float
+    remarks: tuple[str, ...] = ()
 
 
 def pair_up(image: Image, reference: Image, mask: Image | None = None) -> Pair:
     """Bring a reference onto the grid of a map, and find the voxels that can be compared.
 
-    A map has no value where it is NaN or infinite; a map without NaN may have a background of zeros, which is none
-    either: the zeros that reach the edge of their slice. Zeros that do not (a Tmax of 0) are values.
+    A map has no value where it is NaN or infinite. Nor has it one in a background of zeros: those that reach the edge
+    of their slice, unless NaN is the background there, as most of the edge tells. Zeros that do not reach it (a Tmax of
+    0) are values, and so are all in a map that is known to be NaN outside its mask. Of a map that is known to have a
+    number outside its mask, that number takes the place of zero.
 
     Parameters
     ----------
@@ -59,8 +69,8 @@ def pair_up(image: Image, reference: Image, mask: Image | None = None) -> Pair:
         that is because the reference has no value.
     """
     _check_sizes(image, reference)
-    ours = _values(image)
-    theirs = resampled(Image(_values(reference), reference.geometry), image.geometry).values
+    ours, theirs = _without_background(image), _without_background(reference)
+    theirs = resampled(Image(theirs, reference.geometry), image.geometry).values
     where = np.ones(ours.shape, dtype=bool) if mask is None else mask_on(mask, image.geometry)
     compared = where & np.isfinite(ours) & np.isfinite(theirs)
     if not compared.any():
@@ -68,7 +78,8 @@ def pair_up(image: Image, reference: Image, mask: Image | None = None) -> Pair:
     wanted = np.isfinite(ours) if mask is None else where
     units = image.unit, reference.unit
     one, other = (Image(values, image.geometry, unit) for values, unit in zip((ours, theirs), units, strict=True))
-    return Pair(one, other, compared, float(compared.sum() / wanted.sum()))
+    told = _doubts(reference, other, where & np.isfinite(ours), compared)
+    return Pair(one, other, compared, float(compared.sum() / wanted.sum()), told)
 
 
 def _refuse(
@@ -78,8 +89,9 @@ def _refuse(
     grid, other = grids
     covered = where & np.isfinite(resampled(Image(np.ones(other.shape, dtype=np.float32), other), grid).values)
     nothing = "every voxel is NaN, or 0 as the background is"
-    if not np.isfinite(ours).any():
-        raise InputError(f"Map: values in voxels{of} are needed; found none, {nothing}. Choose another map.")
+    if not np.isfinite(ours[where]).any():
+        cure = f"Choose another map{' or mask' * bool(of)}."
+        raise InputError(f"Map: values in voxels{of} are needed; found none, {nothing}. {cure}")
     if covered.any() and not np.isfinite(theirs[covered]).any():
         raise EmptyReferenceError(
             f"Reference: values in voxels{of} are needed; found none, {nothing}. Export this map again, or leave it "
@@ -121,6 +133,11 @@ def mask_on(mask: Image, geometry: Geometry) -> MaskArray:
     if not mask.values.any():
         raise InputError("Comparison: a mask with voxels is needed; found none in it. Choose another mask.")
     return np.asarray(resampled(Image((mask.values != 0).astype(np.float32), mask.geometry), geometry).values >= 0.5)
+
+
+def limited(image: Image, inside: MaskArray) -> Image:
+    """Return a map with NaN outside its mask, so that zeros inside are known to be values."""
+    return replace(image, values=np.where(inside, image.values, np.nan), outside=float("nan"))
 
 
 def describe_resampling(source: Geometry, target: Geometry) -> str:
@@ -183,20 +200,52 @@ def _interpolated(source: Any, target: Geometry) -> FloatArray:
     return np.asarray(sitk.GetArrayFromImage(moved))
 
 
-def _values(image: Image) -> FloatArray:
+def _without_background(image: Image) -> FloatArray:
     """Return a map's values, with NaN where it has none."""
+    values = image.values.astype(np.result_type(image.values.dtype, np.float32))
+    missing = ~np.isfinite(values)
+    values[missing | _background(values, missing, image.outside)] = np.nan
+    return values
+
+
+def _background(values: FloatArray, missing: MaskArray, outside: float | None) -> MaskArray:
+    """Return where a map has zeros, or the number known to be outside its mask, up to the edge of their slice.
+
+    Where nothing is known and more of a slice's edge is missing than zero, its background is what is missing.
+    """
     from scipy.ndimage import generate_binary_structure, label
 
-    values = image.values.astype(np.result_type(image.values.dtype, np.float32))
-    if not np.isfinite(values).all():  # it says itself where it has no value
-        values[~np.isfinite(values)] = np.nan
-        return values
-    zero, in_slice = values == 0, generate_binary_structure(3, 1)
+    alike = values == (0.0 if outside is None else outside)  # nothing is equal to NaN
+    edge = np.ones(values.shape[1:], dtype=bool)
+    edge[1:-1, 1:-1] = False
+    if outside is None:
+        alike[missing[:, edge].sum(axis=1) > alike[:, edge].sum(axis=1)] = False
+    in_slice = generate_binary_structure(3, 1)
     in_slice[[0, 2]] = False
-    regions, _ = label(zero, structure=in_slice)
-    edges = [regions[:, [0, -1], :].ravel(), regions[:, :, [0, -1]].ravel()]
-    values[zero & np.isin(regions, np.unique(np.concatenate(edges)))] = np.nan
-    return values
+    regions, _ = label(alike, structure=in_slice)
+    return np.asarray(alike & np.isin(regions, np.unique(regions[:, edge])))
+
+
+def _doubts(reference: Image, moved: Image, wanted: MaskArray, compared: MaskArray) -> tuple[str, ...]:
+    """Return what makes the voxels compared doubtful, where they are few of those ``wanted``, which the map has."""
+    told, count, outside = [], float(wanted.sum()), reference.outside or 0.0
+    covered = float(compared.sum()) / count
+    if 1.0 - covered > TOLD_BACKGROUND:
+        missing = ~np.isfinite(reference.values)
+        zeros = _background(reference.values, missing, reference.outside).astype(np.float32)
+        there = resampled(Image(zeros, reference.geometry), moved.geometry).values >= 0.5
+        share = float((wanted & there & ~compared).sum()) / count
+        if share > TOLD_BACKGROUND:
+            told.append(
+                f"The reference has no value in {percent(share)} of the voxels to compare: it is {outside:g} there, up "
+                "to the edge of the slice, as a background is. If these are values, put its brain mask beside it, "
+                "PREFIX_brain_mask.nii.gz, or set its background to NaN."
+            )
+    if covered < DOUBTFUL_COVERAGE:
+        told.append(
+            f"The reference has values in {percent(covered)} of the voxels to compare: does it lie where the map does?"
+        )
+    return tuple(told)
 
 
 def _check_sizes(image: Image, reference: Image) -> None:

@@ -176,15 +176,15 @@ def _together(
     return values, (check,)
 
 
-def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
-    """Read a mask that lies on a given grid; every label but 0 is inside.
+def read_mask(path: str | Path, geometry: Geometry | None = None, *, what: str) -> Image:
+    """Read a mask; every label but 0 is inside.
 
     Parameters
     ----------
     path : str or Path
         A 3D NIfTI or NRRD file.
-    geometry : Geometry
-        The grid it must lie on.
+    geometry : Geometry, optional
+        The grid it must lie on, with at least one voxel inside; without it any grid will do, and the mask may be empty.
     what : str
         What it is a mask of, for messages, e.g. "AIF mask".
 
@@ -196,11 +196,12 @@ def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
     Raises
     ------
     InputError
-        If it lies on another grid, is empty, is not 3D or holds values that are no labels: fractions, as of a
+        If it lies on another grid, is empty, is not 3D or holds values that are no labels: NaN, fractions, as of a
         probability, or less than 0.
     """
     stored = _load_frame(Path(path).absolute(), what)
-    _refuse_other_grid(f"{what} {path}", stored.geometry, geometry)
+    if geometry is not None:
+        _refuse_other_grid(f"{what} {path}", stored.geometry, geometry)
     missing = np.count_nonzero(~np.isfinite(stored.values)) if stored.values.dtype.kind == "f" else 0
     if missing:
         raise InputError(f"{what} {path}: a number in every voxel is needed; found {missing} without. Set them to 0.")
@@ -211,7 +212,7 @@ def read_mask(path: str | Path, geometry: Geometry, *, what: str) -> Image:
         raise InputError(
             f"{what} {path}: 0 outside and a label inside are needed; found {found}. Set a threshold first."
         )
-    if not labels.any():
+    if geometry is not None and not labels.any():
         raise InputError(f"{what} {path}: at least one voxel is needed; found 0. Draw it again.")
     return Image(labels != 0, stored.geometry)
 
@@ -222,16 +223,29 @@ def read_image(path: str | Path) -> Image:
     Parameters
     ----------
     path : str or Path
-        A 3D NIfTI or NRRD file. Its unit is "Unit" in the JSON file beside it, "" where there is none.
+        A 3D NIfTI or NRRD file. Its unit is "Unit" in the JSON file beside it, "" where there is none, and what stands
+        outside its mask "OutsideMask".
 
     Raises
     ------
     InputError
         If the file is missing, damaged or not 3D.
     """
+    return read_oriented(path)[0]
+
+
+def read_oriented(path: str | Path) -> tuple[Image, Check]:
+    """Read a 3D image as `read_image` does, and whether the file says one thing about where it lies."""
     file = Path(path).absolute()
-    stored = _load_frame(file, "Image")
-    return Image(stored.values.astype(np.float32, copy=False), stored.geometry, str(read_sidecar(file).get("Unit", "")))
+    stored, about = _load_frame(file, "Image"), read_sidecar(file)
+    outside = about.get("OutsideMask")
+    image = Image(
+        stored.values.astype(np.float32, copy=False),
+        stored.geometry,
+        str(about.get("Unit", "")),
+        float(outside) if isinstance(outside, int | float) else None,
+    )
+    return image, stored.orientation
 
 
 def _few_frames(scan: Path, frames: int) -> list[str]:

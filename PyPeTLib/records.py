@@ -150,6 +150,8 @@ class Image:
         The grid; its shape equals that of ``values``.
     unit : str
         Unit of the values, "" for masks.
+    outside : float or None
+        What stands outside the mask that a map was made in, NaN or a number; None where that is not known.
 
     Raises
     ------
@@ -160,6 +162,7 @@ class Image:
     values: npt.NDArray[Any]
     geometry: Geometry
     unit: str = ""
+    outside: float | None = None
 
     def __post_init__(self) -> None:
         if self.values.shape != self.geometry.shape:

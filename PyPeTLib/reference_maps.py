@@ -7,15 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
 from PyPeTLib.outputs import Provenance, place_of, read_provenance
-from PyPeTLib.pairing import resampled
+from PyPeTLib.pairing import limited, resampled
 from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
-from PyPeTLib.read import read_image
+from PyPeTLib.read import read_image, read_oriented
 from PyPeTLib.records import Image
 from PyPeTLib.times import read_sidecar
 
@@ -26,6 +24,8 @@ Files = Mapping[str, Sequence[Path]]
 _NAME = re.compile(rf"(?:(?P<prefix>.*)[_-])?(?P<map>{'|'.join(MAP_LABELS)})", re.IGNORECASE)
 #: Subject and session of the ISLES 2024 data set and of BIDS, which name a case.
 _CASE = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?")
+#: The space that maps were resampled into, in the names of BIDS.
+_SPACE = re.compile(r"(?:^|_)space-([^_]+)")
 #: How deep in a folder maps are sought: data/sub-X/ses-01/perfusion-maps/FILE.
 DEEPEST = 5
 
@@ -90,8 +90,10 @@ def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> 
     raise InputError(f"Case {name}: {need} ({name}_cbf.nii.gz, ...); found {listed}. {cure}")
 
 
-def passed_over(name: str, references: Mapping[str, Files], files: Mapping[str, Path]) -> list[str]:
-    """Return a remark where a case has other maps than those that `reference_of` took: ISLES 2024 has each twice.
+def doubts_of_choice(name: str, references: Mapping[str, Files], files: Mapping[str, Path]) -> list[str]:
+    """Return remarks where `reference_of` had to choose, or where what it took may be in another space than the run.
+
+    ISLES 2024 has each map twice, as ``raw_data`` and, resampled, as ``derivatives``.
 
     Parameters
     ----------
@@ -102,6 +104,12 @@ def passed_over(name: str, references: Mapping[str, Files], files: Mapping[str, 
     """
     taken, own = set(files.values()), [maps for prefix, maps in references.items() if case_of(prefix) == case_of(name)]
     others = [path for maps in own for paths in maps.values() for path in paths if path not in taken]
+    spaces = {found[1] for path in files.values() if (found := _SPACE.search(_prefix(path)))}
+    if spaces and not _SPACE.search(name):
+        return [
+            f"The reference was brought into another space before, {', '.join(sorted(spaces))}, as its name says: maps "
+            f"named as the run, {name}_, were not found."
+        ]
     if not others:
         return []
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
@@ -136,7 +144,8 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
     Returns
     -------
     Image, str
-        The map with its unit, "" where it is not known, and how a picture was read, "" where it is none.
+        The map with its unit, "" where it is not known, and what has to be said of it: how a picture was read, or that
+        the file leaves open where it lies; "" where nothing has.
 
     Raises
     ------
@@ -145,9 +154,10 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
     """
     picture, scale = read_picture(path), scales.get(name)
     if picture is None:
-        image = _within_brain(read_image(path), path)
+        image, place = read_oriented(path)
         if scale is None:
-            return image, ""
+            told = place.text.removeprefix(path.name).strip(":. ")
+            return _within_brain(image, path), told if place.doubtful else ""
         raise InputError(
             f"Reference {path.name}: a picture in colour is needed for a colour bar; found one number a voxel. "
             f"Leave out the colour bar of {name}."
@@ -188,8 +198,14 @@ def provenance_of(files: Mapping[str, Path]) -> Provenance:
 
 def _place(path: Path) -> str:
     """Return what a map's path has in common with those of its run."""
+    prefix = _prefix(path)
+    return place_of(path, prefix) if prefix else str(path)
+
+
+def _prefix(path: Path) -> str:
+    """Return what the name of a map's file begins with; "" where that is nothing."""
     match = _NAME.fullmatch(_stem(path))
-    return place_of(path, match["prefix"]) if match and match["prefix"] else str(path)
+    return (match and match["prefix"]) or ""
 
 
 def _method(about: Mapping[str, Any]) -> str:
@@ -203,11 +219,9 @@ def _texts(value: object) -> list[str]:
 
 def _beside(path: Path, name: str) -> Path | None:
     """Return another file of the same run as a map, where there is one."""
-    match = _NAME.fullmatch(_stem(path))
-    if not match or not match["prefix"]:
-        return None
-    file = path.with_name(f"{match['prefix']}_{name}")
-    return file if file.is_file() else None
+    prefix = _prefix(path)
+    file = path.with_name(f"{prefix}_{name}")
+    return file if prefix and file.is_file() else None
 
 
 def _within_brain(image: Image, path: Path) -> Image:
@@ -216,7 +230,7 @@ def _within_brain(image: Image, path: Path) -> Image:
     if mask is None:
         return image
     inside = resampled(read_image(mask), image.geometry).values >= 0.5
-    return Image(np.where(inside, image.values, np.nan), image.geometry, image.unit)
+    return limited(image, inside)
 
 
 def _stem(path: Path) -> str:

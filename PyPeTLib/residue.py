@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 #: Times over mean transit time at which the running integral of the residue is integrated again; after the last one
 #: every residue has gone, and its integral is 1.
 FINE = np.arange(0.0, 40.0, 0.005)
-#: An exponential residue stays unless another is so much more probable, in the logarithm: a thousand times, for curves
-#: miss their best fits not by noise alone.
-CERTAIN = float(np.log(1000.0))
+#: An exponential residue stays unless another is so much more probable, in the logarithm: ten thousand times. Curves
+#: miss their best fits not by noise alone, and an input found automatically differs from the true one by more.
+CERTAIN = float(np.log(1e4))
 #: The mean transit time that is usual in one patient lies about this median in s with this SD of the logarithm: normal
 #: are 4 s in gray matter and 5 s in white matter.
 PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
@@ -67,7 +67,7 @@ def likeliest_residue(
     most probable under it: every voxel is explained by its most probable tissue, what the voxels then miss in common is
     a change of the input, found by linear least squares against the input's own noise (one Gauss-Newton step), and the
     change counts against the shape as far as such noise is improbable. The residue of a well-mixed compartment, the
-    exponential, stays unless another is a thousand times more probable, for arteries are chosen for narrow curves.
+    exponential, stays unless another is ten thousand times more probable, for arteries are chosen for narrow curves.
     Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
     The maps are made with the input as it was measured.
 

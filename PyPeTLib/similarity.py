@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import nan
 
@@ -177,7 +177,8 @@ def similarity(image: Image, reference: Image, mask: Image | None = None) -> Sim
 def pair_similarity(pair: Pair) -> Similarity:
     """Compare two maps that `pair_up` has brought together, as `similarity` does."""
     units = (pair.image.unit, pair.reference.unit)
-    return _measured(pair.image.values, pair.reference.values, pair.compared, units, pair.coverage)
+    found = _measured(pair.image.values, pair.reference.values, pair.compared, units, pair.coverage)
+    return replace(found, remarks=(*pair.remarks, *found.remarks))
 
 
 def similarity_entries(result: Similarity) -> list[tuple[str, float, str]]:

@@ -143,6 +143,98 @@ def test_zeros_outside_the_references_own_brain_mask_are_no_values(runs, tmp_pat
     assert compared(runs / "ours", other).cases[0].maps["cbf"].voxels == (half & ours).sum() - 5
 
 
+def test_the_runs_own_maps_end_at_its_brain_in_a_wider_mask_too(runs, tmp_path):
+    """Their background is 0, as a Tmax may be; in MTT, which has NaN inside, it counted."""
+    brain = read_image(runs / "ours" / "sub-01_ses-01_brain_mask.nii.gz")
+    write_image(Image(np.ones(brain.values.shape, dtype=bool), brain.geometry), tmp_path / "all.nii.gz")
+    wide = maps_in(
+        tmp_path / "wide", source=runs / "other", **dict.fromkeys(MAPS, lambda im: replace(im, values=im.values + 1))
+    )
+    found = compared(runs / "ours", wide, mask=tmp_path / "all.nii.gz").cases[0]
+    for name in MAPS:
+        ours, theirs = (
+            read_image(file).values
+            for file in (runs / "ours" / f"sub-01_ses-01_{name}.nii.gz", wide / f"x_{name}.nii.gz")
+        )
+        both = (brain.values != 0) & np.isfinite(ours) & np.isfinite(theirs)
+        assert found.maps[name].voxels == both.sum()
+        assert found.maps[name].mean == pytest.approx(ours[both].mean(dtype=float), rel=1e-5)
+        assert found.maps[name].coverage == pytest.approx(both.mean())
+    assert any(f"Compared within the mask {tmp_path / 'all.nii.gz'}, not" in one for one in found.remarks)
+
+
+def with_zeros(folder):
+    """Set Tmax of a run to 0 in half of the brain, up to its edge, as sSVD does; the brain."""
+    brain = read_image(folder / "sub-01_ses-01_brain_mask.nii.gz").values != 0
+    tmax = read_image(folder / "sub-01_ses-01_tmax.nii.gz")
+    values = tmax.values.copy()
+    values[..., : values.shape[-1] // 2] = 0.0
+    about = json.loads((folder / "sub-01_ses-01_tmax.json").read_text())
+    write_image(replace(tmax, values=values), folder / "sub-01_ses-01_tmax.nii.gz", metadata=about)
+    return brain
+
+
+def test_zeros_within_the_runs_brain_are_values(runs, tmp_path, comparison):
+    ours = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    with_zeros(ours)
+    found = compared(ours, runs / "other").cases[0].maps["tmax"]
+    assert found.voxels == comparison.maps["tmax"].voxels
+    assert found.mean < 0.8 * comparison.maps["tmax"].mean
+
+
+def test_zeros_of_a_reference_without_its_mask_are_a_background_which_is_said(runs, tmp_path, comparison):
+    """With the mask beside it they are values."""
+    other = put_run(tmp_path, runs / "other", "sub-01_ses-01")
+    brain = with_zeros(other)
+    case = compared(runs / "ours", other).cases[0]
+    assert case.maps["tmax"].voxels == comparison.maps["tmax"].voxels
+    assert not any("as a background is" in remark for remark in case.remarks)
+    (other / "sub-01_ses-01_brain_mask.nii.gz").unlink()
+    case = compared(runs / "ours", other).cases[0]
+    lost = brain[..., : brain.shape[-1] // 2].sum() / brain.sum()
+    assert case.maps["tmax"].coverage == pytest.approx(1.0 - lost, abs=0.01)
+    said = f"Tmax: The reference has no value in {100 * lost:.0f} % of the voxels to compare: it is 0 there, up to the"
+    assert any(remark.startswith(said) for remark in case.remarks)
+
+
+def ring(inside, background=0.0):
+    """A map of two slices: a background, and what is inside."""
+    values = np.full((2, 8, 8), background)
+    values[:, 2:6, 2:6] = inside
+    return Image(values, Geometry((8, 8, 2), (1.0, 1.0, 5.0)))
+
+
+def changed(image, *places, **about):
+    """Give voxels other values: pairs of an index and a value."""
+    values = image.values.copy()
+    for place, value in places:
+        values[place] = value
+    return replace(image, values=values, **about)
+
+
+@pytest.mark.parametrize("place", [(0, 3, 3), (0, 0, 0)])
+def test_a_single_missing_value_makes_no_values_of_a_background_of_zeros(place):
+    theirs = changed(ring(5.0), (place, np.nan))
+    assert pair_up(ring(1.0, 9.0), theirs).compared.sum() == 32 - (place == (0, 3, 3))
+    assert pair_up(theirs, ring(1.0, 9.0)).compared.sum() == 32 - (place == (0, 3, 3))
+
+
+def test_zeros_beside_a_background_of_nan_are_values_and_slices_of_zeros_none():
+    theirs = changed(ring(5.0, np.nan), ((0, 2, slice(2, 6)), 0.0), ((0, slice(0, 3), 3), 0.0), (1, 0.0))
+    pair = pair_up(ring(1.0, 9.0), theirs)
+    assert (pair.compared[0].sum(), pair.compared[1].sum()) == (18, 0)
+
+
+def test_what_is_known_to_be_outside_the_mask_decides_what_has_no_value(tmp_path):
+    """As the JSON file beside a map says; not by what most of the edge is."""
+    theirs = changed(ring(5.0, np.nan), ((0, slice(0, 3), 3), 0.0))
+    assert pair_up(ring(1.0, 9.0), replace(theirs, outside=0.0)).compared.sum() == 31
+    write_image(ring(5.0), tmp_path / "x_cbf.nii.gz", metadata={"OutsideMask": 0})
+    assert read_image(tmp_path / "x_cbf.nii.gz").outside == 0.0
+    full = replace(ring(0.0), outside=float("nan"))
+    assert pair_up(ring(1.0, 9.0), full).compared.all()
+
+
 def test_a_run_against_itself_elsewhere_agrees_in_everything(runs, tmp_path):
     found = compared(runs / "ours", put_run(tmp_path, runs / "ours", "sub-01_ses-01")).cases[0]
     for one in found.maps.values():
@@ -184,6 +276,48 @@ def test_a_mask_of_the_user_takes_the_place_of_the_brain_mask(runs, tmp_path, co
     write_image(Image(half != 0, brain.geometry), tmp_path / "half.nii.gz")
     found = compared(runs / "ours", runs / "other", mask=tmp_path / "half.nii.gz").cases[0]
     assert 0.3 < found.maps["cbf"].voxels / comparison.maps["cbf"].voxels < 0.7
+    told = [remark for remark in found.remarks if str(tmp_path / "half.nii.gz") in remark]
+    assert told[0] == f"Compared within the mask {tmp_path / 'half.nii.gz'}, not within the run's brain mask."
+    assert re.fullmatch(r"Regions are over \d\d % of the tissue: it is within the mask .*, and there the .*", told[1])
+    assert f"* {told[0]}" in markdown(Cohort((found,), {}))
+    assert not any("within the mask" in remark for remark in comparison.remarks)
+
+
+@pytest.mark.parametrize(("value", "found"), [(np.nan, "a number in every voxel is needed"), (0.3, "values from 0.3")])
+def test_a_mask_that_pypet_run_refuses_is_refused(runs, tmp_path, capsys, value, found):
+    """NaN is not 0, so everything was inside."""
+    brain = read_image(runs / "ours" / "sub-01_ses-01_brain_mask.nii.gz")
+    mask = np.where(brain.values != 0, 1.0, value)
+    write_image(Image(mask, brain.geometry), tmp_path / "m.nii.gz", missing=float("nan"))
+    message = refused([runs / "ours", runs / "other", "--mask", tmp_path / "m.nii.gz"], capsys)
+    assert f"Mask {tmp_path / 'm.nii.gz'}: " in message and found in message
+    ours = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    shutil.copy(tmp_path / "m.nii.gz", ours / "sub-01_ses-01_csf_mask.nii.gz")
+    assert found in refused([ours, runs / "other"], capsys)
+
+
+def test_within_a_mask_without_tissue_nothing_is_known_of_regions_and_criteria(runs):
+    """0 mL and "not met" would say that there is no lesion."""
+    mask = runs / "ours" / "sub-01_ses-01_csf_mask.nii.gz"
+    case = compared(runs / "ours", runs / "other", mask=mask).cases[0]
+    assert case.findings.regions[0].name == "Core"
+    assert np.isnan([(one.ml, one.reference_ml, one.dice) for one in case.findings.regions]).all()
+    assert case.findings.criteria == {"DEFUSE 3": (None, None), "EXTEND": (None, None)}
+    assert np.isnan(list(case.findings.ratios.values())).all()
+    assert case.findings.sides == ("unknown", "unknown")
+    said = f"Regions, ratios and criteria are not known: no tissue within the mask {mask} has values in the maps of bo"
+    assert any(remark.startswith(said) for remark in case.remarks)
+    text = markdown(Cohort((case,), {}))
+    assert re.search(r"\| Core +\| not defined +\| not defined", text)
+    assert re.search(r"\| EXTEND +\| not known +\| not known", text)
+
+
+def test_a_mask_outside_the_brain_is_refused_as_such(runs, tmp_path, capsys):
+    brain = read_image(runs / "ours" / "sub-01_ses-01_brain_mask.nii.gz")
+    write_image(Image(brain.values == 0, brain.geometry), tmp_path / "air.nii.gz")
+    message = refused([runs / "ours", runs / "other", "--mask", tmp_path / "air.nii.gz"], capsys)
+    assert "Map: values in voxels of the mask are needed; found none" in message
+    assert "Choose another map or mask." in message
 
 
 def test_an_empty_mask_is_refused(runs, tmp_path, capsys):
@@ -285,6 +419,29 @@ def test_a_reference_somewhere_else_is_refused(runs, tmp_path, capsys):
         "Case sub-01_ses-01, CBF: Comparison: a map and a reference that share voxels of the mask are needed" in message
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_reference_that_does_not_say_where_it_lies_is_doubted(runs, tmp_path):
+    """Neither sform nor qform: ITK puts its first voxel at 0 mm, in the middle of this brain."""
+    import nibabel
+
+    everywhere = dict.fromkeys(MAPS, lambda im: replace(im, values=np.nan_to_num(im.values) + 1))
+    away = maps_in(tmp_path / "x", source=runs / "other", **everywhere)
+    for file in away.glob("*.nii.gz"):
+        image = nibabel.load(file)
+        image.header.set_sform(None, 0)
+        image.header.set_qform(None, 0)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header), file)
+    case = compared(runs / "ours", away).cases[0]
+    assert case.maps["cbf"].coverage < 0.5
+    assert any(
+        one.startswith("CBF, CBV, MTT, Tmax: Reference does not say where it lies: its axes") for one in case.remarks
+    )
+    covered = re.compile(
+        r"CBF.*: The reference has values in \d\d? % of the voxels to compare: does it lie where the map does\?"
+    )
+    assert any(map(covered.fullmatch, case.remarks))
+    assert any("does not say where it lies" in one for one in read_beside(away, "x").remarks)
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan")])
@@ -490,6 +647,17 @@ def test_regions_are_over_the_voxels_of_both():
     assert "Regions are over 50 % of the tissue: there the maps of both have values." in found.remarks
 
 
+def test_without_tissue_in_common_nothing_is_known():
+    nowhere = np.zeros(GRID.shape, dtype=bool)
+    found = compare_findings(pairs_of(["left"], []), nowhere, PLANE, delay_sds=(None, None), settings=Settings())
+    assert np.isnan([(one.ml, one.reference_ml) for one in found.regions]).all()
+    said = "Regions, ratios and criteria are not known: no tissue has values in the maps of both."
+    assert found.remarks == (said,)
+    tmax = {"tmax": pairs_of([], [])["tmax"]}
+    alone = compare_findings(tmax, nowhere, None, delay_sds=(None, None), settings=Settings())
+    assert (len(alone.regions), alone.criteria, alone.sides) == (4, {}, None)
+
+
 def test_without_core_the_ratio_is_none_and_its_condition_met_which_is_said(comparison):
     pairs = pairs_of(["left"], ["left"])
     flat = Image(np.full(GRID.shape, 50.0), GRID)
@@ -580,6 +748,11 @@ def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
         ("mL/100 g/s", "mL/100 g/min", 60.0),
         ("mL/g/min", "mL/100 g/min", 100.0),
         ("mL/mL/min", "mL/100 g/min", 100.0 / 1.05),
+        ("mL/mL/s", "mL/100 g/min", 6000.0 / 1.05),
+        ("ml/s/ml", "mL/100 mL/min", 6000.0),
+        ("1/s", "mL/100 g/min", 6000.0 / 1.05),
+        ("1/min", "mL/100 mL/min", 100.0),
+        ("ml/g/s", "mL/100 g/min", 6000.0),
         ("mL/mL", "mL/100 g", 100.0 / 1.05),
         ("mL/g", "mL/100 mL", 100.0 * 1.05),
         ("ml/min/100cc", "mL/100 g/min", 1 / 1.05),
@@ -746,6 +919,28 @@ def test_maps_of_a_case_that_are_passed_over_are_named(runs, isles, tmp_path):
     )
     assert any("passed over" in one for one in read_beside(tmp_path, "sub-01_ses-01").remarks)
     assert not any("passed over" in one for one in compared(runs / "ours", isles).cases[0].remarks)
+
+
+def test_a_reference_of_another_space_or_of_several_runs_is_doubted(runs, tmp_path):
+    """Where a case has no maps named as the run."""
+    results, reference = tmp_path / "results", tmp_path / "isles"
+    for run in ("run-1", "run-2"):
+        put_run(results, runs / "ours", f"sub-01_ses-01_{run}")
+    reference.mkdir()
+    shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", reference / "sub-01_ses-01_space-ncct_cbf.nii.gz")
+    for case, other in zip(compared(results, reference).cases, ("run-2", "run-1"), strict=True):
+        assert (
+            f"The same reference maps are compared with other runs, sub-01_ses-01_{other}: were they made of this scan?"
+            in case.remarks
+        )
+        assert (
+            f"The reference was brought into another space before, ncct, as its name says: maps named as the run, "
+            f"{case.name}_, were not found." in case.remarks
+        )
+    own = reference / "sub-01_ses-01_run-1_cbf.nii.gz"
+    shutil.copy(reference / "sub-01_ses-01_space-ncct_cbf.nii.gz", own)
+    first, second = (" ".join(case.remarks) for case in compared(results, own.parent).cases[:1] * 2)
+    assert "other runs" not in first + second and "another space" not in first
 
 
 def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):

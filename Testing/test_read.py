@@ -17,7 +17,7 @@ import pytest
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
-from PyPeTLib.read import inspect_series, naming_path, read_image, read_mask, read_series
+from PyPeTLib.read import inspect_series, naming_path, read_image, read_mask, read_oriented, read_series
 from PyPeTLib.records import Check, Geometry, Series
 
 FRAMES, SHAPE = 12, (4, 24, 20)
@@ -335,6 +335,22 @@ def test_two_orientations_that_exchange_the_sides_are_refused(
     forms = [mirror @ UPRIGHT, UPRIGHT][:: -1 if swapped else 1]
     with pytest.raises(InputError, match="sform and qform that agree on the patient's left are needed; found that one"):
         read_series(of_two_forms(tmp_path / "a.nii.gz", *forms))
+
+
+def test_a_file_that_does_not_say_where_it_lies_is_told(tmp_path: Path) -> None:
+    """ITK takes it to lie along the patient's axes at 0 mm."""
+    save(tmp_path / "a.nii.gz", head())
+    image = nib.load(tmp_path / "a.nii.gz")
+    image.set_qform(UPRIGHT, 0)
+    image.set_sform(UPRIGHT, 0)
+    image.header["pixdim"][4] = 1.5
+    nib.save(nib.Nifti1Image(head().T, None, image.header), tmp_path / "a.nii.gz")
+    assert "a.nii.gz does not say where it lies" in doubts(read_series(tmp_path / "a.nii.gz"))["orientation"].text
+    header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"
+    placed = "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,2)\n"
+    for space, doubtful in (("spacings: 1 1 2\n", True), (placed, False)):
+        (tmp_path / "b.nrrd").write_bytes(f"{header}{space}\n".encode() + bytes(8))
+        assert read_oriented(tmp_path / "b.nrrd")[1].doubtful == doubtful
 
 
 def test_two_orientations_that_differ_a_little_are_told_and_which_was_used(tmp_path: Path) -> None:
