@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from PyPeTLib.agreement import Limits, icc_agreement, kappa, limits_of_agreement
+from PyPeTLib.agreement import Limits, but_for_rounding, icc_agreement, kappa, limits_of_agreement
 from PyPeTLib.compare import Comparison, common_maps, compare_pairs, pair_maps
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
@@ -143,7 +143,8 @@ def spread(values: Sequence[float]) -> Spread:
     if not known.size:
         return Spread(0, nan, nan, nan)
     sd = float(known.std(ddof=1)) if known.size > 1 else nan
-    return Spread(known.size, float(known.mean()), float(np.median(known)), sd)
+    mean, sd = (but_for_rounding(value, float(np.abs(known).max())) for value in (float(known.mean()), sd))
+    return Spread(known.size, mean, float(np.median(known)), sd)
 
 
 def volumes_of(cases: Iterable[Comparison]) -> dict[str, FloatArray]:

@@ -19,7 +19,7 @@ from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
 from PyPeTLib.records import FloatArray, Image
-from PyPeTLib.similarity import Differences, Similarity
+from PyPeTLib.similarity import RELATIVE_UNIT, Differences, Similarity
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes
 
@@ -250,10 +250,11 @@ def _density(
 
 
 def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
-    """Draw bias and limits of agreement with their values."""
+    """Draw bias and limits of agreement with their values; no relative bias, which is 0 by definition."""
     ink = THEMES["dark"]["ink"]
+    bias = float("nan") if unit == RELATIVE_UNIT else limits.bias
     for value, line, name in (
-        (limits.bias, "-", "bias"),
+        (bias, "-", "bias"),
         (limits.low, "--", f"−{LIMIT_SDS:g} SD"),
         (limits.high, "--", f"+{LIMIT_SDS:g} SD"),
     ):

@@ -41,6 +41,7 @@ from PyPeTLib.read import read_image
 from PyPeTLib.records import Geometry, Image, Midplane, silent
 from PyPeTLib.reference_maps import case_of, find_references
 from PyPeTLib.results import MET, RESEARCH_USE, write_analysis
+from PyPeTLib.similarity import Differences
 from PyPeTLib.units import in_unit
 from PyPeTLib.write import write_image, write_json
 
@@ -953,6 +954,20 @@ def test_a_picture_says_which_methods_and_what_is_invalid(runs, comparison):
     assert "−6" in ticks and "-6" not in ticks
 
 
+def test_a_picture_of_relative_values_has_no_bias_for_it_is_0_by_definition(runs, comparison):
+    pytest.importorskip("matplotlib")
+    from PyPeTLib.compare_figures import pair_figure
+
+    pair = pair_up(*(read_image(runs / name / "sub-01_ses-01_cbf.nii.gz") for name in ("ours", "other")))
+    found = comparison.maps["cbf"]
+    other = replace(found, physical=Differences("counts"))
+    for measured, drawn in ((found, True), (other, False)):
+        figure = pair_figure(replace(comparison, maps={"cbf": measured}), "cbf", pair)
+        texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+        assert any(text.startswith("bias: ") for text in texts) == drawn
+        assert sum(" SD: " in text for text in texts) == 2
+
+
 def test_the_picture_of_volumes_says_how_many_cases_each_region_is_of():
     pytest.importorskip("matplotlib")
     from PyPeTLib.compare_figures import volumes_figure
@@ -1175,6 +1190,7 @@ def test_spread_and_agreement_of_a_made_up_set(comparison):
     rows = tables_of(Cohort(tuple(sided), {}))["agreement"]
     assert (rows["what"][-1], rows["n"][-1], rows["agreed"][-1]) == ("Side of the lesion", 3, 2.0)
     assert spread([float("nan")]).count == 0
+    assert spread([12.3] * 3).sd == 0.0
     assert np.isnan(spread([3.0]).sd)
 
 
