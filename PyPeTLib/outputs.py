@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Image, MaskArray, Midplane
 from PyPeTLib.settings import Settings
 
-#: How the name of the file ends by which a run is known, and how deep in a folder it is sought.
-SUMMARY, DEEPEST = "_summary.json", 3
+#: How the name of the file ends by which a run is known.
+SUMMARY = "_summary.json"
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,15 @@ class Run:
 
 
 def find_runs(folder: Path) -> dict[str, Path]:
-    """Return the summaries of the runs in a folder and up to two folders below, by the name of the run.
+    """Return the summaries of the runs in a folder and all folders below, by the name of the run.
 
     Raises
     ------
     InputError
         If two runs have the same name.
     """
-    patterns = ["*/" * depth + f"*{SUMMARY}" for depth in range(DEEPEST)]
     found: dict[str, Path] = {}
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+    for path in sorted(file for file in files_below(folder) if file.name.endswith(SUMMARY)):
         name = path.name.removesuffix(SUMMARY)
         if name in found:
             raise InputError(

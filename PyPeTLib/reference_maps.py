@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
@@ -26,8 +27,6 @@ Files = Mapping[str, Sequence[Path]]
 _NAME = re.compile(rf"(?:(?P<prefix>.*)[_-])?(?P<map>{'|'.join(MAP_LABELS)})", re.IGNORECASE)
 #: Subject and session of the ISLES 2024 data set and of BIDS, which name a case.
 _CASE = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?")
-#: How deep in a folder maps are sought: data/sub-X/ses-01/perfusion-maps/FILE.
-DEEPEST = 5
 
 
 def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
@@ -37,8 +36,8 @@ def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
     ----------
     paths : sequence of Path
         A folder, in which files named ``PREFIX_{cbf,cbv,mtt,tmax,ttp,delay}`` with the extension of an image are
-        sought, also in folders below (ISLES 2024: ``sub-X/ses-01/perfusion-maps/sub-X_ses-01_cbf.nii.gz``); or files,
-        of such names or given as ``MAP=FILE``.
+        sought, also in all folders below (ISLES 2024: ``sub-X/ses-01/perfusion-maps/sub-X_ses-01_cbf.nii.gz``); or
+        files, of such names or given as ``MAP=FILE``.
 
     Raises
     ------
@@ -46,8 +45,8 @@ def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
         If there is none, or a name tells no map.
     """
     if len(paths) == 1 and paths[0].is_dir():
-        files = [file for depth in range(DEEPEST) for file in sorted(paths[0].glob("*/" * depth + "*"))]
-        named = [(file, _NAME.fullmatch(_stem(file))) for file in files if is_image(file) and file.name[0] != "."]
+        files = files_below(paths[0])
+        named = [(file, _NAME.fullmatch(_stem(file))) for file in files if is_image(file)]
         found = [(match["prefix"] or "", match["map"].lower(), file) for file, match in named if match]
         if not found:
             raise InputError(_no_maps(paths[0], files))
@@ -276,8 +275,7 @@ def _one_each(files: Files) -> dict[str, Path]:
 
 
 def _no_maps(folder: Path, files: Sequence[Path]) -> str:
-    seen = [file.name for file in files if file.is_file() and not file.name.startswith(".")]
-    found = f"{len(seen)} other files, such as {seen[0]}" if seen else "no files"
+    found = f"{len(files)} other files, such as {files[0].name}" if files else "no files"
     need = f"files named PREFIX_{{{','.join(MAP_LABELS)}}}.nii.gz (or .nii, .nrrd, .png)"
     return (
         f"Reference {folder}: {need} are needed; found {found}. Name the files so; 'pypet compare' also takes MAP=FILE."

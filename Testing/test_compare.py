@@ -667,6 +667,31 @@ def test_folders_that_hold_nothing_of_use(runs, tmp_path, capsys):
     assert "Give it as MAP=FILE" in refused([runs / "ours", tmp_path / "letter.txt", tmp_path / "x"], capsys)
 
 
+def test_results_and_references_are_found_however_deep_they_lie(runs, tmp_path):
+    results = tmp_path / "results/of/all/years"
+    put_run(results, runs / "ours", "sub-01_ses-01")
+    assert list(find_runs(tmp_path / "results")) == ["sub-01_ses-01"]
+    put_isles(tmp_path / "I/train/raw_data/of/all/sites", runs / "other", "sub-01", "ses-01")
+    found = find_references([tmp_path / "I"])
+    assert sorted(found["sub-01_ses-01"]) == sorted(MAPS)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "one").symlink_to(tmp_path / "I", target_is_directory=True)
+    (tmp_path / "linked" / "two").symlink_to(tmp_path / "I", target_is_directory=True)
+    (tmp_path / "I" / "round").symlink_to(tmp_path / "I", target_is_directory=True)
+    linked = find_references([tmp_path / "linked"])
+    assert {name: len(files) for name, files in linked["sub-01_ses-01"].items()} == dict.fromkeys(MAPS, 1)
+    shutil.move(tmp_path / "I/train", tmp_path / "I/.train")
+    with pytest.raises(InputError, match="are needed; found no files"):
+        find_references([tmp_path / "I"])
+
+
+def test_folders_of_other_files_are_called_so_however_deep_these_lie(runs, tmp_path, capsys):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "letter.txt").touch()
+    assert "found 1 other files, such as letter.txt" in refused([tmp_path, runs / "other"], capsys)
+    assert "found 1 other files, such as letter.txt" in refused([runs / "ours", tmp_path], capsys)
+
+
 def test_a_path_that_is_not_there_is_called_so_whatever_its_name(runs, tmp_path, capsys):
     for words in (["nonexist"], [f"cbf={tmp_path / 'gone.nii'}"]):
         message = refused([runs / "ours", *words], capsys)
