@@ -25,6 +25,7 @@ from PyPeTLib.cohort import (
     volumes_of,
 )
 from PyPeTLib.compare import Comparison, no_ratio
+from PyPeTLib.comparison_files import NOTICE, TABLES, TEXT, WORKBOOK
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.results import MET, MISMATCH_RATIO, RESEARCH_USE
@@ -44,8 +45,6 @@ PHYSICAL = (
 )  # fmt: skip
 #: What the side of the hypoperfusion is called.
 SIDE = "Side of the lesion"
-#: A file beside the CSV files, which hold numbers alone for programs: its name says what they may be used for.
-NOTICE = "RESEARCH_USE_ONLY.txt"
 #: Rows of a sheet above its numbers: what they may be used for, and the names of the columns.
 HEAD_ROWS = 2
 #: Date that an Excel file bears, so that the same numbers give the same bytes.
@@ -68,9 +67,9 @@ def write_tables(cohort: Cohort, folder: Path) -> None:
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
     write_text(f"{RESEARCH_USE}\n\nThis is true of every file in this folder.\n", folder / NOTICE)
-    write_text(markdown(cohort), folder / "comparison.md")
+    write_text(markdown(cohort), folder / TEXT)
     if excel_available():
-        write_bytes(_excel({**tables, "remarks": _remark_table(cohort)}), folder / "comparison.xlsx")
+        write_bytes(_excel({**tables, "remarks": _remark_table(cohort)}), folder / WORKBOOK)
 
 
 def excel_available() -> bool:
@@ -80,17 +79,18 @@ def excel_available() -> bool:
 
 def tables_of(cohort: Cohort) -> dict[str, Table]:
     """Return the tables of a data set, or of one case, by name."""
-    tables: dict[str, Table] = {
-        "cases": _case_table(cohort),
-        "metrics": _metric_table(cohort.cases),
-        "regions": _region_table(cohort.cases),
-        "findings": _finding_table(cohort.cases),
-    }
-    if len(cohort.cases) > 1 or cohort.failed:
-        tables |= {"summary": _summary_table(cohort), "agreement": _agreement_table(cohort)}
-    if cohort.failed:
-        tables["failed"] = {"case": list(cohort.failed), "reason": list(cohort.failed.values())}
-    return {name: table for name, table in tables.items() if any(table.values())}
+    cases, failed = cohort.cases, cohort.failed
+    several = len(cases) > 1 or bool(failed)
+    tables: tuple[Table, ...] = (
+        _case_table(cohort),
+        _metric_table(cases),
+        _region_table(cases),
+        _finding_table(cases),
+        _summary_table(cohort) if several else {},
+        _agreement_table(cohort) if several else {},
+        {"case": list(failed), "reason": list(failed.values())},
+    )
+    return {name: table for name, table in zip(TABLES, tables, strict=True) if any(table.values())}
 
 
 def markdown(cohort: Cohort) -> str:

@@ -85,6 +85,14 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() == ".png"
 
 
+def tells_place(path: Path) -> bool:
+    """Tell whether there is a JSON file beside a PNG that says where it lies, well or badly."""
+    try:
+        return bool(set(PLACE) & set(read_sidecar(path.with_suffix(""))))
+    except InputError:  # it is told when the picture is read
+        return True
+
+
 def read_picture(path: Path) -> tuple[Picture, Geometry] | None:
     """Return the colours of an image file, shape (z, y, x, 3), and its grid; None where it has one number a voxel.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from PyPeTLib.comparison_files import files_below
+from PyPeTLib.comparison_files import comparison_files, files_below
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
@@ -45,7 +45,7 @@ def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
         If there is none, or a name tells no map.
     """
     if len(paths) == 1 and paths[0].is_dir():
-        files = files_below(paths[0])
+        files = _but_for_comparisons(files_below(paths[0]))
         named = [(file, _NAME.fullmatch(_stem(file))) for file in files if is_image(file)]
         found = [(match["prefix"] or "", match["map"].lower(), file) for file, match in named if match]
         if not found:
@@ -254,6 +254,12 @@ def _present(path: Path) -> Path:
             "JPEG keeps the colours that its compression has changed."
         )
     return path
+
+
+def _but_for_comparisons(files: Sequence[Path]) -> list[Path]:
+    """Leave out the files of comparisons written among reference maps: figures are named as maps in colour."""
+    own = {folder: comparison_files(folder) for folder in {file.parent for file in files}}
+    return [file for file in files if file.name not in own[file.parent]]
 
 
 def _grouped(found: Sequence[tuple[str, str, Path]]) -> dict[str, dict[str, list[Path]]]:

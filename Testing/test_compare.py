@@ -33,6 +33,7 @@ from PyPeTLib.cohort import (
 from PyPeTLib.compare import compare_findings
 from PyPeTLib.compare_drawing import FigureWriter
 from PyPeTLib.compare_tables import markdown, tables_of, write_tables
+from PyPeTLib.comparison_files import comparison_files
 from PyPeTLib.errors import InputError, PyPeTError
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.outputs import find_runs, read_run
@@ -1115,6 +1116,58 @@ def test_nothing_is_written_where_nothing_is_asked_for_nor_over_other_files(runs
         == 0
     )
     assert {path.suffix for path in tmp_path.iterdir()} <= {".txt", ".csv", ".md", ".xlsx"}
+
+
+@pytest.fixture
+def overwritten(written, tmp_path):
+    """The tables of a data set, with files of others beside them and a map that is named as a figure."""
+    pytest.importorskip("matplotlib")
+    out = Path(shutil.copytree(written[0], tmp_path / "out"))
+    others = {"notes.txt", "summary.txt", "sub-09_ses-01_cbf.png", "sub-02_ses-01_mtt.json", "sub-02_ses-01_mtt.png"}
+    for name in others:
+        (out / name).write_text('{"SpacingMm": [1, 1, 5], "OriginMm": [0, 0, 0]}')
+    return out, others
+
+
+def test_overwriting_leaves_nothing_of_the_comparison_before_and_all_of_others(overwritten, runs):
+    """Its tables would contradict the new ones: a case not compared that was, figures of cases that are not there."""
+    out, others = overwritten
+    before = {path.name for path in out.iterdir()}
+    words = ["compare", str(runs / "ours"), str(runs / "other"), "--quiet", "-o", str(out), "--overwrite"]
+    assert main(words) == 0
+    kept = {path.name for path in out.iterdir()}
+    gone = {"summary.csv", "agreement.csv", "failed.csv", "volumes.png"}
+    assert before - kept == gone | {f"sub-02_ses-01_{name}.png" for name in MAPS if name != "mtt"}
+    assert others <= kept
+    assert main([*words, "--no-figures"]) == 0
+    assert {path.name for path in out.glob("*.png")} == {name for name in others if name.endswith(".png")}
+
+
+def test_a_comparison_that_fails_removes_nothing(overwritten, runs, capsys):
+    out, _ = overwritten
+    before = {path.name for path in out.iterdir()}
+    refused([runs / "ours", runs / "ours", "-o", out, "--overwrite"], capsys)
+    assert {path.name for path in out.iterdir()} == before
+
+
+def test_files_are_of_a_comparison_only_where_there_was_one(overwritten):
+    out, others = overwritten
+    assert comparison_files(out) == {path.name for path in out.iterdir()} - others
+    (out / "cases.csv").write_text("name,age\nx,3\n")
+    assert comparison_files(out) == set()
+    (out / "cases.csv").unlink()
+    assert comparison_files(out) == comparison_files(out / "gone") == set()
+
+
+def test_figures_among_reference_maps_are_no_maps(written, runs, tmp_path, comparison):
+    """Tables may be written into the folder of the reference or of the results: the next call finds what it found."""
+    pytest.importorskip("matplotlib")
+    ours, other = (Path(shutil.copytree(runs / name, tmp_path / name)) for name in ("ours", "other"))
+    for out in (other, other / "comparison", ours):
+        shutil.copytree(written[0], out, dirs_exist_ok=True)
+        assert (out / "sub-01_ses-01_cbf.png").is_file()
+    assert compared(ours, other).cases[0].maps == comparison.maps
+    assert list(compared(other, ours).cases[0].maps) == list(comparison.maps)
 
 
 def test_numbers_to_read_have_minus_signs_and_no_negative_zero_those_for_programs_plain_digits(comparison, tmp_path):
