@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PyPeTLib.errors import installing
+from PyPeTLib.errors import InputError, installing
 
 if TYPE_CHECKING:
     from PyPeTLib.cohort import Cohort
@@ -120,7 +120,13 @@ def _scales(texts: list[str]) -> dict[str, Scale]:
         return {}
     from PyPeTLib.pictures import parse_scale
 
-    return dict(parse_scale(text) for text in texts)
+    scales: dict[str, Scale] = {}
+    for name, scale in map(parse_scale, texts):
+        if name in scales:
+            given = " and ".join(f"'{text}'" for text in texts if parse_scale(text)[0] == name)
+            raise InputError(f"Colour bar: one a map is needed; found {given}. Leave one out.")
+        scales[name] = scale
+    return scales
 
 
 def _has_pictures(quiet: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.read import read_image
-from PyPeTLib.records import Image, MaskArray, Midplane
+from PyPeTLib.records import MAP_UNITS, Image, MaskArray, Midplane
 from PyPeTLib.settings import Settings
 
 #: How the name of the file ends by which a run is known.
@@ -125,6 +125,7 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
 
     available = tuple(one for one in MAP_LABELS if file(one).is_file())
     maps = {one: read_image(file(one)) for one in available if one in wanted}
+    maps, assumed = _in_own_units(maps)
     if not file("brain_mask").is_file():
         raise InputError(f"Results {summary.parent}: {file('brain_mask').name} is needed; found none. Run again.")
     brain = _mask(file("brain_mask"))
@@ -149,8 +150,18 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
         ) from error
     settings = _settings(about, summary)
     remarks = [f"The run has {rule}."] * bool(rule) + [f"The run is marked invalid: {text}" for text in invalid]
+    remarks += assumed
     source = Provenance(place_of(summary, name), method_label(settings), invalid)
     return Run(name, maps, brain, tissue, plane, settings, available, source, tuple(remarks), delay_sd, vessels)
+
+
+def _in_own_units(maps: Mapping[str, Image]) -> tuple[dict[str, Image], list[str]]:
+    """Return maps with the units in which a run writes them where their sidecars are lost, and a remark on these."""
+    lost = [name for name, image in maps.items() if not image.unit]
+    units = ", ".join(f"{MAP_LABELS[name]} in {MAP_UNITS[name]}" for name in lost)
+    told = [f"Results: no JSON file beside the map tells its unit; that of 'pypet run' is assumed: {units}."]
+    images = {name: replace(image, unit=image.unit or MAP_UNITS[name]) for name, image in maps.items()}
+    return images, told * bool(lost)
 
 
 def read_provenance(summary: Path) -> Provenance:

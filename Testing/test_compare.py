@@ -642,6 +642,12 @@ def test_a_colour_bar_of_a_map_of_numbers_is_refused(runs, capsys):
     assert "a picture in colour is needed for a colour bar; found one number a voxel" in message
 
 
+def test_two_colour_bars_of_one_map_are_refused(runs, capsys):
+    bars = ["--colour-bar", "tmax=0:12:s", "--colour-bar", "cbf=0:60:x", "--colour-bar", "Tmax=0:10:s"]
+    message = refused([runs / "ours", runs / "other", *bars], capsys)
+    assert "one a map is needed; found 'tmax=0:12:s' and 'Tmax=0:10:s'. Leave one out." in message
+
+
 def test_a_colour_bar_of_a_map_that_is_not_compared_is_refused(runs, isles, capsys):
     message = refused([runs / "ours", isles, "--colour-bar", "delay=0:12:s"], capsys)
     assert "Colour bar: a reference map it belongs to is needed; found none of Delay. Leave this bar out" in message
@@ -1245,6 +1251,60 @@ def test_without_openpyxl_it_is_said_what_is_left_out(runs, isles, tmp_path, cap
 
 
 # Statistics over the cases
+
+
+def metric_row(text, start):
+    """Cells of the first row of a table that begins so, by the heads of its columns."""
+    lines = text.splitlines()
+    place = next(k for k, line in enumerate(lines) if line.startswith(f"| {start}"))
+    head = next(line for line in reversed(lines[:place]) if line.startswith("| Metric"))
+    heads, cells = ([cell.strip() for cell in line.strip("| ").split("|")] for line in (head, lines[place]))
+    return dict(zip(heads, cells, strict=True))
+
+
+def test_means_over_fewer_cases_than_there_are_say_so(comparison):
+    """A case without a map is no case of the mean: neither are all, nor is it one case's number."""
+    without = [
+        replace(comparison, maps={one: found for one, found in comparison.maps.items() if one not in left_out})
+        for left_out in ((), ("cbf",), ("cbf", "cbv"))
+    ]
+    row = metric_row(markdown(Cohort((without[2], without[1], without[0]), {})), "Normalized")
+    assert list(row)[1:] == ["CBF", "CBV", "MTT", "Tmax", "TTP"]
+    assert [re.findall(r", N = (\d)", row[label]) for label in LABELS] == [["1"], ["2"], [], []]
+    assert all("±" in row[label] for label in LABELS)
+
+
+def test_no_case_is_left_out_of_a_table_because_of_its_unit(comparison):
+    other = replace(comparison.maps["cbf"].physical, unit="counts")
+    odd = replace(comparison, maps={**comparison.maps, "cbf": replace(comparison.maps["cbf"], physical=other)})
+    text = markdown(Cohort((comparison, odd, comparison), {}))
+    row = metric_row(text, "Mean absolute error (MAE)  ")
+    assert ", N" not in row["CBF"]
+    row = metric_row(text.partition("physical units")[2], "Mean absolute error")
+    assert list(row)[1:3] == ["CBF, mL/100 g/min", "CBF, counts"]
+    assert ", N = 2)" in row["CBF, mL/100 g/min"] and ", N = 1)" in row["CBF, counts"]
+    assert ", N" not in row["CBV, mL/100 g"]
+
+
+def test_a_run_whose_sidecars_are_lost_has_its_units_and_that_is_said(runs, isles, tmp_path, comparison):
+    bare = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    for name in ("cbf", "tmax"):
+        (bare / f"sub-01_ses-01_{name}.json").unlink()
+    case = compared(bare, isles).cases[0]
+    assert case.maps["cbf"].unit == case.maps["cbf"].physical.unit == comparison.maps["cbf"].unit
+    said = "no JSON file beside the map tells its unit; that of 'pypet run' is assumed: CBF in mL/100 g/min, Tmax in s."
+    assert f"Results: {said}" in case.remarks
+    assert not any("is assumed: CBF" in one for one in comparison.remarks)
+
+
+def test_one_case_of_several_is_told_as_one(comparison):
+    failed = {"2": "No reference.", "3": "No reference."}
+    one, alone = (markdown(Cohort((comparison,), why)) for why in (failed, {}))
+    first, _, rest = one.partition("\n")
+    assert first == "# Comparison with reference maps: sub-01_ses-01 (1 of 3 cases)"
+    assert rest.startswith(alone.partition("\n")[2].partition("**Remarks**")[0])
+    assert "**Ratios, criteria and side**" in one
+    assert one.endswith("**Remarks**" + alone.partition("**Remarks**")[2])
 
 
 def test_spread_and_agreement_of_a_made_up_set(comparison):
