@@ -174,6 +174,18 @@ def read_provenance(summary: Path) -> Provenance:
         return Provenance(place)
 
 
+def known_settings(written: Mapping[str, Any]) -> Settings:
+    """Return the settings that a run wrote, those that this version knows.
+
+    Raises
+    ------
+    InputError
+        If one has a value that it cannot have.
+    """
+    known = {entry.name for entry in fields(Settings)}
+    return Settings().changed({name: value for name, value in written.items() if name in known})
+
+
 def place_of(file: Path, prefix: str) -> str:
     """Return what the paths of a run's files begin with.
 
@@ -201,10 +213,8 @@ def _summary(path: Path) -> dict[str, Any]:
 
 
 def _settings(about: Mapping[str, Any], path: Path) -> Settings:
-    """Return the settings of the run, those that this version knows."""
-    known = {entry.name for entry in fields(Settings)}
     try:
-        return Settings().changed({name: value for name, value in about["settings"].items() if name in known})
+        return known_settings(about["settings"])
     except InputError as error:
         raise InputError(f"Summary {path}: {error}") from error
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from PyPeTLib.comparison_files import comparison_files, files_below
-from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
-from PyPeTLib.outputs import Provenance, place_of, read_provenance
+from PyPeTLib.outputs import Provenance, known_settings, place_of, read_provenance
 from PyPeTLib.pairing import resampled
 from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
 from PyPeTLib.read import read_image
@@ -167,17 +167,18 @@ def read_delay_sd(path: Path) -> Image | None:
 
 
 def provenance_of(files: Mapping[str, Path]) -> Provenance:
-    """Return where the reference maps of a case are from, as ``PREFIX_summary.json`` or the maps' sidecars say.
+    """Return where the reference maps of a case are from, as ``PREFIX_summary.json`` or else a map's sidecar says.
 
     Parameters
     ----------
     files : mapping of str to Path
         From `reference_of`.
     """
-    summaries = dict.fromkeys(file for path in files.values() if (file := _beside(path, "summary.json")))
-    runs, sidecars = [read_provenance(file) for file in summaries], [read_sidecar(path) for path in files.values()]
-    methods = [run.method for run in runs] if any(run.method for run in runs) else list(map(_method, sidecars))
-    marks = [*(run.invalid for run in runs), *(_texts(about.get("Invalid")) for about in sidecars)]
+    beside = {path: _beside(path, "summary.json") for path in files.values()}
+    runs = {file: read_provenance(file) for file in dict.fromkeys(beside.values()) if file is not None}
+    sidecars = {path: read_sidecar(path) for path in beside}
+    methods = [(file is not None and runs[file].method) or _method(sidecars[path]) for path, file in beside.items()]
+    marks = [*(run.invalid for run in runs.values()), *(_texts(about.get("Invalid")) for about in sidecars.values())]
     return Provenance(
         ", ".join(dict.fromkeys(_place(path) if len(files) > 1 else str(path) for path in files.values())),
         " and ".join(dict.fromkeys(method for method in methods if method)),
@@ -192,8 +193,14 @@ def _place(path: Path) -> str:
 
 
 def _method(about: Mapping[str, Any]) -> str:
-    """Return the method of a map as its sidecar names it."""
-    return str(about.get("DeconvolutionMethod", ""))
+    """Return the method of a map as its sidecar tells it, by the settings of the run in the words of its summary."""
+    settings = about.get("Settings")
+    try:
+        if isinstance(settings, dict) and "method" in settings:
+            return method_label(known_settings(settings))
+    except (TypeError, ValueError):  # of another version, or changed by hand
+        pass
+    return str(about.get("DeconvolutionMethod") or "")
 
 
 def _texts(value: object) -> list[str]:

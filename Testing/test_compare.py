@@ -40,7 +40,7 @@ from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Geometry, Image, Midplane, silent
-from PyPeTLib.reference_maps import case_of, find_references
+from PyPeTLib.reference_maps import case_of, find_references, provenance_of
 from PyPeTLib.results import MET, RESEARCH_USE, write_analysis
 from PyPeTLib.similarity import Differences
 from PyPeTLib.units import in_unit
@@ -865,9 +865,32 @@ def test_from_where_and_by_which_method_both_are_is_said(runs, isles, tmp_path):
     assert one.place == str(runs / "other" / "sub-01_ses-01_cbf.nii.gz")
     bare = put_run(tmp_path, runs / "other", "sub-01_ses-01")
     (bare / "sub-01_ses-01_summary.json").write_text("[]")
-    assert compared(runs / "ours", bare).cases[0].reference.method == "bSVD", "as the sidecars say"
+    assert compared(runs / "ours", bare).cases[0].reference.method == "bSVD, cut-off 0.1", "as the sidecars say"
     assert compared(runs / "ours", isles).cases[0].reference.method == ""
     assert "not known" in markdown(compared(runs / "ours", isles))
+
+
+def test_the_methods_of_maps_from_several_places_are_all_named_and_each_by_one_name(runs, tmp_path):
+    """By the summary beside each map, else by its own sidecar."""
+    cbf, cbv = (runs / name / f"sub-01_ses-01_{one}.nii.gz" for name, one in (("ours", "cbf"), ("other", "cbv")))
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name, source in (("mtt", "ours"), ("tmax", "other")):
+        for kind in ("nii.gz", "json"):
+            shutil.copy(runs / source / f"sub-01_ses-01_{name}.{kind}", bare / f"x_{name}.{kind}")
+    bayesian, svd = "Bayesian, weak prior of MTT", "bSVD, cut-off 0.1"
+    mtt, tmax = bare / "x_mtt.nii.gz", bare / "x_tmax.nii.gz"
+    assert provenance_of({"cbf": cbf, "mtt": mtt}).method == bayesian
+    assert provenance_of({"cbf": cbf, "tmax": tmax}).method == f"{bayesian} and {svd}"
+    assert provenance_of({"cbv": cbv, "mtt": mtt, "tmax": tmax}).method == f"{svd} and {bayesian}"
+    sidecar = mtt.with_name("x_mtt.json")
+    about = json.loads(sidecar.read_text())
+    for settings in (None, {}, {"method": "magic"}, {**about["Settings"], "method": 3}):
+        write_json({**about, "Settings": settings, "DeconvolutionMethod": "SVD+"}, sidecar)
+        assert provenance_of({"mtt": mtt}).method == "SVD+"
+    sidecar.unlink()
+    assert provenance_of({"mtt": mtt}).method == ""
+    assert provenance_of({"mtt": mtt, "tmax": tmax}).method == svd
 
 
 def test_settings_of_the_run_decide_the_rule(runs, tmp_path):
