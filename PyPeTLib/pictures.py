@@ -238,13 +238,16 @@ def _place(path: Path, size: tuple[int, int, int]) -> Geometry:
         x, y, z = (float(one) for one in about[PLACE[0]])
         left, back, up = (float(one) for one in about[PLACE[1]])
         direction = tuple(float(one) for one in about.get(PLACE[2], (1, 0, 0, 0, 1, 0, 0, 0, 1)))
-    except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f"Reference {path.name}: a PNG does not tell where it lies; SpacingMm and OriginMm, three numbers each "
-            f"(LPS), are needed in {path.stem}.json beside it; found {sorted(about) or 'none'}. Write them, or convert "
-            "the picture to NIfTI or NRRD."
-        ) from None
-    return Geometry(size, (x, y, z), (left, back, up), direction)
+        if np.isfinite([x, y, z, left, back, up, *direction]).all():
+            return Geometry(size, (x, y, z), (left, back, up), direction)
+    except (KeyError, TypeError, ValueError):  # told below, as what is not finite
+        pass
+    found = ", ".join(f"{name} {about[name]}" for name in PLACE if name in about) or sorted(about) or "none"
+    raise InputError(
+        f"Reference {path.name}: a PNG does not tell where it lies; SpacingMm and OriginMm, three numbers each (LPS), "
+        "spacing above 0, and, unless it is axial, Direction, nine cosines of three independent axes, are needed in "
+        f"{path.stem}.json beside it; found {found}. Write them, or convert the picture to NIfTI or NRRD."
+    )
 
 
 def is_image(path: Path) -> bool:

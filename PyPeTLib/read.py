@@ -230,7 +230,9 @@ def read_image(path: str | Path) -> Image:
     """
     file = Path(path).absolute()
     stored = _load_frame(file, "Image")
-    return Image(stored.values.astype(np.float32, copy=False), stored.geometry, str(read_sidecar(file).get("Unit", "")))
+    return Image(
+        stored.values.astype(np.float32, copy=False), stored.geometry, str(read_sidecar(file).get("Unit") or "")
+    )
 
 
 def _few_frames(scan: Path, frames: int) -> list[str]:

@@ -28,6 +28,9 @@ _NAME = re.compile(rf"(?:(?P<prefix>.*)[_-])?(?P<map>{'|'.join(MAP_LABELS)})", r
 #: Subject and session of the ISLES 2024 data set and of BIDS, which name a case.
 _CASE = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?")
 
+#: What helps where a folder holds two files of one map.
+_LEAVE_ONE = "Leave one in the folder, or give 'pypet compare' the files one by one."
+
 
 def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
     """Return the files of maps, by prefix and map.
@@ -42,7 +45,7 @@ def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
     Raises
     ------
     InputError
-        If there is none, or a name tells no map.
+        If there is none, a name tells no map, or two files given one by one are the same map.
     """
     if len(paths) == 1 and paths[0].is_dir():
         files = _but_for_comparisons(files_below(paths[0]))
@@ -52,6 +55,7 @@ def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
             raise InputError(_no_maps(paths[0], files))
     else:
         found = [("", *_named(path)) for path in paths]
+        _one_each(_grouped(found)[""], "Leave one out.")
     return _grouped(found)
 
 
@@ -238,9 +242,14 @@ def _named(path: Path) -> tuple[str, Path]:
     word, equals, file = str(path).partition("=")
     if equals and word.lower() in MAP_LABELS:
         return word.lower(), _present(Path(file))
+    known = ", ".join(MAP_LABELS)
+    if equals and Path(word).name == word and not path.exists():
+        raise InputError(
+            f"Reference {path}: MAP=FILE, MAP one of {known}, or the path of a file is needed; found '{word}', which "
+            "is no map, and no file of this whole name. Name the map, or check the path."
+        )
     match = _NAME.fullmatch(_stem(_present(path)))
     if match is None:
-        known = ", ".join(MAP_LABELS)
         raise InputError(
             f"Reference {path}: a folder, or a file whose name ends with the map ({known}), such as vendor_cbf.nii.gz, "
             "is needed; found another name. Give it as MAP=FILE."
@@ -276,13 +285,12 @@ def _grouped(found: Sequence[tuple[str, str, Path]]) -> dict[str, dict[str, list
     return groups
 
 
-def _one_each(files: Files) -> dict[str, Path]:
+def _one_each(files: Files, cure: str = _LEAVE_ONE) -> dict[str, Path]:
     """Return the file of each map; refuse two."""
     for name, found in files.items():
         if len(found) > 1:
             raise InputError(
-                f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. "
-                "Leave one in the folder, or give 'pypet compare' the files one by one."
+                f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. {cure}"
             )
     return {name: found[0] for name, found in files.items()}
 

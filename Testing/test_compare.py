@@ -541,7 +541,7 @@ def test_times_in_minutes_are_converted_and_that_is_said(runs, tmp_path):
     assert "Tmax: Reference: min multiplied by 60." in case.remarks
 
 
-@pytest.mark.parametrize(("name", "unit"), [("tmax", "frames"), ("cbf", "counts")])
+@pytest.mark.parametrize(("name", "unit"), [("tmax", "frames"), ("cbf", "counts"), ("cbf", "of the brain mean")])
 def test_numbers_of_a_unit_that_does_not_convert_are_in_no_region_and_no_mean(runs, tmp_path, name, unit):
     """Thresholds, criteria and the mean of the reference would be of other things."""
     case = compared(runs / "ours", in_other_unit(tmp_path / "odd", runs / "other", unit, 1 / 60, name)).cases[0]
@@ -549,8 +549,8 @@ def test_numbers_of_a_unit_that_does_not_convert_are_in_no_region_and_no_mean(ru
     assert [region.name for region in case.findings.regions] == kept
     assert case.findings.criteria == {} == case.findings.ratios
     ours, label = case.maps[name].unit, LABELS[MAPS.index(name)]
-    left_out = f"{label}: In no region, ratio or criterion: the reference is in {unit}, which does not convert into"
-    assert f"{left_out} {ours}." in case.remarks
+    left_out = f"{label}: In no region, ratio or criterion: the unit of the reference, '{unit}', does not convert into"
+    assert f"{left_out} '{ours}'." in case.remarks
     assert not any("does the reference have this unit?" in one for one in case.remarks if label in one)
     cohort = Cohort((case, replace(case, name="2")), {})
     (row,) = [line for line in markdown(Cohort((case,), {})).splitlines() if line.startswith("| Mean of the reference")]
@@ -779,6 +779,31 @@ def test_maps_of_a_case_that_are_passed_over_are_named(runs, isles, tmp_path):
     )
     assert any("passed over" in one for one in read_beside(tmp_path, "sub-01_ses-01").remarks)
     assert not any("passed over" in one for one in compared(runs / "ours", isles).cases[0].remarks)
+
+
+def test_two_files_of_one_map_given_one_by_one_are_refused_with_what_helps(runs, tmp_path, capsys):
+    """Not with the advice to give them one by one."""
+    files = [runs / name / "sub-01_ses-01_cbf.nii.gz" for name in ("ours", "other")]
+    message = refused([runs / "ours", files[0], f"cbf={files[1]}"], capsys)
+    assert f"one CBF map a case is needed; found {files[0]} and {files[1]}. Leave one out." in message
+    assert "one by one" not in message
+
+
+def test_a_word_that_is_no_map_is_called_so(runs, tmp_path, capsys, monkeypatch):
+    file = runs / "other" / "sub-01_ses-01_cbf.nii.gz"
+    message = refused([runs / "ours", f"fooo={file}"], capsys)
+    assert "MAP one of cbf, cbv, mtt, tmax, ttp, delay," in message
+    assert "found 'fooo', which is no map, and no file of this whole name." in message
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(file, "a=b_cbf.nii.gz")
+    assert list(compared(runs / "ours", "a=b_cbf.nii.gz").cases[0].maps) == ["cbf"]
+    assert "this path does not exist" in refused([runs / "ours", tmp_path / "c=d_cbf.nii.gz"], capsys)
+
+
+def test_a_unit_of_null_is_none(runs, tmp_path):
+    shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", tmp_path / "x_cbf.nii.gz")
+    (tmp_path / "x_cbf.json").write_text('{"Unit": null}')
+    assert read_image(tmp_path / "x_cbf.nii.gz").unit == ""
 
 
 def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
