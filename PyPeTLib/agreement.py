@@ -11,6 +11,9 @@ from PyPeTLib.records import FloatArray, MaskArray
 
 #: Limits of agreement lie so many standard deviations from the bias: 95 % of normal differences are within.
 LIMIT_SDS = 1.96
+#: Results that are a smaller share of what they were computed from are rounding, and 0: doubles have 16 digits, and
+#: sums over a million voxels lose some of them.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ class Limits:
         return self.bias + LIMIT_SDS * self.sd
 
 
+def but_for_rounding(value: float, size: float) -> float:
+    """Return 0 for a value that is no more than rounding beside the size of what it was computed from.
+
+    Examples
+    --------
+    >>> but_for_rounding(0.1 + 0.2 - 0.3, 0.3), but_for_rounding(1e-17, 1e-17)
+    (0.0, 1e-17)
+    """
+    return 0.0 if abs(value) <= ROUNDING * size else value
+
+
 def limits_of_agreement(one: FloatArray, other: FloatArray) -> Limits:
     """Return bias and limits of agreement of paired measurements, all finite.
 
@@ -63,8 +77,11 @@ def limits_of_agreement(one: FloatArray, other: FloatArray) -> Limits:
     (1.0, 2.0, 4.92)
     """
     apart = one.astype(float) - other
-    nan = float("nan")
-    return Limits(float(apart.mean()) if apart.size else nan, float(apart.std(ddof=1)) if apart.size > 1 else nan)
+    if not apart.size:
+        return Limits(float("nan"), float("nan"))
+    size = float(max(np.abs(one).max(), np.abs(other).max()))
+    sd = float(apart.std(ddof=1)) if apart.size > 1 else float("nan")
+    return Limits(but_for_rounding(float(apart.mean()), size), but_for_rounding(sd, size))
 
 
 def icc_agreement(ratings: FloatArray) -> float:
@@ -95,7 +112,7 @@ def icc_agreement(ratings: FloatArray) -> float:
     True
     """
     things, raters = ratings.shape
-    if things < 2:
+    if things < 2 or np.ptp(ratings) <= ROUNDING * np.abs(ratings).max():
         return float("nan")
     values = ratings - ratings.mean(dtype=float)
     between = raters * float(np.sum(values.mean(axis=1) ** 2))
@@ -104,7 +121,7 @@ def icc_agreement(ratings: FloatArray) -> float:
     row, column = between / (things - 1), of_raters / (raters - 1)
     error = max(rest, 0.0) / ((things - 1) * (raters - 1))
     whole = row + (raters - 1) * error + raters * (column - error) / things
-    return (row - error) / whole if whole > 0 else float("nan")
+    return but_for_rounding(row - error, whole) / whole if whole > 0 else float("nan")
 
 
 def dice(one: MaskArray, other: MaskArray) -> float:

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from PyPeTLib.compare import EMPTY, pair_images
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import Provenance
-from PyPeTLib.pairing import pair_up
 from PyPeTLib.records import Image
 from PyPeTLib.reference_maps import doubts_of_choice, find_references, provenance_of, read_reference, reference_of
 from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
 from PyPeTLib.report import check_reference
 from PyPeTLib.similarity import assumed_unit
-from PyPeTLib.units import in_unit
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,8 @@ def read_beside(folder: Path, case: str) -> Reference:
 def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: float) -> Reference:
     """Return the reference maps that a run has too, on its grid and in its units, and what is to be said of them.
 
+    Those without a value are left out, which is said.
+
     Parameters
     ----------
     reference : Reference
@@ -83,7 +84,7 @@ def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: 
     Raises
     ------
     InputError
-        If the run has none of them, or one lies elsewhere, has no value or is in a unit that does not convert.
+        If the run has none of them, none has a value, or one lies elsewhere or is in a unit that does not convert.
     """
     common = [name for name in reference.maps if name in ours]
     if not common:
@@ -91,11 +92,16 @@ def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: 
             f"Reference: at least one of the run's maps is needed ({', '.join(ours)}); found "
             f"{', '.join(reference.maps)}. Give a folder with such maps."
         )
-    like, remarks = {}, []
-    for name in common:
+    pairs = pair_images(
+        {name: ours[name] for name in common},
+        reference.maps,
+        density_g_ml=density_g_ml,
+        whose="" if reference.source is None else f"From {reference.source.place}, ",
+    )
+    like = {name: pair.reference for name, pair in pairs.items()}
+    remarks = [(name, f"Not shown: {EMPTY}") for name in common if name not in pairs]
+    for name, pair in pairs.items():
         image, given = ours[name], reference.maps[name]
-        pair = pair_up(image, given)
-        like[name] = in_unit(pair.reference, image.unit, density_g_ml=density_g_ml)[0]
         means = [float(values[pair.compared].mean(dtype=float)) for values in (image.values, like[name].values)]
         said = (
             *pair.remarks,

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PyPeTLib.errors import installing
+from PyPeTLib.errors import InputError, installing
 
 if TYPE_CHECKING:
     from PyPeTLib.cohort import Cohort
@@ -59,15 +59,37 @@ def named(text: str) -> Path:
 
 def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractContextManager[Progress]]) -> int:
     """Compare, write where asked to, print, and say by the exit code whether every case is there."""
-    from PyPeTLib.compare_drawing import FigureWriter
-    from PyPeTLib.write import staged_output
+    from PyPeTLib.comparison_files import comparison_files
+    from PyPeTLib.write import remove_files, staged_output
 
     scales, output = _scales(options.colour_bar), options.output
     pictures = output is not None and not options.no_figures and _has_pictures(options.quiet)
-    with (
-        nullcontext() if output is None else staged_output(output, overwrite=options.overwrite) as folder,
-        FigureWriter(folder) if folder is not None and pictures else nullcontext() as writer,
-    ):
+    if output is None:
+        cohort, text = _compared(options, scales, progress, None)
+    else:
+        with staged_output(output, overwrite=options.overwrite) as folder:
+            cohort, text = _compared(options, scales, progress, folder, pictures=pictures)
+            former = comparison_files(output) - {file.name for file in folder.iterdir()}
+        remove_files(output, former)
+    if not options.quiet:
+        print(text, end="")
+        if output is not None:
+            print(f"\nTables{' and figures' * pictures} in {output}.")
+    return _code(cohort)
+
+
+def _compared(
+    options: argparse.Namespace,
+    scales: Mapping[str, Scale],
+    progress: Callable[[bool], AbstractContextManager[Progress]],
+    folder: Path | None,
+    *,
+    pictures: bool = False,
+) -> tuple[Cohort, str]:
+    """Compare, write tables and, where wanted, figures into a folder, and return what was found, as a text too."""
+    from PyPeTLib.compare_drawing import FigureWriter
+
+    with FigureWriter(folder) if folder is not None and pictures else nullcontext() as writer:
         # only now, for this takes as long as it takes the processes that draw to get ready
         from PyPeTLib.cohort import compare_folders, volumes_of
         from PyPeTLib.compare_tables import excel_available, markdown, write_tables
@@ -83,11 +105,7 @@ def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractCon
             write_tables(cohort, folder)
             if not excel_available() and not options.quiet:
                 print(f"pypet: left out: Excel needs openpyxl: {installing('openpyxl')}", file=sys.stderr)
-    if not options.quiet:
-        print(markdown(cohort), end="")
-        if output is not None:
-            print(f"\nTables{' and figures' * pictures} in {output}.")
-    return _code(cohort)
+    return cohort, markdown(cohort)
 
 
 def _code(cohort: Cohort) -> int:
@@ -102,7 +120,13 @@ def _scales(texts: list[str]) -> dict[str, Scale]:
         return {}
     from PyPeTLib.pictures import parse_scale
 
-    return dict(parse_scale(text) for text in texts)
+    scales: dict[str, Scale] = {}
+    for name, scale in map(parse_scale, texts):
+        if name in scales:
+            given = " and ".join(f"'{text}'" for text in texts if parse_scale(text)[0] == name)
+            raise InputError(f"Colour bar: one a map is needed; found {given}. Leave one out.")
+        scales[name] = scale
+    return scales
 
 
 def _has_pictures(quiet: bool) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from PyPeTLib.agreement import Limits, icc_agreement, kappa, limits_of_agreement
+from PyPeTLib.agreement import Limits, but_for_rounding, icc_agreement, kappa, limits_of_agreement
 from PyPeTLib.compare import Comparison, common_maps, compare_pairs, pair_maps
+from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import find_runs, read_run
@@ -78,10 +79,10 @@ def compare_folders(
     Parameters
     ----------
     results : Path
-        Folder of one run or of many, also in folders below.
+        Folder of one run or of many, also in all folders below.
     references : sequence of Path
-        A folder or files, see `references.find_references`. A case is known by what the names of its files begin with,
-        or, where that holds subject and session of ISLES 2024 (``sub-X_ses-01``), by these.
+        A folder or files, see `reference_maps.find_references`. A case is known by what the names of its files begin
+        with, or, where that holds subject and session of ISLES 2024 (``sub-X_ses-01``), by these.
     mask : Path, optional
         Mask to compare in, for one run, on any grid.
     scales : mapping of str to Scale, optional
@@ -144,7 +145,8 @@ def spread(values: Sequence[float]) -> Spread:
     if not known.size:
         return Spread(0, nan, nan, nan)
     sd = float(known.std(ddof=1)) if known.size > 1 else nan
-    return Spread(known.size, float(known.mean()), float(np.median(known)), sd)
+    mean, sd = (but_for_rounding(value, float(np.abs(known).max())) for value in (float(known.mean()), sd))
+    return Spread(known.size, mean, float(np.median(known)), sd)
 
 
 def volumes_of(cases: Iterable[Comparison]) -> dict[str, FloatArray]:
@@ -226,7 +228,7 @@ def _runs(results: Path, references: Sequence[Path]) -> dict[str, Path]:
         )
     runs = find_runs(results)
     if not runs:
-        names = sorted(path.name for path in results.iterdir() if not path.name.startswith("."))
+        names = [file.name for file in files_below(results)]
         swapped = any(path.is_dir() and find_runs(path) for path in references)
         raise InputError(
             f"Results {results}: a folder that 'pypet run' wrote, with PREFIX_summary.json, is needed; found "

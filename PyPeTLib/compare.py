@@ -26,7 +26,7 @@ from PyPeTLib.typeset import percent
 from PyPeTLib.units import in_unit
 
 #: What is said of a map whose reference has no value.
-EMPTY = "Not compared: the reference has no value where the run has, only NaN or the 0 of a background."
+EMPTY = "the reference has no value where the run has, only NaN or the 0 of a background."
 #: Regions that rest on Tmax alone.
 TMAX_REGIONS = tuple(name for name in VOLUME_NAMES if name.startswith("tmax_over"))
 RATIOS = {"mismatch_ratio": MISMATCH_RATIO, "hir": "HIR", "cbv_index": "CBV index"}
@@ -130,22 +130,57 @@ def pair_maps(run: Run, references: Mapping[str, Image], mask: Image | None = No
         If they have no map in common, a pair has no voxel in common, or no reference has a value.
     """
     names, _ = common_maps(run.name, run.maps, references)
-    within = run.brain if mask is None else mask
+    return pair_images(
+        {name: run.maps[name] for name in names},
+        references,
+        density_g_ml=run.settings.tissue_density_g_ml,
+        within=run.brain if mask is None else mask,
+        whose=f"Case {run.name}, ",
+    )
+
+
+def pair_images(
+    images: Mapping[str, Image],
+    references: Mapping[str, Image],
+    *,
+    density_g_ml: float,
+    within: Image | None = None,
+    whose: str = "",
+) -> dict[str, Pair]:
+    """Bring reference maps onto the grids of other maps, in their units, as `pair_maps` does.
+
+    Parameters
+    ----------
+    images : mapping of str to Image
+        Maps by name.
+    references : mapping of str to Image
+        A reference of each, on any grid.
+    density_g_ml : float
+        Density of tissue in g/mL, for values per 100 mL.
+    within : Image, optional
+        Mask of the voxels that count, on any grid.
+    whose : str
+        Before the name of the map in a message.
+
+    Raises
+    ------
+    InputError
+        If a pair has no voxel in common, or no reference has a value.
+    """
 
     def pair(name: str) -> Pair | InputError:
-        image = run.maps[name]
+        image = images[name]
         try:
             found = pair_up(image, references[name], within)  # before units, for 0 or NaN stands for no value
-            density = run.settings.tissue_density_g_ml
-            return replace(found, reference=in_unit(found.reference, image.unit, density_g_ml=density)[0])
+            return replace(found, reference=in_unit(found.reference, image.unit, density_g_ml=density_g_ml)[0])
         except InputError as error:
-            named = InputError(f"Case {run.name}, {MAP_LABELS[name]}: {error}")
+            named = InputError(f"{whose}{MAP_LABELS[name]}: {error}")
             if isinstance(error, EmptyReferenceError):
                 return named
             raise named from error
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(names, pool.map(pair, names), strict=True))
+        found = dict(zip(images, pool.map(pair, images), strict=True))
     pairs = {name: one for name, one in found.items() if isinstance(one, Pair)}
     if not pairs:
         raise next(one for one in found.values() if isinstance(one, InputError))
@@ -192,7 +227,7 @@ def compare_pairs(
             mask=masked,
         )
         maps = dict(zip(pairs, similar, strict=True))
-    empty = [(name, EMPTY) for name in references if name in run.maps and name not in pairs]
+    empty = [(name, f"Not compared: {EMPTY}") for name in references if name in run.maps and name not in pairs]
     marked = [f"The reference is marked invalid: {text}" for text in reference.invalid]
     within = [f"Compared within the mask {mask}, not within the run's brain mask."] * bool(mask)
     about = [*marked, *within, *remarks, *grouped([*empty, *_map_remarks(run, references, maps)])]
@@ -272,8 +307,8 @@ def _same_unit(pair: Pair) -> bool:
 def _other_unit(pairs: Mapping[str, Pair]) -> list[str]:
     """Return which maps regions and criteria do without because the numbers of their reference mean something else."""
     return [
-        f"{MAP_LABELS[name]}: In no region, ratio or criterion: the reference is in {pair.reference.unit}, which does "
-        f"not convert into {pair.image.unit}."
+        f"{MAP_LABELS[name]}: In no region, ratio or criterion: the unit of the reference, '{pair.reference.unit}', "
+        f"does not convert into '{pair.image.unit}'."
         for name, pair in pairs.items()
         if not _same_unit(pair)
     ]

@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 
 from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
 from PyPeTLib.compare import Comparison
+from PyPeTLib.comparison_files import VOLUMES, figure_name
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
 from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, heading, png, sheet
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
 from PyPeTLib.records import FloatArray, Image
-from PyPeTLib.similarity import Differences, Similarity
+from PyPeTLib.similarity import RELATIVE_UNIT, Differences, Similarity
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes
 
@@ -47,7 +48,7 @@ def write_figure(comparison: Comparison, name: str, pair: Pair, folder: Path) ->
     InputError
         If the picture cannot be written.
     """
-    write_bytes(png(pair_figure(comparison, name, pair)), folder / f"{comparison.name}_{name}.png")
+    write_bytes(png(pair_figure(comparison, name, pair)), folder / figure_name(comparison.name, name))
 
 
 def write_volumes_figure(volumes: Mapping[str, FloatArray], folder: Path) -> None:
@@ -64,7 +65,7 @@ def write_volumes_figure(volumes: Mapping[str, FloatArray], folder: Path) -> Non
     """
     shown = {name: both for name, both in volumes.items() if name in _SHOWN_VOLUMES and len(both) > 1}
     if shown:
-        write_bytes(png(volumes_figure(shown)), folder / "volumes.png")
+        write_bytes(png(volumes_figure(shown)), folder / VOLUMES)
 
 
 _SHOWN_VOLUMES = ("Core", "Hypoperfusion")
@@ -250,10 +251,11 @@ def _density(
 
 
 def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
-    """Draw bias and limits of agreement with their values."""
+    """Draw bias and limits of agreement with their values; no relative bias, which is 0 by definition."""
     ink = THEMES["dark"]["ink"]
+    bias = float("nan") if unit == RELATIVE_UNIT else limits.bias
     for value, line, name in (
-        (limits.bias, "-", "bias"),
+        (bias, "-", "bias"),
         (limits.low, "--", f"−{LIMIT_SDS:g} SD"),
         (limits.high, "--", f"+{LIMIT_SDS:g} SD"),
     ):

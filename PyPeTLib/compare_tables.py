@@ -25,6 +25,7 @@ from PyPeTLib.cohort import (
     volumes_of,
 )
 from PyPeTLib.compare import Comparison, no_ratio
+from PyPeTLib.comparison_files import NOTICE, TABLES, TEXT, WORKBOOK
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.results import MET, MISMATCH_RATIO, RESEARCH_USE
@@ -44,8 +45,6 @@ PHYSICAL = (
 )  # fmt: skip
 #: What the side of the hypoperfusion is called.
 SIDE = "Side of the lesion"
-#: A file beside the CSV files, which hold numbers alone for programs: its name says what they may be used for.
-NOTICE = "RESEARCH_USE_ONLY.txt"
 #: Rows of a sheet above its numbers: what they may be used for, and the names of the columns.
 HEAD_ROWS = 2
 #: Date that an Excel file bears, so that the same numbers give the same bytes.
@@ -68,9 +67,9 @@ def write_tables(cohort: Cohort, folder: Path) -> None:
     for name, table in tables.items():
         write_csv(table, folder / f"{name}.csv")
     write_text(f"{RESEARCH_USE}\n\nThis is true of every file in this folder.\n", folder / NOTICE)
-    write_text(markdown(cohort), folder / "comparison.md")
+    write_text(markdown(cohort), folder / TEXT)
     if excel_available():
-        write_bytes(_excel({**tables, "remarks": _remark_table(cohort)}), folder / "comparison.xlsx")
+        write_bytes(_excel({**tables, "remarks": _remark_table(cohort)}), folder / WORKBOOK)
 
 
 def excel_available() -> bool:
@@ -80,24 +79,26 @@ def excel_available() -> bool:
 
 def tables_of(cohort: Cohort) -> dict[str, Table]:
     """Return the tables of a data set, or of one case, by name."""
-    tables: dict[str, Table] = {
-        "cases": _case_table(cohort),
-        "metrics": _metric_table(cohort.cases),
-        "regions": _region_table(cohort.cases),
-        "findings": _finding_table(cohort.cases),
-    }
-    if len(cohort.cases) > 1 or cohort.failed:
-        tables |= {"summary": _summary_table(cohort), "agreement": _agreement_table(cohort)}
-    if cohort.failed:
-        tables["failed"] = {"case": list(cohort.failed), "reason": list(cohort.failed.values())}
-    return {name: table for name, table in tables.items() if any(table.values())}
+    cases, failed = cohort.cases, cohort.failed
+    several = len(cases) > 1 or bool(failed)
+    tables: tuple[Table, ...] = (
+        _case_table(cohort),
+        _metric_table(cases),
+        _region_table(cases),
+        _finding_table(cases),
+        _summary_table(cohort) if several else {},
+        _agreement_table(cohort) if several else {},
+        {"case": list(failed), "reason": list(failed.values())},
+    )
+    return {name: table for name, table in zip(TABLES, tables, strict=True) if any(table.values())}
 
 
 def markdown(cohort: Cohort) -> str:
     """Return the comparison as a text of tables: those of the published form first, then what it does not show."""
-    one = len(cohort.cases) == 1 and not cohort.failed
-    count = "" if one else f": {len(cohort.cases)} cases, mean ± SD (median)"
-    parts = [f"# Comparison with reference maps{f': {cohort.cases[0].name}' if one else count}", RESEARCH_USE]
+    one, wanted = len(cohort.cases) == 1, len(cohort.cases) + len(cohort.failed)
+    only = f"{cohort.cases[0].name}{f' (1 of {wanted} cases)' if cohort.failed else ''}"
+    title = only if one else f"{len(cohort.cases)} cases, mean ± SD (median)"
+    parts = [f"# Comparison with reference maps: {title}", RESEARCH_USE]
     groups = (
         ("Each map divided by its own mean over the voxels compared", (*PUBLISHED, *MORE)),
         ("In physical units", PHYSICAL),
@@ -282,17 +283,19 @@ def _remark_lines(cohort: Cohort, *, one: bool) -> list[str]:
 
 
 def _metric_markdown(cohort: Cohort, metrics: Sequence[str]) -> str:
-    """Return metrics as rows and maps as columns, as the published table."""
-    values = metrics_of(cohort.cases)
-    names = list(dict.fromkeys(name for name, _, _ in values))
-    units = {name: next(unit for of, metric, unit in values if (of, metric) == (name, "MAE")) for name in names}
-    heads = [f"{MAP_LABELS[name]}{f', {units[name]}' * (metrics is PHYSICAL and bool(units[name]))}" for name in names]
-    rows = []
-    for metric in metrics:
-        cells = [
-            _cell(metric, next(v for (of, what, _), v in values.items() if (of, what) == (n, metric))) for n in names
-        ]
-        rows.append([_long(metric), *cells])
+    """Return metrics as rows and maps as columns, as the published table; a map in two units has two columns."""
+    columns: dict[tuple[str, str], list[dict[str, float]]] = {}
+    for case in cohort.cases:
+        for name, found in case.maps.items():
+            unit = found.physical.unit if metrics is PHYSICAL else ""
+            entries = {metric: value for metric, value, _ in comparable_entries(found)}
+            columns.setdefault((name, unit), []).append(entries)
+    order = sorted(columns, key=lambda column: list(MAP_LABELS).index(column[0]))
+    heads = [f"{MAP_LABELS[name]}{f', {unit}' * bool(unit)}" for name, unit in order]
+    rows = [
+        [_long(metric), *(_cell(metric, [one[metric] for one in columns[head]], len(cohort.cases)) for head in order)]
+        for metric in metrics
+    ]
     return markdown_table(["Metric", *heads], rows)
 
 
@@ -311,15 +314,15 @@ def _long(metric: str) -> str:
     return names.get(short, short).removesuffix(", unit²" if metric != short else "")
 
 
-def _cell(metric: str, values: Sequence[float]) -> str:
-    """Return one case's number, or how it is spread over the cases."""
-    if len(values) == 1:
+def _cell(metric: str, values: Sequence[float], cases: int) -> str:
+    """Return one case's number, or how it is spread over the cases and, where not all have one, over how many."""
+    if cases == 1:
         return metric_digits(metric, values[0])
     found = spread(values)
     if not found.count:
         return "not defined"
     mean, sd, median = (_rounded(value, found) for value in (found.mean, found.sd, found.median))
-    missing = f", N = {found.count}" * (found.count < len(values))
+    missing = f", N = {found.count}" * (found.count < cases)
     return f"{mean} ± {sd} ({median}{missing})"
 
 

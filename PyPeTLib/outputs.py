@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.pairing import limited
 from PyPeTLib.read import read_image, read_mask
-from PyPeTLib.records import Image, MaskArray, Midplane
+from PyPeTLib.records import MAP_UNITS, Image, MaskArray, Midplane
 from PyPeTLib.settings import Settings
 
-#: How the name of the file ends by which a run is known, and how deep in a folder it is sought.
-SUMMARY, DEEPEST = "_summary.json", 3
+#: How the name of the file ends by which a run is known.
+SUMMARY = "_summary.json"
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,15 @@ class Run:
 
 
 def find_runs(folder: Path) -> dict[str, Path]:
-    """Return the summaries of the runs in a folder and up to two folders below, by the name of the run.
+    """Return the summaries of the runs in a folder and all folders below, by the name of the run.
 
     Raises
     ------
     InputError
         If two runs have the same name.
     """
-    patterns = ["*/" * depth + f"*{SUMMARY}" for depth in range(DEEPEST)]
     found: dict[str, Path] = {}
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+    for path in sorted(file for file in files_below(folder) if file.name.endswith(SUMMARY)):
         name = path.name.removesuffix(SUMMARY)
         if name in found:
             raise InputError(
@@ -126,6 +126,7 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
 
     available = tuple(one for one in MAP_LABELS if file(one).is_file())
     maps = {one: read_image(file(one)) for one in available if one in wanted}
+    maps, assumed = _in_own_units(maps)
     if not file("brain_mask").is_file():
         raise InputError(f"Results {summary.parent}: {file('brain_mask').name} is needed; found none. Run again.")
     brain = read_mask(file("brain_mask"), what="Brain mask")
@@ -151,8 +152,18 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
         ) from error
     settings = _settings(about, summary)
     remarks = [f"The run has {rule}."] * bool(rule) + [f"The run is marked invalid: {text}" for text in invalid]
+    remarks += assumed
     source = Provenance(place_of(summary, name), method_label(settings), invalid)
     return Run(name, maps, brain, tissue, plane, settings, available, source, tuple(remarks), delay_sd, vessels)
+
+
+def _in_own_units(maps: Mapping[str, Image]) -> tuple[dict[str, Image], list[str]]:
+    """Return maps with the units in which a run writes them where their sidecars are lost, and a remark on these."""
+    lost = [name for name, image in maps.items() if not image.unit]
+    units = ", ".join(f"{MAP_LABELS[name]} in {MAP_UNITS[name]}" for name in lost)
+    told = [f"Results: no JSON file beside the map tells its unit; that of 'pypet run' is assumed: {units}."]
+    images = {name: replace(image, unit=image.unit or MAP_UNITS[name]) for name, image in maps.items()}
+    return images, told * bool(lost)
 
 
 def read_provenance(summary: Path) -> Provenance:
@@ -163,6 +174,18 @@ def read_provenance(summary: Path) -> Provenance:
         return Provenance(place, method_label(_settings(about, summary)), _invalid(about))
     except (InputError, AttributeError, KeyError, TypeError, ValueError):
         return Provenance(place)
+
+
+def known_settings(written: Mapping[str, Any]) -> Settings:
+    """Return the settings that a run wrote, those that this version knows.
+
+    Raises
+    ------
+    InputError
+        If one has a value that it cannot have.
+    """
+    known = {entry.name for entry in fields(Settings)}
+    return Settings().changed({name: value for name, value in written.items() if name in known})
 
 
 def place_of(file: Path, prefix: str) -> str:
@@ -187,10 +210,8 @@ def _summary(path: Path) -> dict[str, Any]:
 
 
 def _settings(about: Mapping[str, Any], path: Path) -> Settings:
-    """Return the settings of the run, those that this version knows."""
-    known = {entry.name for entry in fields(Settings)}
     try:
-        return Settings().changed({name: value for name, value in about["settings"].items() if name in known})
+        return known_settings(about["settings"])
     except InputError as error:
         raise InputError(f"Summary {path}: {error}") from error
 

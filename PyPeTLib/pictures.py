@@ -85,6 +85,14 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() == ".png"
 
 
+def tells_place(path: Path) -> bool:
+    """Tell whether there is a JSON file beside a PNG that says where it lies, well or badly."""
+    try:
+        return bool(set(PLACE) & set(read_sidecar(path.with_suffix(""))))
+    except InputError:  # it is told when the picture is read
+        return True
+
+
 def read_picture(path: Path) -> tuple[Picture, Geometry] | None:
     """Return the colours of an image file, shape (z, y, x, 3), and its grid; None where it has one number a voxel.
 
@@ -230,13 +238,16 @@ def _place(path: Path, size: tuple[int, int, int]) -> Geometry:
         x, y, z = (float(one) for one in about[PLACE[0]])
         left, back, up = (float(one) for one in about[PLACE[1]])
         direction = tuple(float(one) for one in about.get(PLACE[2], (1, 0, 0, 0, 1, 0, 0, 0, 1)))
-    except (KeyError, TypeError, ValueError):
-        raise InputError(
-            f"Reference {path.name}: a PNG does not tell where it lies; SpacingMm and OriginMm, three numbers each "
-            f"(LPS), are needed in {path.stem}.json beside it; found {sorted(about) or 'none'}. Write them, or convert "
-            "the picture to NIfTI or NRRD."
-        ) from None
-    return Geometry(size, (x, y, z), (left, back, up), direction)
+        if np.isfinite([x, y, z, left, back, up, *direction]).all():
+            return Geometry(size, (x, y, z), (left, back, up), direction)
+    except (KeyError, TypeError, ValueError):  # told below, as what is not finite
+        pass
+    found = ", ".join(f"{name} {about[name]}" for name in PLACE if name in about) or sorted(about) or "none"
+    raise InputError(
+        f"Reference {path.name}: a PNG does not tell where it lies; SpacingMm and OriginMm, three numbers each (LPS), "
+        "spacing above 0, and, unless it is axial, Direction, nine cosines of three independent axes, are needed in "
+        f"{path.stem}.json beside it; found {found}. Write them, or convert the picture to NIfTI or NRRD."
+    )
 
 
 def is_image(path: Path) -> bool:

@@ -242,7 +242,7 @@ def read_oriented(path: str | Path) -> tuple[Image, Check]:
     image = Image(
         stored.values.astype(np.float32, copy=False),
         stored.geometry,
-        str(about.get("Unit", "")),
+        str(about.get("Unit") or ""),
         float(outside) if isinstance(outside, int | float) else None,
     )
     return image, stored.orientation

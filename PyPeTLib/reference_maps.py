@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.comparison_files import comparison_files, files_below
+from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
-from PyPeTLib.outputs import Provenance, place_of, read_provenance
+from PyPeTLib.outputs import Provenance, known_settings, place_of, read_provenance
 from PyPeTLib.pairing import limited, resampled
 from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
 from PyPeTLib.read import read_image, read_oriented
@@ -26,8 +27,8 @@ _NAME = re.compile(rf"(?:(?P<prefix>.*)[_-])?(?P<map>{'|'.join(MAP_LABELS)})", r
 _CASE = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?")
 #: The space that maps were resampled into, in the names of BIDS.
 _SPACE = re.compile(r"(?:^|_)space-([^_]+)")
-#: How deep in a folder maps are sought: data/sub-X/ses-01/perfusion-maps/FILE.
-DEEPEST = 5
+#: What helps where a folder holds two files of one map.
+_LEAVE_ONE = "Leave one in the folder, or give 'pypet compare' the files one by one."
 
 
 def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
@@ -37,22 +38,23 @@ def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
     ----------
     paths : sequence of Path
         A folder, in which files named ``PREFIX_{cbf,cbv,mtt,tmax,ttp,delay}`` with the extension of an image are
-        sought, also in folders below (ISLES 2024: ``sub-X/ses-01/perfusion-maps/sub-X_ses-01_cbf.nii.gz``); or files,
-        of such names or given as ``MAP=FILE``.
+        sought, also in all folders below (ISLES 2024: ``sub-X/ses-01/perfusion-maps/sub-X_ses-01_cbf.nii.gz``); or
+        files, of such names or given as ``MAP=FILE``.
 
     Raises
     ------
     InputError
-        If there is none, or a name tells no map.
+        If there is none, a name tells no map, or two files given one by one are the same map.
     """
     if len(paths) == 1 and paths[0].is_dir():
-        files = [file for depth in range(DEEPEST) for file in sorted(paths[0].glob("*/" * depth + "*"))]
-        named = [(file, _NAME.fullmatch(_stem(file))) for file in files if is_image(file) and file.name[0] != "."]
+        files = _but_for_comparisons(files_below(paths[0]))
+        named = [(file, _NAME.fullmatch(_stem(file))) for file in files if is_image(file)]
         found = [(match["prefix"] or "", match["map"].lower(), file) for file, match in named if match]
         if not found:
             raise InputError(_no_maps(paths[0], files))
     else:
         found = [("", *_named(path)) for path in paths]
+        _one_each(_grouped(found)[""], "Leave one out.")
     return _grouped(found)
 
 
@@ -178,17 +180,18 @@ def read_delay_sd(path: Path) -> Image | None:
 
 
 def provenance_of(files: Mapping[str, Path]) -> Provenance:
-    """Return where the reference maps of a case are from, as ``PREFIX_summary.json`` or the maps' sidecars say.
+    """Return where the reference maps of a case are from, as ``PREFIX_summary.json`` or else a map's sidecar says.
 
     Parameters
     ----------
     files : mapping of str to Path
         From `reference_of`.
     """
-    summaries = dict.fromkeys(file for path in files.values() if (file := _beside(path, "summary.json")))
-    runs, sidecars = [read_provenance(file) for file in summaries], [read_sidecar(path) for path in files.values()]
-    methods = [run.method for run in runs] if any(run.method for run in runs) else list(map(_method, sidecars))
-    marks = [*(run.invalid for run in runs), *(_texts(about.get("Invalid")) for about in sidecars)]
+    beside = {path: _beside(path, "summary.json") for path in files.values()}
+    runs = {file: read_provenance(file) for file in dict.fromkeys(beside.values()) if file is not None}
+    sidecars = {path: read_sidecar(path) for path in beside}
+    methods = [(file is not None and runs[file].method) or _method(sidecars[path]) for path, file in beside.items()]
+    marks = [*(run.invalid for run in runs.values()), *(_texts(about.get("Invalid")) for about in sidecars.values())]
     return Provenance(
         ", ".join(dict.fromkeys(_place(path) if len(files) > 1 else str(path) for path in files.values())),
         " and ".join(dict.fromkeys(method for method in methods if method)),
@@ -209,8 +212,14 @@ def _prefix(path: Path) -> str:
 
 
 def _method(about: Mapping[str, Any]) -> str:
-    """Return the method of a map as its sidecar names it."""
-    return str(about.get("DeconvolutionMethod", ""))
+    """Return the method of a map as its sidecar tells it, by the settings of the run in the words of its summary."""
+    settings = about.get("Settings")
+    try:
+        if isinstance(settings, dict) and "method" in settings:
+            return method_label(known_settings(settings))
+    except (TypeError, ValueError):  # of another version, or changed by hand
+        pass
+    return str(about.get("DeconvolutionMethod") or "")
 
 
 def _texts(value: object) -> list[str]:
@@ -246,9 +255,14 @@ def _named(path: Path) -> tuple[str, Path]:
     word, equals, file = str(path).partition("=")
     if equals and word.lower() in MAP_LABELS:
         return word.lower(), _present(Path(file))
+    known = ", ".join(MAP_LABELS)
+    if equals and Path(word).name == word and not path.exists():
+        raise InputError(
+            f"Reference {path}: MAP=FILE, MAP one of {known}, or the path of a file is needed; found '{word}', which "
+            "is no map, and no file of this whole name. Name the map, or check the path."
+        )
     match = _NAME.fullmatch(_stem(_present(path)))
     if match is None:
-        known = ", ".join(MAP_LABELS)
         raise InputError(
             f"Reference {path}: a folder, or a file whose name ends with the map ({known}), such as vendor_cbf.nii.gz, "
             "is needed; found another name. Give it as MAP=FILE."
@@ -271,6 +285,12 @@ def _present(path: Path) -> Path:
     return path
 
 
+def _but_for_comparisons(files: Sequence[Path]) -> list[Path]:
+    """Leave out the files of comparisons written among reference maps: figures are named as maps in colour."""
+    own = {folder: comparison_files(folder) for folder in {file.parent for file in files}}
+    return [file for file in files if file.name not in own[file.parent]]
+
+
 def _grouped(found: Sequence[tuple[str, str, Path]]) -> dict[str, dict[str, list[Path]]]:
     groups: dict[str, dict[str, list[Path]]] = {}
     for prefix, name, file in found:
@@ -278,20 +298,18 @@ def _grouped(found: Sequence[tuple[str, str, Path]]) -> dict[str, dict[str, list
     return groups
 
 
-def _one_each(files: Files) -> dict[str, Path]:
+def _one_each(files: Files, cure: str = _LEAVE_ONE) -> dict[str, Path]:
     """Return the file of each map; refuse two."""
     for name, found in files.items():
         if len(found) > 1:
             raise InputError(
-                f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. "
-                "Leave one in the folder, or give 'pypet compare' the files one by one."
+                f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. {cure}"
             )
     return {name: found[0] for name, found in files.items()}
 
 
 def _no_maps(folder: Path, files: Sequence[Path]) -> str:
-    seen = [file.name for file in files if file.is_file() and not file.name.startswith(".")]
-    found = f"{len(seen)} other files, such as {seen[0]}" if seen else "no files"
+    found = f"{len(files)} other files, such as {files[0].name}" if files else "no files"
     need = f"files named PREFIX_{{{','.join(MAP_LABELS)}}}.nii.gz (or .nii, .nrrd, .png)"
     return (
         f"Reference {folder}: {need} are needed; found {found}. Name the files so; 'pypet compare' also takes MAP=FILE."

@@ -37,9 +37,21 @@ def test_icc_does_not_depend_on_order_unit_or_zero():
     assert icc_agreement(again) == pytest.approx(icc_agreement(SHROUT))
 
 
-@pytest.mark.parametrize("ratings", [np.full((5, 2), 3.0), np.zeros((1, 2)), np.zeros((0, 2))])
+@pytest.mark.parametrize("ratings", [np.full((5, 2), 3.0), np.full((3, 2), 12.3), np.zeros((1, 2)), np.zeros((0, 2))])
 def test_icc_of_what_does_not_vary_is_not_defined(ratings):
     assert np.isnan(icc_agreement(ratings))
+
+
+@pytest.mark.parametrize("count", [3, 5, 7])
+def test_rounding_is_no_number(count):
+    """Numbers that binary fractions only approach: their mean is not quite one of them."""
+    ratings = np.tile([1.1, 0.1], (count, 1))
+    assert icc_agreement(ratings) == 0.0, "things do not vary, raters do"
+    found = limits_of_agreement(ratings[:, 0], ratings[:, 1])
+    assert (found.bias, found.sd) == (pytest.approx(1.0), 0.0)
+    assert limits_of_agreement(np.array([0.1 + 0.2, 0.3]), np.array([0.3, 0.3])).bias == 0.0
+    small = limits_of_agreement(np.array([1e-17, 3e-17]), np.zeros(2))
+    assert small.bias == pytest.approx(2e-17), "what is small itself is a number"
 
 
 def test_limits_hold_95_percent_of_normal_differences():

@@ -19,6 +19,7 @@ from PyPeTLib.beside import Reference, like_ours
 from PyPeTLib.cli import _maps_to_come, main
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
+from PyPeTLib.outputs import Provenance
 from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom
 from PyPeTLib.phantom_files import options_from_text, write_phantom
 from PyPeTLib.pipeline import analyze
@@ -723,6 +724,22 @@ def test_reference_of_the_report_is_brought_to_our_grid_and_unit(tiny_analysis):
         "CBV: Reference on another grid, 128×128×4",
         "CBV: Reference: mL/100 mL divided by a density of 1.05 g/mL.",
     ]
+
+
+def test_maps_of_a_reference_without_values_are_left_out_of_a_report_as_of_a_comparison(tiny_analysis):
+    """Only where none has a value the run is refused, and it is said which map it is of."""
+    ours, density = dict(tiny_analysis.maps.items()), tiny_analysis.settings.tissue_density_g_ml
+    nothing = replace(ours["cbf"], values=np.zeros_like(ours["cbf"].values))
+    both = Reference({"cbf": nothing, "cbv": ours["cbv"]}, Provenance("theirs/x_*"))
+    brought = like_ours(both, ours, density_g_ml=density)
+    assert list(brought.maps) == ["cbv"]
+    said = "CBF: Not shown: the reference has no value where the run has, only NaN or the 0 of a background."
+    assert said in brought.remarks
+    with pytest.raises(InputError, match=r"^From theirs/x_\*, CBF: Reference: values in voxels are needed; found none"):
+        like_ours(replace(both, maps={"cbf": nothing}), ours, density_g_ml=density)
+    elsewhere = replace(nothing, geometry=replace(nothing.geometry, origin_mm=(900.0, 0.0, 0.0)))
+    with pytest.raises(InputError, match=r"^From theirs/x_\*, CBF: Comparison: a map and a reference that share"):
+        like_ours(replace(both, maps={**both.maps, "cbf": elsewhere}), ours, density_g_ml=density)
 
 
 def test_where_a_reference_is_from_and_what_is_doubtful_about_it_is_told(scan, result, tmp_path, capsys):

@@ -265,6 +265,29 @@ def test_a_png_needs_to_be_told_where_it_lies(tmp_path, picture):
     assert geometry == Geometry((116, 112, 1), (0.5, 0.6, 5.0), (1.0, 2.0, 3.0))
 
 
+@pytest.mark.parametrize(
+    ("about", "found"),
+    [
+        ({"SpacingMm": [0, 0, 0]}, r"SpacingMm \[0, 0, 0\], OriginMm \[1, 2, 3\]\."),
+        ({"SpacingMm": [1, -1, 1]}, r"SpacingMm \[1, -1, 1\]"),
+        ({"OriginMm": [float("nan"), 0, 0]}, r"OriginMm \[nan, 0, 0\]"),
+        ({"Direction": [1, 0, 0, 0, 1, 0, 0, 0]}, r"Direction \[1, 0, 0, 0, 1, 0, 0, 0\]\."),
+        ({"Direction": [1, 0, 0, 1, 0, 0, 0, 0, 1]}, r"Direction \["),
+        ({"Direction": None}, "Direction None"),
+    ],
+)
+def test_a_place_that_is_none_is_refused_by_the_name_of_its_file(tmp_path, picture, about, found):
+    import SimpleITK as sitk
+
+    path = tmp_path / "a_tmax.png"
+    sitk.WriteImage(sitk.GetImageFromArray(picture, isVector=True), str(path))
+    (tmp_path / "a_tmax.json").write_text(json.dumps({"SpacingMm": [1, 1, 5], "OriginMm": [1, 2, 3], **about}))
+    with pytest.raises(
+        InputError, match=rf"^Reference a_tmax.png: .* in a_tmax.json beside it; found .*{found}.*Write"
+    ):
+        read_picture(path)
+
+
 def test_files_that_hold_no_colours(tmp_path, picture):
     import SimpleITK as sitk
 

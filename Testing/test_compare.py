@@ -33,14 +33,16 @@ from PyPeTLib.cohort import (
 from PyPeTLib.compare import compare_findings
 from PyPeTLib.compare_drawing import FigureWriter
 from PyPeTLib.compare_tables import markdown, tables_of, write_tables
+from PyPeTLib.comparison_files import comparison_files
 from PyPeTLib.errors import InputError, PyPeTError
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Geometry, Image, Midplane, silent
-from PyPeTLib.reference_maps import case_of, find_references
+from PyPeTLib.reference_maps import case_of, find_references, provenance_of
 from PyPeTLib.results import MET, RESEARCH_USE, write_analysis
+from PyPeTLib.similarity import Differences
 from PyPeTLib.units import in_unit
 from PyPeTLib.write import write_image, write_json
 
@@ -707,7 +709,7 @@ def test_times_in_minutes_are_converted_and_that_is_said(runs, tmp_path):
     assert "Tmax: Reference: min multiplied by 60." in case.remarks
 
 
-@pytest.mark.parametrize(("name", "unit"), [("tmax", "frames"), ("cbf", "counts")])
+@pytest.mark.parametrize(("name", "unit"), [("tmax", "frames"), ("cbf", "counts"), ("cbf", "of the brain mean")])
 def test_numbers_of_a_unit_that_does_not_convert_are_in_no_region_and_no_mean(runs, tmp_path, name, unit):
     """Thresholds, criteria and the mean of the reference would be of other things."""
     case = compared(runs / "ours", in_other_unit(tmp_path / "odd", runs / "other", unit, 1 / 60, name)).cases[0]
@@ -715,8 +717,8 @@ def test_numbers_of_a_unit_that_does_not_convert_are_in_no_region_and_no_mean(ru
     assert [region.name for region in case.findings.regions] == kept
     assert case.findings.criteria == {} == case.findings.ratios
     ours, label = case.maps[name].unit, LABELS[MAPS.index(name)]
-    left_out = f"{label}: In no region, ratio or criterion: the reference is in {unit}, which does not convert into"
-    assert f"{left_out} {ours}." in case.remarks
+    left_out = f"{label}: In no region, ratio or criterion: the unit of the reference, '{unit}', does not convert into"
+    assert f"{left_out} '{ours}'." in case.remarks
     assert not any("does the reference have this unit?" in one for one in case.remarks if label in one)
     cohort = Cohort((case, replace(case, name="2")), {})
     (row,) = [line for line in markdown(Cohort((case,), {})).splitlines() if line.startswith("| Mean of the reference")]
@@ -813,6 +815,12 @@ def test_a_colour_bar_of_a_map_of_numbers_is_refused(runs, capsys):
     assert "a picture in colour is needed for a colour bar; found one number a voxel" in message
 
 
+def test_two_colour_bars_of_one_map_are_refused(runs, capsys):
+    bars = ["--colour-bar", "tmax=0:12:s", "--colour-bar", "cbf=0:60:x", "--colour-bar", "Tmax=0:10:s"]
+    message = refused([runs / "ours", runs / "other", *bars], capsys)
+    assert "one a map is needed; found 'tmax=0:12:s' and 'Tmax=0:10:s'. Leave one out." in message
+
+
 def test_a_colour_bar_of_a_map_that_is_not_compared_is_refused(runs, isles, capsys):
     message = refused([runs / "ours", isles, "--colour-bar", "delay=0:12:s"], capsys)
     assert "Colour bar: a reference map it belongs to is needed; found none of Delay. Leave this bar out" in message
@@ -837,6 +845,31 @@ def test_folders_that_hold_nothing_of_use(runs, tmp_path, capsys):
     assert "found 1 other files, such as letter.txt" in message
     assert "a file or one folder is needed; found none" in refused([runs / "ours", tmp_path / "gone_cbf.nii"], capsys)
     assert "Give it as MAP=FILE" in refused([runs / "ours", tmp_path / "letter.txt", tmp_path / "x"], capsys)
+
+
+def test_results_and_references_are_found_however_deep_they_lie(runs, tmp_path):
+    results = tmp_path / "results/of/all/years"
+    put_run(results, runs / "ours", "sub-01_ses-01")
+    assert list(find_runs(tmp_path / "results")) == ["sub-01_ses-01"]
+    put_isles(tmp_path / "I/train/raw_data/of/all/sites", runs / "other", "sub-01", "ses-01")
+    found = find_references([tmp_path / "I"])
+    assert sorted(found["sub-01_ses-01"]) == sorted(MAPS)
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "one").symlink_to(tmp_path / "I", target_is_directory=True)
+    (tmp_path / "linked" / "two").symlink_to(tmp_path / "I", target_is_directory=True)
+    (tmp_path / "I" / "round").symlink_to(tmp_path / "I", target_is_directory=True)
+    linked = find_references([tmp_path / "linked"])
+    assert {name: len(files) for name, files in linked["sub-01_ses-01"].items()} == dict.fromkeys(MAPS, 1)
+    shutil.move(tmp_path / "I/train", tmp_path / "I/.train")
+    with pytest.raises(InputError, match="are needed; found no files"):
+        find_references([tmp_path / "I"])
+
+
+def test_folders_of_other_files_are_called_so_however_deep_these_lie(runs, tmp_path, capsys):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "letter.txt").touch()
+    assert "found 1 other files, such as letter.txt" in refused([tmp_path, runs / "other"], capsys)
+    assert "found 1 other files, such as letter.txt" in refused([runs / "ours", tmp_path], capsys)
 
 
 def test_a_path_that_is_not_there_is_called_so_whatever_its_name(runs, tmp_path, capsys):
@@ -943,6 +976,31 @@ def test_a_reference_of_another_space_or_of_several_runs_is_doubted(runs, tmp_pa
     assert "other runs" not in first + second and "another space" not in first
 
 
+def test_two_files_of_one_map_given_one_by_one_are_refused_with_what_helps(runs, tmp_path, capsys):
+    """Not with the advice to give them one by one."""
+    files = [runs / name / "sub-01_ses-01_cbf.nii.gz" for name in ("ours", "other")]
+    message = refused([runs / "ours", files[0], f"cbf={files[1]}"], capsys)
+    assert f"one CBF map a case is needed; found {files[0]} and {files[1]}. Leave one out." in message
+    assert "one by one" not in message
+
+
+def test_a_word_that_is_no_map_is_called_so(runs, tmp_path, capsys, monkeypatch):
+    file = runs / "other" / "sub-01_ses-01_cbf.nii.gz"
+    message = refused([runs / "ours", f"fooo={file}"], capsys)
+    assert "MAP one of cbf, cbv, mtt, tmax, ttp, delay," in message
+    assert "found 'fooo', which is no map, and no file of this whole name." in message
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(file, "a=b_cbf.nii.gz")
+    assert list(compared(runs / "ours", "a=b_cbf.nii.gz").cases[0].maps) == ["cbf"]
+    assert "this path does not exist" in refused([runs / "ours", tmp_path / "c=d_cbf.nii.gz"], capsys)
+
+
+def test_a_unit_of_null_is_none(runs, tmp_path):
+    shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", tmp_path / "x_cbf.nii.gz")
+    (tmp_path / "x_cbf.json").write_text('{"Unit": null}')
+    assert read_image(tmp_path / "x_cbf.nii.gz").unit == ""
+
+
 def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
     for name in ("x_cbf.nii.gz", "x_cbf.nii"):
         write_image(read_image(runs / "other" / "sub-01_ses-01_cbf.nii.gz"), tmp_path / name)
@@ -1027,9 +1085,32 @@ def test_from_where_and_by_which_method_both_are_is_said(runs, isles, tmp_path):
     assert one.place == str(runs / "other" / "sub-01_ses-01_cbf.nii.gz")
     bare = put_run(tmp_path, runs / "other", "sub-01_ses-01")
     (bare / "sub-01_ses-01_summary.json").write_text("[]")
-    assert compared(runs / "ours", bare).cases[0].reference.method == "bSVD", "as the sidecars say"
+    assert compared(runs / "ours", bare).cases[0].reference.method == "bSVD, cut-off 0.1", "as the sidecars say"
     assert compared(runs / "ours", isles).cases[0].reference.method == ""
     assert "not known" in markdown(compared(runs / "ours", isles))
+
+
+def test_the_methods_of_maps_from_several_places_are_all_named_and_each_by_one_name(runs, tmp_path):
+    """By the summary beside each map, else by its own sidecar."""
+    cbf, cbv = (runs / name / f"sub-01_ses-01_{one}.nii.gz" for name, one in (("ours", "cbf"), ("other", "cbv")))
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name, source in (("mtt", "ours"), ("tmax", "other")):
+        for kind in ("nii.gz", "json"):
+            shutil.copy(runs / source / f"sub-01_ses-01_{name}.{kind}", bare / f"x_{name}.{kind}")
+    bayesian, svd = "Bayesian, weak prior of MTT", "bSVD, cut-off 0.1"
+    mtt, tmax = bare / "x_mtt.nii.gz", bare / "x_tmax.nii.gz"
+    assert provenance_of({"cbf": cbf, "mtt": mtt}).method == bayesian
+    assert provenance_of({"cbf": cbf, "tmax": tmax}).method == f"{bayesian} and {svd}"
+    assert provenance_of({"cbv": cbv, "mtt": mtt, "tmax": tmax}).method == f"{svd} and {bayesian}"
+    sidecar = mtt.with_name("x_mtt.json")
+    about = json.loads(sidecar.read_text())
+    for settings in (None, {}, {"method": "magic"}, {**about["Settings"], "method": 3}):
+        write_json({**about, "Settings": settings, "DeconvolutionMethod": "SVD+"}, sidecar)
+        assert provenance_of({"mtt": mtt}).method == "SVD+"
+    sidecar.unlink()
+    assert provenance_of({"mtt": mtt}).method == ""
+    assert provenance_of({"mtt": mtt, "tmax": tmax}).method == svd
 
 
 def test_settings_of_the_run_decide_the_rule(runs, tmp_path):
@@ -1146,6 +1227,20 @@ def test_a_picture_says_which_methods_and_what_is_invalid(runs, comparison):
     bars = pair_figure(comparison, "tmax", pair_up(ours, theirs)).axes[:6]
     ticks = [label.get_text() for axes in bars for label in axes.get_yticklabels()]
     assert "−6" in ticks and "-6" not in ticks
+
+
+def test_a_picture_of_relative_values_has_no_bias_for_it_is_0_by_definition(runs, comparison):
+    pytest.importorskip("matplotlib")
+    from PyPeTLib.compare_figures import pair_figure
+
+    pair = pair_up(*(read_image(runs / name / "sub-01_ses-01_cbf.nii.gz") for name in ("ours", "other")))
+    found = comparison.maps["cbf"]
+    other = replace(found, physical=Differences("counts"))
+    for measured, drawn in ((found, True), (other, False)):
+        figure = pair_figure(replace(comparison, maps={"cbf": measured}), "cbf", pair)
+        texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+        assert any(text.startswith("bias: ") for text in texts) == drawn
+        assert sum(" SD: " in text for text in texts) == 2
 
 
 def test_the_picture_of_volumes_says_how_many_cases_each_region_is_of():
@@ -1272,6 +1367,58 @@ def test_nothing_is_written_where_nothing_is_asked_for_nor_over_other_files(runs
     assert {path.suffix for path in tmp_path.iterdir()} <= {".txt", ".csv", ".md", ".xlsx"}
 
 
+@pytest.fixture
+def overwritten(written, tmp_path):
+    """The tables of a data set, with files of others beside them and a map that is named as a figure."""
+    pytest.importorskip("matplotlib")
+    out = Path(shutil.copytree(written[0], tmp_path / "out"))
+    others = {"notes.txt", "summary.txt", "sub-09_ses-01_cbf.png", "sub-02_ses-01_mtt.json", "sub-02_ses-01_mtt.png"}
+    for name in others:
+        (out / name).write_text('{"SpacingMm": [1, 1, 5], "OriginMm": [0, 0, 0]}')
+    return out, others
+
+
+def test_overwriting_leaves_nothing_of_the_comparison_before_and_all_of_others(overwritten, runs):
+    """Its tables would contradict the new ones: a case not compared that was, figures of cases that are not there."""
+    out, others = overwritten
+    before = {path.name for path in out.iterdir()}
+    words = ["compare", str(runs / "ours"), str(runs / "other"), "--quiet", "-o", str(out), "--overwrite"]
+    assert main(words) == 0
+    kept = {path.name for path in out.iterdir()}
+    gone = {"summary.csv", "agreement.csv", "failed.csv", "volumes.png"}
+    assert before - kept == gone | {f"sub-02_ses-01_{name}.png" for name in MAPS if name != "mtt"}
+    assert others <= kept
+    assert main([*words, "--no-figures"]) == 0
+    assert {path.name for path in out.glob("*.png")} == {name for name in others if name.endswith(".png")}
+
+
+def test_a_comparison_that_fails_removes_nothing(overwritten, runs, capsys):
+    out, _ = overwritten
+    before = {path.name for path in out.iterdir()}
+    refused([runs / "ours", runs / "ours", "-o", out, "--overwrite"], capsys)
+    assert {path.name for path in out.iterdir()} == before
+
+
+def test_files_are_of_a_comparison_only_where_there_was_one(overwritten):
+    out, others = overwritten
+    assert comparison_files(out) == {path.name for path in out.iterdir()} - others
+    (out / "cases.csv").write_text("name,age\nx,3\n")
+    assert comparison_files(out) == set()
+    (out / "cases.csv").unlink()
+    assert comparison_files(out) == comparison_files(out / "gone") == set()
+
+
+def test_figures_among_reference_maps_are_no_maps(written, runs, tmp_path, comparison):
+    """Tables may be written into the folder of the reference or of the results: the next call finds what it found."""
+    pytest.importorskip("matplotlib")
+    ours, other = (Path(shutil.copytree(runs / name, tmp_path / name)) for name in ("ours", "other"))
+    for out in (other, other / "comparison", ours):
+        shutil.copytree(written[0], out, dirs_exist_ok=True)
+        assert (out / "sub-01_ses-01_cbf.png").is_file()
+    assert compared(ours, other).cases[0].maps == comparison.maps
+    assert list(compared(other, ours).cases[0].maps) == list(comparison.maps)
+
+
 def test_numbers_to_read_have_minus_signs_and_no_negative_zero_those_for_programs_plain_digits(comparison, tmp_path):
     core = replace(comparison.findings.regions[0], ml=10.0, reference_ml=10.04)
     late = replace(comparison.findings.regions[1], ml=10.0, reference_ml=12.5)
@@ -1349,6 +1496,60 @@ def test_without_openpyxl_it_is_said_what_is_left_out(runs, isles, tmp_path, cap
 # Statistics over the cases
 
 
+def metric_row(text, start):
+    """Cells of the first row of a table that begins so, by the heads of its columns."""
+    lines = text.splitlines()
+    place = next(k for k, line in enumerate(lines) if line.startswith(f"| {start}"))
+    head = next(line for line in reversed(lines[:place]) if line.startswith("| Metric"))
+    heads, cells = ([cell.strip() for cell in line.strip("| ").split("|")] for line in (head, lines[place]))
+    return dict(zip(heads, cells, strict=True))
+
+
+def test_means_over_fewer_cases_than_there_are_say_so(comparison):
+    """A case without a map is no case of the mean: neither are all, nor is it one case's number."""
+    without = [
+        replace(comparison, maps={one: found for one, found in comparison.maps.items() if one not in left_out})
+        for left_out in ((), ("cbf",), ("cbf", "cbv"))
+    ]
+    row = metric_row(markdown(Cohort((without[2], without[1], without[0]), {})), "Normalized")
+    assert list(row)[1:] == ["CBF", "CBV", "MTT", "Tmax", "TTP"]
+    assert [re.findall(r", N = (\d)", row[label]) for label in LABELS] == [["1"], ["2"], [], []]
+    assert all("±" in row[label] for label in LABELS)
+
+
+def test_no_case_is_left_out_of_a_table_because_of_its_unit(comparison):
+    other = replace(comparison.maps["cbf"].physical, unit="counts")
+    odd = replace(comparison, maps={**comparison.maps, "cbf": replace(comparison.maps["cbf"], physical=other)})
+    text = markdown(Cohort((comparison, odd, comparison), {}))
+    row = metric_row(text, "Mean absolute error (MAE)  ")
+    assert ", N" not in row["CBF"]
+    row = metric_row(text.partition("physical units")[2], "Mean absolute error")
+    assert list(row)[1:3] == ["CBF, mL/100 g/min", "CBF, counts"]
+    assert ", N = 2)" in row["CBF, mL/100 g/min"] and ", N = 1)" in row["CBF, counts"]
+    assert ", N" not in row["CBV, mL/100 g"]
+
+
+def test_a_run_whose_sidecars_are_lost_has_its_units_and_that_is_said(runs, isles, tmp_path, comparison):
+    bare = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
+    for name in ("cbf", "tmax"):
+        (bare / f"sub-01_ses-01_{name}.json").unlink()
+    case = compared(bare, isles).cases[0]
+    assert case.maps["cbf"].unit == case.maps["cbf"].physical.unit == comparison.maps["cbf"].unit
+    said = "no JSON file beside the map tells its unit; that of 'pypet run' is assumed: CBF in mL/100 g/min, Tmax in s."
+    assert f"Results: {said}" in case.remarks
+    assert not any("is assumed: CBF" in one for one in comparison.remarks)
+
+
+def test_one_case_of_several_is_told_as_one(comparison):
+    failed = {"2": "No reference.", "3": "No reference."}
+    one, alone = (markdown(Cohort((comparison,), why)) for why in (failed, {}))
+    first, _, rest = one.partition("\n")
+    assert first == "# Comparison with reference maps: sub-01_ses-01 (1 of 3 cases)"
+    assert rest.startswith(alone.partition("\n")[2].partition("**Remarks**")[0])
+    assert "**Ratios, criteria and side**" in one
+    assert one.endswith("**Remarks**" + alone.partition("**Remarks**")[2])
+
+
 def test_spread_and_agreement_of_a_made_up_set(comparison):
     cases = []
     for k, (ours, theirs, met) in enumerate(
@@ -1370,6 +1571,7 @@ def test_spread_and_agreement_of_a_made_up_set(comparison):
     rows = tables_of(Cohort(tuple(sided), {}))["agreement"]
     assert (rows["what"][-1], rows["n"][-1], rows["agreed"][-1]) == ("Side of the lesion", 3, 2.0)
     assert spread([float("nan")]).count == 0
+    assert spread([12.3] * 3).sd == 0.0
     assert np.isnan(spread([3.0]).sd)
 
 
