@@ -14,6 +14,8 @@ from PyPeTLib.typeset import percent
 #: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel
 #: midway between a value and none does not hang on rounding.
 LEAST_WEIGHT = 0.49
+#: Where more than this share of a slice's edge is missing, NaN is its background: zeros beside it are values.
+MISSING_EDGE = 0.2
 #: A background of zeros that takes more than this share of the voxels to compare may be values, which is said.
 TOLD_BACKGROUND = 0.01
 #: Where less than this share of a map's voxels has a value in the reference, the two may not lie in one place.
@@ -211,7 +213,7 @@ def _without_background(image: Image) -> FloatArray:
 def _background(values: FloatArray, missing: MaskArray, outside: float | None) -> MaskArray:
     """Return where a map has zeros, or the number known to be outside its mask, up to the edge of their slice.
 
-    Where nothing is known and more of a slice's edge is missing than zero, its background is what is missing.
+    Where nothing is known and `MISSING_EDGE` of a slice's edge is missing, its background is what is missing.
     """
     from scipy.ndimage import generate_binary_structure, label
 
@@ -219,7 +221,7 @@ def _background(values: FloatArray, missing: MaskArray, outside: float | None) -
     edge = np.ones(values.shape[1:], dtype=bool)
     edge[1:-1, 1:-1] = False
     if outside is None:
-        alike[missing[:, edge].sum(axis=1) > alike[:, edge].sum(axis=1)] = False
+        alike[missing[:, edge].mean(axis=1) > MISSING_EDGE] = False
     in_slice = generate_binary_structure(3, 1)
     in_slice[[0, 2]] = False
     regions, _ = label(alike, structure=in_slice)

@@ -488,7 +488,7 @@ def test_maps_without_a_common_place_are_refused():
 def test_a_mask_beside_the_values_is_refused():
     values = np.where(box().values, smooth().values, np.nan)
     outside = Image(~box().values, GRID)
-    with pytest.raises(InputError, match="share voxels of the mask are needed; found none"):
+    with pytest.raises(InputError, match="values in voxels of the mask are needed; found none"):
         similarity(with_values(smooth(), values), smooth(), outside)
 
 
