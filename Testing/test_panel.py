@@ -677,6 +677,52 @@ def test_corrected_mask_is_used_by_apply(applied, scan):
     np.testing.assert_array_equal(np.isfinite(voxels(own("map.cbf", scan))), mask.astype(bool))
 
 
+def erase_slice(segmentation, identity: str, scan, k: int):
+    """Erase one slice as the effects of the Segment Editor do: the segment's labelmap is changed where it lies."""
+    import slicer
+
+    from PyPeTScene.nodes import image_values
+    from PyPeTScene.series import scan_volume
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    editor = slicer.vtkSlicerSegmentEditorLogic()
+    editor.SetMRMLScene(slicer.mrmlScene)
+    editor.SetSegmentEditorNode(node)
+    node.SetAndObserveSegmentationNode(segmentation)
+    node.SetAndObserveSourceVolumeNode(scan_volume(scan))
+    node.SetSelectedSegmentID(identity)
+    editor.UpdateReferenceGeometryImage()
+    editor.ResetModifierLabelmapToDefault()
+    brush = editor.GetModifierLabelmap()
+    image_values(brush)[...] = np.arange(brush.GetDimensions()[2])[:, None, None] == k
+    brush.Modified()
+    editor.ModifySegmentByLabelmap(segmentation, identity, brush, editor.ModificationModeRemove, False, False)
+    slicer.mrmlScene.RemoveNode(node)
+
+
+def segment_voxels(scan, identity: str) -> np.ndarray:
+    import slicer
+
+    from PyPeTScene.series import scan_volume
+
+    segmentation = own("segmentation", scan)
+    return np.array(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identity, scan_volume(scan))) > 0
+
+
+def test_a_painted_mask_is_seen_by_the_steps_and_stays(panel, scan, dialogs):  # noqa: F811
+    panel.ui.createMaskButton.click()
+    panel.ui.stage2Button.click()
+    for k, button in enumerate((panel.ui.stage4Button, panel.ui.stage5Button, panel.ui.showTissueButton)):
+        erase_slice(own("segmentation", scan), "PyPeT_brain", scan, k)
+        painted = segment_voxels(scan, "PyPeT_brain")
+        assert not painted[k].any() and painted[3].any()
+        button.click()
+        np.testing.assert_array_equal(segment_voxels(scan, "PyPeT_brain"), painted)
+        np.testing.assert_array_equal(panel.logic.prepared.brain.values, painted)
+        assert panel.logic.is_prepared_for(panel.parameters), "looking changes nothing that it looks at"
+    assert not dialogs.errors()
+
+
 @pytest.mark.parametrize("key", ["aif", "vof"])
 def test_segments_of_vessels_are_used(applied, scan, key):
     from PyPeTPanel.parameters import use_segment

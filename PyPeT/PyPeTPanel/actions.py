@@ -99,8 +99,11 @@ def state_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
 def _state(given: Any) -> tuple[Any, ...] | None:
     """Return what changes with a segment, a list of points or a table."""
     if isinstance(given, tuple):
-        segmentation, segment = given
-        return segmentation.GetID(), segment, segmentation.GetSegmentation().GetMTime()
+        segmentation, identity = given
+        segment = segmentation.GetSegmentation().GetSegment(identity)
+        voxels = segment.GetRepresentation(segmentation.GetSegmentation().GetSourceRepresentationName())
+        # painting changes these, and not the segmentation that holds them
+        return segmentation.GetID(), identity, segment.GetMTime(), voxels and voxels.GetMTime()
     return given and (given.GetID(), given.GetMTime())
 
 
@@ -165,7 +168,7 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
         return _early_stage(number, parameters, series, scan), stages.stage_browser(series, scan)
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
-        logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
+        logic.show_curves_of(parameters, share(progress, 0.8, 1.0))
     with study.in_study(scan, prepared.series.name):
         show_checks(prepared, scan)
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
@@ -221,7 +224,7 @@ def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress =
     """Show the curves of the brain's halves, and of the segments or of the voxel that the user chose."""
     scan = scan_of(parameters.scan)
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
-    logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
+    logic.show_curves_of(parameters, share(progress, 0.8, 1.0))
     regions = brain_regions(prepared.brain)
     if parameters.tissue_source == SEGMENTS_OF:
         if parameters.tissue_segmentation is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,9 @@ FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "bo
 FILLING.update({"core": 0.5, "hypoperfusion": 0.0, "mismatch": 0.3})
 
 
-def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Progress = silent) -> Node:
+def show_masks(
+    analysis: Prepared, scan: Node, reference: Node, *, kept: Collection[str] = (), progress: Progress = silent
+) -> Node:
     """Put the masks of a run into the scan's segmentation; a segment without voxels (no vein, a curve) is removed.
 
     CSF, large vessels and bone are there to be looked at: they are found anew in every run.
@@ -64,19 +67,20 @@ def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Pro
         The scan it is of.
     reference : vtkMRMLScalarVolumeNode
         A volume of the scene on the scan's grid: it gives the segmentation its geometry.
+    kept : collection of str
+        Identities of segments that stay as they are: those that the user gave the run are the user's.
     progress : callable
-        ``progress(fraction, text)`` after each segment; raising from it cancels.
+        ``progress(fraction, text)`` between segments; raising from it cancels.
     """
     vof = None if analysis.vof is None else analysis.vof.mask
-    masks = {"aif": analysis.aif.mask, "vof": vof, "csf": analysis.csf, "vessels": analysis.vessels}
-    masks["bone"] = analysis.bone
-    segmentation = show_mask("brain", analysis.brain, scan, reference, analysis.series.name)
+    masks = {"brain": analysis.brain, "aif": analysis.aif.mask, "vof": vof, "csf": analysis.csf}
+    masks.update({"vessels": analysis.vessels, "bone": analysis.bone})
+    segmentation = _segmentation(scan, reference, analysis.series.name)
     for done, (key, mask) in enumerate(masks.items()):
-        progress((done + 1) / (1 + len(masks)), "")
-        if mask is not None and mask.values.any():  # the user's curve was measured in no voxel
-            put_mask(segmentation, key, mask, reference)
-        else:
-            segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
+        if done:
+            progress(done / len(masks), "")
+        if SEGMENTS[key][0] not in kept or find_segment(segmentation, key) is None:
+            _put_or_remove(segmentation, key, mask, reference)
     return segmentation
 
 
@@ -84,19 +88,30 @@ def show_lesions(lesions: Lesions, segmentation: Node, reference: Node) -> None:
     """Put core, hypoperfusion and mismatch into a scan's segmentation; those without voxels, or not known, go."""
     known = dict(lesions.masks())
     for key in ("core", "hypoperfusion", "mismatch"):
-        if key in known and known[key].values.any():
-            put_mask(segmentation, key, known[key], reference)
-        else:
-            segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
+        _put_or_remove(segmentation, key, known.get(key), reference)
+
+
+def _put_or_remove(segmentation: Node, key: str, mask: Image | None, reference: Node) -> None:
+    """Write a mask; without voxels (the user's curve was measured in none) its segment goes."""
+    if mask is not None and mask.values.any():
+        put_mask(segmentation, key, mask, reference)
+    else:
+        segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
 
 
 def show_mask(key: str, mask: Image, scan: Node, reference: Node, name: str) -> Node:
     """Put one mask, by its key in `SEGMENTS`, into the scan's segmentation, which is made where there is none."""
+    segmentation = _segmentation(scan, reference, name)
+    put_mask(segmentation, key, mask, reference)
+    return segmentation
+
+
+def _segmentation(scan: Node, reference: Node, name: str) -> Node:
+    """Return the scan's segmentation with the geometry of a volume; it is made where there is none."""
     segmentation = own_node("vtkMRMLSegmentationNode", f"{name} masks", "segmentation", scan)
     if segmentation.GetDisplayNode() is None:
         segmentation.CreateDefaultDisplayNodes()
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
-    put_mask(segmentation, key, mask, reference)
     return segmentation
 
 
@@ -135,10 +150,9 @@ def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> I
     if segmentation is None or slicer.mrmlScene.GetNodeByID(segmentation.GetID() or "") is None:
         raise InputError("Mask: a segmentation of the scene is needed; it was deleted. Select another one.")
     segments, name = segmentation.GetSegmentation(), node_name(segmentation)
-    known = segments.GetSegmentIDs()
-    identity = segment_id if segment_id in known else segments.GetSegmentIdBySegmentName(segment_id or "")
+    identity = segment_identity(segmentation, segment_id)
     if not identity:
-        have = ", ".join(known) or "none"
+        have = ", ".join(segments.GetSegmentIDs()) or "none"
         raise InputError(f"Mask: segment '{segment_id}' of {name} is needed; found {have}. Select one of these.")
     geometry = node_geometry(reference)
     if not _has_voxels(segments.GetSegment(identity)):
@@ -150,6 +164,13 @@ def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> I
             "found no voxel in it. Draw the segment on this scan."
         )
     return Image(values, geometry)
+
+
+def segment_identity(segmentation: Node, segment_id: str) -> str:
+    """Return the identity of a segment given by identity or name, "" where there is none."""
+    segments = segmentation.GetSegmentation()
+    known = segment_id in segments.GetSegmentIDs()
+    return str(segment_id if known else segments.GetSegmentIdBySegmentName(segment_id or ""))
 
 
 def find_segment(segmentation: Node, key: str) -> str | None:
