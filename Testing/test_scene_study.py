@@ -263,6 +263,34 @@ def test_next_apply_makes_no_new_nodes(tiny_analysis, scan):
     assert items() == tree
 
 
+def test_copies_of_results_are_the_users(tiny_analysis, scan, tmp_path):
+    shown = show_analysis(tiny_analysis, scan)
+    copies = []
+    for name in ("cbf", "delay", "cbf_sd"):
+        original = node(shown.maps[name])
+        copies.append(slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, original, f"my {name}"))
+    kept = [slicer.util.arrayFromVolume(one).copy() for one in copies]
+    maps = replace(changed(tiny_analysis).maps, delay=None, sd={})
+    slicer.mrmlScene.RemoveNode(node(shown.maps["cbf"]))  # its copy takes no place of it
+    again = show_analysis(replace(tiny_analysis, maps=maps), scan)
+    assert {"delay", "cbf_sd"} <= set(shown.maps) - set(again.maps)
+    assert again.maps["cbf"] != copies[0].GetID()
+    # the same where copies came from a file, beside scenes with the same names
+    for empty in (True, False):
+        assert slicer.mrmlScene.WriteToMRB(str(tmp_path / f"{empty}.mrb"), None, None)
+        assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / f"{empty}.mrb"), empty, None)
+    for scan in slicer.util.getNodesByClass("vtkMRMLSequenceNode"):
+        if scan.GetName() == "scan":
+            before = ids()
+            show_analysis(replace(tiny_analysis, maps=maps), scan)
+            assert ids() == before, "results are PyPeT's in every scene"
+    for name, values in zip(("cbf", "delay", "cbf_sd"), kept, strict=True):
+        found = [one for one in scene_nodes() if one.GetName() == f"my {name}"]
+        assert len(found) == 2
+        for one in found:
+            np.testing.assert_array_equal(slicer.util.arrayFromVolume(one), values)
+
+
 def test_folder_lies_under_the_scans_study_and_moved_nodes_stay(tiny_analysis, scan):
     tree = hierarchy()
     patient = tree.CreateSubjectItem(tree.GetSceneItemID(), "patient")

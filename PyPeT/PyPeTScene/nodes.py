@@ -20,6 +20,9 @@ Node = Any
 
 #: Node attribute that says what PyPeT uses a node for, and node reference that says for which scan.
 ROLE, SCAN = "PyPeT.Role", "PyPeT.Scan"
+#: Reference of a node to itself. The user's copy of a map keeps role, scan and this reference, which then leads to the
+#: original: the copy is the user's. Slicer keeps references right when scenes are added; it would not an attribute.
+SELF = "PyPeT.Self"
 
 
 def own_node(class_name: str, name: str, role: str, scan: Node) -> Node:
@@ -42,6 +45,7 @@ def own_node(class_name: str, name: str, role: str, scan: Node) -> Node:
     node = slicer.mrmlScene.AddNewNodeByClass(class_name, name)
     node.SetAttribute(ROLE, role)
     node.SetNodeReferenceID(SCAN, scan.GetID())
+    node.SetNodeReferenceID(SELF, node.GetID())
     return node
 
 
@@ -51,10 +55,15 @@ def find_node(role: str, scan: Node) -> Node | None:
 
 
 def own_nodes(scan: Node) -> Iterator[Node]:
-    """Yield every node that PyPeT made for a scan."""
+    """Yield every node that PyPeT made for a scan, no copy that the user made of one."""
     for node in list(scene_nodes()):
-        if node.GetAttribute(ROLE) and node.GetNodeReferenceID(SCAN) == scan.GetID():
+        if is_own(node) and node.GetNodeReferenceID(SCAN) == scan.GetID():
             yield node
+
+
+def is_own(node: Node) -> bool:
+    """Tell whether PyPeT made a node."""
+    return bool(node.GetAttribute(ROLE)) and node.GetNodeReferenceID(SELF) == node.GetID()
 
 
 def scene_nodes() -> Iterator[Node]:
