@@ -38,7 +38,7 @@ from PyPeTScene.nodes import find_node, node_geometry, scene_nodes
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, candidate_columns, rows_of
 from PyPeTScene.points import points_mm
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
-from PyPeTScene.study import Request, in_study, process, save_scene, show_analysis, show_brain
+from PyPeTScene.study import Request, gather, in_study, process, save_scene, show_analysis, show_brain
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -313,6 +313,74 @@ def test_results_follow_the_transform_of_the_scan(tiny_analysis, scan):
         assert node(one).GetTransformNodeID() == transform.GetID()
     back = mask_from_segment(node(shown.segmentation), SEGMENTS["brain"][0], scan_volume(scan))
     np.testing.assert_array_equal(back.values, tiny_analysis.brain.values)
+
+
+def new_transform(*translation_mm: float):
+    """A node that moves what is under it."""
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = vtk.vtkMatrix4x4()
+    for row, value in enumerate(translation_mm):
+        matrix.SetElement(row, 3, value)
+    transform.SetMatrixTransformToParent(matrix)
+    return transform
+
+
+def test_a_transform_that_the_user_gave_a_result_stays(tiny_analysis, scan):
+    registered, first, second = (new_transform(k) for k in (1.0, 2.0, 3.0))
+    shown = show_analysis(tiny_analysis, scan)
+    users = [node(shown.maps["cbf"]), node(shown.segmentation), node(shown.enhancement_volume)]
+    for one in users:
+        one.SetAndObserveTransformNodeID(registered.GetID())
+    for moved_by in (first, second, None):
+        identity = moved_by and moved_by.GetID()
+        scan_volume(scan).SetAndObserveTransformNodeID(identity)
+        show_analysis(tiny_analysis, scan)
+        assert {one.GetTransformNodeID() for one in users} == {registered.GetID()}
+        assert node(shown.maps["cbv"]).GetTransformNodeID() == identity
+    cbv = node(shown.maps["cbv"])
+    scan_volume(scan).SetAndObserveTransformNodeID(first.GetID())
+    show_analysis(tiny_analysis, scan)
+    cbv.SetAndObserveTransformNodeID(None)
+    show_analysis(tiny_analysis, scan)
+    assert cbv.GetTransformNodeID() is None, "taken out by the user"
+    users[0].SetAndObserveTransformNodeID(first.GetID())
+    show_analysis(tiny_analysis, scan)
+    scan_volume(scan).SetAndObserveTransformNodeID(second.GetID())
+    show_analysis(tiny_analysis, scan)
+    assert users[0].GetTransformNodeID() == second.GetID(), "put back to the scan by the user, it follows again"
+
+
+@pytest.mark.parametrize("moved", ["scan", "masks"])
+def test_masks_of_a_moved_scan_are_where_it_is(tiny_analysis, scan, moved):
+    segmentation = node(show_analysis(tiny_analysis, scan).segmentation)
+    under = scan_volume(scan) if moved == "scan" else segmentation
+    under.SetAndObserveTransformNodeID(new_transform(20.0, 0.0, -10.0).GetID())
+    before = segmentation.GetTransformNodeID()
+    brain, aif = ((segmentation, SEGMENTS[key][0]) for key in ("brain", "aif"))
+    prepared = study.prepare_scan(Request(scan, brain=brain, aif=aif))
+    np.testing.assert_array_equal(prepared.brain.values, tiny_analysis.brain.values)
+    np.testing.assert_array_equal(prepared.aif.mask.values, tiny_analysis.aif.mask.values)
+    assert segmentation.GetTransformNodeID() == before, "reading moves nothing"
+    show_analysis(tiny_analysis, scan)
+    np.testing.assert_array_equal(mask_from_segment(*brain, scan_volume(scan)).values, tiny_analysis.brain.values)
+
+
+def test_after_an_error_colours_units_and_transforms_are_as_before(tiny_analysis, scan, monkeypatch):
+    shown = show_analysis(tiny_analysis, scan)
+    scan_volume(scan).SetAndObserveTransformNodeID(new_transform(5.0).GetID())
+    cbf, placed = node(shown.maps["cbf"]), (shown.maps["cbf"], shown.segmentation, shown.enhancement_volume)
+    colours = cbf.GetDisplayNode().GetColorNode()
+    monkeypatch.setattr(study, "gather", lambda *arguments: gather(*arguments) and stop())
+    maps = replace(tiny_analysis.maps, cbf=replace(tiny_analysis.maps.cbf, unit="s"))
+    other = replace(tiny_analysis, maps=maps, settings=replace(tiny_analysis.settings, colours="ASIST-like"))
+    with pytest.raises(Cancelled):
+        show_analysis(other, scan)
+    assert cbf.GetDisplayNode().GetColorNode() is colours is not None
+    assert cbf.GetAttribute("PyPeT.Unit") == tiny_analysis.maps.cbf.unit
+    assert [node(one).GetTransformNodeID() for one in placed] == [None] * 3
+    monkeypatch.undo()
+    show_analysis(tiny_analysis, scan)
+    assert all(node(one).GetTransformNodeID() for one in placed), "they follow the scan all the same"
 
 
 @pytest.mark.parametrize("late", ["show_masks", "show_enhancement", "show_tissue_curves", "gather"])

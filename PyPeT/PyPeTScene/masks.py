@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import slicer
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Image, Lesions, Prepared, Progress, silent
-from PyPeTScene.nodes import Node, leaving_no_nodes, node_geometry, node_name, own_node
+from PyPeTScene.nodes import SCAN, Node, is_own, leaving_no_nodes, node_geometry, node_name, own_node, put_under
+from PyPeTScene.series import scan_volume
 
 #: Identity, name and colour (RGB from 0 to 1) of the segments; the arterial input is purple wherever it is shown.
 #: "choice" is a candidate that the user prefers to the automatic one: the next run does not write over it.
@@ -126,7 +128,7 @@ def put_mask(segmentation: Node, key: str, mask: Image, reference: Node) -> None
         segment.SetTag("PyPeT.Mask", key)
         segmentation.GetDisplayNode().SetSegmentOpacity2DFill(identity, FILLING[key])
     voxels = np.ascontiguousarray(mask.values, dtype=np.uint8)
-    with leaving_no_nodes():
+    with leaving_no_nodes(), _under(segmentation, reference.GetTransformNodeID()):  # its grid is the volume's
         slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, identity, reference)
 
 
@@ -184,10 +186,31 @@ def find_segment(segmentation: Node, key: str) -> str | None:
 def _values(segmentation: Node, identity: str, reference: Node) -> Any:
     """Return the voxels of a segment; an array of any other shape where it does not reach the grid."""
     try:
-        with leaving_no_nodes():
+        with leaving_no_nodes(), _under(segmentation, _place_of(segmentation)):
             return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identity, reference) > 0
     except (RuntimeError, AttributeError, ValueError):
         return np.zeros((0, 0, 0), dtype=bool)
+
+
+def _place_of(segmentation: Node) -> str | None:
+    """Return the transform under which a segmentation is read: PyPeT's own masks are on their scan, wherever it is.
+
+    They follow a scan that was moved only when something is shown of it; or the user registered them with the maps.
+    """
+    scan = segmentation.GetNodeReference(SCAN) if is_own(segmentation) else None
+    identity = (segmentation if scan is None else scan_volume(scan)).GetTransformNodeID()
+    return None if identity is None else str(identity)
+
+
+@contextmanager
+def _under(segmentation: Node, transform_id: str | None) -> Iterator[None]:
+    """Put a segmentation under a transform for a while."""
+    former = segmentation.GetTransformNodeID()
+    put_under(segmentation, transform_id)
+    try:
+        yield
+    finally:
+        put_under(segmentation, former)
 
 
 def _has_voxels(segment: Node) -> bool:

@@ -23,6 +23,8 @@ ROLE, SCAN = "PyPeT.Role", "PyPeT.Scan"
 #: Reference of a node to itself. The user's copy of a map keeps role, scan and this reference, which then leads to the
 #: original: the copy is the user's. Slicer keeps references right when scenes are added; it would not an attribute.
 SELF = "PyPeT.Self"
+#: Reference of a node to the transform of the scan that it followed last.
+FOLLOWED = "PyPeT.Transform"
 
 
 def own_node(class_name: str, name: str, role: str, scan: Node) -> Node:
@@ -64,6 +66,19 @@ def own_nodes(scan: Node) -> Iterator[Node]:
 def is_own(node: Node) -> bool:
     """Tell whether PyPeT made a node."""
     return bool(node.GetAttribute(ROLE)) and node.GetNodeReferenceID(SELF) == node.GetID()
+
+
+def follow_transform(node: Node, transform_id: str | None) -> None:
+    """Put a node under the transform of its scan, unless the user put it under another one, or took it out."""
+    if node.GetTransformNodeID() in (node.GetNodeReferenceID(FOLLOWED), transform_id):
+        put_under(node, transform_id)
+        node.SetNodeReferenceID(FOLLOWED, transform_id)
+
+
+def put_under(node: Node, transform_id: str | None) -> None:
+    """Put a node under a transform, or under none."""
+    if node.GetTransformNodeID() != transform_id:
+        node.SetAndObserveTransformNodeID(transform_id)
 
 
 def scene_nodes() -> Iterator[Node]:

@@ -28,7 +28,7 @@ from PyPeTScene.curves import (
 )
 from PyPeTScene.maps import show_maps, stale_maps
 from PyPeTScene.masks import mask_from_segment, segment_identity, show_lesions, show_mask, show_masks
-from PyPeTScene.nodes import Node, find_node, node_name, own_nodes, remove_node
+from PyPeTScene.nodes import Node, find_node, follow_transform, node_name, own_nodes, remove_node
 from PyPeTScene.numbers import SIMILARITY, show_candidates, show_checks, show_numbers, show_volumes
 from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
@@ -281,12 +281,15 @@ def in_study(scan_node: Node, name: str) -> Iterator[Node]:
 def gather(scan: Node, name: str) -> int:
     """Put PyPeT's nodes of a scan into its folder, except those that the user moved elsewhere; return its item.
 
-    A transform that moves the scan moves them, too. Sequences and browsers have no place in the subject hierarchy;
-    their proxy volumes do.
+    A transform that moves the scan moves them, too, except those that the user put under another one. Sequences and
+    browsers have no place in the subject hierarchy; their proxy volumes do.
     """
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     top, nodes = hierarchy.GetSceneItemID(), _visible_nodes(scan)
-    _follow_transform([node for node in nodes if node.IsA("vtkMRMLTransformableNode")], scan)
+    moved_by = scan_volume(scan).GetTransformNodeID()
+    for node in nodes:
+        if node.IsA("vtkMRMLTransformableNode"):
+            follow_transform(node, moved_by)
     parents = [hierarchy.GetItemParent(item) for item in map(hierarchy.GetItemByDataNode, nodes) if item]
     folder = next((parent for parent in parents if hierarchy.GetItemAttribute(parent, FOLDER)), 0)
     if not folder:
@@ -373,11 +376,3 @@ def _while_whole(scan: Node, progress: Progress) -> Progress:
             raise InputError(f"Results of {node_name(scan)}: {need}; found {len(gone)} removed. Apply again.")
 
     return checked
-
-
-def _follow_transform(nodes: list[Node], scan: Node) -> None:
-    """Put results under the transform that moves the scan."""
-    parent = scan_volume(scan).GetTransformNodeID()
-    for node in nodes:
-        if node.GetTransformNodeID() != parent:
-            node.SetAndObserveTransformNodeID(parent)
