@@ -723,6 +723,42 @@ def test_a_painted_mask_is_seen_by_the_steps_and_stays(panel, scan, dialogs):  #
     assert not dialogs.errors()
 
 
+def segments_of(scan) -> dict[str, int]:
+    """Voxels of the segments by name."""
+    segments = own("segmentation", scan).GetSegmentation()
+    names = {segments.GetSegment(one).GetName(): one for one in segments.GetSegmentIDs()}
+    return {name: int(segment_voxels(scan, one).sum()) for name, one in names.items()}
+
+
+def test_edited_segments_that_are_not_chosen_are_asked_about_and_never_lost(applied, scan, dialogs):  # noqa: F811
+    before = segments_of(scan)
+    erase_slice(own("segmentation", scan), "PyPeT_brain", scan, 0)
+    edited = segments_of(scan)["Brain"]
+    assert edited < before["Brain"]
+    dialogs.answers.append(False)
+    applied.ui.stage2Button.click()
+    assert "The segment Brain was edited" in dialogs.messages[-1].text
+    applied.ui.stage4Button.click()
+    applied.ui.applyButton.click()
+    assert not dialogs.answers and len(dialogs.messages) == 1, "asked once"
+    assert segments_of(scan) == {**before, "Brain, edited": edited}
+    erase_slice(own("segmentation", scan), "PyPeT_brain", scan, 1)
+    again = segments_of(scan)["Brain"]
+    dialogs.answers.append(True)
+    applied.ui.applyButton.click()
+    assert applied.logic.analysis.brain_source == "user's mask"
+    assert applied.logic.analysis.brain.values.sum() == again == segments_of(scan)["Brain"]
+    for agreed in (False, True):
+        dialogs.answers.append(agreed)
+        applied.ui.createMaskButton.click()
+        assert "The brain mask was edited" in dialogs.messages[-1].text
+        assert segments_of(scan)["Brain"] == (before["Brain"] if agreed else again)
+    brains = {name: count for name, count in segments_of(scan).items() if name.startswith("Brain")}
+    assert brains == {"Brain": before["Brain"], "Brain, edited": edited, "Brain, edited 2": again}
+    applied.ui.createMaskButton.click()
+    assert not dialogs.answers and not dialogs.errors()
+
+
 @pytest.mark.parametrize("key", ["aif", "vof"])
 def test_segments_of_vessels_are_used(applied, scan, key):
     from PyPeTPanel.parameters import use_segment

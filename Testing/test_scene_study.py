@@ -33,7 +33,7 @@ from PyPeTScene import bootstrap, stages, study
 from PyPeTScene.bootstrap import boot_scene
 from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
-from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
+from PyPeTScene.masks import SEGMENTS, is_edited, mask_from_segment, put_mask
 from PyPeTScene.nodes import find_node, node_geometry, scene_nodes
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, candidate_columns, rows_of
 from PyPeTScene.points import points_mm
@@ -261,6 +261,40 @@ def test_next_apply_makes_no_new_nodes(tiny_analysis, scan):
     assert show_analysis(tiny_analysis, scan_volume(scan)) == shown, "proxy and sequence are one scan"
     assert ids() == before
     assert items() == tree
+
+
+def test_what_the_user_edited_is_kept_beside_what_is_written(tiny_analysis, scan, tmp_path, monkeypatch):
+    """Without a panel that asks; also in a scene from a file, and whatever is written."""
+    show_analysis(tiny_analysis, scan)
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "case.mrb"), None, None)
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "case.mrb"), True, None)
+    scan = slicer.mrmlScene.GetFirstNode("scan", "vtkMRMLSequenceNode")
+    segmentation = find_node("segmentation", scan)
+    segments, volume = segmentation.GetSegmentation(), scan_volume(scan)
+    known = list(segments.GetSegmentIDs())
+    assert not any(is_edited(segmentation, key) for key in SEGMENTS)
+    show_analysis(tiny_analysis, scan)
+    assert list(segments.GetSegmentIDs()) == known
+    for key in ("brain", "vof"):
+        voxels = mask_from_segment(segmentation, SEGMENTS[key][0], volume).values.astype(np.uint8)
+        voxels[2] = 0
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, SEGMENTS[key][0], volume)
+    assert [key for key in SEGMENTS if is_edited(segmentation, key)] == ["brain", "vof"]
+    edited = [mask_from_segment(segmentation, SEGMENTS[key][0], volume).values for key in ("brain", "vof")]
+    before = contents()
+    with monkeypatch.context() as patched, pytest.raises(Cancelled):
+        patched.setattr(study, "gather", lambda *arguments: stop())
+        show_analysis(tiny_analysis, scan)
+    assert contents() == before
+    assert [key for key in SEGMENTS if is_edited(segmentation, key)] == ["brain", "vof"]
+    show_analysis(replace(tiny_analysis, vof=None), scan)
+    for name, values in zip(("Brain", "VOF"), edited, strict=True):
+        np.testing.assert_array_equal(mask_from_segment(segmentation, f"{name}, edited", volume).values, values)
+    written = mask_from_segment(segmentation, SEGMENTS["brain"][0], volume).values
+    np.testing.assert_array_equal(written, tiny_analysis.brain.values)
+    assert len(segments.GetSegmentIDs()) == len(known) + 1, "no vein, but the edited one"
+    show_analysis(tiny_analysis, scan)
+    assert len(segments.GetSegmentIDs()) == len(known) + 2, "kept once"
 
 
 def test_copies_of_results_are_the_users(tiny_analysis, scan, tmp_path):

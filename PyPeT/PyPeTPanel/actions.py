@@ -38,7 +38,7 @@ from PyPeTScene.curves import (
     voxel_region,
 )
 from PyPeTScene.maps import style_display
-from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
+from PyPeTScene.masks import SEGMENTS, find_segment, is_edited, mask_from_segment, set_edited_aside, show_mask
 from PyPeTScene.nodes import find_node, remove_node
 from PyPeTScene.numbers import show_checks
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
@@ -121,6 +121,27 @@ def create_brain(parameters: PyPeTParameterNode) -> None:
     mask = brain_mask(_mean(series), series.geometry, settings=settings_of(parameters))
     identity = study.show_brain(mask, series, parameters.scan)
     use_segment(parameters, "brain", slicer.mrmlScene.GetNodeByID(identity), SEGMENTS["brain"][0])
+
+
+def edited_brain(parameters: PyPeTParameterNode) -> bool:
+    """Tell whether the user edited the brain mask that PyPeT made, which a new one would replace."""
+    return is_edited(find_node("segmentation", scan_of(parameters.scan)), "brain")
+
+
+def edited_inputs(parameters: PyPeTParameterNode) -> list[str]:
+    """Return which of "brain", "aif" and "vof" the user edited and yet leaves to be found automatically."""
+    segmentation = find_node("segmentation", scan_of(parameters.scan))
+    automatic = [key for key in ("brain", "aif", "vof") if getattr(parameters, f"{key}_source") == AUTOMATIC]
+    return [key for key in automatic if is_edited(segmentation, key)]
+
+
+def settle_edited(parameters: PyPeTParameterNode, key: str, use: bool) -> None:
+    """Let the next run use what the user edited, or keep it as a segment of the user's."""
+    segmentation = find_node("segmentation", scan_of(parameters.scan))
+    if use:
+        use_segment(parameters, key, segmentation, SEGMENTS[key][0])
+    else:
+        set_edited_aside(segmentation, key)
 
 
 def correct_brain(parameters: PyPeTParameterNode) -> None:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Image, Lesions, Prepared, Progress, silent
-from PyPeTScene.nodes import SCAN, Node, is_own, leaving_no_nodes, node_geometry, node_name, own_node, put_under
+from PyPeTScene.nodes import (
+    SCAN,
+    Node,
+    image_values,
+    is_own,
+    leaving_no_nodes,
+    node_geometry,
+    node_name,
+    own_node,
+    put_under,
+)
 from PyPeTScene.series import scan_volume
 
 #: Identity, name and colour (RGB from 0 to 1) of the segments; the arterial input is purple wherever it is shown.
@@ -52,6 +64,9 @@ for _lesion in ("core", "hypoperfusion", "mismatch"):
 #: Opacity of the filling in slice views: the brain is an outline, what is large is seen through.
 FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "bone": 0.3, "choice": 0.0}
 FILLING.update({"core": 0.5, "hypoperfusion": 0.0, "mismatch": 0.3})
+#: Tags of a segment: its key, and what tells whether it still holds what PyPeT wrote.
+MASK, WRITTEN = "PyPeT.Mask", "PyPeT.Written"
+LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 
 
 def show_masks(
@@ -98,6 +113,7 @@ def _put_or_remove(segmentation: Node, key: str, mask: Image | None, reference: 
     if mask is not None and mask.values.any():
         put_mask(segmentation, key, mask, reference)
     else:
+        set_edited_aside(segmentation, key)
         segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
 
 
@@ -118,18 +134,69 @@ def _segmentation(scan: Node, reference: Node, name: str) -> Node:
 
 
 def put_mask(segmentation: Node, key: str, mask: Image, reference: Node) -> None:
-    """Write a mask into its segment, found by its identity; colour and tags are given when it is made."""
+    """Write a mask into its segment, found by its identity; colour and tags are given when it is made.
+
+    What the user made of the segment since it was written last stays, as a segment of its own.
+    """
     identity, name, colour = SEGMENTS[key]
     _check_grid(mask, reference)
+    set_edited_aside(segmentation, key)
     if segmentation.GetSegmentation().GetSegment(identity) is None:
         segmentation.GetSegmentation().AddEmptySegment(identity, name, colour)
         segment = segmentation.GetSegmentation().GetSegment(identity)
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY[key])
-        segment.SetTag("PyPeT.Mask", key)
+        segment.SetTag(MASK, key)
         segmentation.GetDisplayNode().SetSegmentOpacity2DFill(identity, FILLING[key])
     voxels = np.ascontiguousarray(mask.values, dtype=np.uint8)
     with leaving_no_nodes(), _under(segmentation, reference.GetTransformNodeID()):  # its grid is the volume's
         slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, identity, reference)
+    _sign(segmentation.GetSegmentation().GetSegment(identity))
+
+
+def is_edited(segmentation: Node | None, key: str) -> bool:
+    """Tell whether a segment of PyPeT's holds other voxels than those that PyPeT wrote; an empty one holds nothing."""
+    if find_segment(segmentation, key) is None:
+        return False
+    assert segmentation is not None
+    segment, written = segmentation.GetSegmentation().GetSegment(SEGMENTS[key][0]), vtk.reference("")
+    segment.GetTag(WRITTEN, written)
+    return str(written) != _fingerprint(segment)
+
+
+def set_edited_aside(segmentation: Node, key: str) -> None:
+    """Copy a segment of PyPeT's that the user edited into one of the user's, so that it can be written again."""
+    if not is_edited(segmentation, key):
+        return
+    segments, identity = segmentation.GetSegmentation(), SEGMENTS[key][0]
+    segment, copy = segments.GetSegment(identity), slicer.vtkSegment()
+    copy.DeepCopy(segment)
+    name = f"{segment.GetName()}, edited"
+    others = sum(segments.GetSegment(one).GetName().startswith(name) for one in segments.GetSegmentIDs())
+    copy.SetName(f"{name} {others + 1}" if others else name)
+    copy.RemoveTag(WRITTEN)
+    copy.RemoveTag(MASK)
+    new = segments.GenerateUniqueSegmentID(f"{identity}_edited")
+    segments.AddSegment(copy, new)
+    segmentation.GetDisplayNode().SetSegmentOpacity2DFill(new, FILLING[key])
+    _sign(segment)
+
+
+def _sign(segment: Node) -> None:
+    """Remember what a segment holds, also in a scene that is saved."""
+    segment.SetTag(WRITTEN, _fingerprint(segment))
+
+
+def _fingerprint(segment: Node) -> str:
+    """Return what changes with the voxels of a segment, and neither with its file nor with what shares its labelmap."""
+    image = segment.GetRepresentation(LABELMAP)
+    if not _has_voxels(segment) or image is None:
+        return ""
+    inside = image_values(image) == segment.GetLabelValue()
+    for axis in range(3):  # the labelmap's extent may be any that holds the segment
+        others = tuple(other for other in range(3) if other != axis)
+        found = np.flatnonzero(inside.any(axis=others))
+        inside = inside.take(range(found[0], found[-1] + 1), axis)
+    return hashlib.blake2b(repr(inside.shape).encode() + np.packbits(inside).tobytes(), digest_size=8).hexdigest()
 
 
 def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> Image:
@@ -175,8 +242,8 @@ def segment_identity(segmentation: Node, segment_id: str) -> str:
     return str(segment_id if known else segments.GetSegmentIdBySegmentName(segment_id or ""))
 
 
-def find_segment(segmentation: Node, key: str) -> str | None:
-    """Return the identity of the segment of "brain", "aif" or "vof"; None where there is none with voxels."""
+def find_segment(segmentation: Node | None, key: str) -> str | None:
+    """Return the identity of the segment of a key in `SEGMENTS`; None where there is none with voxels."""
     if segmentation is None:
         return None
     segment = segmentation.GetSegmentation().GetSegment(SEGMENTS[key][0])
@@ -215,8 +282,7 @@ def _under(segmentation: Node, transform_id: str | None) -> Iterator[None]:
 
 def _has_voxels(segment: Node) -> bool:
     """Tell whether any representation of a segment holds something."""
-    labelmap = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    image = segment.GetRepresentation(labelmap)
+    image = segment.GetRepresentation(LABELMAP)
     if image is None:
         names: list[str] = []
         segment.GetContainedRepresentationNames(names)
