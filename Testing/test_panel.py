@@ -938,6 +938,38 @@ def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, s
     assert applied.parameters.aif_source == "automatic"
 
 
+def test_a_candidate_is_the_one_of_its_row_or_is_asked_for_again(applied, scan, dialogs):  # noqa: F811
+    from PyPeTPanel.parameters import use_segment
+
+    rows, wanted = applied.ui.candidates.rowCount, applied.logic.candidates_of(scan)[1].mask
+    use_segment(applied.parameters, "aif", own("segmentation", scan), "PyPeT_aif")
+    applied.logic.forget()  # as after a run on another scan
+    cancel_at(10, dialogs)
+    applied.ui.candidates.cellClicked.emit(1, 0)
+    assert (applied.parameters.aif_source, applied.parameters.aif_segment) == ("segment", "PyPeT_aif")
+    dialogs.on_progress.clear()
+    applied.ui.candidates.cellClicked.emit(1, 0)
+    assert applied.parameters.aif_segment == "PyPeT_aif_choice"
+    np.testing.assert_array_equal(segment_voxels(scan, "PyPeT_aif_choice"), wanted)
+    settings = {"denoise": "none", "motion": "off", "aif_minimum_volume_ml": 0.5}
+    usual = {name: getattr(applied.parameters, name) for name in settings}
+    for name, value in settings.items():
+        setattr(applied.parameters, name, value)
+    applied.parameters.aif_source = "automatic"
+    applied.ui.stage2Button.click()  # a search of its own, whose candidates no table shows
+    assert len(applied.logic.candidates_of(scan)) > rows == applied.ui.candidates.rowCount
+    applied.ui.candidates.cellClicked.emit(rows - 1, 0)
+    assert "Choose again." in dialogs.errors()[-1] and applied.parameters.aif_source == "automatic"
+    more = applied.ui.candidates.rowCount
+    assert more == len(applied.logic.candidates_of(scan))
+    for name, value in usual.items():
+        setattr(applied.parameters, name, value)
+    applied.logic.forget()
+    applied.ui.candidates.cellClicked.emit(more - 1, 0)
+    assert f"shows the {rows} of a new search" in dialogs.errors()[-1]
+    assert applied.ui.candidates.rowCount == rows and len(dialogs.errors()) == 2
+
+
 # Steps and results
 
 

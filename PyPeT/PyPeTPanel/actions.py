@@ -1,5 +1,6 @@
 """What the buttons of the panel do, on nodes and parameters; no dialogs, no layouts."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import slicer
 from PyPeTLib.brain import brain_mask
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
+from PyPeTLib.records import Analysis, Candidate, Image, Prepared, Progress, Series, silent
 from PyPeTLib.report import report_available
 from PyPeTLib.results import former_results, result_names, write_analysis
 from PyPeTLib.typeset import typeset
@@ -40,7 +41,7 @@ from PyPeTScene.curves import (
 from PyPeTScene.maps import style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, is_edited, mask_from_segment, set_edited_aside, show_mask
 from PyPeTScene.nodes import find_node, remove_node
-from PyPeTScene.numbers import show_checks
+from PyPeTScene.numbers import CANDIDATES, candidate_columns, rows_of, show_candidates, show_checks
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
 
 
@@ -125,23 +126,29 @@ def create_brain(parameters: PyPeTParameterNode) -> None:
 
 def edited_brain(parameters: PyPeTParameterNode) -> bool:
     """Tell whether the user edited the brain mask that PyPeT made, which a new one would replace."""
-    return is_edited(find_node("segmentation", scan_of(parameters.scan)), "brain")
+    return is_edited(_masks(parameters), "brain")
 
 
 def edited_inputs(parameters: PyPeTParameterNode) -> list[str]:
     """Return which of "brain", "aif" and "vof" the user edited and yet leaves to be found automatically."""
-    segmentation = find_node("segmentation", scan_of(parameters.scan))
+    segmentation = _masks(parameters)
     automatic = [key for key in ("brain", "aif", "vof") if getattr(parameters, f"{key}_source") == AUTOMATIC]
     return [key for key in automatic if is_edited(segmentation, key)]
 
 
 def settle_edited(parameters: PyPeTParameterNode, key: str, use: bool) -> None:
     """Let the next run use what the user edited, or keep it as a segment of the user's."""
-    segmentation = find_node("segmentation", scan_of(parameters.scan))
+    segmentation = _masks(parameters)
     if use:
         use_segment(parameters, key, segmentation, SEGMENTS[key][0])
     else:
         set_edited_aside(segmentation, key)
+
+
+def _masks(parameters: PyPeTParameterNode) -> Any:
+    """Return the segmentation of the chosen scan, None where there is none."""
+    scan = scan_or_none(parameters.scan)
+    return None if scan is None else find_node("segmentation", scan)
 
 
 def correct_brain(parameters: PyPeTParameterNode) -> None:
@@ -165,18 +172,50 @@ def correct_brain(parameters: PyPeTParameterNode) -> None:
 
 
 def choose_candidate(parameters: PyPeTParameterNode, logic: Any, row: int, progress: Progress = silent) -> None:
-    """Put an arterial candidate into a segment of its own and use it; the first one returns to automatic."""
+    """Put an arterial candidate into a segment of its own and use it; the first one returns to automatic.
+
+    Raises
+    ------
+    InputError
+        If the row in the table is no candidate of the present settings: then those are shown, to choose again.
+    """
     if row == 0:
         parameters.aif_source = AUTOMATIC
         return
     scan = scan_of(parameters.scan)
-    if not logic.candidates_of(scan):  # the table came with the scene
-        parameters.aif_source = AUTOMATIC
-        logic.prepared_for(parameters, progress)
+    if not _is_shown(logic.candidates_of(scan), row, scan):  # the table came with the scene, or is of another run
+        prepared = _search(parameters, logic, progress)
+        if not _is_shown(prepared.aif.candidates, row, scan):
+            with study.in_study(scan, prepared.series.name):
+                show_candidates(prepared, scan)
+            raise InputError(
+                "Arterial input: a candidate of the present settings is needed; found one of other settings in the "
+                f"table, which now shows the {len(prepared.aif.candidates)} of a new search. Choose again."
+            )
     series, mask = logic.prepared.series, logic.candidates_of(scan)[row].mask
     with study.in_study(scan, series.name):
         segmentation = show_mask("choice", Image(mask, series.geometry), scan, scan_volume(scan), series.name)
     use_segment(parameters, "aif", segmentation, SEGMENTS["choice"][0])
+
+
+def _is_shown(candidates: Sequence[Candidate], row: int, scan: Any) -> bool:
+    """Tell whether a row of the table in the scene is the candidate of that number, by all that was measured of it."""
+    shown = rows_of(CANDIDATES, scan)
+    if row >= min(len(shown), len(candidates)):
+        return False
+    facts = zip(shown[row], (values[row] for values in candidate_columns(candidates).values()), strict=False)
+    return all(a == b if isinstance(a, str) else np.isclose(a, b, rtol=1e-4, equal_nan=True) for a, b in facts)
+
+
+def _search(parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> Prepared:
+    """Search the artery with the present settings, whatever was chosen instead; the choice stays."""
+    source = parameters.aif_source
+    try:
+        parameters.aif_source = AUTOMATIC
+        prepared: Prepared = logic.prepared_for(parameters, progress)
+    finally:
+        parameters.aif_source = source
+    return prepared
 
 
 def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> tuple[views.Stage, Any]:
