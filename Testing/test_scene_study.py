@@ -33,7 +33,7 @@ from PyPeTScene import bootstrap, stages, study
 from PyPeTScene.bootstrap import boot_scene
 from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
-from PyPeTScene.masks import SEGMENTS, is_edited, mask_from_segment, put_mask
+from PyPeTScene.masks import SEGMENTS, SURFACE, is_edited, mask_from_segment, put_mask
 from PyPeTScene.nodes import find_node, node_geometry, scene_nodes
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, candidate_columns, rows_of
 from PyPeTScene.points import points_mm
@@ -295,6 +295,28 @@ def test_what_the_user_edited_is_kept_beside_what_is_written(tiny_analysis, scan
     assert len(segments.GetSegmentIDs()) == len(known) + 1, "no vein, but the edited one"
     show_analysis(tiny_analysis, scan)
     assert len(segments.GetSegmentIDs()) == len(known) + 2, "kept once"
+
+
+def test_segments_that_are_shown_in_3d_stay_so(tiny_analysis, scan, monkeypatch):
+    segmentation = node(show_analysis(tiny_analysis, scan).segmentation)
+
+    def points(key):
+        surface = segmentation.GetSegmentation().GetSegment(SEGMENTS[key][0]).GetRepresentation(SURFACE)
+        return surface and surface.GetNumberOfPoints()
+
+    show_analysis(tiny_analysis, scan)
+    assert points("brain") is None, "made where the user asks for it only"
+    segmentation.CreateClosedSurfaceRepresentation()
+    before = points("brain"), points("aif")
+    with monkeypatch.context() as patched, pytest.raises(Cancelled):
+        patched.setattr(study, "gather", lambda *arguments: stop())
+        show_analysis(changed(tiny_analysis), scan)
+    assert (points("brain"), points("aif")) == before
+    show_analysis(changed(tiny_analysis), scan)
+    assert 0 < points("brain") < before[0], "of the new mask"
+    assert points("aif") == before[1]
+    show_brain(tiny_analysis.brain, tiny_analysis.series, scan)
+    assert (points("brain"), points("aif")) == before
 
 
 def test_copies_of_results_are_the_users(tiny_analysis, scan, tmp_path):

@@ -16,6 +16,7 @@ from PyPeTLib.records import Image, Lesions, Prepared, Progress, silent
 from PyPeTScene.nodes import (
     SCAN,
     Node,
+    find_node,
     image_values,
     is_own,
     leaving_no_nodes,
@@ -66,7 +67,9 @@ FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "bo
 FILLING.update({"core": 0.5, "hypoperfusion": 0.0, "mismatch": 0.3})
 #: Tags of a segment: its key, and what tells whether it still holds what PyPeT wrote.
 MASK, WRITTEN = "PyPeT.Mask", "PyPeT.Written"
+#: What a segment may consist of.
 LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
 
 
 def show_masks(
@@ -115,6 +118,17 @@ def _put_or_remove(segmentation: Node, key: str, mask: Image | None, reference: 
     else:
         set_edited_aside(segmentation, key)
         segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
+
+
+@contextmanager
+def keeping_surfaces(scan: Node) -> Iterator[None]:
+    """Make the surfaces of the scan's segments anew at the end, where the user shows them in 3D: writing drops them."""
+    segmentation = find_node("segmentation", scan)
+    shown = segmentation is not None and segmentation.GetSegmentation().ContainsRepresentation(SURFACE)
+    yield
+    written = find_node("segmentation", scan)
+    if shown and written is not None:
+        written.CreateClosedSurfaceRepresentation()
 
 
 def show_mask(key: str, mask: Image, scan: Node, reference: Node, name: str) -> Node:

@@ -27,7 +27,7 @@ from PyPeTScene.curves import (
     stale_plots,
 )
 from PyPeTScene.maps import show_maps, stale_maps
-from PyPeTScene.masks import mask_from_segment, segment_identity, show_lesions, show_mask, show_masks
+from PyPeTScene.masks import keeping_surfaces, mask_from_segment, segment_identity, show_lesions, show_mask, show_masks
 from PyPeTScene.nodes import Node, find_node, follow_transform, node_name, own_nodes, remove_node
 from PyPeTScene.numbers import SIMILARITY, show_candidates, show_checks, show_numbers, show_volumes
 from PyPeTScene.points import points_mm
@@ -181,7 +181,7 @@ def show_analysis(
     """
     scan = _present_scan(scan_node)
     progress = _while_whole(scan, progress)
-    with unchanged_on_error(scan):
+    with unchanged_on_error(scan), keeping_surfaces(scan):
         maps = show_maps(analysis, scan, progress=share(progress, 0.0, 0.2, "Showing the maps"))
         shown = _show_curves(analysis, scan, kept, share(progress, 0.2, 0.95))
         segmentation, volume = (slicer.mrmlScene.GetNodeByID(n) for n in (shown.segmentation, shown.enhancement_volume))
@@ -273,7 +273,7 @@ def in_study(scan_node: Node, name: str) -> Iterator[Node]:
             stages.show_projection(series, scan)
     """
     scan = _present_scan(scan_node)
-    with unchanged_on_error(scan):
+    with unchanged_on_error(scan), keeping_surfaces(scan):
         yield scan
         gather(scan, name)
 
