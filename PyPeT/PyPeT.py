@@ -257,6 +257,11 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def create_mask(self):
         """Make the brain mask and let Apply use it as a segment."""
+        question = _("The brain mask was edited. Make a new one? The edited one stays, as a segment of its own.")
+        if actions.edited_brain(self.parameters) and not slicer.util.confirmOkCancelDisplay(
+            question, parent=self.parent
+        ):
+            return
         with slicer.util.tryWithErrorDisplay(_("The brain mask could not be made."), waitCursor=True):
             actions.create_brain(self.parameters)
 
@@ -286,10 +291,20 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Compute and show; a cancelled run leaves the scene as it was."""
         if self._running or self.parameters is None:
             return
+        self._settle_edited()
         with self._work(_("PyPeT could not compute the maps.")) as progress:
             self.logic.process_parameters(self.parameters, progress)
             if not views.in_own_layout():
                 self._show(views.maps_stage(actions.scan_or_none(self.parameters.scan)))
+
+    def _settle_edited(self):
+        """Ask what becomes of segments that the user edited and did not choose; not under an hourglass."""
+        for key in actions.edited_inputs(self.parameters):
+            question = _(
+                "The segment {name} was edited, but it is to be found automatically. Use the edited one (Yes), or find "
+                "it anew (No; the edited one stays, as a segment of its own)?"
+            ).format(name=actions.SEGMENTS[key][1])
+            actions.settle_edited(self.parameters, key, slicer.util.confirmYesNoDisplay(question, parent=self.parent))
 
     @contextmanager
     def _work(self, failed):
@@ -335,12 +350,15 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def show_stage(self, number):
         """Show one step of the analysis in its layout."""
+        if 1 < number < 6:  # the others are made of no mask
+            self._settle_edited()
         with self._work(_("This step could not be shown.")) as progress:
             stage, browser = actions.stage(number, self.parameters, self.logic, progress)
             self._show(stage, browser)
 
     def show_tissue(self):
         """Show the chosen tissue curves beside a map."""
+        self._settle_edited()
         with self._work(_("The curves could not be shown.")) as progress:
             self._show(actions.show_tissue(self.parameters, self.logic, progress))
 

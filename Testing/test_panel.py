@@ -677,6 +677,88 @@ def test_corrected_mask_is_used_by_apply(applied, scan):
     np.testing.assert_array_equal(np.isfinite(voxels(own("map.cbf", scan))), mask.astype(bool))
 
 
+def erase_slice(segmentation, identity: str, scan, k: int):
+    """Erase one slice as the effects of the Segment Editor do: the segment's labelmap is changed where it lies."""
+    import slicer
+
+    from PyPeTScene.nodes import image_values
+    from PyPeTScene.series import scan_volume
+
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+    editor = slicer.vtkSlicerSegmentEditorLogic()
+    editor.SetMRMLScene(slicer.mrmlScene)
+    editor.SetSegmentEditorNode(node)
+    node.SetAndObserveSegmentationNode(segmentation)
+    node.SetAndObserveSourceVolumeNode(scan_volume(scan))
+    node.SetSelectedSegmentID(identity)
+    editor.UpdateReferenceGeometryImage()
+    editor.ResetModifierLabelmapToDefault()
+    brush = editor.GetModifierLabelmap()
+    image_values(brush)[...] = np.arange(brush.GetDimensions()[2])[:, None, None] == k
+    brush.Modified()
+    editor.ModifySegmentByLabelmap(segmentation, identity, brush, editor.ModificationModeRemove, False, False)
+    slicer.mrmlScene.RemoveNode(node)
+
+
+def segment_voxels(scan, identity: str) -> np.ndarray:
+    import slicer
+
+    from PyPeTScene.series import scan_volume
+
+    segmentation = own("segmentation", scan)
+    return np.array(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identity, scan_volume(scan))) > 0
+
+
+def test_a_painted_mask_is_seen_by_the_steps_and_stays(panel, scan, dialogs):  # noqa: F811
+    panel.ui.createMaskButton.click()
+    panel.ui.stage2Button.click()
+    for k, button in enumerate((panel.ui.stage4Button, panel.ui.stage5Button, panel.ui.showTissueButton)):
+        erase_slice(own("segmentation", scan), "PyPeT_brain", scan, k)
+        painted = segment_voxels(scan, "PyPeT_brain")
+        assert not painted[k].any() and painted[3].any()
+        button.click()
+        np.testing.assert_array_equal(segment_voxels(scan, "PyPeT_brain"), painted)
+        np.testing.assert_array_equal(panel.logic.prepared.brain.values, painted)
+        assert panel.logic.is_prepared_for(panel.parameters), "looking changes nothing that it looks at"
+    assert not dialogs.errors()
+
+
+def segments_of(scan) -> dict[str, int]:
+    """Voxels of the segments by name."""
+    segments = own("segmentation", scan).GetSegmentation()
+    names = {segments.GetSegment(one).GetName(): one for one in segments.GetSegmentIDs()}
+    return {name: int(segment_voxels(scan, one).sum()) for name, one in names.items()}
+
+
+def test_edited_segments_that_are_not_chosen_are_asked_about_and_never_lost(applied, scan, dialogs):  # noqa: F811
+    before = segments_of(scan)
+    erase_slice(own("segmentation", scan), "PyPeT_brain", scan, 0)
+    edited = segments_of(scan)["Brain"]
+    assert edited < before["Brain"]
+    dialogs.answers.append(False)
+    applied.ui.stage2Button.click()
+    assert "The segment Brain was edited" in dialogs.messages[-1].text
+    applied.ui.stage4Button.click()
+    applied.ui.applyButton.click()
+    assert not dialogs.answers and len(dialogs.messages) == 1, "asked once"
+    assert segments_of(scan) == {**before, "Brain, edited": edited}
+    erase_slice(own("segmentation", scan), "PyPeT_brain", scan, 1)
+    again = segments_of(scan)["Brain"]
+    dialogs.answers.append(True)
+    applied.ui.applyButton.click()
+    assert applied.logic.analysis.brain_source == "user's mask"
+    assert applied.logic.analysis.brain.values.sum() == again == segments_of(scan)["Brain"]
+    for agreed in (False, True):
+        dialogs.answers.append(agreed)
+        applied.ui.createMaskButton.click()
+        assert "The brain mask was edited" in dialogs.messages[-1].text
+        assert segments_of(scan)["Brain"] == (before["Brain"] if agreed else again)
+    brains = {name: count for name, count in segments_of(scan).items() if name.startswith("Brain")}
+    assert brains == {"Brain": before["Brain"], "Brain, edited": edited, "Brain, edited 2": again}
+    applied.ui.createMaskButton.click()
+    assert not dialogs.answers and not dialogs.errors()
+
+
 @pytest.mark.parametrize("key", ["aif", "vof"])
 def test_segments_of_vessels_are_used(applied, scan, key):
     from PyPeTPanel.parameters import use_segment
@@ -854,6 +936,38 @@ def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, s
     assert applied.ui.candidates.rowCount > 1, "the candidates stay for another choice"
     applied.ui.candidates.cellClicked.emit(0, 0)
     assert applied.parameters.aif_source == "automatic"
+
+
+def test_a_candidate_is_the_one_of_its_row_or_is_asked_for_again(applied, scan, dialogs):  # noqa: F811
+    from PyPeTPanel.parameters import use_segment
+
+    rows, wanted = applied.ui.candidates.rowCount, applied.logic.candidates_of(scan)[1].mask
+    use_segment(applied.parameters, "aif", own("segmentation", scan), "PyPeT_aif")
+    applied.logic.forget()  # as after a run on another scan
+    cancel_at(10, dialogs)
+    applied.ui.candidates.cellClicked.emit(1, 0)
+    assert (applied.parameters.aif_source, applied.parameters.aif_segment) == ("segment", "PyPeT_aif")
+    dialogs.on_progress.clear()
+    applied.ui.candidates.cellClicked.emit(1, 0)
+    assert applied.parameters.aif_segment == "PyPeT_aif_choice"
+    np.testing.assert_array_equal(segment_voxels(scan, "PyPeT_aif_choice"), wanted)
+    settings = {"denoise": "none", "motion": "off", "aif_minimum_volume_ml": 0.5}
+    usual = {name: getattr(applied.parameters, name) for name in settings}
+    for name, value in settings.items():
+        setattr(applied.parameters, name, value)
+    applied.parameters.aif_source = "automatic"
+    applied.ui.stage2Button.click()  # a search of its own, whose candidates no table shows
+    assert len(applied.logic.candidates_of(scan)) > rows == applied.ui.candidates.rowCount
+    applied.ui.candidates.cellClicked.emit(rows - 1, 0)
+    assert "Choose again." in dialogs.errors()[-1] and applied.parameters.aif_source == "automatic"
+    more = applied.ui.candidates.rowCount
+    assert more == len(applied.logic.candidates_of(scan))
+    for name, value in usual.items():
+        setattr(applied.parameters, name, value)
+    applied.logic.forget()
+    applied.ui.candidates.cellClicked.emit(more - 1, 0)
+    assert f"shows the {rows} of a new search" in dialogs.errors()[-1]
+    assert applied.ui.candidates.rowCount == rows and len(dialogs.errors()) == 2
 
 
 # Steps and results

@@ -19,6 +19,7 @@ from PyPeTLib.records import Analysis, Geometry, Image
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, put_mask, show_mask, show_masks
 from PyPeTScene.nodes import put_values
 from PyPeTScene.series import scan_volume, sequence_from_series
+from PyPeTScene.study import Request, own_segments
 
 pytestmark = pytest.mark.usefixtures("scene")
 BRAIN, AIF, VOF, CSF, VESSELS, BONE = (SEGMENTS[key][0] for key in ("brain", "aif", "vof", "csf", "vessels", "bone"))
@@ -98,6 +99,21 @@ def test_next_apply_updates_the_same_segments(tiny_analysis, scan, masks):
     assert ids() == before
     assert masks.GetSegmentation().GetSegment(BRAIN).GetName() == "Corrected brain"
     np.testing.assert_array_equal(mask_from_segment(masks, BRAIN, scan_volume(scan)).values, smaller)
+
+
+def test_segments_that_the_run_was_given_stay_while_they_are_there(tiny_analysis, scan, masks):
+    request = Request(scan, brain=(masks, "Brain"), aif=(masks, AIF), vof=(None, ""))
+    assert own_segments(request) == {BRAIN, AIF}, "by name, too"
+    nothing = replace(tiny_analysis.brain, values=np.zeros_like(tiny_analysis.brain.values))
+    aif = replace(tiny_analysis.aif, mask=nothing)
+    other = replace(tiny_analysis, brain=tiny_analysis.csf, aif=aif)
+    show_masks(other, scan, scan_volume(scan), kept=own_segments(request))
+    for identity, mask in ((BRAIN, tiny_analysis.brain), (AIF, tiny_analysis.aif.mask)):
+        np.testing.assert_array_equal(mask_from_segment(masks, identity, scan_volume(scan)).values, mask.values)
+    masks.GetSegmentation().RemoveSegment(BRAIN)
+    show_masks(other, scan, scan_volume(scan), kept=own_segments(request) | {BRAIN})
+    np.testing.assert_array_equal(mask_from_segment(masks, BRAIN, scan_volume(scan)).values, tiny_analysis.csf.values)
+    assert own_segments(Request(scan)) == own_segments(Request(scan, brain=(scan, BRAIN))) == frozenset()
 
 
 def test_users_own_segments_stay(tiny_analysis, scan, masks):

@@ -33,12 +33,12 @@ from PyPeTScene import bootstrap, stages, study
 from PyPeTScene.bootstrap import boot_scene
 from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
-from PyPeTScene.masks import SEGMENTS, mask_from_segment, put_mask
+from PyPeTScene.masks import SEGMENTS, SURFACE, is_edited, mask_from_segment, put_mask
 from PyPeTScene.nodes import find_node, node_geometry, scene_nodes
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, candidate_columns, rows_of
 from PyPeTScene.points import points_mm
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
-from PyPeTScene.study import Request, in_study, process, save_scene, show_analysis, show_brain
+from PyPeTScene.study import Request, gather, in_study, process, save_scene, show_analysis, show_brain
 
 pytestmark = pytest.mark.usefixtures("scene")
 
@@ -263,6 +263,90 @@ def test_next_apply_makes_no_new_nodes(tiny_analysis, scan):
     assert items() == tree
 
 
+def test_what_the_user_edited_is_kept_beside_what_is_written(tiny_analysis, scan, tmp_path, monkeypatch):
+    """Without a panel that asks; also in a scene from a file, and whatever is written."""
+    show_analysis(tiny_analysis, scan)
+    assert slicer.mrmlScene.WriteToMRB(str(tmp_path / "case.mrb"), None, None)
+    assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / "case.mrb"), True, None)
+    scan = slicer.mrmlScene.GetFirstNode("scan", "vtkMRMLSequenceNode")
+    segmentation = find_node("segmentation", scan)
+    segments, volume = segmentation.GetSegmentation(), scan_volume(scan)
+    known = list(segments.GetSegmentIDs())
+    assert not any(is_edited(segmentation, key) for key in SEGMENTS)
+    show_analysis(tiny_analysis, scan)
+    assert list(segments.GetSegmentIDs()) == known
+    for key in ("brain", "vof"):
+        voxels = mask_from_segment(segmentation, SEGMENTS[key][0], volume).values.astype(np.uint8)
+        voxels[2] = 0
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, SEGMENTS[key][0], volume)
+    assert [key for key in SEGMENTS if is_edited(segmentation, key)] == ["brain", "vof"]
+    edited = [mask_from_segment(segmentation, SEGMENTS[key][0], volume).values for key in ("brain", "vof")]
+    before = contents()
+    with monkeypatch.context() as patched, pytest.raises(Cancelled):
+        patched.setattr(study, "gather", lambda *arguments: stop())
+        show_analysis(tiny_analysis, scan)
+    assert contents() == before
+    assert [key for key in SEGMENTS if is_edited(segmentation, key)] == ["brain", "vof"]
+    show_analysis(replace(tiny_analysis, vof=None), scan)
+    for name, values in zip(("Brain", "VOF"), edited, strict=True):
+        np.testing.assert_array_equal(mask_from_segment(segmentation, f"{name}, edited", volume).values, values)
+    written = mask_from_segment(segmentation, SEGMENTS["brain"][0], volume).values
+    np.testing.assert_array_equal(written, tiny_analysis.brain.values)
+    assert len(segments.GetSegmentIDs()) == len(known) + 1, "no vein, but the edited one"
+    show_analysis(tiny_analysis, scan)
+    assert len(segments.GetSegmentIDs()) == len(known) + 2, "kept once"
+
+
+def test_segments_that_are_shown_in_3d_stay_so(tiny_analysis, scan, monkeypatch):
+    segmentation = node(show_analysis(tiny_analysis, scan).segmentation)
+
+    def points(key):
+        surface = segmentation.GetSegmentation().GetSegment(SEGMENTS[key][0]).GetRepresentation(SURFACE)
+        return surface and surface.GetNumberOfPoints()
+
+    show_analysis(tiny_analysis, scan)
+    assert points("brain") is None, "made where the user asks for it only"
+    segmentation.CreateClosedSurfaceRepresentation()
+    before = points("brain"), points("aif")
+    with monkeypatch.context() as patched, pytest.raises(Cancelled):
+        patched.setattr(study, "gather", lambda *arguments: stop())
+        show_analysis(changed(tiny_analysis), scan)
+    assert (points("brain"), points("aif")) == before
+    show_analysis(changed(tiny_analysis), scan)
+    assert 0 < points("brain") < before[0], "of the new mask"
+    assert points("aif") == before[1]
+    show_brain(tiny_analysis.brain, tiny_analysis.series, scan)
+    assert (points("brain"), points("aif")) == before
+
+
+def test_copies_of_results_are_the_users(tiny_analysis, scan, tmp_path):
+    shown = show_analysis(tiny_analysis, scan)
+    copies = []
+    for name in ("cbf", "delay", "cbf_sd"):
+        original = node(shown.maps[name])
+        copies.append(slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, original, f"my {name}"))
+    kept = [slicer.util.arrayFromVolume(one).copy() for one in copies]
+    maps = replace(changed(tiny_analysis).maps, delay=None, sd={})
+    slicer.mrmlScene.RemoveNode(node(shown.maps["cbf"]))  # its copy takes no place of it
+    again = show_analysis(replace(tiny_analysis, maps=maps), scan)
+    assert {"delay", "cbf_sd"} <= set(shown.maps) - set(again.maps)
+    assert again.maps["cbf"] != copies[0].GetID()
+    # the same where copies came from a file, beside scenes with the same names
+    for empty in (True, False):
+        assert slicer.mrmlScene.WriteToMRB(str(tmp_path / f"{empty}.mrb"), None, None)
+        assert slicer.mrmlScene.ReadFromMRB(str(tmp_path / f"{empty}.mrb"), empty, None)
+    for scan in slicer.util.getNodesByClass("vtkMRMLSequenceNode"):
+        if scan.GetName() == "scan":
+            before = ids()
+            show_analysis(replace(tiny_analysis, maps=maps), scan)
+            assert ids() == before, "results are PyPeT's in every scene"
+    for name, values in zip(("cbf", "delay", "cbf_sd"), kept, strict=True):
+        found = [one for one in scene_nodes() if one.GetName() == f"my {name}"]
+        assert len(found) == 2
+        for one in found:
+            np.testing.assert_array_equal(slicer.util.arrayFromVolume(one), values)
+
+
 def test_folder_lies_under_the_scans_study_and_moved_nodes_stay(tiny_analysis, scan):
     tree = hierarchy()
     patient = tree.CreateSubjectItem(tree.GetSceneItemID(), "patient")
@@ -285,6 +369,74 @@ def test_results_follow_the_transform_of_the_scan(tiny_analysis, scan):
         assert node(one).GetTransformNodeID() == transform.GetID()
     back = mask_from_segment(node(shown.segmentation), SEGMENTS["brain"][0], scan_volume(scan))
     np.testing.assert_array_equal(back.values, tiny_analysis.brain.values)
+
+
+def new_transform(*translation_mm: float):
+    """A node that moves what is under it."""
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = vtk.vtkMatrix4x4()
+    for row, value in enumerate(translation_mm):
+        matrix.SetElement(row, 3, value)
+    transform.SetMatrixTransformToParent(matrix)
+    return transform
+
+
+def test_a_transform_that_the_user_gave_a_result_stays(tiny_analysis, scan):
+    registered, first, second = (new_transform(k) for k in (1.0, 2.0, 3.0))
+    shown = show_analysis(tiny_analysis, scan)
+    users = [node(shown.maps["cbf"]), node(shown.segmentation), node(shown.enhancement_volume)]
+    for one in users:
+        one.SetAndObserveTransformNodeID(registered.GetID())
+    for moved_by in (first, second, None):
+        identity = moved_by and moved_by.GetID()
+        scan_volume(scan).SetAndObserveTransformNodeID(identity)
+        show_analysis(tiny_analysis, scan)
+        assert {one.GetTransformNodeID() for one in users} == {registered.GetID()}
+        assert node(shown.maps["cbv"]).GetTransformNodeID() == identity
+    cbv = node(shown.maps["cbv"])
+    scan_volume(scan).SetAndObserveTransformNodeID(first.GetID())
+    show_analysis(tiny_analysis, scan)
+    cbv.SetAndObserveTransformNodeID(None)
+    show_analysis(tiny_analysis, scan)
+    assert cbv.GetTransformNodeID() is None, "taken out by the user"
+    users[0].SetAndObserveTransformNodeID(first.GetID())
+    show_analysis(tiny_analysis, scan)
+    scan_volume(scan).SetAndObserveTransformNodeID(second.GetID())
+    show_analysis(tiny_analysis, scan)
+    assert users[0].GetTransformNodeID() == second.GetID(), "put back to the scan by the user, it follows again"
+
+
+@pytest.mark.parametrize("moved", ["scan", "masks"])
+def test_masks_of_a_moved_scan_are_where_it_is(tiny_analysis, scan, moved):
+    segmentation = node(show_analysis(tiny_analysis, scan).segmentation)
+    under = scan_volume(scan) if moved == "scan" else segmentation
+    under.SetAndObserveTransformNodeID(new_transform(20.0, 0.0, -10.0).GetID())
+    before = segmentation.GetTransformNodeID()
+    brain, aif = ((segmentation, SEGMENTS[key][0]) for key in ("brain", "aif"))
+    prepared = study.prepare_scan(Request(scan, brain=brain, aif=aif))
+    np.testing.assert_array_equal(prepared.brain.values, tiny_analysis.brain.values)
+    np.testing.assert_array_equal(prepared.aif.mask.values, tiny_analysis.aif.mask.values)
+    assert segmentation.GetTransformNodeID() == before, "reading moves nothing"
+    show_analysis(tiny_analysis, scan)
+    np.testing.assert_array_equal(mask_from_segment(*brain, scan_volume(scan)).values, tiny_analysis.brain.values)
+
+
+def test_after_an_error_colours_units_and_transforms_are_as_before(tiny_analysis, scan, monkeypatch):
+    shown = show_analysis(tiny_analysis, scan)
+    scan_volume(scan).SetAndObserveTransformNodeID(new_transform(5.0).GetID())
+    cbf, placed = node(shown.maps["cbf"]), (shown.maps["cbf"], shown.segmentation, shown.enhancement_volume)
+    colours = cbf.GetDisplayNode().GetColorNode()
+    monkeypatch.setattr(study, "gather", lambda *arguments: gather(*arguments) and stop())
+    maps = replace(tiny_analysis.maps, cbf=replace(tiny_analysis.maps.cbf, unit="s"))
+    other = replace(tiny_analysis, maps=maps, settings=replace(tiny_analysis.settings, colours="ASIST-like"))
+    with pytest.raises(Cancelled):
+        show_analysis(other, scan)
+    assert cbf.GetDisplayNode().GetColorNode() is colours is not None
+    assert cbf.GetAttribute("PyPeT.Unit") == tiny_analysis.maps.cbf.unit
+    assert [node(one).GetTransformNodeID() for one in placed] == [None] * 3
+    monkeypatch.undo()
+    show_analysis(tiny_analysis, scan)
+    assert all(node(one).GetTransformNodeID() for one in placed), "they follow the scan all the same"
 
 
 @pytest.mark.parametrize("late", ["show_masks", "show_enhancement", "show_tissue_curves", "gather"])

@@ -1,5 +1,6 @@
 """What the buttons of the panel do, on nodes and parameters; no dialogs, no layouts."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import slicer
 from PyPeTLib.brain import brain_mask
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Image, Prepared, Progress, Series, silent
+from PyPeTLib.records import Analysis, Candidate, Image, Prepared, Progress, Series, silent
 from PyPeTLib.report import report_available
 from PyPeTLib.results import former_results, result_names, write_analysis
 from PyPeTLib.typeset import typeset
@@ -38,9 +39,9 @@ from PyPeTScene.curves import (
     voxel_region,
 )
 from PyPeTScene.maps import style_display
-from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
+from PyPeTScene.masks import SEGMENTS, find_segment, is_edited, mask_from_segment, set_edited_aside, show_mask
 from PyPeTScene.nodes import find_node, remove_node
-from PyPeTScene.numbers import show_checks
+from PyPeTScene.numbers import CANDIDATES, candidate_columns, rows_of, show_candidates, show_checks
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
 
 
@@ -99,8 +100,11 @@ def state_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
 def _state(given: Any) -> tuple[Any, ...] | None:
     """Return what changes with a segment, a list of points or a table."""
     if isinstance(given, tuple):
-        segmentation, segment = given
-        return segmentation.GetID(), segment, segmentation.GetSegmentation().GetMTime()
+        segmentation, identity = given
+        segment = segmentation.GetSegmentation().GetSegment(identity)
+        voxels = segment.GetRepresentation(segmentation.GetSegmentation().GetSourceRepresentationName())
+        # painting changes these, and not the segmentation that holds them
+        return segmentation.GetID(), identity, segment.GetMTime(), voxels and voxels.GetMTime()
     return given and (given.GetID(), given.GetMTime())
 
 
@@ -118,6 +122,33 @@ def create_brain(parameters: PyPeTParameterNode) -> None:
     mask = brain_mask(_mean(series), series.geometry, settings=settings_of(parameters))
     identity = study.show_brain(mask, series, parameters.scan)
     use_segment(parameters, "brain", slicer.mrmlScene.GetNodeByID(identity), SEGMENTS["brain"][0])
+
+
+def edited_brain(parameters: PyPeTParameterNode) -> bool:
+    """Tell whether the user edited the brain mask that PyPeT made, which a new one would replace."""
+    return is_edited(_masks(parameters), "brain")
+
+
+def edited_inputs(parameters: PyPeTParameterNode) -> list[str]:
+    """Return which of "brain", "aif" and "vof" the user edited and yet leaves to be found automatically."""
+    segmentation = _masks(parameters)
+    automatic = [key for key in ("brain", "aif", "vof") if getattr(parameters, f"{key}_source") == AUTOMATIC]
+    return [key for key in automatic if is_edited(segmentation, key)]
+
+
+def settle_edited(parameters: PyPeTParameterNode, key: str, use: bool) -> None:
+    """Let the next run use what the user edited, or keep it as a segment of the user's."""
+    segmentation = _masks(parameters)
+    if use:
+        use_segment(parameters, key, segmentation, SEGMENTS[key][0])
+    else:
+        set_edited_aside(segmentation, key)
+
+
+def _masks(parameters: PyPeTParameterNode) -> Any:
+    """Return the segmentation of the chosen scan, None where there is none."""
+    scan = scan_or_none(parameters.scan)
+    return None if scan is None else find_node("segmentation", scan)
 
 
 def correct_brain(parameters: PyPeTParameterNode) -> None:
@@ -141,18 +172,50 @@ def correct_brain(parameters: PyPeTParameterNode) -> None:
 
 
 def choose_candidate(parameters: PyPeTParameterNode, logic: Any, row: int, progress: Progress = silent) -> None:
-    """Put an arterial candidate into a segment of its own and use it; the first one returns to automatic."""
+    """Put an arterial candidate into a segment of its own and use it; the first one returns to automatic.
+
+    Raises
+    ------
+    InputError
+        If the row in the table is no candidate of the present settings: then those are shown, to choose again.
+    """
     if row == 0:
         parameters.aif_source = AUTOMATIC
         return
     scan = scan_of(parameters.scan)
-    if not logic.candidates_of(scan):  # the table came with the scene
-        parameters.aif_source = AUTOMATIC
-        logic.prepared_for(parameters, progress)
+    if not _is_shown(logic.candidates_of(scan), row, scan):  # the table came with the scene, or is of another run
+        prepared = _search(parameters, logic, progress)
+        if not _is_shown(prepared.aif.candidates, row, scan):
+            with study.in_study(scan, prepared.series.name):
+                show_candidates(prepared, scan)
+            raise InputError(
+                "Arterial input: a candidate of the present settings is needed; found one of other settings in the "
+                f"table, which now shows the {len(prepared.aif.candidates)} of a new search. Choose again."
+            )
     series, mask = logic.prepared.series, logic.candidates_of(scan)[row].mask
     with study.in_study(scan, series.name):
         segmentation = show_mask("choice", Image(mask, series.geometry), scan, scan_volume(scan), series.name)
     use_segment(parameters, "aif", segmentation, SEGMENTS["choice"][0])
+
+
+def _is_shown(candidates: Sequence[Candidate], row: int, scan: Any) -> bool:
+    """Tell whether a row of the table in the scene is the candidate of that number, by all that was measured of it."""
+    shown = rows_of(CANDIDATES, scan)
+    if row >= min(len(shown), len(candidates)):
+        return False
+    facts = zip(shown[row], (values[row] for values in candidate_columns(candidates).values()), strict=False)
+    return all(a == b if isinstance(a, str) else np.isclose(a, b, rtol=1e-4, equal_nan=True) for a, b in facts)
+
+
+def _search(parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> Prepared:
+    """Search the artery with the present settings, whatever was chosen instead; the choice stays."""
+    source = parameters.aif_source
+    try:
+        parameters.aif_source = AUTOMATIC
+        prepared: Prepared = logic.prepared_for(parameters, progress)
+    finally:
+        parameters.aif_source = source
+    return prepared
 
 
 def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> tuple[views.Stage, Any]:
@@ -165,7 +228,7 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
         return _early_stage(number, parameters, series, scan), stages.stage_browser(series, scan)
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
-        logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
+        logic.show_curves_of(parameters, share(progress, 0.8, 1.0))
     with study.in_study(scan, prepared.series.name):
         show_checks(prepared, scan)
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
@@ -221,7 +284,7 @@ def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress =
     """Show the curves of the brain's halves, and of the segments or of the voxel that the user chose."""
     scan = scan_of(parameters.scan)
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
-    logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
+    logic.show_curves_of(parameters, share(progress, 0.8, 1.0))
     regions = brain_regions(prepared.brain)
     if parameters.tissue_source == SEGMENTS_OF:
         if parameters.tissue_segmentation is None:

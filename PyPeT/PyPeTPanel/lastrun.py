@@ -34,6 +34,7 @@ class LastRun:
         self.prepared: Prepared | None = None
         self._curves_shown: Prepared | None = None
         self._candidates: tuple[Candidate, ...] = ()
+        self._given: frozenset[str] = frozenset()
         self._state = self._candidates_of = None
 
     def run(self, request: study.Request, progress: Progress = silent) -> dict[str, Any]:
@@ -55,18 +56,19 @@ class LastRun:
             request = replace(actions.request_of(parameters), force=True)  # one may look at what gives no maps
             prepared = study.prepare_scan(self._with_former(request), progress)
             self._keep(prepared, actions.scan_or_none(parameters.scan).GetID())
-            self._state = actions.state_of(parameters)
+            self._state, self._given = actions.state_of(parameters), study.own_segments(request)
         return self.prepared
 
     def is_prepared_for(self, parameters: PyPeTParameterNode) -> bool:
         """Tell whether `prepared_for` has nothing to compute."""
         return None not in (self.prepared, self._state) and self._state == actions.state_of(parameters)
 
-    def show_curves_of(self, prepared: Prepared, scan: Any, progress: Progress = silent) -> None:
-        """Show masks, enhancement and curves, once."""
-        if self._curves_shown is not prepared:
-            study.show_prepared(prepared, scan, progress=progress)
-            self._curves_shown = prepared
+    def show_curves_of(self, parameters: PyPeTParameterNode, progress: Progress = silent) -> None:
+        """Show masks, enhancement and curves of what `prepared_for` returned, once."""
+        if self._curves_shown is not self.prepared:
+            study.show_prepared(self.prepared, parameters.scan, kept=self._given, progress=progress)
+            self._curves_shown = self.prepared
+            self._state = actions.state_of(parameters)  # what was written may share a labelmap with what was given
 
     def candidates_of(self, scan: Any) -> tuple[Candidate, ...]:
         """Return the arterial candidates of the last search in this scan."""

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Image, Lesions, Prepared, Progress, silent
-from PyPeTScene.nodes import Node, leaving_no_nodes, node_geometry, node_name, own_node
+from PyPeTScene.nodes import (
+    SCAN,
+    Node,
+    find_node,
+    image_values,
+    is_own,
+    leaving_no_nodes,
+    node_geometry,
+    node_name,
+    own_node,
+    put_under,
+)
+from PyPeTScene.series import scan_volume
 
 #: Identity, name and colour (RGB from 0 to 1) of the segments; the arterial input is purple wherever it is shown.
 #: "choice" is a candidate that the user prefers to the automatic one: the next run does not write over it.
@@ -49,9 +65,16 @@ for _lesion in ("core", "hypoperfusion", "mismatch"):
 #: Opacity of the filling in slice views: the brain is an outline, what is large is seen through.
 FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "bone": 0.3, "choice": 0.0}
 FILLING.update({"core": 0.5, "hypoperfusion": 0.0, "mismatch": 0.3})
+#: Tags of a segment: its key, and what tells whether it still holds what PyPeT wrote.
+MASK, WRITTEN = "PyPeT.Mask", "PyPeT.Written"
+#: What a segment may consist of.
+LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
 
 
-def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Progress = silent) -> Node:
+def show_masks(
+    analysis: Prepared, scan: Node, reference: Node, *, kept: Collection[str] = (), progress: Progress = silent
+) -> Node:
     """Put the masks of a run into the scan's segmentation; a segment without voxels (no vein, a curve) is removed.
 
     CSF, large vessels and bone are there to be looked at: they are found anew in every run.
@@ -64,19 +87,20 @@ def show_masks(analysis: Prepared, scan: Node, reference: Node, *, progress: Pro
         The scan it is of.
     reference : vtkMRMLScalarVolumeNode
         A volume of the scene on the scan's grid: it gives the segmentation its geometry.
+    kept : collection of str
+        Identities of segments that stay as they are: those that the user gave the run are the user's.
     progress : callable
-        ``progress(fraction, text)`` after each segment; raising from it cancels.
+        ``progress(fraction, text)`` between segments; raising from it cancels.
     """
     vof = None if analysis.vof is None else analysis.vof.mask
-    masks = {"aif": analysis.aif.mask, "vof": vof, "csf": analysis.csf, "vessels": analysis.vessels}
-    masks["bone"] = analysis.bone
-    segmentation = show_mask("brain", analysis.brain, scan, reference, analysis.series.name)
+    masks = {"brain": analysis.brain, "aif": analysis.aif.mask, "vof": vof, "csf": analysis.csf}
+    masks.update({"vessels": analysis.vessels, "bone": analysis.bone})
+    segmentation = _segmentation(scan, reference, analysis.series.name)
     for done, (key, mask) in enumerate(masks.items()):
-        progress((done + 1) / (1 + len(masks)), "")
-        if mask is not None and mask.values.any():  # the user's curve was measured in no voxel
-            put_mask(segmentation, key, mask, reference)
-        else:
-            segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
+        if done:
+            progress(done / len(masks), "")
+        if SEGMENTS[key][0] not in kept or find_segment(segmentation, key) is None:
+            _put_or_remove(segmentation, key, mask, reference)
     return segmentation
 
 
@@ -84,35 +108,109 @@ def show_lesions(lesions: Lesions, segmentation: Node, reference: Node) -> None:
     """Put core, hypoperfusion and mismatch into a scan's segmentation; those without voxels, or not known, go."""
     known = dict(lesions.masks())
     for key in ("core", "hypoperfusion", "mismatch"):
-        if key in known and known[key].values.any():
-            put_mask(segmentation, key, known[key], reference)
-        else:
-            segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
+        _put_or_remove(segmentation, key, known.get(key), reference)
+
+
+def _put_or_remove(segmentation: Node, key: str, mask: Image | None, reference: Node) -> None:
+    """Write a mask; without voxels (the user's curve was measured in none) its segment goes."""
+    if mask is not None and mask.values.any():
+        put_mask(segmentation, key, mask, reference)
+    else:
+        set_edited_aside(segmentation, key)
+        segmentation.GetSegmentation().RemoveSegment(SEGMENTS[key][0])
+
+
+@contextmanager
+def keeping_surfaces(scan: Node) -> Iterator[None]:
+    """Make the surfaces of the scan's segments anew at the end, where the user shows them in 3D: writing drops them."""
+    segmentation = find_node("segmentation", scan)
+    shown = segmentation is not None and segmentation.GetSegmentation().ContainsRepresentation(SURFACE)
+    yield
+    written = find_node("segmentation", scan)
+    if shown and written is not None:
+        written.CreateClosedSurfaceRepresentation()
 
 
 def show_mask(key: str, mask: Image, scan: Node, reference: Node, name: str) -> Node:
     """Put one mask, by its key in `SEGMENTS`, into the scan's segmentation, which is made where there is none."""
-    segmentation = own_node("vtkMRMLSegmentationNode", f"{name} masks", "segmentation", scan)
-    if segmentation.GetDisplayNode() is None:
-        segmentation.CreateDefaultDisplayNodes()
-    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    segmentation = _segmentation(scan, reference, name)
     put_mask(segmentation, key, mask, reference)
     return segmentation
 
 
+def _segmentation(scan: Node, reference: Node, name: str) -> Node:
+    """Return the scan's segmentation with the geometry of a volume; it is made where there is none."""
+    segmentation = own_node("vtkMRMLSegmentationNode", f"{name} masks", "segmentation", scan)
+    if segmentation.GetDisplayNode() is None:
+        segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference)
+    return segmentation
+
+
 def put_mask(segmentation: Node, key: str, mask: Image, reference: Node) -> None:
-    """Write a mask into its segment, found by its identity; colour and tags are given when it is made."""
+    """Write a mask into its segment, found by its identity; colour and tags are given when it is made.
+
+    What the user made of the segment since it was written last stays, as a segment of its own.
+    """
     identity, name, colour = SEGMENTS[key]
     _check_grid(mask, reference)
+    set_edited_aside(segmentation, key)
     if segmentation.GetSegmentation().GetSegment(identity) is None:
         segmentation.GetSegmentation().AddEmptySegment(identity, name, colour)
         segment = segmentation.GetSegmentation().GetSegment(identity)
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY[key])
-        segment.SetTag("PyPeT.Mask", key)
+        segment.SetTag(MASK, key)
         segmentation.GetDisplayNode().SetSegmentOpacity2DFill(identity, FILLING[key])
     voxels = np.ascontiguousarray(mask.values, dtype=np.uint8)
-    with leaving_no_nodes():
+    with leaving_no_nodes(), _under(segmentation, reference.GetTransformNodeID()):  # its grid is the volume's
         slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, identity, reference)
+    _sign(segmentation.GetSegmentation().GetSegment(identity))
+
+
+def is_edited(segmentation: Node | None, key: str) -> bool:
+    """Tell whether a segment of PyPeT's holds other voxels than those that PyPeT wrote; an empty one holds nothing."""
+    if find_segment(segmentation, key) is None:
+        return False
+    assert segmentation is not None
+    segment, written = segmentation.GetSegmentation().GetSegment(SEGMENTS[key][0]), vtk.reference("")
+    segment.GetTag(WRITTEN, written)
+    return str(written) != _fingerprint(segment)
+
+
+def set_edited_aside(segmentation: Node, key: str) -> None:
+    """Copy a segment of PyPeT's that the user edited into one of the user's, so that it can be written again."""
+    if not is_edited(segmentation, key):
+        return
+    segments, identity = segmentation.GetSegmentation(), SEGMENTS[key][0]
+    segment, copy = segments.GetSegment(identity), slicer.vtkSegment()
+    copy.DeepCopy(segment)
+    name = f"{segment.GetName()}, edited"
+    others = sum(segments.GetSegment(one).GetName().startswith(name) for one in segments.GetSegmentIDs())
+    copy.SetName(f"{name} {others + 1}" if others else name)
+    copy.RemoveTag(WRITTEN)
+    copy.RemoveTag(MASK)
+    new = segments.GenerateUniqueSegmentID(f"{identity}_edited")
+    segments.AddSegment(copy, new)
+    segmentation.GetDisplayNode().SetSegmentOpacity2DFill(new, FILLING[key])
+    _sign(segment)
+
+
+def _sign(segment: Node) -> None:
+    """Remember what a segment holds, also in a scene that is saved."""
+    segment.SetTag(WRITTEN, _fingerprint(segment))
+
+
+def _fingerprint(segment: Node) -> str:
+    """Return what changes with the voxels of a segment, and neither with its file nor with what shares its labelmap."""
+    image = segment.GetRepresentation(LABELMAP)
+    if not _has_voxels(segment) or image is None:
+        return ""
+    inside = image_values(image) == segment.GetLabelValue()
+    for axis in range(3):  # the labelmap's extent may be any that holds the segment
+        others = tuple(other for other in range(3) if other != axis)
+        found = np.flatnonzero(inside.any(axis=others))
+        inside = inside.take(range(found[0], found[-1] + 1), axis)
+    return hashlib.blake2b(repr(inside.shape).encode() + np.packbits(inside).tobytes(), digest_size=8).hexdigest()
 
 
 def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> Image:
@@ -135,10 +233,9 @@ def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> I
     if segmentation is None or slicer.mrmlScene.GetNodeByID(segmentation.GetID() or "") is None:
         raise InputError("Mask: a segmentation of the scene is needed; it was deleted. Select another one.")
     segments, name = segmentation.GetSegmentation(), node_name(segmentation)
-    known = segments.GetSegmentIDs()
-    identity = segment_id if segment_id in known else segments.GetSegmentIdBySegmentName(segment_id or "")
+    identity = segment_identity(segmentation, segment_id)
     if not identity:
-        have = ", ".join(known) or "none"
+        have = ", ".join(segments.GetSegmentIDs()) or "none"
         raise InputError(f"Mask: segment '{segment_id}' of {name} is needed; found {have}. Select one of these.")
     geometry = node_geometry(reference)
     if not _has_voxels(segments.GetSegment(identity)):
@@ -152,8 +249,15 @@ def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> I
     return Image(values, geometry)
 
 
-def find_segment(segmentation: Node, key: str) -> str | None:
-    """Return the identity of the segment of "brain", "aif" or "vof"; None where there is none with voxels."""
+def segment_identity(segmentation: Node, segment_id: str) -> str:
+    """Return the identity of a segment given by identity or name, "" where there is none."""
+    segments = segmentation.GetSegmentation()
+    known = segment_id in segments.GetSegmentIDs()
+    return str(segment_id if known else segments.GetSegmentIdBySegmentName(segment_id or ""))
+
+
+def find_segment(segmentation: Node | None, key: str) -> str | None:
+    """Return the identity of the segment of a key in `SEGMENTS`; None where there is none with voxels."""
     if segmentation is None:
         return None
     segment = segmentation.GetSegmentation().GetSegment(SEGMENTS[key][0])
@@ -163,16 +267,36 @@ def find_segment(segmentation: Node, key: str) -> str | None:
 def _values(segmentation: Node, identity: str, reference: Node) -> Any:
     """Return the voxels of a segment; an array of any other shape where it does not reach the grid."""
     try:
-        with leaving_no_nodes():
+        with leaving_no_nodes(), _under(segmentation, _place_of(segmentation)):
             return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identity, reference) > 0
     except (RuntimeError, AttributeError, ValueError):
         return np.zeros((0, 0, 0), dtype=bool)
 
 
+def _place_of(segmentation: Node) -> str | None:
+    """Return the transform under which a segmentation is read: PyPeT's own masks are on their scan, wherever it is.
+
+    They follow a scan that was moved only when something is shown of it; or the user registered them with the maps.
+    """
+    scan = segmentation.GetNodeReference(SCAN) if is_own(segmentation) else None
+    identity = (segmentation if scan is None else scan_volume(scan)).GetTransformNodeID()
+    return None if identity is None else str(identity)
+
+
+@contextmanager
+def _under(segmentation: Node, transform_id: str | None) -> Iterator[None]:
+    """Put a segmentation under a transform for a while."""
+    former = segmentation.GetTransformNodeID()
+    put_under(segmentation, transform_id)
+    try:
+        yield
+    finally:
+        put_under(segmentation, former)
+
+
 def _has_voxels(segment: Node) -> bool:
     """Tell whether any representation of a segment holds something."""
-    labelmap = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    image = segment.GetRepresentation(labelmap)
+    image = segment.GetRepresentation(LABELMAP)
     if image is None:
         names: list[str] = []
         segment.GetContainedRepresentationNames(names)

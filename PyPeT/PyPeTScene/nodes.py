@@ -20,6 +20,11 @@ Node = Any
 
 #: Node attribute that says what PyPeT uses a node for, and node reference that says for which scan.
 ROLE, SCAN = "PyPeT.Role", "PyPeT.Scan"
+#: Reference of a node to itself. The user's copy of a map keeps role, scan and this reference, which then leads to the
+#: original: the copy is the user's. Slicer keeps references right when scenes are added; it would not an attribute.
+SELF = "PyPeT.Self"
+#: Reference of a node to the transform of the scan that it followed last.
+FOLLOWED = "PyPeT.Transform"
 
 
 def own_node(class_name: str, name: str, role: str, scan: Node) -> Node:
@@ -42,6 +47,7 @@ def own_node(class_name: str, name: str, role: str, scan: Node) -> Node:
     node = slicer.mrmlScene.AddNewNodeByClass(class_name, name)
     node.SetAttribute(ROLE, role)
     node.SetNodeReferenceID(SCAN, scan.GetID())
+    node.SetNodeReferenceID(SELF, node.GetID())
     return node
 
 
@@ -51,10 +57,28 @@ def find_node(role: str, scan: Node) -> Node | None:
 
 
 def own_nodes(scan: Node) -> Iterator[Node]:
-    """Yield every node that PyPeT made for a scan."""
+    """Yield every node that PyPeT made for a scan, no copy that the user made of one."""
     for node in list(scene_nodes()):
-        if node.GetAttribute(ROLE) and node.GetNodeReferenceID(SCAN) == scan.GetID():
+        if is_own(node) and node.GetNodeReferenceID(SCAN) == scan.GetID():
             yield node
+
+
+def is_own(node: Node) -> bool:
+    """Tell whether PyPeT made a node."""
+    return bool(node.GetAttribute(ROLE)) and node.GetNodeReferenceID(SELF) == node.GetID()
+
+
+def follow_transform(node: Node, transform_id: str | None) -> None:
+    """Put a node under the transform of its scan, unless the user put it under another one, or took it out."""
+    if node.GetTransformNodeID() in (node.GetNodeReferenceID(FOLLOWED), transform_id):
+        put_under(node, transform_id)
+        node.SetNodeReferenceID(FOLLOWED, transform_id)
+
+
+def put_under(node: Node, transform_id: str | None) -> None:
+    """Put a node under a transform, or under none."""
+    if node.GetTransformNodeID() != transform_id:
+        node.SetAndObserveTransformNodeID(transform_id)
 
 
 def scene_nodes() -> Iterator[Node]:

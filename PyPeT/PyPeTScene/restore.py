@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import slicer
 import vtk
 
-from PyPeTScene.nodes import Node, node_geometry, own_nodes, place, remove_node, scene_nodes
+from PyPeTScene.nodes import FOLLOWED, Node, node_geometry, own_nodes, place, put_under, remove_node, scene_nodes
+from PyPeTScene.series import scan_volume
 
 #: Puts one node back into the state in which it was.
 Undo = Callable[[], None]
@@ -23,7 +24,9 @@ def unchanged_on_error(scan: Node) -> Iterator[None]:
     scene = slicer.mrmlScene
     known = {node.GetID() for node in scene_nodes()}
     folders = set(_items())
-    undo = [_undo(node) for node in own_nodes(scan)]
+    own = list(own_nodes(scan))
+    undo = [_undo(node) for node in own]
+    undo += [_undo_transform(node) for node in map(_placed, own) if node.IsA("vtkMRMLTransformableNode")]
     scene.StartState(slicer.vtkMRMLScene.BatchProcessState)
     try:
         yield
@@ -56,13 +59,35 @@ def _undo(node: Node) -> Undo:
 
 def _undo_volume(volume: Node) -> Undo:
     image, description = volume.GetImageData(), volume.GetDescription()
+    attributes = {name: volume.GetAttribute(name) for name in volume.GetAttributeNames()}
     geometry = None if image is None else node_geometry(volume)
+    display = volume.GetDisplayNode()
+    colours = None if display is None else display.GetColorNodeID()
 
     def restore() -> None:
         volume.SetAndObserveImageData(image)
         volume.SetDescription(description)
+        for name, value in attributes.items():
+            volume.SetAttribute(name, value)
         if geometry is not None:
             place(volume, geometry)
+        if display is not None:
+            display.SetAndObserveColorNodeID(colours)
+
+    return restore
+
+
+def _placed(node: Node) -> Node:
+    """Return what lies in space for a node: itself, or the proxy volume of a sequence."""
+    return scan_volume(node) if node.IsA("vtkMRMLSequenceNode") else node
+
+
+def _undo_transform(node: Node) -> Undo:
+    transform_id, followed = node.GetTransformNodeID(), node.GetNodeReferenceID(FOLLOWED)
+
+    def restore() -> None:
+        put_under(node, transform_id)
+        node.SetNodeReferenceID(FOLLOWED, followed)
 
     return restore
 

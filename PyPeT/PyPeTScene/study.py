@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,8 +27,8 @@ from PyPeTScene.curves import (
     stale_plots,
 )
 from PyPeTScene.maps import show_maps, stale_maps
-from PyPeTScene.masks import mask_from_segment, show_lesions, show_mask, show_masks
-from PyPeTScene.nodes import Node, find_node, node_name, own_nodes, remove_node
+from PyPeTScene.masks import keeping_surfaces, mask_from_segment, segment_identity, show_lesions, show_mask, show_masks
+from PyPeTScene.nodes import Node, find_node, follow_transform, node_name, own_nodes, remove_node
 from PyPeTScene.numbers import SIMILARITY, show_candidates, show_checks, show_numbers, show_volumes
 from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
@@ -134,7 +134,14 @@ def process(request: Request, progress: Progress = silent) -> tuple[Analysis, Sc
     prepared = prepare_scan(request, share(progress, 0.0, PREPARED * ANALYSED))
     last = share(progress, PREPARED * ANALYSED, ANALYSED)
     analysis = finish(prepared, force=request.force, progress=last)
-    return analysis, show_analysis(analysis, scan, progress=share(progress, ANALYSED, 1.0))
+    return analysis, show_analysis(analysis, scan, kept=own_segments(request), progress=share(progress, ANALYSED, 1.0))
+
+
+def own_segments(request: Request) -> frozenset[str]:
+    """Return which of PyPeT's own segments a run takes as its input: showing the run shall not write over them."""
+    own = find_node("segmentation", scan_of(request.scan))
+    given = [one for one in (request.brain, request.aif, request.vof) if isinstance(one, tuple)]
+    return frozenset(segment_identity(*one) for one in given if own is not None and one[0] is own)
 
 
 def prepare_scan(request: Request, progress: Progress = silent) -> Prepared:
@@ -151,7 +158,9 @@ def prepare_scan(request: Request, progress: Progress = silent) -> Prepared:
     return prepare(series, request.settings, brain=brain, aif=aif, vof=vof, force=request.force, progress=rest)
 
 
-def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
+def show_analysis(
+    analysis: Analysis, scan_node: Node, *, kept: Collection[str] = (), progress: Progress = silent
+) -> SceneNodes:
     """Show maps, masks, enhancement, curves and numbers of a run; when anything raises, the scene is as before.
 
     Parameters
@@ -160,6 +169,8 @@ def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = s
         The run.
     scan_node : vtkMRMLNode
         The scan it is of, in the scene.
+    kept : collection of str
+        Identities of PyPeT's segments that stay as they are, as `own_segments` returns them.
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
 
@@ -170,9 +181,9 @@ def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = s
     """
     scan = _present_scan(scan_node)
     progress = _while_whole(scan, progress)
-    with unchanged_on_error(scan):
+    with unchanged_on_error(scan), keeping_surfaces(scan):
         maps = show_maps(analysis, scan, progress=share(progress, 0.0, 0.2, "Showing the maps"))
-        shown = _show_curves(analysis, scan, share(progress, 0.2, 0.95))
+        shown = _show_curves(analysis, scan, kept, share(progress, 0.2, 0.95))
         segmentation, volume = (slicer.mrmlScene.GetNodeByID(n) for n in (shown.segmentation, shown.enhancement_volume))
         show_lesions(analysis.lesions, segmentation, volume)
         medians, volumes = show_numbers(analysis, scan), show_volumes(analysis, scan)
@@ -193,21 +204,23 @@ def show_analysis(analysis: Analysis, scan_node: Node, *, progress: Progress = s
     )
 
 
-def show_prepared(prepared: Prepared, scan_node: Node, *, progress: Progress = silent) -> SceneNodes:
+def show_prepared(
+    prepared: Prepared, scan_node: Node, *, kept: Collection[str] = (), progress: Progress = silent
+) -> SceneNodes:
     """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and tables."""
     with in_study(scan_node, prepared.series.name) as scan:
-        shown = _show_curves(prepared, scan, _while_whole(scan, progress))
+        shown = _show_curves(prepared, scan, kept, _while_whole(scan, progress))
         show_candidates(prepared, scan)
         show_checks(prepared, scan)
     return replace(shown, folder=gather(scan, prepared.series.name))
 
 
-def _show_curves(prepared: Prepared, scan: Node, progress: Progress) -> SceneNodes:
+def _show_curves(prepared: Prepared, scan: Node, kept: Collection[str], progress: Progress) -> SceneNodes:
     """Show enhancement, masks and curves."""
     frames_shown = share(progress, 0.0, 0.7, "Showing the enhancement over time")
     enhancement, volume = show_enhancement(prepared, scan, progress=frames_shown)
     masks_shown = share(progress, 0.7, 0.9, "Showing the masks")
-    segmentation = show_masks(prepared, scan, volume, progress=masks_shown)
+    segmentation = show_masks(prepared, scan, volume, kept=kept, progress=masks_shown)
     progress(0.9, "Showing the curves")
     table, chart = show_vessel_curves(prepared, scan)
     regions = brain_regions(prepared.brain)
@@ -260,7 +273,7 @@ def in_study(scan_node: Node, name: str) -> Iterator[Node]:
             stages.show_projection(series, scan)
     """
     scan = _present_scan(scan_node)
-    with unchanged_on_error(scan):
+    with unchanged_on_error(scan), keeping_surfaces(scan):
         yield scan
         gather(scan, name)
 
@@ -268,12 +281,15 @@ def in_study(scan_node: Node, name: str) -> Iterator[Node]:
 def gather(scan: Node, name: str) -> int:
     """Put PyPeT's nodes of a scan into its folder, except those that the user moved elsewhere; return its item.
 
-    A transform that moves the scan moves them, too. Sequences and browsers have no place in the subject hierarchy;
-    their proxy volumes do.
+    A transform that moves the scan moves them, too, except those that the user put under another one. Sequences and
+    browsers have no place in the subject hierarchy; their proxy volumes do.
     """
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     top, nodes = hierarchy.GetSceneItemID(), _visible_nodes(scan)
-    _follow_transform([node for node in nodes if node.IsA("vtkMRMLTransformableNode")], scan)
+    moved_by = scan_volume(scan).GetTransformNodeID()
+    for node in nodes:
+        if node.IsA("vtkMRMLTransformableNode"):
+            follow_transform(node, moved_by)
     parents = [hierarchy.GetItemParent(item) for item in map(hierarchy.GetItemByDataNode, nodes) if item]
     folder = next((parent for parent in parents if hierarchy.GetItemAttribute(parent, FOLDER)), 0)
     if not folder:
@@ -360,11 +376,3 @@ def _while_whole(scan: Node, progress: Progress) -> Progress:
             raise InputError(f"Results of {node_name(scan)}: {need}; found {len(gone)} removed. Apply again.")
 
     return checked
-
-
-def _follow_transform(nodes: list[Node], scan: Node) -> None:
-    """Put results under the transform that moves the scan."""
-    parent = scan_volume(scan).GetTransformNodeID()
-    for node in nodes:
-        if node.GetTransformNodeID() != parent:
-            node.SetAndObserveTransformNodeID(parent)
