@@ -295,8 +295,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _work(self, failed):
         """Yield a progress callback for what may take a while; one message where it fails, none where it is stopped."""
         with slicer.util.tryWithErrorDisplay(failed, waitCursor=True):
-            self._start_or_end(True)
             try:
+                self._start_or_end(True)
                 with running.cancellable(self.parent, lambda: self._closing) as progress:
                     yield progress
             except running.Cancelled as stop:

@@ -1180,6 +1180,31 @@ def test_numbers_come_back_with_the_scene(panel, scan, dialogs, tmp_path):  # no
     assert panel.logic.analysis is None
 
 
+def test_tables_that_the_user_edited_or_another_version_wrote_do_not_stop_the_panel(reloaded, dialogs, monkeypatch):  # noqa: F811
+    from PyPeTPanel import tables
+
+    scan = reloaded.parameters.scan
+    roles = [f"{name}.table" for name in ("checks", "candidates", "medians", "lesions", "criteria")]
+    for table in (own(role, scan) for role in roles):
+        table.AddColumn().SetName("my notes")
+    own("checks.table", scan).SetCellText(0, 1, "ok")
+    reloaded.disconnect_parameters()
+    before = [getattr(reloaded.ui, role.partition(".")[0]).rowCount for role in roles]
+    reloaded.connect_parameters()
+    assert [getattr(reloaded.ui, role.partition(".")[0]).rowCount for role in roles] == before
+    assert shown_checks(reloaded)[0][0] == "ok" and ", 1 ok." in reloaded.ui.checksNote.text
+    for role in roles:
+        own(role, scan).RemoveColumn(2)
+        reloaded.refresh()
+        assert getattr(reloaded.ui, role.partition(".")[0]).rowCount == 0, role
+    with monkeypatch.context() as broken:
+        broken.setattr(tables, "show_results", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            reloaded.apply()
+    reloaded.ui.applyButton.click()
+    assert not dialogs.errors()[1:] and reloaded.ui.checks.rowCount == before[0], "a run goes on as ever"
+
+
 def shown_numbers(panel) -> list:
     tables = [panel.ui.medians, panel.ui.candidates, panel.ui.checks]
     cells = [[[t.item(r, c).text() for c in range(t.columnCount)] for r in range(t.rowCount)] for t in tables]

@@ -24,6 +24,19 @@ from PyPeTScene.nodes import Node, find_node, own_node
 #: Roles of the tables; that of similarity compares the maps of one run with a reference.
 MEDIANS, CANDIDATES, CHECKS, SIMILARITY = "medians.table", "candidates.table", "checks.table", "similarity.table"
 LESIONS, CRITERIA = "lesions.table", "criteria.table"
+#: Columns that are read again: numbers, and text. The user may add some, and another version may lack some.
+COLUMNS: Mapping[str, Mapping[str, type]] = {
+    MEDIANS: {"Map": str, "Median": float, "SD of a voxel": float, "Unit": str},
+    CANDIDATES: {
+        **{"Score": float, "Confidence": float, "Side": str, "Peak [HU]": float, "Arrival [s]": float},
+        **{"Peak [s]": float, "Width [s]": float, "Signal/noise": float, "Tissue share": float, "Voxels": float},
+        "Remark": str,
+    },
+    CHECKS: {"Check": str, "Status": str, "Finding": str, "Value": float},
+    SIMILARITY: {"Metric": str, "Value": float, "Unit": str},
+    LESIONS: {"Lesion": str, "Value": float, "From": float, "To": float, "Unit": str},
+    CRITERIA: {"Criterion": str, "Met": str, "Conditions": str},
+}
 
 
 def show_numbers(analysis: Analysis, scan: Node) -> Node:
@@ -59,13 +72,18 @@ def show_volumes(analysis: Analysis, scan: Node) -> Node:
 
 
 def rows_of(role: str, scan: Node | None) -> list[tuple[Any, ...]]:
-    """Return the rows of one of the tables, numbers as float, everything else as text; none where there is no table."""
+    """Return the rows of one of the tables, its columns as `COLUMNS` has them.
+
+    There are none where there is no table, or where it lacks a column, as one of another version may.
+    """
     table = None if scan is None else find_node(role, scan)
-    if table is None:
+    content, columns = None if table is None else table.GetTable(), COLUMNS[role]
+    if content is None or any(content.GetColumnByName(name) is None for name in columns):
         return []
-    content = table.GetTable()
-    columns = range(content.GetNumberOfColumns())
-    return [tuple(_cell(content.GetValue(r, c)) for c in columns) for r in range(content.GetNumberOfRows())]
+    return [
+        tuple(_cell(content.GetValueByName(row, name), kind) for name, kind in columns.items())
+        for row in range(content.GetNumberOfRows())
+    ]
 
 
 def median_columns(analysis: Analysis) -> dict[str, Column]:
@@ -136,5 +154,11 @@ def _show(role: str, label: str, columns: Mapping[str, Column], prepared: Prepar
     return table
 
 
-def _cell(value: Any) -> float | str:
-    return float(value.ToDouble()) if value.IsNumeric() else str(value.ToString())
+def _cell(value: Any, kind: type) -> float | str:
+    """Return a cell as text, or as a number: NaN where what stands there is none."""
+    if kind is str or value.IsNumeric():
+        return str(value.ToString()) if kind is str else float(value.ToDouble())
+    try:
+        return float(value.ToString())
+    except ValueError:
+        return float("nan")
