@@ -201,6 +201,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.enabled = not reason
         self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
         self.ui.timeAxis.text = time_axis(self.parameters)
+        if not self._running and self._browser is not actions.browser_of(actions.scan_or_none(self.parameters.scan)):
+            self._set_up_frames()
         self._enable_what_can_be_done()
         tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))
 
@@ -287,9 +289,11 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._running or self.parameters is None:
             return
         with self._work(_("PyPeT could not compute the maps.")) as progress:
+            scan_node = actions.scan_or_none(self.parameters.scan)
+            former = [] if scan_node is None else views.maps_of(scan_node)
             self.logic.process_parameters(self.parameters, progress)
-            if not views.in_own_layout():
-                self._show(views.maps_stage(actions.scan_or_none(self.parameters.scan)))
+            if views.wants_maps(scan_node, former):
+                self._show(views.maps_stage(scan_node))
 
     @contextmanager
     def _work(self, failed):
@@ -306,10 +310,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _start_or_end(self, started):
         self._running, self._closing = started, False
-        if not started and self.parameters is not None:
-            scan_node = actions.scan_or_none(self.parameters.scan)
-            self._browser = actions.enhancement_browser(scan_node) or self._browser
-            self._set_up_frames()
+        if not started:
+            self._browser = None  # its frames may be others
         self.refresh()
 
     def export(self):
@@ -336,8 +338,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def show_stage(self, number):
         """Show one step of the analysis in its layout."""
         with self._work(_("This step could not be shown.")) as progress:
-            stage, browser = actions.stage(number, self.parameters, self.logic, progress)
-            self._show(stage, browser)
+            self._show(actions.stage(number, self.parameters, self.logic, progress))
 
     def show_tissue(self):
         """Show the chosen tissue curves beside a map."""
@@ -368,9 +369,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.logic.is_prepared_for(self.parameters):
             self.ui.tissueNote.text = actions.follow_crosshair(self.logic, scan_node)
 
-    def _show(self, stage, browser=None):
+    def _show(self, stage):
         """Show a stage and what it says."""
-        self._browser = browser or self._browser
         views.arrange(stage)
         running.settle()
         views.fill(stage)
@@ -378,12 +378,15 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._set_up_frames(stage.frame)
 
     def _set_up_frames(self, frame=None):
-        """Let the slider run over the frames of the browser."""
-        if self._browser is not None:
-            current = self._browser.GetSelectedItemNumber() if frame is None else frame
-            self.ui.frame.maximum = max(self._browser.GetNumberOfItems() - 1, 0)
-            self.ui.frame.value = current
-            self.show_frame(current)
+        """Let the slider run over the frames of what is shown of the selected scan."""
+        self._browser = actions.browser_of(actions.scan_or_none(self.parameters.scan))
+        if self._browser is None:
+            self.ui.frameTime.text = ""
+            return
+        current = self._browser.GetSelectedItemNumber() if frame is None else frame
+        self.ui.frame.maximum = self._browser.GetNumberOfItems() - 1
+        self.ui.frame.value = current
+        self.show_frame(current)
 
     def show_frame(self, frame):
         """Scroll to a frame."""

@@ -1033,6 +1033,47 @@ def test_apply_shows_the_maps_and_keeps_the_view_that_the_user_chose_of_ours(pan
     assert shown_volumes(1) == ["scan"]
 
 
+@pytest.fixture
+def other_scan(tiny_head):
+    from PyPeTScene.series import sequence_from_series
+
+    return lambda: sequence_from_series(tiny_head.series, "other")[0]
+
+
+def test_views_and_slider_are_those_of_the_scan_that_is_selected(applied, scan, other_scan, tiny_head):
+    import slicer
+
+    from PyPeTScene.nodes import own_nodes
+    from PyPeTScene.series import scan_volume, sequence_browser
+
+    applied.ui.frame.value = 20
+    applied.parameters.scan = other = other_scan()
+    assert not applied.ui.frame.enabled and applied.ui.frameTime.text == "", "nothing is shown of it yet"
+    applied.ui.frame.value = 13
+    np.testing.assert_array_equal(voxels(scan_volume(scan)), tiny_head.series.values[20])
+    applied.ui.applyButton.click()
+    assert shown_volumes(6)[0] == "other CBF" and applied.ui.frame.enabled
+    applied.ui.frame.value = 7
+    assert [sequence_browser(one).GetSelectedItemNumber() for one in (scan, other)] == [20, 7]
+    applied.parameters.scan = scan
+    assert (applied.ui.frame.value, applied.ui.frameTime.text) == (20, "20.0 s")
+    applied.ui.applyButton.click()
+    assert shown_volumes(6)[0] == "scan CBF"
+    for node in [node for node in own_nodes(scan) if slicer.mrmlScene.IsNodePresent(node)]:
+        slicer.mrmlScene.RemoveNode(node)
+    assert not applied.ui.frame.enabled, "no results, nothing to scroll"
+
+
+def test_apply_shows_the_maps_again_where_there_are_others(applied, scan):
+    names = [f"scan {name}" for name in ("CBF", "CBV", "MTT", "Tmax", "TTP")]
+    applied.parameters.method = "bSVD"
+    applied.ui.applyButton.click()
+    assert shown_volumes(5) == names
+    applied.parameters.method = "bayesian"
+    applied.ui.applyButton.click()
+    assert shown_volumes(6) == [*names, "scan Delay"]
+
+
 def test_layouts(applied, scan):
     import slicer
 

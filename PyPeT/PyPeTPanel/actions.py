@@ -28,7 +28,7 @@ from PyPeTPanel.parameters import (
     settings_of,
     use_segment,
 )
-from PyPeTScene import reference, stages, study
+from PyPeTScene import reference, study
 from PyPeTScene.curves import (
     brain_regions,
     segment_regions,
@@ -39,7 +39,7 @@ from PyPeTScene.curves import (
 )
 from PyPeTScene.maps import style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
-from PyPeTScene.nodes import find_node, remove_node
+from PyPeTScene.nodes import ROLE, find_node, own_nodes, remove_node
 from PyPeTScene.numbers import show_checks
 from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
 
@@ -155,14 +155,14 @@ def choose_candidate(parameters: PyPeTParameterNode, logic: Any, row: int, progr
     use_segment(parameters, "aif", segmentation, SEGMENTS["choice"][0])
 
 
-def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> tuple[views.Stage, Any]:
-    """Return what a stage shows, and the browser that scrolls it; none but the sixth needs a run."""
+def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> views.Stage:
+    """Return what a stage shows; none but the sixth needs a run."""
     scan = scan_of(parameters.scan)
     if number == 6:
-        return views.maps_stage(scan), enhancement_browser(scan)
+        return views.maps_stage(scan)
     if number == 1 or (number == 3 and not logic.is_prepared_for(parameters)):
         series = series_from_node(parameters.scan, interval_of(parameters))
-        return _early_stage(number, parameters, series, scan), stages.stage_browser(series, scan)
+        return _early_stage(number, parameters, series, scan)
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
         logic.show_curves_of(prepared, scan, share(progress, 0.8, 1.0))
@@ -170,7 +170,7 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
         show_checks(prepared, scan)
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
     shown = of_curves[number](prepared, scan)
-    return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}"), stages.stage_browser(prepared.series, scan)
+    return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}")
 
 
 def _early_stage(number: int, parameters: PyPeTParameterNode, series: Series, scan: Any) -> views.Stage:
@@ -265,10 +265,14 @@ def _mean(series: Series) -> npt.NDArray[np.float32]:
     return np.asarray(series.values.mean(axis=0, dtype=np.float32))
 
 
-def enhancement_browser(scan: Any) -> Any:
-    """Return the browser that scrolls the enhancement of a scan, None where there is none."""
-    sequence = None if scan is None else find_node("stage.enhancement", scan)
-    return None if sequence is None else slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(sequence)
+def browser_of(scan: Any) -> Any:
+    """Return the browser that scrolls what is shown of a scan, None where nothing is."""
+    made = [] if scan is None else [node for node in own_nodes(scan) if node.GetAttribute(ROLE).startswith("stage.")]
+    shown = [node for node in made if not node.IsA("vtkMRMLSequenceBrowserNode")]
+    sequences = [node for node in (*shown, *[scan] * bool(shown)) if node.IsA("vtkMRMLSequenceNode")]
+    logic = slicer.modules.sequences.logic()
+    browsers = (logic.GetFirstBrowserNodeForSequenceNode(sequence) for sequence in sequences)
+    return next((browser for browser in browsers if browser and browser.GetNumberOfItems() > 0), None)
 
 
 def go_to_frame(browser: Any, frame: int) -> str:

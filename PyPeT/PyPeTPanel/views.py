@@ -11,8 +11,8 @@ from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Image, Prepared, Series
 from PyPeTScene import stages
-from PyPeTScene.nodes import find_node
-from PyPeTScene.series import scan_volume
+from PyPeTScene.nodes import ROLE, SCAN, find_node
+from PyPeTScene.series import scan_of, scan_volume
 from PyPeTScene.study import in_study
 
 #: Layout numbers from here on are PyPeT's: 10 for each slice view, and 1 for each chart.
@@ -168,6 +168,40 @@ def in_own_layout() -> bool:
     """Tell whether one of PyPeT's layouts is shown; True where there is no window to show one in."""
     manager = slicer.app.layoutManager()
     return manager is None or manager.layout >= FIRST_LAYOUT
+
+
+def wants_maps(scan: Any, former: Sequence[Any]) -> bool:
+    """Tell whether Apply is to show the maps: it keeps a view of PyPeT's that the user chose, as long as it is true.
+
+    It is not where another scan is shown, or where other maps than before belong side by side.
+
+    Parameters
+    ----------
+    scan : vtkMRMLNode
+        What Apply ran on.
+    former : sequence of vtkMRMLScalarVolumeNode
+        The maps that it had before.
+    """
+    manager = slicer.app.layoutManager()
+    if manager is None or not in_own_layout():
+        return manager is not None
+    composites = [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
+    shown = [slicer.mrmlScene.GetNodeByID(one.GetBackgroundVolumeID() or "") for one in composites]
+    first = next((volume for volume in shown if volume is not None), None)
+    if first is None or _scan_id(first) not in ("", scan.GetID()):
+        return True
+    of_maps = any(volume is None or (volume.GetAttribute(ROLE) or "").startswith("map.") for volume in shown)
+    return of_maps and maps_of(scan) != list(former)
+
+
+def _scan_id(volume: Any) -> str:
+    """Return the ID of the scan that a volume is, or that PyPeT made it of; "" where it is neither."""
+    try:
+        node = scan_of(volume)
+        itself = node.GetID()
+    except InputError:
+        node, itself = volume, ""
+    return str(node.GetNodeReferenceID(SCAN) or itself)
 
 
 def show_volume(volume: Any) -> None:
