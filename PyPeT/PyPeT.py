@@ -201,8 +201,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.enabled = not reason
         self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
         self.ui.timeAxis.text = time_axis(self.parameters)
-        if not self._running and self._browser is not actions.browser_of(actions.scan_or_none(self.parameters.scan)):
-            self._set_up_frames()
+        self._follow_scan()
         self._enable_what_can_be_done()
         tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))
 
@@ -212,6 +211,12 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             event = getattr(node, name) if name != "ModifiedEvent" else vtk.vtkCommand.ModifiedEvent
             if not self.hasObserver(node, event, self.refresh):
                 self.addObserver(node, event, self.refresh)
+
+    def _follow_scan(self):
+        """Let the slider go from the scan that was selected to the one that is."""
+        scan_node = actions.scan_or_none(self.parameters.scan)
+        if not self._running and self._browser is not actions.browser_of(scan_node, current=self._browser):
+            self._set_up_frames()
 
     def _enable_what_can_be_done(self):
         """Enable the buttons that have something to work on."""
@@ -310,8 +315,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _start_or_end(self, started):
         self._running, self._closing = started, False
-        if not started:
-            self._browser = None  # its frames may be others
+        if not started and self.parameters is not None:
+            self._set_up_frames()
         self.refresh()
 
     def export(self):
@@ -375,11 +380,12 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         running.settle()
         views.fill(stage)
         self.ui.stageNote.text = stage.note
-        self._set_up_frames(stage.frame)
+        self._set_up_frames(stage.frame, stage.volumes)
 
-    def _set_up_frames(self, frame=None):
-        """Let the slider run over the frames of what is shown of the selected scan."""
-        self._browser = actions.browser_of(actions.scan_or_none(self.parameters.scan))
+    def _set_up_frames(self, frame=None, volumes=()):
+        """Let the slider run over the frames of these volumes, or of what is shown of the selected scan."""
+        scan_node = actions.scan_or_none(self.parameters.scan)
+        self._browser = actions.browser_of(scan_node, volumes, self._browser)
         if self._browser is None:
             self.ui.frameTime.text = ""
             return

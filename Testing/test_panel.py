@@ -1008,6 +1008,50 @@ def test_input_stage_looks_at_the_slice_with_most_arterial_voxels(applied, scan)
     assert logic.GetSliceOffset() == pytest.approx(mask.geometry.origin_mm[2] + k * mask.geometry.spacing_mm[2])
 
 
+def test_steps_of_a_dicom_import_scroll_and_keep_the_frame(panel, dialogs, tiny_head):  # noqa: F811
+    import slicer
+    from scene_cases import dicom_sequence
+
+    from PyPeTScene.series import sequence_browser
+
+    panel.parameters.scan = scan = dicom_sequence(tiny_head.series)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(sequence_browser(scan))
+    for number in (3, 5):
+        stage_note(panel, number)
+        peak = panel.ui.frame.value
+        for frame in (peak, 30):
+            panel.ui.frame.value = frame
+            np.testing.assert_array_equal(shown_voxels(0 if number == 5 else 1), tiny_head.series.values[frame])
+    assert peak == int(panel.logic.prepared.aif.measured_hu.argmax())
+    assert panel.ui.frameTime.text == "30.0 s"
+    panel.ui.applyButton.click()
+    assert panel.ui.frame.value == 30 and not dialogs.errors()
+
+
+def shown_voxels(view: int) -> np.ndarray:
+    import slicer
+
+    composite = slicer.app.layoutManager().sliceWidget(f"PyPeT{view + 1}").mrmlSliceCompositeNode()
+    return voxels(slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID()))
+
+
+def test_the_input_stage_follows_the_transform_of_the_scan(applied, scan):
+    import slicer
+    import vtk
+
+    from PyPeTScene.series import scan_volume
+
+    moved, matrix = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode"), vtk.vtkMatrix4x4()
+    stage_note(applied, 5)
+    logic = slicer.app.layoutManager().sliceWidget("PyPeT1").sliceLogic()
+    before = logic.GetSliceOffset()
+    matrix.SetElement(2, 3, 100.0)
+    moved.SetMatrixTransformToParent(matrix)
+    scan_volume(scan).SetAndObserveTransformNodeID(moved.GetID())
+    stage_note(applied, 5)
+    assert logic.GetSliceOffset() == pytest.approx(before + 100.0)
+
+
 def test_map_buttons_show_the_map(applied, scan):
     import slicer
 

@@ -1,5 +1,6 @@
 """What the buttons of the panel do, on nodes and parameters; no dialogs, no layouts."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -177,13 +178,12 @@ def _early_stage(number: int, parameters: PyPeTParameterNode, series: Series, sc
     """Return the raw scan or the mask, which need no curves."""
     if number == 1:
         return views.raw_stage(series, scan)
-    brain = brain_of(parameters, series)
-    return views.mask_stage(Image(_mean(series), series.geometry, "HU"), brain, series.name, scan)
+    return views.mask_stage(Image(_mean(series), series.geometry, "HU"), brain_of(parameters, series), series, scan)
 
 
 def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:
     mean = Image(_mean(prepared.series), prepared.series.geometry, "HU")
-    return views.mask_stage(mean, prepared.brain, prepared.series.name, scan)
+    return views.mask_stage(mean, prepared.brain, views.frames_of(prepared), scan)
 
 
 def _doubts(prepared: Prepared, logic: Any) -> str:
@@ -265,14 +265,28 @@ def _mean(series: Series) -> npt.NDArray[np.float32]:
     return np.asarray(series.values.mean(axis=0, dtype=np.float32))
 
 
-def browser_of(scan: Any) -> Any:
-    """Return the browser that scrolls what is shown of a scan, None where nothing is."""
+def browser_of(scan: Any, volumes: Sequence[Any] = (), current: Any = None) -> Any:
+    """Return the browser that scrolls what is shown of a scan, None where nothing is.
+
+    There are two where frames were left out: the scan's own, and that of the steps.
+
+    Parameters
+    ----------
+    scan : vtkMRMLNode or None
+        The scan.
+    volumes : sequence of vtkMRMLScalarVolumeNode
+        The browser of one of these is taken first.
+    current : vtkMRMLSequenceBrowserNode, optional
+        Then this one, if it is one of the scan's.
+    """
     made = [] if scan is None else [node for node in own_nodes(scan) if node.GetAttribute(ROLE).startswith("stage.")]
     shown = [node for node in made if not node.IsA("vtkMRMLSequenceBrowserNode")]
     sequences = [node for node in (*shown, *[scan] * bool(shown)) if node.IsA("vtkMRMLSequenceNode")]
     logic = slicer.modules.sequences.logic()
-    browsers = (logic.GetFirstBrowserNodeForSequenceNode(sequence) for sequence in sequences)
-    return next((browser for browser in browsers if browser and browser.GetNumberOfItems() > 0), None)
+    browsers = [logic.GetFirstBrowserNodeForSequenceNode(sequence) for sequence in sequences]
+    found = [browser for browser in browsers if browser and browser.GetNumberOfItems() > 0]
+    wanted = (*(logic.GetFirstBrowserNodeForProxyNode(volume) for volume in volumes), current)
+    return next((browser for browser in (*wanted, *found) if browser in found), None)
 
 
 def go_to_frame(browser: Any, frame: int) -> str:

@@ -66,11 +66,12 @@ def denoised_stage(prepared: Prepared, scan: Any) -> Stage:
     return Stage(volumes, note=f"Denoised ({prepared.settings.denoise}); maximum of the middle third of the slices.")
 
 
-def mask_stage(image: Image, brain: Image, name: str, scan: Any) -> Stage:
-    """3: mask, image and masked image."""
+def mask_stage(image: Image, brain: Image, series: Series, scan: Any) -> Stage:
+    """3: mask, scan and masked image."""
+    name = series.name
     with in_study(scan, name) as node:
         mask, masked = stages.show_mask_volume(brain, name, node), stages.show_masked_image(image, brain, name, node)
-        volumes = [mask, scan_volume(node), masked]
+        volumes = [mask, stages.show_seconds(series, node)[1], masked]
     volume_ml = float(np.asarray(brain.values).sum()) * brain.geometry.voxel_volume_ml
     return Stage(volumes, note=f"Brain mask of {volume_ml:.0f} mL; the scan; its mean inside the mask.")
 
@@ -94,10 +95,19 @@ def input_stage(prepared: Prepared, scan: Any) -> Stage:
     k = int(mask.sum(axis=(1, 2)).argmax())
     index = np.array([*np.argwhere(mask[k]).mean(axis=0)[::-1], k])
     place = prepared.series.geometry
-    x, y, z = np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm)
+    x, y, z = (float(value) for value in np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm))
+    where = [-x, -y, z]
+    scan_volume(scan).TransformPointToWorld([-x, -y, z], where)
+    with in_study(scan, prepared.series.name) as node:
+        shown = stages.show_seconds(frames_of(prepared), node)[1]
     voxels = f"{int(found.sum())} voxels, {int(found[k].sum())} of them in this slice; " if found.any() else ""
-    note, where = f"Arterial input: {voxels}{prepared.aif.source}.", (float(-x), float(-y), float(z))
-    return Stage([scan_volume(scan)], [chart], where, note, frame, INPUT_FIELD_MM if found.any() else None)
+    note = f"Arterial input: {voxels}{prepared.aif.source}."
+    return Stage([shown], [chart], tuple(where), note, frame, INPUT_FIELD_MM if found.any() else None)
+
+
+def frames_of(prepared: Prepared) -> Series:
+    """Return the scan as it was read, or, where frames were left out, those that the curves are of."""
+    return prepared.raw if prepared.raw.frames == prepared.series.frames else prepared.series
 
 
 def maps_stage(scan: Any) -> Stage:
