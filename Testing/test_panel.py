@@ -929,6 +929,36 @@ def test_stages_show_what_the_parameters_say_now(applied, scan):
     assert "denoised (gaussian)" in note.lower()
     assert "still those of the last Apply" in note
     assert applied.logic.analysis.settings.denoise == "bilateral"
+    applied.ui.denoise.currentIndex = 0
+    assert OLDER not in stage_note(applied, 2), "put back"
+
+
+OLDER = "The maps are still those of the last Apply."
+
+
+def test_steps_say_whether_the_maps_are_of_what_they_show(reloaded, other_scan):
+    scan = reloaded.parameters.scan
+    assert OLDER not in stage_note(reloaded, 5)
+    reloaded.parameters.scan = other_scan()
+    assert OLDER not in stage_note(reloaded, 5), "this scan has no maps"
+    reloaded.parameters.scan = scan
+    reloaded.ui.brain_opening_mm.value = 8.0
+    assert OLDER in stage_note(reloaded, 5), "of a scene from a file, too"
+
+
+def test_curves_are_computed_again_where_scan_or_times_changed_and_not_for_lesions(applied, scan):
+    from PyPeTScene.series import fill_sequence
+
+    logic, raw = applied.logic, applied.logic.analysis.raw
+    prepared = logic.prepared
+    applied.ui.frame.value = 20
+    applied.parameters.lesion_rule = "own"
+    assert OLDER not in stage_note(applied, 2) and logic.prepared is prepared
+    fill_sequence(scan, raw.values, 1.5 * raw.times_s, raw.geometry)
+    assert not logic.is_prepared_for(applied.parameters)
+    assert OLDER in stage_note(applied, 2) and logic.prepared.raw.times_s[-1] == 1.5 * raw.times_s[-1]
+    scan.GetNthDataNode(3).GetImageData().GetPointData().GetScalars().Modified()  # as whoever writes voxels says
+    assert not logic.is_prepared_for(applied.parameters)
 
 
 def stage_note(panel, number: int) -> str:

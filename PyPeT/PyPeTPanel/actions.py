@@ -41,8 +41,8 @@ from PyPeTScene.curves import (
 from PyPeTScene.maps import style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
 from PyPeTScene.nodes import ROLE, find_node, own_nodes, remove_node
-from PyPeTScene.numbers import show_checks
-from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
+from PyPeTScene.numbers import MADE_OF, MEDIANS, fingerprint, map_settings, show_checks
+from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, describe_time_axis, scan_of, scan_volume, series_from_node
 
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
@@ -94,7 +94,18 @@ def state_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
     except InputError:
         return None
     given = [_state(one) for one in (request.brain, request.aif, request.vof)]
-    return scan.GetID(), request.interval_s, request.settings, *given
+    return scan.GetID(), _content(scan), request.interval_s, tuple(map_settings(request.settings).items()), *given
+
+
+def _content(scan: Any) -> tuple[Any, ...]:
+    """Return what changes with the times and the voxels of a scan."""
+    told = scan.GetAttribute(FRAME_LABELS), scan.GetAttribute(FRAME_UNITS)
+    if not scan.IsA("vtkMRMLSequenceNode"):
+        return *told, scan.GetImageData() and scan.GetImageData().GetMTime()
+    frames = range(scan.GetNumberOfDataNodes())
+    images = [getattr(scan.GetNthDataNode(k), "GetImageData", lambda: None)() for k in frames]
+    changed = tuple(image and image.GetMTime() for image in images)
+    return *told, scan.GetIndexUnit(), tuple(scan.GetNthIndexValue(k) for k in frames), changed
 
 
 def _state(given: Any) -> tuple[Any, ...] | None:
@@ -171,7 +182,7 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
         show_checks(prepared, scan)
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
     shown = of_curves[number](prepared, scan)
-    return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}")
+    return replace(shown, note=f"{shown.note}{_doubts(prepared, scan)}")
 
 
 def _early_stage(number: int, parameters: PyPeTParameterNode, series: Series, scan: Any) -> views.Stage:
@@ -186,10 +197,12 @@ def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:
     return views.mask_stage(mean, prepared.brain, views.frames_of(prepared), scan)
 
 
-def _doubts(prepared: Prepared, logic: Any) -> str:
+def _doubts(prepared: Prepared, scan: Any) -> str:
     """Return why there can be no maps, or that those in the scene are of other parameters."""
     invalid = "".join(f" {check.text}" for check in prepared.checks if check.status == "fail")
-    older = logic.analysis is not None and logic.analysis is not prepared
+    medians = find_node(MEDIANS, scan)
+    made_of = medians.GetAttribute(MADE_OF) if medians is not None and views.maps_of(scan) else None
+    older = made_of is not None and made_of != fingerprint(prepared)
     return invalid + (" The maps are still those of the last Apply." if older else "")
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
+
+import numpy as np
 
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Analysis, Candidate, Check, Lesions, Prepared
@@ -17,6 +20,7 @@ from PyPeTLib.results import (
     map_medians,
     map_sds,
 )
+from PyPeTLib.settings import Settings, Value, is_read
 from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
 from PyPeTScene.nodes import Node, find_node, own_node
@@ -24,6 +28,8 @@ from PyPeTScene.nodes import Node, find_node, own_node
 #: Roles of the tables; that of similarity compares the maps of one run with a reference.
 MEDIANS, CANDIDATES, CHECKS, SIMILARITY = "medians.table", "candidates.table", "checks.table", "similarity.table"
 LESIONS, CRITERIA = "lesions.table", "criteria.table"
+#: Attribute of the table of medians: what the maps were made of.
+MADE_OF = "PyPeT.MadeOf"
 #: Columns that are read again: numbers, and text. The user may add some, and another version may lack some.
 COLUMNS: Mapping[str, Mapping[str, type]] = {
     MEDIANS: {"Map": str, "Median": float, "SD of a voxel": float, "Unit": str},
@@ -45,7 +51,32 @@ def show_numbers(analysis: Analysis, scan: Node) -> Node:
     show_checks(analysis, scan)
     table = _show(MEDIANS, "medians", median_columns(analysis), analysis, scan)
     table.SetDescription(conversion_note(analysis.settings))
+    table.SetAttribute(MADE_OF, fingerprint(analysis))
     return table
+
+
+def map_settings(settings: Settings) -> dict[str, Value]:
+    """Return the settings that the maps depend on: no colours, none of the lesions, none that is not read."""
+    names = [name for name, _ in settings.items()]
+    of_maps = names[: names.index("lesion_rule")]  # from there on they are of the lesions
+    return {name: getattr(settings, name) for name in of_maps if name != "colours" and is_read(name, settings)}
+
+
+def fingerprint(prepared: Prepared) -> str:
+    """Return what two runs share only if their maps are the same, also in a scene that was closed meanwhile.
+
+    It is made of what the maps are made of: settings, times, voxels, masks, and curves that the user gave. Every fourth
+    row and column of voxels will do, for who changes a scan changes more.
+    """
+    raw, vessels = prepared.raw, [one for one in (prepared.aif, prepared.vof) if one is not None]
+    given = [one.measured_hu for one in vessels if not np.asarray(one.mask.values).any()]
+    masks = [np.packbits(np.asarray(image.values)) for image in (prepared.brain, *(one.mask for one in vessels))]
+    # rounded, for what is computed differs in its last digits from machine to machine
+    numbers = [np.round(raw.times_s, 3), raw.values[:, :, ::4, ::4], *(np.round(curve, 1) for curve in given)]
+    found = blake2b(repr(map_settings(prepared.settings)).encode(), digest_size=16)
+    for values in (*numbers, *masks):
+        found.update(np.ascontiguousarray(values).data)
+    return found.hexdigest()
 
 
 def show_candidates(prepared: Prepared, scan: Node) -> Node | None:
