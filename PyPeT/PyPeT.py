@@ -21,6 +21,7 @@ from slicer.util import VTKObservationMixin
 if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: the library is the folder beside
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from PyPeTLib.errors import InputError
 from PyPeTLib.records import silent
 from PyPeTPanel import actions, controls, inputs, packages, running, scan, selftest, tables, views
 from PyPeTPanel.lastrun import LastRun
@@ -32,6 +33,11 @@ from PyPeTPanel.parameters import (
 )
 from PyPeTScene import study
 
+#: What a run says that gets no memory.
+OUT_OF_MEMORY = (
+    "More memory is needed than this computer has free. Close other programs or scenes, or load fewer slices; "
+    "pypet run on the same files needs less, for it shows nothing."
+)
 #: Packages that Reload loads again.
 OWN_PACKAGES = ("PyPeTLib", "PyPeTScene", "PyPeTPanel")
 
@@ -310,6 +316,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                     yield progress
             except running.Cancelled as stop:
                 slicer.util.showStatusMessage(_(str(stop)), 3000)
+            except MemoryError as error:  # which has no text of its own
+                raise InputError(_(OUT_OF_MEMORY)) from error
             finally:
                 self._start_or_end(False)
 

@@ -432,6 +432,16 @@ def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs)
     assert panel.ui.applyButton.enabled
 
 
+def test_a_run_without_memory_says_what_it_needs(panel, scan, dialogs, monkeypatch):  # noqa: F811
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(panel.logic, "process_parameters", full)
+    panel.ui.applyButton.click()
+    assert "More memory is needed" in dialogs.errors()[0] and "Close other programs" in dialogs.errors()[0]
+    assert panel.ui.applyButton.enabled
+
+
 @pytest.mark.parametrize("percent", [2, 30, 85, 98])
 def test_scene_closed_during_apply(panel, scan, dialogs, percent, monkeypatch):  # noqa: F811
     import slicer
@@ -1211,7 +1221,54 @@ def test_a_reference_that_is_the_map_itself_is_refused(applied, scan, dialogs, m
     assert ids() == before
 
 
+def test_a_map_of_another_scan_is_refused_and_one_without_display_compared(
+    applied,
+    scan,
+    other_map,
+    other_scan,
+    dialogs,  # noqa: F811
+    monkeypatch,
+):
+    import slicer
+    import vtk
+
+    from PyPeTScene.series import scan_volume
+
+    monkeypatch.setattr("PyPeTPanel.packages.ensure_skimage", lambda: False)
+    foreign = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, own("map.tmax", scan), "theirs")
+    foreign.SetNodeReferenceID("PyPeT.Scan", other_scan().GetID())
+    applied.parameters.reference_map, applied.parameters.compared_map = other_map, foreign
+    before = ids()
+    applied.ui.stage7Button.click()
+    assert "found theirs, which is of other. Select a map of this scan" in dialogs.errors()[0] and ids() == before
+    applied.parameters.compared_map = own("map.tmax", scan)
+    slicer.mrmlScene.RemoveNode(own("map.tmax", scan).GetDisplayNode())
+    applied.ui.stage7Button.click()
+    assert len(dialogs.errors()) == 1 and similarity_cell(applied, "NCC") == pytest.approx(1.0)
+    assert other_map.GetDisplayNode().GetColorNode() is not None
+    bent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
+    bent.SetAndObserveTransformToParent(vtk.vtkThinPlateSplineTransform())
+    scan_volume(scan).SetAndObserveTransformNodeID(bent.GetID())
+    applied.ui.stage7Button.click()
+    assert dialogs.errors()[1].startswith("The maps could not be compared.") and "Scan scan" in dialogs.errors()[1]
+    assert "copy" not in dialogs.errors()[1]
+
+
 # Tissue curves
+
+
+def test_curves_that_were_deleted_are_shown_again(applied, scan, dialogs):  # noqa: F811
+    import slicer
+
+    applied.ui.stage6Button.click()
+    assert "Maps by deconvolution bayesian, mtt_prior weak; resolution" in applied.ui.stageNote.text
+    for role in ("map.cbf", "map.cbv", "map.mtt", "map.tmax", "map.ttp", "map.delay", "stage.enhancement"):
+        slicer.mrmlScene.RemoveNode(own(role, scan))
+    applied.ui.showTissueButton.click()
+    assert shown_volumes(1) == ["scan enhancement"] and not dialogs.errors()
+    slicer.mrmlScene.RemoveNode(own("bolus.chart", scan))
+    stage_note(applied, 4)
+    assert shown_charts() == [own("bolus.chart", scan), own("tissue.chart", scan)] and not dialogs.errors()
 
 
 def tissue_names(scan) -> list[str]:
@@ -1369,6 +1426,18 @@ def test_export_asks_before_it_replaces(applied, dialogs, tmp_path, monkeypatch)
         applied.ui.exportButton.click()
         assert "scan_cbf.nii.gz" in dialogs.messages[-1].text
         assert ((tmp_path / "scan_cbf.nii.gz").read_bytes() != b"the user's") == agreed
+
+
+def test_a_scan_whose_name_no_file_can_have_is_exported(applied, scan, dialogs, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("PyPeTPanel.actions.report_available", lambda: False)
+    scan.SetName("Müller/Å: CBF?")
+    applied.ui.applyButton.click()
+    for _ in range(2):  # found again, too
+        dialogs.paths.append(str(tmp_path))
+        dialogs.answers = [True]
+        applied.ui.exportButton.click()
+    assert not dialogs.errors() and "Müller_Å_ CBF__cbf.nii.gz" in dialogs.messages[-1].text
+    assert {path.name[:14] for path in tmp_path.iterdir()} == {"Müller_Å_ CBF_"}
 
 
 def test_export_removes_what_an_earlier_run_wrote_and_this_one_does_not(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811

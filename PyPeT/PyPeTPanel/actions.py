@@ -38,7 +38,7 @@ from PyPeTScene.curves import (
     stale_plots,
     voxel_region,
 )
-from PyPeTScene.maps import style_display
+from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, show_mask
 from PyPeTScene.nodes import ROLE, find_node, own_nodes, remove_node
 from PyPeTScene.numbers import MADE_OF, MEDIANS, fingerprint, map_settings, show_checks
@@ -216,10 +216,12 @@ def compare(parameters: PyPeTParameterNode) -> views.Stage:
         if tissue is not None and part is not None:
             tissue = replace(tissue, values=tissue.values & ~part.values)
     reference.compare(ours, other, brain, scan, tissue=tissue, vessels=vessels, settings=settings_of(parameters))
-    if other.GetDisplayNode() is None:
-        other.CreateDefaultDisplayNodes()
+    for volume in (ours, other):
+        if volume.GetDisplayNode() is None:  # never shown, or deleted
+            volume.CreateDefaultDisplayNodes()
     shown, beside = ours.GetDisplayNode(), other.GetDisplayNode()
-    style_display(beside, (shown.GetWindowLevelMin(), shown.GetWindowLevelMax()), shown.GetColorNode())
+    window = shown.GetWindowLevelMin(), shown.GetWindowLevelMax()
+    style_display(beside, window, shown.GetColorNode() or colour_table(FLOW_TABLE))
     return views.Stage([ours, other], note=f"{ours.GetName()} beside {other.GetName()}; the views are linked.")
 
 

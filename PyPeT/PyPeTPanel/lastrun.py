@@ -9,6 +9,11 @@ from PyPeTLib.records import Analysis, Candidate, Prepared, Progress, silent
 from PyPeTPanel import actions
 from PyPeTPanel.parameters import PyPeTParameterNode
 from PyPeTScene import study
+from PyPeTScene.nodes import find_node
+
+#: Roles of what `LastRun.show_curves_of` shows.
+CURVES = ("stage.enhancement", "segmentation", "curves.table", "curves.chart", "bolus.table", "bolus.chart")
+CURVES += ("tissue.table", "tissue.chart")
 
 
 class LastRun:
@@ -63,8 +68,8 @@ class LastRun:
         return None not in (self.prepared, self._state) and self._state == actions.state_of(parameters)
 
     def show_curves_of(self, prepared: Prepared, scan: Any, progress: Progress = silent) -> None:
-        """Show masks, enhancement and curves, once."""
-        if self._curves_shown is not prepared:
+        """Show masks, enhancement and curves, once as long as nobody deletes them."""
+        if self._curves_shown is not prepared or any(find_node(role, scan) is None for role in CURVES):
             study.show_prepared(prepared, scan, progress=progress)
             self._curves_shown = prepared
 

@@ -115,7 +115,7 @@ def maps_stage(scan: Any) -> Stage:
     volumes = maps_of(scan)
     if not volumes:
         raise InputError("Maps: a result in the scene is needed; found none of this scan. Apply first.")
-    return Stage(volumes, note=f"Maps by {volumes[0].GetDescription().split('; ')[-1]} The views are linked.")
+    return Stage(volumes, note=f"Maps by {volumes[0].GetDescription().partition('; ')[2]} The views are linked.")
 
 
 def maps_and_curves(scan: Any) -> Stage:
