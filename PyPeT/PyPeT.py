@@ -73,6 +73,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = self.parameters = self._gui = self._browser = None
         self._running = self._closing = False
+        self._followed = []
 
     def setup(self):
         """Build the panel; works without a main window."""
@@ -212,11 +213,18 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))
 
     def _follow_inputs(self):
-        """Look again whether Apply can run when a chosen list of points or table changes."""
-        for node, name in inputs.chosen_inputs(self.parameters):
-            event = getattr(node, name) if name != "ModifiedEvent" else vtk.vtkCommand.ModifiedEvent
+        """Look again whether Apply can run when a chosen list of points or table changes; no more once it is not."""
+        chosen = [
+            (node, getattr(node, name) if name != "ModifiedEvent" else vtk.vtkCommand.ModifiedEvent)
+            for node, name in inputs.chosen_inputs(self.parameters)
+        ]
+        for node, event in self._followed:
+            if (node, event) not in chosen and self.hasObserver(node, event, self.refresh):
+                self.removeObserver(node, event, self.refresh)
+        for node, event in chosen:
             if not self.hasObserver(node, event, self.refresh):
                 self.addObserver(node, event, self.refresh)
+        self._followed = chosen
 
     def _follow_scan(self):
         """Let the slider go from the scan that was selected to the one that is."""

@@ -143,13 +143,15 @@ def test_parameters_of_another_version_become_the_defaults_and_are_named(panel, 
     panel.disconnect_parameters()
     for name, value in (("method", "fancy"), ("aif_source", "guess"), ("csf_hu", "1e9"), ("bone_hu", "dense")):
         node.SetParameter(name, value)
+    node.SetParameter("interval_s", "abc")
     panel.connect_parameters()
+    assert panel.parameters.interval_s == 0.0
     for name in ("method", "csf_hu", "bone_hu"):
         assert getattr(panel.parameters, name) == getattr(Settings(), name)
     assert panel.parameters.aif_source == "automatic" and panel.parameters.core_rcbf == 25.0
     (warning,) = dialogs.messages
     assert warning.level == "WARNING" and "another version" in warning.text
-    assert all(word in warning.text for word in ("method", "bayesian", "fancy", "guess", "1e9", "dense"))
+    assert all(word in warning.text for word in ("method", "bayesian", "fancy", "guess", "1e9", "dense", "abc"))
     panel.connect_parameters()
     assert len(dialogs.messages) == 1, "said once"
 
@@ -250,6 +252,32 @@ def test_unknown_times_ask_for_the_interval(panel, scan):
     panel.ui.interval_s.value = 1.5
     assert panel.ui.applyButton.enabled
     assert "0–66 s, every 1.5 s, from the interval typed" in panel.ui.timeAxis.text
+
+
+def test_an_interval_beside_times_that_are_known_is_said_to_be_unused(panel, scan):
+    panel.ui.interval_s.value = 1.5
+    assert panel.ui.timeAxis.text.endswith("every 1 s, from the sequence's index (s). The interval typed is not used.")
+    scan.SetIndexUnit("")
+    panel.refresh()
+    assert panel.ui.timeAxis.text.endswith("from the interval typed, 1.5 s.")
+
+
+def test_inputs_that_are_no_more_chosen_are_no_more_followed(panel, scan):
+    import slicer
+
+    before = len(panel.Observations)
+    for _ in range(3):
+        panel.parameters.aif_curve = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    assert len(panel.Observations) == before + 1
+    slicer.mrmlScene.RemoveNode(panel.parameters.aif_curve)
+    assert len(panel.Observations) == before
+
+
+def test_what_pypet_made_of_a_scan_is_no_scan(panel, scan, dialogs):  # noqa: F811
+    stage_note(panel, 1)
+    panel.parameters.scan = own("stage.projection", scan)
+    assert not panel.ui.applyButton.enabled and not dialogs.errors()
+    assert "found what PyPeT made of one. Select the scan itself" in panel.ui.timeAxis.text
 
 
 def test_a_missing_segment_disables_apply(panel, scan):
