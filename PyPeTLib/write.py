@@ -228,7 +228,7 @@ def prefix_of(name: str) -> str:
     >>> prefix_of("sub-01_ses-01_ctp"), prefix_of("Müller/Å: CBF?")
     ('sub-01_ses-01', 'Müller_Å_ CBF_')
     """
-    allowed = re.sub(r'[/\\:*?"<>|\x00-\x1f\x7f]', "_", name)
+    allowed = re.sub(r'^\.|[/\\:*?"<>|\x00-\x1f\x7f]', "_", name)
     return allowed.removesuffix("_ctp") or allowed
 
 
