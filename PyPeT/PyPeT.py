@@ -21,6 +21,7 @@ from slicer.util import VTKObservationMixin
 if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: the library is the folder beside
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from PyPeTLib.errors import InputError
 from PyPeTLib.records import silent
 from PyPeTPanel import actions, controls, inputs, packages, running, scan, selftest, tables, views
 from PyPeTPanel.lastrun import LastRun
@@ -32,6 +33,11 @@ from PyPeTPanel.parameters import (
 )
 from PyPeTScene import study
 
+#: What a run says that gets no memory.
+OUT_OF_MEMORY = (
+    "More memory is needed than this computer has free. Close other programs or scenes, or load fewer slices; "
+    "pypet run on the same files needs less, for it shows nothing."
+)
 #: Packages that Reload loads again.
 OWN_PACKAGES = ("PyPeTLib", "PyPeTScene", "PyPeTPanel")
 
@@ -67,6 +73,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = self.parameters = self._gui = self._browser = None
         self._running = self._closing = False
+        self._followed = []
 
     def setup(self):
         """Build the panel; works without a main window."""
@@ -201,15 +208,29 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.enabled = not reason
         self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
         self.ui.timeAxis.text = time_axis(self.parameters)
+        self._follow_scan()
         self._enable_what_can_be_done()
         tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))
 
     def _follow_inputs(self):
-        """Look again whether Apply can run when a chosen list of points or table changes."""
-        for node, name in inputs.chosen_inputs(self.parameters):
-            event = getattr(node, name) if name != "ModifiedEvent" else vtk.vtkCommand.ModifiedEvent
+        """Look again whether Apply can run when a chosen list of points or table changes; no more once it is not."""
+        chosen = [
+            (node, getattr(node, name) if name != "ModifiedEvent" else vtk.vtkCommand.ModifiedEvent)
+            for node, name in inputs.chosen_inputs(self.parameters)
+        ]
+        for node, event in self._followed:
+            if (node, event) not in chosen and self.hasObserver(node, event, self.refresh):
+                self.removeObserver(node, event, self.refresh)
+        for node, event in chosen:
             if not self.hasObserver(node, event, self.refresh):
                 self.addObserver(node, event, self.refresh)
+        self._followed = chosen
+
+    def _follow_scan(self):
+        """Let the slider go from the scan that was selected to the one that is."""
+        scan_node = actions.scan_or_none(self.parameters.scan)
+        if not self._running and self._browser is not actions.browser_of(scan_node, current=self._browser):
+            self._set_up_frames()
 
     def _enable_what_can_be_done(self):
         """Enable the buttons that have something to work on."""
@@ -293,9 +314,11 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         self._settle_edited()
         with self._work(_("PyPeT could not compute the maps.")) as progress:
+            scan_node = actions.scan_or_none(self.parameters.scan)
+            former = [] if scan_node is None else views.maps_of(scan_node)
             self.logic.process_parameters(self.parameters, progress)
-            if not views.in_own_layout():
-                self._show(views.maps_stage(actions.scan_or_none(self.parameters.scan)))
+            if views.wants_maps(scan_node, former):
+                self._show(views.maps_stage(scan_node))
 
     def _settle_edited(self):
         """Ask what becomes of segments that the user edited and did not choose; not under an hourglass."""
@@ -310,20 +333,20 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _work(self, failed):
         """Yield a progress callback for what may take a while; one message where it fails, none where it is stopped."""
         with slicer.util.tryWithErrorDisplay(failed, waitCursor=True):
-            self._start_or_end(True)
             try:
+                self._start_or_end(True)
                 with running.cancellable(self.parent, lambda: self._closing) as progress:
                     yield progress
             except running.Cancelled as stop:
                 slicer.util.showStatusMessage(_(str(stop)), 3000)
+            except MemoryError as error:  # which has no text of its own
+                raise InputError(_(OUT_OF_MEMORY)) from error
             finally:
                 self._start_or_end(False)
 
     def _start_or_end(self, started):
         self._running, self._closing = started, False
         if not started and self.parameters is not None:
-            scan_node = actions.scan_or_none(self.parameters.scan)
-            self._browser = actions.enhancement_browser(scan_node) or self._browser
             self._set_up_frames()
         self.refresh()
 
@@ -353,8 +376,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if 1 < number < 6:  # the others are made of no mask
             self._settle_edited()
         with self._work(_("This step could not be shown.")) as progress:
-            stage, browser = actions.stage(number, self.parameters, self.logic, progress)
-            self._show(stage, browser)
+            self._show(actions.stage(number, self.parameters, self.logic, progress))
 
     def show_tissue(self):
         """Show the chosen tissue curves beside a map."""
@@ -386,22 +408,25 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.logic.is_prepared_for(self.parameters):
             self.ui.tissueNote.text = actions.follow_crosshair(self.logic, scan_node)
 
-    def _show(self, stage, browser=None):
+    def _show(self, stage):
         """Show a stage and what it says."""
-        self._browser = browser or self._browser
         views.arrange(stage)
         running.settle()
         views.fill(stage)
         self.ui.stageNote.text = stage.note
-        self._set_up_frames(stage.frame)
+        self._set_up_frames(stage.frame, stage.volumes)
 
-    def _set_up_frames(self, frame=None):
-        """Let the slider run over the frames of the browser."""
-        if self._browser is not None:
-            current = self._browser.GetSelectedItemNumber() if frame is None else frame
-            self.ui.frame.maximum = max(self._browser.GetNumberOfItems() - 1, 0)
-            self.ui.frame.value = current
-            self.show_frame(current)
+    def _set_up_frames(self, frame=None, volumes=()):
+        """Let the slider run over the frames of these volumes, or of what is shown of the selected scan."""
+        scan_node = actions.scan_or_none(self.parameters.scan)
+        self._browser = actions.browser_of(scan_node, volumes, self._browser)
+        if self._browser is None:
+            self.ui.frameTime.text = ""
+            return
+        current = self._browser.GetSelectedItemNumber() if frame is None else frame
+        self.ui.frame.maximum = self._browser.GetNumberOfItems() - 1
+        self.ui.frame.value = current
+        self.show_frame(current)
 
     def show_frame(self, frame):
         """Scroll to a frame."""

@@ -86,7 +86,7 @@ def _no_artery(candidates: tuple[Candidate, ...], after_s: float) -> str:
     reasons = "; ".join(candidate.reason for candidate in candidates[:3]) or "no voxel enhances above the noise"
     return (
         f"Arterial input: a cluster of early, tall curves is needed; {len(candidates)} looked at, none accepted "
-        f"({reasons}). Mark the artery yourself (--aif-mask FILE)."
+        f"({reasons}). Mark the artery yourself (an AIF mask: --aif-mask FILE, in 3D Slicer a segment or points)."
     )
 
 

@@ -123,7 +123,7 @@ def _no_brain(mean_hu: Float32Array, geometry: Geometry, found_ml: float, settin
         text += f"Values seem to be cut at {highest} HU, and more than {settings.bone_hu:g} HU is bone (bone_hu): "
         lower = f", or set bone_hu to {CUT_BONE_SHARE * mean_hu.max():.0f}" if mean_hu.max() >= TOLD_BY_HU else ""
         text += f"export the scan uncut{lower}. "
-    return text + "Give a mask (--mask FILE), or check that the scan is a head in HU."
+    return text + "Give a mask (--mask FILE, in 3D Slicer a segment), or check that the scan is a head in HU."
 
 
 def _impossible(geometry: Geometry) -> bool:

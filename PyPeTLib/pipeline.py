@@ -496,7 +496,8 @@ def _refuse_failed(checks: tuple[Check, ...], force: bool) -> None:
     """Raise what makes a result untrustworthy, unless the user wants it all the same."""
     failed = [check.text for check in checks if check.status == "fail"]
     if failed and not force:
-        raise QualityError(" ".join(failed) + " Use --force (force=True) to compute maps all the same.")
+        how = "Use --force (in Python force=True, in 3D Slicer 'Compute maps all the same') to have maps all the same."
+        raise QualityError(" ".join([*failed, how]))
 
 
 def _stepper(seconds: dict[str, float], progress: Progress) -> Step:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -220,14 +221,15 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
 
 
 def prefix_of(name: str) -> str:
-    """Return what the names of a scan's results begin with.
+    """Return what the names of a scan's results begin with: no character that a file's name cannot have.
 
     Examples
     --------
-    >>> prefix_of("sub-01_ses-01_ctp")
-    'sub-01_ses-01'
+    >>> prefix_of("sub-01_ses-01_ctp"), prefix_of("Müller/Å: CBF?")
+    ('sub-01_ses-01', 'Müller_Å_ CBF_')
     """
-    return name.removesuffix("_ctp") or name
+    allowed = re.sub(r'^\.|[/\\:*?"<>|\x00-\x1f\x7f]', "_", name)
+    return allowed.removesuffix("_ctp") or allowed
 
 
 def _refuse_occupied(out: Path, overwrite: bool) -> None:

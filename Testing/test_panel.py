@@ -143,13 +143,15 @@ def test_parameters_of_another_version_become_the_defaults_and_are_named(panel, 
     panel.disconnect_parameters()
     for name, value in (("method", "fancy"), ("aif_source", "guess"), ("csf_hu", "1e9"), ("bone_hu", "dense")):
         node.SetParameter(name, value)
+    node.SetParameter("interval_s", "abc")
     panel.connect_parameters()
+    assert panel.parameters.interval_s == 0.0
     for name in ("method", "csf_hu", "bone_hu"):
         assert getattr(panel.parameters, name) == getattr(Settings(), name)
     assert panel.parameters.aif_source == "automatic" and panel.parameters.core_rcbf == 25.0
     (warning,) = dialogs.messages
     assert warning.level == "WARNING" and "another version" in warning.text
-    assert all(word in warning.text for word in ("method", "bayesian", "fancy", "guess", "1e9", "dense"))
+    assert all(word in warning.text for word in ("method", "bayesian", "fancy", "guess", "1e9", "dense", "abc"))
     panel.connect_parameters()
     assert len(dialogs.messages) == 1, "said once"
 
@@ -250,6 +252,32 @@ def test_unknown_times_ask_for_the_interval(panel, scan):
     panel.ui.interval_s.value = 1.5
     assert panel.ui.applyButton.enabled
     assert "0–66 s, every 1.5 s, from the interval typed" in panel.ui.timeAxis.text
+
+
+def test_an_interval_beside_times_that_are_known_is_said_to_be_unused(panel, scan):
+    panel.ui.interval_s.value = 1.5
+    assert panel.ui.timeAxis.text.endswith("every 1 s, from the sequence's index (s). The interval typed is not used.")
+    scan.SetIndexUnit("")
+    panel.refresh()
+    assert panel.ui.timeAxis.text.endswith("from the interval typed, 1.5 s.")
+
+
+def test_inputs_that_are_no_more_chosen_are_no_more_followed(panel, scan):
+    import slicer
+
+    before = len(panel.Observations)
+    for _ in range(3):
+        panel.parameters.aif_curve = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode")
+    assert len(panel.Observations) == before + 1
+    slicer.mrmlScene.RemoveNode(panel.parameters.aif_curve)
+    assert len(panel.Observations) == before
+
+
+def test_what_pypet_made_of_a_scan_is_no_scan(panel, scan, dialogs):  # noqa: F811
+    stage_note(panel, 1)
+    panel.parameters.scan = own("stage.projection", scan)
+    assert not panel.ui.applyButton.enabled and not dialogs.errors()
+    assert "found what PyPeT made of one. Select the scan itself" in panel.ui.timeAxis.text
 
 
 def test_a_missing_segment_disables_apply(panel, scan):
@@ -429,6 +457,16 @@ def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs)
     assert len(dialogs.errors()) == 1
     assert "Brain mask: a skull" in dialogs.errors()[0]
     assert ids() == before
+    assert panel.ui.applyButton.enabled
+
+
+def test_a_run_without_memory_says_what_it_needs(panel, scan, dialogs, monkeypatch):  # noqa: F811
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(panel.logic, "process_parameters", full)
+    panel.ui.applyButton.click()
+    assert "More memory is needed" in dialogs.errors()[0] and "Close other programs" in dialogs.errors()[0]
     assert panel.ui.applyButton.enabled
 
 
@@ -1043,6 +1081,36 @@ def test_stages_show_what_the_parameters_say_now(applied, scan):
     assert "denoised (gaussian)" in note.lower()
     assert "still those of the last Apply" in note
     assert applied.logic.analysis.settings.denoise == "bilateral"
+    applied.ui.denoise.currentIndex = 0
+    assert OLDER not in stage_note(applied, 2), "put back"
+
+
+OLDER = "The maps are still those of the last Apply."
+
+
+def test_steps_say_whether_the_maps_are_of_what_they_show(reloaded, other_scan):
+    scan = reloaded.parameters.scan
+    assert OLDER not in stage_note(reloaded, 5)
+    reloaded.parameters.scan = other_scan()
+    assert OLDER not in stage_note(reloaded, 5), "this scan has no maps"
+    reloaded.parameters.scan = scan
+    reloaded.ui.brain_opening_mm.value = 8.0
+    assert OLDER in stage_note(reloaded, 5), "of a scene from a file, too"
+
+
+def test_curves_are_computed_again_where_scan_or_times_changed_and_not_for_lesions(applied, scan):
+    from PyPeTScene.series import fill_sequence
+
+    logic, raw = applied.logic, applied.logic.analysis.raw
+    prepared = logic.prepared
+    applied.ui.frame.value = 20
+    applied.parameters.lesion_rule = "own"
+    assert OLDER not in stage_note(applied, 2) and logic.prepared is prepared
+    fill_sequence(scan, raw.values, 1.5 * raw.times_s, raw.geometry)
+    assert not logic.is_prepared_for(applied.parameters)
+    assert OLDER in stage_note(applied, 2) and logic.prepared.raw.times_s[-1] == 1.5 * raw.times_s[-1]
+    scan.GetNthDataNode(3).GetImageData().GetPointData().GetScalars().Modified()  # as whoever writes voxels says
+    assert not logic.is_prepared_for(applied.parameters)
 
 
 def stage_note(panel, number: int) -> str:
@@ -1122,6 +1190,50 @@ def test_input_stage_looks_at_the_slice_with_most_arterial_voxels(applied, scan)
     assert logic.GetSliceOffset() == pytest.approx(mask.geometry.origin_mm[2] + k * mask.geometry.spacing_mm[2])
 
 
+def test_steps_of_a_dicom_import_scroll_and_keep_the_frame(panel, dialogs, tiny_head):  # noqa: F811
+    import slicer
+    from scene_cases import dicom_sequence
+
+    from PyPeTScene.series import sequence_browser
+
+    panel.parameters.scan = scan = dicom_sequence(tiny_head.series)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(sequence_browser(scan))
+    for number in (3, 5):
+        stage_note(panel, number)
+        peak = panel.ui.frame.value
+        for frame in (peak, 30):
+            panel.ui.frame.value = frame
+            np.testing.assert_array_equal(shown_voxels(0 if number == 5 else 1), tiny_head.series.values[frame])
+    assert peak == int(panel.logic.prepared.aif.measured_hu.argmax())
+    assert panel.ui.frameTime.text == "30.0 s"
+    panel.ui.applyButton.click()
+    assert panel.ui.frame.value == 30 and not dialogs.errors()
+
+
+def shown_voxels(view: int) -> np.ndarray:
+    import slicer
+
+    composite = slicer.app.layoutManager().sliceWidget(f"PyPeT{view + 1}").mrmlSliceCompositeNode()
+    return voxels(slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID()))
+
+
+def test_the_input_stage_follows_the_transform_of_the_scan(applied, scan):
+    import slicer
+    import vtk
+
+    from PyPeTScene.series import scan_volume
+
+    moved, matrix = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode"), vtk.vtkMatrix4x4()
+    stage_note(applied, 5)
+    logic = slicer.app.layoutManager().sliceWidget("PyPeT1").sliceLogic()
+    before = logic.GetSliceOffset()
+    matrix.SetElement(2, 3, 100.0)
+    moved.SetMatrixTransformToParent(matrix)
+    scan_volume(scan).SetAndObserveTransformNodeID(moved.GetID())
+    stage_note(applied, 5)
+    assert logic.GetSliceOffset() == pytest.approx(before + 100.0)
+
+
 def test_map_buttons_show_the_map(applied, scan):
     import slicer
 
@@ -1145,6 +1257,47 @@ def test_apply_shows_the_maps_and_keeps_the_view_that_the_user_chose_of_ours(pan
     panel.ui.stage5Button.click()
     panel.ui.applyButton.click()
     assert shown_volumes(1) == ["scan"]
+
+
+@pytest.fixture
+def other_scan(tiny_head):
+    from PyPeTScene.series import sequence_from_series
+
+    return lambda: sequence_from_series(tiny_head.series, "other")[0]
+
+
+def test_views_and_slider_are_those_of_the_scan_that_is_selected(applied, scan, other_scan, tiny_head):
+    import slicer
+
+    from PyPeTScene.nodes import own_nodes
+    from PyPeTScene.series import scan_volume, sequence_browser
+
+    applied.ui.frame.value = 20
+    applied.parameters.scan = other = other_scan()
+    assert not applied.ui.frame.enabled and applied.ui.frameTime.text == "", "nothing is shown of it yet"
+    applied.ui.frame.value = 13
+    np.testing.assert_array_equal(voxels(scan_volume(scan)), tiny_head.series.values[20])
+    applied.ui.applyButton.click()
+    assert shown_volumes(6)[0] == "other CBF" and applied.ui.frame.enabled
+    applied.ui.frame.value = 7
+    assert [sequence_browser(one).GetSelectedItemNumber() for one in (scan, other)] == [20, 7]
+    applied.parameters.scan = scan
+    assert (applied.ui.frame.value, applied.ui.frameTime.text) == (20, "20.0 s")
+    applied.ui.applyButton.click()
+    assert shown_volumes(6)[0] == "scan CBF"
+    for node in [node for node in own_nodes(scan) if slicer.mrmlScene.IsNodePresent(node)]:
+        slicer.mrmlScene.RemoveNode(node)
+    assert not applied.ui.frame.enabled, "no results, nothing to scroll"
+
+
+def test_apply_shows_the_maps_again_where_there_are_others(applied, scan):
+    names = [f"scan {name}" for name in ("CBF", "CBV", "MTT", "Tmax", "TTP")]
+    applied.parameters.method = "bSVD"
+    applied.ui.applyButton.click()
+    assert shown_volumes(5) == names
+    applied.parameters.method = "bayesian"
+    applied.ui.applyButton.click()
+    assert shown_volumes(6) == [*names, "scan Delay"]
 
 
 def test_layouts(applied, scan):
@@ -1210,7 +1363,54 @@ def test_a_reference_that_is_the_map_itself_is_refused(applied, scan, dialogs, m
     assert ids() == before
 
 
+def test_a_map_of_another_scan_is_refused_and_one_without_display_compared(
+    applied,
+    scan,
+    other_map,
+    other_scan,
+    dialogs,  # noqa: F811
+    monkeypatch,
+):
+    import slicer
+    import vtk
+
+    from PyPeTScene.series import scan_volume
+
+    monkeypatch.setattr("PyPeTPanel.packages.ensure_skimage", lambda: False)
+    foreign = slicer.modules.volumes.logic().CloneVolume(slicer.mrmlScene, own("map.tmax", scan), "theirs")
+    foreign.SetNodeReferenceID("PyPeT.Scan", other_scan().GetID())
+    applied.parameters.reference_map, applied.parameters.compared_map = other_map, foreign
+    before = ids()
+    applied.ui.stage7Button.click()
+    assert "found theirs, which is of other. Select a map of this scan" in dialogs.errors()[0] and ids() == before
+    applied.parameters.compared_map = own("map.tmax", scan)
+    slicer.mrmlScene.RemoveNode(own("map.tmax", scan).GetDisplayNode())
+    applied.ui.stage7Button.click()
+    assert len(dialogs.errors()) == 1 and similarity_cell(applied, "NCC") == pytest.approx(1.0)
+    assert other_map.GetDisplayNode().GetColorNode() is not None
+    bent = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
+    bent.SetAndObserveTransformToParent(vtk.vtkThinPlateSplineTransform())
+    scan_volume(scan).SetAndObserveTransformNodeID(bent.GetID())
+    applied.ui.stage7Button.click()
+    assert dialogs.errors()[1].startswith("The maps could not be compared.") and "Scan scan" in dialogs.errors()[1]
+    assert "copy" not in dialogs.errors()[1]
+
+
 # Tissue curves
+
+
+def test_curves_that_were_deleted_are_shown_again(applied, scan, dialogs):  # noqa: F811
+    import slicer
+
+    applied.ui.stage6Button.click()
+    assert "Maps by deconvolution bayesian, mtt_prior weak; resolution" in applied.ui.stageNote.text
+    for role in ("map.cbf", "map.cbv", "map.mtt", "map.tmax", "map.ttp", "map.delay", "stage.enhancement"):
+        slicer.mrmlScene.RemoveNode(own(role, scan))
+    applied.ui.showTissueButton.click()
+    assert shown_volumes(1) == ["scan enhancement"] and not dialogs.errors()
+    slicer.mrmlScene.RemoveNode(own("bolus.chart", scan))
+    stage_note(applied, 4)
+    assert shown_charts() == [own("bolus.chart", scan), own("tissue.chart", scan)] and not dialogs.errors()
 
 
 def tissue_names(scan) -> list[str]:
@@ -1294,6 +1494,31 @@ def test_numbers_come_back_with_the_scene(panel, scan, dialogs, tmp_path):  # no
     assert panel.logic.analysis is None
 
 
+def test_tables_that_the_user_edited_or_another_version_wrote_do_not_stop_the_panel(reloaded, dialogs, monkeypatch):  # noqa: F811
+    from PyPeTPanel import tables
+
+    scan = reloaded.parameters.scan
+    roles = [f"{name}.table" for name in ("checks", "candidates", "medians", "lesions", "criteria")]
+    for table in (own(role, scan) for role in roles):
+        table.AddColumn().SetName("my notes")
+    own("checks.table", scan).SetCellText(0, 1, "ok")
+    reloaded.disconnect_parameters()
+    before = [getattr(reloaded.ui, role.partition(".")[0]).rowCount for role in roles]
+    reloaded.connect_parameters()
+    assert [getattr(reloaded.ui, role.partition(".")[0]).rowCount for role in roles] == before
+    assert shown_checks(reloaded)[0][0] == "ok" and ", 1 ok." in reloaded.ui.checksNote.text
+    for role in roles:
+        own(role, scan).RemoveColumn(2)
+        reloaded.refresh()
+        assert getattr(reloaded.ui, role.partition(".")[0]).rowCount == 0, role
+    with monkeypatch.context() as broken:
+        broken.setattr(tables, "show_results", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            reloaded.apply()
+    reloaded.ui.applyButton.click()
+    assert not dialogs.errors()[1:] and reloaded.ui.checks.rowCount == before[0], "a run goes on as ever"
+
+
 def shown_numbers(panel) -> list:
     tables = [panel.ui.medians, panel.ui.candidates, panel.ui.checks]
     cells = [[[t.item(r, c).text() for c in range(t.columnCount)] for r in range(t.rowCount)] for t in tables]
@@ -1343,6 +1568,18 @@ def test_export_asks_before_it_replaces(applied, dialogs, tmp_path, monkeypatch)
         applied.ui.exportButton.click()
         assert "scan_cbf.nii.gz" in dialogs.messages[-1].text
         assert ((tmp_path / "scan_cbf.nii.gz").read_bytes() != b"the user's") == agreed
+
+
+def test_a_scan_whose_name_no_file_can_have_is_exported(applied, scan, dialogs, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("PyPeTPanel.actions.report_available", lambda: False)
+    scan.SetName("Müller/Å: CBF?")
+    applied.ui.applyButton.click()
+    for _ in range(2):  # found again, too
+        dialogs.paths.append(str(tmp_path))
+        dialogs.answers = [True]
+        applied.ui.exportButton.click()
+    assert not dialogs.errors() and "Müller_Å_ CBF__cbf.nii.gz" in dialogs.messages[-1].text
+    assert {path.name[:14] for path in tmp_path.iterdir()} == {"Müller_Å_ CBF_"}
 
 
 def test_export_removes_what_an_earlier_run_wrote_and_this_one_does_not(applied, dialogs, tmp_path, monkeypatch):  # noqa: F811

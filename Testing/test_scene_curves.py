@@ -21,12 +21,14 @@ from PyPeTScene.curves import (
     brain_regions,
     curve_from_table,
     segment_regions,
+    show_bolus,
     show_tissue_curves,
     show_vessel_curves,
     stale_plots,
     voxel_region,
 )
 from PyPeTScene.masks import show_masks
+from PyPeTScene.restore import unchanged_on_error
 from PyPeTScene.series import scan_volume, sequence_from_series
 
 pytestmark = pytest.mark.usefixtures("scene")
@@ -86,6 +88,32 @@ def test_curves_that_are_no_more_leave_the_chart(tiny_analysis, scan):
     _, chart = show_vessel_curves(tiny_analysis, scan)
     assert len(plotted(chart)) == 4
     assert not stale_plots(scan)
+
+
+def test_what_the_user_made_of_a_chart_stays(tiny_analysis, scan):
+    _, chart = show_vessel_curves(tiny_analysis, scan)
+    plot, mine = chart.GetNthPlotSeriesNode(0), slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", "mine")
+    chart.AddAndObservePlotSeriesNodeID(mine.GetID())
+    chart.SetTitle("My title")
+    chart.SetYAxisTitle("HU")
+    plot.SetColor(0.0, 1.0, 0.0)
+    plot.SetMarkerStyle(plot.MarkerStyleCircle)
+    bare = replace(tiny_analysis, vof=None)
+    show_vessel_curves(bare, scan)
+    assert plotted(chart) == ["AIF, measured", "AIF, deconvolved", "AIF, gamma-variate fit", "mine"]
+    assert (chart.GetTitle(), chart.GetYAxisTitle()) == ("My title", "HU")
+    assert plot.GetColor() == (0.0, 1.0, 0.0) and plot.GetMarkerStyle() == plot.MarkerStyleCircle
+
+
+def test_the_title_of_the_bolus_follows_its_arrival(tiny_analysis, scan):
+    _, chart = show_bolus(tiny_analysis, scan)
+    later = replace(tiny_analysis, bolus=replace(tiny_analysis.bolus, arrival_s=21.0))
+    with pytest.raises(ZeroDivisionError), unchanged_on_error(scan):
+        show_bolus(later, scan)
+        raise ZeroDivisionError
+    assert "21.0" not in chart.GetTitle()
+    show_bolus(later, scan)
+    assert chart.GetTitle() == "Bolus, arriving at 21.0 s", "also after a run that was stopped"
 
 
 def test_next_apply_updates_the_same_nodes_and_tells_the_chart(tiny_analysis, scan):

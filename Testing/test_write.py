@@ -300,6 +300,15 @@ def test_full_disk_at_the_end_leaves_nothing(tmp_path: Path, monkeypatch: pytest
     assert names(tmp_path) == []
 
 
+def test_prefix_has_no_character_that_a_file_cannot_have_and_does_not_hide_it() -> None:
+    assert [prefix_of(n) for n in ('a/b\\c:d*e?f"g<h>i|j', "a\tb\n", "..", "日本 _ctp")] == [
+        "a_b_c_d_e_f_g_h_i_j",
+        "a_b_",
+        "_.",
+        "日本 ",
+    ]
+
+
 def test_prefix_is_the_name_without_ctp() -> None:
     assert [prefix_of(n) for n in ("sub-01_ses-01_ctp", "scan", "_ctp", "ctp_a")] == [
         "sub-01_ses-01",

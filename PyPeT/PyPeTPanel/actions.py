@@ -29,7 +29,7 @@ from PyPeTPanel.parameters import (
     settings_of,
     use_segment,
 )
-from PyPeTScene import reference, stages, study
+from PyPeTScene import reference, study
 from PyPeTScene.curves import (
     brain_regions,
     segment_regions,
@@ -38,11 +38,21 @@ from PyPeTScene.curves import (
     stale_plots,
     voxel_region,
 )
-from PyPeTScene.maps import style_display
+from PyPeTScene.maps import FLOW_TABLE, colour_table, style_display
 from PyPeTScene.masks import SEGMENTS, find_segment, is_edited, mask_from_segment, set_edited_aside, show_mask
-from PyPeTScene.nodes import find_node, remove_node
-from PyPeTScene.numbers import CANDIDATES, candidate_columns, rows_of, show_candidates, show_checks
-from PyPeTScene.series import describe_time_axis, scan_of, scan_volume, series_from_node
+from PyPeTScene.nodes import ROLE, find_node, own_nodes, remove_node
+from PyPeTScene.numbers import (
+    CANDIDATES,
+    MADE_OF,
+    MEDIANS,
+    candidate_columns,
+    fingerprint,
+    map_settings,
+    rows_of,
+    show_candidates,
+    show_checks,
+)
+from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, describe_time_axis, scan_of, scan_volume, series_from_node
 
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
@@ -94,7 +104,18 @@ def state_of(parameters: PyPeTParameterNode) -> tuple[Any, ...] | None:
     except InputError:
         return None
     given = [_state(one) for one in (request.brain, request.aif, request.vof)]
-    return scan.GetID(), request.interval_s, request.settings, *given
+    return scan.GetID(), _content(scan), request.interval_s, tuple(map_settings(request.settings).items()), *given
+
+
+def _content(scan: Any) -> tuple[Any, ...]:
+    """Return what changes with the times and the voxels of a scan."""
+    told = scan.GetAttribute(FRAME_LABELS), scan.GetAttribute(FRAME_UNITS)
+    if not scan.IsA("vtkMRMLSequenceNode"):
+        return *told, scan.GetImageData() and scan.GetImageData().GetMTime()
+    frames = range(scan.GetNumberOfDataNodes())
+    images = [getattr(scan.GetNthDataNode(k), "GetImageData", lambda: None)() for k in frames]
+    changed = tuple(image and image.GetMTime() for image in images)
+    return *told, scan.GetIndexUnit(), tuple(scan.GetNthIndexValue(k) for k in frames), changed
 
 
 def _state(given: Any) -> tuple[Any, ...] | None:
@@ -218,14 +239,14 @@ def _search(parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> P
     return prepared
 
 
-def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> tuple[views.Stage, Any]:
-    """Return what a stage shows, and the browser that scrolls it; none but the sixth needs a run."""
+def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> views.Stage:
+    """Return what a stage shows; none but the sixth needs a run."""
     scan = scan_of(parameters.scan)
     if number == 6:
-        return views.maps_stage(scan), enhancement_browser(scan)
+        return views.maps_stage(scan)
     if number == 1 or (number == 3 and not logic.is_prepared_for(parameters)):
         series = series_from_node(parameters.scan, interval_of(parameters))
-        return _early_stage(number, parameters, series, scan), stages.stage_browser(series, scan)
+        return _early_stage(number, parameters, series, scan)
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
         logic.show_curves_of(parameters, share(progress, 0.8, 1.0))
@@ -233,26 +254,27 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
         show_checks(prepared, scan)
     of_curves = {2: views.denoised_stage, 3: _mask_stage, 4: views.signal_stage, 5: views.input_stage}
     shown = of_curves[number](prepared, scan)
-    return replace(shown, note=f"{shown.note}{_doubts(prepared, logic)}"), stages.stage_browser(prepared.series, scan)
+    return replace(shown, note=f"{shown.note}{_doubts(prepared, scan)}")
 
 
 def _early_stage(number: int, parameters: PyPeTParameterNode, series: Series, scan: Any) -> views.Stage:
     """Return the raw scan or the mask, which need no curves."""
     if number == 1:
         return views.raw_stage(series, scan)
-    brain = brain_of(parameters, series)
-    return views.mask_stage(Image(_mean(series), series.geometry, "HU"), brain, series.name, scan)
+    return views.mask_stage(Image(_mean(series), series.geometry, "HU"), brain_of(parameters, series), series, scan)
 
 
 def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:
     mean = Image(_mean(prepared.series), prepared.series.geometry, "HU")
-    return views.mask_stage(mean, prepared.brain, prepared.series.name, scan)
+    return views.mask_stage(mean, prepared.brain, views.frames_of(prepared), scan)
 
 
-def _doubts(prepared: Prepared, logic: Any) -> str:
+def _doubts(prepared: Prepared, scan: Any) -> str:
     """Return why there can be no maps, or that those in the scene are of other parameters."""
     invalid = "".join(f" {check.text}" for check in prepared.checks if check.status == "fail")
-    older = logic.analysis is not None and logic.analysis is not prepared
+    medians = find_node(MEDIANS, scan)
+    made_of = medians.GetAttribute(MADE_OF) if medians is not None and views.maps_of(scan) else None
+    older = made_of is not None and made_of != fingerprint(prepared)
     return invalid + (" The maps are still those of the last Apply." if older else "")
 
 
@@ -266,10 +288,12 @@ def compare(parameters: PyPeTParameterNode) -> views.Stage:
         if tissue is not None and part is not None:
             tissue = replace(tissue, values=tissue.values & ~part.values)
     reference.compare(ours, other, brain, scan, tissue=tissue, vessels=vessels, settings=settings_of(parameters))
-    if other.GetDisplayNode() is None:
-        other.CreateDefaultDisplayNodes()
+    for volume in (ours, other):
+        if volume.GetDisplayNode() is None:  # never shown, or deleted
+            volume.CreateDefaultDisplayNodes()
     shown, beside = ours.GetDisplayNode(), other.GetDisplayNode()
-    style_display(beside, (shown.GetWindowLevelMin(), shown.GetWindowLevelMax()), shown.GetColorNode())
+    window = shown.GetWindowLevelMin(), shown.GetWindowLevelMax()
+    style_display(beside, window, shown.GetColorNode() or colour_table(FLOW_TABLE))
     return views.Stage([ours, other], note=f"{ours.GetName()} beside {other.GetName()}; the views are linked.")
 
 
@@ -328,10 +352,28 @@ def _mean(series: Series) -> npt.NDArray[np.float32]:
     return np.asarray(series.values.mean(axis=0, dtype=np.float32))
 
 
-def enhancement_browser(scan: Any) -> Any:
-    """Return the browser that scrolls the enhancement of a scan, None where there is none."""
-    sequence = None if scan is None else find_node("stage.enhancement", scan)
-    return None if sequence is None else slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(sequence)
+def browser_of(scan: Any, volumes: Sequence[Any] = (), current: Any = None) -> Any:
+    """Return the browser that scrolls what is shown of a scan, None where nothing is.
+
+    There are two where frames were left out: the scan's own, and that of the steps.
+
+    Parameters
+    ----------
+    scan : vtkMRMLNode or None
+        The scan.
+    volumes : sequence of vtkMRMLScalarVolumeNode
+        The browser of one of these is taken first.
+    current : vtkMRMLSequenceBrowserNode, optional
+        Then this one, if it is one of the scan's.
+    """
+    made = [] if scan is None else [node for node in own_nodes(scan) if node.GetAttribute(ROLE).startswith("stage.")]
+    shown = [node for node in made if not node.IsA("vtkMRMLSequenceBrowserNode")]
+    sequences = [node for node in (*shown, *[scan] * bool(shown)) if node.IsA("vtkMRMLSequenceNode")]
+    logic = slicer.modules.sequences.logic()
+    browsers = [logic.GetFirstBrowserNodeForSequenceNode(sequence) for sequence in sequences]
+    found = [browser for browser in browsers if browser and browser.GetNumberOfItems() > 0]
+    wanted = (*(logic.GetFirstBrowserNodeForProxyNode(volume) for volume in volumes), current)
+    return next((browser for browser in (*wanted, *found) if browser in found), None)
 
 
 def go_to_frame(browser: Any, frame: int) -> str:

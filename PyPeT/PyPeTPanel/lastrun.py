@@ -9,6 +9,11 @@ from PyPeTLib.records import Analysis, Candidate, Prepared, Progress, silent
 from PyPeTPanel import actions
 from PyPeTPanel.parameters import PyPeTParameterNode
 from PyPeTScene import study
+from PyPeTScene.nodes import find_node
+
+#: Roles of what `LastRun.show_curves_of` shows.
+CURVES = ("stage.enhancement", "segmentation", "curves.table", "curves.chart", "bolus.table", "bolus.chart")
+CURVES += ("tissue.table", "tissue.chart")
 
 
 class LastRun:
@@ -64,8 +69,9 @@ class LastRun:
         return None not in (self.prepared, self._state) and self._state == actions.state_of(parameters)
 
     def show_curves_of(self, parameters: PyPeTParameterNode, progress: Progress = silent) -> None:
-        """Show masks, enhancement and curves of what `prepared_for` returned, once."""
-        if self._curves_shown is not self.prepared:
+        """Show masks, enhancement and curves of what `prepared_for` returned, once as long as nobody deletes them."""
+        scan = actions.scan_or_none(parameters.scan)
+        if self._curves_shown is not self.prepared or any(find_node(role, scan) is None for role in CURVES):
             study.show_prepared(self.prepared, parameters.scan, kept=self._given, progress=progress)
             self._curves_shown = self.prepared
             self._state = actions.state_of(parameters)  # what was written may share a labelmap with what was given

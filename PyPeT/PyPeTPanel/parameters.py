@@ -35,6 +35,7 @@ WORDS = {
     **{name: (info.choices, info.default) for name, info in INFO.items() if info.choices},
 }
 NUMBERS = {name: info for name, info in INFO.items() if not info.choices}
+NUMBERS["interval_s"] = SettingInfo("interval_s", 0.0, "s", 0.0, MAXIMUM_INTERVAL_S, (), "time between frames")
 Segmentation = slicer.vtkMRMLSegmentationNode | None
 Points = slicer.vtkMRMLMarkupsFiducialNode | None
 Table = slicer.vtkMRMLTableNode | None
@@ -228,8 +229,20 @@ def use_segment(parameters: PyPeTParameterNode, key: str, segmentation: Any, seg
 
 def time_axis(parameters: PyPeTParameterNode) -> str:
     """Return the scan's frames and times in one line, with what reading it brought to light; or what is missing."""
+    typed = interval_of(parameters)
     try:
-        axis = describe_time_axis(parameters.scan, interval_of(parameters))
-        return f"{axis}. {scan_of(parameters.scan).GetAttribute(NOTES) or ''}".rstrip()
+        axis = describe_time_axis(parameters.scan, typed)
     except InputError as error:
         return str(error)
+    notes = scan_of(parameters.scan).GetAttribute(NOTES) or ""
+    unread = " The interval typed is not used." if typed is not None and _tells_times(parameters.scan) else ""
+    return f"{axis}.{unread} {notes}".rstrip()
+
+
+def _tells_times(scan: Any) -> bool:
+    """Tell whether a scan knows its times without an interval."""
+    try:
+        describe_time_axis(scan)
+    except InputError:
+        return False
+    return True

@@ -23,6 +23,8 @@ SIMILARITY_COLUMNS = ("Metric", "Value", "Unit")
 CHECK_COLUMNS = ("Result", "Check", "Finding")
 #: Colour of each status, on light and on dark panels; the word says the same.
 STATUS_COLOURS = {"fail": "#d13438", "warn": "#b86e00", "pass": "#2e8b57", "not applicable": "#808080"}
+#: Colour of a status that the user typed, or that another version of PyPeT knows.
+OTHER_COLOUR = "#808080"
 #: Tables grow up to this height in pixels and scroll beyond it; that of the checks has rows of several lines.
 TALLEST, TALLEST_CHECKS = 160, 240
 
@@ -71,7 +73,7 @@ def fill_checks(table: Any, checks: Sequence[Sequence[Any]]) -> None:
         tip = text if math.isnan(value) else f"{text}\n{name}: {typeset(f'{value:.4g}')}"
         for c in range(len(CHECK_COLUMNS)):
             table.item(r, c).setToolTip(tip)
-        table.item(r, 0).setForeground(qt.QBrush(qt.QColor(STATUS_COLOURS[status])))
+        table.item(r, 0).setForeground(qt.QBrush(qt.QColor(STATUS_COLOURS.get(status, OTHER_COLOUR))))
     _fit_height(table, TALLEST_CHECKS)
 
 
@@ -143,7 +145,8 @@ def _checks_text(checks: Sequence[Sequence[Any]]) -> str:
     if not checks:
         return "No result yet: select a scan and press Apply."
     counts = Counter(status for _, status, _, _ in checks)
-    return f"{len(checks)} quality checks: " + ", ".join(f"{counts[s]} {s}" for s in STATUS_COLOURS if counts[s]) + "."
+    known = {status: counts.pop(status) for status in STATUS_COLOURS if status in counts}
+    return f"{len(checks)} quality checks: " + ", ".join(f"{n} {s}" for s, n in {**known, **counts}.items()) + "."
 
 
 def _partial_volume_text(scan: Any) -> str:

@@ -11,8 +11,8 @@ from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Image, Prepared, Series
 from PyPeTScene import stages
-from PyPeTScene.nodes import find_node
-from PyPeTScene.series import scan_volume
+from PyPeTScene.nodes import ROLE, SCAN, find_node
+from PyPeTScene.series import scan_of, scan_volume
 from PyPeTScene.study import in_study
 
 #: Layout numbers from here on are PyPeT's: 10 for each slice view, and 1 for each chart.
@@ -66,11 +66,12 @@ def denoised_stage(prepared: Prepared, scan: Any) -> Stage:
     return Stage(volumes, note=f"Denoised ({prepared.settings.denoise}); maximum of the middle third of the slices.")
 
 
-def mask_stage(image: Image, brain: Image, name: str, scan: Any) -> Stage:
-    """3: mask, image and masked image."""
+def mask_stage(image: Image, brain: Image, series: Series, scan: Any) -> Stage:
+    """3: mask, scan and masked image."""
+    name = series.name
     with in_study(scan, name) as node:
         mask, masked = stages.show_mask_volume(brain, name, node), stages.show_masked_image(image, brain, name, node)
-        volumes = [mask, scan_volume(node), masked]
+        volumes = [mask, stages.show_seconds(series, node)[1], masked]
     volume_ml = float(np.asarray(brain.values).sum()) * brain.geometry.voxel_volume_ml
     return Stage(volumes, note=f"Brain mask of {volume_ml:.0f} mL; the scan; its mean inside the mask.")
 
@@ -94,10 +95,19 @@ def input_stage(prepared: Prepared, scan: Any) -> Stage:
     k = int(mask.sum(axis=(1, 2)).argmax())
     index = np.array([*np.argwhere(mask[k]).mean(axis=0)[::-1], k])
     place = prepared.series.geometry
-    x, y, z = np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm)
+    x, y, z = (float(value) for value in np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm))
+    where = [-x, -y, z]
+    scan_volume(scan).TransformPointToWorld([-x, -y, z], where)
+    with in_study(scan, prepared.series.name) as node:
+        shown = stages.show_seconds(frames_of(prepared), node)[1]
     voxels = f"{int(found.sum())} voxels, {int(found[k].sum())} of them in this slice; " if found.any() else ""
-    note, where = f"Arterial input: {voxels}{prepared.aif.source}.", (float(-x), float(-y), float(z))
-    return Stage([scan_volume(scan)], [chart], where, note, frame, INPUT_FIELD_MM if found.any() else None)
+    note = f"Arterial input: {voxels}{prepared.aif.source}."
+    return Stage([shown], [chart], tuple(where), note, frame, INPUT_FIELD_MM if found.any() else None)
+
+
+def frames_of(prepared: Prepared) -> Series:
+    """Return the scan as it was read, or, where frames were left out, those that the curves are of."""
+    return prepared.raw if prepared.raw.frames == prepared.series.frames else prepared.series
 
 
 def maps_stage(scan: Any) -> Stage:
@@ -105,7 +115,7 @@ def maps_stage(scan: Any) -> Stage:
     volumes = maps_of(scan)
     if not volumes:
         raise InputError("Maps: a result in the scene is needed; found none of this scan. Apply first.")
-    return Stage(volumes, note=f"Maps by {volumes[0].GetDescription().split('; ')[-1]} The views are linked.")
+    return Stage(volumes, note=f"Maps by {volumes[0].GetDescription().partition('; ')[2]} The views are linked.")
 
 
 def maps_and_curves(scan: Any) -> Stage:
@@ -168,6 +178,40 @@ def in_own_layout() -> bool:
     """Tell whether one of PyPeT's layouts is shown; True where there is no window to show one in."""
     manager = slicer.app.layoutManager()
     return manager is None or manager.layout >= FIRST_LAYOUT
+
+
+def wants_maps(scan: Any, former: Sequence[Any]) -> bool:
+    """Tell whether Apply is to show the maps: it keeps a view of PyPeT's that the user chose, as long as it is true.
+
+    It is not where another scan is shown, or where other maps than before belong side by side.
+
+    Parameters
+    ----------
+    scan : vtkMRMLNode
+        What Apply ran on.
+    former : sequence of vtkMRMLScalarVolumeNode
+        The maps that it had before.
+    """
+    manager = slicer.app.layoutManager()
+    if manager is None or not in_own_layout():
+        return manager is not None
+    composites = [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
+    shown = [slicer.mrmlScene.GetNodeByID(one.GetBackgroundVolumeID() or "") for one in composites]
+    first = next((volume for volume in shown if volume is not None), None)
+    if first is None or _scan_id(first) not in ("", scan.GetID()):
+        return True
+    of_maps = any(volume is None or (volume.GetAttribute(ROLE) or "").startswith("map.") for volume in shown)
+    return of_maps and maps_of(scan) != list(former)
+
+
+def _scan_id(volume: Any) -> str:
+    """Return the ID of the scan that a volume is, or that PyPeT made it of; "" where it is neither."""
+    try:
+        node = scan_of(volume)
+        itself = node.GetID()
+    except InputError:
+        node, itself = volume, ""
+    return str(node.GetNodeReferenceID(SCAN) or itself)
 
 
 def show_volume(volume: Any) -> None:

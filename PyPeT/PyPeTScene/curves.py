@@ -17,7 +17,7 @@ from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared, T
 from PyPeTLib.results import curve_table, motion_table
 from PyPeTLib.typeset import typeset
 from PyPeTScene.masks import mask_from_segment
-from PyPeTScene.nodes import Node, find_node, node_name, own_node, own_nodes
+from PyPeTScene.nodes import ROLE, Node, find_node, node_name, own_node, own_nodes
 
 #: Values of one column of a table.
 Column = Sequence[str] | Sequence[float] | npt.NDArray[np.floating[Any]]
@@ -37,6 +37,7 @@ MOTION_CURVES = (
     ("shift_y_mm", "Centre, backward", (0.00, 0.45, 0.74)),
     ("shift_z_mm", "Centre, upward", (0.47, 0.67, 0.19)),
 )
+MOTION_TITLE = "Motion of the head against the first frame"
 #: Colours of the tissue curves, in order, repeated where there are more.
 TISSUE_COLOURS = (
     (0.35, 0.38, 0.43),
@@ -48,6 +49,8 @@ TISSUE_COLOURS = (
 )
 #: Attribute of the table of vessel curves: by how much the arterial one was scaled for partial volume.
 PARTIAL_VOLUME = "PyPeT.PartialVolumeFactor"
+#: Attribute of a chart: the title that PyPeT gave it.
+TITLE = "PyPeT.Title"
 #: Name of the tissue curve at the point that the user picked.
 VOXEL = "Voxel"
 
@@ -153,8 +156,7 @@ def show_motion(analysis: Prepared, scan: Node) -> Node | None:
     name = analysis.series.name
     table = own_node("vtkMRMLTableNode", f"{name} motion", "motion.table", scan)
     put_columns(table, motion_table(analysis.motion))
-    chart = _chart(f"{name} motion", "motion.chart", "Motion of the head against the first frame", scan)
-    chart.SetYAxisTitle("displacement in mm")
+    chart = _chart(f"{name} motion", "motion.chart", MOTION_TITLE, scan, "displacement in mm")
     shown = [
         _plot(table, column, label, colour, False, "motion.plot.", scan) for column, label, colour in MOTION_CURVES
     ]
@@ -282,37 +284,47 @@ def _check_inside(label: str, mask: MaskArray, analysis: Prepared) -> None:
         )
 
 
-def _chart(name: str, role: str, title: str, scan: Node) -> Node:
+def _chart(name: str, role: str, title: str, scan: Node, vertical: str = "enhancement in HU") -> Node:
+    """Return a chart; once it is made its titles are the user's, but for one that PyPeT wrote and nobody changed."""
+    new = find_node(role, scan) is None
     chart = own_node("vtkMRMLPlotChartNode", name, role, scan)
-    chart.SetTitle(title)
-    chart.SetXAxisTitle("time in s")
-    chart.SetYAxisTitle("enhancement in HU")
+    if new:
+        chart.SetXAxisTitle("time in s")
+        chart.SetYAxisTitle(vertical)
+    if chart.GetAttribute(TITLE) in (None, chart.GetTitle()):
+        chart.SetTitle(title)
+        chart.SetAttribute(TITLE, title)
     return chart
 
 
 def _plot(
     table: Node, column: str, label: str, colour: tuple[float, float, float], dashed: bool, prefix: str, scan: Node
 ) -> Node:
-    """Return the plot series node of one column."""
-    plot = own_node("vtkMRMLPlotSeriesNode", label, f"{prefix}{column}", scan)
+    """Return the plot series node of one column; once it is made its looks are the user's."""
+    kind, role = slicer.vtkMRMLPlotSeriesNode, f"{prefix}{column}"
+    new = find_node(role, scan) is None
+    plot = own_node("vtkMRMLPlotSeriesNode", label, role, scan)
     plot.SetAndObserveTableNodeID(table.GetID())
-    plot.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
     plot.SetXColumnName("time_s")
     plot.SetYColumnName(column)
-    plot.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-    kind = slicer.vtkMRMLPlotSeriesNode
-    plot.SetLineStyle(kind.LineStyleDash if dashed else kind.LineStyleSolid)
-    plot.SetLineWidth(2.0)
-    plot.SetColor(*colour)
+    if new:
+        plot.SetPlotType(kind.PlotTypeScatter)
+        plot.SetMarkerStyle(kind.MarkerStyleNone)
+        plot.SetLineStyle(kind.LineStyleDash if dashed else kind.LineStyleSolid)
+        plot.SetLineWidth(2.0)
+        plot.SetColor(*colour)
     return plot
 
 
 def _fill_chart(chart: Node, shown: list[Node]) -> None:
-    """Let a chart show these curves in this order."""
+    """Let a chart show these curves in this order, and those that the user added as before."""
     wanted = [plot.GetID() for plot in shown]
     present = [chart.GetNthPlotSeriesNodeID(k) for k in range(chart.GetNumberOfPlotSeriesNodes())]
-    if present != wanted:
+    nodes = {identity: slicer.mrmlScene.GetNodeByID(identity) for identity in present}
+    ours = [identity for identity in present if nodes[identity] is None or nodes[identity].GetAttribute(ROLE)]
+    if ours != wanted:
+        theirs = [identity for identity in present if identity not in ours]
         chart.RemoveAllPlotSeriesNodeIDs()
-        for identity in wanted:
+        for identity in (*wanted, *theirs):
             chart.AddAndObservePlotSeriesNodeID(identity)
     chart.Modified()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
+
+import numpy as np
 
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Analysis, Candidate, Check, Lesions, Prepared
@@ -17,6 +20,7 @@ from PyPeTLib.results import (
     map_medians,
     map_sds,
 )
+from PyPeTLib.settings import Settings, Value, is_read
 from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
 from PyPeTScene.nodes import Node, find_node, own_node
@@ -24,6 +28,21 @@ from PyPeTScene.nodes import Node, find_node, own_node
 #: Roles of the tables; that of similarity compares the maps of one run with a reference.
 MEDIANS, CANDIDATES, CHECKS, SIMILARITY = "medians.table", "candidates.table", "checks.table", "similarity.table"
 LESIONS, CRITERIA = "lesions.table", "criteria.table"
+#: Attribute of the table of medians: what the maps were made of.
+MADE_OF = "PyPeT.MadeOf"
+#: Columns that are read again: numbers, and text. The user may add some, and another version may lack some.
+COLUMNS: Mapping[str, Mapping[str, type]] = {
+    MEDIANS: {"Map": str, "Median": float, "SD of a voxel": float, "Unit": str},
+    CANDIDATES: {
+        **{"Score": float, "Confidence": float, "Side": str, "Peak [HU]": float, "Arrival [s]": float},
+        **{"Peak [s]": float, "Width [s]": float, "Signal/noise": float, "Tissue share": float, "Voxels": float},
+        "Remark": str,
+    },
+    CHECKS: {"Check": str, "Status": str, "Finding": str, "Value": float},
+    SIMILARITY: {"Metric": str, "Value": float, "Unit": str},
+    LESIONS: {"Lesion": str, "Value": float, "From": float, "To": float, "Unit": str},
+    CRITERIA: {"Criterion": str, "Met": str, "Conditions": str},
+}
 
 
 def show_numbers(analysis: Analysis, scan: Node) -> Node:
@@ -32,7 +51,32 @@ def show_numbers(analysis: Analysis, scan: Node) -> Node:
     show_checks(analysis, scan)
     table = _show(MEDIANS, "medians", median_columns(analysis), analysis, scan)
     table.SetDescription(conversion_note(analysis.settings))
+    table.SetAttribute(MADE_OF, fingerprint(analysis))
     return table
+
+
+def map_settings(settings: Settings) -> dict[str, Value]:
+    """Return the settings that the maps depend on: no colours, none of the lesions, none that is not read."""
+    names = [name for name, _ in settings.items()]
+    of_maps = names[: names.index("lesion_rule")]  # from there on they are of the lesions
+    return {name: getattr(settings, name) for name in of_maps if name != "colours" and is_read(name, settings)}
+
+
+def fingerprint(prepared: Prepared) -> str:
+    """Return what two runs share only if their maps are the same, also in a scene that was closed meanwhile.
+
+    It is made of what the maps are made of: settings, times, voxels, masks, and curves that the user gave. Every fourth
+    row and column of voxels will do, for who changes a scan changes more.
+    """
+    raw, vessels = prepared.raw, [one for one in (prepared.aif, prepared.vof) if one is not None]
+    given = [one.measured_hu for one in vessels if not np.asarray(one.mask.values).any()]
+    masks = [np.packbits(np.asarray(image.values)) for image in (prepared.brain, *(one.mask for one in vessels))]
+    # rounded, for what is computed differs in its last digits from machine to machine
+    numbers = [np.round(raw.times_s, 3), raw.values[:, :, ::4, ::4], *(np.round(curve, 1) for curve in given)]
+    found = blake2b(repr(map_settings(prepared.settings)).encode(), digest_size=16)
+    for values in (*numbers, *masks):
+        found.update(np.ascontiguousarray(values).data)
+    return found.hexdigest()
 
 
 def show_candidates(prepared: Prepared, scan: Node) -> Node | None:
@@ -59,13 +103,18 @@ def show_volumes(analysis: Analysis, scan: Node) -> Node:
 
 
 def rows_of(role: str, scan: Node | None) -> list[tuple[Any, ...]]:
-    """Return the rows of one of the tables, numbers as float, everything else as text; none where there is no table."""
+    """Return the rows of one of the tables, its columns as `COLUMNS` has them.
+
+    There are none where there is no table, or where it lacks a column, as one of another version may.
+    """
     table = None if scan is None else find_node(role, scan)
-    if table is None:
+    content, columns = None if table is None else table.GetTable(), COLUMNS[role]
+    if content is None or any(content.GetColumnByName(name) is None for name in columns):
         return []
-    content = table.GetTable()
-    columns = range(content.GetNumberOfColumns())
-    return [tuple(_cell(content.GetValue(r, c)) for c in columns) for r in range(content.GetNumberOfRows())]
+    return [
+        tuple(_cell(content.GetValueByName(row, name), kind) for name, kind in columns.items())
+        for row in range(content.GetNumberOfRows())
+    ]
 
 
 def median_columns(analysis: Analysis) -> dict[str, Column]:
@@ -136,5 +185,11 @@ def _show(role: str, label: str, columns: Mapping[str, Column], prepared: Prepar
     return table
 
 
-def _cell(value: Any) -> float | str:
-    return float(value.ToDouble()) if value.IsNumeric() else str(value.ToString())
+def _cell(value: Any, kind: type) -> float | str:
+    """Return a cell as text, or as a number: NaN where what stands there is none."""
+    if kind is str or value.IsNumeric():
+        return str(value.ToString()) if kind is str else float(value.ToDouble())
+    try:
+        return float(value.ToString())
+    except ValueError:
+        return float("nan")

@@ -36,6 +36,11 @@ BASES = {
     (False, False): "Regions are by the values of Tmax alone, in both maps: the scene has no standard deviation of the "
     "delay of either run.",
 }
+#: What is to be done about a transform that is not linear: of a map or reference, and of the scan, which has the masks.
+CURES = {
+    "Scan": "Take the scan and its maps out of it and compare there.",
+    "": "Harden the transform on a copy of the volume, and select that.",
+}
 #: What is said of regions where the scene has no segment of large vessels.
 NO_VESSELS = "No large vessels are in the scene: tissue beside them counts by its own values."
 
@@ -78,14 +83,21 @@ def compare(
     Raises
     ------
     InputError
-        If a volume cannot be taken, both are the same, they share no voxel of the mask, or the scan is gone.
+        If a volume cannot be taken, the map is of another scan, both are the same, they share no voxel of the mask, or
+        the scan is gone.
     """
     scan = scan_of(scan_node)
+    owner = None if map_volume is None else map_volume.GetNodeReference(SCAN)
+    if owner is not None and owner is not scan:
+        raise InputError(
+            f"Comparison: a map of the selected scan {node_name(scan)} is needed; found {node_name(map_volume)}, which "
+            f"is of {node_name(owner)}. Select a map of this scan, or that scan; as the reference any map will do."
+        )
     if map_volume is not None and map_volume is reference_volume:
         name = node_name(map_volume)
         raise InputError(f"Comparison: two volumes are needed; found {name} twice. Select another reference.")
     masks = (brain, tissue or brain, vessels)
-    mask, part, beside = (None if one is None else _moved(one, scan_volume(scan)) for one in masks)
+    mask, part, beside = (None if one is None else _moved(one, scan_volume(scan), "Scan") for one in masks)
     image, other = map_image(map_volume), map_image(reference_volume, "Reference")
     pair = pair_up(image, other, mask)
     result = pair_similarity(pair)
@@ -183,7 +195,7 @@ def _moved(image: Image, volume: Node, what: str = "Map") -> Image:
     if not transform.IsTransformToWorldLinear():
         raise InputError(
             f"{what} {node_name(volume)}: no transform, or a linear one, is needed; found {node_name(transform)}, "
-            "which is not linear. Harden the transform on a copy of the volume, and select that."
+            f"which is not linear. {CURES.get(what, CURES[''])}"
         )
     to_world = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(to_world)

@@ -15,7 +15,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.records import FloatArray, Geometry, Progress, Series, describe_times, silent
 from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_FRAMES, MINIMUM_INTERVAL_S, SECONDS
-from PyPeTScene.nodes import Node, image_values, new_image, node_geometry, node_name, place
+from PyPeTScene.nodes import ROLE, Node, image_values, new_image, node_geometry, node_name, place
 
 #: Attributes in which Slicer's DICOM import keeps the times, as a comma list, and their unit.
 FRAME_LABELS, FRAME_UNITS = "MultiVolume.FrameLabels", "MultiVolume.FrameIdentifyingDICOMTagUnits"
@@ -189,6 +189,9 @@ def _image_of(values: npt.NDArray[Any]) -> Any:
 
 def _time_axis(scan: Node, interval_s: float | None) -> _Clue:
     """Take the first source that knows the times, and check them."""
+    if scan.GetAttribute(ROLE):
+        need = "a scan as it was measured is needed"
+        raise InputError(f"Scan {node_name(scan)}: {need}; found what PyPeT made of one. Select the scan itself.")
     frames = _frame_count(scan)
     if frames < MINIMUM_FRAMES:
         need = f"at least {MINIMUM_FRAMES} frames are needed"

@@ -140,7 +140,11 @@ def _show(
 ) -> tuple[Node, Node]:
     """Fill the sequence of one stage and return it with its proxy volume."""
     sequence = own_node("vtkMRMLSequenceNode", f"{series.name} {label}", f"stage.{role}", scan)
+    browser = stage_browser(series, scan)
+    frame = browser.GetSelectedItemNumber()  # lost where this sequence is the browser's first
     fill_sequence(sequence, frames, series.times_s, series.geometry, progress=progress)
+    if browser.GetSelectedItemNumber() != frame < browser.GetNumberOfItems():
+        browser.SetSelectedItemNumber(frame)
     proxy = _synchronised(sequence, series, scan)
     _style_once(proxy, window, colours)
     return sequence, proxy
