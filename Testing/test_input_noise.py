@@ -52,7 +52,7 @@ def test_a_plain_mean_has_the_noise_of_its_voxels_and_a_scaled_one_so_much_more(
 
 
 def test_what_the_projection_took_is_no_noise_any_more(head, quiet_head):
-    """Against the same voxels of the head without noise: it was 1.3 to 1.5 times that before what is taken counted."""
+    """Against the same voxels of the head without noise."""
     prepared = prepare(head.series, Settings())
     mask, baseline = prepared.aif.mask.values, prepared.bolus.baseline_frames
     clean = np.array([frame[mask].mean(dtype=float) for frame in quiet_head.series.values])
