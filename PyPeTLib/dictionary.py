@@ -369,7 +369,7 @@ def curve_lengths(directions: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> curve_lengths(np.array([[3.0, 4.0], [0.0, 1e-13]])).tolist()
+    >>> curve_lengths(np.array([[3.0, 4.0], [0.0, 1e-13]])).round(9).tolist()
     [5.0, 5e-06]
     """
     lengths = np.linalg.norm(directions, axis=1)

@@ -69,7 +69,11 @@ def test_a_box_has_its_maximum_in_the_middle(bolus, as_curves, method):
 
 @pytest.mark.parametrize(("shape", "name"), [(1.0, "exponential"), (2.0, "gamma-2"), (BOX, "box")])
 def test_the_shape_of_the_residue_is_found(bolus, as_curves, shape, name):
-    assert found(bolus, as_curves, "bSVD", EVEN, shape)[0].residue == name
+    """In 60 voxels with noise of 1 HU: in 30 gamma of shape 2 is 6,400 times as probable as an exponential."""
+    transits, delays, *_ = truth("bSVD", 30.0)
+    rows = tissue_curves(bolus.aif(EVEN), EVEN, delays_s=delays, mtts_s=transits, shape=shape)
+    curves = as_curves(VOLUME * np.tile(rows.reshape(-1, EVEN.size), (2, 1)))
+    assert deconvolve(curves, bolus.aif(EVEN), EVEN, settings=simulated("bSVD")).residue == name
 
 
 def test_a_wrong_shape_leaves_bias(bolus, as_curves):
