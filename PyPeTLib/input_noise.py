@@ -19,10 +19,10 @@ def input_noise_hu(
     """Return the standard deviation of the noise of the arterial input in HU, in each frame.
 
     That of the mean of its voxels is known from the noise of the image. The curve is that mean as high as
-    `arteries.find_artery` and `veins.scaled_to_vein` make it, and its noise grows likewise; the projection on few
-    components (`vessels.likely_vessels`) takes some of the noise away. What it took is seen: with e the noise of the
-    mean and d = e − r that of the curve, r being independent of d, ``var(d) = var(e) − var(r)``. No more is believed
-    to be taken than components that do not know this noise would take, those that are left over of all frames.
+    `arteries.find_artery` and `veins.scaled_to_vein` make it, and its noise grows likewise. The projection on few
+    components (`vessels.likely_vessels`) takes some of it away. What it took, r, is seen: the mean less the curve.
+    What is left of a projection is independent of what it took, so ``var(left) = var(noise) − var(r)``. At least as
+    much is left as of noise that these components know nothing of: their share of all components.
 
     A curve that the user gave has the noise of its baseline. That has few frames; the largest SD that it allows with a
     probability of 90 % is taken, so that no shape is told from another by noise that happened to be small there.
@@ -39,10 +39,6 @@ def input_noise_hu(
         Frames before the bolus.
     taken_hu : ndarray, shape (t,)
         Drift and jumps in HU that the curve is without.
-
-    References
-    ----------
-    Ross 2020, Introduction to Probability and Statistics, section 7.3.2 (bound of a variance).
     """
     curve = artery.curve_hu
     if not artery.mask.values.any():

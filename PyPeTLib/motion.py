@@ -255,7 +255,7 @@ def _seen_again(
 
     weight, weighted = there(soft), there(soft * values)
     for axis in range(3):
-        wanted = thick if axis == geometry.slice_axis else np.zeros_like(thick)
+        wanted = thick if axis == geometry.slice_axis else np.float32(0.0)
         missing = 0.5 * (wanted - poses.blur(k, axis, geometry))
         if missing.any():
             weight = weight + missing * there(_bend(soft, axis))
