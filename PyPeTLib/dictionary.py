@@ -20,6 +20,8 @@ MTTS_S = np.geomspace(1.0, 30.0, 24)
 DELAYS_S = np.arange(-4.0, 16.01, 0.5)
 #: ... which is sought here first: the arterial input may be that of a late branch.
 USUAL_DELAYS_S = np.arange(-12.0, 12.01, 1.0)
+#: Most of a brain may be late; usual is no more than so many s after what this percentage of the sample precedes.
+EARLY_PERCENTAGE, AFTER_EARLY_S = 10.0, 2.0
 #: Prior of the mean transit time: log-normal about this median in s, with this SD of the logarithm (90 %: 1.4 to 18 s).
 MTT_MEDIAN_S, MTT_LOG_SD = 5.0, 0.8
 #: Shapes of the residue among which a patient's own is sought.
@@ -274,12 +276,17 @@ def components_without_mean(basis: Float32Array) -> tuple[Float32Array, FloatArr
 
 
 def usual_delay_s(sample: Float32Array, aif_hu: FloatArray, times_s: FloatArray, free: FloatArray) -> float:
-    """Return the median of the delays that explain the sample best, to the half second."""
+    """Return the median of the delays that explain the sample best, to the half second.
+
+    Where more than half of the brain is late, as behind a narrow carotid artery on both sides, the median is that of
+    late tissue, and the grid around it would begin after the tissue that is not: early tissue then draws it back.
+    """
     mtts_s = np.array([MTT_MEDIAN_S])
     curves = tissue_curves(aif_hu, times_s, delays_s=USUAL_DELAYS_S, mtts_s=mtts_s, shape=SHAPES["exponential"])[0]
     directions = curves @ free.T
     heights = sample @ (directions / curve_lengths(directions)[:, None]).T
-    return float(np.round(2.0 * np.median(USUAL_DELAYS_S[heights.argmax(axis=1)])) / 2.0)
+    early_s, median_s = np.percentile(USUAL_DELAYS_S[heights.argmax(axis=1)], [EARLY_PERCENTAGE, 50.0])
+    return float(np.round(2.0 * min(median_s, early_s + AFTER_EARLY_S)) / 2.0)
 
 
 def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float]:

@@ -73,8 +73,9 @@ def find_lesions(
 
     Connected parts (touching at corners) smaller than ``smallest_lesion_ml`` are left out.
 
-    Where the delay has a standard deviation, a voxel counts as late if it is later than the median of the tissue with
-    a probability of ``late_probability`` at least: of what hardly enhances no lesion is made.
+    Where the delay has a standard deviation, a voxel counts as late if it is later than the median of the tissue, or
+    than ``normal_tmax_s`` where most of the tissue is later than that, with a probability of ``late_probability`` at
+    least: of what hardly enhances no lesion is made.
 
     Within ``vessel_margin_mm`` of a large vessel the values of the nearest tissue farther away are taken: the vessel's
     blood outshines the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of
@@ -186,7 +187,8 @@ class _Scene:
         with np.errstate(invalid="ignore"):
             ill = self.tissue & ((image < value) if limit.below else (image > value))
             if limit.quantity in ("tmax", "delay") and "delay" in self.maps.sd and ill.any():
-                later = image - np.nanmedian(image[self.tissue])
+                usual_s = min(float(np.nanmedian(image[self.tissue])), self.settings.normal_tmax_s)
+                later = image - usual_s
                 ill &= later >= _sds(self.settings.late_probability) * self.maps.sd["delay"].values
         return _large(ill if within is None else ill & within, self.geometry, self.settings.smallest_lesion_ml)
 

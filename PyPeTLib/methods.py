@@ -174,7 +174,8 @@ def _on_late_tissue(settings: Settings) -> Iterator[str]:
     """Yield what tissue of uncertain timing, and beside vessels, counts as."""
     if settings.method == "bayesian":
         yield (
-            "By Tmax or delay, tissue counted as late if it was later than the median with a probability of at least "
+            "By Tmax or delay, tissue counted as late if it was later than the median (or than "
+            f"{settings.normal_tmax_s:g} s, if that is less) with a probability of at least "
             f"{settings.late_probability:.3g}, by the standard deviation of its delay."
         )
     if settings.vessel_margin_mm > 0.0:

@@ -204,7 +204,7 @@ class Settings:
         "hypoperfusion", "where core is sought: inside the hypoperfusion, or anywhere in the tissue"
     )
     late_probability: float = _number(
-        0.9, "share", 0.5, 0.999, "late tissue is later than the median with this probability, where it has an SD"
+        0.9, "share", 0.5, 0.999, "late tissue is so probably later than the median (at most normal_tmax_s), by its SD"
     )
     vessel_margin_mm: float = _number(
         2.0, "mm", 0.0, 10.0, "so near large vessels tissue counts as the nearest other, and not as normal"

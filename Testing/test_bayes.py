@@ -191,6 +191,19 @@ def test_grid_of_delays_follows_the_patients_usual_delay(bolus, as_curves, by_s)
     assert np.median(response.volume / volume) == pytest.approx(1.0, abs=0.03)
 
 
+def test_tissue_that_is_not_late_is_found_where_most_of_the_brain_is(bolus, as_curves):
+    """Two thirds come 7 s later: a grid around their delay would begin after the others."""
+    aif = bolus.aif(TIMES)
+    mtts, volume, late = np.linspace(3.0, 6.0, 240), 0.04, np.arange(240) % 3 > 0
+    delays = 0.5 + 7.0 * late
+    rows = np.stack([bolus.washout(TIMES, volume / m, m, d) for m, d in zip(mtts, delays, strict=True)])
+    rows += np.random.default_rng(0).normal(0.0, 0.2, rows.shape)
+    response = found(curves_of(as_curves, rows, 0.2), aif)
+    for part in (late, ~late):
+        assert np.median(response.delay_s[part] - delays[part]) == pytest.approx(0.0, abs=0.3)
+        assert np.median((response.height * mtts / volume)[part]) == pytest.approx(1.0, abs=0.07)
+
+
 def test_voxels_are_found_in_their_order_and_progress_can_cancel(bolus, as_curves):
     aif, order = bolus.aif(TIMES), np.random.default_rng(1).permutation(300)
     rows, *_ = many(aif, 300, 1.0)

@@ -106,6 +106,16 @@ def test_late_is_against_the_median_of_the_tissue_alone():
     assert found == pytest.approx(VOXELS_LATE * ML)
 
 
+def test_where_most_tissue_is_late_late_is_against_what_is_normal_at_most():
+    """Both sides are late in most of the brain: the median is that of the lesion, and nothing would be later."""
+    maps, late = maps_of(sd=1.0), np.zeros(GRID.shape, dtype=bool)
+    late[:, :, 10:50] = True
+    tmax = np.where(late, 8.0, 1.0).astype(np.float32)
+    assert late.mean() > 0.5
+    found = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s")))
+    assert found.side == "both" and found.volumes_ml["hypoperfusion"].ml == pytest.approx(late.sum() * ML)
+
+
 def test_four_mm_from_a_large_vessel_tissue_counts_itself():
     maps, vessels = maps_of("left"), np.zeros(GRID.shape, dtype=bool)
     z, y, x = on("left", LATE)
