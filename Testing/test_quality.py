@@ -228,7 +228,18 @@ def test_a_vein_that_nothing_was_scaled_to_is_not_said_to_have_been():
         assert "factor" not in found["VOF tail"].text
 
 
-@pytest.mark.parametrize(("sd_s", "status"), [(0.95, "pass"), (1.05, "warn")])
+@pytest.mark.parametrize(("width_s", "frames", "needed"), [(9.0, 37, None), (15.0, 41, None), (15.0, 39, "29")])
+def test_a_wide_bolus_needs_more_scan_after_its_arrival(width_s, frames, needed):
+    times = np.arange(float(frames))
+    hu = bolus_curve(times, arrival_s=10.0, width_s=width_s, peak_hu=300.0, recirculation=0.0)
+    found = checks(times=times, artery=lambda artery: replace(artery, curve_hu=hu))
+    (check,) = [one for one in found if one.name == "time after arrival"]
+    assert check.status == ("warn" if needed else "pass")
+    assert needed is None or "is wide (15 s) and the scan short: 28 s of scan" in check.text
+    assert needed is None or f"at least {needed} s are needed" in check.text
+
+
+@pytest.mark.parametrize(("sd_s", "status"), [(0.55, "pass"), (0.65, "warn")])
 def test_delays_too_uncertain_to_find_late_tissue_are_told(sd_s, status):
     """Of tissue alone: fluid hardly enhances."""
     image = Image(np.ones(GRID.shape, dtype=np.float32), GRID, "s")
