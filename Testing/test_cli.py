@@ -521,6 +521,17 @@ def test_settings_list_and_file_round_trip(capsys, tmp_path, scan):
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), *words]) == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+def test_settings_files_are_read_as_shells_and_editors_save_them(tmp_path, capsys, encoding):
+    """PowerShell writes UTF-16, Notepad a byte order mark, both other line ends; what is no UTF-8 is told so."""
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    text = f'{mark}# 0 … 5\nmethod = "fSVD"\n'
+    (tmp_path / "a.toml").write_text(text, encoding=encoding, newline="\r\n")
+    message = refused(["run", "none.nii.gz", "-o", tmp_path / "out", "--settings", tmp_path / "a.toml"], capsys)
+    told = "a.toml: text in UTF-8 is needed; found bytes that are no text in UTF-8. Save it as UTF-8."
+    assert (told if encoding == "cp1252" else "one of bayesian") in message
+
+
 def test_phantom_command_takes_options_and_refuses_unknown_ones(tmp_path, capsys):
     words = ["--set", "size=64,64,3", "--set", "spacing_mm=3.2,3.2,10", "--set", "frames=12", "--set", "residue=box"]
     assert main(["phantom", str(tmp_path / "head"), "--seed", "3", *words]) == 0
