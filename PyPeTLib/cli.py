@@ -237,7 +237,7 @@ def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
     from PyPeTLib.results import former_results, holds_other_runs_only
-    from PyPeTLib.write import remove_files, staged_output
+    from PyPeTLib.write import remove_files, staged_output, without_successor
 
     settings = _settings_of(options)
     _check_wishes(options)
@@ -260,21 +260,17 @@ def _run(options: argparse.Namespace) -> int:
             from PyPeTLib.stages import write_stages
 
             write_stages(analysis, stages)
-        stale = [(options.output, former_results(analysis, options.output) - _names_in(folder))]
+        stale = [(options.output, without_successor(former_results(analysis, options.output), folder))]
         if figures is not None:
             from PyPeTLib.report_pictures import former_figures, write_figures
 
             write_figures(analysis, figures, reference=reference)
-            stale.append((options.figures, former_figures(options.figures) - _names_in(figures)))
+            stale.append((options.figures, without_successor(former_figures(options.figures), figures)))
     for former, names in stale:  # of an earlier run with other settings
         remove_files(former, names)
     if not options.quiet:
         _print_result(analysis, options.output, reference)
     return OK
-
-
-def _names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
 
 
 def _check_wishes(options: argparse.Namespace) -> None:
@@ -496,14 +492,14 @@ def _phantom(options: argparse.Namespace) -> int:
     from PyPeTLib.phantom import head_phantom, tiles_phantom
     from PyPeTLib.phantom_files import former_phantom, options_from_text, write_phantom
     from PyPeTLib.phantom_options import HeadOptions, TilesOptions
-    from PyPeTLib.write import remove_files, staged_output
+    from PyPeTLib.write import remove_files, staged_output, without_successor
 
     kind = HeadOptions if options.kind == "head" else TilesOptions
     wanted = options_from_text(kind, {"seed": str(options.seed), **dict(_pair(text) for text in options.set)})
     with staged_output(options.output, overwrite=options.overwrite) as folder:
         phantom = head_phantom(wanted) if isinstance(wanted, HeadOptions) else tiles_phantom(wanted)
         scan = write_phantom(phantom, folder)
-        stale = former_phantom(phantom, options.output) - _names_in(folder)
+        stale = without_successor(former_phantom(phantom, options.output), folder)
     remove_files(options.output, stale)
     print(options.output / scan.name)
     return OK

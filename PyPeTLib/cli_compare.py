@@ -60,7 +60,7 @@ def named(text: str) -> Path:
 def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractContextManager[Progress]]) -> int:
     """Compare, write where asked to, print, and say by the exit code whether every case is there."""
     from PyPeTLib.comparison_files import comparison_files
-    from PyPeTLib.write import remove_files, staged_output
+    from PyPeTLib.write import remove_files, staged_output, without_successor
 
     scales, output = _scales(options.colour_bar), options.output
     pictures = output is not None and not options.no_figures and _has_pictures(options.quiet)
@@ -69,7 +69,7 @@ def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractCon
     else:
         with staged_output(output, overwrite=options.overwrite) as folder:
             cohort, text = _compared(options, scales, progress, folder, pictures=pictures)
-            former = comparison_files(output) - {file.name for file in folder.iterdir()}
+            former = without_successor(comparison_files(output), folder)
         remove_files(output, former)
     if not options.quiet:
         print(text, end="")

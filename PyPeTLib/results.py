@@ -152,14 +152,15 @@ def holds_other_runs_only(folder: str | Path, prefix: str) -> bool:
     folder : str or Path
         May be missing.
     prefix : str
-        What the names of the run's files begin with.
+        What the names of the run's files begin with. Another that differs in case only is no other: Windows and macOS
+        take their files for the same.
     """
     if not Path(folder).is_dir():
         return False
     present = {entry.name for entry in Path(folder).iterdir() if not entry.name.startswith(".")}
     others = {name.removesuffix(SUMMARY) for name in present if name.endswith(SUMMARY)}
     known: set[str] = set().union(*(_names_of(other) for other in others))
-    return prefix not in others and bool(present) and present <= known
+    return prefix.casefold() not in {other.casefold() for other in others} and bool(present) and present <= known
 
 
 def _names_of(prefix: str) -> set[str]:

@@ -207,6 +207,15 @@ def staged_output(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]
                     parent.rmdir()
 
 
+def without_successor(former: Iterable[str], stage: Path) -> set[str]:
+    """Return the names of files that none of a staged folder replaces; names that differ in case only are one.
+
+    They are on the file systems of Windows and macOS, where removing the one would remove the other.
+    """
+    new = {path.name.casefold() for path in stage.iterdir()}
+    return {name for name in former if name.casefold() not in new}
+
+
 def remove_files(folder: Path, names: Iterable[str]) -> None:
     """Remove files that an earlier run left in a folder; those that are not there do not matter.
 

@@ -25,7 +25,7 @@ from PyPeTLib.phantom_files import options_from_text, write_phantom
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.read import read_image, read_series
 from PyPeTLib.records import Image, Series
-from PyPeTLib.results import result_names
+from PyPeTLib.results import holds_other_runs_only, result_names
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import write_image, write_series
@@ -596,6 +596,13 @@ def test_results_of_many_scans_may_be_in_one_folder(scan, tmp_path, capsys):
     assert "an empty folder is needed" in refused(["run", other, *words], capsys)
     (out / "sub-02_summary.json").unlink()
     assert "an empty folder is needed" in refused(["run", other, *words], capsys), "maps of nobody"
+
+
+def test_results_of_a_scan_whose_name_differs_in_case_only_are_its_own(tmp_path):
+    """On the file systems of Windows and macOS a second run replaced those of another patient without --overwrite."""
+    (tmp_path / "Sub-01_summary.json").touch()
+    assert holds_other_runs_only(tmp_path, "sub-02")
+    assert not holds_other_runs_only(tmp_path, "sub-01")
 
 
 def test_results_of_a_lone_file_of_a_folder_are_not_replaced_unasked(scan, tmp_path, capsys):

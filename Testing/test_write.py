@@ -17,7 +17,16 @@ from test_read import GRIDS, SHAPE, head, save
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_image, read_mask, read_series
 from PyPeTLib.records import Check, Geometry, Image, Series
-from PyPeTLib.write import prefix_of, staged_output, write_csv, write_image, write_json, write_series, write_text
+from PyPeTLib.write import (
+    prefix_of,
+    staged_output,
+    without_successor,
+    write_csv,
+    write_image,
+    write_json,
+    write_series,
+    write_text,
+)
 
 GRID = Geometry((20, 24, 4), (0.9, 0.8, 5.0), (1.0, 2.0, 3.0))
 
@@ -276,6 +285,12 @@ def test_overwriting_replaces_the_same_names_and_keeps_others(tmp_path: Path) ->
             write_text("new", folder / name)
     assert [(tmp_path / name).read_text() for name in ("a", "b", "sub/c")] == ["new", "old", "new"]
     assert names(tmp_path) == ["a", "b", "sub"]
+
+
+def test_a_file_whose_name_differs_in_case_only_has_a_successor(tmp_path: Path) -> None:
+    """On the file systems of Windows and macOS it is that file."""
+    write_text("new", tmp_path / "sub-01_cbf.png")
+    assert without_successor({"Sub-01_cbf.png", "Sub-01_cbv.png"}, tmp_path) == {"Sub-01_cbv.png"}
 
 
 def test_output_that_cannot_be_written_is_found_out_before_the_work(tmp_path: Path) -> None:
