@@ -287,6 +287,38 @@ def test_overwriting_replaces_the_same_names_and_keeps_others(tmp_path: Path) ->
     assert names(tmp_path) == ["a", "b", "sub"]
 
 
+@pytest.mark.parametrize("locked", ["old/b.csv", "new/c"])
+def test_a_file_that_cannot_be_replaced_leaves_all_files_as_they_were_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: str
+) -> None:
+    """As a table that is open in Excel: the folder would hold files of two runs."""
+    for name in ("a", "b.csv", "sub/d", "other"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"old {name}")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    move = Path.replace
+
+    def replace(source: Path, target: Path) -> Path:
+        if source.name == locked[4:] and source.read_text().startswith(locked[:3]):
+            raise PermissionError(errno.EACCES, "used by another process")
+        return move(source, target)
+
+    def write() -> None:
+        with staged_output(tmp_path, overwrite=True) as folder:
+            for name in ("a", "b.csv", "c", "made/e", "sub/d"):
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_text(f"new {name}")
+
+    cure = {"old": "replaced: used by another process. Close it in other programs", "new": "written: used by another"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(InputError, match=rf"/{locked[4:]} cannot be {cure[locked[:3]]}"):
+            write()
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
+    write()
+    assert names(tmp_path) == ["a", "b.csv", "c", "made", "other", "sub"]
+
+
 def test_a_file_whose_name_differs_in_case_only_has_a_successor(tmp_path: Path) -> None:
     """On the file systems of Windows and macOS it is that file."""
     write_text("new", tmp_path / "sub-01_cbf.png")
