@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -21,7 +20,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
 from PyPeTLib.cli_compare import add_compare, named
-from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, installing, reason_of
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
+from PyPeTLib.packages import mending, usable
 from PyPeTLib.settings import (
     WITH_DELAY,
     DeconvolutionMethod,
@@ -606,7 +606,7 @@ def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bo
 
     if report_available():
         return True
-    text = f"{what} needs {' and '.join(PACKAGES)}: {installing(*PACKAGES)}"
+    text = f"{what} needs {' and '.join(PACKAGES)}: {mending(*PACKAGES)}"
     if needed:
         raise InputError(text + ".")
     if not quiet:
@@ -617,7 +617,7 @@ def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bo
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     """Yield a progress callback: a bar on a terminal, silence in a pipe or without tqdm; both stop when asked to."""
-    if quiet or not sys.stderr.isatty() or find_spec("tqdm") is None:
+    if quiet or not sys.stderr.isatty() or not usable("tqdm"):
         yield lambda fraction, text: _go_on()
         return
     from tqdm import tqdm

@@ -6,11 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PyPeTLib.errors import InputError, installing
+from PyPeTLib.errors import InputError
+from PyPeTLib.packages import mending, usable
 
 if TYPE_CHECKING:
     from PyPeTLib.cohort import Cohort
@@ -104,7 +104,7 @@ def _compared(
         if folder is not None:
             write_tables(cohort, folder)
             if not excel_available() and not options.quiet:
-                print(f"pypet: left out: Excel needs openpyxl: {installing('openpyxl')}", file=sys.stderr)
+                print(f"pypet: left out: Excel needs openpyxl: {mending('openpyxl')}", file=sys.stderr)
     return cohort, markdown(cohort)
 
 
@@ -130,10 +130,10 @@ def _scales(texts: list[str]) -> dict[str, Scale]:
 
 
 def _has_pictures(quiet: bool) -> bool:
-    if find_spec("matplotlib") is not None:
+    if usable("matplotlib"):
         return True
     if not quiet:
-        print(f"pypet: left out: figures need matplotlib: {installing('matplotlib')}", file=sys.stderr)
+        print(f"pypet: left out: figures need matplotlib: {mending('matplotlib')}", file=sys.stderr)
     return False
 
 

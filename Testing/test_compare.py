@@ -1487,7 +1487,7 @@ def test_ratios_in_tables_are_numbers_and_empty_where_not_defined(comparison, tm
 
 
 def test_without_openpyxl_it_is_said_what_is_left_out(runs, isles, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("PyPeTLib.compare_tables.find_spec", lambda name: None)
+    monkeypatch.setattr("PyPeTLib.compare_tables.excel_available", lambda: False)
     assert main(["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path / "out"), "--no-figures"]) == 0
     assert "left out: Excel needs openpyxl: python -m pip install openpyxl" in capsys.readouterr().err
     assert not (tmp_path / "out" / "comparison.xlsx").exists()

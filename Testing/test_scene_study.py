@@ -29,7 +29,7 @@ from PyPeTLib.records import Image
 from PyPeTLib.results import candidate_facts, criterion_rows, curve_table, lesion_rows
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
-from PyPeTScene import bootstrap, stages, study
+from PyPeTScene import stages, study
 from PyPeTScene.bootstrap import boot_scene
 from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
@@ -782,6 +782,6 @@ def test_command_needs_nothing_but_slicer_core(tiny_head, tmp_path):
 
 
 def test_command_without_slicer_core_names_the_cure(tiny_head, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bootstrap, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "slicer", None)
     assert cli.main(["scene", "scan.nii.gz", "-o", str(tmp_path / "out.mrb")]) == cli.USER_ERROR
     assert "python -m pip install slicer-core" in capsys.readouterr().err

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from PyPeTLib.errors import InputError, installing
+from PyPeTLib.errors import InputError
 from PyPeTLib.files import utf8_name
+from PyPeTLib.packages import mending, why_not
 
 #: Logics that the adapters use, by the name under which the application registers the module.
 LOGICS = {
@@ -67,10 +66,9 @@ def check_target(path: str | Path, *, overwrite: bool) -> None:
 
 
 def require_slicer() -> None:
-    """Refuse with the cure where the package ``slicer`` is missing."""
-    found = None if find_spec("slicer") is None else import_module("slicer")
-    if not hasattr(found, "vtkMRMLScene"):  # another package of that name exists
-        raise InputError(f"A Slicer scene needs slicer-core; it is not installed: {installing('slicer-core')}.")
+    """Refuse with the cure where the package ``slicer`` is missing or broken, or another of that name."""
+    if why := why_not("slicer-core"):
+        raise InputError(f"A Slicer scene needs slicer-core, which {why}: {mending('slicer-core')}.")
 
 
 def _application_logic(slicer: Any, scene: Any) -> Any:
