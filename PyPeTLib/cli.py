@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
-from PyPeTLib.cli_compare import add_compare, named
+from PyPeTLib.cli_compare import PARTLY, add_compare, named
 from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
 from PyPeTLib.packages import mending, usable
 from PyPeTLib.settings import (
@@ -50,7 +50,7 @@ NEEDED = ("scipy.ndimage", "scipy.spatial.transform", "scipy.special", "scipy.op
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 done, 2 the user's error, 3 no trustworthy result, 130 stopped.
 
-    And 4 where some cases of a data set could not be compared.
+    And 4 where it is done but for what is listed: some cases of a data set, or the PDF.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -255,7 +255,7 @@ def _run(options: argparse.Namespace) -> int:
             analysis = _analysis(options, settings, progress, reference)
         if reference is not None:
             reference = _like_ours(reference, dict(analysis.maps.items()), settings)
-        _write_run(options, analysis, reference, folder)
+        complete = _write_run(options, analysis, reference, folder)
         if stages is not None:
             from PyPeTLib.stages import write_stages
 
@@ -270,7 +270,7 @@ def _run(options: argparse.Namespace) -> int:
         remove_files(former, names)
     if not options.quiet:
         _print_result(analysis, options.output, reference)
-    return OK
+    return OK if complete else PARTLY
 
 
 def _check_wishes(options: argparse.Namespace) -> None:
@@ -326,8 +326,8 @@ def _like_ours(reference: Reference, ours: dict[str, Image], settings: Settings)
     return like_ours(reference, ours, density_g_ml=settings.tissue_density_g_ml)
 
 
-def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Reference | None, folder: Path) -> None:
-    """Write maps, summary and report, and, where they are wanted, PDF and scene."""
+def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Reference | None, folder: Path) -> bool:
+    """Write maps, summary and report, and, where they are wanted, PDF and scene; tell whether all of it is there."""
     from PyPeTLib.results import write_analysis
     from PyPeTLib.write import prefix_of
 
@@ -335,14 +335,25 @@ def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Refer
     report = not options.no_report and _has_pictures("the report", quiet=options.quiet)
     source = " ".join(str(path) for path in options.scan)
     write_analysis(analysis, folder, source=source, report=report, reference=reference)
-    if options.pdf:
-        from PyPeTLib.pdf import write_pdf
-
-        write_pdf(folder / f"{stem}_report.html", folder / f"{stem}_report.pdf")
+    complete = not options.pdf or _print_page(folder / f"{stem}_report.html", folder / f"{stem}_report.pdf")
     if options.scene:
         from PyPeTScene.headless import write_scene
 
         write_scene(analysis, folder / f"{stem}_scene.mrb")
+    return complete
+
+
+def _print_page(page: Path, target: Path) -> bool:
+    """Write the report as PDF; what does not print after all is told, and costs the run none of its other files."""
+    from PyPeTLib.pdf import write_pdf
+
+    try:
+        write_pdf(page, target)
+    except (InputError, OSError) as error:
+        target.unlink(missing_ok=True)
+        print(f"pypet: left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _scene(options: argparse.Namespace) -> int:

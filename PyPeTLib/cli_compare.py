@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PyPeTLib.pictures import Scale
     from PyPeTLib.records import Progress
 
-#: Exit codes: all compared, and some cases of a data set not.
+#: Exit codes: done, and done but for what is listed, such as some cases of a data set.
 OK, PARTLY = 0, 4
 
 

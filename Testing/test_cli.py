@@ -859,9 +859,27 @@ def test_wishes_about_the_report_need_the_report(scan, tmp_path, capsys, words):
 
 def test_pdf_without_a_printer_is_refused_before_the_work(scan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("PyPeTLib.pdf.BROWSERS", ())
+    monkeypatch.setattr("PyPeTLib.pdf._installed", list)
     monkeypatch.setitem(sys.modules, "weasyprint", None)
     assert "Chromium or WeasyPrint is needed" in refused(["run", scan, "-o", tmp_path / "out", "--pdf"], capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_page_that_does_not_print_costs_the_run_none_of_its_other_files(scan, tmp_path, capsys, monkeypatch):
+    """The browser crashed, and what it said last was not in UTF-8; the exit code tells that something is lacking."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    browser = tmp_path / "browser"
+    begun = "for word; do case $word in --print-to-pdf=*) : > ${word#*=};; esac; done"
+    browser.write_text(f"#!/bin/sh\n{begun}\nprintf 'no caf\\351\\n' >&2\nexit 1\n")
+    browser.chmod(0o755)
+    monkeypatch.setattr("PyPeTLib.pdf.printer", lambda: str(browser))
+    out = tmp_path / "out"
+    assert main(["run", str(scan), "-o", str(out), "--pdf", "--quiet", "--method", "oSVD"]) == 4
+    told = f"pypet: left out: PDF: {browser} did not print: no caf\ufffd. Print the report from any browser.\n"
+    assert capsys.readouterr().err == told
+    names = {path.name for path in out.iterdir()}
+    assert {"phantom_report.html", "phantom_summary.json"} <= names and "phantom_report.pdf" not in names
 
 
 def test_without_the_extra_packages_a_run_completes_and_says_what_is_left_out(scan, tmp_path, capsys, monkeypatch):
