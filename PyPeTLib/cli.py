@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import errno
 import io
 import os
 import signal
@@ -13,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 # One thread for each matrix product: PyPeT divides the voxels among the processors itself. Set before numpy starts.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from PyPeTLib.records import Analysis, Check, Geometry, Image, Lesions, Points, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
+#: What writing to a pipe that nobody reads any more says: everywhere, and on Windows.
+READER_GONE = (errno.EPIPE, errno.EINVAL)
 #: Set once the user wants to stop: what is raised in a callback of the garbage collector, Python drops.
 _STOP = threading.Event()
 #: Packages that the steps of a run load when they need them, a third of a second together.
@@ -77,28 +80,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _UntilClosed(io.TextIOBase):
-    """The output, until nobody reads it any more (``pypet run ... | head``): what comes then is dropped, no error."""
+    """The output, until nobody reads it any more (``pypet run ... | head``): what comes then is dropped, no error.
+
+    So is everything where there is no output from the start (``pypet run ... >&-``, a program without a console).
+    """
 
     def __init__(self) -> None:
-        self.output = sys.stdout
+        self.output: TextIO | None = sys.stdout
 
     def write(self, text: str) -> int:
         """Write a text to the output."""
-        with self._quietly():
-            self.output.write(text)
+        with self._quietly() as output:
+            if output is not None:
+                output.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Hand on what was written."""
-        with self._quietly():
-            self.output.flush()
+        with self._quietly() as output:
+            if output is not None:
+                output.flush()
 
     @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Let the output lead nowhere from its first error on, when Python ends too."""
+    def _quietly(self) -> Iterator[TextIO | None]:
+        """Yield the output, and let it lead nowhere once its reader has gone, when Python ends too."""
         try:
-            yield
-        except BrokenPipeError:
+            yield self.output
+        except OSError as error:
+            if self.output is None or error.errno not in READER_GONE:
+                raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.output.fileno())
             os.close(nowhere)
@@ -628,7 +638,7 @@ def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bo
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     """Yield a progress callback: a bar on a terminal, silence in a pipe or without tqdm; both stop when asked to."""
-    if quiet or not sys.stderr.isatty() or not usable("tqdm"):
+    if quiet or sys.stderr is None or not sys.stderr.isatty() or not usable("tqdm"):
         yield lambda fraction, text: _go_on()
         return
     from tqdm import tqdm

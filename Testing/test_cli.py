@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -16,7 +18,7 @@ import pytest
 
 from PyPeTLib import read
 from PyPeTLib.beside import Reference, like_ours
-from PyPeTLib.cli import _maps_to_come, main
+from PyPeTLib.cli import _maps_to_come, _progress, main
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import Provenance
@@ -189,6 +191,27 @@ def test_a_reader_that_has_gone_is_no_error(scan, tmp_path, unbuffered):
         os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out/phantom_summary.json").exists()
+
+
+def test_a_reader_that_has_gone_is_no_error_on_windows_either(scan, tmp_path, monkeypatch):
+    """There writing to its pipe is an invalid argument; an output on a full disk is still an error."""
+    with (tmp_path / "out").open("w") as output:
+        for number, code in ((errno.EINVAL, 0), (errno.ENOSPC, 2)):
+
+            def gone(_, number=number):
+                raise OSError(number, os.strerror(number))
+
+            monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=gone, flush=output.flush, fileno=output.fileno))
+            assert main(["settings"]) == code
+
+
+def test_a_run_needs_neither_output_nor_terminal(scan, monkeypatch):
+    """As with ``pypet ... >&-`` or in a program without a console."""
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["info", str(scan)]) == 0
+    with _progress(False) as progress:
+        progress(0.5, "Working")
 
 
 def test_users_masks_are_used(scan, tmp_path, phantom):
