@@ -22,6 +22,7 @@ import numpy.typing as npt
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import AXES_TOLERANCE, leading_bytes, scan_name, utf8_name
 from PyPeTLib.records import Geometry, Image, Series
+from PyPeTLib.typeset import FEW_LETTERS
 
 #: Digits of a number in a table.
 TABLE_DIGITS = 6
@@ -140,14 +141,14 @@ def write_csv(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
 
 
 def write_text(text: str, path: str | Path) -> None:
-    """Write a text as UTF-8 with the line ends that it has.
+    """Write a text as UTF-8 with the line ends that it has; "?" for what a path holds that is no letter here.
 
     Raises
     ------
     InputError
         If the file cannot be written.
     """
-    write_bytes(text.encode("utf-8"), path)
+    write_bytes(text.encode("utf-8", FEW_LETTERS), path)
 
 
 def write_bytes(content: bytes, path: str | Path) -> None:

@@ -188,6 +188,12 @@ def test_json_is_strict_and_holds_records_arrays_and_sets(tmp_path: Path) -> Non
     assert text.endswith("}\n")
 
 
+def test_a_path_that_is_no_text_here_is_written(tmp_path: Path) -> None:
+    """Where the locale is C, so are names with umlauts; a run ended in a traceback after its work."""
+    write_json({"path": b"M\xc3\xbc".decode("ascii", "surrogateescape")}, tmp_path / "a")
+    assert json.loads((tmp_path / "a").read_text(encoding="utf-8")) == {"path": "M??"}
+
+
 def test_json_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json({"a": object()}, tmp_path / "a.json")
