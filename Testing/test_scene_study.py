@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -745,6 +746,21 @@ def test_scene_comes_back_from_a_bundle_with_results_and_charts(tiny_analysis, s
 def test_scene_that_cannot_be_written_is_refused(tmp_path, name):
     with pytest.raises(InputError, match="is needed"):
         save_scene(tmp_path / name)
+
+
+def test_scene_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    """As on a file system that is read only."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("PyPeTLib.pipeline.analyze", lambda *_, **__: pytest.fail("it must not begin"))
+    words = ["scene", "scan.nii.gz", "-o"]
+    assert cli.main([*words, str(tmp_path / f"{'x' * 300}.mrb")]) == cli.USER_ERROR
+    assert ".mrb cannot be written: file name too long. Choose" in capsys.readouterr().err
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    assert cli.main([*words, str(tmp_path / "out.mrb")]) == cli.USER_ERROR
+    assert "out.mrb cannot be written: read-only file system. Choose a folder that" in capsys.readouterr().err
 
 
 def test_tissue_chart_takes_a_segment_more(tiny_analysis, scan):
