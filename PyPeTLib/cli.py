@@ -262,7 +262,7 @@ def _run(options: argparse.Namespace) -> int:
             for wanted in (options.stages, options.figures)
         )
         with _progress(options.quiet) as progress:
-            analysis = _analysis(options, settings, progress, reference)
+            analysis = _analysis(options, settings, progress, reference, folder)
         if reference is not None:
             reference = _like_ours(reference, dict(analysis.maps.items()), settings)
         complete = _write_run(options, analysis, reference, folder)
@@ -375,7 +375,7 @@ def _scene(options: argparse.Namespace) -> int:
     require_slicer()
     check_target(options.output, overwrite=options.overwrite)
     with _progress(options.quiet) as progress:
-        analysis = _analysis(options, settings, progress, None)
+        analysis = _analysis(options, settings, progress)
     write_scene(analysis, options.output)
     if not options.quiet:
         _print_result(analysis, options.output)
@@ -424,22 +424,30 @@ def _scan(options: argparse.Namespace) -> Path | list[Path]:
 
 
 def _analysis(
-    options: argparse.Namespace, settings: Settings, progress: Progress, reference: Reference | None
+    options: argparse.Namespace,
+    settings: Settings,
+    progress: Progress,
+    reference: Reference | None = None,
+    folder: Path | None = None,
 ) -> Analysis:
     """Read scan and what the user gave with it and analyse them; the time of reading is added to the steps'.
 
-    Reference maps that the run's could not be shown beside are refused before the analysis.
+    Reference maps that the run's could not be shown beside, and names that no file of its results in a folder could
+    have, are refused before the analysis.
     """
     import time
     from dataclasses import replace
 
     from PyPeTLib.pipeline import analyze
     from PyPeTLib.read import read_mask
+    from PyPeTLib.results import require_names
 
     start = time.perf_counter()
     progress(0.0, "Reading")
     threading.Thread(target=_load, args=(NEEDED,)).start()
     series = _read(options)
+    if folder is not None:
+        require_names(series.name, folder)
     if reference is not None:
         _like_ours(reference, _maps_to_come(series.geometry, settings), settings)
     brain = read_mask(options.mask, series.geometry, what="Brain mask") if options.mask else None

@@ -287,15 +287,16 @@ def _move(source: Path, target: Path, undo: ExitStack) -> None:
     undo.callback(target.replace, source)
 
 
-def _hidden(folder: Path) -> Path:
+def _hidden(folder: Path, ending: str = "") -> Path:
     """Return a new name in a folder for what nobody is to see."""
-    return folder / f".pypet-{uuid4().hex[:8]}"
+    return folder / f".pypet-{uuid4().hex[:8]}{ending}"
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file in the same folder that takes the name ``path`` when the block ends without an error."""
-    temporary = path.with_name(f".pypet-{uuid4().hex[:8]}-{path.name}")
+    # ITK takes the format from the ending; the name itself would make one that is long too long
+    temporary = _hidden(path.parent, path.name.removeprefix(scan_name(path)))
     try:
         with _explained(path):
             temporary.touch()

@@ -641,6 +641,20 @@ def test_results_of_a_lone_file_of_a_folder_are_not_replaced_unasked(scan, tmp_p
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_a_name_that_is_too_long_for_results_is_refused_before_the_work(scan, tmp_path, capsys, monkeypatch):
+    """The one that just fits is not too long: no longer name is made on the way."""
+    with monkeypatch.context() as patch:
+        patch.setattr("PyPeTLib.pipeline.analyze", lambda *_, **__: pytest.fail("it must not begin"))
+        long = tmp_path / f"{'x' * 232}.nii.gz"
+        long.write_bytes(scan.read_bytes())
+        message = refused(["run", long, "-o", tmp_path / "out", "--interval", "1"], capsys)
+        assert "a name is needed that '_hypoperfusion_mask.nii.gz' can be added to; found file name too long" in message
+        assert not (tmp_path / "out").exists()
+    fits = long.rename(tmp_path / f"{'x' * 229}.nii.gz")
+    words = ["-o", str(tmp_path / "out"), "--interval", "1", "--method", "oSVD", "--no-report", "--quiet"]
+    assert main(["run", str(fits), *words]) == 0
+
+
 def test_a_folder_with_more_than_results_is_refused(scan, tmp_path, capsys):
     for name in ("sub-02_summary.json", "notes.txt"):
         (tmp_path / name).touch()
