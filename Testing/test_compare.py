@@ -1493,6 +1493,20 @@ def test_without_openpyxl_it_is_said_what_is_left_out(runs, isles, tmp_path, cap
     assert not (tmp_path / "out" / "comparison.xlsx").exists()
 
 
+def test_with_a_broken_matplotlib_it_is_said_what_is_left_out(runs, isles, tmp_path):
+    """The process that measures does not import it: those that draw tell."""
+    (tmp_path / "matplotlib").mkdir()
+    (tmp_path / "matplotlib" / "__init__.py").write_text("raise ValueError('numpy.dtype size changed')")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    words = ["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "PyPeTLib", *words]
+    found = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    told = "matplotlib does not load (numpy.dtype size changed): python -m pip install --force-reinstall matplotlib"
+    assert (found.returncode, found.stderr) == (0, f"pypet: left out: figures need matplotlib: {told}\n")
+    assert found.stdout.endswith(f"\nTables in {tmp_path / 'out'}.\n")
+    assert not list((tmp_path / "out").glob("*.png"))
+
+
 # Statistics over the cases
 
 
