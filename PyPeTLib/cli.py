@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import errno
 import io
 import os
 import signal
@@ -11,16 +13,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 # One thread for each matrix product: PyPeT divides the voxels among the processors itself. Set before numpy starts.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
-from PyPeTLib.cli_compare import add_compare, named
-from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, installing, reason_of
+from PyPeTLib.cli_compare import PARTLY, add_compare, named
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
+from PyPeTLib.packages import mending, usable
 from PyPeTLib.settings import (
     WITH_DELAY,
     DeconvolutionMethod,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from PyPeTLib.records import Analysis, Check, Geometry, Image, Lesions, Points, Progress, Series, TimeCurve
 
 OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
+#: What writing to a pipe that nobody reads any more says: everywhere, and on Windows.
+READER_GONE = (errno.EPIPE, errno.EINVAL)
 #: Set once the user wants to stop: what is raised in a callback of the garbage collector, Python drops.
 _STOP = threading.Event()
 #: Packages that the steps of a run load when they need them, a third of a second together.
@@ -49,7 +53,7 @@ NEEDED = ("scipy.ndimage", "scipy.spatial.transform", "scipy.special", "scipy.op
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0 done, 2 the user's error, 3 no trustworthy result, 130 stopped.
 
-    And 4 where some cases of a data set could not be compared.
+    And 4 where it is done but for what is listed: some cases of a data set, or the PDF.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -76,28 +80,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _UntilClosed(io.TextIOBase):
-    """The output, until nobody reads it any more (``pypet run ... | head``): what comes then is dropped, no error."""
+    """The output, until nobody reads it any more (``pypet run ... | head``): what comes then is dropped, no error.
+
+    So is everything where there is no output from the start (``pypet run ... >&-``, a program without a console).
+    """
 
     def __init__(self) -> None:
-        self.output = sys.stdout
+        self.output: TextIO | None = sys.stdout
 
     def write(self, text: str) -> int:
         """Write a text to the output."""
-        with self._quietly():
-            self.output.write(text)
+        with self._quietly() as output:
+            if output is not None:
+                output.write(text)
         return len(text)
 
     def flush(self) -> None:
         """Hand on what was written."""
-        with self._quietly():
-            self.output.flush()
+        with self._quietly() as output:
+            if output is not None:
+                output.flush()
 
     @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """Let the output lead nowhere from its first error on, when Python ends too."""
+    def _quietly(self) -> Iterator[TextIO | None]:
+        """Yield the output, and let it lead nowhere once its reader has gone, when Python ends too."""
         try:
-            yield
-        except BrokenPipeError:
+            yield self.output
+        except OSError as error:
+            if self.output is None or error.errno not in READER_GONE:
+                raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.output.fileno())
             os.close(nowhere)
@@ -236,7 +247,7 @@ def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
     from PyPeTLib.results import former_results, holds_other_runs_only
-    from PyPeTLib.write import remove_files, staged_output
+    from PyPeTLib.write import remove_files, staged_output, without_successor
 
     settings = _settings_of(options)
     _check_wishes(options)
@@ -251,29 +262,25 @@ def _run(options: argparse.Namespace) -> int:
             for wanted in (options.stages, options.figures)
         )
         with _progress(options.quiet) as progress:
-            analysis = _analysis(options, settings, progress, reference)
+            analysis = _analysis(options, settings, progress, reference, folder)
         if reference is not None:
             reference = _like_ours(reference, dict(analysis.maps.items()), settings)
-        _write_run(options, analysis, reference, folder)
+        complete = _write_run(options, analysis, reference, folder)
         if stages is not None:
             from PyPeTLib.stages import write_stages
 
             write_stages(analysis, stages)
-        stale = [(options.output, former_results(analysis, options.output) - _names_in(folder))]
+        stale = [(options.output, without_successor(former_results(analysis, options.output), folder))]
         if figures is not None:
             from PyPeTLib.report_pictures import former_figures, write_figures
 
             write_figures(analysis, figures, reference=reference)
-            stale.append((options.figures, former_figures(options.figures) - _names_in(figures)))
+            stale.append((options.figures, without_successor(former_figures(options.figures), figures)))
     for former, names in stale:  # of an earlier run with other settings
         remove_files(former, names)
     if not options.quiet:
         _print_result(analysis, options.output, reference)
-    return OK
-
-
-def _names_in(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
+    return OK if complete else PARTLY
 
 
 def _check_wishes(options: argparse.Namespace) -> None:
@@ -329,8 +336,8 @@ def _like_ours(reference: Reference, ours: dict[str, Image], settings: Settings)
     return like_ours(reference, ours, density_g_ml=settings.tissue_density_g_ml)
 
 
-def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Reference | None, folder: Path) -> None:
-    """Write maps, summary and report, and, where they are wanted, PDF and scene."""
+def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Reference | None, folder: Path) -> bool:
+    """Write maps, summary and report, and, where they are wanted, PDF and scene; tell whether all of it is there."""
     from PyPeTLib.results import write_analysis
     from PyPeTLib.write import prefix_of
 
@@ -338,14 +345,25 @@ def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Refer
     report = not options.no_report and _has_pictures("the report", quiet=options.quiet)
     source = " ".join(str(path) for path in options.scan)
     write_analysis(analysis, folder, source=source, report=report, reference=reference)
-    if options.pdf:
-        from PyPeTLib.pdf import write_pdf
-
-        write_pdf(folder / f"{stem}_report.html", folder / f"{stem}_report.pdf")
+    complete = not options.pdf or _print_page(folder / f"{stem}_report.html", folder / f"{stem}_report.pdf")
     if options.scene:
         from PyPeTScene.headless import write_scene
 
         write_scene(analysis, folder / f"{stem}_scene.mrb")
+    return complete
+
+
+def _print_page(page: Path, target: Path) -> bool:
+    """Write the report as PDF; what does not print after all is told, and costs the run none of its other files."""
+    from PyPeTLib.pdf import write_pdf
+
+    try:
+        write_pdf(page, target)
+    except (InputError, OSError) as error:
+        target.unlink(missing_ok=True)
+        print(f"pypet: left out: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _scene(options: argparse.Namespace) -> int:
@@ -357,7 +375,7 @@ def _scene(options: argparse.Namespace) -> int:
     require_slicer()
     check_target(options.output, overwrite=options.overwrite)
     with _progress(options.quiet) as progress:
-        analysis = _analysis(options, settings, progress, None)
+        analysis = _analysis(options, settings, progress)
     write_scene(analysis, options.output)
     if not options.quiet:
         _print_result(analysis, options.output)
@@ -368,11 +386,7 @@ def _settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings: defaults, then the file, then --set, then --method; say which have no effect."""
     changes: dict[str, Any] = {}
     if options.settings:
-        try:
-            text = options.settings.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"Settings file {options.settings} cannot be read: {reason_of(error)}.") from error
-        changes.update(settings_from_toml(text, source=str(options.settings)))
+        changes.update(settings_from_toml(_text_of(options.settings), source=str(options.settings)))
     changes.update(parse_assignment(text) for text in options.set)
     if options.method:
         changes["method"] = options.method
@@ -382,6 +396,19 @@ def _settings_of(options: argparse.Namespace) -> Settings:
             found = f"{name}={getattr(settings, name)} has no effect with {why}"
             print(f"pypet: setting {found}; leave it out, or choose otherwise there", file=sys.stderr)
     return settings
+
+
+def _text_of(path: Path) -> str:
+    """Return a settings file as editors and shells save it: UTF-8 with or without a byte order mark, or UTF-16."""
+    try:
+        content = path.read_bytes()
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        return io.TextIOWrapper(io.BytesIO(content), encoding).read()
+    except OSError as error:
+        raise InputError(f"Settings file {path} cannot be read: {reason_of(error)}.") from error
+    except UnicodeDecodeError as error:
+        need = f"text in UTF-8 is needed; found {reason_of(error)}"
+        raise InputError(f"Settings file {path}: {need}. Save it as UTF-8.") from error
 
 
 def _read(options: argparse.Namespace) -> Series:
@@ -397,22 +424,30 @@ def _scan(options: argparse.Namespace) -> Path | list[Path]:
 
 
 def _analysis(
-    options: argparse.Namespace, settings: Settings, progress: Progress, reference: Reference | None
+    options: argparse.Namespace,
+    settings: Settings,
+    progress: Progress,
+    reference: Reference | None = None,
+    folder: Path | None = None,
 ) -> Analysis:
     """Read scan and what the user gave with it and analyse them; the time of reading is added to the steps'.
 
-    Reference maps that the run's could not be shown beside are refused before the analysis.
+    Reference maps that the run's could not be shown beside, and names that no file of its results in a folder could
+    have, are refused before the analysis.
     """
     import time
     from dataclasses import replace
 
     from PyPeTLib.pipeline import analyze
     from PyPeTLib.read import read_mask
+    from PyPeTLib.results import require_names
 
     start = time.perf_counter()
     progress(0.0, "Reading")
     threading.Thread(target=_load, args=(NEEDED,)).start()
     series = _read(options)
+    if folder is not None:
+        require_names(series.name, folder)
     if reference is not None:
         _like_ours(reference, _maps_to_come(series.geometry, settings), settings)
     brain = read_mask(options.mask, series.geometry, what="Brain mask") if options.mask else None
@@ -486,14 +521,14 @@ def _phantom(options: argparse.Namespace) -> int:
     from PyPeTLib.phantom import head_phantom, tiles_phantom
     from PyPeTLib.phantom_files import former_phantom, options_from_text, write_phantom
     from PyPeTLib.phantom_options import HeadOptions, TilesOptions
-    from PyPeTLib.write import remove_files, staged_output
+    from PyPeTLib.write import remove_files, staged_output, without_successor
 
     kind = HeadOptions if options.kind == "head" else TilesOptions
     wanted = options_from_text(kind, {"seed": str(options.seed), **dict(_pair(text) for text in options.set)})
     with staged_output(options.output, overwrite=options.overwrite) as folder:
         phantom = head_phantom(wanted) if isinstance(wanted, HeadOptions) else tiles_phantom(wanted)
         scan = write_phantom(phantom, folder)
-        stale = former_phantom(phantom, options.output) - _names_in(folder)
+        stale = without_successor(former_phantom(phantom, options.output), folder)
     remove_files(options.output, stale)
     print(options.output / scan.name)
     return OK
@@ -600,7 +635,7 @@ def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bo
 
     if report_available():
         return True
-    text = f"{what} needs {' and '.join(PACKAGES)}: {installing(*PACKAGES)}"
+    text = f"{what} needs {' and '.join(PACKAGES)}: {mending(*PACKAGES)}"
     if needed:
         raise InputError(text + ".")
     if not quiet:
@@ -611,7 +646,7 @@ def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bo
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
     """Yield a progress callback: a bar on a terminal, silence in a pipe or without tqdm; both stop when asked to."""
-    if quiet or not sys.stderr.isatty() or find_spec("tqdm") is None:
+    if quiet or sys.stderr is None or not sys.stderr.isatty() or not usable("tqdm"):
         yield lambda fraction, text: _go_on()
         return
     from tqdm import tqdm

@@ -6,20 +6,21 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PyPeTLib.errors import InputError, installing
+from PyPeTLib.errors import InputError
+from PyPeTLib.packages import mending
 
 if TYPE_CHECKING:
     from PyPeTLib.cohort import Cohort
     from PyPeTLib.compare import Comparison
+    from PyPeTLib.compare_drawing import FigureWriter
     from PyPeTLib.pairing import Pair
     from PyPeTLib.pictures import Scale
     from PyPeTLib.records import Progress
 
-#: Exit codes: all compared, and some cases of a data set not.
+#: Exit codes: done, and done but for what is listed, such as some cases of a data set.
 OK, PARTLY = 0, 4
 
 
@@ -60,16 +61,16 @@ def named(text: str) -> Path:
 def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractContextManager[Progress]]) -> int:
     """Compare, write where asked to, print, and say by the exit code whether every case is there."""
     from PyPeTLib.comparison_files import comparison_files
-    from PyPeTLib.write import remove_files, staged_output
+    from PyPeTLib.write import remove_files, staged_output, without_successor
 
     scales, output = _scales(options.colour_bar), options.output
-    pictures = output is not None and not options.no_figures and _has_pictures(options.quiet)
+    pictures = False
     if output is None:
-        cohort, text = _compared(options, scales, progress, None)
+        cohort, text, _ = _compared(options, scales, progress, None)
     else:
         with staged_output(output, overwrite=options.overwrite) as folder:
-            cohort, text = _compared(options, scales, progress, folder, pictures=pictures)
-            former = comparison_files(output) - {file.name for file in folder.iterdir()}
+            cohort, text, pictures = _compared(options, scales, progress, folder)
+            former = without_successor(comparison_files(output), folder)
         remove_files(output, former)
     if not options.quiet:
         print(text, end="")
@@ -83,13 +84,14 @@ def _compared(
     scales: Mapping[str, Scale],
     progress: Callable[[bool], AbstractContextManager[Progress]],
     folder: Path | None,
-    *,
-    pictures: bool = False,
-) -> tuple[Cohort, str]:
-    """Compare, write tables and, where wanted, figures into a folder, and return what was found, as a text too."""
+) -> tuple[Cohort, str, bool]:
+    """Compare, write tables and, where wanted, figures into a folder, and return what was found, as a text too.
+
+    And whether figures were drawn.
+    """
     from PyPeTLib.compare_drawing import FigureWriter
 
-    with FigureWriter(folder) if folder is not None and pictures else nullcontext() as writer:
+    with FigureWriter(folder) if folder is not None and not options.no_figures else nullcontext() as writer:
         # only now, for this takes as long as it takes the processes that draw to get ready
         from PyPeTLib.cohort import compare_folders, volumes_of
         from PyPeTLib.compare_tables import excel_available, markdown, write_tables
@@ -104,8 +106,9 @@ def _compared(
         if folder is not None:
             write_tables(cohort, folder)
             if not excel_available() and not options.quiet:
-                print(f"pypet: left out: Excel needs openpyxl: {installing('openpyxl')}", file=sys.stderr)
-    return cohort, markdown(cohort)
+                print(f"pypet: left out: Excel needs openpyxl: {mending('openpyxl')}", file=sys.stderr)
+        drawn = writer is not None and _drawn(writer, options.quiet)
+    return cohort, markdown(cohort), drawn
 
 
 def _code(cohort: Cohort) -> int:
@@ -129,11 +132,12 @@ def _scales(texts: list[str]) -> dict[str, Scale]:
     return scales
 
 
-def _has_pictures(quiet: bool) -> bool:
-    if find_spec("matplotlib") is not None:
+def _drawn(writer: FigureWriter, quiet: bool) -> bool:
+    """Tell whether figures were drawn, and say what is left out; this process imports nothing that draws."""
+    if not writer.why_not():
         return True
     if not quiet:
-        print(f"pypet: left out: figures need matplotlib: {installing('matplotlib')}", file=sys.stderr)
+        print(f"pypet: left out: figures need matplotlib: {mending('matplotlib')}", file=sys.stderr)
     return False
 
 

@@ -6,15 +6,17 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from PyPeTLib.errors import PyPeTError
+from PyPeTLib.packages import why_not
 
 if TYPE_CHECKING:
     from PyPeTLib.compare import Comparison
@@ -43,6 +45,7 @@ class FigureWriter:
         self._pool = ProcessPoolExecutor(count, mp_context=_context(), initializer=_obey)
         self._folder = folder
         self._pending: list[Future[None]] = []
+        self._reason: str | None = None
 
     def __enter__(self) -> FigureWriter:
         return self
@@ -65,24 +68,40 @@ class FigureWriter:
             If a process that draws was ended.
         """
         self._finish()
-        self._pending = [
-            self._pool.submit(_draw_pair, comparison, name, pair, self._folder) for name, pair in pairs.items()
-        ]
+        if not self.why_not():
+            self._pending = [
+                self._pool.submit(_draw_pair, comparison, name, pair, self._folder) for name, pair in pairs.items()
+            ]
 
     def volumes(self, volumes: Mapping[str, FloatArray]) -> None:
         """Have the volumes of all cases drawn."""
-        self._pending.append(self._pool.submit(_draw_volumes, volumes, self._folder))
+        if not self.why_not():
+            self._pending.append(self._pool.submit(_draw_volumes, volumes, self._folder))
+
+    def why_not(self) -> str:
+        """Return why nothing is drawn, "" where it is: known to the processes that draw, once they are ready."""
+        if self._reason is None:
+            with _told():
+                self._reason = self._pool.submit(why_not, "matplotlib").result()
+        return self._reason
 
     def _finish(self) -> None:
         """Wait for what is being drawn."""
-        try:
+        with _told():
             for drawn in self._pending:
                 drawn.result()
-        except BrokenProcessPool as error:
-            raise PyPeTError(
-                "Figures: a process that draws ended too soon, perhaps for want of memory. Give --no-figures."
-            ) from error
         self._pending = []
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say in words that a process was ended."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise PyPeTError(
+            "Figures: a process that draws ended too soon, perhaps for want of memory. Give --no-figures."
+        ) from error
 
 
 def _context() -> BaseContext:
@@ -92,7 +111,7 @@ def _context() -> BaseContext:
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["PyPeTLib.compare_figures"])
+    context.set_forkserver_preload(["PyPeTLib.compare_ready"])
     resource_tracker.ensure_running()  # by itself the server would start it, which lets Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the server has it from here
     try:

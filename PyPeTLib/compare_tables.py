@@ -8,7 +8,6 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from PyPeTLib.compare import Comparison, no_ratio
 from PyPeTLib.comparison_files import NOTICE, TABLES, TEXT, WORKBOOK
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.outputs import Provenance
+from PyPeTLib.packages import usable
 from PyPeTLib.results import MET, MISMATCH_RATIO, RESEARCH_USE
 from PyPeTLib.similarity import Region, comparable_entries, metric_digits
 from PyPeTLib.typeset import typeset
@@ -73,8 +73,8 @@ def write_tables(cohort: Cohort, folder: Path) -> None:
 
 
 def excel_available() -> bool:
-    """Tell whether openpyxl is installed; nothing is imported."""
-    return find_spec("openpyxl") is not None
+    """Tell whether openpyxl, which the workbook needs, can be used."""
+    return usable("openpyxl")
 
 
 def tables_of(cohort: Cohort) -> dict[str, Table]:

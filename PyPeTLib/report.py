@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.errors import InputError, installing
+from PyPeTLib.errors import InputError
+from PyPeTLib.packages import mending, usable, why_not
 from PyPeTLib.records import Analysis, Image
 from PyPeTLib.report_sections import Report
 
@@ -21,8 +21,8 @@ NEEDED = ("matplotlib", "jinja2")
 
 
 def report_available() -> bool:
-    """Tell whether the optional packages of the report are installed; nothing is imported."""
-    return all(find_spec(name) is not None for name in NEEDED)
+    """Tell whether the optional packages of the report can be used."""
+    return usable(*NEEDED)
 
 
 def report_html(analysis: Analysis, *, reference: Reference | None = None) -> str:
@@ -39,12 +39,12 @@ def report_html(analysis: Analysis, *, reference: Reference | None = None) -> st
     Raises
     ------
     InputError
-        If matplotlib or jinja2 is not installed, or a reference map is none of the run's, or has another grid or unit.
+        If matplotlib or jinja2 cannot be used, or a reference map is none of the run's, or has another grid or unit.
     """
     if not report_available():
-        missing = [name for name in NEEDED if find_spec(name) is None]
+        missing = [name for name in NEEDED if why_not(name)]
         needed = f"Report: {' and '.join(NEEDED)} are needed"
-        raise InputError(f"{needed}; missing: {', '.join(missing)}. Run: {installing(*missing)}.")
+        raise InputError(f"{needed}; missing: {', '.join(missing)}. Run: {mending(*missing)}.")
     from concurrent.futures import ThreadPoolExecutor
 
     from PyPeTLib.report_pictures import report_pictures

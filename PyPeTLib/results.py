@@ -13,6 +13,7 @@ import numpy as np
 
 from PyPeTLib import __version__
 from PyPeTLib.curves import area_weights, end_share
+from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.records import (
     Analysis,
     Candidate,
@@ -152,14 +153,41 @@ def holds_other_runs_only(folder: str | Path, prefix: str) -> bool:
     folder : str or Path
         May be missing.
     prefix : str
-        What the names of the run's files begin with.
+        What the names of the run's files begin with. Another that differs in case only is no other: Windows and macOS
+        take their files for the same.
     """
     if not Path(folder).is_dir():
         return False
     present = {entry.name for entry in Path(folder).iterdir() if not entry.name.startswith(".")}
     others = {name.removesuffix(SUMMARY) for name in present if name.endswith(SUMMARY)}
     known: set[str] = set().union(*(_names_of(other) for other in others))
-    return prefix not in others and bool(present) and present <= known
+    return prefix.casefold() not in {other.casefold() for other in others} and bool(present) and present <= known
+
+
+def require_names(name: str, folder: Path) -> None:
+    """Refuse, before the work, a scan whose name is too long for the names of its results.
+
+    Parameters
+    ----------
+    name : str
+        Of the scan.
+    folder : Path
+        Where the results will be written; it exists.
+
+    Raises
+    ------
+    InputError
+        If the longest name cannot be given to a file there.
+    """
+    prefix = prefix_of(name)
+    file = folder / max(_names_of(prefix), key=len)
+    try:
+        file.touch()
+        file.unlink()
+    except OSError as error:
+        need = f"a name is needed that '{file.name.removeprefix(prefix)}' can be added to"
+        cure = "Rename the scan, or choose a folder with a shorter path"
+        raise InputError(f"Scan {name}: {need}; found {reason_of(error)}. {cure}.") from error
 
 
 def _names_of(prefix: str) -> set[str]:

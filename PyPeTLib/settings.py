@@ -393,12 +393,13 @@ def settings_from_toml(text: str, *, source: str) -> dict[str, Value]:
 
 
 def settings_to_toml(settings: Settings) -> str:
-    """Return a settings file with a comment for every entry."""
+    """Return a settings file with a comment for every entry, in ASCII: a shell writes it in any character set."""
     lines = ["# PyPeT settings; delete the lines that should keep their default."]
     for info in describe_settings():
         value = getattr(settings, info.name)
         unit = f" [{info.unit}]" if info.unit else ""
-        lines += ["", f"# {info.meaning}{unit}; {info.allowed}", f"{info.name} = {json.dumps(value)}"]
+        lines += ["", f"# {info.meaning}{unit}; {info.allowed.replace('…', 'to')}"]
+        lines.append(f"{info.name} = {json.dumps(value)}")
     return "\n".join(lines) + "\n"
 
 

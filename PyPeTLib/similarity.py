@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from math import nan
 
 import numpy as np
 
 from PyPeTLib.agreement import Limits, icc_agreement, limits_of_agreement
+from PyPeTLib.packages import usable, why_not
 from PyPeTLib.pairing import Pair, pair_up
 from PyPeTLib.records import FloatArray, Image, MaskArray
 from PyPeTLib.typeset import typeset
@@ -248,8 +248,8 @@ def similarity_rows(entries: Iterable[tuple[str, float, str]]) -> list[tuple[str
 
 
 def ssim_available() -> bool:
-    """Tell whether scikit-image, which SSIM needs, is installed; nothing is imported."""
-    return find_spec("skimage") is not None
+    """Tell whether scikit-image, which SSIM needs, can be used."""
+    return usable("scikit-image")
 
 
 def _measured(
@@ -385,8 +385,8 @@ def _why_no_ratio(values: FloatArray, name: str) -> str:
 
 
 def _why_no_ssim(one: FloatArray, two: FloatArray, compared: MaskArray) -> str:
-    if not ssim_available():
-        return "SSIM needs scikit-image, which is not installed."
+    if why := why_not("scikit-image"):
+        return f"SSIM needs scikit-image, which {why}."
     if min(compared.shape[1:]) < SSIM_WINDOW_PIXELS:
         need = f"{SSIM_WINDOW_PIXELS}×{SSIM_WINDOW_PIXELS}"
         return f"SSIM needs slices of at least {need} voxels; found {compared.shape[2]}×{compared.shape[1]}."

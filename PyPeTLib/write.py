@@ -10,7 +10,7 @@ import re
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,13 @@ import numpy.typing as npt
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import AXES_TOLERANCE, leading_bytes, scan_name, utf8_name
 from PyPeTLib.records import Geometry, Image, Series
+from PyPeTLib.typeset import FEW_LETTERS
 
 #: Digits of a number in a table.
 TABLE_DIGITS = 6
+
+#: What to do where a file cannot be written, and where one cannot be moved.
+FREE, CLOSE = "Free space or choose another folder", "Close it in other programs or choose another folder"
 
 #: Bytes before the voxels of a NIfTI-1 file that has no extension.
 NIFTI_HEADER_BYTES = 352
@@ -137,14 +141,14 @@ def write_csv(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
 
 
 def write_text(text: str, path: str | Path) -> None:
-    """Write a text as UTF-8 with the line ends that it has.
+    """Write a text as UTF-8 with the line ends that it has; "?" for what a path holds that is no letter here.
 
     Raises
     ------
     InputError
         If the file cannot be written.
     """
-    write_bytes(text.encode("utf-8"), path)
+    write_bytes(text.encode("utf-8", FEW_LETTERS), path)
 
 
 def write_bytes(content: bytes, path: str | Path) -> None:
@@ -164,8 +168,9 @@ def staged_output(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     """Yield an empty folder whose files appear in ``out`` when the block ends without an error, and only then.
 
     A new ``out`` is the staged folder under its final name, so that all files appear at once. Into a folder that exists
-    (it may be a mount point, which cannot be replaced) files are moved one by one. The staged folder is made first,
-    which finds out before the work begins whether there can be any output.
+    (it may be a mount point, which cannot be replaced) files are moved one by one, and back if one cannot be: Windows
+    lets nobody replace a table that is open in Excel. The staged folder is made first, which finds out before the work
+    begins whether there can be any output.
 
     Parameters
     ----------
@@ -190,14 +195,13 @@ def staged_output(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     with _explained(target):
         _refuse_occupied(target, overwrite)
         made = [parent for parent in target.parents if not parent.exists()]
-    stage = (target if target.is_dir() else target.parent) / f".pypet-{uuid4().hex[:8]}"
+    stage = _hidden(target if target.is_dir() else target.parent)
     published = False
     try:
         with _explained(target):
             stage.mkdir(parents=True)
         yield stage
-        with _explained(target):
-            _publish(stage, target)
+        _publish(stage, target)
         published = True
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -205,6 +209,15 @@ def staged_output(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]
             with suppress(OSError):
                 for parent in made:
                     parent.rmdir()
+
+
+def without_successor(former: Iterable[str], stage: Path) -> set[str]:
+    """Return the names of files that none of a staged folder replaces; names that differ in case only are one.
+
+    They are on the file systems of Windows and macOS, where removing the one would remove the other.
+    """
+    new = {path.name.casefold() for path in stage.iterdir()}
+    return {name for name in former if name.casefold() not in new}
 
 
 def remove_files(folder: Path, names: Iterable[str]) -> None:
@@ -216,7 +229,7 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
         If one cannot be removed.
     """
     for name in names:
-        with _explained(folder / name, "removed"):
+        with _explained(folder / name, "removed", CLOSE):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -245,19 +258,45 @@ def _refuse_occupied(out: Path, overwrite: bool) -> None:
 
 
 def _publish(stage: Path, out: Path) -> None:
+    """Move what is staged to where it belongs; where that fails, the folder is as it was before."""
     if not out.exists():
-        stage.rename(out)
+        with _explained(out):
+            stage.rename(out)
         return
-    for file in sorted(p for p in stage.rglob("*") if p.is_file()):
-        target = out / file.relative_to(stage)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(target)
+    former = _hidden(out)  # not in the stage: what could not be moved back must not be removed with it
+    files = sorted(path.relative_to(stage) for path in stage.rglob("*") if path.is_file())
+    with ExitStack() as undo:
+        for file in files:
+            if (out / file).is_file() or (out / file).is_symlink():
+                with _explained(out / file, "replaced", CLOSE):
+                    _move(out / file, former / file, undo)
+        for file in files:
+            with _explained(out / file):
+                _move(stage / file, out / file, undo)
+        undo.pop_all()
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _move(source: Path, target: Path, undo: ExitStack) -> None:
+    """Move a file into a folder, which is made where it is missing, and let all of it be undone."""
+    for folder in reversed(target.parents):
+        if not folder.exists():
+            folder.mkdir()
+            undo.callback(folder.rmdir)
+    source.replace(target)
+    undo.callback(target.replace, source)
+
+
+def _hidden(folder: Path, ending: str = "") -> Path:
+    """Return a new name in a folder for what nobody is to see."""
+    return folder / f".pypet-{uuid4().hex[:8]}{ending}"
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file in the same folder that takes the name ``path`` when the block ends without an error."""
-    temporary = path.with_name(f".pypet-{uuid4().hex[:8]}-{path.name}")
+    # ITK takes the format from the ending; the name itself would make one that is long too long
+    temporary = _hidden(path.parent, path.name.removeprefix(scan_name(path)))
     try:
         with _explained(path):
             temporary.touch()
@@ -269,13 +308,13 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained(path: Path, done: str = "written") -> Iterator[None]:
+def _explained(path: Path, done: str = "written", cure: str = FREE) -> Iterator[None]:
     """Turn an error of the operating system into one that names file, reason and cure."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"{path} cannot be {done}: {reason}. Free space or choose another folder.") from error
+        raise InputError(f"{path} cannot be {done}: {reason}. {cure}.") from error
 
 
 def _write_nifti(stored: npt.NDArray[Any], geometry: Geometry, path: Path) -> None:

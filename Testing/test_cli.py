@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
@@ -16,7 +18,7 @@ import pytest
 
 from PyPeTLib import read
 from PyPeTLib.beside import Reference, like_ours
-from PyPeTLib.cli import _maps_to_come, main
+from PyPeTLib.cli import _maps_to_come, _progress, main
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import Provenance
@@ -25,7 +27,7 @@ from PyPeTLib.phantom_files import options_from_text, write_phantom
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.read import read_image, read_series
 from PyPeTLib.records import Image, Series
-from PyPeTLib.results import result_names
+from PyPeTLib.results import holds_other_runs_only, result_names
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import write_image, write_series
@@ -189,6 +191,27 @@ def test_a_reader_that_has_gone_is_no_error(scan, tmp_path, unbuffered):
         os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out/phantom_summary.json").exists()
+
+
+def test_a_reader_that_has_gone_is_no_error_on_windows_either(scan, tmp_path, monkeypatch):
+    """There writing to its pipe is an invalid argument; an output on a full disk is still an error."""
+    with (tmp_path / "out").open("w") as output:
+        for number, code in ((errno.EINVAL, 0), (errno.ENOSPC, 2)):
+
+            def gone(_, number=number):
+                raise OSError(number, os.strerror(number))
+
+            monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=gone, flush=output.flush, fileno=output.fileno))
+            assert main(["settings"]) == code
+
+
+def test_a_run_needs_neither_output_nor_terminal(scan, monkeypatch):
+    """As with ``pypet ... >&-`` or in a program without a console."""
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["info", str(scan)]) == 0
+    with _progress(False) as progress:
+        progress(0.5, "Working")
 
 
 def test_users_masks_are_used(scan, tmp_path, phantom):
@@ -521,6 +544,17 @@ def test_settings_list_and_file_round_trip(capsys, tmp_path, scan):
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), *words]) == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+def test_settings_files_are_read_as_shells_and_editors_save_them(tmp_path, capsys, encoding):
+    """PowerShell writes UTF-16, Notepad a byte order mark, both other line ends; what is no UTF-8 is told so."""
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    text = f'{mark}# 0 … 5\nmethod = "fSVD"\n'
+    (tmp_path / "a.toml").write_text(text, encoding=encoding, newline="\r\n")
+    message = refused(["run", "none.nii.gz", "-o", tmp_path / "out", "--settings", tmp_path / "a.toml"], capsys)
+    told = "a.toml: text in UTF-8 is needed; found bytes that are no text in UTF-8. Save it as UTF-8."
+    assert (told if encoding == "cp1252" else "one of bayesian") in message
+
+
 def test_phantom_command_takes_options_and_refuses_unknown_ones(tmp_path, capsys):
     words = ["--set", "size=64,64,3", "--set", "spacing_mm=3.2,3.2,10", "--set", "frames=12", "--set", "residue=box"]
     assert main(["phantom", str(tmp_path / "head"), "--seed", "3", *words]) == 0
@@ -587,6 +621,13 @@ def test_results_of_many_scans_may_be_in_one_folder(scan, tmp_path, capsys):
     assert "an empty folder is needed" in refused(["run", other, *words], capsys), "maps of nobody"
 
 
+def test_results_of_a_scan_whose_name_differs_in_case_only_are_its_own(tmp_path):
+    """On the file systems of Windows and macOS a second run replaced those of another patient without --overwrite."""
+    (tmp_path / "Sub-01_summary.json").touch()
+    assert holds_other_runs_only(tmp_path, "sub-02")
+    assert not holds_other_runs_only(tmp_path, "sub-01")
+
+
 def test_results_of_a_lone_file_of_a_folder_are_not_replaced_unasked(scan, tmp_path, capsys):
     """They have the name of the file, not that of the folder: a second run took them for those of another scan."""
     folder, out = tmp_path / "ctp", tmp_path / "out"
@@ -598,6 +639,20 @@ def test_results_of_a_lone_file_of_a_folder_are_not_replaced_unasked(scan, tmp_p
     assert "sub-03_summary.json" in before
     assert "an empty folder is needed" in refused(words, capsys)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_name_that_is_too_long_for_results_is_refused_before_the_work(scan, tmp_path, capsys, monkeypatch):
+    """The one that just fits is not too long: no longer name is made on the way."""
+    with monkeypatch.context() as patch:
+        patch.setattr("PyPeTLib.pipeline.analyze", lambda *_, **__: pytest.fail("it must not begin"))
+        long = tmp_path / f"{'x' * 232}.nii.gz"
+        long.write_bytes(scan.read_bytes())
+        message = refused(["run", long, "-o", tmp_path / "out", "--interval", "1"], capsys)
+        assert "a name is needed that '_hypoperfusion_mask.nii.gz' can be added to; found file name too long" in message
+        assert not (tmp_path / "out").exists()
+    fits = long.rename(tmp_path / f"{'x' * 229}.nii.gz")
+    words = ["-o", str(tmp_path / "out"), "--interval", "1", "--method", "oSVD", "--no-report", "--quiet"]
+    assert main(["run", str(fits), *words]) == 0
 
 
 def test_a_folder_with_more_than_results_is_refused(scan, tmp_path, capsys):
@@ -841,9 +896,27 @@ def test_wishes_about_the_report_need_the_report(scan, tmp_path, capsys, words):
 
 def test_pdf_without_a_printer_is_refused_before_the_work(scan, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("PyPeTLib.pdf.BROWSERS", ())
+    monkeypatch.setattr("PyPeTLib.pdf._installed", list)
     monkeypatch.setitem(sys.modules, "weasyprint", None)
     assert "Chromium or WeasyPrint is needed" in refused(["run", scan, "-o", tmp_path / "out", "--pdf"], capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_page_that_does_not_print_costs_the_run_none_of_its_other_files(scan, tmp_path, capsys, monkeypatch):
+    """The browser crashed, and what it said last was not in UTF-8; the exit code tells that something is lacking."""
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    browser = tmp_path / "browser"
+    begun = "for word; do case $word in --print-to-pdf=*) : > ${word#*=};; esac; done"
+    browser.write_text(f"#!/bin/sh\n{begun}\nprintf 'no caf\\351\\n' >&2\nexit 1\n")
+    browser.chmod(0o755)
+    monkeypatch.setattr("PyPeTLib.pdf.printer", lambda: str(browser))
+    out = tmp_path / "out"
+    assert main(["run", str(scan), "-o", str(out), "--pdf", "--quiet", "--method", "oSVD"]) == 4
+    told = f"pypet: left out: PDF: {browser} did not print: no caf\ufffd. Print the report from any browser.\n"
+    assert capsys.readouterr().err == told
+    names = {path.name for path in out.iterdir()}
+    assert {"phantom_report.html", "phantom_summary.json"} <= names and "phantom_report.pdf" not in names
 
 
 def test_without_the_extra_packages_a_run_completes_and_says_what_is_left_out(scan, tmp_path, capsys, monkeypatch):

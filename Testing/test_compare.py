@@ -1487,10 +1487,24 @@ def test_ratios_in_tables_are_numbers_and_empty_where_not_defined(comparison, tm
 
 
 def test_without_openpyxl_it_is_said_what_is_left_out(runs, isles, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("PyPeTLib.compare_tables.find_spec", lambda name: None)
+    monkeypatch.setattr("PyPeTLib.compare_tables.excel_available", lambda: False)
     assert main(["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path / "out"), "--no-figures"]) == 0
     assert "left out: Excel needs openpyxl: python -m pip install openpyxl" in capsys.readouterr().err
     assert not (tmp_path / "out" / "comparison.xlsx").exists()
+
+
+def test_with_a_broken_matplotlib_it_is_said_what_is_left_out(runs, isles, tmp_path):
+    """The process that measures does not import it: those that draw tell."""
+    (tmp_path / "matplotlib").mkdir()
+    (tmp_path / "matplotlib" / "__init__.py").write_text("raise ValueError('numpy.dtype size changed')")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    words = ["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "PyPeTLib", *words]
+    found = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+    told = "matplotlib does not load (numpy.dtype size changed): python -m pip install --force-reinstall matplotlib"
+    assert (found.returncode, found.stderr) == (0, f"pypet: left out: figures need matplotlib: {told}\n")
+    assert found.stdout.endswith(f"\nTables in {tmp_path / 'out'}.\n")
+    assert not list((tmp_path / "out").glob("*.png"))
 
 
 # Statistics over the cases

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from slicer_double.fixtures import dialogs, scene, slicer_app  # noqa: F401 (fixtures)
@@ -45,7 +46,13 @@ def installer(window, monkeypatch, tmp_path):
     importlib.invalidate_caches()
     known = {"skimage": lambda: importlib.machinery.PathFinder.find_spec("skimage", [str(folder)])}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: known.get(name, lambda: find(name, *rest))())
-    monkeypatch.setattr("PyPeTLib.similarity.find_spec", importlib.util.find_spec)
+
+    def imported(name):
+        if importlib.util.find_spec("skimage") is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name="skimage")
+        return SimpleNamespace(structural_similarity=None)
+
+    monkeypatch.setattr("PyPeTLib.packages.import_module", imported)
     made = Installer(folder)
     assert importlib.util.find_spec("skimage") is None  # and remembers that the folder is empty
     monkeypatch.setattr(slicer.packaging, "pip_ensure", made)

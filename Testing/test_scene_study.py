@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from PyPeTLib.records import Image
 from PyPeTLib.results import candidate_facts, criterion_rows, curve_table, lesion_rows
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
-from PyPeTScene import bootstrap, stages, study
+from PyPeTScene import stages, study
 from PyPeTScene.bootstrap import boot_scene
 from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
@@ -747,6 +748,21 @@ def test_scene_that_cannot_be_written_is_refused(tmp_path, name):
         save_scene(tmp_path / name)
 
 
+def test_scene_that_cannot_be_written_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    """As on a file system that is read only."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("PyPeTLib.pipeline.analyze", lambda *_, **__: pytest.fail("it must not begin"))
+    words = ["scene", "scan.nii.gz", "-o"]
+    assert cli.main([*words, str(tmp_path / f"{'x' * 300}.mrb")]) == cli.USER_ERROR
+    assert ".mrb cannot be written: file name too long. Choose" in capsys.readouterr().err
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
+    assert cli.main([*words, str(tmp_path / "out.mrb")]) == cli.USER_ERROR
+    assert "out.mrb cannot be written: read-only file system. Choose a folder that" in capsys.readouterr().err
+
+
 def test_tissue_chart_takes_a_segment_more(tiny_analysis, scan):
     shown = show_analysis(tiny_analysis, scan)
     regions = {**brain_regions(tiny_analysis.brain), "AIF": np.asarray(tiny_analysis.aif.mask.values)}
@@ -782,6 +798,6 @@ def test_command_needs_nothing_but_slicer_core(tiny_head, tmp_path):
 
 
 def test_command_without_slicer_core_names_the_cure(tiny_head, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(bootstrap, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "slicer", None)
     assert cli.main(["scene", "scan.nii.gz", "-o", str(tmp_path / "out.mrb")]) == cli.USER_ERROR
     assert "python -m pip install slicer-core" in capsys.readouterr().err

@@ -182,6 +182,11 @@ def test_a_settings_file_explains_every_entry():
         assert info.meaning in text and f"\n{info.name} = " in text
 
 
+def test_a_settings_file_is_in_ascii():
+    """`pypet settings --toml > FILE` writes the character set of the terminal, in which settings files are not read."""
+    assert settings_to_toml(Settings()).isascii()
+
+
 def test_python_310_reads_settings_files_as_later_versions_do():
     tomllib = pytest.importorskip("tomllib")
     text = settings_to_toml(Settings(method="sSVD")) + "\n  # end\n"

@@ -17,7 +17,16 @@ from test_read import GRIDS, SHAPE, head, save
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_image, read_mask, read_series
 from PyPeTLib.records import Check, Geometry, Image, Series
-from PyPeTLib.write import prefix_of, staged_output, write_csv, write_image, write_json, write_series, write_text
+from PyPeTLib.write import (
+    prefix_of,
+    staged_output,
+    without_successor,
+    write_csv,
+    write_image,
+    write_json,
+    write_series,
+    write_text,
+)
 
 GRID = Geometry((20, 24, 4), (0.9, 0.8, 5.0), (1.0, 2.0, 3.0))
 
@@ -179,6 +188,12 @@ def test_json_is_strict_and_holds_records_arrays_and_sets(tmp_path: Path) -> Non
     assert text.endswith("}\n")
 
 
+def test_a_path_that_is_no_text_here_is_written(tmp_path: Path) -> None:
+    """Where the locale is C, so are names with umlauts; a run ended in a traceback after its work."""
+    write_json({"path": b"M\xc3\xbc".decode("ascii", "surrogateescape")}, tmp_path / "a")
+    assert json.loads((tmp_path / "a").read_text(encoding="utf-8")) == {"path": "M??"}
+
+
 def test_json_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json({"a": object()}, tmp_path / "a.json")
@@ -276,6 +291,44 @@ def test_overwriting_replaces_the_same_names_and_keeps_others(tmp_path: Path) ->
             write_text("new", folder / name)
     assert [(tmp_path / name).read_text() for name in ("a", "b", "sub/c")] == ["new", "old", "new"]
     assert names(tmp_path) == ["a", "b", "sub"]
+
+
+@pytest.mark.parametrize("locked", ["old/b.csv", "new/c"])
+def test_a_file_that_cannot_be_replaced_leaves_all_files_as_they_were_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locked: str
+) -> None:
+    """As a table that is open in Excel: the folder would hold files of two runs."""
+    for name in ("a", "b.csv", "sub/d", "other"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"old {name}")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    move = Path.replace
+
+    def replace(source: Path, target: Path) -> Path:
+        if source.name == locked[4:] and source.read_text().startswith(locked[:3]):
+            raise PermissionError(errno.EACCES, "used by another process")
+        return move(source, target)
+
+    def write() -> None:
+        with staged_output(tmp_path, overwrite=True) as folder:
+            for name in ("a", "b.csv", "c", "made/e", "sub/d"):
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_text(f"new {name}")
+
+    cure = {"old": "replaced: used by another process. Close it in other programs", "new": "written: used by another"}
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace)
+        with pytest.raises(InputError, match=rf"/{locked[4:]} cannot be {cure[locked[:3]]}"):
+            write()
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
+    write()
+    assert names(tmp_path) == ["a", "b.csv", "c", "made", "other", "sub"]
+
+
+def test_a_file_whose_name_differs_in_case_only_has_a_successor(tmp_path: Path) -> None:
+    """On the file systems of Windows and macOS it is that file."""
+    write_text("new", tmp_path / "sub-01_cbf.png")
+    assert without_successor({"Sub-01_cbf.png", "Sub-01_cbv.png"}, tmp_path) == {"Sub-01_cbv.png"}
 
 
 def test_output_that_cannot_be_written_is_found_out_before_the_work(tmp_path: Path) -> None:

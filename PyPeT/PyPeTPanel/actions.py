@@ -16,7 +16,7 @@ from PyPeTLib.records import Analysis, Candidate, Image, Prepared, Progress, Ser
 from PyPeTLib.report import report_available
 from PyPeTLib.results import former_results, result_names, write_analysis
 from PyPeTLib.typeset import typeset
-from PyPeTLib.write import remove_files, staged_output
+from PyPeTLib.write import remove_files, staged_output, without_successor
 from PyPeTPanel import inputs, views
 from PyPeTPanel.parameters import (
     AUTOMATIC,
@@ -397,6 +397,6 @@ def export(analysis: Analysis, folder: str) -> str:
     report = report_available()
     with staged_output(Path(folder), overwrite=True) as stage_folder:
         write_analysis(analysis, stage_folder, source=analysis.series.name, report=report)
-        stale = former_results(analysis, folder) - {path.name for path in stage_folder.iterdir()}
+        stale = without_successor(former_results(analysis, folder), stage_folder)
     remove_files(Path(folder), stale)
     return f"Written into {folder}." + ("" if report else " Without the report, which needs matplotlib and jinja2.")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from PyPeTLib.errors import InputError, installing
+from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.files import utf8_name
+from PyPeTLib.packages import mending, why_not
 
 #: Logics that the adapters use, by the name under which the application registers the module.
 LOGICS = {
@@ -55,22 +55,27 @@ def boot_scene() -> Any:
 
 
 def check_target(path: str | Path, *, overwrite: bool) -> None:
-    """Refuse a scene's name that cannot be written: not .mrb, no such folder, or there already."""
+    """Refuse a scene's name that cannot be written: not .mrb, no such folder, there already, or no writing at all."""
     target = Path(path)
     utf8_name(target)
     if target.suffix.lower() != ".mrb":
         raise InputError(f"Scene {target}: a name that ends in .mrb is needed; found {target.suffix!r}. Rename it.")
     if not target.parent.is_dir():
         raise InputError(f"Scene {target}: a folder that exists is needed; found none. Make {target.parent}.")
-    if target.exists() and not overwrite:
-        raise InputError(f"Scene {target}: a new file is needed; it exists. Use --overwrite or another name.")
+    try:
+        if target.exists() and not overwrite:
+            raise InputError(f"Scene {target}: a new file is needed; it exists. Use --overwrite or another name.")
+        with TemporaryDirectory(dir=target.parent, prefix=".pypet-") as folder:
+            Path(folder, target.name).touch()
+    except OSError as error:
+        cure = "Choose a folder that you may write to, or a shorter name"
+        raise InputError(f"Scene {target} cannot be written: {reason_of(error)}. {cure}.") from error
 
 
 def require_slicer() -> None:
-    """Refuse with the cure where the package ``slicer`` is missing."""
-    found = None if find_spec("slicer") is None else import_module("slicer")
-    if not hasattr(found, "vtkMRMLScene"):  # another package of that name exists
-        raise InputError(f"A Slicer scene needs slicer-core; it is not installed: {installing('slicer-core')}.")
+    """Refuse with the cure where the package ``slicer`` is missing or broken, or another of that name."""
+    if why := why_not("slicer-core"):
+        raise InputError(f"A Slicer scene needs slicer-core, which {why}: {mending('slicer-core')}.")
 
 
 def _application_logic(slicer: Any, scene: Any) -> Any:
