@@ -28,6 +28,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 #: ``sizeof_hdr`` of a NIfTI-2 file, in either byte order.
 NIFTI_2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
 
+#: NRRD ``kinds`` of the axes of a grid; the values along the one axis of another kind are those of a voxel for ITK.
+NRRD_GRID_KINDS = ("domain", "space", "time", "none", "???")
+
 #: NIfTI ``datatype`` of float32 and float64.
 NIFTI_FLOATS = ("16", "64")
 
@@ -105,7 +108,7 @@ def load(path: Path) -> Stored:
     else:
         _refuse_damaged_nrrd(path)
     geometry = _geometry(path, image)
-    components = about.get("NRRD_kinds[pixel]", "vector") if image.GetNumberOfComponentsPerPixel() > 1 else ""
+    components = _kind_of_values(path) if image.GetNumberOfComponentsPerPixel() > 1 else ""
     values = values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
     return Stored(values, geometry, components, _orientation(path, about, geometry))
 
@@ -238,7 +241,7 @@ def _reason(path: Path, text: str) -> str:
     """Return in words why ITK refused a file."""
     if "orthonormal" in text:
         return "perpendicular axes are needed; found a sheared sform (gantry tilt?). Resample it to an upright grid."
-    if "domain axes" in text:
+    if "dimension of space in which orientation is defined" in text:
         return 'the time axis of an NRRD file must be of kind "list"; found another. Save it as .seq.nrrd.'
     if _head(path, 4) in NIFTI_2 or (_head(path, 2) == GZIP_MAGIC and _unpacked_head(path) in NIFTI_2):
         return "NIfTI-1 can be read; found NIfTI-2. Convert it."
@@ -311,6 +314,12 @@ def _unpacked_size(path: Path, start: int = 0) -> int:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"File {path}: truncated or damaged: {error}. Copy or convert it again.") from error
     return size
+
+
+def _kind_of_values(path: Path) -> str:
+    """Return what several values in a voxel are, by the file's own header: SimpleITK tells it from 2.5.6 on only."""
+    kinds = [] if extension(path).startswith(".nii") else nrrd_header(path)[0].get("kinds", "").lower().split()
+    return next((kind for kind in kinds if kind not in NRRD_GRID_KINDS), "vector")
 
 
 def _geometry(path: Path, image: Any) -> Geometry:
