@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import locale
 import os
 import re
 import struct
@@ -205,11 +206,24 @@ def _execute(path: Path) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_reader(path))
     reader.SetFileName(utf8_name(path))
+    if not extension(path).startswith(".nii"):
+        _refuse_other_decimal_point(path)
     with quiet():
         try:
             return reader.Execute()
         except RuntimeError as error:
             raise InputError(f"File {path}: {_reason(path, str(error))}") from error
+
+
+def _refuse_other_decimal_point(path: Path) -> None:
+    """Refuse NRRD in a process that writes numbers with a comma: there ITK reads 1.8 mm as 1 and says nothing."""
+    found = locale.localeconv()["decimal_point"]
+    if found != ".":
+        raise InputError(
+            f"File {path}: a process with decimal points is needed to read NRRD; found '{found}' between the digits of "
+            "its numbers, as in the language of the system. Call locale.setlocale(locale.LC_NUMERIC, 'C') before, or "
+            "convert the file to NIfTI."
+        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import locale
 import os
 import subprocess
 import sys
@@ -536,6 +537,15 @@ def test_a_sequence_is_known_by_its_own_header(tmp_path: Path, monkeypatch: pyte
     path = nrrd(path, values, fields.replace("list", "vector"))
     with pytest.raises(InputError, match="found 3D 20×24×4 with 12 values a voxel"):
         read_series(path, interval_s=1.0)
+
+
+def test_nrrd_is_refused_where_numbers_have_a_comma(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process in German, such as one of Qt, ITK reads voxels of 1.8 mm as 1 mm; NIfTI has no numbers in text."""
+    path, nifti = nrrd(tmp_path / "a.seq.nrrd", head(), LIST_LAST), save(tmp_path / "a.nii.gz", head())
+    monkeypatch.setattr(locale, "localeconv", lambda: {"decimal_point": ","})
+    with pytest.raises(InputError, match=r"decimal points is needed to read NRRD; found ','.*LC_NUMERIC, 'C'"):
+        read_series(path, interval_s=1.0)
+    assert read_series(nifti).geometry.spacing_mm == (0.9, 0.8, 5.0)
 
 
 def test_right_anterior_superior_nrrd_is_turned_into_lps(tmp_path: Path) -> None:
