@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.records import Check, FloatArray, Geometry
 
 #: ITK reader of each file extension, longest extension first.
 READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
+
+#: Text of a user, with the mark before it that some programs for tables and text write, or without.
+ENCODING = "utf-8-sig"
 
 #: First two bytes of a gzip file.
 GZIP_MAGIC = b"\x1f\x8b"
@@ -166,6 +169,21 @@ def utf8_name(path: Path) -> str:
     except UnicodeDecodeError as error:
         shown, found = name.decode("utf-8", "replace"), f"the byte 0x{name[error.start]:02x} of another character set"
         raise InputError(f"{shown}: a name in UTF-8 is needed; found {found}. Rename file or folder.") from error
+
+
+def read_text(path: str | Path, what: str, *, need: str = "a text file") -> str:
+    """Return the text of a file that a user gives; ``what`` it is and what is needed are for the message.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no text in UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding=ENCODING)
+    except (OSError, UnicodeDecodeError) as error:
+        found = f"{reason_of(error)}. Check the path, or save it as text in UTF-8"
+        raise InputError(f"{what} {path}: {need} is needed; found {found}.") from error
 
 
 def leading_bytes(path: Path, count: int) -> bytes:

@@ -1057,6 +1057,12 @@ def test_a_run_that_is_marked_invalid_is_said_to_be(runs, tmp_path):
     assert "The run is marked invalid: No bolus." in compared(other, runs / "other").cases[0].remarks
 
 
+def test_a_summary_that_an_editor_saved_with_a_mark_is_read(runs, tmp_path):
+    path = put_run(tmp_path, runs / "other", "sub-01_ses-01") / "sub-01_ses-01_summary.json"
+    path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read_run(path, ["cbf"]).settings.method == "bSVD"
+
+
 def test_a_reference_that_is_marked_invalid_is_said_to_be(runs, tmp_path, capsys):
     """By its summary, or, where its maps came without one, by their sidecars."""
     other = put_run(tmp_path, runs / "other", "sub-01_ses-01")
@@ -1401,6 +1407,9 @@ def test_a_comparison_that_fails_removes_nothing(overwritten, runs, capsys):
 
 def test_files_are_of_a_comparison_only_where_there_was_one(overwritten):
     out, others = overwritten
+    assert comparison_files(out) == {path.name for path in out.iterdir()} - others
+    cases = out / "cases.csv"
+    cases.write_text("\ufeff" + cases.read_text(encoding="utf-8"), encoding="utf-8")  # as spreadsheets save it
     assert comparison_files(out) == {path.name for path in out.iterdir()} - others
     (out / "cases.csv").write_text("name,age\nx,3\n")
     assert comparison_files(out) == set()
