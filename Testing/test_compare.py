@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,13 @@ from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Geometry, Image, Midplane, silent
-from PyPeTLib.reference_maps import case_of, find_references, provenance_of
+from PyPeTLib.reference_maps import (
+    case_of,
+    doubts_of_choice,
+    find_references,
+    provenance_of,
+    reference_of,
+)
 from PyPeTLib.results import MET, RESEARCH_USE, write_analysis
 from PyPeTLib.similarity import Differences
 from PyPeTLib.units import in_unit
@@ -999,6 +1006,21 @@ def test_a_unit_of_null_is_none(runs, tmp_path):
     shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", tmp_path / "x_cbf.nii.gz")
     (tmp_path / "x_cbf.json").write_text('{"Unit": null}')
     assert read_image(tmp_path / "x_cbf.nii.gz").unit == ""
+
+
+def test_letters_of_a_name_may_be_written_as_macos_does(tmp_path):
+    """As a letter and its dots: the maps of a run are found beside those of others."""
+    one, two = (unicodedata.normalize(form, "Mü") for form in ("NFC", "NFD"))
+    assert one != two
+    for run, reference in ((one, two), (two, one)):
+        folder = tmp_path / ascii(run + reference).replace("\\", "")
+        folder.mkdir()
+        for prefix in (reference, "other"):
+            (folder / f"{prefix}_cbf.nii.gz").write_bytes(b"")
+        found = find_references([folder])
+        taken = reference_of(run, found, alone=True)
+        assert taken == {"cbf": folder / f"{reference}_cbf.nii.gz"}
+        assert case_of(run) == case_of(reference) and not doubts_of_choice(run, found, taken)
 
 
 def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
