@@ -7,6 +7,7 @@ import locale
 import os
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ import numpy.typing as npt
 
 from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.records import Check, FloatArray, Geometry
+
+#: There ITK opens NIfTI and NRRD by names in the code page of the process: in 3D Slicer UTF-8, in Python another.
+WINDOWS = sys.platform == "win32"
 
 #: ITK reader of each file extension, longest extension first.
 READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
@@ -277,6 +281,12 @@ def _reason(path: Path, text: str) -> str:
         return 'the time axis of an NRRD file must be of kind "list"; found another. Save it as .seq.nrrd.'
     if _head(path, 4) in NIFTI_2 or (_head(path, 2) == GZIP_MAGIC and _unpacked_head(path) in NIFTI_2):
         return "NIfTI-1 can be read; found NIfTI-2. Convert it."
+    if WINDOWS and not str(path).isascii():
+        letters = "".join(dict.fromkeys(letter for letter in str(path) if not letter.isascii()))
+        return (
+            f"cannot be read: names of file and folders in ASCII are needed by Python on Windows; found '{letters}'. "
+            "Copy it to such a folder, or use 3D Slicer; if that does not help, the file is truncated or damaged."
+        )
     return "cannot be read: truncated, damaged or not of the format its name says. Copy or convert it again."
 
 

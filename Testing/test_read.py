@@ -251,6 +251,16 @@ def test_file_of_another_format_is_refused(tmp_path: Path, name: str, content: b
         read_series(path)
 
 
+def test_windows_names_that_itk_cannot_open_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "WINDOWS", True)
+    path = tmp_path / "Schädel.nii"
+    path.write_bytes(b"not found by ITK")
+    with pytest.raises(InputError, match=r"names of file and folders in ASCII are needed .* found 'ä'\. Copy it"):
+        read_series(path)
+    with pytest.raises(InputError, match="not of the format its name says"):
+        read_series(path.rename(tmp_path / "a.nii"))
+
+
 def test_nifti_2_is_refused_by_name(tmp_path: Path) -> None:
     nib.save(nib.Nifti2Image(head().T, UPRIGHT), tmp_path / "a.nii.gz")
     with pytest.raises(InputError, match="found NIfTI-2"):
