@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.files import ENCODING
 from PyPeTLib.pictures import tells_place
 
 #: Tables, each a CSV file and a sheet; the first lists the cases.
@@ -49,7 +50,7 @@ def comparison_files(folder: Path) -> set[str]:
     if not (folder / NOTICE).is_file():
         return set()
     try:
-        with (folder / f"{TABLES[0]}.csv").open(encoding="utf-8", newline="") as file:
+        with (folder / f"{TABLES[0]}.csv").open(encoding=ENCODING, newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error):
         return set()

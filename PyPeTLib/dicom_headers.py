@@ -6,6 +6,8 @@ not tell, pydicom does.
 
 from __future__ import annotations
 
+import math
+import mmap
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
 #: Tags that are read, as ITK writes them.
 SERIES_UID, SERIES_NUMBER, SERIES_NAME, STUDY_UID = "0020|000e", "0020|0011", "0008|103e", "0020|000d"
 MODALITY, SOP_UID, IMAGES = "0008|0060", "0008|0018", "0028|0008"
+SAMPLES, BITS = "0028|0002", "0028|0100"
 PLACE, AXES, PIXEL_MM, THICKNESS_MM = "0020|0032", "0020|0037", "0028|0030", "0018|0050"
 DATE_TIME, DATE, TIME = "0008|002a", "0008|0022", "0008|0032"
 CONTENT_DATE, CONTENT_TIME, TRIGGER_MS = "0008|0023", "0008|0033", "0018|1060"
 FRAME, ACQUISITION, INSTANCE = "0020|0100", "0020|0012", "0020|0013"
 TAGS = (
-    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, STUDY_UID, MODALITY, SOP_UID, IMAGES),
+    *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, STUDY_UID, MODALITY, SOP_UID, IMAGES, SAMPLES, BITS),
     *(PLACE, AXES, PIXEL_MM, THICKNESS_MM),
     *(DATE_TIME, DATE, TIME, CONTENT_DATE, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE),
 )
@@ -52,6 +55,10 @@ GROUPS = (
 #: that of CT images, enhanced ones too; and where the beginning of a file, which says its own, ends.
 CLASS, CT_CLASS = re.compile(rb"1\.2\.840\.10008\.(?:1\.3|5\.1\.4)\.[0-9.]+"), "1.2.840.10008.5.1.4.1.1.2"
 CLASS_WITHIN = 1024
+#: How the element of voxels begins, with its length, in files that name the types of elements and in others; the length
+#: of compressed voxels, which are in items, and how an item begins and the last one ends.
+VOXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0(.{4})", re.DOTALL), re.compile(rb"\xe0\x7f\x10\x00(.{4})", re.DOTALL)
+COMPRESSED, ITEM, LAST_ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 RESCALE = "PixelValueTransformationSequence"
 CURE = "Export the scan again"
 
@@ -142,12 +149,15 @@ def _several(one: DicomImage) -> bool:
 
 
 def _as_one(path: Path) -> DicomImage | None:
-    """Return what is common to all images of a file, as if they were one; None where it holds none."""
+    """Return what is common to all images of a file, as if they were one; None where it holds none, or not in full."""
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(utf8_name(path))
+    stored = _bytes_of_voxels(path)
+    if not stored:
+        return None
     with quiet():
         try:
             reader.ReadImageInformation()
@@ -156,7 +166,36 @@ def _as_one(path: Path) -> DicomImage | None:
     about = {tag: _readable(reader.GetMetaData(tag)) for tag in TAGS if reader.HasMetaDataKey(tag)}
     whole = reader.GetPixelIDValue() not in (sitk.sitkFloat32, sitk.sitkFloat64)
     width, height = reader.GetSize()[:2]
-    return DicomImage(path, 0, (int(width), int(height)), int(reader.GetNumberOfComponents()), whole, about)
+    one = DicomImage(path, 0, (int(width), int(height)), int(reader.GetNumberOfComponents()), whole, about)
+    bits = width * height * math.prod(one.numbers(tag)[:1].sum() or 1.0 for tag in (SAMPLES, BITS, IMAGES))
+    return one if 8.0 * stored >= bits else None  # of the rest ITK makes zeros
+
+
+def _bytes_of_voxels(path: Path) -> float:
+    """Return how many bytes of voxels a file says it has; 0 where it ends before them, infinite where that is not told.
+
+    ITK says nothing of a file that ends too early before SimpleITK 2.5.5: it makes zeros, or ends the process.
+    """
+    if not path.stat().st_size:
+        return 0.0
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        form = VOXELS[0] if VOXELS[0].search(content) else VOXELS[1]
+        end, stored = 0, math.inf
+        while begin := form.search(content, end):  # a small picture of the image may come first
+            stored = int.from_bytes(begin[1], "little")
+            end = begin.end() + stored
+            if stored == COMPRESSED:
+                end, stored = _end_of_items(content, begin.end()), math.inf
+            if end > len(content):
+                return 0.0
+        return stored
+
+
+def _end_of_items(content: mmap.mmap, start: int) -> int:
+    """Return where compressed voxels end; beyond the end of a file that lacks some."""
+    while content[start : start + 4] == ITEM:
+        start += 8 + int.from_bytes(content[start + 4 : start + 8], "little")
+    return start if content[start : start + 4] == LAST_ITEM else len(content) + 1
 
 
 def voxels(frames: Sequence[Sequence[DicomImage]], shape: tuple[int, int, int]) -> npt.NDArray[Any]:

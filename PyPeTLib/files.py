@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import locale
 import os
 import re
 import struct
+import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,17 +18,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.records import Check, FloatArray, Geometry
+
+#: There ITK opens NIfTI and NRRD by names in the code page of the process: in 3D Slicer UTF-8, in Python another.
+WINDOWS = sys.platform == "win32"
 
 #: ITK reader of each file extension, longest extension first.
 READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
+
+#: Text of a user, with the mark before it that some programs for tables and text write, or without.
+ENCODING = "utf-8-sig"
 
 #: First two bytes of a gzip file.
 GZIP_MAGIC = b"\x1f\x8b"
 
 #: ``sizeof_hdr`` of a NIfTI-2 file, in either byte order.
 NIFTI_2 = (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+
+#: NRRD ``kinds`` of the axes of a grid; the values along the one axis of another kind are those of a voxel for ITK.
+NRRD_GRID_KINDS = ("domain", "space", "time", "none", "???")
 
 #: NIfTI ``datatype`` of float32 and float64.
 NIFTI_FLOATS = ("16", "64")
@@ -105,7 +116,7 @@ def load(path: Path) -> Stored:
     else:
         _refuse_damaged_nrrd(path)
     geometry = _geometry(path, image)
-    components = about.get("NRRD_kinds[pixel]", "vector") if image.GetNumberOfComponentsPerPixel() > 1 else ""
+    components = _kind_of_values(path) if image.GetNumberOfComponentsPerPixel() > 1 else ""
     values = values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
     return Stored(values, geometry, components, _orientation(path, about, geometry))
 
@@ -164,6 +175,21 @@ def utf8_name(path: Path) -> str:
         raise InputError(f"{shown}: a name in UTF-8 is needed; found {found}. Rename file or folder.") from error
 
 
+def read_text(path: str | Path, what: str, *, need: str = "a text file") -> str:
+    """Return the text of a file that a user gives; ``what`` it is and what is needed are for the message.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is no text in UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding=ENCODING)
+    except (OSError, UnicodeDecodeError) as error:
+        found = f"{reason_of(error)}. Check the path, or save it as text in UTF-8"
+        raise InputError(f"{what} {path}: {need} is needed; found {found}.") from error
+
+
 def leading_bytes(path: Path, count: int) -> bytes:
     """Return the first bytes of a file's content, unpacked where it is gzip."""
     if _head(path, 2) != GZIP_MAGIC:
@@ -202,11 +228,24 @@ def _execute(path: Path) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_reader(path))
     reader.SetFileName(utf8_name(path))
+    if not extension(path).startswith(".nii"):
+        _refuse_other_decimal_point(path)
     with quiet():
         try:
             return reader.Execute()
         except RuntimeError as error:
             raise InputError(f"File {path}: {_reason(path, str(error))}") from error
+
+
+def _refuse_other_decimal_point(path: Path) -> None:
+    """Refuse NRRD in a process that writes numbers with a comma: there ITK reads 1.8 mm as 1 and says nothing."""
+    found = locale.localeconv()["decimal_point"]
+    if found != ".":
+        raise InputError(
+            f"File {path}: a process with decimal points is needed to read NRRD; found '{found}' between the digits of "
+            "its numbers, as in the language of the system. Call locale.setlocale(locale.LC_NUMERIC, 'C') before, or "
+            "convert the file to NIfTI."
+        )
 
 
 @contextmanager
@@ -238,10 +277,16 @@ def _reason(path: Path, text: str) -> str:
     """Return in words why ITK refused a file."""
     if "orthonormal" in text:
         return "perpendicular axes are needed; found a sheared sform (gantry tilt?). Resample it to an upright grid."
-    if "domain axes" in text:
+    if "dimension of space in which orientation is defined" in text:
         return 'the time axis of an NRRD file must be of kind "list"; found another. Save it as .seq.nrrd.'
     if _head(path, 4) in NIFTI_2 or (_head(path, 2) == GZIP_MAGIC and _unpacked_head(path) in NIFTI_2):
         return "NIfTI-1 can be read; found NIfTI-2. Convert it."
+    if WINDOWS and not str(path).isascii():
+        letters = "".join(dict.fromkeys(letter for letter in str(path) if not letter.isascii()))
+        return (
+            f"cannot be read: names of file and folders in ASCII are needed by Python on Windows; found '{letters}'. "
+            "Copy it to such a folder, or use 3D Slicer; if that does not help, the file is truncated or damaged."
+        )
     return "cannot be read: truncated, damaged or not of the format its name says. Copy or convert it again."
 
 
@@ -311,6 +356,12 @@ def _unpacked_size(path: Path, start: int = 0) -> int:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"File {path}: truncated or damaged: {error}. Copy or convert it again.") from error
     return size
+
+
+def _kind_of_values(path: Path) -> str:
+    """Return what several values in a voxel are, by the file's own header: SimpleITK tells it from 2.5.6 on only."""
+    kinds = [] if extension(path).startswith(".nii") else nrrd_header(path)[0].get("kinds", "").lower().split()
+    return next((kind for kind in kinds if kind not in NRRD_GRID_KINDS), "vector")
 
 
 def _geometry(path: Path, image: Any) -> Geometry:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from PyPeTLib.errors import InputError, reason_of
+from PyPeTLib.files import read_text
 from PyPeTLib.records import FloatArray, TimeCurve
 
 #: Column of the times in s in PyPeT's own curve tables.
@@ -111,23 +112,16 @@ def read_points(path: str | Path) -> list[Point]:
     if path.suffix.lower() not in (".json", ".fcsv"):
         need = "a markup file of 3D Slicer (.mrk.json or .fcsv) is needed"
         raise InputError(f"Points {path}: {need}; found '{path.suffix}'. Save the points from its Markups module.")
-    text = _text(path, "Points")
+    text = read_text(path, "Points")
     points = _markup_points(text, path) if path.suffix.lower() == ".json" else _fcsv_points(text, path)
     if not points:
         raise InputError(f"Points {path}: at least one point with a position is needed; found none. Drop one.")
     return points
 
 
-def _text(path: str | Path, what: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{what} {path}: a text file is needed; found {reason_of(error)}.") from error
-
-
 def _rows(path: str | Path) -> list[list[str]]:
     """Return the cells of a table; with another separator than a comma between columns a decimal comma is a point."""
-    lines = [line for line in _text(path, "Curve").splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line for line in read_text(path, "Curve").splitlines() if line.strip() and not line.startswith("#")]
     separator = _separator(lines[-1]) if lines else ","
     if separator is None:
         rows = [line.split() for line in lines]

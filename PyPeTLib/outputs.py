@@ -13,6 +13,7 @@ import numpy as np
 from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError, reason_of
+from PyPeTLib.files import ENCODING
 from PyPeTLib.pairing import limited
 from PyPeTLib.read import read_image, read_mask
 from PyPeTLib.records import MAP_UNITS, Image, MaskArray, Midplane
@@ -201,7 +202,7 @@ def place_of(file: Path, prefix: str) -> str:
 
 def _summary(path: Path) -> dict[str, Any]:
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = json.loads(path.read_text(encoding=ENCODING))
     except (OSError, ValueError) as error:
         raise InputError(f"Summary {path}: a JSON file is needed; found {reason_of(error)}. Run again.") from error
     if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from PyPeTLib.colourbar import Box, ColourBar, Picture, bar_in_box, find_colour_bar, read_colours
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.errors import InputError, reason_of
-from PyPeTLib.files import Stored, extension, load, utf8_name
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import Stored, extension, load, read_text, utf8_name
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.times import read_sidecar
 from PyPeTLib.typeset import percent, typeset
@@ -187,11 +187,7 @@ def _bar(path: Path, picture: Picture, where: Box | Path | None) -> ColourBar:
 
 def _colours_from(path: Path) -> npt.NDArray[np.float64]:
     """Read a table of colours, the lowest value first."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Colours {path}: a text file is needed; found {reason_of(error)}. Mend it.") from error
-    lines = [line for line in text.replace(",", " ").splitlines() if line.strip()]
+    lines = [line for line in read_text(path, "Colours").replace(",", " ").splitlines() if line.strip()]
     try:
         colours = np.array([line.split() for line in lines], dtype=float)
     except ValueError as error:

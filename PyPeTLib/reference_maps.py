@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
     if len(paths) == 1 and paths[0].is_dir():
         files = _but_for_comparisons(files_below(paths[0]))
         named = [(file, _NAME.fullmatch(_stem(file))) for file in files if is_image(file)]
-        found = [(match["prefix"] or "", match["map"].lower(), file) for file, match in named if match]
+        found = [(_composed(match["prefix"] or ""), match["map"].lower(), file) for file, match in named if match]
         if not found:
             raise InputError(_no_maps(paths[0], files))
     else:
@@ -76,7 +77,7 @@ def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> 
     InputError
         If there are none, it is not clear which, or two files are the same map.
     """
-    case = case_of(name)
+    name, case = _composed(name), case_of(name)
     own = {prefix: files for prefix, files in references.items() if case_of(prefix) == case}
     if name in own or len(own) == 1:
         return _one_each(own.get(name) or next(iter(own.values())))
@@ -127,8 +128,13 @@ def case_of(prefix: str) -> str:
     >>> case_of("sub-stroke0001_ses-01_space-ncct"), case_of("phantom_truth")
     ('sub-stroke0001_ses-01', 'phantom_truth')
     """
-    match = _CASE.fullmatch(prefix)
-    return match[1] if match else prefix
+    match = _CASE.fullmatch(_composed(prefix))
+    return match[1] if match else _composed(prefix)
+
+
+def _composed(name: str) -> str:
+    """Return a name with one sign a letter: macOS may write "ü" as "u" and two dots, others do not."""
+    return unicodedata.normalize("NFC", name)
 
 
 def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[Image, str]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError, reason_of
-from PyPeTLib.files import leading_bytes, nrrd_header, scan_name
+from PyPeTLib.files import ENCODING, leading_bytes, nrrd_header, read_text, scan_name
 from PyPeTLib.records import TIMES_ROUNDED_S, Check, FloatArray
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
@@ -85,12 +85,7 @@ def read_times(path: str | Path) -> FloatArray:
     InputError
         If the file is missing, empty or holds a line that is no number.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"Times {path}: a text file with one time in s a line is needed; found {reason_of(error)}."
-        ) from error
+    lines = read_text(path, "Times", need="a text file with one time in s a line").splitlines()
     times = [_number(path, i, line.split("#")[0]) for i, line in enumerate(lines, 1) if line.split("#")[0].strip()]
     if not times:
         raise InputError(f"Times {path}: one time in s a line is needed; found no number.")
@@ -242,7 +237,7 @@ def read_sidecar(scan: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding=ENCODING))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"Sidecar {path}: a JSON file is needed; found {reason_of(error)}. Mend or remove it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -37,7 +38,7 @@ def blank(path, kind, pixels, intercept):
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = kind, generate_uid()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    one = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    one = FileDataset(str(path), {}, b"\0" * 128, meta, is_implicit_VR=False)
     one.SOPClassUID, one.SOPInstanceUID = kind, meta.MediaStorageSOPInstanceUID
     one.PatientName, one.Modality, one.SeriesDescription = "Doe^Jane", "CT", "Perfusion"
     one.Rows, one.Columns = pixels.shape[-2:]
@@ -45,6 +46,12 @@ def blank(path, kind, pixels, intercept):
     one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 16, 15, 0
     one.PixelData = (pixels.astype(np.int32) - intercept).astype(np.uint16).tobytes()
     return one
+
+
+def save(one, path):
+    """Write a file that is DICOM in full: how pydicom is told changed with version 3."""
+    before = pydicom.__version__.startswith("2.")
+    one.save_as(path, **({"write_like_original": False} if before else {"enforce_file_format": True}))
 
 
 def image(path, pixels, z, seconds, *, series="1.2.3", number=7, instance=1, intercept=-1024, **tags):
@@ -59,7 +66,7 @@ def image(path, pixels, z, seconds, *, series="1.2.3", number=7, instance=1, int
         one.AcquisitionDate, one.AcquisitionTime = "20240131", of_day(36000.0 + seconds)
     for tag, value in tags.items():
         setattr(one, tag, value)
-    one.save_as(path, enforce_file_format=True)
+    save(one, path)
     return path
 
 
@@ -99,7 +106,7 @@ def many(path, values, images, *, content=None, shared=True, slopes=None, **tags
     for tag, value in tags.items():
         setattr(one, tag, value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    one.save_as(path, enforce_file_format=True)
+    save(one, path)
     return path
 
 

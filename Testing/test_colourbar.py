@@ -203,6 +203,19 @@ def test_a_file_of_colours_that_cannot_be_read_says_why(tmp_path, content, found
         picture_map(tmp_path / "x.nrrd", picture[None], grid, Scale(0.0, 12.0, "s", tmp_path / "c.txt"))
 
 
+def test_a_file_of_colours_may_begin_with_the_mark_of_its_encoding(tmp_path):
+    """As spreadsheets write it, before text in UTF-8."""
+    picture, grid = coded(values_in_a_disc(), 0.0, 12.0, palette()), Geometry((116, 112, 1), (1.0, 1.0, 5.0))
+    lines = [" ".join(f"{one:g}" for one in colour) for colour in palette()]
+    maps = []
+    for mark in ("", "\ufeff"):
+        (tmp_path / "c.txt").write_text(mark + "\n".join(lines), encoding="utf-8")
+        found, _ = picture_map(tmp_path / "x.nrrd", picture[None], grid, Scale(0.0, 12.0, "s", tmp_path / "c.txt"))
+        maps.append(found.values)
+    assert np.isfinite(maps[0]).any()
+    np.testing.assert_array_equal(maps[0], maps[1])
+
+
 def test_a_scale_is_read_as_typed():
     assert parse_scale("CBF=0:60:mL/100 g/min") == ("cbf", Scale(0.0, 60.0, "mL/100 g/min"))
     assert parse_scale("tmax=12:0:s@colours.csv")[1].where.name == "colours.csv"

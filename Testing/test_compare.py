@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +41,13 @@ from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Geometry, Image, Midplane, silent
-from PyPeTLib.reference_maps import case_of, find_references, provenance_of
+from PyPeTLib.reference_maps import (
+    case_of,
+    doubts_of_choice,
+    find_references,
+    provenance_of,
+    reference_of,
+)
 from PyPeTLib.results import MET, RESEARCH_USE, write_analysis
 from PyPeTLib.similarity import Differences
 from PyPeTLib.units import in_unit
@@ -1001,6 +1008,21 @@ def test_a_unit_of_null_is_none(runs, tmp_path):
     assert read_image(tmp_path / "x_cbf.nii.gz").unit == ""
 
 
+def test_letters_of_a_name_may_be_written_as_macos_does(tmp_path):
+    """As a letter and its dots: the maps of a run are found beside those of others."""
+    one, two = (unicodedata.normalize(form, "Mü") for form in ("NFC", "NFD"))
+    assert one != two
+    for run, reference in ((one, two), (two, one)):
+        folder = tmp_path / ascii(run + reference).replace("\\", "")
+        folder.mkdir()
+        for prefix in (reference, "other"):
+            (folder / f"{prefix}_cbf.nii.gz").write_bytes(b"")
+        found = find_references([folder])
+        taken = reference_of(run, found, alone=True)
+        assert taken == {"cbf": folder / f"{reference}_cbf.nii.gz"}
+        assert case_of(run) == case_of(reference) and not doubts_of_choice(run, found, taken)
+
+
 def test_two_maps_of_one_kind_are_refused(runs, tmp_path, capsys):
     for name in ("x_cbf.nii.gz", "x_cbf.nii"):
         write_image(read_image(runs / "other" / "sub-01_ses-01_cbf.nii.gz"), tmp_path / name)
@@ -1055,6 +1077,12 @@ def test_a_run_that_is_marked_invalid_is_said_to_be(runs, tmp_path):
     about["checks"].append({"name": "bolus", "status": "fail", "text": "No bolus.", "value": None})
     write_json(about, path)
     assert "The run is marked invalid: No bolus." in compared(other, runs / "other").cases[0].remarks
+
+
+def test_a_summary_that_an_editor_saved_with_a_mark_is_read(runs, tmp_path):
+    path = put_run(tmp_path, runs / "other", "sub-01_ses-01") / "sub-01_ses-01_summary.json"
+    path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read_run(path, ["cbf"]).settings.method == "bSVD"
 
 
 def test_a_reference_that_is_marked_invalid_is_said_to_be(runs, tmp_path, capsys):
@@ -1401,6 +1429,9 @@ def test_a_comparison_that_fails_removes_nothing(overwritten, runs, capsys):
 
 def test_files_are_of_a_comparison_only_where_there_was_one(overwritten):
     out, others = overwritten
+    assert comparison_files(out) == {path.name for path in out.iterdir()} - others
+    cases = out / "cases.csv"
+    cases.write_text("\ufeff" + cases.read_text(encoding="utf-8"), encoding="utf-8")  # as spreadsheets save it
     assert comparison_files(out) == {path.name for path in out.iterdir()} - others
     (out / "cases.csv").write_text("name,age\nx,3\n")
     assert comparison_files(out) == set()

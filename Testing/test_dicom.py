@@ -21,13 +21,15 @@ from dicom_images import (
     many,
     of_day,
     place,
+    save,
     scan,
 )
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from PyPeTLib import cli, read_series
 from PyPeTLib.dicom import read_dicom
+from PyPeTLib.dicom_headers import _bytes_of_voxels, images_of, is_damaged
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom_curves import bolus_curve
 from PyPeTLib.read import inspect_series
@@ -199,6 +201,41 @@ def test_damaged_images_are_named(tmp_path):
         read_series(folder)
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless])
+def test_a_file_that_ends_before_its_voxels_is_known_without_itk(tmp_path, syntax):
+    """Before SimpleITK 2.5.5, ITK makes zeros of what is missing, or ends the process; an icon comes first."""
+    one = pydicom.dcmread(image(tmp_path / "a.dcm", head()[0, 0], 0, 0.0))
+    one.IconImageSequence = [Dataset()]
+    one.IconImageSequence[0].add_new("PixelData", "OB", bytes(64))
+    if syntax == RLELossless:
+        one.compress(syntax, generate_instance_uid=False)
+    one.file_meta.TransferSyntaxUID, implicit = syntax, syntax == ImplicitVRLittleEndian
+    path = tmp_path / "b.dcm"
+    save(FileDataset("", one, b"\0" * 128, one.file_meta, is_implicit_VR=implicit), path)
+    assert _bytes_of_voxels(path) == (np.inf if syntax == RLELossless else head()[0, 0].nbytes)
+    content = path.read_bytes()
+    begin = content.rindex(b"\xe0\x7f\x10\0") + 12
+    for length in range(begin, len(content) - 4 * (syntax == RLELossless), 7):  # 4: the length of nothing, at the end
+        path.write_bytes(content[:length])
+        assert _bytes_of_voxels(path) == 0
+        assert images_of(path) == [] and is_damaged(path)
+
+
+def test_images_of_which_the_file_has_a_part_are_named(tmp_path):
+    """Of the rest ITK would make zeros, whatever its version; also where an enhanced file lacks an image."""
+    folder = scan(tmp_path / "a")
+    one = next(folder.glob("IM*"))
+    half = pydicom.dcmread(one)
+    half.PixelData = half.PixelData[: len(half.PixelData) // 2]
+    half.save_as(one)
+    told = check(read_series(folder), "frames complete")
+    assert told.status == "warn" and told.text.endswith(f"Truncated or damaged: {one.name}.")
+    frames = [(t, z) for t in range(FRAMES) for z in range(SHAPE[0])]
+    path = many(tmp_path / "b.dcm", head(), frames, content=acquired, NumberOfFrames=len(frames) + 1)
+    with pytest.raises(InputError, match=r"found no CT image.*Truncated or damaged: b\.dcm"):
+        read_series([path, path])
+
+
 @pytest.mark.parametrize("own", ["1.2.840.10008.1.3.10", "1.2.840.10008.5.1.4.1.1.88.11"])
 def test_what_refers_to_ct_images_is_no_damaged_one(tmp_path, own):
     """A DICOMDIR, which media and archives write beside the images, or a report: their own class comes first."""
@@ -208,9 +245,9 @@ def test_what_refers_to_ct_images_is_no_damaged_one(tmp_path, own):
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     entry = Dataset()
     entry.DirectoryRecordType, entry.ReferencedSOPClassUIDInFile = "IMAGE", CTImageStorage
-    listing = FileDataset("DICOMDIR", {}, file_meta=meta, preamble=b"\0" * 128)
+    listing = FileDataset("DICOMDIR", {}, b"\0" * 128, meta, is_implicit_VR=False)
     listing.DirectoryRecordSequence = [entry]
-    listing.save_as(folder / "DICOMDIR", enforce_file_format=True)
+    save(listing, folder / "DICOMDIR")
     assert f"{CTImageStorage}\0".encode() in (folder / "DICOMDIR").read_bytes()[:1024]
     told = check(read_series(folder), "frames complete")
     assert (told.status, told.text) == ("pass", "Each of 12 frames has its 4 slices.")
@@ -358,7 +395,7 @@ def test_volumes_once_and_images_that_nothing_tells_apart_are_refused(tmp_path):
     with pytest.raises(InputError, match="found 1 that show every place once"):
         read_series(scan(tmp_path / "a", head()[:1]))
     folder = scan(tmp_path / "b")
-    image(folder / "many", head()[0, 0], 0, 0.0, NumberOfFrames=2)
+    image(folder / "many", head()[0, :2], 0, 0.0, NumberOfFrames=2)
     np.testing.assert_array_equal(read_series(folder).values, head())
     for path in folder.glob("IM*"):
         path.unlink()
