@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import errno
 import io
 import os
@@ -21,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
 from PyPeTLib.cli_compare import PARTLY, add_compare, named
-from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
 from PyPeTLib.packages import mending, usable
 from PyPeTLib.settings import (
     WITH_DELAY,
@@ -384,9 +383,12 @@ def _scene(options: argparse.Namespace) -> int:
 
 def _settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings: defaults, then the file, then --set, then --method; say which have no effect."""
+    from PyPeTLib.files import read_text
+
     changes: dict[str, Any] = {}
     if options.settings:
-        changes.update(settings_from_toml(_text_of(options.settings), source=str(options.settings)))
+        text = read_text(options.settings, "Settings file")
+        changes.update(settings_from_toml(text, source=str(options.settings)))
     changes.update(parse_assignment(text) for text in options.set)
     if options.method:
         changes["method"] = options.method
@@ -396,19 +398,6 @@ def _settings_of(options: argparse.Namespace) -> Settings:
             found = f"{name}={getattr(settings, name)} has no effect with {why}"
             print(f"pypet: setting {found}; leave it out, or choose otherwise there", file=sys.stderr)
     return settings
-
-
-def _text_of(path: Path) -> str:
-    """Return a settings file as editors and shells save it: UTF-8 with or without a byte order mark, or UTF-16."""
-    try:
-        content = path.read_bytes()
-        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-        return io.TextIOWrapper(io.BytesIO(content), encoding).read()
-    except OSError as error:
-        raise InputError(f"Settings file {path} cannot be read: {reason_of(error)}.") from error
-    except UnicodeDecodeError as error:
-        need = f"text in UTF-8 is needed; found {reason_of(error)}"
-        raise InputError(f"Settings file {path}: {need}. Save it as UTF-8.") from error
 
 
 def _read(options: argparse.Namespace) -> Series:

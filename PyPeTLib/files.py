@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import locale
 import os
@@ -178,13 +179,16 @@ def utf8_name(path: Path) -> str:
 def read_text(path: str | Path, what: str, *, need: str = "a text file") -> str:
     """Return the text of a file that a user gives; ``what`` it is and what is needed are for the message.
 
+    Editors and shells save UTF-8 with or without a byte order mark, or UTF-16 with one.
+
     Raises
     ------
     InputError
-        If it cannot be read, or is no text in UTF-8.
+        If it cannot be read, or is no such text.
     """
     try:
-        return Path(path).read_text(encoding=ENCODING)
+        marked = Path(path).read_bytes()[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return Path(path).read_text(encoding="utf-16" if marked else ENCODING)
     except (OSError, UnicodeDecodeError) as error:
         found = f"{reason_of(error)}. Check the path, or save it as text in UTF-8"
         raise InputError(f"{what} {path}: {need} is needed; found {found}.") from error

@@ -421,7 +421,10 @@ def test_forced_result_says_that_it_is_invalid(phantom, tmp_path, capsys):
         (["--interval", "0.001"], "0.001"),
         (["--interval", "100"], "100"),
         (["--mask", "missing.nii.gz"], "missing.nii.gz"),
-        (["--settings", "none.toml"], "Settings file none.toml cannot be read: no such file or directory."),
+        (
+            ["--settings", "none.toml"],
+            "Settings file none.toml: a text file is needed; found no such file or directory.",
+        ),
         (["--times", "none.txt"], "a line is needed; found no such file or directory."),
         (["--aif-points", "none.fcsv"], "a text file is needed; found no such file or directory."),
     ],
@@ -551,7 +554,8 @@ def test_settings_files_are_read_as_shells_and_editors_save_them(tmp_path, capsy
     text = f'{mark}# 0 … 5\nmethod = "fSVD"\n'
     (tmp_path / "a.toml").write_text(text, encoding=encoding, newline="\r\n")
     message = refused(["run", "none.nii.gz", "-o", tmp_path / "out", "--settings", tmp_path / "a.toml"], capsys)
-    told = "a.toml: text in UTF-8 is needed; found bytes that are no text in UTF-8. Save it as UTF-8."
+    told = "a.toml: a text file is needed; found bytes that are no text in UTF-8."
+    told += " Check the path, or save it as text in UTF-8."
     assert (told if encoding == "cp1252" else "one of bayesian") in message
 
 

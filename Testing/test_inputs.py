@@ -103,7 +103,7 @@ def test_table_that_holds_no_curve_is_refused(tmp_path, text, message):
 
 
 def test_missing_or_binary_file_is_refused(tmp_path):
-    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "x.csv").write_bytes(b"\xfd\xfe\x00\x81")
     for name, found in (("x.csv", "bytes that are no text in UTF-8"), ("none.csv", "no such file or directory")):
         with pytest.raises(InputError, match=f"a text file is needed; found {found}"):
             read_curve(tmp_path / name, column="aif_hu")
