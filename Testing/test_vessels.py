@@ -305,6 +305,36 @@ def test_blood_that_is_bright_before_the_bolus_everywhere_is_no_bone():
     assert not voxels_of(scan_hu() + 60.0).foreign.any()
 
 
+#: Shares of blood as they are in vessels of a head, most filled in part; HU that contrast agent of an earlier
+#: injection adds to blood.
+SHARES = np.concatenate([np.ones(40), np.linspace(0.4, 1.0, 50), np.linspace(0.05, 0.4, 160)])
+LEFT_HU = (0.0, 40.0, 60.0, 80.0, 120.0)
+
+
+def vessels_of(shares, left_hu, bone=()):
+    """Vessels in tissue of 30 HU with contrast agent left in their blood, some of them beside bone."""
+    curves = shares[:, None] * artery_curve()
+    before = 30.0 + shares * (10.0 + left_hu)
+    before[list(bone)] += 50.0
+    nothing = np.zeros(shares.size, dtype=bool)
+    features = (curves.max(axis=1), np.full(shares.size, 16.0), curves.sum(axis=1), before, nothing)
+    return VesselVoxels(np.arange(shares.size), curves, *features, np.ones(shares.size), np.zeros(3))
+
+
+@pytest.mark.parametrize("left_hu", LEFT_HU)
+def test_contrast_of_an_injection_before_is_no_bone_and_bone_stays_bone(left_hu):
+    bone = (0, 1, 2, 41, 60, 89, 90, 120, 249)
+    vessels = vessels_of(SHARES, left_hu, bone)
+    assert np.flatnonzero(vessels.foreign).tolist() == list(bone)
+    assert vessels.blood_hu == pytest.approx(40.0 + left_hu, abs=0.1 * (10.0 + left_hu))
+
+
+def test_blood_before_the_bolus_is_told_where_most_of_the_fullest_voxels_lie_beside_bone():
+    """As in the head of a newborn, whose vessels are thin and near the skull."""
+    vessels = vessels_of(SHARES, 0.0, bone=range(30))
+    assert vessels.foreign[:30].all() and not vessels.foreign[30:].any()
+
+
 def test_an_artery_at_the_edge_loses_to_one_inside():
     vessels = two_arteries()
     vessels.edge[:5] = True
