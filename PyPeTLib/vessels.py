@@ -72,6 +72,8 @@ class VesselVoxels:
         Standard deviation of the noise of ``curves_hu`` in HU.
     middle : ndarray, shape (3,)
         Centre of the mask, as an index (x, y, z).
+    mask : ndarray of bool, shape (z, y, x), or None
+        Brain mask that they were taken from; None where it is the whole grid.
     """
 
     index: npt.NDArray[np.intp]
@@ -83,6 +85,7 @@ class VesselVoxels:
     edge: npt.NDArray[np.bool_]
     noise_hu: FloatArray
     middle: FloatArray
+    mask: MaskArray | None = None
 
     @property
     def blood_hu(self) -> float:
@@ -192,6 +195,7 @@ def vessel_voxels(likely: LikelyVessels, baseline_frames: int, mask: MaskArray, 
         edge[strong],
         likely.noise_hu[strong],
         middle_of(mask),
+        mask,
     )
 
 
