@@ -665,6 +665,9 @@ class Candidate:
     venous_error : float
         What the veins' mean curve has that an artery's does not become on its way through the brain (root mean square,
         as a share of the peak); NaN for veins and where nothing follows.
+    filled : float
+        How much of its voxels a vein fills, 0..1, as its fall to their neighbours tells (`PyPeTLib.veins.filled`); NaN
+        for arteries.
     """
 
     mask: MaskArray
@@ -677,6 +680,7 @@ class Candidate:
     confidence: float = float("nan")
     area_ratio: float = float("nan")
     venous_error: float = float("nan")
+    filled: float = float("nan")
 
     @property
     def refused(self) -> bool:

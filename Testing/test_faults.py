@@ -17,6 +17,7 @@ from PyPeTLib.frames import in_all_frames, with_head
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.phantom import bolus_curve, head_phantom
+from PyPeTLib.pipeline import prepare
 from PyPeTLib.records import silent
 
 DEFAULTS = Settings(method="bSVD")
@@ -163,6 +164,20 @@ def test_every_aif_voxel_is_artery_and_its_area_within_10_percent(request, phant
     assert not (found.aif.mask.values & ~made.masks["arteries"].values).any()
     areas = [np.trapezoid(curve, made.series.times_s) for curve in (found.aif.curve_hu, made.aif_hu)]
     assert areas[0] == pytest.approx(areas[1], rel=0.1)
+
+
+@pytest.mark.parametrize("left_hu", [40.0, 60.0, 80.0, 120.0])
+def test_the_artery_is_the_same_where_an_earlier_injection_left_contrast_in_the_blood(head, quiet_head, left_hu):
+    """As after angiography: before the bolus blood is brighter by as much as there is of it, bone is not."""
+    series, times = head.series, head.series.times_s
+    enhancement = quiet_head.series.values - quiet_head.series.values[:5].mean(axis=0)
+    area = np.tensordot(area_weights(times), enhancement, axes=1)
+    share = np.clip(area / float(area_weights(times) @ head.aif_hu), 0.0, 1.0)
+    before, after = (prepare(one) for one in (series, replace(series, values=series.values + left_hu * share)))
+    np.testing.assert_allclose(after.aif.curve_hu, before.aif.curve_hu, atol=0.03 * head.aif_hu.max())
+    found, usual = after.aif.candidates[0], before.aif.candidates[0]
+    assert found.traits.beside_bone == usual.traits.beside_bone
+    assert found.confidence == pytest.approx(usual.confidence, rel=0.05)
 
 
 def test_late_bolus_onset_30_s_and_recirculation_are_fitted(late_head):

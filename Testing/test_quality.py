@@ -355,6 +355,23 @@ def test_a_large_partial_volume_factor_is_told_where_noise_may_hide_it():
         assert {check.name: check.status for check in checks(artery=small)}["partial volume"] == status
 
 
+def test_a_vein_without_a_middle_of_blood_is_a_warning_with_consequence_and_cure():
+    """Both vessels are diluted alike, so their ratio, in the factor, tells nothing."""
+
+    def with_filled(filled):
+        return lambda vein: replace(
+            vein, candidates=(Candidate(MASK, vein.curve_hu, vein.fit, 1.0, 0.5, "midline", filled=filled),)
+        )
+
+    told = only(vein=with_filled(0.75), artery=lambda artery: replace(artery, partial_volume_factor=1.5))
+    assert (told.name, told.status) == ("partial volume", "warn")
+    for words in ("1.50 ± 0.50", "75 % of the middle", "CBF and CBV may be too large by 33 %", "a wider vein"):
+        assert words in told.text
+    wide = {check.name: check for check in checks(vein=with_filled(0.98))}["partial volume"]
+    assert wide.status == "pass" and "1.00 ± 0.02" in wide.text
+    assert not doubts(vein=with_filled(float("nan")))
+
+
 def test_a_weak_artery_is_a_warning():
     finding = only(artery=lambda artery: replace(artery, measured_hu=0.1 * artery.measured_hu))
     assert finding.status == "warn" and finding.value == pytest.approx(30.0, rel=0.01)

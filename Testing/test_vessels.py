@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import scipy.optimize
+from scipy.ndimage import gaussian_filter
 
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.arteries import arterial_candidates, find_artery
@@ -15,8 +16,9 @@ from PyPeTLib.candidates import _arterial_share
 from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.given_curves import measured_curve
 from PyPeTLib.phantom import bolus_curve
+from PyPeTLib.quality import LEAST_FILLED
 from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, VascularCurve
-from PyPeTLib.veins import find_vein, partial_volume_factor, scaled_to_vein
+from PyPeTLib.veins import filled, find_vein, partial_volume_factor, scaled_to_vein
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 
 TIMES, ARRIVAL_S = np.arange(60.0), 10.0
@@ -305,6 +307,36 @@ def test_blood_that_is_bright_before_the_bolus_everywhere_is_no_bone():
     assert not voxels_of(scan_hu() + 60.0).foreign.any()
 
 
+#: Shares of blood as they are in vessels of a head, most filled in part; HU that contrast agent of an earlier
+#: injection adds to blood.
+SHARES = np.concatenate([np.ones(40), np.linspace(0.4, 1.0, 50), np.linspace(0.05, 0.4, 160)])
+LEFT_HU = (0.0, 40.0, 60.0, 80.0, 120.0)
+
+
+def vessels_of(shares, left_hu, bone=()):
+    """Vessels in tissue of 30 HU with contrast agent left in their blood, some of them beside bone."""
+    curves = shares[:, None] * artery_curve()
+    before = 30.0 + shares * (10.0 + left_hu)
+    before[list(bone)] += 50.0
+    nothing = np.zeros(shares.size, dtype=bool)
+    features = (curves.max(axis=1), np.full(shares.size, 16.0), curves.sum(axis=1), before, nothing)
+    return VesselVoxels(np.arange(shares.size), curves, *features, np.ones(shares.size), np.zeros(3))
+
+
+@pytest.mark.parametrize("left_hu", LEFT_HU)
+def test_contrast_of_an_injection_before_is_no_bone_and_bone_stays_bone(left_hu):
+    bone = (0, 1, 2, 41, 60, 89, 90, 120, 249)
+    vessels = vessels_of(SHARES, left_hu, bone)
+    assert np.flatnonzero(vessels.foreign).tolist() == list(bone)
+    assert vessels.blood_hu == pytest.approx(40.0 + left_hu, abs=0.1 * (10.0 + left_hu))
+
+
+def test_blood_before_the_bolus_is_told_where_most_of_the_fullest_voxels_lie_beside_bone():
+    """As in the head of a newborn, whose vessels are thin and near the skull."""
+    vessels = vessels_of(SHARES, 0.0, bone=range(30))
+    assert vessels.foreign[:30].all() and not vessels.foreign[30:].any()
+
+
 def test_an_artery_at_the_edge_loses_to_one_inside():
     vessels = two_arteries()
     vessels.edge[:5] = True
@@ -379,6 +411,63 @@ def test_deep_voxels_that_are_diluted_all_the_same_do_not_count(settings):
     vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings), GRID, TIMES)
     assert vein.mask.values.any() and not vein.mask.values[0].any()
     np.testing.assert_allclose(vein.curve_hu.max(), vein_curve().max(), rtol=0.01)
+
+
+def section(radius_mm, pixel_mm, off=(0.0, 0.0), spread_mm=1.1):
+    """Share of blood in 11 × 11 pixels across a round vein beside their middle, as a scanner shows it."""
+    fine = 20
+    place = (np.arange(11 * fine) + 0.5) * pixel_mm / fine - 5.5 * pixel_mm
+    apart = np.hypot(place[:, None] - off[0] * pixel_mm, place - off[1] * pixel_mm)
+    blurred = gaussian_filter((apart < radius_mm).astype(float), spread_mm / 2.355 * fine / pixel_mm)
+    return blurred.reshape(11, fine, 11, fine).mean(axis=(1, 3))
+
+
+def filled_share(seen, pixel_mm, mask=None):
+    """How much of its fullest pixel, and of those about as full, a vein is told to fill, and does."""
+    shown = np.flatnonzero(seen > 0.1)
+    blood = 7.0 * seen.ravel()[shown]
+    nothing = np.zeros(shown.size)
+    features = (nothing, nothing, nothing, nothing, nothing > 0, nothing, np.zeros(3))
+    vessels = VesselVoxels(shown, blood[:, None] * artery_curve(), *features, mask)
+    rows = np.flatnonzero(blood >= 0.95 * blood.max())
+    told = filled(vessels, rows, blood, Geometry((11, 11, 1), (pixel_mm, pixel_mm, 8.0)))
+    return told, float(seen.ravel()[shown[rows]].mean())
+
+
+@pytest.mark.parametrize("off", [(0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.2, 0.4)])
+@pytest.mark.parametrize("pixel_mm", [0.6, 1.25, 2.1, 3.2])
+def test_a_vein_without_a_middle_of_blood_is_told_from_one_that_has_it(pixel_mm, off):
+    """And of a vein three times as wide as pixel and spread hardly any is missing; off is its middle in pixels."""
+    seen_mm = np.hypot(1.1, pixel_mm)
+    for width in (0.8, 1.2, 1.6):
+        told, true = filled_share(section(0.5 * width * seen_mm, pixel_mm, off), pixel_mm)
+        if off == (0.0, 0.0):  # between pixels several are equally full, and what dilutes them is seen in part
+            assert told < true + 0.1
+        if true < 0.75:
+            assert told < LEAST_FILLED
+    told, true = filled_share(section(1.5 * seen_mm, pixel_mm, off), pixel_mm)
+    assert true > 0.95 and told > LEAST_FILLED
+
+
+def test_what_lies_outside_the_brain_is_not_taken_for_an_edge_of_the_vein():
+    seen = section(2.0, 1.25)
+    cut = np.where(np.arange(11)[:, None] > 5, 0.0, seen)
+    mask = np.broadcast_to(np.arange(11)[:, None] <= 5, (11, 11))[None]
+    assert filled_share(cut, 1.25, mask)[0] == pytest.approx(filled_share(seen, 1.25)[0], abs=0.03)
+    assert filled_share(cut, 1.25)[0] < filled_share(seen, 1.25)[0] - 0.1
+
+
+@pytest.mark.parametrize(("thin", "least", "most"), [(False, LEAST_FILLED, 1.0), (True, 0.5, LEAST_FILLED)])
+def test_how_much_of_its_voxels_the_vein_fills_is_found_in_the_scan(settings, thin, least, most):
+    """A sinus of 3 mm in pixels of 1.5 mm, three quarters of which are blood."""
+    hu = scan_hu(noise=3.0)
+    if thin:
+        curve = vein_curve()[:, None, None, None]
+        lost = np.clip(1.0 - section(1.5, 1.5, (0.5, 0.0))[3:8, 4:8], 0.25, 1.0)
+        hu[:, :, 20:25, 34:38] -= lost * curve
+    vessels = voxels_of(hu)
+    artery = find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings)
+    assert least < find_vein(vessels, artery, GRID, TIMES).candidates[0].filled <= most
 
 
 def test_leaving_out_diluted_voxels_does_not_favour_noise(settings):
