@@ -95,6 +95,9 @@ HIGH_NOISE_HU = 12.0
 LEFT_NOISE_HU = 1.8
 #: A frame whose level is further off, in HU, is another kind of frame; jumps of a larger SD leave doubts.
 LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.4
+#: A frame whose noise is so many times that of the quietest quarter of the frames is too unlike them; noise below
+#: 1 HU is rounding. Of heads without such frames, moved ones included, it is 1.4 at most. So many frames are named.
+UNLIKE_NOISE, LEAST_NOISE_HU, NAMED_FRAMES = 2.0, 1.0, 5
 #: What a vein without enough area means.
 UNSCALED = "nothing was scaled to it, and CBF and CBV may be too high"
 #: Checks that need a vein beside that of its quality.
@@ -285,6 +288,30 @@ def judge_jumps(jumps: Jumps) -> Check:
             return Check("frame level", "warn", f"{text} {doubt}", sd)
         return Check("frame level", "pass", text, sd)
     return Check("frame level", "warn", f"{text}. Nothing was taken off (drift=off): lesions are doubtful.", sd)
+
+
+def judge_frame_noise(noise_hu: FloatArray | None, times_s: FloatArray) -> Check:
+    """Return whether some frames are much noisier than others (`frame_noise.frame_noise_hu`), and when they were taken.
+
+    Every frame of a curve counts as much. Compared are the quietest quarter: where the current of the tube was changed,
+    half of the frames or more may be the noisy ones.
+    """
+    if noise_hu is None:
+        text = "The noise of single frames is not known: neighbouring frames share it, as after interpolation, or the "
+        return Check("frame noise", "not applicable", f"{text}brain mask is too small.")
+    times = noise_hu / max(float(np.quantile(noise_hu, 0.25)), LEAST_NOISE_HU)
+    noisy, most = times_s[times > UNLIKE_NOISE], float(times.max())
+    if not noisy.size:
+        return Check("frame noise", "pass", "Frames are about equally noisy.", most)
+    several = noisy.size > 1
+    named = ", ".join(f"{one:.4g}" for one in noisy[:NAMED_FRAMES]) + " ..." * (noisy.size > NAMED_FRAMES)
+    text = (
+        f"{noisy.size} of {noise_hu.size} frames, at {named} s, {'have' if several else 'has'} up to {most:.1f} times "
+        "the noise of the quietest quarter. Curves count as equally certain in all frames: flow may be too low, and "
+        "small lesions may be missed. Look at step 1; where such frames are few, take them out of the scan and give "
+        "the times of the others (--times)."
+    )
+    return Check("frame noise", "warn", text, most)
 
 
 def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:
