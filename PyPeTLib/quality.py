@@ -30,6 +30,7 @@ from PyPeTLib.records import (
     Transit,
     VascularCurve,
 )
+from PyPeTLib.residue import CERTAIN, LONGER_TAIL
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod, Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 from PyPeTLib.typeset import percent, typeset
@@ -334,12 +335,28 @@ def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:
 
 
 def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
-    """Return how well the shape of the residue function is known, where it was sought: flow depends on it."""
+    """Return how well the shape of the residue function is known, where it was sought: flow depends on it.
+
+    Only shapes that were tried can be told, and one for all of the brain: gray and white matter of other shapes each
+    pass for one shape of both.
+    """
     if fit is None:
         return ()
     flows = fit.flows(LEAST_ODDS)
     if not flows:
-        return (Check("residue shape", "pass", f"{fit.shape}; no other shape is possible.", 0.0),)
+        text = (
+            f"{fit.shape}; no other shape that was tried has odds of 1:100 or more, if one holds for all of the brain."
+        )
+        return (Check("residue shape", "pass", text, 0.0),)
+    longer = next((name for name in flows if name in LONGER_TAIL and fit.log_odds[name] > CERTAIN), None)
+    if longer is not None:
+        change = abs(flows[longer] - 1.0)
+        text = (
+            f"{fit.shape}, the longest tail that maps are made with; the curves ask for a longer one: {longer} is more "
+            f"than {np.exp(CERTAIN):,.0f} times as probable, with which flow would be {flows[longer]:.2f} times as "
+            "large and MTT as much shorter. CBF is too low by about as much, more with still longer tails."
+        )
+        return (Check("residue shape", "warn", text, change),)
     far = max(flows, key=lambda name: abs(np.log(flows[name])))
     change = abs(flows[far] - 1.0)
     others = "is another possible shape" if len(flows) == 1 else f"is one of {len(flows)} other possible shapes"

@@ -760,7 +760,8 @@ class ResidueFit:
     shape : str
         The one that is taken.
     log_odds : mapping of str to float
-        Logarithm of how much more probable each shape is than that one, with what is known beforehand of transit times.
+        Logarithm of how much more probable each shape is than that one, with what is known beforehand of transit times;
+        of an exponential also of one with a longer tail, which is never taken.
     mtt_s : mapping of str to float
         Mean transit time in s that is usual in the brain with each shape.
     """

@@ -36,6 +36,11 @@ FINE = np.arange(0.0, 40.0, 0.005)
 #: An exponential residue stays unless another is so much more probable, in the logarithm: ten thousand times. Curves
 #: miss their best fits not by noise alone, and an input found automatically differs from the true one by more.
 CERTAIN = float(np.log(1e4))
+#: The exponential has the longest tail of the shapes that maps are made with. Where it is taken, one with a longer tail
+#: is tried beside it, for the check alone: a gamma distribution of this shape. Curves that do not exclude this sharper
+#: residue tell tails even less.
+LONGER_TAIL, SHARPER = {"gamma-0.7": 0.7}, "gamma-1.5"
+KNOWN = SHAPES | LONGER_TAIL
 #: The mean transit time that is usual in one patient lies about this median in s with this SD of the logarithm: normal
 #: are 4 s in gray matter and 5 s in white matter.
 PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
@@ -71,6 +76,9 @@ def likeliest_residue(
     Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
     The maps are made with the input as it was measured.
 
+    Where the exponential is taken with certainty, how well a residue with a longer tail would fit is told too
+    (`LONGER_TAIL`). Maps are not made with it.
+
     Parameters
     ----------
     curves : Curves
@@ -104,7 +112,7 @@ def likeliest_residue(
     counted = _independent(curves, len(sample)) / len(sample)
 
     def of(name: str, input_hu: FloatArray, mtts_s: FloatArray, delays_s: FloatArray) -> Dictionary:
-        chosen: dict[str, Any] = {"mtts_s": mtts_s, "delays_s": usual_s + delays_s, "shape": SHAPES[name]}
+        chosen: dict[str, Any] = {"mtts_s": mtts_s, "delays_s": usual_s + delays_s, "shape": KNOWN[name]}
         return tissue_dictionary(input_hu, times_s, free, **chosen, settings=settings)
 
     def as_measured(name: str) -> Dictionary:
@@ -115,7 +123,7 @@ def likeliest_residue(
         cost = 0.0
         if aif_noise_hu > 0.0:
             loose_hu = aif_noise_hu * np.sqrt(counted)
-            change_hu = _common_change(scaled, tried[name], times_s, free, SHAPES[name], loose_hu)
+            change_hu = _common_change(scaled, tried[name], times_s, free, KNOWN[name], loose_hu)
             cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
         likelihood, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
         if settings.mtt_prior != "flat":
@@ -129,6 +137,9 @@ def likeliest_residue(
     scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
     found = each(with_change, share(progress, 0.3, 1.0))
     best = max(found, key=lambda name: found[name][0] + CERTAIN * (name == "exponential"))
+    if best == "exponential" and found[best][0] - found[SHARPER][0] > CERTAIN:
+        tried |= {name: as_measured(name) for name in LONGER_TAIL}
+        found |= {name: with_change(name) for name in LONGER_TAIL}
     odds = {name: probability - found[best][0] for name, (probability, _) in found.items()}
     return ResidueFit(cast("ResidueShape", best), odds, {name: mtt_s for name, (_, mtt_s) in found.items()})
 

@@ -22,7 +22,8 @@ from PyPeTLib.dictionary import (
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
-from PyPeTLib.residue import _best_fit, _common_change, _peak, likeliest_residue, pulse_responses
+from PyPeTLib.quality import judge_residue
+from PyPeTLib.residue import LONGER_TAIL, _best_fit, _common_change, _peak, likeliest_residue, pulse_responses
 
 EVEN = np.arange(0.0, 56.0)
 UNEVEN = np.append(np.arange(0.0, 36.0, 1.5), np.arange(36.0, 61.0, 3.0))
@@ -123,7 +124,7 @@ def second_shape(monkeypatch):
     """Let all voxels together find the second shape more probable than the others by a given logarithm."""
 
     def told(gain, first_mtt_s=4.5, second_mtt_s=4.5):
-        of_step = {SHAPES[shape]: step for step, shape in enumerate(SHAPES)}
+        of_step = {number: step for step, number in enumerate((SHAPES | LONGER_TAIL).values())}
         asked = []
 
         def made(*args, shape, **chosen):
@@ -215,6 +216,37 @@ def test_shape_in_heads_does_not_hang_on_the_noise_of_a_few_voxels():
     grid = {"size": (128, 128, 6), "spacing_mm": (1.5, 1.5, 8.0)}
     heads = [prepare(head_phantom(HeadOptions(seed=seed, **grid)).series) for seed in (24, 26, 27)]
     assert [finish(head).maps.residue for head in heads].count("exponential") == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "status"),
+    [
+        (0.7, "exponential", "warn"),
+        (0.6, "exponential", "warn"),
+        (1.0, "exponential", "pass"),
+        (1.5, "gamma-1.5", "pass"),
+    ],
+)
+@pytest.mark.parametrize("times", [EVEN, UNEVEN])
+@pytest.mark.parametrize("aif_noise_hu", [0.0, 0.3])
+def test_a_tail_longer_than_the_exponential_is_told_and_never_taken(
+    bolus, as_curves, shape, name, status, times, aif_noise_hu
+):
+    """It is the end of the list: no other shape that maps are made with would fit better, and flow is too low."""
+    aif = bolus.aif(times)
+    curves = brain(aif, times, as_curves, shape, noise_hu=0.4, voxels=2000)
+    fit = likeliest_residue(curves, aif, times, aif_noise_hu=aif_noise_hu, settings=Settings())
+    (check,) = judge_residue(fit)
+    assert (fit.shape, check.status) == (name, status)
+    assert ("gamma-0.7 is more than 10,000 times as probable" in check.text) == (status == "warn")
+
+
+@pytest.mark.parametrize(("gain", "tried"), [(-9.1, False), (-9.3, True)])
+def test_tails_are_told_where_a_sharper_residue_is_excluded(bolus, as_curves, second_shape, gain, tried):
+    aif = bolus.aif(EVEN)
+    second_shape(gain)
+    fit = likeliest_residue(brain(aif, EVEN, as_curves), aif, EVEN, aif_noise_hu=0.0, settings=Settings())
+    assert fit.shape == "exponential" and (set(LONGER_TAIL) <= set(fit.log_odds)) == tried
 
 
 def test_a_shape_that_the_user_chose_stays(tiny_head):
