@@ -337,26 +337,17 @@ def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:
 def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
     """Return how well the shape of the residue function is known, where it was sought: flow depends on it.
 
-    Only shapes that were tried can be told, and one for all of the brain: gray and white matter of other shapes each
-    pass for one shape of both.
+    Only shapes that were tried can be told.
     """
     if fit is None:
         return ()
+    told = _two_shapes(fit) or _longer_tail(fit)
+    if told is not None:
+        return (told,)
     flows = fit.flows(LEAST_ODDS)
     if not flows:
-        text = (
-            f"{fit.shape}; no other shape that was tried has odds of 1:100 or more, if one holds for all of the brain."
-        )
+        text = f"{fit.shape}; no other shape that was tried has odds of 1:100 or more."
         return (Check("residue shape", "pass", text, 0.0),)
-    longer = next((name for name in flows if name in LONGER_TAIL and fit.log_odds[name] > CERTAIN), None)
-    if longer is not None:
-        change = abs(flows[longer] - 1.0)
-        text = (
-            f"{fit.shape}, the longest tail that maps are made with; the curves ask for a longer one: {longer} is more "
-            f"than {np.exp(CERTAIN):,.0f} times as probable, with which flow would be {flows[longer]:.2f} times as "
-            "large and MTT as much shorter. CBF is too low by about as much, more with still longer tails."
-        )
-        return (Check("residue shape", "warn", text, change),)
     far = max(flows, key=lambda name: abs(np.log(flows[name])))
     change = abs(flows[far] - 1.0)
     others = "is another possible shape" if len(flows) == 1 else f"is one of {len(flows)} other possible shapes"
@@ -365,6 +356,35 @@ def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
         return (Check("residue shape", "pass", f"{text}.", change),)
     doubt = "Flow and MTT are uncertain by as much, beyond their standard deviations (the setting residue fixes it)."
     return (Check("residue shape", "warn", f"{text}. {doubt}", change),)
+
+
+def _two_shapes(fit: ResidueFit) -> Check | None:
+    """Return the doubt that one shape does not hold for all of the brain, if there is one."""
+    bright, dark, odds = fit.of_two
+    if bright == dark or odds <= CERTAIN:
+        return None
+    flows = {name: fit.mtt_s[fit.shape] / fit.mtt_s[name] for name in (bright, dark)}
+    text = (
+        f"{fit.shape} for all of the brain, but one shape does not suit it: what is bright without contrast (gray "
+        f"matter) asks for {bright}, with which its flow would be {flows[bright]:.2f} times as large, and what is dark "
+        f"(white matter) for {dark}, with {flows[dark]:.2f} times. Two shapes are more than {np.exp(CERTAIN):,.0f} "
+        "times as probable as one: flow and MTT of one kind of tissue are wrong."
+    )
+    return Check("residue shape", "warn", text, max(abs(flow - 1.0) for flow in flows.values()))
+
+
+def _longer_tail(fit: ResidueFit) -> Check | None:
+    """Return the doubt that the residue has a longer tail than any that maps are made with, if there is one."""
+    flows = {name: flow for name, flow in fit.flows(np.exp(CERTAIN)).items() if name in LONGER_TAIL}
+    if not flows:
+        return None
+    (longer, flow), *_ = flows.items()
+    text = (
+        f"{fit.shape}, the longest tail that maps are made with; the curves ask for a longer one: {longer} is more "
+        f"than {np.exp(CERTAIN):,.0f} times as probable, with which flow would be {flow:.2f} times as large and MTT "
+        "as much shorter. CBF is too low by about as much, more with still longer tails."
+    )
+    return Check("residue shape", "warn", text, abs(flow - 1.0))
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:

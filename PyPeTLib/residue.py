@@ -17,6 +17,7 @@ from PyPeTLib.dictionary import (
     Float32Array,
     by_rows,
     log_weights,
+    middling,
     misfit,
     product,
     sample_of,
@@ -77,7 +78,8 @@ def likeliest_residue(
     The maps are made with the input as it was measured.
 
     Where the exponential is taken with certainty, how well a residue with a longer tail would fit is told too
-    (`LONGER_TAIL`). Maps are not made with it.
+    (`LONGER_TAIL`). Maps are not made with it. Nor are they made with two shapes; how well one holds for gray and white
+    matter is told by the sums over voxels that are bright and dark without contrast.
 
     Parameters
     ----------
@@ -118,17 +120,17 @@ def likeliest_residue(
     def as_measured(name: str) -> Dictionary:
         return of(name, aif_hu, MTTS_S, DELAYS_S)
 
-    def with_change(name: str) -> tuple[float, float]:
+    def with_change(name: str) -> tuple[float, float, FloatArray]:
         change_hu: FloatArray = np.zeros(times_s.size)
         cost = 0.0
         if aif_noise_hu > 0.0:
             loose_hu = aif_noise_hu * np.sqrt(counted)
             change_hu = _common_change(scaled, tried[name], times_s, free, KNOWN[name], loose_hu)
             cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
-        likelihood, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
+        fits, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
         if settings.mtt_prior != "flat":
             cost += 0.5 * (np.log(mtt_s / PATIENT_MTT_S) / PATIENT_LOG_SD) ** 2
-        return counted * likelihood - float(cost), mtt_s
+        return counted * float(np.sum(fits)) - float(cost), mtt_s, counted * fits
 
     def each(function: Callable[[str], Any], part: Progress) -> dict[str, Any]:
         return dict(zip(SHAPES, in_parallel(function, list(SHAPES), progress=part), strict=True))
@@ -140,8 +142,25 @@ def likeliest_residue(
     if best == "exponential" and found[best][0] - found[SHARPER][0] > CERTAIN:
         tried |= {name: as_measured(name) for name in LONGER_TAIL}
         found |= {name: with_change(name) for name in LONGER_TAIL}
-    odds = {name: probability - found[best][0] for name, (probability, _) in found.items()}
-    return ResidueFit(cast("ResidueShape", best), odds, {name: mtt_s for name, (_, mtt_s) in found.items()})
+    odds = {name: one[0] - found[best][0] for name, one in found.items()}
+    thirds = _thirds(curves, {name: found[name][2] - found[best][2] for name in SHAPES})
+    return ResidueFit(cast("ResidueShape", best), odds, {name: one[1] for name, one in found.items()}, *thirds)
+
+
+def _thirds(curves: Curves, gains: dict[str, FloatArray]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the sums of a sample's gains over voxels that are bright without contrast, and over dark ones.
+
+    A division by the curves themselves would put voxels together whose noise looks like one shape.
+    """
+    if curves.anatomy_hu is None:
+        return {}, {}
+    native_hu = curves.native_hu[middling(curves.coefficients)]
+    low, high = np.percentile(native_hu, (100.0 / 3.0, 200.0 / 3.0))
+    bright, dark = (
+        {name: float(gain[part].sum()) for name, gain in gains.items()}
+        for part in (native_hu >= high, native_hu <= low)
+    )
+    return bright, dark
 
 
 def _independent(curves: Curves, sampled: int) -> float:
@@ -155,13 +174,13 @@ def _independent(curves: Curves, sampled: int) -> float:
     return min(float(sampled), float(np.count_nonzero(curves.mask)) / averaged)
 
 
-def _best_fit(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
+def _best_fit(sample: Float32Array, single: Dictionary) -> tuple[FloatArray, float]:
     """Return how well the best tissue of each voxel fits, and the transit time that is usual then.
 
     Returns
     -------
-    log_likelihood : float
-        Of all voxels, but for a constant.
+    log_likelihood : ndarray, shape (voxel,)
+        But for a constant.
     mtt_s : float
         Geometric mean of the best mean transit times in s.
     """
@@ -176,7 +195,7 @@ def _best_fit(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
         return np.stack([_peak(0.5 * nine**2), np.log(single.mtt_s[atom])], axis=1)
 
     top, log_mtt = by_rows(best, sample).T
-    return float(np.sum(top)), float(np.exp(np.mean(log_mtt)))
+    return top, float(np.exp(np.mean(log_mtt)))
 
 
 def _peak(nine: FloatArray) -> FloatArray:

@@ -134,7 +134,8 @@ def second_shape(monkeypatch):
 
         def best_fit(sample, single):
             step = next(step for one, step in asked if one is single)
-            return {0: (0.0, first_mtt_s), 1: (gain, second_mtt_s)}.get(step, (-1e3, 4.5))
+            total, mtt_s = {0: (0.0, first_mtt_s), 1: (gain, second_mtt_s)}.get(step, (-1e3, 4.5))
+            return np.full(len(sample), total / len(sample)), mtt_s
 
         monkeypatch.setattr("PyPeTLib.residue.tissue_dictionary", made)
         monkeypatch.setattr("PyPeTLib.residue._best_fit", best_fit)
@@ -247,6 +248,27 @@ def test_tails_are_told_where_a_sharper_residue_is_excluded(bolus, as_curves, se
     second_shape(gain)
     fit = likeliest_residue(brain(aif, EVEN, as_curves), aif, EVEN, aif_noise_hu=0.0, settings=Settings())
     assert fit.shape == "exponential" and (set(LONGER_TAIL) <= set(fit.log_odds)) == tried
+
+
+@pytest.mark.parametrize(
+    ("gray", "white", "status"),
+    [(1.0, 3.0, "warn"), (3.0, 1.0, "warn"), (1.0, 1.0, "pass"), (2.0, 2.0, "pass"), (3.0, 3.0, "pass")],
+)
+@pytest.mark.parametrize("aif_noise_hu", [0.0, 1.0])
+def test_gray_and_white_matter_of_two_shapes_are_told(bolus, as_curves, gray, white, status, aif_noise_hu):
+    """What is bright without contrast is gray matter."""
+    aif = bolus.aif(EVEN)
+    halves = [brain(aif, EVEN, as_curves, shape, voxels=1200) for shape in (gray, white)]
+    whole = as_curves(np.concatenate([half.coefficients for half in halves]))
+    anatomy_hu = np.repeat([36.0, 28.0], 1200) + whole.coefficients.mean(axis=1)
+    curves = replace(whole, sd=np.full(2400, 0.5, np.float32), anatomy_hu=anatomy_hu.astype(np.float32))
+    fit = likeliest_residue(curves, aif, EVEN, aif_noise_hu=aif_noise_hu, settings=Settings())
+    (check,) = judge_residue(fit)
+    assert check.status == status and ("one shape does not suit it" in check.text) == (status == "warn")
+    if status == "warn":
+        names = {number: name for name, number in SHAPES.items()}
+        assert f"(gray matter) asks for {names[gray]}," in check.text
+        assert f"(white matter) for {names[white]}," in check.text
 
 
 def test_a_shape_that_the_user_chose_stays(tiny_head):
