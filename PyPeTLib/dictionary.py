@@ -259,7 +259,7 @@ def sample_of(curves: Curves) -> tuple[Float32Array, FloatArray]:
         Orthonormal and free of the mean.
     """
     rotation, free = components_without_mean(curves.basis)
-    chosen = _middling(curves.coefficients)
+    chosen = middling(curves.coefficients)
     noise_hu = np.ones(chosen.size, dtype=np.float32) if curves.sd is None else curves.sd[chosen]
     return (curves.coefficients[chosen] @ rotation) / noise_hu[:, None], free
 
@@ -395,7 +395,7 @@ def _log_prior(mtt_s: FloatArray, kind: TransitPrior) -> FloatArray:
     return np.asarray(-0.5 * (np.log(mtt_s / MTT_MEDIAN_S) / MTT_LOG_SD) ** 2)
 
 
-def _middling(coefficients: Float32Array) -> npt.NDArray[np.intp]:
+def middling(coefficients: Float32Array) -> npt.NDArray[np.intp]:
     """Return the places of voxels of middling enhancement, spread evenly over the brain."""
     size = np.linalg.norm(coefficients, axis=1)
     low, high = np.percentile(size, SAMPLE_PERCENTILES)

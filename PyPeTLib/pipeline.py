@@ -20,6 +20,7 @@ from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.drift import find_drift, find_jumps, taken_off
 from PyPeTLib.errors import InputError, QualityError
+from PyPeTLib.frame_noise import frame_noise_hu
 from PyPeTLib.frames import check_values, in_all_frames, with_head
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
 from PyPeTLib.input_noise import input_noise_hu
@@ -32,6 +33,7 @@ from PyPeTLib.motion import between_slices, corrected, measure_motion
 from PyPeTLib.quality import (
     judge,
     judge_drift,
+    judge_frame_noise,
     judge_hyperdense,
     judge_jumps,
     judge_maps,
@@ -171,8 +173,9 @@ def prepare(
         found = _as_given(_vascular_curves(series, hu, mask, settings, own_aif, own_vof, force, inner), *given)
     with step("Temporal components", 0.55, 0.7) as inner:
         curves = _enhancement(series, hu, mask, found, settings, inner)
+        noise_hu = frame_noise_hu(hu, mask.values, series.times_s)
         del hu
-    checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, settings))
+    checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed = _smoothed(curves, still, mask, settings, inner)
@@ -354,11 +357,17 @@ def _vascular_curves(
 
 
 def _judged(
-    series: Series, skull: Skull | None, found: _Vascular, curves: Curves, settings: Settings
+    series: Series,
+    skull: Skull | None,
+    found: _Vascular,
+    curves: Curves,
+    noise_hu: FloatArray | None,
+    settings: Settings,
 ) -> tuple[Check, ...]:
     """Return the checks of what the curves rest on."""
     steady = judge_skull(skull, series.geometry), judge_drift(found.drift), judge_jumps(found.jumps)
-    return *steady, *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
+    noise = judge_frame_noise(noise_hu, series.times_s)
+    return *steady, noise, *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
 
 
 def _enhancement(

@@ -30,6 +30,7 @@ from PyPeTLib.records import (
     Transit,
     VascularCurve,
 )
+from PyPeTLib.residue import CERTAIN, LONGER_TAIL
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod, Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 from PyPeTLib.typeset import percent, typeset
@@ -101,6 +102,9 @@ HIGH_NOISE_HU = 12.0
 LEFT_NOISE_HU = 1.8
 #: A frame whose level is further off, in HU, is another kind of frame; jumps of a larger SD leave doubts.
 LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.4
+#: A frame whose noise is so many times that of the quietest quarter of the frames is too unlike them; noise below
+#: 1 HU is rounding. Of heads without such frames, moved ones included, it is 1.4 at most. So many frames are named.
+UNLIKE_NOISE, LEAST_NOISE_HU, NAMED_FRAMES = 2.0, 1.0, 5
 #: What a vein without enough area means.
 UNSCALED = "nothing was scaled to it, and CBF and CBV may be too high"
 #: Checks that need a vein beside that of its quality.
@@ -294,6 +298,30 @@ def judge_jumps(jumps: Jumps) -> Check:
     return Check("frame level", "warn", f"{text}. Nothing was taken off (drift=off): lesions are doubtful.", sd)
 
 
+def judge_frame_noise(noise_hu: FloatArray | None, times_s: FloatArray) -> Check:
+    """Return whether some frames are much noisier than others (`frame_noise.frame_noise_hu`), and when they were taken.
+
+    Every frame of a curve counts as much. Compared are the quietest quarter: where the current of the tube was changed,
+    half of the frames or more may be the noisy ones.
+    """
+    if noise_hu is None:
+        text = "The noise of single frames is not known: neighbouring frames share it, as after interpolation, or the "
+        return Check("frame noise", "not applicable", f"{text}brain mask is too small.")
+    times = noise_hu / max(float(np.quantile(noise_hu, 0.25)), LEAST_NOISE_HU)
+    noisy, most = times_s[times > UNLIKE_NOISE], float(times.max())
+    if not noisy.size:
+        return Check("frame noise", "pass", "Frames are about equally noisy.", most)
+    several = noisy.size > 1
+    named = ", ".join(f"{one:.4g}" for one in noisy[:NAMED_FRAMES]) + " ..." * (noisy.size > NAMED_FRAMES)
+    text = (
+        f"{noisy.size} of {noise_hu.size} frames, at {named} s, {'have' if several else 'has'} up to {most:.1f} times "
+        "the noise of the quietest quarter. Curves count as equally certain in all frames: flow may be too low, and "
+        "small lesions may be missed. Look at step 1; where such frames are few, take them out of the scan and give "
+        "the times of the others (--times)."
+    )
+    return Check("frame noise", "warn", text, most)
+
+
 def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:
     """Return whether delays are known well enough to find late tissue, where the method gives their SD.
 
@@ -315,12 +343,19 @@ def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:
 
 
 def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
-    """Return how well the shape of the residue function is known, where it was sought: flow depends on it."""
+    """Return how well the shape of the residue function is known, where it was sought: flow depends on it.
+
+    Only shapes that were tried can be told.
+    """
     if fit is None:
         return ()
+    told = _two_shapes(fit) or _longer_tail(fit)
+    if told is not None:
+        return (told,)
     flows = fit.flows(LEAST_ODDS)
     if not flows:
-        return (Check("residue shape", "pass", f"{fit.shape}; no other shape is possible.", 0.0),)
+        text = f"{fit.shape}; no other shape that was tried has odds of 1:100 or more."
+        return (Check("residue shape", "pass", text, 0.0),)
     far = max(flows, key=lambda name: abs(np.log(flows[name])))
     change = abs(flows[far] - 1.0)
     others = "is another possible shape" if len(flows) == 1 else f"is one of {len(flows)} other possible shapes"
@@ -329,6 +364,35 @@ def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
         return (Check("residue shape", "pass", f"{text}.", change),)
     doubt = "Flow and MTT are uncertain by as much, beyond their standard deviations (the setting residue fixes it)."
     return (Check("residue shape", "warn", f"{text}. {doubt}", change),)
+
+
+def _two_shapes(fit: ResidueFit) -> Check | None:
+    """Return the doubt that one shape does not hold for all of the brain, if there is one."""
+    bright, dark, odds = fit.of_two
+    if bright == dark or odds <= CERTAIN:
+        return None
+    flows = {name: fit.mtt_s[fit.shape] / fit.mtt_s[name] for name in (bright, dark)}
+    text = (
+        f"{fit.shape} for all of the brain, but one shape does not suit it: what is bright without contrast (gray "
+        f"matter) asks for {bright}, with which its flow would be {flows[bright]:.2f} times as large, and what is dark "
+        f"(white matter) for {dark}, with {flows[dark]:.2f} times. Two shapes are more than {np.exp(CERTAIN):,.0f} "
+        "times as probable as one: flow and MTT of one kind of tissue are wrong."
+    )
+    return Check("residue shape", "warn", text, max(abs(flow - 1.0) for flow in flows.values()))
+
+
+def _longer_tail(fit: ResidueFit) -> Check | None:
+    """Return the doubt that the residue has a longer tail than any that maps are made with, if there is one."""
+    flows = {name: flow for name, flow in fit.flows(np.exp(CERTAIN)).items() if name in LONGER_TAIL}
+    if not flows:
+        return None
+    (longer, flow), *_ = flows.items()
+    text = (
+        f"{fit.shape}, the longest tail that maps are made with; the curves ask for a longer one: {longer} is more "
+        f"than {np.exp(CERTAIN):,.0f} times as probable, with which flow would be {flow:.2f} times as large and MTT "
+        "as much shorter. CBF is too low by about as much, more with still longer tails."
+    )
+    return Check("residue shape", "warn", text, abs(flow - 1.0))
 
 
 def worst_first(checks: Iterable[Check]) -> list[Check]:

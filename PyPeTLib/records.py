@@ -764,14 +764,35 @@ class ResidueFit:
     shape : str
         The one that is taken.
     log_odds : mapping of str to float
-        Logarithm of how much more probable each shape is than that one, with what is known beforehand of transit times.
+        Logarithm of how much more probable each shape is than that one, with what is known beforehand of transit times;
+        of an exponential also of one with a longer tail, which is never taken.
     mtt_s : mapping of str to float
         Mean transit time in s that is usual in the brain with each shape.
+    bright, dark : mapping of str to float
+        The part of ``log_odds`` that is of curves alone, in the third of the voxels that is brightest without contrast,
+        much of it gray matter, and in the darkest, much of it white matter; empty where that is not known.
     """
 
     shape: ResidueShape
     log_odds: Mapping[str, float]
     mtt_s: Mapping[str, float]
+    bright: Mapping[str, float] = field(default_factory=dict)
+    dark: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def of_two(self) -> tuple[str, str, float]:
+        """The shapes that bright and dark brain ask for, and the log odds of these two over the one that is taken.
+
+        Examples
+        --------
+        >>> bright, dark = {"gamma-2": 0.0, "exponential": 11.0}, {"gamma-2": 0.0, "exponential": -20.0}
+        >>> ResidueFit("gamma-2", {}, {}, bright, dark).of_two
+        ('exponential', 'gamma-2', 11.0)
+        """
+        if not self.bright or not self.dark:
+            return self.shape, self.shape, 0.0
+        one, other = (max(part, key=part.__getitem__) for part in (self.bright, self.dark))
+        return one, other, float(self.bright[one] + self.dark[other])
 
     def flows(self, least_odds: float) -> dict[str, float]:
         """Return flow with other shapes over that of the maps, of those whose odds are no less than a number.

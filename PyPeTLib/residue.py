@@ -17,6 +17,7 @@ from PyPeTLib.dictionary import (
     Float32Array,
     by_rows,
     log_weights,
+    middling,
     misfit,
     product,
     sample_of,
@@ -36,6 +37,11 @@ FINE = np.arange(0.0, 40.0, 0.005)
 #: An exponential residue stays unless another is so much more probable, in the logarithm: ten thousand times. Curves
 #: miss their best fits not by noise alone, and an input found automatically differs from the true one by more.
 CERTAIN = float(np.log(1e4))
+#: The exponential has the longest tail of the shapes that maps are made with. Where it is taken, one with a longer tail
+#: is tried beside it, for the check alone: a gamma distribution of this shape. Curves that do not exclude this sharper
+#: residue tell tails even less.
+LONGER_TAIL, SHARPER = {"gamma-0.7": 0.7}, "gamma-1.5"
+KNOWN = SHAPES | LONGER_TAIL
 #: The mean transit time that is usual in one patient lies about this median in s with this SD of the logarithm: normal
 #: are 4 s in gray matter and 5 s in white matter.
 PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
@@ -71,6 +77,10 @@ def likeliest_residue(
     Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
     The maps are made with the input as it was measured.
 
+    Where the exponential is taken with certainty, how well a residue with a longer tail would fit is told too
+    (`LONGER_TAIL`). Maps are not made with it. Nor are they made with two shapes; how well one holds for gray and white
+    matter is told by the sums over voxels that are bright and dark without contrast.
+
     Parameters
     ----------
     curves : Curves
@@ -104,23 +114,23 @@ def likeliest_residue(
     counted = _independent(curves, len(sample)) / len(sample)
 
     def of(name: str, input_hu: FloatArray, mtts_s: FloatArray, delays_s: FloatArray) -> Dictionary:
-        chosen: dict[str, Any] = {"mtts_s": mtts_s, "delays_s": usual_s + delays_s, "shape": SHAPES[name]}
+        chosen: dict[str, Any] = {"mtts_s": mtts_s, "delays_s": usual_s + delays_s, "shape": KNOWN[name]}
         return tissue_dictionary(input_hu, times_s, free, **chosen, settings=settings)
 
     def as_measured(name: str) -> Dictionary:
         return of(name, aif_hu, MTTS_S, DELAYS_S)
 
-    def with_change(name: str) -> tuple[float, float]:
+    def with_change(name: str) -> tuple[float, float, FloatArray]:
         change_hu: FloatArray = np.zeros(times_s.size)
         cost = 0.0
         if aif_noise_hu > 0.0:
             loose_hu = aif_noise_hu * np.sqrt(counted)
-            change_hu = _common_change(scaled, tried[name], times_s, free, SHAPES[name], loose_hu)
+            change_hu = _common_change(scaled, tried[name], times_s, free, KNOWN[name], loose_hu)
             cost = 0.5 * float(np.sum(change_hu**2)) / aif_noise_hu**2
-        likelihood, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
+        fits, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
         if settings.mtt_prior != "flat":
             cost += 0.5 * (np.log(mtt_s / PATIENT_MTT_S) / PATIENT_LOG_SD) ** 2
-        return counted * likelihood - float(cost), mtt_s
+        return counted * float(np.sum(fits)) - float(cost), mtt_s, counted * fits
 
     def each(function: Callable[[str], Any], part: Progress) -> dict[str, Any]:
         return dict(zip(SHAPES, in_parallel(function, list(SHAPES), progress=part), strict=True))
@@ -129,8 +139,28 @@ def likeliest_residue(
     scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
     found = each(with_change, share(progress, 0.3, 1.0))
     best = max(found, key=lambda name: found[name][0] + CERTAIN * (name == "exponential"))
-    odds = {name: probability - found[best][0] for name, (probability, _) in found.items()}
-    return ResidueFit(cast("ResidueShape", best), odds, {name: mtt_s for name, (_, mtt_s) in found.items()})
+    if best == "exponential" and found[best][0] - found[SHARPER][0] > CERTAIN:
+        tried |= {name: as_measured(name) for name in LONGER_TAIL}
+        found |= {name: with_change(name) for name in LONGER_TAIL}
+    odds = {name: one[0] - found[best][0] for name, one in found.items()}
+    thirds = _thirds(curves, {name: found[name][2] - found[best][2] for name in SHAPES})
+    return ResidueFit(cast("ResidueShape", best), odds, {name: one[1] for name, one in found.items()}, *thirds)
+
+
+def _thirds(curves: Curves, gains: dict[str, FloatArray]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the sums of a sample's gains over voxels that are bright without contrast, and over dark ones.
+
+    A division by the curves themselves would put voxels together whose noise looks like one shape.
+    """
+    if curves.anatomy_hu is None:
+        return {}, {}
+    native_hu = curves.native_hu[middling(curves.coefficients)]
+    low, high = np.percentile(native_hu, (100.0 / 3.0, 200.0 / 3.0))
+    bright, dark = (
+        {name: float(gain[part].sum()) for name, gain in gains.items()}
+        for part in (native_hu >= high, native_hu <= low)
+    )
+    return bright, dark
 
 
 def _independent(curves: Curves, sampled: int) -> float:
@@ -144,13 +174,13 @@ def _independent(curves: Curves, sampled: int) -> float:
     return min(float(sampled), float(np.count_nonzero(curves.mask)) / averaged)
 
 
-def _best_fit(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
+def _best_fit(sample: Float32Array, single: Dictionary) -> tuple[FloatArray, float]:
     """Return how well the best tissue of each voxel fits, and the transit time that is usual then.
 
     Returns
     -------
-    log_likelihood : float
-        Of all voxels, but for a constant.
+    log_likelihood : ndarray, shape (voxel,)
+        But for a constant.
     mtt_s : float
         Geometric mean of the best mean transit times in s.
     """
@@ -165,7 +195,7 @@ def _best_fit(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
         return np.stack([_peak(0.5 * nine**2), np.log(single.mtt_s[atom])], axis=1)
 
     top, log_mtt = by_rows(best, sample).T
-    return float(np.sum(top)), float(np.exp(np.mean(log_mtt)))
+    return top, float(np.exp(np.mean(log_mtt)))
 
 
 def _peak(nine: FloatArray) -> FloatArray:

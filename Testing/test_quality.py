@@ -270,6 +270,14 @@ def test_shapes_of_the_residue_that_are_possible_too_are_told(odds, mtt_s, statu
     assert alone.status == "pass" and alone.value == 0.0
 
 
+@pytest.mark.parametrize(("odds", "status"), [(9.1, "pass"), (9.3, "warn")])
+def test_a_longer_tail_than_that_of_the_maps_is_doubt_where_it_is_ten_thousand_times_more_probable(odds, status):
+    """Whatever it does to flow, for it may be still longer."""
+    fit = ResidueFit("exponential", {"exponential": 0.0, "gamma-0.7": odds}, {"exponential": 4.8, "gamma-0.7": 4.0})
+    (check,) = judge_residue(fit)
+    assert check.status == status and check.value == pytest.approx(0.2) and "1.20 times as large" in check.text
+
+
 def test_a_good_scan_raises_no_doubt():
     assert doubts() == []
 

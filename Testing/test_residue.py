@@ -22,7 +22,8 @@ from PyPeTLib.dictionary import (
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
-from PyPeTLib.residue import _best_fit, _common_change, _peak, likeliest_residue, pulse_responses
+from PyPeTLib.quality import judge_residue
+from PyPeTLib.residue import LONGER_TAIL, _best_fit, _common_change, _peak, likeliest_residue, pulse_responses
 
 EVEN = np.arange(0.0, 56.0)
 UNEVEN = np.append(np.arange(0.0, 36.0, 1.5), np.arange(36.0, 61.0, 3.0))
@@ -123,7 +124,7 @@ def second_shape(monkeypatch):
     """Let all voxels together find the second shape more probable than the others by a given logarithm."""
 
     def told(gain, first_mtt_s=4.5, second_mtt_s=4.5):
-        of_step = {SHAPES[shape]: step for step, shape in enumerate(SHAPES)}
+        of_step = {number: step for step, number in enumerate((SHAPES | LONGER_TAIL).values())}
         asked = []
 
         def made(*args, shape, **chosen):
@@ -133,7 +134,8 @@ def second_shape(monkeypatch):
 
         def best_fit(sample, single):
             step = next(step for one, step in asked if one is single)
-            return {0: (0.0, first_mtt_s), 1: (gain, second_mtt_s)}.get(step, (-1e3, 4.5))
+            total, mtt_s = {0: (0.0, first_mtt_s), 1: (gain, second_mtt_s)}.get(step, (-1e3, 4.5))
+            return np.full(len(sample), total / len(sample)), mtt_s
 
         monkeypatch.setattr("PyPeTLib.residue.tissue_dictionary", made)
         monkeypatch.setattr("PyPeTLib.residue._best_fit", best_fit)
@@ -215,6 +217,58 @@ def test_shape_in_heads_does_not_hang_on_the_noise_of_a_few_voxels():
     grid = {"size": (128, 128, 6), "spacing_mm": (1.5, 1.5, 8.0)}
     heads = [prepare(head_phantom(HeadOptions(seed=seed, **grid)).series) for seed in (24, 26, 27)]
     assert [finish(head).maps.residue for head in heads].count("exponential") == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "status"),
+    [
+        (0.7, "exponential", "warn"),
+        (0.6, "exponential", "warn"),
+        (1.0, "exponential", "pass"),
+        (1.5, "gamma-1.5", "pass"),
+    ],
+)
+@pytest.mark.parametrize("times", [EVEN, UNEVEN])
+@pytest.mark.parametrize("aif_noise_hu", [0.0, 0.3])
+def test_a_tail_longer_than_the_exponential_is_told_and_never_taken(
+    bolus, as_curves, shape, name, status, times, aif_noise_hu
+):
+    """It is the end of the list: no other shape that maps are made with would fit better, and flow is too low."""
+    aif = bolus.aif(times)
+    curves = brain(aif, times, as_curves, shape, noise_hu=0.4, voxels=2000)
+    fit = likeliest_residue(curves, aif, times, aif_noise_hu=aif_noise_hu, settings=Settings())
+    (check,) = judge_residue(fit)
+    assert (fit.shape, check.status) == (name, status)
+    assert ("gamma-0.7 is more than 10,000 times as probable" in check.text) == (status == "warn")
+
+
+@pytest.mark.parametrize(("gain", "tried"), [(-9.1, False), (-9.3, True)])
+def test_tails_are_told_where_a_sharper_residue_is_excluded(bolus, as_curves, second_shape, gain, tried):
+    aif = bolus.aif(EVEN)
+    second_shape(gain)
+    fit = likeliest_residue(brain(aif, EVEN, as_curves), aif, EVEN, aif_noise_hu=0.0, settings=Settings())
+    assert fit.shape == "exponential" and (set(LONGER_TAIL) <= set(fit.log_odds)) == tried
+
+
+@pytest.mark.parametrize(
+    ("gray", "white", "status"),
+    [(1.0, 3.0, "warn"), (3.0, 1.0, "warn"), (1.0, 1.0, "pass"), (2.0, 2.0, "pass"), (3.0, 3.0, "pass")],
+)
+@pytest.mark.parametrize("aif_noise_hu", [0.0, 1.0])
+def test_gray_and_white_matter_of_two_shapes_are_told(bolus, as_curves, gray, white, status, aif_noise_hu):
+    """What is bright without contrast is gray matter."""
+    aif = bolus.aif(EVEN)
+    halves = [brain(aif, EVEN, as_curves, shape, voxels=1200) for shape in (gray, white)]
+    whole = as_curves(np.concatenate([half.coefficients for half in halves]))
+    anatomy_hu = np.repeat([36.0, 28.0], 1200) + whole.coefficients.mean(axis=1)
+    curves = replace(whole, sd=np.full(2400, 0.5, np.float32), anatomy_hu=anatomy_hu.astype(np.float32))
+    fit = likeliest_residue(curves, aif, EVEN, aif_noise_hu=aif_noise_hu, settings=Settings())
+    (check,) = judge_residue(fit)
+    assert check.status == status and ("one shape does not suit it" in check.text) == (status == "warn")
+    if status == "warn":
+        names = {number: name for name, number in SHAPES.items()}
+        assert f"(gray matter) asks for {names[gray]}," in check.text
+        assert f"(white matter) for {names[white]}," in check.text
 
 
 def test_a_shape_that_the_user_chose_stays(tiny_head):
