@@ -110,8 +110,9 @@ def test_a_head_without_noise_is_analysed_too(quiet_head):
 def test_analysis_says_what_it_did(head, analysis):
     assert analysis.series is head.series and analysis.settings == Settings()
     assert (analysis.brain_source, analysis.aif.source) == ("automatic", "automatic")
-    (coverage,) = (check for check in analysis.checks if check.status != "pass")
+    coverage, timing = (check for check in analysis.checks if check.status != "pass")
     assert (coverage.name, coverage.status, coverage.value) == ("coverage", "warn", 48.0)
+    assert (timing.name, timing.status) == ("timing", "warn"), "of pixels of 2.1 mm few are averaged"
     assert f"{analysis.bolus.baseline_frames} frames before bolus arrival" in analysis.methods_text
     for word in (
         "Bayesian comparison",
