@@ -41,6 +41,7 @@ class SceneObserver:
         self.tags += [scene.AddObserver(getattr(slicer.vtkMRMLScene, event), self._node) for event in self.NODE_EVENTS]
         self.nodes: dict = {}
         self.shown: dict = {}
+        widget.destroyed.connect(lambda *_: self.stop())  # else every event of the scene goes to all there ever were
 
     def watch(self, nodes) -> None:
         """Follow names and attributes of these nodes, too."""
@@ -54,6 +55,8 @@ class SceneObserver:
             self.scene.RemoveObserver(tag)
         for node, tag in self.nodes.items():
             node.RemoveObserver(tag)
+        self.tags.clear()
+        self.nodes.clear()
 
     def _alive(self):
         widget = self.reference()
