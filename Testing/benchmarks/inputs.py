@@ -93,7 +93,7 @@ MORE: dict[str, Case] = {
     "peak 10 HU": case("no bolus", bolus_peak_hu=10.0, noise_hu=8.0),
     "arteries 0.2 as wide": case("AIF height, partial volume", "AIF quality", apart=WEAK, artery_scale=0.2),
     "arteries 0.15 as wide": case("AIF height, partial volume", "AIF quality", apart=WEAK, artery_scale=0.15),
-    "width 16 s, ends at 40 s": case("VOF tail", apart=TRUNCATED, bolus_width_s=16.0, frames=40),
+    "width 16 s, ends at 40 s": case("VOF tail, time after arrival", apart=TRUNCATED, bolus_width_s=16.0, frames=40),
     "two slices of 10 mm": case("coverage", size=(200, 200, 2), spacing_mm=(1.0, 1.0, 10.0)),
     "top 24 mm, no artery": case(
         "coverage, AIF before tissue, AIF quality, VOF found", size=(160, 160, 16), slices=(13, 16)
