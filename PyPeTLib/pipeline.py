@@ -172,8 +172,7 @@ def prepare(
     with step("Arterial input", 0.4, 0.55) as inner:
         found = _as_given(_vascular_curves(series, hu, mask, settings, own_aif, own_vof, force, inner), *given)
     with step("Temporal components", 0.55, 0.7) as inner:
-        curves = _enhancement(series, hu, mask, found, settings, inner)
-        noise_hu = frame_noise_hu(hu, mask.values, series.times_s)
+        curves, noise_hu = _enhancement(series, hu, mask, found, settings, inner)
         del hu
     checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
@@ -372,12 +371,13 @@ def _judged(
 
 def _enhancement(
     series: Series, hu: npt.NDArray[Any], mask: Image, found: _Vascular, settings: Settings, progress: Progress
-) -> Curves:
-    """Return the enhancement of the brain above the baseline, without drift and jumps."""
+) -> tuple[Curves, FloatArray | None]:
+    """Return the enhancement of the brain above the baseline, without drift and jumps, and the noise of each frame."""
     taken_hu, baseline = taken_off(found.drift, found.jumps), found.bolus.baseline_frames
-    return enhancement(
+    curves = enhancement(
         hu, baseline, mask.values, series.geometry, drift_hu=taken_hu, settings=settings, progress=progress
     )
+    return curves, frame_noise_hu(hu, mask.values, series.times_s)
 
 
 def _smoothed(curves: Curves, still: _Still, mask: Image, settings: Settings, progress: Progress) -> Curves:
