@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.arteries import arterial_candidates, find_artery
 from PyPeTLib.candidates import _arterial_share
-from PyPeTLib.gamma import fit_gamma_variate
+from PyPeTLib.gamma import _first_pass_end, fit_gamma_variate
 from PyPeTLib.given_curves import measured_curve
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import LEAST_FILLED
@@ -97,6 +97,26 @@ def test_a_second_pass_that_comes_before_the_first_has_gone_ends_the_fit(noise_h
     assert fit.peak_s == pytest.approx(17.0, abs=0.5) and fit.error < 0.04
 
 
+@pytest.mark.parametrize(
+    ("after", "samples"),
+    [
+        ([100, 80, 60, 41, 39, 20], 5),  # below 0.4 of the peak
+        ([100, 80, 60, 67, 50, 30], 6),  # a rise of less than 0.08 is none
+        ([100, 80, 60, 69, 50, 30], 3),  # one of more ends the pass where it was lowest
+        ([100, 80, 60, 50, 45, 41], 6),  # all of a curve that does not fall
+    ],
+)
+def test_the_first_pass_ends_at_its_last_sample(after, samples):
+    assert _first_pass_end(np.append(np.zeros(30), after)) == 30 + samples
+
+
+@pytest.mark.parametrize(("rise", "samples"), [(15.0, 6), (25.0, 3)])
+def test_a_rise_within_four_sds_of_the_noise_is_no_second_pass(rise, samples):
+    noise = np.random.default_rng(0).normal(0.0, 5.0, 400)
+    after = [100.0, 70.0, 45.0, 45.0 + rise, 42.0, 30.0]
+    assert _first_pass_end(np.append(noise, after)) == 400 + samples
+
+
 def test_fit_of_uneven_times_is_in_seconds():
     times = np.concatenate([np.arange(0.0, 30.0, 1.5), np.arange(30.0, 75.0, 3.0)])
     truth = GammaVariate(12.0, 7.0, 3.0, 250.0, 0.0)
@@ -129,7 +149,7 @@ def test_a_fit_that_does_not_converge_is_none_not_the_initial_guess(monkeypatch)
     assert fit_gamma_variate(artery_curve(), TIMES) is None
 
 
-@pytest.mark.parametrize("curve", [np.zeros(60), -artery_curve(), artery_curve()[::-1][:4], np.exp(-TIMES)])
+@pytest.mark.parametrize("curve", [np.zeros(60), -artery_curve(), artery_curve()[::-1][:4], np.exp(-TIMES / 10.0)])
 def test_nothing_is_returned_where_nothing_can_be_fitted(curve):
     """No signal, negative, too few samples, peak in the first frame: None, never the initial guess."""
     assert fit_gamma_variate(curve, TIMES[: curve.size]) is None
