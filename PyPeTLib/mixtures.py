@@ -63,9 +63,7 @@ def _modes(curves: Curves, blurs: Iterable[Float32Array], slice_axis: int) -> li
     signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
     noise_hu2 = 2.0 * robust_sd(curves.noise) ** 2 / frames
     parts = (curves.native_hu[:, None], noise_hu2), (curves.coefficients, 2.0 * count * curves.sd**2)
-    native, bolus = (
-        [_beyond(one, variance) for one in _differences(rows, curves.mask, slice_axis)] for rows, variance in parts
-    )
+    native, bolus = (_differences(rows, variance, curves.mask, slice_axis) for rows, variance in parts)
     step_hu = np.hypot(*native)[:, 0]
     modes: list[FloatArray] = [np.zeros((len(step_hu), count)) for _ in range(1 + len(bolus))]
     for of_component, of_curve, blur in zip(signal.T, curves.basis.T, blurs, strict=True):
@@ -76,8 +74,13 @@ def _modes(curves: Curves, blurs: Iterable[Float32Array], slice_axis: int) -> li
     return modes
 
 
-def _differences(rows: npt.NDArray[np.floating], mask: MaskArray, slice_axis: int) -> list[FloatArray]:
-    """Return what the voxels below and above in the mask have more, over the root of how many of the two there are."""
+def _differences(
+    rows: npt.NDArray[np.floating], variance: FloatArray | float, mask: MaskArray, slice_axis: int
+) -> list[FloatArray]:
+    """Return what the voxels below and above in the mask have more, over the root of how many of the two there are.
+
+    What noise of given total variance makes a difference of two voxels is no part of it.
+    """
     image = np.zeros((*mask.shape, rows.shape[1]))
     image[mask] = rows
     inside, image = np.moveaxis(mask, slice_axis, 0), np.moveaxis(image, slice_axis, 0)
@@ -87,7 +90,7 @@ def _differences(rows: npt.NDArray[np.floating], mask: MaskArray, slice_axis: in
     there = np.pad(both, [(1, 0), (0, 0), (0, 0)]).astype(int) + np.pad(both, [(0, 1), (0, 0), (0, 0)])
     there, below, above = (np.moveaxis(part, 0, slice_axis)[mask] for part in (there, below, above))
     scale = np.sqrt(np.maximum(there, 1))[:, None]
-    return [below / scale, above / scale]
+    return [_beyond(one, variance) / scale for one in (below, above)]
 
 
 def _beyond(rows: FloatArray, variance: FloatArray | float) -> FloatArray:
