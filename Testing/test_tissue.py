@@ -209,6 +209,11 @@ def test_a_haematoma_under_the_skull_is_hyperdense_where_it_is_thick(dense):
     assert found.values.any() and (X[found.values] > 9.0).all()
 
 
+def test_what_lies_four_mm_from_the_border_counts(dense):
+    """A layer of 7.5 mm under the skull."""
+    assert dense((np.hypot(Y, X) > 42.5) & (X > 10.0), 65.0).values.any()
+
+
 def test_large_vessels_and_bone_are_not_hyperdense(dense):
     assert not dense(CLOT, 65.0, vessels=CLOT).values.any() and not dense(CLOT, 65.0, bone=CLOT).values.any()
 
