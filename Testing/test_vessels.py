@@ -18,7 +18,7 @@ from PyPeTLib.given_curves import measured_curve
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import LEAST_FILLED
 from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, Traits, VascularCurve
-from PyPeTLib.veins import filled, find_vein, partial_volume_factor, scaled_to_vein
+from PyPeTLib.veins import _blood, _full, filled, find_vein, partial_volume_factor, scaled_to_vein, venous_candidates
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 
 TIMES, ARRIVAL_S = np.arange(60.0), 10.0
@@ -455,6 +455,46 @@ def test_deep_voxels_that_are_diluted_all_the_same_do_not_count(settings):
     np.testing.assert_allclose(vein.curve_hu.max(), vein_curve().max(), rtol=0.01)
 
 
+def late_vessels(index, shares, noise_hu=1.0):
+    """Voxels with so much of a vein's blood."""
+    curves = np.asarray(shares)[:, None] * vein_curve()
+    features = (curves.max(axis=1), np.full(len(curves), 25.0), curves.sum(axis=1), np.full(len(curves), 40.0))
+    noise = np.full(len(curves), noise_hu)
+    return VesselVoxels(np.asarray(index), curves, *features, np.zeros(len(curves), bool), noise, np.zeros(3))
+
+
+def test_blood_is_the_amplitude_of_the_course_of_veins_whatever_the_baseline_of_a_voxel():
+    """Its noise is that of all of the frames' along the course: the projection left 8 of 60 components of it."""
+    shares = np.linspace(0.4, 1.0, 20)
+    vessels = late_vessels(np.arange(20), shares, noise_hu=2.0)
+    raised = replace(vessels, curves_hu=vessels.curves_hu + np.linspace(-30.0, 30.0, 20)[:, None])
+    blood, noise = _blood(raised, np.ones(20, dtype=bool))
+    np.testing.assert_allclose(blood, shares / shares.mean())
+    assert noise == pytest.approx(2.0 * np.sqrt(60 / 8) / (shares.mean() * vein_curve().std() * np.sqrt(60)))
+
+
+def test_sinuses_that_a_thin_vein_joins_are_two():
+    """Of half their blood; each is sixteen voxels, of which the four in the middle are measured."""
+    blocks, bridge = np.zeros(GRID.shape, dtype=bool), np.zeros(GRID.shape, dtype=bool)
+    blocks[1, 10:14, 10:14] = blocks[1, 10:14, 18:22] = bridge[1, 11, 14:18] = True
+    index = np.flatnonzero(blocks | bridge)
+    vessels = late_vessels(index, np.where(bridge.ravel()[index], 0.5, 1.0))
+    found = venous_candidates(vessels, GRID, TIMES, artery_peak_s=16.0, artery_hu=artery_curve())
+    assert [int(one.mask.sum()) for one in found] == [4, 4]
+    assert found[0].mask[1, 11:13, 11:13].all() != found[0].mask[1, 11:13, 19:21].all()
+
+
+def test_noise_chooses_no_voxels_of_a_full_vein():
+    """Those of 0.95 of what is full are taken, noise allowed for: 1.78 SDs below, but for four in a hundred."""
+    noise = 0.1
+    blood = 1.0 + np.random.default_rng(3).normal(0.0, noise, 20_000)
+    vessels = late_vessels(np.arange(blood.size), np.ones(blood.size))
+    grid = Geometry((blood.size, 1, 1), (1.0, 1.0, 1.0))
+    taken = _full(vessels, np.arange(blood.size), blood, noise, grid)
+    assert taken.size / blood.size == pytest.approx(0.9625, abs=0.01)
+    assert blood[taken].mean() == pytest.approx(1.0, abs=0.01)
+
+
 def section(radius_mm, pixel_mm, off=(0.0, 0.0), spread_mm=1.1):
     """Share of blood in 11 × 11 pixels across a round vein beside their middle, as a scanner shows it."""
     fine = 20
@@ -558,6 +598,10 @@ def test_thin_artery_is_scaled_to_the_venous_area(settings, share):
     areas = [np.trapezoid(curve, TIMES) for curve in (scaled.curve_hu, vein_curve())]
     assert areas[0] == pytest.approx(areas[1], rel=0.02)  # the tails beyond the scan count too
     np.testing.assert_array_equal(scaled.measured_hu, artery.measured_hu)
+    np.testing.assert_array_equal(
+        scaled_to_vein(replace(artery, curve_hu=3.0 * artery.measured_hu), vein, TIMES, settings=settings).curve_hu,
+        scaled.curve_hu,
+    )
     assert scaled.fit.peak_hu == pytest.approx(artery.fit.peak_hu * scaled.partial_volume_factor)
 
 
