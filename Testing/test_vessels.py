@@ -19,7 +19,7 @@ from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import LEAST_FILLED
 from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, Traits, VascularCurve
 from PyPeTLib.veins import _blood, _full, filled, find_vein, partial_volume_factor, scaled_to_vein, venous_candidates
-from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
+from PyPeTLib.vessels import LikelyVessels, VesselVoxels, kept_components, likely_vessels, vessel_voxels
 
 TIMES, ARRIVAL_S = np.arange(60.0), 10.0
 GRID = Geometry((40, 40, 4), (1.5, 1.5, 6.0))
@@ -276,6 +276,29 @@ def test_features_of_vessel_voxels_are_those_of_their_curves():
     np.testing.assert_allclose(vessels.curves_hu[row], artery_curve(), atol=3.0)
 
 
+def test_what_enhances_by_no_more_than_five_sds_of_its_noise_is_no_vessel():
+    course, mask = np.exp(-0.5 * ((TIMES - 20.0) / 4.0) ** 2), np.ones((1, 1, 4), dtype=bool)
+    heights, noise_hu = np.array([9.8, 10.2, 4.9, 5.1]), np.array([2.0, 2.0, 1.0, 1.0])
+    level = np.array([30.0, -20.0, 40.0, 100.0])  # HU before the bolus do not matter
+    ripple = np.where(TIMES < 4.0, 3.0 * (-1.0) ** TIMES, 0.0)  # nor does what they are in a single frame
+    hu = level + heights * course[:, None] + ripple[:, None]
+    found = vessel_voxels(LikelyVessels(np.arange(4), hu, noise_hu), 5, mask, TIMES)
+    assert found.index.tolist() == [1, 3]
+    np.testing.assert_allclose(found.baseline_hu, level[[1, 3]], atol=1e-2)
+    np.testing.assert_allclose(found.height_hu, heights[[1, 3]], rtol=2e-3)
+
+
+def test_a_quiet_voxel_is_taken_to_have_the_noise_that_is_usual():
+    """What the projection leaves of it; eight components are kept, of few frames a half."""
+    hu = np.random.default_rng(5).normal(30.0, 6.0, (60, 2000))
+    hu[:, 7] = 30.0 + artery_curve()
+    found = likely_vessels(hu)
+    left = 6.0 * np.sqrt(8 / 60)
+    assert found.noise_hu[found.columns == 7].item() == pytest.approx(left, rel=0.03)
+    assert found.noise_hu.min() > 0.97 * left
+    assert [kept_components(frames) for frames in (10, 16, 60)] == [5, 8, 8]
+
+
 def test_vessels_outside_the_mask_do_not_count(settings):
     mask = np.zeros(GRID.shape, dtype=bool)
     mask[:, :, 20:] = True
@@ -371,6 +394,11 @@ def test_contrast_of_an_injection_before_is_no_bone_and_bone_stays_bone(left_hu)
     vessels = vessels_of(SHARES, left_hu, bone)
     assert np.flatnonzero(vessels.foreign).tolist() == list(bone)
     assert vessels.blood_hu == pytest.approx(40.0 + left_hu, abs=0.1 * (10.0 + left_hu))
+
+
+def test_blood_before_the_bolus_is_told_by_voxels_that_it_fills_in_part():
+    shares = np.concatenate([np.ones(30), np.full(120, 0.6), np.linspace(0.05, 0.4, 100)])
+    assert vessels_of(shares, 60.0).blood_hu == pytest.approx(100.0, abs=1.0)
 
 
 def test_blood_before_the_bolus_is_told_where_most_of_the_fullest_voxels_lie_beside_bone():
