@@ -210,6 +210,11 @@ def test_delays_of_neighbours_are_alike_within_a_second(aif, dictionary):
     assert np.sqrt(around @ (DELAYS_S - mean) ** 2) == pytest.approx(1.0, rel=0.2)
 
 
+def test_what_is_expected_is_a_probability_at_the_first_delays_too(aif, dictionary):
+    around = told_by(dictionary, tissue(aif, 0.05, -4.0, 5.0), np.ones((2, 12, 12), dtype=bool), 0.1)
+    np.testing.assert_allclose(around.sum(axis=1), 1.0, rtol=1e-3)
+
+
 def test_a_curve_that_tells_nothing_counts_no_more_than_one_that_tells_clearly(aif, dictionary):
     """Half of the blocks are 12 s late, half do not enhance and could be of any delay."""
     mask = np.ones((2, 24, 24), dtype=bool)
