@@ -73,6 +73,8 @@ def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
     7.06
     >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin), 2)
     7.06
+    >>> averaged_width_mm(1.0, thick)
+    1.0
     """
     thickness_mm = geometry.spacing_mm[geometry.slice_axis]
     volume_mm3 = voxels * float(np.prod(geometry.spacing_mm))
