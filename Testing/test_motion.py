@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from PyPeTLib import InputError, Points, QualityError, Settings, analyze
-from PyPeTLib.motion import between_slices, corrected, measure_motion
+from PyPeTLib.motion import _blocks, between_slices, corrected, measure_motion
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.pipeline import prepare
@@ -112,6 +112,17 @@ def test_the_passing_bolus_does_not_move_the_pose():
     motion = measure_motion(scan(GRIDS["axial"], poses, bolus_hu), settings=ON, progress=silent)
     np.testing.assert_allclose(motion.shifts_mm[2], motion.shifts_mm[1], atol=0.1)
     np.testing.assert_allclose(motion.rotations_degrees[2], motion.rotations_degrees[1], atol=0.1)
+
+
+def test_what_is_no_bone_does_not_count_whatever_its_hu():
+    """Tissue that enhances and air, below 50 HU, and metal, above 2000."""
+    grid, bone = Geometry((12, 10, 4), (2.0, 2.0, 5.0)), np.zeros((4, 10, 12))
+    bone[:, 2:8, 3], bone[:, 5, 6:9] = 700.0, 2500.0
+    frames = [np.where(bone > 0.0, bone, hu) for hu in (-900.0, 30.0, 49.0)] + [np.where(bone > 2000.0, 9e3, bone)]
+    found = [_blocks(frame, grid, (2, 2, 1)) for frame in frames]
+    assert np.ptp(found[0]) > 100.0
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
 
 
 def test_noise_hardly_moves_the_pose():
