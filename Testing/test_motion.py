@@ -220,6 +220,18 @@ def test_bone_does_not_spill_into_the_slices_beside_it():
     np.testing.assert_allclose(still.values[:, 1:4], 40.0, atol=1e-3)
 
 
+@pytest.mark.parametrize(("rise_mm", "enough"), [(3.5, True), (4.5, False)])
+def test_soft_tissue_needs_half_of_the_weights(rise_mm, enough):
+    """Between slices of 8 mm, of which the upper one is bone."""
+    hu = np.full((2, 6, 20, 20), 40.0, dtype=np.float32)
+    hu[:, 4:] = 1000.0
+    hu[1, 4] -= rise_mm / 8.0 * 960.0
+    series = Series(hu, np.arange(2.0), Geometry((20, 20, 6), (2.0, 2.0, 8.0)))
+    rise = (np.zeros(3), np.array([0.0, 0.0, rise_mm]))
+    _, _, restored = corrected(series, known([STILL, rise], series), settings=ON, progress=silent)
+    assert restored[1:3].all() and (restored[3] == enough).all()
+
+
 def test_what_the_first_frame_did_not_show_gets_no_weight():
     grid = Geometry((20, 20, 6), (2.0, 2.0, 8.0))
     hu = np.full((2, *grid.shape), 40.0, dtype=np.float32)
