@@ -158,6 +158,22 @@ def test_displacement_is_the_largest_of_the_skull():
     assert motion.displacement_mm[1] < motion.displacement_mm[2] < reach_mm
 
 
+def test_displacement_of_a_head_that_turns_is_that_of_what_lies_furthest_from_its_middle():
+    """Forehead and back of the head: the middle of their bone is 70 mm away, the outer half 78 mm."""
+    turn = (np.array([0.0, 0.0, 0.06]), np.zeros(3))
+    motion = measure_motion(scan(GRIDS["axial"], [STILL, turn]), settings=ON, progress=silent)
+    assert 70.0 * 0.06 < motion.displacement_mm[1] < 82.0 * 0.06
+
+
+@pytest.mark.parametrize(("moved_mm", "left_out"), [(9.9, False), (10.1, True)])
+def test_what_moved_further_than_the_limit_is_left_out(moved_mm, left_out):
+    series = scan(Geometry((12, 10, 4), (2.0, 2.0, 5.0)), [STILL, STILL])
+    motion = replace(known([STILL, STILL], series), displacement_mm=np.array([0.0, moved_mm]))
+    chosen = Settings(motion_limit_mm=10.0, motion_beyond="leave-out")
+    _, found, _ = corrected(series, motion, settings=chosen, progress=silent)
+    assert found.left_out.tolist() == [False, left_out] and found.corrected.tolist() == [False, not left_out]
+
+
 def test_too_little_bone_is_refused_with_both_numbers_and_a_cure():
     water = Series(np.zeros((3, 6, 40, 40), np.int16), np.arange(3.0), Geometry((40, 40, 6), (3.0, 3.0, 5.0)))
     with pytest.raises(QualityError, match=r"at least 500 edges of bone.*found \d+.*motion=off"):
@@ -255,16 +271,17 @@ def test_every_frame_is_blurred_alike_across_slices():
     np.testing.assert_allclose(still.values[:, 3:9], np.broadcast_to(depth**2 + 0.25, frames.shape)[:, 3:9], atol=1e-3)
 
 
-def test_no_frame_is_blurred_in_plane():
-    """A parabola in plane comes back as it was, wherever between two pixels a frame shows it."""
+@pytest.mark.parametrize("rise_mm", [0.0, 4.0])
+def test_no_frame_is_blurred_in_plane(rise_mm):
+    """A parabola in plane comes back as it was, wherever between two pixels, and slices alike, a frame shows it."""
     grid = Geometry((24, 20, 4), (2.0, 1.5, 8.0))
     y, x = np.meshgrid(np.arange(20.0) - 9.5, np.arange(24.0) - 11.5, indexing="ij")
     places = [(0.0, 0.0), (0.5, 0.0), (0.25, 0.5)]
     planes = [0.2 * (x - right) ** 2 + 0.1 * (y - down) ** 2 for right, down in places]
     series = Series(np.stack([np.tile(one, (4, 1, 1)) for one in planes]).astype(np.float32), np.arange(3.0), grid)
-    poses = [(np.zeros(3), np.array([2.0 * right, 1.5 * down, 0.0])) for right, down in places]
+    poses = [(np.zeros(3), np.array([2.0 * right, 1.5 * down, rise_mm * (right > 0.0)])) for right, down in places]
     still, _, restored = corrected(series, known(poses, series), settings=ON, progress=silent)
-    inner = np.s_[:, :, 4:-4, 4:-4]
+    inner = np.s_[:, 1:-1, 4:-4, 4:-4] if rise_mm else np.s_[:, :, 4:-4, 4:-4]
     assert restored[inner[1:]].all()
     np.testing.assert_allclose(
         still.values[inner], np.broadcast_to(series.values[:1], series.values.shape)[inner], atol=1e-3
