@@ -13,7 +13,7 @@ from PyPeTLib.errors import Cancelled
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import silent
 from PyPeTLib.regression import MTTS_S as NODES_S
-from PyPeTLib.regression import QUADRATIC, STENCIL, Grid, _refined, _top, _value
+from PyPeTLib.regression import QUADRATIC, STENCIL, Grid, _grid, _refined, _top, _value
 
 NLR = Settings(method="nlr")
 EVEN = np.arange(0.0, 90.0)
@@ -141,6 +141,14 @@ def test_what_does_not_enhance_is_not_taken_for_much_blood_that_comes_after_the_
     curves = replace(as_curves(rows), sd=np.ones(500, dtype=np.float32))
     volume = deconvolve(curves, bolus.aif(times), times, settings=NLR).volume
     assert volume[300:].max() < 0.4 and np.median(volume[:300]) == pytest.approx(0.04, rel=0.15)
+
+
+def test_tissue_of_which_a_tenth_of_volume_would_not_show_is_like_nothing(bolus):
+    times = np.arange(30.0)
+    grid = _grid(bolus.aif(times), times, 0.5, np.eye(30) - 1.0 / 30.0, 2.0)
+    shown = 0.1 * np.exp(grid.log_length) > 2.0
+    assert 0.2 < shown.mean() < 0.99
+    np.testing.assert_array_equal(grid.directions.any(axis=0), shown)
 
 
 def test_the_residue_is_told_and_no_standard_deviation_is(bolus, as_curves):
