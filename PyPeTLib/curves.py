@@ -22,9 +22,11 @@ TAIL_LEVEL_SHARE = 0.05
 LEAST_CORRELATION = 0.25
 #: Fewer seconds of scan than this after the arrival do not hold first pass and transit.
 LEAST_AFTER_ARRIVAL_S = 25.0
-#: How much frames differ is looked at up to this distance, and the median of so many is that of independent ones.
+#: How much frames differ is measured up to this many frames apart; the median of the last so many of these distances
+#: stands for frames that have each their own noise.
 FURTHEST_FRAMES, INDEPENDENT = 6, 3
-#: It is looked at in so many voxels; changes count as no larger than the SD, which leaves this of normal noise.
+#: It is measured in about so many voxels; changes count as no larger than one SD, which leaves this share of the
+#: variance of normal noise.
 CORRELATION_SAMPLE, CLIPPED_VARIANCE = 2000, 0.516
 
 
@@ -151,12 +153,19 @@ def _half_of_change(sample: npt.NDArray[np.float32], mean: npt.NDArray[np.float3
 
 
 def noise_levels(hu: npt.NDArray[Any]) -> FloatArray:
-    """Return the same for each voxel: noise is stronger in the middle of a head, and between its thickest bones.
+    """Return the standard deviation in HU of the noise of each voxel, as if every frame had its own.
+
+    Noise is stronger in the middle of a head, and between its thickest bones. Like `noise_level` it is from second
+    differences in time, but what neighbouring frames share is not sought.
 
     Parameters
     ----------
     hu : ndarray, shape (t, voxel)
         HU.
+
+    Returns
+    -------
+    ndarray, shape (voxel,)
 
     Examples
     --------
@@ -309,7 +318,7 @@ def continuation(count: int) -> FloatArray:
 def mean_enhancement(
     series: Series, mask: Image, *, baseline_frames: int, drift_hu: FloatArray, progress: Progress = silent
 ) -> FloatArray:
-    """Return the mean enhancement of a mask above its baseline, without the drift, shape (t,)."""
+    """Return the mean enhancement of a mask above its baseline, without drift and jumps (``drift_hu``), shape (t,)."""
     places = np.nonzero(mask.values)
     hu = np.empty(series.frames)
     for done, frame in enumerate(series.values):

@@ -101,8 +101,8 @@ def analyze(
 ) -> Analysis:
     """Compute perfusion maps from a CT perfusion scan.
 
-    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, CSF and large vessels,
-    shape of the residue, deconvolution, maps, lesions.
+    Motion, brain mask, bolus arrival, arterial and venous curve, enhancement, denoising, CSF and large vessels,
+    shape of the residue, mid-sagittal plane, deconvolution, maps, lesions.
 
     Parameters
     ----------
@@ -124,10 +124,11 @@ def analyze(
     Raises
     ------
     InputError
-        If a mask lies on another grid or is empty, a curve does not cover the scan, or points are in no vessel.
+        If the scan has too few frames or voxels that are no numbers, a mask lies on another grid or has too few
+        voxels, a curve does not cover the scan, or points are in no vessel.
     QualityError
-        If the data allow no trustworthy result: no brain, no bolus, no artery (even with ``force``), or
-        contrast agent in the first frames (without it).
+        If the data allow no trustworthy result: no brain, no bolus, nothing that enhances (even with ``force``); no
+        artery, contrast agent in the first frames, or another check that fails (without it).
 
     Examples
     --------
@@ -465,12 +466,12 @@ def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:
 
 
 def _users_curve(
-    series: Series, given: Image | FloatArray, bolus: Bolus, line_hu: FloatArray, progress: Progress
+    series: Series, given: Image | FloatArray, bolus: Bolus, taken_hu: FloatArray, progress: Progress
 ) -> VascularCurve:
-    """Return the curve, above the baseline, of a mask that the user drew, without the drift, or the one given."""
+    """Return the curve, above the baseline, of a mask that the user drew, without drift and jumps, or the one given."""
     if isinstance(given, Image):
         baseline = bolus.baseline_frames
-        return measured_curve(series, given, baseline_frames=baseline, drift_hu=line_hu, progress=progress)
+        return measured_curve(series, given, baseline_frames=baseline, drift_hu=taken_hu, progress=progress)
     return given_curve(series, given, baseline_frames=bolus.baseline_frames)
 
 
