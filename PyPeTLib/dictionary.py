@@ -34,7 +34,8 @@ SHAPES = {
     "linear": LINEAR,
     "box": BOX,
 }
-#: What shares a voxel with usual tissue: shares of the blood's volume, delays in s after it, mean transit times in s.
+#: Late tissue that shares a voxel with the usual one: its share of the blood, delay in s after that, and mean transit
+#: time in s.
 LATE_SHARES = np.array([0.3, 0.5, 0.7])
 LATE_DELAYS_S = np.arange(4.0, 14.01, 1.0)
 LATE_MTTS_S = np.geomspace(3.0, 24.0, 6)

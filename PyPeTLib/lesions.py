@@ -174,7 +174,19 @@ def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
 
 @dataclass(frozen=True)
 class _Scene:
-    """Maps, beside vessels as around; where they count; which of it is away from vessels; and what is normal."""
+    """Where lesions are sought, and against what.
+
+    Parameters
+    ----------
+    maps : Maps
+        Beside large vessels with the values of the nearest tissue farther away.
+    tissue, clear : ndarray of bool, shape (z, y, x)
+        Where lesions may be, and what of it is not beside large vessels.
+    geometry : Geometry
+    settings : Settings
+    normal : mapping of str to float
+        Means of normal tissue as in `Lesions.normal`; empty where they are not known (yet).
+    """
 
     maps: Maps
     tissue: MaskArray
