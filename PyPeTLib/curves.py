@@ -20,6 +20,8 @@ TAIL_SHARE = 0.25
 TAIL_LEVEL_SHARE = 0.05
 #: Noise of neighbouring frames that is less alike is each frame's own: curves, drift and motion pass for some.
 LEAST_CORRELATION = 0.25
+#: Intervals that differ by more than this share of their mean are uneven.
+UNEVEN_SHARE = 0.01
 #: Fewer seconds of scan than this after the arrival do not hold first pass and transit.
 LEAST_AFTER_ARRIVAL_S = 25.0
 #: How much frames differ is measured up to this many frames apart; the median of the last so many of these distances
@@ -69,6 +71,23 @@ def robust_sd(values: FloatArray) -> float:
     return float(np.median(np.abs(values)) / 0.6745)
 
 
+def own_noise(hu: npt.NDArray[Any]) -> float:
+    """Return the standard deviation of noise of which every frame has its own, from second differences in time.
+
+    Parameters
+    ----------
+    hu : ndarray, shape (t, ...)
+        One curve or several; their slow course hardly contributes. Of fewer than three frames the noise is 0.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(0.0, 2.0, 4000)
+    >>> round(own_noise(0.1 * np.arange(4000.0) + noise), 1), own_noise(noise[:2])
+    (2.0, 0.0)
+    """
+    return robust_sd(np.diff(hu, n=2, axis=0)) / float(np.sqrt(6.0)) if len(hu) > 2 else 0.0
+
+
 def noise_level(hu: npt.NDArray[Any]) -> float:
     """Return the standard deviation in HU of the noise of single voxels, from second differences in time.
 
@@ -90,7 +109,7 @@ def noise_level(hu: npt.NDArray[Any]) -> float:
     if correlation.any():
         return float(np.sqrt(variance * max(0.0, 1.0 + 2.0 * correlation.sum())))
     sample = hu[:, :: max(1, hu.shape[1] // 20000)].astype(np.float32)
-    return robust_sd(np.diff(sample, n=2, axis=0)) / float(np.sqrt(6.0))
+    return own_noise(sample)
 
 
 def noise_correlation(hu: npt.NDArray[Any]) -> FloatArray:
@@ -213,7 +232,7 @@ def uniform_grid(times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
     times = np.asarray(times_s, dtype=float)
     steps = np.diff(times)
-    if np.ptp(steps) <= 0.01 * steps.mean():
+    if np.ptp(steps) <= UNEVEN_SHARE * steps.mean():
         return times, np.eye(times.size)
     count = int(np.ceil((times[-1] - times[0]) / np.quantile(steps, 0.1) - 1e-6)) + 1
     grid = np.linspace(times[0], times[-1], count)

@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 
 from PyPeTLib.candidates import side_of
-from PyPeTLib.curves import LEAST_AFTER_ARRIVAL_S, area_weights, end_share, peaks, robust_sd
+from PyPeTLib.curves import LEAST_AFTER_ARRIVAL_S, UNEVEN_SHARE, area_weights, end_share, own_noise, peaks, robust_sd
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.records import (
     Bolus,
@@ -78,8 +78,6 @@ SMALL_VEIN = 0.9
 #: A vein that fills less of its voxels than this has no middle of pure blood: of round ones that are full there to 0.97
 #: the fall to their neighbours tells as much, and of 9 mm in pixels of 3.2 mm 0.94.
 LEAST_FILLED = 0.88
-#: Intervals that differ by more than this share of their mean are uneven.
-UNEVEN_SHARE = 0.01
 #: Frames further apart than this do not resolve a first pass, in s.
 LONG_INTERVAL_S = 4.0
 #: What becomes of uneven times: only a matrix needs even ones; ...
@@ -476,8 +474,8 @@ def _interval(steps_s: FloatArray) -> Check:
 
 
 def _coverage(series: Series, curves: Curves) -> Check:
-    """Return how thick the slab of brain is, along the grid axis that runs most from feet to head."""
-    axis = int(np.argmax(np.abs(series.geometry.axes[2])))
+    """Return how thick the slab of brain is, from feet to head."""
+    axis = series.geometry.slice_axis
     others = tuple(k for k in range(3) if k != 2 - axis)
     covered = float(curves.mask.any(axis=others).sum() * series.geometry.spacing_mm[axis])
     volume = float(curves.mask.sum()) * series.geometry.voxel_volume_ml
@@ -665,8 +663,7 @@ def _partial_volume(artery: VascularCurve, vein: VascularCurve, *, small: bool) 
 
 def _peak_and_noise(artery: VascularCurve) -> tuple[float, float]:
     """Return the measured peak and the SD of the curve's own noise, in HU."""
-    noise = robust_sd(np.diff(artery.measured_hu, n=2)) / float(np.sqrt(6.0))
-    return float(artery.measured_hu.max()), noise
+    return float(artery.measured_hu.max()), own_noise(artery.measured_hu)
 
 
 def _kind(curve: VascularCurve) -> str:
