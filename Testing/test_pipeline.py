@@ -343,6 +343,21 @@ def test_a_brain_of_which_every_frame_shows_few_voxels_is_refused(tiny_head, tin
         prepare(replace(tiny_head.series, values=values), brain=Image(mask, tiny_analysis.brain.geometry), force=True)
 
 
+@pytest.mark.parametrize("left", [0.8, 0.4])
+def test_what_of_a_mask_was_never_scanned_is_left_out_and_told(tiny_head, tiny_analysis, left):
+    """As where a mask is larger than what another program left of a head; there is no noise."""
+    brain, values = tiny_analysis.brain, tiny_head.series.values.copy()
+    columns = np.flatnonzero(brain.values.any(axis=(0, 1)))
+    shown = np.arange(values.shape[3]) < columns[int(left * len(columns))]
+    values[..., ~shown] = 0
+    filled = replace(tiny_head.series, values=values)
+    found = analyze(filled, Settings(motion="off"), brain=brain, force=True)
+    np.testing.assert_array_equal(found.brain.values, brain.values & shown)
+    (check,) = (check for check in found.checks if check.name == "field of view")
+    assert check.status == "warn" and "filled with one value there: left out" in check.text
+    assert np.isfinite(found.maps.cbf.values[found.brain.values]).all()
+
+
 @pytest.mark.parametrize("without", [float("nan"), float("inf")])
 @pytest.mark.parametrize("what", ["spacing_mm", "origin_mm", "direction"])
 def test_a_grid_of_no_numbers_is_refused(tiny_head, what, without):
