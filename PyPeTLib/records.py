@@ -1020,7 +1020,8 @@ class Prepared:
     Parameters
     ----------
     series : Series
-        The scan the curves were measured on: as read, or, where the head moved, in the position of the first frame.
+        The scan the curves were measured on: as read, but for frames that were left out, or, where the head moved, in
+        the position of the first frame.
     raw : Series
         The scan as it was read; the same where no frame moved or was left out.
     settings : Settings
