@@ -402,9 +402,19 @@ class Points:
     ----------
     places_mm : tuple of tuple of float
         x, y, z of each in mm, LPS, where the vessel is in the first frame.
+
+    Raises
+    ------
+    InputError
+        If a point is not three numbers.
     """
 
     places_mm: tuple[tuple[float, float, float], ...]
+
+    def __post_init__(self) -> None:
+        for place in self.places_mm:
+            if len(place) != 3 or not np.isfinite(place).all():
+                raise InputError(f"Points: x, y, z in mm of each are needed; found {place}. Give all three, LPS.")
 
 
 @dataclass(frozen=True)
