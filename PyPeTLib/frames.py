@@ -159,7 +159,7 @@ def in_all_frames(brain: Image, series: Series, *, progress: Progress = silent) 
     --------
     >>> from PyPeTLib.records import Geometry
     >>> frames, grid = np.full((3, 2, 20, 20), -1024.0), Geometry((20, 20, 2), (5.0, 5.0, 10.0))
-    >>> frames[:, :, 4:16, 4:16] = 35.0
+    >>> frames[:, :, 4:16, 4:16] = np.random.default_rng(0).normal(35.0, 5.0, (3, 2, 12, 12))
     >>> frames[1, 0] = -1024.0
     >>> mask, check = in_all_frames(Image(frames[0] > 0, grid), Series(frames, np.arange(3.0), grid))
     >>> int(mask.values.sum()), check.text
