@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -719,6 +720,24 @@ def test_created_mask_is_used_by_apply(panel, scan):
     assert (panel.parameters.brain_source, panel.parameters.brain_segment) == ("segment", "PyPeT_brain")
     panel.ui.applyButton.click()
     assert panel.logic.analysis.brain_source == "user's mask"
+
+
+def test_a_mask_that_is_made_before_apply_is_of_the_frames_that_apply_takes(panel, tiny_head, dialogs):  # noqa: F811
+    from PyPeTLib import prepare
+    from PyPeTScene.series import sequence_from_series
+
+    values = np.array(tiny_head.series.values)
+    values[[2, 30, 31]] = -1024
+    series = replace(tiny_head.series, values=values)
+    panel.parameters.scan = scan = sequence_from_series(series, "frames without a head")[0]
+    panel.ui.stage3Button.click()
+    panel.ui.createMaskButton.click()
+    assert not dialogs.errors()
+    expected = prepare(series).brain.values
+    np.testing.assert_array_equal(segment_voxels(scan, "PyPeT_brain"), expected)
+    np.testing.assert_array_equal(voxels(own("stage.mask", scan)), expected)
+    masked = voxels(own("stage.masked", scan))
+    assert np.nanmedian(masked) > 20.0, "frames without a head are not in the mean"
 
 
 def test_corrected_mask_is_used_by_apply(applied, scan):
@@ -1683,8 +1702,6 @@ def test_load_a_folder_of_dicom_images(panel, dialogs, tmp_path):  # noqa: F811
 
 
 def test_a_file_with_too_few_frames_is_refused(panel, dialogs, tmp_path, tiny_head):  # noqa: F811
-    from dataclasses import replace
-
     from PyPeTLib.write import write_series
 
     series = tiny_head.series
