@@ -13,8 +13,8 @@ from PyPeTLib.chunks import mean_frame, share
 from PyPeTLib.errors import InputError
 from PyPeTLib.frames import with_head
 from PyPeTLib.records import Analysis, Candidate, Image, Prepared, Progress, Series, silent
-from PyPeTLib.report import report_available
-from PyPeTLib.results import former_results, result_names, write_analysis
+from PyPeTLib.report import NEEDED, report_available
+from PyPeTLib.results import former_results, invalid_why, result_names, write_analysis
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import remove_files, staged_output, without_successor
 from PyPeTPanel import inputs, views
@@ -270,7 +270,7 @@ def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:
 
 def _doubts(prepared: Prepared, scan: Any) -> str:
     """Return why there can be no maps, or that those in the scene are of other parameters."""
-    invalid = "".join(f" {check.text}" for check in prepared.checks if check.status == "fail")
+    invalid = "".join(f" {text}" for text in invalid_why(prepared.checks))
     medians = find_node(MEDIANS, scan)
     made_of = medians.GetAttribute(MADE_OF) if medians is not None and views.maps_of(scan) else None
     older = made_of is not None and made_of != fingerprint(prepared)
@@ -403,4 +403,4 @@ def export(analysis: Analysis, folder: str) -> str:
         write_analysis(analysis, stage_folder, source=analysis.series.name, report=report)
         stale = without_successor(former_results(analysis, folder), stage_folder)
     remove_files(Path(folder), stale)
-    return f"Written into {folder}." + ("" if report else " Without the report, which needs matplotlib and jinja2.")
+    return f"Written into {folder}." + ("" if report else f" Without the report, which needs {' and '.join(NEEDED)}.")
