@@ -315,6 +315,23 @@ def test_a_missing_segment_disables_apply(panel, scan):
     assert panel.ui.applyButton.enabled
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (("method", "bSVD"), ("lesion_rule", "MIStar-like"), "a method that gives the delay is needed"),
+        (("aif_minimum_volume_ml", 0.9), ("aif_maximum_volume_ml", 0.5), "a minimum below its maximum is needed"),
+    ],
+)
+def test_settings_that_do_not_go_together_disable_apply(panel, scan, one, other, words):
+    before = getattr(panel.parameters, other[0])
+    setattr(panel.parameters, *one)
+    assert panel.ui.applyButton.enabled
+    setattr(panel.parameters, *other)
+    assert not panel.ui.applyButton.enabled and words in panel.ui.applyButton.toolTip
+    setattr(panel.parameters, other[0], before)
+    assert panel.ui.applyButton.enabled
+
+
 def test_scan_removed_from_the_scene(applied, scan):
     import slicer
 
