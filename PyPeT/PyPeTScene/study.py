@@ -60,7 +60,8 @@ class SceneNodes:
     maps : mapping of str to str
         Map volumes by name.
     segmentation : str
-        Brain, arterial input, venous output, CSF, large vessels, lesions; segment identities are in ``masks.SEGMENTS``.
+        Brain, arterial input, venous output, CSF, large vessels, bone rim, lesions; their identities are in
+        ``masks.SEGMENTS``.
     enhancement, enhancement_volume, browser : str
         Enhancement over time: sequence, proxy volume, and the browser to scroll it with.
     curves, curves_chart, bolus_chart, motion_chart, tissue, tissue_chart : str
