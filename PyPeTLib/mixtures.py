@@ -78,16 +78,14 @@ def _modes(curves: Curves, blurs: Iterable[Float32Array], slice_axis: int) -> li
 
 def _differences(rows: npt.NDArray[np.floating], mask: MaskArray, slice_axis: int) -> list[FloatArray]:
     """Return what the voxels below and above in the mask have more, over the root of how many of the two there are."""
-    image = np.zeros((*mask.shape, rows.shape[1]))
-    image[mask] = rows
-    inside, image = np.moveaxis(mask, slice_axis, 0), np.moveaxis(image, slice_axis, 0)
-    both, more = inside[1:] & inside[:-1], np.diff(image, axis=0)
-    more[~both] = 0.0
-    below, above = (np.pad(part, [ends, (0, 0), (0, 0), (0, 0)]) for part, ends in ((-more, (1, 0)), (more, (0, 1))))
-    there = np.pad(both, [(1, 0), (0, 0), (0, 0)]).astype(int) + np.pad(both, [(0, 1), (0, 0), (0, 0)])
-    there, below, above = (np.moveaxis(part, 0, slice_axis)[mask] for part in (there, below, above))
-    scale = np.sqrt(np.maximum(there, 1))[:, None]
-    return [below / scale, above / scale]
+    number = np.full(mask.shape, -1, dtype=np.int32)
+    number[mask] = np.arange(len(rows))
+    wide = np.pad(number, [(int(axis == slice_axis),) * 2 for axis in range(3)], constant_values=-1)
+    slices = np.arange(mask.shape[slice_axis])
+    below, above = (wide.take(slices + step, axis=slice_axis)[mask] for step in (0, 2))
+    scale = np.sqrt(np.maximum((below >= 0).astype(int) + (above >= 0), 1))[:, None]
+    own = rows.astype(float)
+    return [np.where(beside[:, None] >= 0, own[beside] - own, 0.0) / scale for beside in (below, above)]
 
 
 def _beyond(rows: FloatArray, variance: FloatArray | float) -> FloatArray:
