@@ -1,4 +1,5 @@
-# Two commands: `make demo` shows PyPeT at work, `make test` runs every test. Both make their own environment.
+# `make demo` shows PyPeT at work, `make test` runs every test, `make lint` looks at the code, `make benchmark` takes times
+# and compares denoisings. All make their own environment, in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -496,7 +496,8 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         -------
         dict of str to vtkMRMLNode
             "cbf", "cbv", ..., "segmentation", "enhancement", "enhancement_volume", "browser", "curves",
-            "curves_chart", "bolus_chart", "tissue", "tissue_chart", "medians", "lesions".
+            "curves_chart", "bolus_chart", "tissue", "tissue_chart", "medians", "lesions"; where motion was measured
+            "motion_chart".
         """
         told = study.Request(scan_node, settings or study.DEFAULTS, interval_s, brain, aif, vof, force)
         return self.run(told, progress)

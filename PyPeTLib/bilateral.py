@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 GUIDE_SHARE = 0.45
 #: ... no curve counting as higher than so many times the median one, as a vessel would outshine what is around, ...
 BRIGHTEST = 2.0
-#: The second guide tells curves apart that differ by this share of the multiple of its noise that the first takes, ...
+#: The first guide tells curves apart that differ by ``bilateral_similarity`` times its noise, the second those that
+#: differ by this share of as many times its own, ...
 NARROWED = 0.65
 #: ... and, where hardly any noise is left of it, by no less than this share of the first width: tissue varies, too.
 NARROWEST = 0.45

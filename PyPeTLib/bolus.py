@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from PyPeTLib.errors import QualityError
 from PyPeTLib.records import Bolus, FloatArray, GammaVariate
@@ -21,7 +22,7 @@ RISE_NOISE_FACTOR = 12.0
 FALL_NOISE_FACTOR = 6.0
 #: Fewer voxels than this that rise so far are chance.
 FEWEST_RISING = 5
-#: A vessel is early when it reaches this share of its rise early.
+#: A vessel is early when it reaches this share of its rise early, for good.
 RISE_SHARE = 0.3
 #: A rise counts from this many standard deviations of the contrast measure's own noise.
 NOISE_FACTOR = 4.0
@@ -117,14 +118,23 @@ def before_artery(bolus: Bolus, artery: GammaVariate | None, times_s: FloatArray
 
 def _early_mean(rising_hu: FloatArray, noise_hu: FloatArray) -> tuple[FloatArray, float]:
     """Return the mean curve of the tallest of the earliest vessels, and from what on a rise of it is none of noise."""
-    peak = rising_hu.argmax(axis=0)
-    before = np.where(np.arange(len(rising_hu))[:, None] <= peak, rising_hu, np.inf)
-    low, high = before.min(axis=0), rising_hu.max(axis=0)
-    start = (rising_hu >= low + RISE_SHARE * (high - low)).argmax(axis=0)
+    start, rise_hu = _first_rise(rising_hu)
     count = min(start.size, max(FEWEST_EARLY, round(EARLY_SHARE * start.size)))
-    early = np.lexsort((low - high, start))[:count]  # of those that start in the same frame the taller first
-    tall = early[np.argsort((low - high)[early], kind="stable")[: max(FEWEST_RISING, round(TALL_SHARE * count))]]
+    early = np.lexsort((-rise_hu, start))[:count]  # of those that start in the same frame the taller first
+    tall = early[np.argsort(-rise_hu[early], kind="stable")[: max(FEWEST_RISING, round(TALL_SHARE * count))]]
     return rising_hu[:, tall].mean(axis=1), NOISE_FACTOR * float(noise_hu[tall].mean() / np.sqrt(tall.size))
+
+
+def _first_rise(rising_hu: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Return in which frame each vessel has risen for good by `RISE_SHARE` on its way to the peak, and its rise in HU.
+
+    Before the bolus noise lifts low vessels so far now and then: by the first frame above they would be the earliest.
+    What only falls rises in the first frame.
+    """
+    frames, peak = np.arange(len(rising_hu))[:, None], rising_hu.argmax(axis=0)
+    low, high = np.where(frames <= peak, rising_hu, np.inf).min(axis=0), rising_hu.max(axis=0)
+    below = (frames < peak) & (rising_hu < low + RISE_SHARE * (high - low))
+    return np.where(below, frames + 1, 0).max(axis=0), high - low
 
 
 def _falling_share(rising_hu: FloatArray, noise_hu: FloatArray) -> float:

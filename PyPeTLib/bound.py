@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from PyPeTLib.dictionary import components_without_mean
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.records import FloatArray
 
 #: Steps of the central differences: in the logarithm of the mean transit time, and in s of delay.
 LOG_STEP, DELAY_STEP_S = 0.05, 0.25
-#: Directions of a basis that are smaller than this share of the largest are rounding.
-SMALLEST_SIZE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def cramer_rao(
     >>> bool(np.isclose(much.mtt[0], 2 * few.mtt[0])), bool(few.cbv[0] < few.cbf[0])
     (True, True)
     """
-    free = _orthonormal(basis)
+    _, free = components_without_mean(basis)
     covariance = np.empty((len(volumes), 3, 3))
     for index, (mtt, delay) in enumerate(zip(mtts_s, delays_s, strict=True)):
         derivatives = _derivatives(aif_hu, times_s, float(mtt), float(delay), shape) @ free.T
@@ -89,13 +88,6 @@ def cramer_rao(
         np.asarray(mtts_s) * np.sqrt(covariance[:, 1, 1]),
         np.sqrt(covariance[:, 2, 2]),
     )
-
-
-def _orthonormal(basis: FloatArray) -> FloatArray:
-    """Return orthonormal directions, free of the time mean, that span the basis."""
-    about_mean = np.asarray(basis, dtype=float) - np.mean(basis, axis=1, keepdims=True)
-    _, sizes, right = np.linalg.svd(about_mean, full_matrices=False)
-    return np.asarray(right[sizes > SMALLEST_SIZE * sizes[0]])
 
 
 def _derivatives(aif_hu: FloatArray, times_s: FloatArray, mtt_s: float, delay_s: float, shape: float) -> FloatArray:

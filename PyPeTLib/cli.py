@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO, get_args
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
-from PyPeTLib.cli_compare import PARTLY, add_compare, named
+from PyPeTLib.cli_compare import OK, PARTLY, add_compare, named
 from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
 from PyPeTLib.packages import mending, usable
 from PyPeTLib.settings import (
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from PyPeTLib.read import SeriesInfo
     from PyPeTLib.records import Analysis, Check, Geometry, Image, Lesions, Points, Progress, Series, TimeCurve
 
-OK, USER_ERROR, NO_RESULT, STOPPED = 0, 2, 3, 130
+#: Exit codes beside those of `cli_compare`.
+USER_ERROR, NO_RESULT, STOPPED = 2, 3, 130
 #: What writing to a pipe that nobody reads any more says: everywhere, and on Windows.
 READER_GONE = (errno.EPIPE, errno.EINVAL)
 #: Set once the user wants to stop: what is raised in a callback of the garbage collector, Python drops.
@@ -50,9 +51,10 @@ NEEDED = ("scipy.ndimage", "scipy.spatial.transform", "scipy.special", "scipy.op
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0 done, 2 the user's error, 3 no trustworthy result, 130 stopped.
+    """Run the command and return its exit code.
 
-    And 4 where it is done but for what is listed: some cases of a data set, or the PDF.
+    That is 0: done; 2: the user's error; 3: no trustworthy result; 4: done but for what is listed, some cases of a data
+    set or the PDF; 130: stopped.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -292,8 +294,8 @@ def _check_wishes(options: argparse.Namespace) -> None:
         wish = "--pdf" if options.pdf else "--reference"
         raise InputError(f"{wish} is about the report: it is needed; found --no-report. Leave one of them out.")
     for wish in ("stages", "figures", "pdf", "reference"):
-        if getattr(options, wish):
-            _has_pictures(f"--{wish}", needed=True)
+        if getattr(options, wish) and (needed := _needed_for_pictures()):
+            raise InputError(f"--{wish} needs {needed}.")
     if options.pdf:
         from PyPeTLib.pdf import require_printer
 
@@ -341,7 +343,7 @@ def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Refer
     from PyPeTLib.write import prefix_of
 
     stem = prefix_of(analysis.series.name)
-    report = not options.no_report and _has_pictures("the report", quiet=options.quiet)
+    report = not options.no_report and _can_report(quiet=options.quiet)
     source = " ".join(str(path) for path in options.scan)
     write_analysis(analysis, folder, source=source, report=report, reference=reference)
     complete = not options.pdf or _print_page(folder / f"{stem}_report.html", folder / f"{stem}_report.pdf")
@@ -494,7 +496,7 @@ def _info(options: argparse.Namespace) -> int:
 
 
 def _what_stops(info: SeriesInfo) -> tuple[str, ...]:
-    """Return why a run of a readable scan would end without a result, by running it with the quickest settings."""
+    """Return why a run of a readable scan would end without a result, by a run with a quicker denoising."""
     from PyPeTLib.pipeline import analyze
     from PyPeTLib.records import Series
 
@@ -537,7 +539,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     with _progress(False) as progress:
         figures, page = run_demo(
-            options.output, overwrite=options.overwrite, report=_has_pictures("the report"), progress=progress
+            options.output, overwrite=options.overwrite, report=_can_report(quiet=False), progress=progress
         )
     print(f"Found against the known truth of the phantom. {RESEARCH_USE}")
     print(f"  {'':<52} {'found':>6}  best")
@@ -617,19 +619,20 @@ def _print_checks(checks: Sequence[Check]) -> None:
             print(f"{status}: {names}")
 
 
-def _has_pictures(what: str, *, needed: bool = False, quiet: bool = False) -> bool:
-    """Tell whether the packages for pictures are there; say what is left out, or refuse where it was asked for."""
+def _can_report(*, quiet: bool) -> bool:
+    """Tell whether the packages of the report are there, and say where it is left out."""
+    needed = _needed_for_pictures()
+    if needed and not quiet:
+        print(f"pypet: left out: the report needs {needed}", file=sys.stderr)
+    return not needed
+
+
+def _needed_for_pictures() -> str:
+    """Return which packages report and pictures need and how to get them; "" where they are there."""
     from PyPeTLib.report import NEEDED as PACKAGES
     from PyPeTLib.report import report_available
 
-    if report_available():
-        return True
-    text = f"{what} needs {' and '.join(PACKAGES)}: {mending(*PACKAGES)}"
-    if needed:
-        raise InputError(text + ".")
-    if not quiet:
-        print(f"pypet: left out: {text}", file=sys.stderr)
-    return False
+    return "" if report_available() else f"{' and '.join(PACKAGES)}: {mending(*PACKAGES)}"
 
 
 @contextmanager

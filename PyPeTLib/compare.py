@@ -29,6 +29,7 @@ from PyPeTLib.units import in_unit
 EMPTY = "the reference has no value where the run has, only NaN or the 0 of a background."
 #: Regions that rest on Tmax alone.
 TMAX_REGIONS = tuple(name for name in VOLUME_NAMES if name.startswith("tmax_over"))
+#: Ratios of a lesion by the name of their field in `records.Lesions`, and what they are called.
 RATIOS = {"mismatch_ratio": MISMATCH_RATIO, "hir": "HIR", "cbv_index": "CBV index"}
 
 #: A number or a verdict of the run, and that of the reference.

@@ -20,11 +20,15 @@ TAIL_SHARE = 0.25
 TAIL_LEVEL_SHARE = 0.05
 #: Noise of neighbouring frames that is less alike is each frame's own: curves, drift and motion pass for some.
 LEAST_CORRELATION = 0.25
+#: Intervals that differ by more than this share of their mean are uneven.
+UNEVEN_SHARE = 0.01
 #: Fewer seconds of scan than this after the arrival do not hold first pass and transit.
 LEAST_AFTER_ARRIVAL_S = 25.0
-#: How much frames differ is looked at up to this distance, and the median of so many is that of independent ones.
+#: How much frames differ is measured up to this many frames apart; the median of the last so many of these distances
+#: stands for frames that have each their own noise.
 FURTHEST_FRAMES, INDEPENDENT = 6, 3
-#: It is looked at in so many voxels; changes count as no larger than the SD, which leaves this of normal noise.
+#: It is measured in about so many voxels; changes count as no larger than one SD, which leaves this share of the
+#: variance of normal noise.
 CORRELATION_SAMPLE, CLIPPED_VARIANCE = 2000, 0.516
 
 
@@ -67,6 +71,23 @@ def robust_sd(values: FloatArray) -> float:
     return float(np.median(np.abs(values)) / 0.6745)
 
 
+def own_noise(hu: npt.NDArray[Any]) -> float:
+    """Return the standard deviation of noise of which every frame has its own, from second differences in time.
+
+    Parameters
+    ----------
+    hu : ndarray, shape (t, ...)
+        One curve or several; their slow course hardly contributes. Of fewer than three frames the noise is 0.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(0.0, 2.0, 4000)
+    >>> round(own_noise(0.1 * np.arange(4000.0) + noise), 1), own_noise(noise[:2])
+    (2.0, 0.0)
+    """
+    return robust_sd(np.diff(hu, n=2, axis=0)) / float(np.sqrt(6.0)) if len(hu) > 2 else 0.0
+
+
 def noise_level(hu: npt.NDArray[Any]) -> float:
     """Return the standard deviation in HU of the noise of single voxels, from second differences in time.
 
@@ -88,7 +109,7 @@ def noise_level(hu: npt.NDArray[Any]) -> float:
     if correlation.any():
         return float(np.sqrt(variance * max(0.0, 1.0 + 2.0 * correlation.sum())))
     sample = hu[:, :: max(1, hu.shape[1] // 20000)].astype(np.float32)
-    return robust_sd(np.diff(sample, n=2, axis=0)) / float(np.sqrt(6.0))
+    return own_noise(sample)
 
 
 def noise_correlation(hu: npt.NDArray[Any]) -> FloatArray:
@@ -151,12 +172,19 @@ def _half_of_change(sample: npt.NDArray[np.float32], mean: npt.NDArray[np.float3
 
 
 def noise_levels(hu: npt.NDArray[Any]) -> FloatArray:
-    """Return the same for each voxel: noise is stronger in the middle of a head, and between its thickest bones.
+    """Return the standard deviation in HU of the noise of each voxel, as if every frame had its own.
+
+    Noise is stronger in the middle of a head, and between its thickest bones. Like `noise_level` it is from second
+    differences in time, but what neighbouring frames share is not sought.
 
     Parameters
     ----------
     hu : ndarray, shape (t, voxel)
         HU.
+
+    Returns
+    -------
+    ndarray, shape (voxel,)
 
     Examples
     --------
@@ -204,7 +232,7 @@ def uniform_grid(times_s: FloatArray) -> tuple[FloatArray, FloatArray]:
     """
     times = np.asarray(times_s, dtype=float)
     steps = np.diff(times)
-    if np.ptp(steps) <= 0.01 * steps.mean():
+    if np.ptp(steps) <= UNEVEN_SHARE * steps.mean():
         return times, np.eye(times.size)
     count = int(np.ceil((times[-1] - times[0]) / np.quantile(steps, 0.1) - 1e-6)) + 1
     grid = np.linspace(times[0], times[-1], count)
@@ -309,7 +337,7 @@ def continuation(count: int) -> FloatArray:
 def mean_enhancement(
     series: Series, mask: Image, *, baseline_frames: int, drift_hu: FloatArray, progress: Progress = silent
 ) -> FloatArray:
-    """Return the mean enhancement of a mask above its baseline, without the drift, shape (t,)."""
+    """Return the mean enhancement of a mask above its baseline, without drift and jumps (``drift_hu``), shape (t,)."""
     places = np.nonzero(mask.values)
     hu = np.empty(series.frames)
     for done, frame in enumerate(series.values):

@@ -80,7 +80,7 @@ def enhancement(
     geometry : Geometry
         Grid of ``mask``.
     drift_hu : ndarray, shape (t,)
-        Drift of the scanner in HU (`Drift.line_hu`), taken off all voxels.
+        Drift and jumps of the scanner in HU (`drift.taken_off`), taken off all voxels.
     settings : Settings
         ``denoise``.
     progress : callable
@@ -136,14 +136,14 @@ def temporal_components(
 ) -> tuple[Float32Array, Float32Array]:
     """Return the orthonormal temporal components above the noise, and one without signal; all sum to 0.
 
-    They are those of the scan without the drift, or curves without it would lie between them. Of a scan that was
-    interpolated or averaged in time the noise is in slow components alone: each is judged against its own, and the
+    They are those of the scan without drift and jumps, or curves without these would lie between them. Of a scan that
+    was interpolated or averaged in time the noise is in slow components alone: each is judged against its own, and the
     one without signal is made to hold as much as those with signal (`curves.noise_correlation`).
 
     Returns
     -------
     signal : ndarray, shape (component, t)
-        Strongest first.
+        Strongest first; last those that late territories add.
     noise : ndarray, shape (t,)
         A component from the lower half of the spectrum: what the scan's noise leaves in any component with signal.
     """

@@ -22,7 +22,7 @@ DELAYS_S = np.arange(-4.0, 16.01, 0.5)
 USUAL_DELAYS_S = np.arange(-12.0, 12.01, 1.0)
 #: Most of a brain may be late; usual is no more than so many s after what this percentage of the sample precedes.
 EARLY_PERCENTAGE, AFTER_EARLY_S = 10.0, 2.0
-#: Prior of the mean transit time: log-normal about this median in s, with this SD of the logarithm (90 %: 1.4 to 18 s).
+#: Prior of the mean transit time: log-normal about this median in s, with this SD of the logarithm (90 %: 1.3 to 19 s).
 MTT_MEDIAN_S, MTT_LOG_SD = 5.0, 0.8
 #: Shapes of the residue among which a patient's own is sought.
 SHAPES = {
@@ -34,7 +34,8 @@ SHAPES = {
     "linear": LINEAR,
     "box": BOX,
 }
-#: What shares a voxel with usual tissue: shares of the blood's volume, delays in s after it, mean transit times in s.
+#: Late tissue that shares a voxel with the usual one: its share of the blood, delay in s after that, and mean transit
+#: time in s.
 LATE_SHARES = np.array([0.3, 0.5, 0.7])
 LATE_DELAYS_S = np.arange(4.0, 14.01, 1.0)
 LATE_MTTS_S = np.geomspace(3.0, 24.0, 6)

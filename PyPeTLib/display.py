@@ -64,6 +64,17 @@ def spread_slices(brain: MaskArray, most: int = MOST_SLICES) -> list[int]:
     return [int(k) for k in worthy[places]]
 
 
+def middle_third(slices: int) -> slice:
+    """Return the slices, of so many, that a projection is the maximum of: the middle third, one at least.
+
+    Examples
+    --------
+    >>> middle_third(16), middle_third(1)
+    (slice(5, 11, None), slice(0, 1, None))
+    """
+    return slice(slices // 3, max(slices // 3 + 1, slices - slices // 3))
+
+
 def brain_crop(brain: MaskArray) -> tuple[slice, slice]:
     """Return rows and columns of the displayed brain, with a margin."""
     found = [np.flatnonzero(brain.any(axis=axes)) for axes in ((0, 2), (0, 1))]

@@ -14,8 +14,8 @@ from PyPeTLib.records import FloatArray, MaskArray
 PAIRS, FEWEST_PAIRS = 4000, 50
 #: Differences count as no larger than so many SDs, which leaves this share of the variance of normal noise.
 CLIPPED_SDS, CLIPPED_VARIANCE = 2.0, 0.9205
-#: Frames share their noise where they miss the line between the next by less than this share (in variance) of what they
-#: miss that between those two frames away by: noise of their own is as much in both.
+#: A frame misses the line between the frames beside it, and that between those two frames away. Frames share their
+#: noise where the first variance is less than this share of the second: noise of their own is as much in both.
 SHARED, TWO_AWAY = 0.75, 2
 
 

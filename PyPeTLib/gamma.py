@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from PyPeTLib.curves import robust_sd
+from PyPeTLib.curves import own_noise
 from PyPeTLib.records import FloatArray, GammaVariate
 
 #: The fit ends where the curve, after its peak, first falls below this share of it: recirculation comes later ...
@@ -97,8 +97,7 @@ def _first_pass_end(curve_hu: FloatArray) -> int:
     """Return the number of leading samples that belong to baseline and first pass."""
     peak = int(np.argmax(curve_hu))
     after, height = curve_hu[peak:], float(curve_hu[peak])
-    noise = robust_sd(np.diff(curve_hu, n=2)) / float(np.sqrt(6.0)) if curve_hu.size > 2 else 0.0
-    again = after > np.minimum.accumulate(after) + max(RISE_AGAIN * height, RISE_NOISE * noise)
+    again = after > np.minimum.accumulate(after) + max(RISE_AGAIN * height, RISE_NOISE * own_noise(curve_hu))
     beyond = np.flatnonzero((after < FIRST_PASS_END * height) | again)
     return peak + int(np.argmin(after[: beyond[0] + 1])) + 1 if beyond.size else curve_hu.size
 

@@ -11,7 +11,7 @@ from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Check, FloatArray, MaskArray, Progress, silent
 
-#: CT number of air in HU: what a voxel without a value outside the head is.
+#: What a voxel without a value counts as outside the head, in HU: the least that scanners store.
 AIR_HU = -1024
 
 #: HU above which a voxel belongs to the head: between air and fat.

@@ -31,7 +31,7 @@ def tissue_curves(
         Acquisition times in s, strictly increasing; need not be even.
     delays_s : ndarray, shape (delay,)
         Arrival after the arterial input in s; negative where tissue is earlier (CAPLEX Q.PH1.007). Such tissue shows
-        what the input does after the last frame: it decays there as `curves.continuation` has it.
+        what the input does after the last frame: from its last value on it decays as fast as in `curves.continuation`.
     mtts_s : ndarray, shape (mtt,)
         Mean transit times in s, > 0 (Q.PH1.006).
     shape : float

@@ -42,9 +42,18 @@ REACH_MM = 6.0
 
 @dataclass(frozen=True)
 class _Region:
-    """A mask, None where it is not known, with the limits beyond which it lies, and those all of which it is not.
+    """A mask and the limits that its voxels lie beyond: what its bounds are made of.
 
-    ``within`` is what it is part of, where that was found.
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (z, y, x), or None
+        None where it is not known.
+    beyond : tuple of Limit
+        Its voxels lie beyond all of these.
+    but : tuple of Limit
+        They do not lie beyond all of these; empty: nothing is left out.
+    within : ndarray of bool, shape (z, y, x), or None
+        What it is part of, where that was found.
     """
 
     mask: MaskArray | None
@@ -165,7 +174,19 @@ def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
 
 @dataclass(frozen=True)
 class _Scene:
-    """Maps, beside vessels as around; where they count; which of it is away from vessels; and what is normal."""
+    """Where lesions are sought, and against what.
+
+    Parameters
+    ----------
+    maps : Maps
+        Beside large vessels with the values of the nearest tissue farther away.
+    tissue, clear : ndarray of bool, shape (z, y, x)
+        Where lesions may be, and what of it is not beside large vessels.
+    geometry : Geometry
+    settings : Settings
+    normal : mapping of str to float
+        Means of normal tissue as in `Lesions.normal`; empty where they are not known (yet).
+    """
 
     maps: Maps
     tissue: MaskArray

@@ -81,16 +81,15 @@ def _differences(
 
     What noise of given total variance makes a difference of two voxels is no part of it.
     """
-    image = np.zeros((*mask.shape, rows.shape[1]))
-    image[mask] = rows
-    inside, image = np.moveaxis(mask, slice_axis, 0), np.moveaxis(image, slice_axis, 0)
-    both, more = inside[1:] & inside[:-1], np.diff(image, axis=0)
-    more[~both] = 0.0
-    below, above = (np.pad(part, [ends, (0, 0), (0, 0), (0, 0)]) for part, ends in ((-more, (1, 0)), (more, (0, 1))))
-    there = np.pad(both, [(1, 0), (0, 0), (0, 0)]).astype(int) + np.pad(both, [(0, 1), (0, 0), (0, 0)])
-    there, below, above = (np.moveaxis(part, 0, slice_axis)[mask] for part in (there, below, above))
-    scale = np.sqrt(np.maximum(there, 1))[:, None]
-    return [_beyond(one, variance) / scale for one in (below, above)]
+    number = np.full(mask.shape, -1, dtype=np.int32)
+    number[mask] = np.arange(len(rows))
+    wide = np.pad(number, [(int(axis == slice_axis),) * 2 for axis in range(3)], constant_values=-1)
+    slices = np.arange(mask.shape[slice_axis])
+    below, above = (wide.take(slices + step, axis=slice_axis)[mask] for step in (0, 2))
+    scale = np.sqrt(np.maximum((below >= 0).astype(int) + (above >= 0), 1))[:, None]
+    own = rows.astype(float)
+    more = (np.where(beside[:, None] >= 0, own[beside] - own, 0.0) for beside in (below, above))
+    return [_beyond(one, variance) / scale for one in more]
 
 
 def _beyond(rows: FloatArray, variance: FloatArray | float) -> FloatArray:

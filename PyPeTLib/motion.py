@@ -23,10 +23,12 @@ from PyPeTLib.stripped import stripped_brain
 BONE_HU = (50.0, 2000.0)
 #: Edges of the blocks in mm over which frames are averaged, from coarse to fine.
 BLOCKS_MM = (4.0, 2.0)
-#: Slices thicker than the blocks are smoothed across by this many slices (SD): interpolation between them blurs them
-#: by up to half a slice, and a reference as blurred as the moved frame does not pull the pose towards whole slices.
+#: Blocks, which across slices are no thinner than a slice, are smoothed by so many of them (SD) along every axis:
+#: interpolation between them blurs by up to half of one, and a reference as blurred as the moved frame does not pull
+#: the pose towards whole ones.
 SMOOTHING_BLOCKS = 0.8
-#: Blocks whose gradient exceeds this share of the steepest one are edges of bone; so many of them are used.
+#: Blocks whose gradient exceeds this share of the steepest one are edges of bone; of twice the second number and more
+#: every n-th is used, so that about so many are. Fewer than the third tell no pose.
 EDGE_SHARE = 0.15
 MOST_EDGES = 30_000
 FEWEST_EDGES = 500
@@ -341,7 +343,7 @@ def _slope(image: Float32, axis: int) -> Float32:
 
 
 def _blocks(frame: npt.NDArray[Any], geometry: Geometry, factors: tuple[int, int, int]) -> Float32:
-    """Return the means of a frame's bone over blocks, thick slices smoothed across."""
+    """Return the means of a frame's bone over blocks, smoothed."""
     from scipy import ndimage
 
     x, y, z = factors

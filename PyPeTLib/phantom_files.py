@@ -20,7 +20,8 @@ def write_phantom(phantom: Phantom, folder: str | Path) -> Path:
     Names of masks say that they are the truth, as a run beside them writes masks of its own.
 
     Files are ``PREFIX_ctp.nii.gz``, ``PREFIX_truth_{cbf,...}.nii.gz``, ``PREFIX_truth_{brain,...}_mask.nii.gz``,
-    ``PREFIX_truth_curves.csv`` (time_s, aif_hu, vof_hu) and ``PREFIX_options.json``.
+    ``PREFIX_truth_curves.csv`` (time_s, aif_hu, vof_hu) and ``PREFIX_options.json``; a scan with uneven times has
+    its sidecar, ``PREFIX_ctp.json``.
 
     Returns
     -------
@@ -92,9 +93,11 @@ def _value(name: str, word: str, default: Any) -> Any:
     """Read one option in the type of its default: a word, a number, or several numbers."""
     if isinstance(default, str):
         return word
+    if default is None and word == "none":  # as the list of options has it
+        return None
     try:
         value = ast.literal_eval(word)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that it may raise
         value = None
     several = default is None or isinstance(default, tuple)
     numbers = tuple(value) if isinstance(value, tuple | list) else (value,)

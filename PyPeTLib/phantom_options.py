@@ -14,11 +14,16 @@ from PyPeTLib.records import FloatArray, Image, Series
 
 #: Smallest field of view in mm that holds the head.
 FIELD_MM = (170.0, 190.0)
+#: A scan takes at most so long, in s: what the options ``frames`` and ``interval_s`` can ask for.
+LONGEST_S = 1e5
 RESIDUES: tuple[str, ...] = get_args(Residue)
 NoiseTexture = Literal["smooth", "backprojection"]
 NOISE_TEXTURES: tuple[str, ...] = get_args(NoiseTexture)
 Skull = Literal["whole", "removed"]
 SKULLS: tuple[str, ...] = get_args(Skull)
+LesionSide = Literal["left", "right", "none"]
+#: Where the lesion lies along x of LPS, which grows to the patient's left.
+LESION_SIGNS: Mapping[LesionSide, int] = {"left": 1, "right": -1, "none": 0}
 
 
 def _number(default: float, unit: str, low: float, high: float, meaning: str) -> Any:
@@ -58,7 +63,10 @@ class HeadOptions:
     frames: int = _number(55, *_FRAMES)
     interval_s: float = _number(1.0, *_INTERVAL)
     times_s: tuple[float, ...] | None = _several(
-        None, "", "two or more, increasing", "acquisition times in s, instead of frames and interval_s"
+        None,
+        "",
+        f"two or more, increasing, within {LONGEST_S:g} s",
+        "acquisition times in s, instead of frames and interval_s",
     )
     noise_hu: float = _number(
         6.0, "HU", 0.0, 100.0, "SD of the noise; correlated in the plane, independent between frames and slices"
@@ -107,9 +115,7 @@ class HeadOptions:
         "three of -45 … 45",
         "rotation vector of the head in patient space: nod, towards a shoulder, turn; the grid stays",
     )
-    lesion_side: Literal["left", "right", "none"] = _word(
-        "left", ("left", "right", "none"), "side of the stroke; the patient's left is +x in LPS"
-    )
+    lesion_side: LesionSide = _word("left", tuple(LESION_SIGNS), "side of the stroke; the patient's left is +x in LPS")
     seed: int = _number(0, *_SEED, "draws anatomy, lesion, arrival times and noise")
 
 
@@ -177,7 +183,8 @@ class Phantom:
         half of a voxel is brain tissue. CBF and CBV are those of the whole voxel: CSF and vessels in it count as zero;
         MTT is 60·CBV/CBF; the delay is weighted by flow; tmax is the delay, for a box residue delay + MTT/2.
         ``arterial_share``: share 0..1 of the area of the voxel's enhancement that arteries contribute, 0 where nothing
-        enhances. Tiles have ``tile`` (int32, 1..49, 0 elsewhere) too.
+        enhances. Tiles have ``tile`` instead of that share: the number of the tile in its slice from 1, 0 elsewhere
+        (int32).
     masks : mapping of str to Image
         bool images. ``brain``: all inside the skull; ``gray_matter``, ``white_matter``, ``pure_tissue`` (of either): at
         least 95 % of the voxel; ``csf``: at least 50 %; ``arteries``, ``veins``: contribute at least half of the area
@@ -211,14 +218,20 @@ def check_head(options: HeadOptions) -> None:
             f"Phantom tilt_degrees: three angles of -45 to 45 degrees are needed; found {options.tilt_degrees}. "
             "Choose others."
         )
-    field = tuple(n * s for n, s in zip(options.size[:2], options.spacing_mm[:2], strict=True))
-    if field[0] < FIELD_MM[0] or field[1] < FIELD_MM[1]:
+    width_mm, height_mm = (n * s for n, s in zip(options.size[:2], options.spacing_mm[:2], strict=True))
+    if width_mm < FIELD_MM[0] or height_mm < FIELD_MM[1]:
         raise InputError(
             f"Phantom field of view: at least {FIELD_MM[0]:g} × {FIELD_MM[1]:g} mm is needed to hold the head; "
-            f"found {field[0]:g} × {field[1]:g} mm. Take more or larger pixels."
+            f"found {width_mm:g} × {height_mm:g} mm. Take more or larger pixels."
         )
-    if options.times_s is not None and (len(options.times_s) < 2 or min(np.diff(options.times_s)) <= 0):
-        raise InputError(f"Phantom times_s: at least two increasing times in s are needed; found {options.times_s}.")
+    if options.times_s is not None:
+        _check_times(options.times_s)
+
+
+def _check_times(times_s: tuple[float, ...]) -> None:
+    if len(times_s) < 2 or min(np.diff(times_s)) <= 0 or times_s[-1] - times_s[0] > LONGEST_S:
+        need = f"at least two increasing times in s, within {LONGEST_S:g} s, are needed"
+        raise InputError(f"Phantom times_s: {need}; found {times_s}. Choose others.")
 
 
 def check_tiles(options: TilesOptions) -> None:
@@ -232,7 +245,7 @@ def check_tiles(options: TilesOptions) -> None:
 
 
 def _check_each(options: HeadOptions | TilesOptions) -> None:
-    """Refuse numbers outside their range, and unknown words."""
+    """Refuse numbers outside their range or without an end, and unknown words."""
     for entry in fields(options):
         about, value = entry.metadata, getattr(options, entry.name)
         if "words" in about and value not in about["words"]:
@@ -241,3 +254,5 @@ def _check_each(options: HeadOptions | TilesOptions) -> None:
         if "low" in about and not about["low"] <= value <= about["high"]:
             need = f"{about['low']:g} to {about['high']:g} {about['unit']}".rstrip()
             raise InputError(f"Phantom {entry.name}: {need} is needed; found {value}. Choose a value in that range.")
+        if isinstance(value, tuple) and not np.isfinite(value).all():
+            raise InputError(f"Phantom {entry.name}: finite numbers are needed; found {value}. Choose others.")

@@ -22,7 +22,7 @@ from PyPeTLib.phantom_curves import (
     tissue_curves,
 )
 from PyPeTLib.phantom_head import ARTERY_STEPS, STEPS, Label, Labels, build_head, crop_slices, label_head, rotation
-from PyPeTLib.phantom_options import HeadOptions, NoiseTexture
+from PyPeTLib.phantom_options import LESION_SIGNS, HeadOptions, NoiseTexture
 from PyPeTLib.phantom_vessels import build_vessels, stamp
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, read_only
 
@@ -48,7 +48,21 @@ LOWEST_HU, HIGHEST_HU = -1024, 3071
 
 @dataclass(frozen=True)
 class Scene:
-    """Labels of the fine grid, with more slices at both ends where the head moves."""
+    """A head on a fine grid.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (z, y, x)
+        `phantom_head.Label` of each fine voxel, with ``margin`` more slices at both ends than ``fine``.
+    fine : Geometry
+        The scan's grid, divided.
+    margin : int
+        Fine slices that the head may move in from, on either side.
+    factors : tuple of int
+        Into how many parts a voxel of the scan is divided along x, y, z.
+    inside : ndarray of bool, shape (z, y, x)
+        What lies inside the skull, on ``fine``.
+    """
 
     labels: Labels
     fine: Geometry
@@ -91,12 +105,13 @@ def grid_geometry(options: HeadOptions) -> Geometry:
 
 def scene_of(options: HeadOptions, geometry: Geometry) -> Scene:
     """Draw the head and put it on a fine grid."""
-    sign = {"left": 1, "right": -1, "none": 0}[options.lesion_side]
     fine, factors = _refine(geometry)
     reach_mm = options.motion_mm + 100.0 * np.sin(np.deg2rad(options.motion_degrees))
     margin = int(np.ceil(reach_mm / fine.spacing_mm[2]))
     padded = crop_slices(fine, -margin, fine.size[2] + 2 * margin)
-    labels, inside = _draw(padded, options.seed, sign, options.artery_scale, options.tilt_degrees)
+    labels, inside = _draw(
+        padded, options.seed, LESION_SIGNS[options.lesion_side], options.artery_scale, options.tilt_degrees
+    )
     return Scene(labels, fine, margin, factors, inside[margin : margin + fine.size[2]])
 
 
@@ -126,6 +141,11 @@ def _refine(geometry: Geometry) -> tuple[Geometry, tuple[int, int, int]]:
         geometry.direction,
     )
     return fine, (x, y, z)
+
+
+def still_parts(scene: Scene) -> Labels:
+    """Return the labels of the parts of each voxel, the head as in the first frame, shape (part, z, y, x)."""
+    return _split(scene.labels[scene.margin : scene.margin + scene.fine.size[2]], scene.factors)
 
 
 def _split(fine: npt.NDArray[Any], factors: tuple[int, int, int]) -> npt.NDArray[Any]:
@@ -171,7 +191,7 @@ def images_hu(
     geometry : Geometry
         The scan's grid.
     """
-    still = _split(scene.labels[scene.margin : scene.margin + scene.fine.size[2]], scene.factors)
+    still = still_parts(scene)
     for values, turn, shift in zip(curves, turns, shifts_mm, strict=True):
         if np.array_equal(turn, np.eye(3)) and not shift.any():
             yield average(still, values, geometry)
@@ -402,7 +422,7 @@ def describe(
     scene: Scene, table: Table, residue: Residue, geometry: Geometry
 ) -> tuple[dict[str, Image], dict[str, Image]]:
     """Return truth and masks in the position of the first frame."""
-    parts = _split(scene.labels[scene.margin : scene.margin + scene.fine.size[2]], scene.factors)
+    parts = still_parts(scene)
 
     def mean(values: npt.NDArray[Any]) -> Float32:
         return average(parts, values, geometry)

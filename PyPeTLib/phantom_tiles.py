@@ -60,7 +60,7 @@ def tiles_phantom(options: TilesOptions = PUBLISHED_TILES) -> Phantom:
     base = np.where(tile > 0, 35.0, 12.0)
     base = np.where(regions["arteries"] | regions["veins"], 40.0, base)
     base = np.where(regions["bone"], 1000.0, np.where(regions["air"], -1000.0, base))
-    flat = np.where(tile > 0, tile + tile.max() * np.arange(len(tile))[:, None, None], 0)
+    flat = numbered_through(tile)
     rng = np.random.default_rng(options.seed)
     frames = np.empty((options.frames, *tile.shape), np.int16)
     for index in range(options.frames):
@@ -83,6 +83,18 @@ def tile_input(times_s: FloatArray) -> FloatArray:
     """
     since = np.maximum(np.asarray(times_s, dtype=float) - 12.0, 0.0)
     return np.asarray(102.5 * since**3 * np.exp(-since / 1.5))
+
+
+def numbered_through(tile: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return tiles that are numbered slice by slice, shape (z, y, x), with numbers that go on from slice to slice.
+
+    Examples
+    --------
+    >>> numbered_through(np.array([[[0, 1, 2]], [[0, 1, 2]]], dtype=np.int32)).tolist()
+    [[[0, 1, 2]], [[0, 3, 4]]]
+    """
+    before = tile.max() * np.arange(len(tile), dtype=np.int32)[:, None, None]
+    return np.where(tile > 0, tile + before, np.int32(0))
 
 
 def _tile_output(times_s: FloatArray) -> FloatArray:

@@ -16,8 +16,8 @@ from PyPeTLib.phantom_head import ARTERY_STEPS, Head, Label, Labels
 from PyPeTLib.phantom_shapes import GRID_LOW_MM, GRID_MM, sample
 from PyPeTLib.records import FloatArray, Geometry
 
-#: Distance between points on a centre line, as a share of the vessel's least width.
-STEP_SHARE = 0.2
+#: Distance between points on a centre line, as a share of the vessel's least width, and its limits in mm.
+STEP_SHARE, STEP_MM = 0.2, (0.25, 1.0)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _tube(
     """Return a smooth tube through ``way``; with a head, its points are moved to ``depth_mm`` below the surface."""
     corners: FloatArray = np.asarray(way, dtype=float)
     path = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
-    step_mm = float(np.clip(STEP_SHARE * scale * min(diameters), 0.25, 1.0))
+    step_mm = float(np.clip(STEP_SHARE * scale * min(diameters), *STEP_MM))
     along = np.linspace(0, path[-1], max(2, int(path[-1] / step_mm)))
     points: FloatArray = np.asarray(interpolate.PchipInterpolator(path, corners)(along))
     if head is not None:

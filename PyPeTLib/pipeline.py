@@ -72,6 +72,7 @@ from PyPeTLib.records import (
 from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
+from PyPeTLib.times import MINIMUM_FRAMES
 from PyPeTLib.tissue import hyperdense, not_tissue
 from PyPeTLib.veins import find_vein, scaled_to_vein
 from PyPeTLib.vessels import FEWEST_VESSELS, VesselVoxels, likely_vessels, vessel_voxels
@@ -101,8 +102,8 @@ def analyze(
 ) -> Analysis:
     """Compute perfusion maps from a CT perfusion scan.
 
-    Motion, brain mask, bolus arrival, enhancement, arterial and venous curve, denoising, CSF and large vessels,
-    shape of the residue, deconvolution, maps, lesions.
+    Motion, brain mask, bolus arrival, arterial and venous curve, enhancement, denoising, CSF and large vessels,
+    shape of the residue, mid-sagittal plane, deconvolution, maps, lesions.
 
     Parameters
     ----------
@@ -124,10 +125,11 @@ def analyze(
     Raises
     ------
     InputError
-        If a mask lies on another grid or is empty, a curve does not cover the scan, or points are in no vessel.
+        If the scan has too few frames or voxels that are no numbers, a mask lies on another grid or has too few
+        voxels, a curve does not cover the scan, or points are in no vessel.
     QualityError
-        If the data allow no trustworthy result: no brain, no bolus, no artery (even with ``force``), or
-        contrast agent in the first frames (without it).
+        If the data allow no trustworthy result: no brain, no bolus, nothing that enhances (even with ``force``); no
+        artery, contrast agent in the first frames, or another check that fails (without it).
 
     Examples
     --------
@@ -156,13 +158,13 @@ def prepare(
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
     settings = settings or Settings()
     check_values(series)
-    series, frames = with_head(series)
+    read, (series, frames) = series, with_head(series)
     _check_mask(series, brain, "Brain mask", FEWEST_BRAIN_VOXELS)
     given = _given(series, aif, "Arterial curve", "AIF mask"), _given(series, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
     with step("Motion", 0.0, 0.2) as inner:
-        still = _steadied(series, settings, inner)
+        still = _enough_frames(_steadied(series, settings, inner), read)
     raw, series = series, still.series
     own_aif, own_vof = (_in(still, one, brain, settings) for one in given)
     with step("Brain mask", 0.2, 0.3) as inner:
@@ -182,7 +184,7 @@ def prepare(
         csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, series, settings)
     return Prepared(
         series=series,
-        raw=raw,
+        raw=read,
         settings=settings,
         motion=still.motion,
         brain=mask,
@@ -266,6 +268,16 @@ def _steadied(series: Series, settings: Settings, progress: Progress) -> _Still:
     return _Still(still, motion, restored, judge_motion(motion, settings=settings))
 
 
+def _enough_frames(still: _Still, read: Series) -> _Still:
+    """Return a scan of which frames were left out; refuse it where too few remain."""
+    if still.series.frames < MINIMUM_FRAMES:
+        raise QualityError(
+            f"Frames: at least {MINIMUM_FRAMES} that show the head and are not left out for motion are needed; found "
+            f"{still.series.frames} of {read.frames}. Keep those that moved (motion_beyond=keep), or give a whole scan."
+        )
+    return still
+
+
 def _source(skull: Skull | None) -> str:
     """Return where a brain mask comes from, by what is known of the skull around it."""
     if skull is None:
@@ -307,6 +319,11 @@ def _brain(
         middle = share(progress, 0.4, 0.8)
         mask, skull = brain_in_skull(mean_hu, still.series.geometry, settings=settings, progress=middle)
     shown, check = in_all_frames(_restored(mask, still.restored), raw, progress=share(progress, 0.8, 1.0))
+    if np.count_nonzero(shown.values) < FEWEST_BRAIN_VOXELS:
+        raise QualityError(
+            f"Brain mask: at least {FEWEST_BRAIN_VOXELS} voxels that every frame shows are needed; found "
+            f"{np.count_nonzero(shown.values)} of {np.count_nonzero(mask.values)}. Leave out frames that show less."
+        )
     return shown, skull, check
 
 
@@ -465,12 +482,12 @@ def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:
 
 
 def _users_curve(
-    series: Series, given: Image | FloatArray, bolus: Bolus, line_hu: FloatArray, progress: Progress
+    series: Series, given: Image | FloatArray, bolus: Bolus, taken_hu: FloatArray, progress: Progress
 ) -> VascularCurve:
-    """Return the curve, above the baseline, of a mask that the user drew, without the drift, or the one given."""
+    """Return the curve, above the baseline, of a mask that the user drew, without drift and jumps, or the one given."""
     if isinstance(given, Image):
         baseline = bolus.baseline_frames
-        return measured_curve(series, given, baseline_frames=baseline, drift_hu=line_hu, progress=progress)
+        return measured_curve(series, given, baseline_frames=baseline, drift_hu=taken_hu, progress=progress)
     return given_curve(series, given, baseline_frames=bolus.baseline_frames)
 
 

@@ -63,6 +63,11 @@ class Geometry:
     direction : tuple of float
         Direction cosines, nine numbers in row-major order; columns are the grid axes.
 
+    Raises
+    ------
+    InputError
+        If a spacing is not above 0, a number is NaN or infinite, or the axes are not independent.
+
     Examples
     --------
     >>> grid = Geometry((4, 3, 2), (1.0, 1.0, 5.0))
@@ -76,10 +81,14 @@ class Geometry:
     direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if min(self.spacing_mm) <= 0:
-            raise InputError(f"Voxel spacing must be positive in mm; found {self.spacing_mm}.")
-        if len(self.direction) != 9 or abs(np.linalg.det(self.axes)) < 1e-6:
-            raise InputError(f"Direction needs nine cosines of three independent axes; found {self.direction}.")
+        if not all(0.0 < mm < np.inf for mm in self.spacing_mm):  # NaN is neither
+            raise InputError(f"Voxel spacing must be positive and finite in mm; found {self.spacing_mm}.")
+        finite = np.isfinite([*self.origin_mm, *self.direction]).all()
+        if not finite or len(self.direction) != 9 or abs(np.linalg.det(self.axes)) < 1e-6:
+            raise InputError(
+                "Origin in mm and direction, nine cosines of three independent axes, are needed; found "
+                f"{self.origin_mm} and {self.direction}."
+            )
 
     @property
     def axes(self) -> FloatArray:
@@ -221,6 +230,11 @@ class Series:
         Where the times come from, in words.
     checks : tuple of Check
         What reading it brought to light.
+
+    Raises
+    ------
+    InputError
+        If the values are not 4D or do not fit the grid, or there is not one time a frame, each later than the last.
     """
 
     values: npt.NDArray[Any]
@@ -388,9 +402,19 @@ class Points:
     ----------
     places_mm : tuple of tuple of float
         x, y, z of each in mm, LPS, where the vessel is in the first frame.
+
+    Raises
+    ------
+    InputError
+        If a point is not three numbers.
     """
 
     places_mm: tuple[tuple[float, float, float], ...]
+
+    def __post_init__(self) -> None:
+        for place in self.places_mm:
+            if len(place) != 3 or not np.isfinite(place).all():
+                raise InputError(f"Points: x, y, z in mm of each are needed; found {place}. Give all three, LPS.")
 
 
 @dataclass(frozen=True)
@@ -1006,9 +1030,10 @@ class Prepared:
     Parameters
     ----------
     series : Series
-        The scan the curves were measured on: as read, or, where the head moved, in the position of the first frame.
+        The scan the curves were measured on: as read, but for frames that were left out, or, where the head moved, in
+        the position of the first frame.
     raw : Series
-        The scan as it was read; the same where nothing moved.
+        The scan as it was read; the same where no frame moved or was left out.
     settings : Settings
         What the run was told.
     motion : Motion or None

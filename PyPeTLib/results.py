@@ -68,7 +68,8 @@ MISMATCH_RATIO = "Mismatch ratio"
 #: Stands where there is no core to have a ratio to; criteria take the ratio to be as large as they need.
 NO_CORE = "no core"
 MET = {True: "met", False: "not met", None: "not known"}
-#: The setting that regularises each method; printed with every map. Plain least squares has none, nor evidence.
+#: The setting that regularises each method; printed with every map. Fitting a box needs none, and the stable spline
+#: finds its strength in each voxel's curve.
 REGULARISATION: dict[DeconvolutionMethod, str | None] = {
     "bayesian": "mtt_prior",
     "nlr": None,
@@ -292,6 +293,7 @@ def summary(analysis: Analysis, *, source: str = "", reference: Reference | None
     Parameters
     ----------
     analysis : Analysis
+        The run.
     source : str
         The scan's path.
     reference : beside.Reference, optional
@@ -551,7 +553,7 @@ def _masks(analysis: Analysis) -> list[tuple[str, Image]]:
 
 
 def _vascular(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:
-    """Return the facts of an arterial or venous curve; times are on the scan's axis, to the peak from arrival."""
+    """Return the facts of an arterial or venous curve; times are on the scan's axis, but for the time to peak."""
     times = analysis.series.times_s
     peak_s = float(times[np.argmax(curve.measured_hu)]) if curve.fit is None else curve.fit.peak_s
     return {

@@ -152,7 +152,7 @@ class Settings:
         "automatic", "bayesian, correction: shape of the residue function, or that which suits this patient best"
     )
     mtt_prior: TransitPrior = _choice(
-        "weak", "bayesian: mean transit times of 1.4 to 18 s in 90 %, or none preferred (flat in the logarithm)"
+        "weak", "bayesian: mean transit times of 1.3 to 19 s in 90 %, or none preferred (flat in the logarithm)"
     )
     timing_prior: TimingPrior = _choice(
         "neighbours",

@@ -87,13 +87,16 @@ def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
 def averaged_voxels(width_mm: float, spacing_zyx_mm: Sequence[float]) -> float:
     """Return how many voxels the Gaussian of a full width at half maximum in mm averages (`averaged_width_mm`).
 
+    Slices, which may be stored along any axis, are what voxels are longest across; where they are not, the Gaussian is
+    wider than a slice anyway.
+
     Examples
     --------
     >>> grid = Geometry((9, 9, 9), (1.0, 1.0, 5.0))
     >>> [round(averaged_voxels(averaged_width_mm(count, grid), grid.spacing_zyx_mm), 2) for count in (3.0, 60.0, 300.0)]
     [3.0, 60.0, 300.0]
     """
-    thickness_mm, *_ = spacing_zyx_mm
+    thickness_mm = max(spacing_zyx_mm)
     across_mm = 2.0 * np.sqrt(np.pi / (8.0 * np.log(2.0))) * width_mm  # a cube so wide holds the average
     volume_mm3 = across_mm**2 * max(across_mm, thickness_mm)
     return float(max(1.0, volume_mm3 / np.prod(spacing_zyx_mm)))

@@ -17,6 +17,7 @@ from PyPeTLib.display import (
     baseline_hu,
     brain_crop,
     enhancement_volume,
+    middle_third,
     peak_frame,
     spread_slices,
 )
@@ -135,10 +136,9 @@ def _over_time(analysis: Prepared, note: str, volumes: list[Array], frames: Mapp
     geometry = analysis.series.geometry
     turned = [radiological(volume, geometry) for volume in volumes]
     count = len(turned[0])
-    third = slice(count // 3, max(count // 3 + 1, count - count // 3))
     strips = [
         Strip("Slice", "HU", [volume[count // 2] for volume in turned], BRAIN_HU),
-        Strip("MIP", "HU", [volume[third].max(axis=0) for volume in turned], VESSELS_HU),
+        Strip("MIP", "HU", [volume[middle_third(count)].max(axis=0) for volume in turned], VESSELS_HU),
     ]
     note += ": middle slice, and maximum intensity projection (MIP) of the middle third of the slices"
     return sheet(analysis.series.name, note, list(frames.values()), strips, pixel_aspect(geometry))

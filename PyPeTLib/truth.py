@@ -10,8 +10,9 @@ from PyPeTLib.curves import area_weights
 from PyPeTLib.kinetics import BOX, LINEAR
 from PyPeTLib.phantom_curves import DENSITY_G_ML, HEMATOCRIT_FACTOR, TRANSIT_SHAPE
 from PyPeTLib.phantom_head import build_head
-from PyPeTLib.phantom_options import HeadOptions, Phantom
+from PyPeTLib.phantom_options import LESION_SIGNS, HeadOptions, Phantom
 from PyPeTLib.phantom_shapes import GRID_LOW_MM, GRID_MM
+from PyPeTLib.phantom_tiles import numbered_through
 from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, Midplane
 from PyPeTLib.settings import Settings
 
@@ -25,13 +26,11 @@ SHAPES = {"exponential": 1.0, "gamma": TRANSIT_SHAPE, "linear": LINEAR, "box": B
 SAMPLE = 500
 #: Voxels this close to an edge of the lesion, in mm, are mixtures, or are smoothed with what lies beyond.
 EDGE_MM = 3.0
-#: Sides of the phantom's lesion in LPS.
-LESION_SIGNS = {"left": 1, "right": -1, "none": 0}
 #: The midline's crossings of the brain: so near the middle, and above this height, in mm in head coordinates.
 MIDLINE_MM, LOWEST_MIDLINE_MM = 10.0, -35.0
 #: What an interval and a bound are asked of.
 ESTIMATED = ("cbf", "cbv", "mtt", "delay")
-#: Half the width of an interval that holds 90 % of a normal distribution, and of half of it, in SD.
+#: Half the widths, in SD, of the intervals that hold 90 % and 50 % of a normal distribution.
 NINETY, HALF = 1.645, 0.6745
 
 #: What the figures of merit of a run are, and what they are at best.
@@ -52,7 +51,7 @@ FIGURES = {
 
 
 def compare_with_truth(analysis: Analysis, phantom: Phantom) -> dict[str, float]:
-    """Return the figures of merit of a run on a phantom.
+    """Return the figures of merit of a run on a head phantom.
 
     Tissue means pure gray and white matter away from vessels, inside both brain masks.
 
@@ -90,14 +89,14 @@ def compare_by_class(analysis: Analysis, phantom: Phantom) -> dict[str, dict[str
 
     Classes are those of pure tissue away from vessels: healthy ``gray matter`` and ``white matter``, ``penumbra``,
     ``core``, where a voxel of their edges is mostly ill; all of it (``pure tissue``: mixtures of gray and white matter
-    as well); the same three more than 3 mm away from any edge of penumbra or core (``... inside``, for what edges do);
-    and ``all tissue``, where the edges to CSF are too, of which tissue fills at least half. All but ``valued`` is about
-    voxels inside the found brain mask that have a value.
+    as well); the last three more than 3 mm away from any edge of penumbra or core (``... inside``, for what edges do);
+    and ``all tissue``, where the edges to CSF are too, of which tissue fills at least half. All but ``voxels`` and
+    ``valued`` is about voxels inside the found brain mask that have a value in every map.
 
     Returns
     -------
     dict of str to dict of str to float
-        ``voxels``; ``valued`` (share that has a value in every map, the found mask being part of it);
+        ``voxels`` of the class; ``valued`` (their share that has a value in every map and lies in the found mask);
         ``cbv_slope``, ``cbf_slope``; ``cbf_bias`` and ``cbf_error``, median relative error with its sign and without;
         ``mtt_bias_s``, ``tmax_bias_s``, ``delay_bias_s`` (medians); ``tmax_dice`` (of Tmax > 6 s) and ``auc`` (the
         chance that a hypoperfused voxel has a later Tmax than a healthy one), where there are both.
@@ -276,9 +275,7 @@ def compare_tiles(analysis: Analysis, phantom: Phantom) -> dict[str, float]:
 
 def _tile_means(phantom: Phantom, values: FloatArray) -> FloatArray:
     """Return the mean of every tile of every slice, over the voxels that have a value."""
-    tile = phantom.truth["tile"].values
-    numbers = np.where(tile > 0, tile + tile.max() * np.arange(len(tile))[:, None, None], 0)
-    valid = np.isfinite(values)
+    numbers, valid = numbered_through(phantom.truth["tile"].values), np.isfinite(values)
     sums = np.bincount(numbers[valid], weights=values[valid], minlength=numbers.max() + 1)[1:]
     return np.asarray(sums / np.bincount(numbers[valid], minlength=numbers.max() + 1)[1:])
 

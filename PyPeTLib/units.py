@@ -61,7 +61,7 @@ def in_unit(image: Image, unit: str, *, density_g_ml: float) -> tuple[Image, str
     image : Image
         The map.
     unit : str
-        The unit wanted.
+        The unit wanted, one of those of our maps or per 100 mL.
     density_g_ml : float
         Density of tissue in g/mL: a value per 100 mL is that many times the value per 100 g.
 

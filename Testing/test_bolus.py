@@ -100,6 +100,18 @@ def test_arrival_is_found_where_vessels_are_few(settings):
     assert found.arrival_s == pytest.approx(rise_time(times, 12.0, settings.arrival_rise), abs=1.0)
 
 
+def test_low_vessels_that_noise_lifts_before_the_bolus_are_not_the_earliest(settings):
+    """Of a head that is late by half, most likely vessels are small, late ones, whose rise hardly exceeds the noise."""
+    times, sd = np.arange(50.0), 3.0
+    late = bolus_curve(times, arrival_s=16.0, width_s=11.0, peak_hu=12.0 * sd, recirculation=0.0)
+    early = bolus_curve(times, arrival_s=9.0, width_s=9.0, peak_hu=250.0, recirculation=0.15)
+    curves = np.concatenate([np.tile(late, (1500, 1)), np.tile(early, (60, 1))])
+    hu = curves + np.random.default_rng(3).normal(40.0, sd, curves.shape)
+    found = find_bolus(hu.T, np.full(1560, sd), times, settings=settings)
+    assert found.arrival_s == pytest.approx(rise_time(times, 9.0, settings.arrival_rise, peak=250.0), abs=0.2)
+    assert found.rise_hu > 200.0
+
+
 def test_order_of_voxels_and_level_of_hu_do_not_matter(settings):
     times = np.arange(60.0)
     hu = brain_hu(times, 12.0)

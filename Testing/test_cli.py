@@ -567,6 +567,9 @@ def test_phantom_command_takes_options_and_refuses_unknown_ones(tmp_path, capsys
     capsys.readouterr()
     assert "residue" in refused(["phantom", tmp_path / "b", "--set", "residu=box"], capsys)
     assert "whole numbers" in refused(["phantom", tmp_path / "b", "--set", "size=a,b"], capsys)
+    assert "whole numbers" in refused(["phantom", tmp_path / "b", "--set", "size={[]: 1}"], capsys)
+    assert "finite numbers" in refused(["phantom", tmp_path / "b", "--set", "times_s=0,1e999"], capsys)
+    assert "within 100000 s" in refused(["phantom", tmp_path / "b", "--set", "times_s=0,1e300"], capsys)
     assert main(["phantom", str(tmp_path / "tiles"), "--kind", "tiles", "--set", "frames=12"]) == 0
 
 
@@ -576,7 +579,7 @@ def test_phantom_options_are_listed_and_what_is_listed_is_taken(kind, options, c
     lines = capsys.readouterr().out.splitlines()
     defaults = dict(line.split(" = ") for line in lines[::2])
     assert list(defaults) == [entry.name for entry in fields(options)]
-    words = {name: text.split()[0] for name, text in defaults.items() if not text.startswith("none")}
+    words = {name: text.split()[0] for name, text in defaults.items()}
     assert options_from_text(options, words) == options()
     assert all(line.strip().count("; ") >= 1 for line in lines[1::2])
     assert "noise_hu = 6.0 HU" in lines or kind == "tiles"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +122,20 @@ def test_slices_may_lie_along_any_axis():
     found, other = without_mixtures(seen, blurs(), slice_axis=0), without_mixtures(turned, blurs(), slice_axis=2)
     np.testing.assert_allclose(other.coefficients, found.coefficients[order], atol=1e-3)
     np.testing.assert_allclose(other.sd, found.sd[order], rtol=1e-4)
+
+
+def test_memory_is_that_of_the_voxels_and_not_of_the_grid_around_them():
+    _, seen = scene(static_hu=12.0)
+    wide = np.zeros((8, 120, 120), dtype=bool)
+    wide[1:6, 40:70, 50:80] = True
+    tracemalloc.start()
+    try:
+        found = without_mixtures(replace(seen, mask=wide), blurs(), slice_axis=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found.coefficients, without_mixtures(seen, blurs(), slice_axis=0).coefficients)
+    assert peak < 8 * wide.size * len(seen.basis)  # one grid of components in double precision
 
 
 def test_posterior_is_that_of_normal_distributions():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from importlib import import_module
 
 import pytest
@@ -71,8 +72,9 @@ def test_what_needs_a_broken_package_is_left_out(broken, module, available):
 
 def test_pictures_that_are_left_out_are_told_with_the_reason(broken, capsys):
     broken("matplotlib", ValueError("numpy.dtype size changed"))
-    assert not cli._has_pictures("the report")
+    assert not cli._can_report(quiet=False)
     told = "matplotlib does not load (numpy.dtype size changed): python -m pip install --force-reinstall matplotlib"
     assert capsys.readouterr().err == f"pypet: left out: the report needs matplotlib and jinja2: {told} jinja2\n"
+    options = Namespace(scene=False, no_report=False, stages=None, figures=None, pdf=True, reference=None)
     with pytest.raises(InputError, match=r"^--pdf needs matplotlib and jinja2: matplotlib does not load"):
-        cli._has_pictures("--pdf", needed=True)
+        cli._check_wishes(options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,23 @@ def test_a_missing_segment_disables_apply(panel, scan):
     assert not panel.ui.applyButton.enabled
     assert panel.ui.applyButton.toolTip.startswith("Brain mask: a segment is needed")
     panel.parameters.brain_source = "automatic"
+    assert panel.ui.applyButton.enabled
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "words"),
+    [
+        (("method", "bSVD"), ("lesion_rule", "MIStar-like"), "a method that gives the delay is needed"),
+        (("aif_minimum_volume_ml", 0.9), ("aif_maximum_volume_ml", 0.5), "a minimum below its maximum is needed"),
+    ],
+)
+def test_settings_that_do_not_go_together_disable_apply(panel, scan, one, other, words):
+    before = getattr(panel.parameters, other[0])
+    setattr(panel.parameters, *one)
+    assert panel.ui.applyButton.enabled
+    setattr(panel.parameters, *other)
+    assert not panel.ui.applyButton.enabled and words in panel.ui.applyButton.toolTip
+    setattr(panel.parameters, other[0], before)
     assert panel.ui.applyButton.enabled
 
 
@@ -719,6 +737,24 @@ def test_created_mask_is_used_by_apply(panel, scan):
     assert (panel.parameters.brain_source, panel.parameters.brain_segment) == ("segment", "PyPeT_brain")
     panel.ui.applyButton.click()
     assert panel.logic.analysis.brain_source == "user's mask"
+
+
+def test_a_mask_that_is_made_before_apply_is_of_the_frames_that_apply_takes(panel, tiny_head, dialogs):  # noqa: F811
+    from PyPeTLib import prepare
+    from PyPeTScene.series import sequence_from_series
+
+    values = np.array(tiny_head.series.values)
+    values[[2, 30, 31]] = -1024
+    series = replace(tiny_head.series, values=values)
+    panel.parameters.scan = scan = sequence_from_series(series, "frames without a head")[0]
+    panel.ui.stage3Button.click()
+    panel.ui.createMaskButton.click()
+    assert not dialogs.errors()
+    expected = prepare(series).brain.values
+    np.testing.assert_array_equal(segment_voxels(scan, "PyPeT_brain"), expected)
+    np.testing.assert_array_equal(voxels(own("stage.mask", scan)), expected)
+    masked = voxels(own("stage.masked", scan))
+    assert np.nanmedian(masked) > 20.0, "frames without a head are not in the mean"
 
 
 def test_corrected_mask_is_used_by_apply(applied, scan):
@@ -1683,8 +1719,6 @@ def test_load_a_folder_of_dicom_images(panel, dialogs, tmp_path):  # noqa: F811
 
 
 def test_a_file_with_too_few_frames_is_refused(panel, dialogs, tmp_path, tiny_head):  # noqa: F811
-    from dataclasses import replace
-
     from PyPeTLib.write import write_series
 
     series = tiny_head.series

@@ -315,6 +315,57 @@ def test_arrays_of_few_frames_or_without_numbers_are_refused(tiny_head):
         analyze(replace(series, values=values))
 
 
+def test_what_was_read_holds_the_frames_that_are_left_out(tiny_head):
+    values = tiny_head.series.values.copy()
+    values[20] = 0
+    read = replace(tiny_head.series, values=values)
+    prepared = prepare(read)
+    assert prepared.raw is read
+    np.testing.assert_array_equal(prepared.series.times_s, np.delete(read.times_s, 20))
+
+
+@pytest.mark.parametrize("left", [1, 2, 9])
+def test_a_scan_of_which_few_frames_are_left_is_refused(tiny_head, left):
+    values = tiny_head.series.values.copy()
+    values[left:] = np.roll(values[left:], 2, axis=2)
+    moved = replace(tiny_head.series, values=values)
+    with pytest.raises(QualityError, match=f"at least 10 .*; found {left} of {moved.frames}"):
+        prepare(moved, Settings(motion_beyond="leave-out", motion_limit_mm=2.0), force=True)
+
+
+def test_a_brain_of_which_every_frame_shows_few_voxels_is_refused(tiny_head, tiny_analysis):
+    whole, mask = tiny_analysis.brain.values, np.zeros_like(tiny_analysis.brain.values)
+    for z, voxels in ((3, 110), (2, 10)):
+        mask[(z, *np.argwhere(whole[z])[:voxels].T)] = True
+    values = tiny_head.series.values.copy()
+    values[20, 3] = -1024
+    with pytest.raises(QualityError, match=r"at least 100 voxels .* found \d+ of 120"):
+        prepare(replace(tiny_head.series, values=values), brain=Image(mask, tiny_analysis.brain.geometry), force=True)
+
+
+@pytest.mark.parametrize("left", [0.8, 0.4])
+def test_what_of_a_mask_was_never_scanned_is_left_out_and_told(tiny_head, tiny_analysis, left):
+    """As where a mask is larger than what another program left of a head; there is no noise."""
+    brain, values = tiny_analysis.brain, tiny_head.series.values.copy()
+    columns = np.flatnonzero(brain.values.any(axis=(0, 1)))
+    shown = np.arange(values.shape[3]) < columns[int(left * len(columns))]
+    values[..., ~shown] = 0
+    filled = replace(tiny_head.series, values=values)
+    found = analyze(filled, Settings(motion="off"), brain=brain, force=True)
+    np.testing.assert_array_equal(found.brain.values, brain.values & shown)
+    (check,) = (check for check in found.checks if check.name == "field of view")
+    assert check.status == "warn" and "filled with one value there: left out" in check.text
+    assert np.isfinite(found.maps.cbf.values[found.brain.values]).all()
+
+
+@pytest.mark.parametrize("without", [float("nan"), float("inf")])
+@pytest.mark.parametrize("what", ["spacing_mm", "origin_mm", "direction"])
+def test_a_grid_of_no_numbers_is_refused(tiny_head, what, without):
+    grid = tiny_head.series.geometry
+    with pytest.raises(InputError, match="found"):
+        replace(grid, **{what: (*getattr(grid, what)[:-1], without)})
+
+
 def test_an_arterial_curve_that_never_rises_is_refused_even_when_forced(tiny_head):
     air = np.zeros(tiny_head.series.geometry.shape, dtype=bool)
     air[:, :3, :3] = True

@@ -26,6 +26,7 @@ from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
 from PyPeTLib.quality import judge_residue
 from PyPeTLib.residue import LONGER_TAIL, _best_fit, _common_change, _peak, likeliest_residue, pulse_responses
+from PyPeTLib.smoothing import averaged_voxels
 
 EVEN = np.arange(0.0, 56.0)
 UNEVEN = np.append(np.arange(0.0, 36.0, 1.5), np.arange(36.0, 61.0, 3.0))
@@ -234,6 +235,12 @@ def test_smoothed_voxels_count_as_the_averages_that_fit_into_the_brain(
     second_shape(30.0)
     curves = replace(brain(aif, EVEN, as_curves), resolution_mm=width_mm, spacing_zyx_mm=(1.0, 1.0, 1.0))
     assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=noise_hu, settings=Settings()).shape == name
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_averages_that_fit_into_the_brain_are_as_many_however_the_scan_is_stored(axis):
+    spacing = np.roll([8.0, 1.0, 1.0], axis)
+    assert averaged_voxels(3.0, spacing) == averaged_voxels(3.0, (8.0, 1.0, 1.0))
 
 
 def test_noise_that_was_stated_too_small_is_taken_as_large_as_curves_miss_their_best_fits(

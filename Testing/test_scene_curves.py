@@ -182,6 +182,19 @@ def test_segments_of_a_segmentation_are_regions(tiny_analysis, scan):
     assert plotted(chart) == ["Brain", "AIF", "VOF", "CSF", "Large vessels", "Bone rim"]
 
 
+def test_every_segment_has_a_curve_whatever_the_segments_are_called(tiny_analysis, scan):
+    segmentation = show_masks(tiny_analysis, scan, scan_volume(scan))
+    for identity, name in (("aif", "Vessel"), ("vof", "Vessel"), ("csf", "time_s")):
+        segmentation.GetSegmentation().GetSegment(f"PyPeT_{identity}").SetName(name)
+    regions = segment_regions(segmentation, scan_volume(scan))
+    assert list(regions) == ["Brain", "Vessel", "Vessel 2", "time_s 2", "Large vessels", "Bone rim"]
+    np.testing.assert_array_equal(regions["Vessel"], tiny_analysis.aif.mask.values)
+    np.testing.assert_array_equal(regions["Vessel 2"], tiny_analysis.vof.mask.values)
+    table, chart = show_tissue_curves(tiny_analysis, scan, regions)
+    assert plotted(chart) == list(regions)
+    np.testing.assert_array_equal(column(table, "time_s"), tiny_analysis.series.times_s)
+
+
 def test_users_curve_is_read_from_numbers_by_name(tiny_analysis, scan):
     table, _ = show_vessel_curves(tiny_analysis, scan)
     curve = curve_from_table(table)

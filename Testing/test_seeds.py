@@ -11,7 +11,7 @@ from PyPeTLib import InputError, Settings
 from PyPeTLib.curves import area_weights
 from PyPeTLib.phantom import HeadOptions, bolus_curve, head_phantom
 from PyPeTLib.pipeline import prepare
-from PyPeTLib.records import Geometry, Image, Series
+from PyPeTLib.records import Geometry, Image, Points, Series
 from PyPeTLib.seeds import CORE_SHARE, GROWTH_MM, LEAST_CORRELATION, SNAP_MM, grow_seeds
 
 TIMES = np.arange(50.0)
@@ -165,6 +165,12 @@ def test_a_point_outside_the_scan_is_refused_with_its_extent(place):
     message = r"Point 1: a place in the scan, −16…15 × 5…36 × 30…46 mm LPS, is needed; found \("
     with pytest.raises(InputError, match=message):
         grown(scan((LUMEN, ARTERY)), at(*place))
+
+
+@pytest.mark.parametrize("place", [(1.0, 2.0), (1.0, 2.0, float("nan"))])
+def test_a_point_that_is_not_three_numbers_is_refused(place):
+    with pytest.raises(InputError, match="x, y, z in mm of each are needed; found"):
+        Points(((0.0, 0.0, 0.0), place))
 
 
 def test_no_point_is_refused():

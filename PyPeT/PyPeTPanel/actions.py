@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import slicer
 
 from PyPeTLib.brain import brain_mask
-from PyPeTLib.chunks import share
+from PyPeTLib.chunks import mean_frame, share
 from PyPeTLib.errors import InputError
+from PyPeTLib.frames import with_head
 from PyPeTLib.records import Analysis, Candidate, Image, Prepared, Progress, Series, silent
-from PyPeTLib.report import report_available
-from PyPeTLib.results import former_results, result_names, write_analysis
+from PyPeTLib.report import NEEDED, report_available
+from PyPeTLib.results import former_results, invalid_why, result_names, write_analysis
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import remove_files, staged_output, without_successor
 from PyPeTPanel import inputs, views
@@ -134,13 +134,13 @@ def brain_of(parameters: PyPeTParameterNode, series: Series) -> Image:
     segment = segment_of(parameters, "brain")
     if segment is not None:
         return mask_from_segment(*segment, scan_volume(scan_of(parameters.scan)))
-    return brain_mask(_mean(series), series.geometry, settings=settings_of(parameters))
+    return brain_mask(_head(series).values, series.geometry, settings=settings_of(parameters))
 
 
 def create_brain(parameters: PyPeTParameterNode) -> None:
     """Make the automatic brain mask as a segment, which the next Apply will use."""
     series = series_from_node(parameters.scan, interval_of(parameters))
-    mask = brain_mask(_mean(series), series.geometry, settings=settings_of(parameters))
+    mask = brain_mask(_head(series).values, series.geometry, settings=settings_of(parameters))
     identity = study.show_brain(mask, series, parameters.scan)
     use_segment(parameters, "brain", slicer.mrmlScene.GetNodeByID(identity), SEGMENTS["brain"][0])
 
@@ -261,17 +261,16 @@ def _early_stage(number: int, parameters: PyPeTParameterNode, series: Series, sc
     """Return the raw scan or the mask, which need no curves."""
     if number == 1:
         return views.raw_stage(series, scan)
-    return views.mask_stage(Image(_mean(series), series.geometry, "HU"), brain_of(parameters, series), series, scan)
+    return views.mask_stage(_head(series), brain_of(parameters, series), series, scan)
 
 
 def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:
-    mean = Image(_mean(prepared.series), prepared.series.geometry, "HU")
-    return views.mask_stage(mean, prepared.brain, views.frames_of(prepared), scan)
+    return views.mask_stage(_mean(prepared.series), prepared.brain, views.frames_of(prepared), scan)
 
 
 def _doubts(prepared: Prepared, scan: Any) -> str:
     """Return why there can be no maps, or that those in the scene are of other parameters."""
-    invalid = "".join(f" {check.text}" for check in prepared.checks if check.status == "fail")
+    invalid = "".join(f" {text}" for text in invalid_why(prepared.checks))
     medians = find_node(MEDIANS, scan)
     made_of = medians.GetAttribute(MADE_OF) if medians is not None and views.maps_of(scan) else None
     older = made_of is not None and made_of != fingerprint(prepared)
@@ -347,9 +346,14 @@ def crosshair() -> Any:
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
 
 
-def _mean(series: Series) -> npt.NDArray[np.float32]:
+def _head(series: Series) -> Image:
+    """Return the mean in HU of the frames that a run takes, which leaves out those that show no head."""
+    return _mean(with_head(series)[0])
+
+
+def _mean(series: Series) -> Image:
     """Return the mean of all frames in HU."""
-    return np.asarray(series.values.mean(axis=0, dtype=np.float32))
+    return Image(mean_frame(series.values), series.geometry, "HU")
 
 
 def browser_of(scan: Any, volumes: Sequence[Any] = (), current: Any = None) -> Any:
@@ -399,4 +403,4 @@ def export(analysis: Analysis, folder: str) -> str:
         write_analysis(analysis, stage_folder, source=analysis.series.name, report=report)
         stale = without_successor(former_results(analysis, folder), stage_folder)
     remove_files(Path(folder), stale)
-    return f"Written into {folder}." + ("" if report else " Without the report, which needs matplotlib and jinja2.")
+    return f"Written into {folder}." + ("" if report else f" Without the report, which needs {' and '.join(NEEDED)}.")

@@ -8,7 +8,15 @@ import slicer
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.inputs import TIME_COLUMN, read_curve
-from PyPeTPanel.parameters import CURVE, POINTS, VESSELS, PyPeTParameterNode, interval_of, segment_of
+from PyPeTPanel.parameters import (
+    CURVE,
+    POINTS,
+    VESSELS,
+    PyPeTParameterNode,
+    interval_of,
+    segment_of,
+    settings_of,
+)
 from PyPeTScene.curves import curve_from_table, put_columns
 from PyPeTScene.points import points_mm
 from PyPeTScene.series import describe_time_axis
@@ -54,6 +62,7 @@ def obstacle(parameters: PyPeTParameterNode) -> str:
         segment_of(parameters, "brain")
         for key in VESSELS:
             vessel_of(parameters, key)
+        settings_of(parameters)
     except InputError as error:
         return str(error)
     return ""

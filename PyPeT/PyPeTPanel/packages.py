@@ -8,7 +8,7 @@ from subprocess import CalledProcessError
 
 import slicer
 
-from PyPeTLib.report import report_available
+from PyPeTLib.report import NEEDED, report_available
 from PyPeTLib.similarity import ssim_available
 
 #: What is asked before anything is installed.
@@ -21,7 +21,7 @@ SSIM = (
     "installed. All other metrics do without."
 )
 REPORT = (
-    "The report needs matplotlib and jinja2, open-source packages for figures and pages, which are not installed. "
+    f"The report needs {' and '.join(NEEDED)}, open-source packages for figures and pages, which are not installed. "
     "All other files do without."
 )
 
@@ -46,7 +46,7 @@ def ensure_report() -> bool:
     bool
         As `ensure_skimage`.
     """
-    return _ensured(report_available, ("matplotlib", "jinja2"), REPORT, "the other files")
+    return _ensured(report_available, NEEDED, REPORT, "the other files")
 
 
 def _ensured(available: Callable[[], bool], names: Sequence[str], need: str, others: str) -> bool:

@@ -192,7 +192,7 @@ def _in_range(text: str, info: SettingInfo) -> bool:
 
 
 def settings_of(parameters: PyPeTParameterNode) -> Settings:
-    """Return the settings as the library takes them."""
+    """Return the settings as the library takes them; `InputError` where they do not go together."""
     values = {name: getattr(parameters, name) for name in INFO if name != "partial_volume"}
     return Settings(**values, partial_volume="venous" if parameters.scale_to_vein else "none")
 

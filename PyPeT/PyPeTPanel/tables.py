@@ -42,7 +42,7 @@ def set_up_table(table: Any, columns: Sequence[str]) -> None:
 
 
 def fill_table(table: Any, rows: Iterable[Sequence[str]]) -> None:
-    """Replace the rows of a table; a long last cell is a tooltip, too."""
+    """Replace the rows of a table; the text of a cell, which may be cut off, is its tooltip, too."""
     content = list(rows)
     table.setRowCount(len(content))
     for r, cells in enumerate(content):

@@ -38,7 +38,21 @@ CHART_VIEW = (
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage shows: volumes side by side, charts after them, where to look and how close, and what to say."""
+    """What a stage shows.
+
+    Parameters
+    ----------
+    volumes, charts : sequence of vtkMRMLNode
+        Volumes side by side, and charts after them.
+    place_ras_mm : tuple of float, optional
+        Where the slice views look, in mm.
+    note : str
+        What the panel says of it.
+    frame : int, optional
+        Where the slider goes.
+    field_mm : float, optional
+        What the shorter side of a slice view shows, in mm; all of the volume otherwise.
+    """
 
     volumes: Sequence[Any]
     charts: Sequence[Any] = ()

@@ -1,8 +1,9 @@
-"""Curves into the scene: tables and charts of vessels and of tissue; and a user's arterial curve out of a table."""
+"""Curves into the scene: tables and charts of vessels and of tissue; and a vessel's curve out of a user's table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import vtk
 from vtk.util import numpy_support
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.inputs import curve_of_columns
+from PyPeTLib.inputs import TIME_COLUMN, curve_of_columns
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared, TimeCurve
 from PyPeTLib.results import curve_table, motion_table
 from PyPeTLib.typeset import typeset
@@ -89,7 +90,7 @@ def show_tissue_curves(analysis: Prepared, scan: Node, regions: Mapping[str, Mas
     InputError
         If a region has no voxel in the brain mask.
     """
-    columns = {"time_s": np.asarray(analysis.series.times_s)}
+    columns = {TIME_COLUMN: np.asarray(analysis.series.times_s)}
     for label, mask in regions.items():
         _check_inside(label, mask, analysis)
         columns[label] = analysis.curves.mean(mask)
@@ -138,10 +139,10 @@ def show_bolus(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
     name, bolus = analysis.series.name, analysis.bolus
     signal = np.asarray(bolus.rise_hu * bolus.signal)
     table = own_node("vtkMRMLTableNode", f"{name} bolus", "bolus.table", scan)
-    put_columns(table, {"time_s": np.asarray(analysis.series.times_s), "bolus_hu": signal})
+    put_columns(table, {TIME_COLUMN: np.asarray(analysis.series.times_s), "bolus_hu": signal})
     marks = own_node("vtkMRMLTableNode", f"{name} bolus arrival", "bolus.marks", scan)
     height = np.array([min(0.0, float(signal.min())), float(signal.max())])
-    put_columns(marks, {"time_s": np.full(2, bolus.arrival_s), "arrival_hu": height})
+    put_columns(marks, {TIME_COLUMN: np.full(2, bolus.arrival_s), "arrival_hu": height})
     chart = _chart(f"{name} bolus", "bolus.chart", f"Bolus, arriving at {bolus.arrival_s:.1f} s", scan)
     curve = _plot(table, "bolus_hu", "Earliest vessels", BOLUS_COLOUR, False, "bolus.plot.", scan)
     arrival = _plot(marks, "arrival_hu", "Arrival", ARRIVAL_COLOUR, True, "bolus.plot.", scan)
@@ -186,13 +187,22 @@ def brain_regions(brain: Image) -> dict[str, MaskArray]:
 
 
 def segment_regions(segmentation: Node, reference: Node) -> dict[str, MaskArray]:
-    """Return every segment of a segmentation on the grid of a volume, by name; errors as `mask_from_segment`."""
-    segments = segmentation.GetSegmentation()
-    names = {identity: segments.GetSegment(identity).GetName() for identity in segments.GetSegmentIDs()}
-    return {
-        name: np.asarray(mask_from_segment(segmentation, identity, reference).values)
-        for identity, name in names.items()
-    }
+    """Return every segment of a segmentation on the grid of a volume, by name; errors as `mask_from_segment`.
+
+    Of segments of one name, which Slicer allows, the later ones are numbered; so is one that is called as the column of
+    the times.
+    """
+    segments, regions = segmentation.GetSegmentation(), dict[str, MaskArray]()
+    for identity in segments.GetSegmentIDs():
+        name = _free_name(segments.GetSegment(identity).GetName(), {TIME_COLUMN, *regions})
+        regions[name] = np.asarray(mask_from_segment(segmentation, identity, reference).values)
+    return regions
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken: the one given, or with the first number that makes it another."""
+    names = (f"{name} {k}" if k > 1 else name for k in count(1))
+    return next(one for one in names if one not in taken)
 
 
 def voxel_region(geometry: Geometry, ras_mm: tuple[float, float, float]) -> dict[str, MaskArray]:
@@ -305,7 +315,7 @@ def _plot(
     new = find_node(role, scan) is None
     plot = own_node("vtkMRMLPlotSeriesNode", label, role, scan)
     plot.SetAndObserveTableNodeID(table.GetID())
-    plot.SetXColumnName("time_s")
+    plot.SetXColumnName(TIME_COLUMN)
     plot.SetYColumnName(column)
     if new:
         plot.SetPlotType(kind.PlotTypeScatter)

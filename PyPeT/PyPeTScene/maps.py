@@ -9,10 +9,12 @@ import slicer
 
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, RAINBOW_ANCHORS, SD_SHARE
 from PyPeTLib.records import Analysis, Image, Progress, silent
-from PyPeTLib.results import KINDS, LONG_NAMES, map_resolution_mm, regularisation
+from PyPeTLib.results import KINDS, LONG_NAMES, invalid_why, map_resolution_mm, regularisation
 from PyPeTLib.settings import Colours
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
+#: Node attribute that holds the unit of a map.
+UNIT = "PyPeT.Unit"
 #: Display range of a map divided by its brain mean.
 RELATIVE_WINDOW = (0.0, 2.0)
 #: Colour tables by name: evenly spread anchors of the colour maps inferno and viridis (van der Walt and Smith, CC0),
@@ -70,7 +72,7 @@ def show_map(name: str, image: Image, analysis: Analysis, scan: Node) -> Node:
     volume = own_node("vtkMRMLScalarVolumeNode", f"{analysis.series.name} {map_label(name)}", f"map.{name}", scan)
     put_values(volume, image.values.astype(np.float32, copy=False), image.geometry)
     volume.SetDescription(map_description(name, image, analysis))
-    volume.SetAttribute("PyPeT.Unit", image.unit)
+    volume.SetAttribute(UNIT, image.unit)
     table = colour_table(map_table(image.unit, analysis.settings.colours))
     if volume.GetDisplayNode() is None:
         display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
@@ -121,7 +123,7 @@ def map_window(name: str) -> tuple[float, float]:
 
 def map_description(name: str, image: Image, analysis: Analysis) -> str:
     """Return what a map is, in one line: quantity, unit, method and its regularisation, resolution, and doubts."""
-    invalid = "".join(f" INVALID: {check.text}" for check in analysis.checks if check.status == "fail")
+    invalid = "".join(f" INVALID: {text}" for text in invalid_why(analysis.checks))
     base, _, kind = name.partition("_")
     unit = f" in {image.unit}" if image.unit else ""
     what = f"{LONG_NAMES[base]}{KINDS[kind] if kind else ''}{unit}"

@@ -16,13 +16,12 @@ from PyPeTLib.results import RESEARCH_USE
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Similarity, pair_similarity, similarity_entries
 from PyPeTScene.curves import put_columns
+from PyPeTScene.maps import UNIT
 from PyPeTScene.nodes import ROLE, SCAN, Node, find_node, image_values, node_geometry, node_name, own_node
 from PyPeTScene.numbers import SIMILARITY
 from PyPeTScene.series import scan_of, scan_volume
 from PyPeTScene.study import in_study
 
-#: Node attribute that holds the unit of a map.
-UNIT = "PyPeT.Unit"
 #: Roles of the maps that regions rest on: Tmax, and the standard deviation of the delay where the method gives one.
 TMAX, DELAY_SD = "map.tmax", "map.delay_sd"
 #: What regions rest on, by whether the scene has that standard deviation of the map's run and of the reference's: in a

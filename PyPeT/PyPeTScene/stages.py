@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 
-from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU, baseline_hu
+from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU, baseline_hu, middle_third
 from PyPeTLib.records import Curves, Geometry, Image, Prepared, Progress, Series, silent
 from PyPeTScene.maps import FLOW_TABLE, add_legend, colour_table, style_display
 from PyPeTScene.nodes import Node, own_node, put_values
@@ -112,18 +112,17 @@ def enhancement_frames(curves: Curves, outside: float) -> Iterator[npt.NDArray[n
 
 def _show_projection(label: str, role: str, frames: Iterable[Array], series: Series, scan: Node) -> tuple[Node, Node]:
     """Show the maximum over the middle third of the slices, as one slice of that thickness in its middle."""
-    count = series.geometry.size[2]
-    first, last = count // 3, max(count // 3 + 1, count - count // 3)
-    flat = (frame[first:last].max(axis=0)[None] for frame in frames)
-    slab = replace(series, values=series.values[:, :1], geometry=_slab(series.geometry, first, last))
+    third = middle_third(series.geometry.size[2])
+    flat = (frame[third].max(axis=0)[None] for frame in frames)
+    slab = replace(series, values=series.values[:, :1], geometry=_slab(series.geometry, third))
     return _show(label, role, flat, slab, scan, VESSELS_HU, GREY_ID)
 
 
-def _slab(geometry: Geometry, first: int, last: int) -> Geometry:
+def _slab(geometry: Geometry, part: slice) -> Geometry:
     """Return the grid of one slice that takes the place of several."""
-    middle = 0.5 * (first + last - 1) * geometry.spacing_mm[2]
+    middle = 0.5 * (part.start + part.stop - 1) * geometry.spacing_mm[2]
     x, y, z = (float(value) for value in np.asarray(geometry.origin_mm) + middle * geometry.axes[:, 2])
-    thickness = (last - first) * geometry.spacing_mm[2]
+    thickness = (part.stop - part.start) * geometry.spacing_mm[2]
     return Geometry((*geometry.size[:2], 1), (*geometry.spacing_mm[:2], thickness), (x, y, z), geometry.direction)
 
 

@@ -60,7 +60,8 @@ class SceneNodes:
     maps : mapping of str to str
         Map volumes by name.
     segmentation : str
-        Brain, arterial input, venous output, CSF, large vessels, lesions; segment identities are in ``masks.SEGMENTS``.
+        Brain, arterial input, venous output, CSF, large vessels, bone rim, lesions; their identities are in
+        ``masks.SEGMENTS``.
     enhancement, enhancement_volume, browser : str
         Enhancement over time: sequence, proxy volume, and the browser to scroll it with.
     curves, curves_chart, bolus_chart, motion_chart, tissue, tissue_chart : str
@@ -206,13 +207,12 @@ def show_analysis(
 
 def show_prepared(
     prepared: Prepared, scan_node: Node, *, kept: Collection[str] = (), progress: Progress = silent
-) -> SceneNodes:
+) -> None:
     """Show what is known before the maps, as `show_analysis` does: masks, enhancement, curves and tables."""
     with in_study(scan_node, prepared.series.name) as scan:
-        shown = _show_curves(prepared, scan, kept, _while_whole(scan, progress))
+        _show_curves(prepared, scan, kept, _while_whole(scan, progress))
         show_candidates(prepared, scan)
         show_checks(prepared, scan)
-    return replace(shown, folder=gather(scan, prepared.series.name))
 
 
 def _show_curves(prepared: Prepared, scan: Node, kept: Collection[str], progress: Progress) -> SceneNodes:

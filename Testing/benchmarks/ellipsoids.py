@@ -42,7 +42,13 @@ PURE, VESSEL_SHARE = 0.93, 0.02
 
 @dataclass(frozen=True)
 class Patient:
-    """One head and its scan."""
+    """One head and its scan.
+
+    The bolus has a full width at half maximum ``width_s``, a peak and an onset. ``noise_hu`` is the SD of a voxel, with
+    the spectrum of filtered backprojection or smooth. ``lesion``: "left", "both sides" or "none". ``late_half_s``: by
+    how much later blood comes to the left half. ``vessels``: factor on their diameters. ``before_hu``: contrast that is
+    in the blood before the bolus.
+    """
 
     width_s: float = 8.0
     peak_hu: float = 380.0
@@ -137,8 +143,8 @@ def waves(space: Space, seed: int) -> Volume:
     return np.asarray(field / field.std())
 
 
-def fluid_and_tissue(space: Space, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], Volume]:
-    """Return gray and white matter, and how far the brain's voxels lie from the middle, 0..1."""
+def gray_and_white(space: Space, seed: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_], Volume]:
+    """Return gray and white matter, and how far voxels lie from the middle: up to 1 in the brain."""
     out = space.radius((63.5, 80.5, 73.0))
     field = waves(space, seed)
     to_sulcus = np.abs(field) / (np.sqrt(sum(one**2 for one in np.gradient(field, *space.steps_mm))) + 0.02)
@@ -175,7 +181,7 @@ def voxels(fine: npt.NDArray[np.floating] | npt.NDArray[np.bool_]) -> Volume:
 def head(lesion: str, vessels: float, seed: int) -> tuple[dict[str, Volume], Volume]:
     """Return how much of each voxel is what, and HU without contrast."""
     space = Space()
-    gray, white, out = fluid_and_tissue(space, seed)
+    gray, white, out = gray_and_white(space, seed)
     late, core = ill(space, lesion)
     within, skull, skin = (
         space.radius(half) < 1 for half in ((64.5, 81.5, 74.0), (71.0, 88.0, 80.0), (76.0, 93.0, 85.0))

@@ -14,6 +14,7 @@ import statistics
 from typing import Any, get_args
 
 import numpy as np
+from accuracy import head, row
 
 from PyPeTLib.brain import brain_mask
 from PyPeTLib.lesions import find_lesions
@@ -156,15 +157,6 @@ def with_interval(volume: Volume) -> str:
 
 def shown(value: float) -> str:
     return f"{value:.1f}"
-
-
-def head(first: str, columns: list[str]) -> None:
-    row(first, columns)
-    print("|---" * (len(columns) + 1) + "|")
-
-
-def row(name: str, cells: list[str]) -> None:
-    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from accuracy import COARSE, FIRST_SEED
 from PyPeTLib.agreement import dice
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_head import Label
-from PyPeTLib.phantom_scan import average, grid_geometry, label_table, scene_of
+from PyPeTLib.phantom_scan import average, grid_geometry, label_table, scene_of, still_parts
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.records import FloatArray, MaskArray
 
@@ -89,10 +89,7 @@ def overlap(found: MaskArray, truth: MaskArray) -> tuple[float, float, float]:
 def shares(options: HeadOptions) -> dict[str, FloatArray]:
     """Return how much of each voxel is CSF, vessel, tissue and ischaemic core."""
     geometry, table, index = grid_geometry(options), label_table(options.mtt_scale), np.arange(Label.COUNT)
-    scene = scene_of(options, geometry)
-    (x, y, z), (depth, height, width) = scene.factors, geometry.shape
-    fine = scene.labels[scene.margin : scene.margin + scene.fine.size[2]].reshape(depth, z, height, y, width, x)
-    parts = np.ascontiguousarray(fine.transpose(1, 3, 5, 0, 2, 4)).reshape(-1, *geometry.shape)
+    parts = still_parts(scene_of(options, geometry))
     weights = {"csf": index == Label.CSF, "vessel": table.vessel, "tissue": table.tissue}
     weights["core"] = index >= Label.CORE_GRAY
     return {name: average(parts, weight.astype(float), geometry) for name, weight in weights.items()}
