@@ -63,9 +63,7 @@ def _modes(curves: Curves, blurs: Iterable[Float32Array], slice_axis: int) -> li
     signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
     noise_hu2 = 2.0 * robust_sd(curves.noise) ** 2 / frames
     parts = (curves.native_hu[:, None], noise_hu2), (curves.coefficients, 2.0 * count * curves.sd**2)
-    native, bolus = (
-        [_beyond(one, variance) for one in _differences(rows, curves.mask, slice_axis)] for rows, variance in parts
-    )
+    native, bolus = (_differences(rows, variance, curves.mask, slice_axis) for rows, variance in parts)
     step_hu = np.hypot(*native)[:, 0]
     modes: list[FloatArray] = [np.zeros((len(step_hu), count)) for _ in range(1 + len(bolus))]
     for of_component, of_curve, blur in zip(signal.T, curves.basis.T, blurs, strict=True):
@@ -76,8 +74,13 @@ def _modes(curves: Curves, blurs: Iterable[Float32Array], slice_axis: int) -> li
     return modes
 
 
-def _differences(rows: npt.NDArray[np.floating], mask: MaskArray, slice_axis: int) -> list[FloatArray]:
-    """Return what the voxels below and above in the mask have more, over the root of how many of the two there are."""
+def _differences(
+    rows: npt.NDArray[np.floating], variance: FloatArray | float, mask: MaskArray, slice_axis: int
+) -> list[FloatArray]:
+    """Return what the voxels below and above in the mask have more, over the root of how many of the two there are.
+
+    What noise of given total variance makes a difference of two voxels is no part of it.
+    """
     number = np.full(mask.shape, -1, dtype=np.int32)
     number[mask] = np.arange(len(rows))
     wide = np.pad(number, [(int(axis == slice_axis),) * 2 for axis in range(3)], constant_values=-1)
@@ -85,7 +88,8 @@ def _differences(rows: npt.NDArray[np.floating], mask: MaskArray, slice_axis: in
     below, above = (wide.take(slices + step, axis=slice_axis)[mask] for step in (0, 2))
     scale = np.sqrt(np.maximum((below >= 0).astype(int) + (above >= 0), 1))[:, None]
     own = rows.astype(float)
-    return [np.where(beside[:, None] >= 0, own[beside] - own, 0.0) / scale for beside in (below, above)]
+    more = (np.where(beside[:, None] >= 0, own[beside] - own, 0.0) for beside in (below, above))
+    return [_beyond(one, variance) / scale for one in more]
 
 
 def _beyond(rows: FloatArray, variance: FloatArray | float) -> FloatArray:

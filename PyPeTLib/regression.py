@@ -122,7 +122,7 @@ def _grid(aif_hu: FloatArray, times_s: FloatArray, usual_s: float, free: FloatAr
     """
     log_mtt = np.log(MTTS_S[0]) + LOG_MTT_STEP * np.arange(-1, MTTS_S.size + 1)
     first, last = usual_s + DELAYS_S[[0, -1]]
-    middle = np.arange(first - 2.0 * MIDDLE_STEP_S, last + 0.5 * MTTS_S[-1] + 3.0 * MIDDLE_STEP_S, MIDDLE_STEP_S)
+    middle = np.arange(first, last + 0.5 * MTTS_S[-1] + 3.0 * MIDDLE_STEP_S, MIDDLE_STEP_S)
     delay = middle - 0.5 * np.exp(log_mtt)[:, None]
     inner = (delay >= first) & (delay <= last)
     inner[[0, -1]] = False

@@ -73,6 +73,8 @@ def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
     7.06
     >>> round(averaged_width_mm((4 * np.pi * 3.0**2) ** 1.5, thin), 2)
     7.06
+    >>> averaged_width_mm(1.0, thick)
+    1.0
     """
     thickness_mm = geometry.spacing_mm[geometry.slice_axis]
     volume_mm3 = voxels * float(np.prod(geometry.spacing_mm))
@@ -91,8 +93,8 @@ def averaged_voxels(width_mm: float, spacing_zyx_mm: Sequence[float]) -> float:
     Examples
     --------
     >>> grid = Geometry((9, 9, 9), (1.0, 1.0, 5.0))
-    >>> [round(averaged_voxels(averaged_width_mm(count, grid), grid.spacing_zyx_mm), 2) for count in (3.0, 300.0)]
-    [3.0, 300.0]
+    >>> [round(averaged_voxels(averaged_width_mm(count, grid), grid.spacing_zyx_mm), 2) for count in (3.0, 60.0, 300.0)]
+    [3.0, 60.0, 300.0]
     """
     thickness_mm = max(spacing_zyx_mm)
     across_mm = 2.0 * np.sqrt(np.pi / (8.0 * np.log(2.0))) * width_mm  # a cube so wide holds the average

@@ -83,8 +83,8 @@ def in_unit(image: Image, unit: str, *, density_g_ml: float) -> tuple[Image, str
     'mL/100 mL divided by a density of 1.05 g/mL'
     """
     found, wanted = known_unit(image.unit), known_unit(unit)
-    if found == wanted or not image.unit or not unit:
-        return replace(image, unit=unit if found == wanted else image.unit), ""
+    if found == wanted:
+        return replace(image, unit=unit), ""
     base, done, factor = _SCALED.get(found, (found, "", 1.0))
     steps = [done] * bool(done)
     if base != wanted:

@@ -52,6 +52,8 @@ def test_rounding_is_no_number(count):
     assert limits_of_agreement(np.array([0.1 + 0.2, 0.3]), np.array([0.3, 0.3])).bias == 0.0
     small = limits_of_agreement(np.array([1e-17, 3e-17]), np.zeros(2))
     assert small.bias == pytest.approx(2e-17), "what is small itself is a number"
+    part = limits_of_agreement(np.full(2, 1.0 + 1e-9), np.ones(2))
+    assert part.bias == pytest.approx(1e-9, rel=1e-6), "so is a billionth: doubles hold a ten-thousandth of it"
 
 
 def test_limits_hold_95_percent_of_normal_differences():
@@ -75,6 +77,7 @@ def test_limits_of_too_few_are_not_defined():
     assert one.bias == 2.0
     assert np.isnan(one.low)
     assert np.isnan(Limits(0.0, float("nan")).high)
+    assert limits_of_agreement(np.array([3.0, 5.0]), np.ones(2)).sd == pytest.approx(np.sqrt(2.0)), "two are enough"
 
 
 def test_dice_of_known_overlaps():

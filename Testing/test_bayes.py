@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
-from PyPeTLib.bayes import bayesian
+from PyPeTLib.bayes import _coarseness, bayesian
 from PyPeTLib.dictionary import (
     DELAYS_S,
     LATE_MTTS_S,
@@ -16,6 +16,8 @@ from PyPeTLib.dictionary import (
     MTT_MEDIAN_S,
     MTTS_S,
     SHAPES,
+    Dictionary,
+    Grid,
     joined,
     mixed_dictionary,
     sample_of,
@@ -150,6 +152,23 @@ def test_noise_that_is_larger_than_stated_is_noticed(bolus, as_curves):
     response = found(curves_of(as_curves, rows, 1.0), aif, chosen=Settings(residue="exponential"))
     scatter = np.median(np.abs(response.volume - volume)) / 0.6745
     assert np.median(response.sd["cbv"]) == pytest.approx(scatter, rel=0.3)
+
+
+def test_what_noise_hides_is_told_by_the_noise_that_there_is_not_by_that_stated(bolus, as_curves, monkeypatch):
+    told = []
+    monkeypatch.setattr("PyPeTLib.bayes.seen", lambda dictionary, noise_hu: told.append(noise_hu) or dictionary)
+    aif = bolus.aif(TIMES)
+    found(curves_of(as_curves, many(aif, 200, 3.0)[0], 1.0), aif)
+    assert told == [pytest.approx(3.0, rel=0.05)]
+
+
+def test_neighbours_on_the_grid_are_two_sds_apart_with_the_noise_of_its_coarseness():
+    """Unit vectors a fifth of a radian apart: their distance is the sine, as a share of a curve."""
+    angles = 0.2 * np.arange(5)
+    directions = np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+    ones = np.ones(5)
+    made = Dictionary(directions, ones, ones, angles, ones, (Grid((1, 1, 5), 1.0, tuple(angles)),))
+    assert 2.0 * _coarseness(made) == pytest.approx(np.sin(0.2), rel=1e-4)
 
 
 def test_volume_of_tissue_whose_contrast_has_not_left_is_found(bolus, as_curves):

@@ -766,7 +766,9 @@ def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
         ("mL/g", "mL/100 mL", 100.0 * 1.05),
         ("ml/min/100cc", "mL/100 g/min", 1 / 1.05),
         ("ml / 100g / min", "mL/100 g/min", 1.0),
+        ("%", "mL/100 g", 1 / 1.05),
         ("", "s", 1.0),
+        ("ms", "", 1.0),
     ],
 )
 def test_known_units_are_converted(unit, wanted, factor):
@@ -774,7 +776,7 @@ def test_known_units_are_converted(unit, wanted, factor):
     found, remark = in_unit(image, wanted, density_g_ml=1.05)
     np.testing.assert_allclose(found.values, 3.0 * factor)
     assert bool(remark) == (factor != 1.0)
-    assert found.unit == (wanted if unit else "")
+    assert found.unit == (wanted if unit and wanted else unit)
 
 
 # Pictures in colour

@@ -10,7 +10,7 @@ import pytest
 from conftest import HEAD
 
 from PyPeTLib import Settings, analyze
-from PyPeTLib.correction import MTTS_S, inverted, looked_up
+from PyPeTLib.correction import MTTS_S, _growing, inverted, looked_up
 from PyPeTLib.deconvolve import INVERSES, deconvolve
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.maps import perfusion_maps
@@ -166,6 +166,13 @@ def test_where_the_apparent_value_does_not_grow_the_smallest_truth_is_taken():
     table = inverted(flat, delays + 0.0 * flat, 1.0 + 0.0 * flat, delays)
     mtt = looked_up(table, np.array([3.0, 8.0, 16.0]), np.array([1.0, 1.0, 1.0]))[0]
     np.testing.assert_allclose(mtt, [2.0, 2.0, 16.0], rtol=0.02)
+
+
+def test_what_falls_with_the_truth_stays_at_its_largest_value_and_can_be_inverted():
+    values = np.array([[1.0, 3.0, 2.0, 4.0]])
+    for axis, grown in ((1, _growing(values, 1)), (0, _growing(values.T, 0).T)):
+        np.testing.assert_allclose(grown, [[1.0, 3.0, 3.0, 4.0]], atol=1e-5, err_msg=str(axis))
+        assert (np.diff(grown) > 0.0).all()
 
 
 @pytest.fixture(scope="module")

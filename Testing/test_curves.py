@@ -15,11 +15,15 @@ from PyPeTLib.curves import (
     area_weights,
     continuation,
     end_share,
+    mean_enhancement,
+    noise_correlation,
+    noise_level,
     peaks,
     robust_sd,
     uniform_grid,
 )
 from PyPeTLib.errors import Cancelled
+from PyPeTLib.records import Geometry, Image, Series
 
 UNEVEN = np.array([0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 11.0])
 
@@ -41,6 +45,7 @@ def test_peak_at_either_end_is_the_sample_itself():
 def test_peak_of_a_flat_or_negative_curve_is_its_largest_sample():
     np.testing.assert_array_equal(peaks(np.array([[2.0, 2.0, 2.0], [-3.0, -3.0, -3.0]])), [[2.0, 0.0], [-3.0, 0.0]])
     np.testing.assert_array_equal(peaks(np.array([[-9.0, -8.0, 0.0, 2.0, 0.0, -7.0]])), [[2.0, 3.0]])
+    np.testing.assert_array_equal(peaks(np.array([[1.0 - 2.0**-53, 1.0, 1.0]])), [[1.0, 1.0]])  # bends by rounding
 
 
 def test_peaks_of_rows_do_not_depend_on_each_other():
@@ -121,6 +126,34 @@ def test_robust_sd_is_that_of_normal_noise_and_ignores_outliers(sd):
     assert robust_sd(values) == pytest.approx(sd, rel=0.03)  # 3 standard errors and the 1 % of outliers
 
 
+@pytest.mark.parametrize("jumps_hu", [0.0, 5.0])
+def test_noise_of_averaged_frames_is_that_which_as_many_independent_ones_leave_in_a_slow_curve(jumps_hu):
+    """The mean of three frames has a third of the variance, and two and one of three frames in common."""
+    rng = np.random.default_rng(0)
+    own = rng.normal(30.0, 6.0, (60, 4000))
+    averaged = (own[:-2] + own[1:-1] + own[2:]) / 3.0 + rng.normal(0.0, jumps_hu, (58, 1))
+    assert noise_level(averaged) == pytest.approx(6.0, rel=0.05)
+    np.testing.assert_allclose(noise_correlation(averaged)[0, :4], [1.0, 2.0 / 3.0, 1.0 / 3.0, 0.0], atol=0.03)
+    np.testing.assert_array_equal(noise_correlation(averaged[:4]), np.eye(4))  # too few to tell
+
+
+def test_contrast_is_no_noise_that_frames_share(bolus):
+    """Of other height in every voxel it changes slowly, and more the further frames are apart."""
+    rng, times = np.random.default_rng(1), np.arange(60.0)
+    hu = rng.normal(30.0, 3.0, (60, 4000)) + bolus.aif(times)[:, None] * rng.uniform(0.0, 0.08, 4000)
+    np.testing.assert_array_equal(noise_correlation(hu), np.eye(60))
+
+
+def test_mean_enhancement_is_above_the_baseline_and_without_the_drift():
+    mean_hu, drift_hu = np.array([11.0, 15.0, 34.0, 21.0]), np.array([1.0, 2.0, 3.0, 4.0])
+    values = np.stack([mean_hu - 1.0, mean_hu + 1.0, np.full(4, 999.0)], axis=1).reshape(4, 1, 1, 3)
+    grid = Geometry((3, 1, 1), (1.0, 1.0, 1.0))
+    mask = Image(np.array([[[True, True, False]]]), grid)
+    series = Series(values.astype(np.float32), np.arange(4.0), grid)
+    found = mean_enhancement(series, mask, baseline_frames=2, drift_hu=drift_hu)
+    np.testing.assert_allclose(found, [-1.5, 1.5, 19.5, 5.5])  # less 10 and 13, without drift
+
+
 # --- even grid ------------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +162,15 @@ def test_even_times_are_left_alone():
     grid, resample = uniform_grid(times)
     np.testing.assert_array_equal(grid, times)
     np.testing.assert_array_equal(resample, np.eye(20))
+
+
+@pytest.mark.parametrize(("off_s", "left_alone"), [(0.004, True), (0.1, False)])
+def test_times_that_differ_by_more_than_a_hundredth_are_uneven(off_s, left_alone):
+    times = np.arange(20.0)
+    times[7] += off_s
+    grid, _ = uniform_grid(times)
+    assert np.array_equal(grid, times) == left_alone
+    assert left_alone or np.ptp(np.diff(grid)) < 1e-9
 
 
 def test_uneven_times_are_interpolated_linearly_on_an_even_grid():

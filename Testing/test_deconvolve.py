@@ -16,6 +16,7 @@ from PyPeTLib.deconvolve import (
     MODELS,
     OSCILLATION_CUTOFFS,
     STRENGTHS,
+    _squares,
     cross_validated_strength,
     deconvolve,
     inverse,
@@ -456,6 +457,15 @@ def test_cross_validation_of_components_counts_the_noise_that_was_dropped(bolus,
     told = replace(few, sd=np.full(len(rows), 2.0, dtype=np.float32))
     assert cross_validated_strength(few, aif, times) < 0.7 * whole
     assert abs(np.log(cross_validated_strength(told, aif, times) / whole)) < 0.25
+
+
+def test_noise_of_dropped_components_is_that_of_all_voxels_in_every_direction_that_no_component_has(as_curves):
+    rng = np.random.default_rng(6)
+    basis, rows, sd = rng.normal(size=(3, 12)), rng.normal(size=(20, 3)), rng.uniform(0.5, 3.0, 20)
+    axes, _ = np.linalg.qr(basis.T, mode="complete")
+    expected = (rows @ basis).T @ (rows @ basis) + np.sum(sd**2) * axes[:, 3:] @ axes[:, 3:].T
+    curves = replace(as_curves(rows, basis), sd=sd)
+    np.testing.assert_allclose(_squares(curves), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_cross_validation_does_not_depend_on_scale_or_order_and_takes_uneven_times(bolus, as_curves):

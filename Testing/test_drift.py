@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings, analyze
-from PyPeTLib.drift import CHANCE, LEAST_JUMPS_HU, find_drift, find_jumps, taken_off
+from PyPeTLib.drift import CHANCE, LEAST_JUMPS_HU, _noise_of_mean, find_drift, find_jumps, taken_off
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import bolus_curve, head_phantom
 from PyPeTLib.quality import judge_drift, judge_jumps
@@ -34,6 +34,9 @@ def test_slope_is_that_of_the_tissue_before_the_bolus(settings, per_minute, time
     found = find_drift(brain_hu(times, per_minute).astype(dtype), VESSELS, 10, times, settings=settings)
     assert found.certain and found.corrected and found.frames == 9
     assert abs(found.hu_per_minute - per_minute) < 4.0 * found.sd_hu_per_minute
+    assert found.visible_hu_per_minute == pytest.approx(
+        3.4995 * found.sd_hu_per_minute, rel=1e-4
+    )  # t of 7 degrees, 1 %
     np.testing.assert_allclose(np.diff(found.line_hu) / np.diff(times), found.hu_per_minute / 60.0)
     assert found.line_hu[:10].mean() == pytest.approx(0.0, abs=1e-9)
 
@@ -87,6 +90,27 @@ def test_a_scan_that_drifts_has_the_maps_of_one_that_does_not(tiny_head, denoise
     assert median(left, "cbv") > 1.3 * median(still, "cbv")
     drifts = {check.name: check.status for check in taken.checks}["drift"]
     assert drifts == "warn" and "drift of +3" in taken.methods_text and "drift of" not in still.methods_text
+
+
+def test_sd_of_a_slope_is_that_which_independent_frames_would_leave(settings):
+    """The mean of three frames: a slow curve has the noise of independent ones, though frames differ far less."""
+    found = []
+    for seed in range(20):
+        hu = brain_hu(np.arange(40.0), seed=seed)
+        averaged = (hu[:-2] + hu[1:-1] + hu[2:]) / 3.0
+        found.append(find_drift(averaged, VESSELS, 8, np.arange(38.0), settings=settings).sd_hu_per_minute)
+    of_mean, away = 1.0 / np.sqrt(VOXELS - VESSELS.size), np.arange(7.0) - 3.0
+    assert np.median(found) == pytest.approx(60.0 * of_mean / np.linalg.norm(away), rel=0.25)
+
+
+@pytest.mark.parametrize("apart", [1, 2])
+def test_noise_of_a_mean_is_what_misses_the_line_between_frames_whatever_their_times(apart):
+    times = np.cumsum(np.resize((1.0, 1.0, 3.0, 0.5), 4000))
+    noise = np.random.default_rng(7).normal(0.0, 2.0, times.size)
+    assert _noise_of_mean(7.0 - 0.3 * times, times, apart) < 1e-9
+    assert _noise_of_mean(7.0 - 0.3 * times + noise, times, apart) == pytest.approx(2.0, rel=0.05)
+    few = 2 * apart
+    assert _noise_of_mean(noise[:few], times[:few], apart) == 0.0, "no frame lies between two others"
 
 
 def test_noise_that_frames_share_is_no_drift_more_often_than_chance_has_it(settings):

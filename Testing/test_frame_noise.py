@@ -15,6 +15,7 @@ from PyPeTLib.pipeline import prepare
 from PyPeTLib.quality import judge_frame_noise
 
 EVEN, UNEVEN = np.arange(40.0), np.cumsum(np.resize((1.0, 1.0, 3.0, 0.5), 40))
+IN_TURN = np.cumsum(np.resize((1.0, 3.0), 40))
 MASK = np.ones((3, 40, 40), dtype=bool)
 
 
@@ -89,6 +90,27 @@ def test_frames_that_share_their_noise_are_not_compared():
     between[1:-1:2] = 0.5 * (between[:-2:2] + between[2::2])
     assert measured(between, EVEN) is None
     assert measured((own[:-2] + own[1:-1] + own[2:]) / 3.0, EVEN[1:-1]) is None
+
+
+@pytest.mark.parametrize(
+    ("times", "correlation", "shared"),
+    [(EVEN, 0.25, True), (EVEN, 0.12, False), (IN_TURN, 0.23, True), (IN_TURN, 0.1, False)],
+)
+def test_frames_share_their_noise_where_they_miss_the_line_by_less_than_three_quarters(times, correlation, shared):
+    """Noise that is partly that of the next frame: even frames miss the line by 1 − 4/3 of the correlation as much.
+
+    Of frames 1 s and 3 s apart in turn those beside miss it by 1.625 variances, those two away by 1.5, whatever they
+    share: that is allowed for.
+    """
+    ahead = (1.0 - np.sqrt(1.0 - 4.0 * correlation**2)) / (2.0 * correlation)
+    own = noise(np.arange(41.0), 5.0)
+    assert (measured(own[:-1] + ahead * own[1:], times) is None) == shared
+
+
+@pytest.mark.parametrize(("voxels", "enough"), [(50, False), (51, True)])
+def test_fifty_pairs_of_neighbours_are_needed(voxels, enough):
+    line = np.arange(MASK.size).reshape(MASK.shape) < voxels
+    assert (measured(noise(EVEN, 5.0), EVEN, line) is not None) == enough
 
 
 def told(series):

@@ -66,6 +66,34 @@ def test_frames_that_lack_values_inside_the_head_are_named():
         in_hu(values, "scan")
 
 
+def test_a_scan_with_a_negative_value_has_no_offset():
+    values = np.maximum(head() + 1024.0, 0.0)
+    assert in_hu(values, "scan")[0] is not values
+    values[0, 0, 0, 0] = -3.0
+    assert in_hu(values, "scan")[0] is values
+
+
+def test_air_that_most_frames_do_not_show_is_air():
+    values = head()
+    values[1:, :, 0, :] = np.nan
+    assert (in_hu(values, "scan")[0][1:, :, 0, :] == -1024).all()
+
+
+def test_a_head_without_bone_is_a_head():
+    values = np.where(head() > 500.0, -1000.0, head())
+    values[3, 1, 12, 10] = np.nan
+    with pytest.raises(InputError, match=r"found 1 with NaN or infinite values, in frame 4\."):
+        in_hu(values, "scan")
+
+
+def test_a_little_dense_bone_above_a_background_of_zeros_is_no_offset():
+    """As many values as soft tissue has near 1024 are needed: a twentieth of all."""
+    values = np.maximum(np.where(head() > 500.0, 0.0, head()), 0.0)
+    values[:, 1, 11:13, 5:15] = 1100.0
+    assert 0.0 < (values == 1100.0).mean() < 0.05
+    assert in_hu(values, "scan")[0] is values
+
+
 @pytest.mark.parametrize("make", [lambda: np.maximum(head(int) + 1024, 0).astype(np.uint16), with_gaps])
 def test_input_stays_as_it_is(make):
     values = make()

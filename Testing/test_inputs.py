@@ -46,7 +46,7 @@ def test_curve_is_read_with_any_separator_and_with_or_without_names(tmp_path, se
 
 @pytest.mark.parametrize("decimal", [".", ","])
 @pytest.mark.parametrize("separator", [" ", "   "])
-@pytest.mark.parametrize("head", [(), ("# from np.savetxt",), ("time HU",)])
+@pytest.mark.parametrize("head", [(), ("# from np.savetxt",), ("time HU",), ("time,s HU",)])
 def test_curve_between_blanks_is_read(tmp_path, separator, decimal, head):
     """As np.savetxt and FSL write it, with blanks at the ends too."""
     lines = [f"  {t:.3f}{separator}{hu:.18e}  ".replace(".", decimal) for t, hu in zip(TIMES, HU, strict=True)]

@@ -76,6 +76,20 @@ def test_gray_matter_has_the_flow_volume_and_transit_time_it_was_made_of(bolus, 
     assert found["mtt"] == pytest.approx(60 * 3.3 / cbf, rel=0.01)
 
 
+def test_volume_and_standard_deviations_of_a_method_are_in_the_units_of_its_maps(bolus, as_curves, row_grid):
+    """Shares of blood and 1/s become mL; the volume of the model is not the ratio of areas, here 0.04."""
+    times, sd = np.arange(60.0), {"cbf": 0.002, "cbv": 0.01, "mtt": 0.7, "delay": 0.3}
+    one = {name: np.array([value]) for name, value in sd.items()}
+    response = Response(np.array([0.01]), np.array([1.0]), np.array([0.5]), np.array([0.05]), one)
+    chosen = {"arrival_s": 0.0, "geometry": row_grid(1), "settings": BSVD, "progress": silent}
+    maps = perfusion_maps(as_curves(bolus.tissue(times)), response, bolus.aif(times), times, **chosen)
+    assert maps.cbv.values.item() == pytest.approx(100 * KAPPA / RHO * 0.05)
+    factors = {"cbf": 6000 * KAPPA / RHO, "cbv": 100 * KAPPA / RHO, "mtt": 1.0, "delay": 1.0}
+    for name, image in maps.sd.items():
+        assert image.values.item() == pytest.approx(factors[name] * sd[name]) and image.unit == MAP_UNITS[name]
+    assert set(maps.sd) == set(sd)
+
+
 @pytest.mark.parametrize("arrival", [0.0, 12.0, 13.5])
 def test_ttp_counts_from_bolus_arrival_and_is_sub_sample(bolus, mapped, arrival):
     times = 1.41 * np.arange(50)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from PyPeTLib.midsagittal import find_midplane
+from PyPeTLib.midsagittal import _local_middles, find_midplane
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_head import rotation
 from PyPeTLib.records import Geometry, Image, Midplane
@@ -89,6 +89,36 @@ def test_a_plane_that_no_local_middle_supports_is_not_found(apart_voxels):
     parts = (np.abs(np.abs(x - 35.6) - apart_voxels) < 2.5) & (np.abs(y - 42) < 4) & (np.abs(z - 10) < 2.5) & brain
     assert parts.sum() == 350
     assert found(hu, parts) is None
+
+
+@pytest.mark.parametrize(("middle_mm", "known"), [(2.3, True), (-1.2, True), (6.0, False)])
+def test_a_local_middle_is_that_of_the_parabola_through_limited_differences(middle_mm, known):
+    """Of the same profile everywhere, written out: ten mm on both sides, shifts up to 6 mm; not that of the largest."""
+    across = np.arange(-16, 17)
+    profile, shifts = 3.0 * np.abs(across - middle_mm), np.arange(-6, 7)
+    away = np.arange(1, 11)
+    worse = np.array([np.minimum(np.abs(profile[16 + s + away] - profile[16 + s - away]), 40.0).mean() for s in shifts])
+    values = np.broadcast_to(profile[:, None, None], (33, 9, 9)).astype(np.float32)
+    middle, weight = _local_middles(values, np.ones((9, 9), dtype=bool))
+    assert (weight > 0.0).all() == known
+    if known:
+        k = worse.argmin()
+        before, least, after = worse[k - 1 : k + 2]
+        np.testing.assert_allclose(
+            middle, shifts[k] + 0.5 * (before - after) / (before - 2.0 * least + after), rtol=1e-5
+        )
+        np.testing.assert_allclose(weight, worse.mean() / least - 1.0, rtol=1e-5)
+    else:
+        np.testing.assert_array_equal(weight, 0.0)
+
+
+def test_the_plane_is_that_of_the_fissure_not_of_the_outline():
+    """A fissure of three columns whose middle lies 3.5 mm to the left of that of the mask."""
+    _, brain, _ = egg()
+    x_mm = GRID.origin_mm[0] + GRID.spacing_mm[0] * np.arange(GRID.size[0])
+    hu = np.where(np.abs(x_mm - 3.5) < 3.0, 12.0, np.full(GRID.shape, 33.0))
+    degrees, mm = errors(found(hu, brain), Midplane((1.0, 0.0, 0.0), 3.5, 0.0), brain)
+    assert degrees < 0.5 and mm < 0.5
 
 
 def test_few_local_middles_support_a_plane():

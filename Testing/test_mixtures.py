@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings, analyze
-from PyPeTLib.mixtures import _posterior, without_mixtures
+from PyPeTLib.mixtures import _modes, _posterior, without_mixtures
 from PyPeTLib.motion import between_slices
 from PyPeTLib.phantom import HeadOptions, bolus_curve, head_phantom
 from PyPeTLib.records import Curves, Geometry, Motion
@@ -148,6 +148,33 @@ def test_posterior_is_that_of_normal_distributions():
         gain = own @ np.linalg.inv(own + np.diag(diagonal[k]))
         np.testing.assert_allclose(error[k], gain @ rows[k])
         assert variance[k] == pytest.approx(np.trace(own - gain @ own))
+
+
+@pytest.mark.parametrize("sd_hu", [0.0, 6.0])
+def test_size_and_course_of_the_error_are_those_of_the_differences_beyond_noise(sd_hu):
+    """Three voxels upon each other and one apart; a frame a fifth between two slices: √(f·(1 − f)) is 0.4."""
+    native, bolus, frames = np.array([10.0, 14.0, 20.0, 90.0]), np.array([[3.0], [-5.0], [40.0], [99.0]]), 36
+    course = np.random.default_rng(1).normal(size=(1, frames))
+    course -= course.mean()
+    basis, sd, noise = course + 0.3, np.full(4, sd_hu / 6.0), sd_hu * np.resize([0.6745, -0.6745], 4)
+    mask = (np.arange(5) != 3).reshape(5, 1, 1)
+    curves = Curves(bolus, basis, noise, mask, native + 0.3 * bolus[:, 0], sd=sd)
+    static, below, above = _modes(curves, [np.full(4, 0.16 * (frame == 7)) for frame in range(frames)], 0)
+    left = 2.0 * sd[0] ** 2  # of the squared difference of two voxels, in HU without contrast and in the component
+    steps, boluses = np.maximum([16.0 - left, 36.0 - left], 0.0), np.array([64.0 - left, 45.0**2 - left])
+    seen = (0.4 * course[0, 7]) ** 2
+    np.testing.assert_allclose(static[:, 0] ** 2, seen * np.array([steps[0], steps.mean(), steps[1], 0.0]))
+    seen *= basis[0, 7] ** 2
+    np.testing.assert_allclose(below[:, 0] ** 2, seen * np.array([0.0, 0.5 * boluses[0], boluses[1], 0.0]))
+    np.testing.assert_allclose(above[:, 0] ** 2, seen * np.array([boluses[0], 0.5 * boluses[1], 0.0, 0.0]))
+
+
+def test_what_all_curves_have_in_common_is_no_error():
+    _, seen = scene(static_hu=12.0)
+    more = 50.0 * seen.basis.mean(axis=1).sum()
+    raised = replace(seen, coefficients=seen.coefficients + np.float32(50.0), anatomy_hu=seen.anatomy_hu + more)
+    found, other = (without_mixtures(one, blurs(), slice_axis=0) for one in (seen, raised))
+    np.testing.assert_allclose(other.coefficients - 50.0, found.coefficients, atol=1e-3)
 
 
 def test_place_between_slices_follows_the_pose_and_skips_what_was_left_out():

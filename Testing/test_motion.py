@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from PyPeTLib import InputError, Points, QualityError, Settings, analyze
-from PyPeTLib.motion import between_slices, corrected, measure_motion
+from PyPeTLib.motion import _blocks, between_slices, corrected, measure_motion
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.pipeline import prepare
@@ -114,6 +114,17 @@ def test_the_passing_bolus_does_not_move_the_pose():
     np.testing.assert_allclose(motion.rotations_degrees[2], motion.rotations_degrees[1], atol=0.1)
 
 
+def test_what_is_no_bone_does_not_count_whatever_its_hu():
+    """Tissue that enhances and air, below 50 HU, and metal, above 2000."""
+    grid, bone = Geometry((12, 10, 4), (2.0, 2.0, 5.0)), np.zeros((4, 10, 12))
+    bone[:, 2:8, 3], bone[:, 5, 6:9] = 700.0, 2500.0
+    frames = [np.where(bone > 0.0, bone, hu) for hu in (-900.0, 30.0, 49.0)] + [np.where(bone > 2000.0, 9e3, bone)]
+    found = [_blocks(frame, grid, (2, 2, 1)) for frame in frames]
+    assert np.ptp(found[0]) > 100.0
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
 def test_noise_hardly_moves_the_pose():
     poses = [STILL, MOVED, STILL]
     motion = measure_motion(scan(GRIDS["axial"], poses, noise_hu=15.0), settings=ON, progress=silent)
@@ -145,6 +156,22 @@ def test_displacement_is_the_largest_of_the_skull():
     assert motion.displacement_mm[1] == pytest.approx(np.linalg.norm(SHIFT_MM), abs=0.3)
     reach_mm = 78.0 * 1.05 * np.linalg.norm(TURN) + np.linalg.norm(SHIFT_MM)
     assert motion.displacement_mm[1] < motion.displacement_mm[2] < reach_mm
+
+
+def test_displacement_of_a_head_that_turns_is_that_of_what_lies_furthest_from_its_middle():
+    """Forehead and back of the head: the middle of their bone is 70 mm away, the outer half 78 mm."""
+    turn = (np.array([0.0, 0.0, 0.06]), np.zeros(3))
+    motion = measure_motion(scan(GRIDS["axial"], [STILL, turn]), settings=ON, progress=silent)
+    assert 70.0 * 0.06 < motion.displacement_mm[1] < 82.0 * 0.06
+
+
+@pytest.mark.parametrize(("moved_mm", "left_out"), [(9.9, False), (10.1, True)])
+def test_what_moved_further_than_the_limit_is_left_out(moved_mm, left_out):
+    series = scan(Geometry((12, 10, 4), (2.0, 2.0, 5.0)), [STILL, STILL])
+    motion = replace(known([STILL, STILL], series), displacement_mm=np.array([0.0, moved_mm]))
+    chosen = Settings(motion_limit_mm=10.0, motion_beyond="leave-out")
+    _, found, _ = corrected(series, motion, settings=chosen, progress=silent)
+    assert found.left_out.tolist() == [False, left_out] and found.corrected.tolist() == [False, not left_out]
 
 
 def test_too_little_bone_is_refused_with_both_numbers_and_a_cure():
@@ -209,6 +236,18 @@ def test_bone_does_not_spill_into_the_slices_beside_it():
     np.testing.assert_allclose(still.values[:, 1:4], 40.0, atol=1e-3)
 
 
+@pytest.mark.parametrize(("rise_mm", "enough"), [(3.5, True), (4.5, False)])
+def test_soft_tissue_needs_half_of_the_weights(rise_mm, enough):
+    """Between slices of 8 mm, of which the upper one is bone."""
+    hu = np.full((2, 6, 20, 20), 40.0, dtype=np.float32)
+    hu[:, 4:] = 1000.0
+    hu[1, 4] -= rise_mm / 8.0 * 960.0
+    series = Series(hu, np.arange(2.0), Geometry((20, 20, 6), (2.0, 2.0, 8.0)))
+    rise = (np.zeros(3), np.array([0.0, 0.0, rise_mm]))
+    _, _, restored = corrected(series, known([STILL, rise], series), settings=ON, progress=silent)
+    assert restored[1:3].all() and (restored[3] == enough).all()
+
+
 def test_what_the_first_frame_did_not_show_gets_no_weight():
     grid = Geometry((20, 20, 6), (2.0, 2.0, 8.0))
     hu = np.full((2, *grid.shape), 40.0, dtype=np.float32)
@@ -232,16 +271,17 @@ def test_every_frame_is_blurred_alike_across_slices():
     np.testing.assert_allclose(still.values[:, 3:9], np.broadcast_to(depth**2 + 0.25, frames.shape)[:, 3:9], atol=1e-3)
 
 
-def test_no_frame_is_blurred_in_plane():
-    """A parabola in plane comes back as it was, wherever between two pixels a frame shows it."""
+@pytest.mark.parametrize("rise_mm", [0.0, 4.0])
+def test_no_frame_is_blurred_in_plane(rise_mm):
+    """A parabola in plane comes back as it was, wherever between two pixels, and slices alike, a frame shows it."""
     grid = Geometry((24, 20, 4), (2.0, 1.5, 8.0))
     y, x = np.meshgrid(np.arange(20.0) - 9.5, np.arange(24.0) - 11.5, indexing="ij")
     places = [(0.0, 0.0), (0.5, 0.0), (0.25, 0.5)]
     planes = [0.2 * (x - right) ** 2 + 0.1 * (y - down) ** 2 for right, down in places]
     series = Series(np.stack([np.tile(one, (4, 1, 1)) for one in planes]).astype(np.float32), np.arange(3.0), grid)
-    poses = [(np.zeros(3), np.array([2.0 * right, 1.5 * down, 0.0])) for right, down in places]
+    poses = [(np.zeros(3), np.array([2.0 * right, 1.5 * down, rise_mm * (right > 0.0)])) for right, down in places]
     still, _, restored = corrected(series, known(poses, series), settings=ON, progress=silent)
-    inner = np.s_[:, :, 4:-4, 4:-4]
+    inner = np.s_[:, 1:-1, 4:-4, 4:-4] if rise_mm else np.s_[:, :, 4:-4, 4:-4]
     assert restored[inner[1:]].all()
     np.testing.assert_allclose(
         still.values[inner], np.broadcast_to(series.values[:1], series.values.shape)[inner], atol=1e-3

@@ -16,6 +16,7 @@ from PyPeTLib.dictionary import (
     Dictionary,
     Grid,
     log_weights,
+    misfit,
     mixed_dictionary,
     seen,
     tissue_dictionary,
@@ -209,6 +210,11 @@ def test_delays_of_neighbours_are_alike_within_a_second(aif, dictionary):
     assert np.sqrt(around @ (DELAYS_S - mean) ** 2) == pytest.approx(1.0, rel=0.2)
 
 
+def test_what_is_expected_is_a_probability_at_the_first_delays_too(aif, dictionary):
+    around = told_by(dictionary, tissue(aif, 0.05, -4.0, 5.0), np.ones((2, 12, 12), dtype=bool), 0.1)
+    np.testing.assert_allclose(around.sum(axis=1), 1.0, rtol=1e-3)
+
+
 def test_a_curve_that_tells_nothing_counts_no_more_than_one_that_tells_clearly(aif, dictionary):
     """Half of the blocks are 12 s late, half do not enhance and could be of any delay."""
     mask = np.ones((2, 24, 24), dtype=bool)
@@ -308,6 +314,13 @@ def test_mass_holds_the_lengths_over_which_the_prior_was_divided():
 def test_curves_against_an_atom_have_the_weight_of_those_that_hold_nothing_of_it():
     weight, top = log_weights(np.array([[-3.0, 0.0, 2.0, 1.0]], np.float32), by_hand((1, 2, 2)))
     np.testing.assert_allclose(weight + top, [[0.0, 0.0, 2.0, 0.5]])
+
+
+@pytest.mark.parametrize(("missed", "expected"), [(4.0 * 4.3515, 2.0), (1.0, 1.0)])
+def test_misfit_is_against_what_noise_leaves_of_components_but_for_the_three_that_a_fit_adapts(missed, expected):
+    """Of eight five: half of all chi-squared are above 4.3515; less is no misfit."""
+    rows = np.tile(np.array([20.0, np.sqrt(missed), *np.zeros(6)], np.float32), (9, 1))
+    assert misfit(rows, by_hand()) == pytest.approx(expected, rel=1e-3)
 
 
 def test_what_a_tenth_of_volume_would_not_show_is_barred():

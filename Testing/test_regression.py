@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.records import silent
-from PyPeTLib.regression import QUADRATIC, STENCIL, _top, _value
+from PyPeTLib.regression import MTTS_S as NODES_S
+from PyPeTLib.regression import QUADRATIC, STENCIL, Grid, _grid, _refined, _top, _value
 
 NLR = Settings(method="nlr")
 EVEN = np.arange(0.0, 90.0)
@@ -55,6 +58,31 @@ def test_what_is_known_of_the_quadratic_is_exact_for_a_quadratic():
     fit = (values @ QUADRATIC)[None]
     np.testing.assert_allclose(_top(fit), [[0.3, -0.4]])
     np.testing.assert_allclose(_value(fit, _top(fit)), [5.0])
+
+
+def refined(heights):
+    """Volume, transit time and middle from the heights of one node, of 6 s at 4 s, and its eight neighbours."""
+    one, two = STENCIL.T.astype(float)
+    log_length = 0.5 + 0.1 * one - 0.2 * two + 0.05 * one**2
+    around, nothing = np.arange(9)[None], np.zeros((1, 9), np.float32)
+    grid = Grid(nothing, log_length, np.full(1, np.log(6.0)), np.full(1, 4.0), around)
+    return _refined(np.zeros(len(heights), dtype=np.intp), np.asarray(heights, np.float32), grid)
+
+
+def test_volume_and_times_between_the_nodes_are_those_of_the_quadratics():
+    """The square of the height and the logarithm of the length are quadratics whose values are known."""
+    one, two = STENCIL.T.astype(float)
+    (found,) = refined([np.sqrt(9.0 - (one - 0.3) ** 2 - 2.0 * (two + 0.4) ** 2)])
+    volume = 3.0 * np.exp(-(0.5 + 0.1 * 0.3 + 0.2 * 0.4 + 0.05 * 0.3**2))
+    mtt = 6.0 * (NODES_S[1] / NODES_S[0]) ** 0.3
+    np.testing.assert_allclose(found, [volume, mtt, 4.0 - 0.4 * 0.5], rtol=1e-5)
+
+
+def test_a_curve_against_a_neighbour_has_nothing_of_it():
+    heights = np.array([[0.5, 1.0, 0.5, 1.0, 2.0, 1.3, 0.0, 1.2, 0.5]] * 2)
+    heights[1, 6] = -1.5
+    one, other = refined(heights)
+    np.testing.assert_array_equal(other, one)
 
 
 def test_a_saddle_is_no_top_and_a_far_top_is_not_believed():
@@ -103,6 +131,24 @@ def test_a_voxel_that_no_blood_explains_has_none_and_no_times(bolus, as_curves):
     assert (response.height[3], response.volume[3]) == (0.0, 0.0)
     assert np.isnan(response.tmax_s[3]) and np.isnan(response.delay_s[3])
     assert np.isfinite(np.delete(response.tmax_s, 3)).all()
+
+
+def test_what_does_not_enhance_is_not_taken_for_much_blood_that_comes_after_the_scan(bolus, as_curves):
+    """A tenth of volume of what is compared shows by an SD of the noise at least: four SDs are 0.4."""
+    times = np.arange(30.0)
+    rows = np.concatenate([np.tile(bolus.washout(times), (300, 1)), np.zeros((200, times.size))])
+    rows += np.random.default_rng(1).normal(0.0, 1.0, rows.shape)
+    curves = replace(as_curves(rows), sd=np.ones(500, dtype=np.float32))
+    volume = deconvolve(curves, bolus.aif(times), times, settings=NLR).volume
+    assert volume[300:].max() < 0.4 and np.median(volume[:300]) == pytest.approx(0.04, rel=0.15)
+
+
+def test_tissue_of_which_a_tenth_of_volume_would_not_show_is_like_nothing(bolus):
+    times = np.arange(30.0)
+    grid = _grid(bolus.aif(times), times, 0.5, np.eye(30) - 1.0 / 30.0, 2.0)
+    shown = 0.1 * np.exp(grid.log_length) > 2.0
+    assert 0.2 < shown.mean() < 0.99
+    np.testing.assert_array_equal(grid.directions.any(axis=0), shown)
 
 
 def test_the_residue_is_told_and_no_standard_deviation_is(bolus, as_curves):

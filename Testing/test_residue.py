@@ -15,9 +15,11 @@ from PyPeTLib.dictionary import (
     Dictionary,
     Grid,
     log_weights,
+    misfit,
     product,
     sample_of,
     tissue_dictionary,
+    usual_delay_s,
 )
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
@@ -54,6 +56,59 @@ def test_pulses_add_up_to_the_curve_of_tissue(bolus, times, delay, shape):
     inside = times <= times[-1] + min(delay, 0.0)
     pulses = pulse_responses(times, delay, 5.0, shape) @ aif
     np.testing.assert_allclose(pulses[inside], curve[inside], atol=0.03 * curve.max())
+
+
+def test_pulses_of_tissue_that_has_long_been_empty_add_up_too(bolus):
+    """After more than forty mean transit times, where the residue is no longer tabulated."""
+    aif = bolus.aif(EVEN)
+    curve = tissue_curves(aif, EVEN, delays_s=np.zeros(1), mtts_s=np.ones(1), shape=1.0)[0, 0]
+    np.testing.assert_allclose(pulse_responses(EVEN, 0.0, 1.0, 1.0) @ aif, curve, atol=0.03 * curve.max())
+
+
+def test_fit_of_curves_that_are_atoms_is_half_the_square_of_their_height(bolus):
+    """And what is usual the geometric mean of their transit times."""
+    free = np.eye(EVEN.size) - 1.0 / EVEN.size
+    chosen = {"mtts_s": MTTS_S, "delays_s": DELAYS_S, "shape": 1.0, "settings": Settings()}
+    single = tissue_dictionary(bolus.aif(EVEN), EVEN, free, **chosen)
+    places = [DELAYS_S.size * mtt + 10 for mtt in (6, 16)]
+    fits, mtt_s = _best_fit((20.0 * single.directions[:, places].T).astype(np.float32), single)
+    np.testing.assert_allclose(fits, 200.0, rtol=2e-3)
+    assert mtt_s == pytest.approx(np.sqrt(MTTS_S[6] * MTTS_S[16]), rel=1e-5)
+
+
+def test_change_of_the_input_is_that_of_least_squares_against_its_own_noise(bolus, as_curves):
+    """Every voxel's misses and the noise of the input, stacked into one system."""
+    aif, noise_hu = bolus.aif(EVEN), 3.0
+    sample, free = sample_of(brain(0.9 * aif + 3.0 * np.sin(EVEN), EVEN, as_curves, voxels=20))
+    chosen = {"mtts_s": MTTS_S, "delays_s": DELAYS_S, "shape": 1.0, "settings": Settings()}
+    single = tissue_dictionary(aif, EVEN, free, **chosen)
+    weights, _ = log_weights(sample @ single.directions, single)
+    rows, wanted = [np.eye(EVEN.size) / noise_hu], [np.zeros(EVEN.size)]
+    for voxel, atom in zip(sample.astype(float), weights.argmax(axis=1), strict=True):
+        own = single.directions[:, atom].astype(float)
+        apart = np.eye(own.size) - np.outer(own, own)
+        seen = pulse_responses(EVEN, float(single.delay_s[atom]), float(single.mtt_s[atom]), 1.0)
+        rows.append((own @ voxel) / single.lengths[atom] * apart @ free @ seen)
+        wanted.append(apart @ voxel)
+    expected = np.linalg.lstsq(np.concatenate(rows), np.concatenate(wanted), rcond=None)[0]
+    found = _common_change(sample, single, EVEN, free, 1.0, noise_hu)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_noise_is_taken_as_large_as_the_shape_that_fits_best_is_missed_by(bolus, as_curves, monkeypatch):
+    """Others miss the curves of a box by more."""
+    seen, aif = [], bolus.aif(EVEN)
+    monkeypatch.setattr("PyPeTLib.residue._best_fit", lambda rows, _: seen.append(rows) or (np.zeros(len(rows)), 4.5))
+    curves = brain(aif, EVEN, as_curves, SHAPES["box"], noise_hu=0.1, voxels=100)
+    likeliest_residue(curves, aif, EVEN, aif_noise_hu=0.0, settings=Settings())
+    sample, free = sample_of(curves)
+    delays_s = usual_delay_s(sample, aif, EVEN, free) + DELAYS_S
+    chosen = {"mtts_s": MTTS_S, "delays_s": delays_s, "settings": Settings()}
+    box, other = (
+        misfit(sample, tissue_dictionary(aif, EVEN, free, shape=one, **chosen)) for one in (SHAPES["box"], 1.0)
+    )
+    assert other > 1.5 * box
+    np.testing.assert_allclose(seen[0] * box, sample, rtol=1e-4)
 
 
 def test_evidence_is_the_integral_of_the_likelihood_over_the_volume():

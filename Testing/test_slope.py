@@ -60,15 +60,35 @@ def test_voxels_do_not_know_of_each_other(as_curves, bolus):
     np.testing.assert_allclose(mixed.tmax_s, plain.tmax_s[order], atol=1e-3)
 
 
-def test_a_scan_shorter_than_the_window_is_not_refused(bolus, as_curves):
+@pytest.mark.parametrize(("rise_s", "middle_s"), [((0.0, 4.0), 2.0), ((65.0, 69.0), 67.0)])
+def test_a_rise_in_the_first_or_the_last_window_is_seen(bolus, as_curves, rise_s, middle_s):
+    """By 1 HU/s; the arterial curve is averaged over the window of 4 s in which it is highest."""
+    row, fine = np.clip(EVEN - rise_s[0], 0.0, 4.0), np.arange(12.0, 40.0, 0.01)
+    chosen = Settings(method="max-slope", slope_window_s=4.0)
+    response = deconvolve(as_curves(row), bolus.aif(EVEN), EVEN, settings=chosen)
+    aif = np.convolve(bolus.aif(fine), np.full(400, 1.0 / 400.0), mode="same")
+    assert response.height[0] == pytest.approx(1.0 / aif.max(), rel=0.01)
+    assert response.tmax_s[0] == pytest.approx(middle_s - fine[aif.argmax()], abs=0.05)
+
+
+def test_time_zero_does_not_matter(bolus, as_curves):
+    rows, chosen = np.random.default_rng(2).normal(0.0, 3.0, (20, EVEN.size)), Settings(method="max-slope")
+    base, later = (
+        deconvolve(as_curves(rows), bolus.aif(EVEN), EVEN + start_s, settings=chosen) for start_s in (0.0, 1000.0)
+    )
+    np.testing.assert_allclose(later.height, base.height, rtol=1e-5)
+    np.testing.assert_allclose(later.tmax_s, base.tmax_s, atol=1e-3)
+
+
+def test_a_scan_shorter_than_the_window_is_not_refused_and_half_of_it_is_taken(bolus, as_curves):
     times = np.arange(8.0)
-    response = deconvolve(
-        as_curves(np.outer([0.5, 1.0], times)),
-        bolus.aif(times, onset_s=0.0),
-        times,
-        settings=Settings(method="max-slope", slope_window_s=10.0),
+    curves, aif = as_curves(np.outer([0.5, 1.0], times)), bolus.aif(times, onset_s=0.0)
+    response, half = (
+        deconvolve(curves, aif, times, settings=Settings(method="max-slope", slope_window_s=window_s))
+        for window_s in (10.0, 3.5)
     )
     np.testing.assert_allclose(response.height[1], 2.0 * response.height[0], rtol=1e-4)
+    np.testing.assert_array_equal([response.height, response.tmax_s], [half.height, half.tmax_s])
 
 
 def test_progress_reaches_the_end_and_cancels(bolus, as_curves):

@@ -17,7 +17,7 @@ from PyPeTLib.pipeline import _lesions
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.report_facts import key_numbers
 from PyPeTLib.results import map_medians, summary
-from PyPeTLib.tissue import hyperdense, not_tissue
+from PyPeTLib.tissue import _depth, hyperdense, not_tissue
 
 TIMES = np.arange(60.0)
 CBV = 100.0 * 0.55 / 0.75 / 1.05
@@ -207,6 +207,24 @@ def test_what_is_thin_small_or_beside_bone_is_not_hyperdense(dense, name):
 def test_a_haematoma_under_the_skull_is_hyperdense_where_it_is_thick(dense):
     found = dense((np.hypot(Y, X) > 36.0) & (X > 10.0), 65.0)
     assert found.values.any() and (X[found.values] > 9.0).all()
+
+
+def test_what_lies_four_mm_from_the_border_counts(dense):
+    """A layer of 7.5 mm under the skull."""
+    assert dense((np.hypot(Y, X) > 42.5) & (X > 10.0), 65.0).values.any()
+
+
+def test_dense_parts_that_touch_at_an_edge_are_one(dense):
+    """Two squares of 0.7 mL in neighbouring slices, side by side."""
+    one, other = np.zeros_like(BRAIN), np.zeros_like(BRAIN)
+    one[3, 44:56, 65:77] = other[4, 56:68, 65:77] = True
+    assert not dense(one, 65.0).values.any() and dense(one | other, 65.0).values.any()
+
+
+def test_depth_is_the_distance_to_what_lies_outside_the_mask_or_the_grid():
+    y, x = np.indices((5, 7))
+    expected = np.minimum(1.0 * np.minimum(y + 1, 5 - y), 2.0 * np.minimum(x + 1, 7 - x))
+    np.testing.assert_allclose(_depth(np.ones((5, 7), dtype=bool), (1.0, 2.0)), expected)
 
 
 def test_large_vessels_and_bone_are_not_hyperdense(dense):

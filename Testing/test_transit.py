@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib.phantom_curves import tissue_curves
-from PyPeTLib.transit import DELAYS_S, TRANSIT_TIMES_S, fit_transit
+from PyPeTLib.transit import DELAYS_S, TRANSIT_TIMES_S, _delayed, fit_transit
 
 TIMES = np.arange(0.0, 80.0)
 
@@ -74,6 +74,12 @@ def test_gain_is_the_ratio_of_heights_of_equal_curves_and_scales_with_either(bol
 def test_an_artery_that_is_later_than_the_vein_has_a_negative_delay(bolus):
     fit = fit_transit(bolus.aif(TIMES, onset_s=14.0), bolus.aif(TIMES, onset_s=12.0), TIMES)
     assert (fit.delay_s, fit.gain) == (-2.0, pytest.approx(1.0, abs=0.01))
+
+
+def test_a_delayed_curve_is_0_before_the_scan_and_its_last_value_after():
+    found = _delayed(np.array([[5.0, 4.0, 3.0, 2.0]]), np.arange(4.0))[0]
+    for delay_s, expected in ((2.0, [0, 0, 5, 4]), (0.5, [2.5, 4.5, 3.5, 2.5]), (-2.0, [3, 2, 2, 2])):
+        np.testing.assert_allclose(found[delay_s == DELAYS_S], [expected])
 
 
 def test_error_is_the_share_of_the_venous_peak_that_is_not_explained(bolus):

@@ -176,3 +176,6 @@ def test_fewer_components_never_tell_more(bolus):
     few, every = (cramer_rao(bolus.aif(times), times, base, **tissue) for base in (basis, np.eye(60)))
     for name in ERRORS:
         assert getattr(few, name)[0] >= getattr(every, name)[0] * (1 - 1e-6), name
+    raised = cramer_rao(bolus.aif(times), times, basis + np.arange(1.0, 7.0)[:, None], **tissue)
+    for name in ERRORS:
+        assert getattr(raised, name)[0] == pytest.approx(getattr(few, name)[0], rel=1e-6), "no baseline is known"

@@ -11,15 +11,15 @@ import scipy.optimize
 from scipy.ndimage import gaussian_filter
 
 from PyPeTLib import QualityError, Settings
-from PyPeTLib.arteries import arterial_candidates, find_artery
+from PyPeTLib.arteries import _scored_artery, arterial_candidates, find_artery
 from PyPeTLib.candidates import _arterial_share
-from PyPeTLib.gamma import fit_gamma_variate
+from PyPeTLib.gamma import _first_pass_end, fit_gamma_variate
 from PyPeTLib.given_curves import measured_curve
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import LEAST_FILLED
-from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, VascularCurve
-from PyPeTLib.veins import filled, find_vein, partial_volume_factor, scaled_to_vein
-from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
+from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, Traits, VascularCurve
+from PyPeTLib.veins import _blood, _full, filled, find_vein, partial_volume_factor, scaled_to_vein, venous_candidates
+from PyPeTLib.vessels import LikelyVessels, VesselVoxels, kept_components, likely_vessels, vessel_voxels
 
 TIMES, ARRIVAL_S = np.arange(60.0), 10.0
 GRID = Geometry((40, 40, 4), (1.5, 1.5, 6.0))
@@ -97,6 +97,26 @@ def test_a_second_pass_that_comes_before_the_first_has_gone_ends_the_fit(noise_h
     assert fit.peak_s == pytest.approx(17.0, abs=0.5) and fit.error < 0.04
 
 
+@pytest.mark.parametrize(
+    ("after", "samples"),
+    [
+        ([100, 80, 60, 41, 39, 20], 5),  # below 0.4 of the peak
+        ([100, 80, 60, 67, 50, 30], 6),  # a rise of less than 0.08 is none
+        ([100, 80, 60, 69, 50, 30], 3),  # one of more ends the pass where it was lowest
+        ([100, 80, 60, 50, 45, 41], 6),  # all of a curve that does not fall
+    ],
+)
+def test_the_first_pass_ends_at_its_last_sample(after, samples):
+    assert _first_pass_end(np.append(np.zeros(30), after)) == 30 + samples
+
+
+@pytest.mark.parametrize(("rise", "samples"), [(15.0, 6), (25.0, 3)])
+def test_a_rise_within_four_sds_of_the_noise_is_no_second_pass(rise, samples):
+    noise = np.random.default_rng(0).normal(0.0, 5.0, 400)
+    after = [100.0, 70.0, 45.0, 45.0 + rise, 42.0, 30.0]
+    assert _first_pass_end(np.append(noise, after)) == 400 + samples
+
+
 def test_fit_of_uneven_times_is_in_seconds():
     times = np.concatenate([np.arange(0.0, 30.0, 1.5), np.arange(30.0, 75.0, 3.0)])
     truth = GammaVariate(12.0, 7.0, 3.0, 250.0, 0.0)
@@ -129,7 +149,7 @@ def test_a_fit_that_does_not_converge_is_none_not_the_initial_guess(monkeypatch)
     assert fit_gamma_variate(artery_curve(), TIMES) is None
 
 
-@pytest.mark.parametrize("curve", [np.zeros(60), -artery_curve(), artery_curve()[::-1][:4], np.exp(-TIMES)])
+@pytest.mark.parametrize("curve", [np.zeros(60), -artery_curve(), artery_curve()[::-1][:4], np.exp(-TIMES / 10.0)])
 def test_nothing_is_returned_where_nothing_can_be_fitted(curve):
     """No signal, negative, too few samples, peak in the first frame: None, never the initial guess."""
     assert fit_gamma_variate(curve, TIMES[: curve.size]) is None
@@ -256,6 +276,29 @@ def test_features_of_vessel_voxels_are_those_of_their_curves():
     np.testing.assert_allclose(vessels.curves_hu[row], artery_curve(), atol=3.0)
 
 
+def test_what_enhances_by_no_more_than_five_sds_of_its_noise_is_no_vessel():
+    course, mask = np.exp(-0.5 * ((TIMES - 20.0) / 4.0) ** 2), np.ones((1, 1, 4), dtype=bool)
+    heights, noise_hu = np.array([9.8, 10.2, 4.9, 5.1]), np.array([2.0, 2.0, 1.0, 1.0])
+    level = np.array([30.0, -20.0, 40.0, 100.0])  # HU before the bolus do not matter
+    ripple = np.where(TIMES < 4.0, 3.0 * (-1.0) ** TIMES, 0.0)  # nor does what they are in a single frame
+    hu = level + heights * course[:, None] + ripple[:, None]
+    found = vessel_voxels(LikelyVessels(np.arange(4), hu, noise_hu), 5, mask, TIMES)
+    assert found.index.tolist() == [1, 3]
+    np.testing.assert_allclose(found.baseline_hu, level[[1, 3]], atol=1e-2)
+    np.testing.assert_allclose(found.height_hu, heights[[1, 3]], rtol=2e-3)
+
+
+def test_a_quiet_voxel_is_taken_to_have_the_noise_that_is_usual():
+    """What the projection leaves of it; eight components are kept, of few frames a half."""
+    hu = np.random.default_rng(5).normal(30.0, 6.0, (60, 2000))
+    hu[:, 7] = 30.0 + artery_curve()
+    found = likely_vessels(hu)
+    left = 6.0 * np.sqrt(8 / 60)
+    assert found.noise_hu[found.columns == 7].item() == pytest.approx(left, rel=0.03)
+    assert found.noise_hu.min() > 0.97 * left
+    assert [kept_components(frames) for frames in (10, 16, 60)] == [5, 8, 8]
+
+
 def test_vessels_outside_the_mask_do_not_count(settings):
     mask = np.zeros(GRID.shape, dtype=bool)
     mask[:, :, 20:] = True
@@ -285,6 +328,28 @@ def two_arteries(baseline=(40.0,) * 5, other=0.9):
 def candidate_at(vessels, place, grid=GRID):
     found = find_artery(vessels, grid, TIMES, arrival_s=ARRIVAL_S, settings=Settings())
     return next(candidate for candidate in found.candidates if candidate.mask.ravel()[place])
+
+
+def judged(fit, **changed):
+    """An artery of 0.01 mL, with its score and confidence beside one that is the best in everything."""
+    traits = {"signal_to_noise": 8.0, "beside_bone": 0.4, "at_edge": 0.5, "lead_s": 3.0, "arterial_share": 0.9}
+    chosen = Traits("left", baseline_hu=40.0, **{**traits, **changed})
+    one = Candidate(np.ones((1, 1, 10), dtype=bool), fit(TIMES), fit, 0.01, float("nan"), "", chosen, venous_error=0.06)
+    best = GammaVariate(9.0, 5.0, 4.0, 350.0, 0.0)
+    return _scored_artery(one, [one, replace(one, fit=best)]), best
+
+
+def test_score_and_confidence_are_products_of_what_they_are_said_to_be_made_of():
+    """1.5 s late, 0.8 as high, wider, fitted to 5 %; a fifth of the volume that is enough; the veins miss 6 of 15 %."""
+    fit = GammaVariate(10.0, 5.5, 3.0, 280.0, 0.05)
+    found, best = judged(fit)
+    late, fitted, free, inside = np.exp(-1.5 / 2.0), 1.0 - 0.05 / 0.2, 1.0 - 0.7 * 0.4, 1.0 - 0.3 * 0.5
+    width = best.width_s / fit.width_s
+    score = 0.8**1.5 * late * width * fitted * 0.2**0.25 * free * inside * 0.9**2 * (1.0 - 0.06 / 0.15)
+    assert width < 0.9 and found.score == pytest.approx(score)
+    clear = (1.0 - np.exp(-8.0 / 10.0)) * (1.0 - np.exp(-3.0 / 2.0))
+    assert found.confidence == pytest.approx(clear * late * fitted * free * inside * 0.9)
+    assert judged(fit, lead_s=-1.0)[0].confidence == 0.0, "veins that are earlier do not follow"
 
 
 def test_an_artery_beside_bone_loses_to_one_of_similar_height_in_the_brain():
@@ -329,6 +394,11 @@ def test_contrast_of_an_injection_before_is_no_bone_and_bone_stays_bone(left_hu)
     vessels = vessels_of(SHARES, left_hu, bone)
     assert np.flatnonzero(vessels.foreign).tolist() == list(bone)
     assert vessels.blood_hu == pytest.approx(40.0 + left_hu, abs=0.1 * (10.0 + left_hu))
+
+
+def test_blood_before_the_bolus_is_told_by_voxels_that_it_fills_in_part():
+    shares = np.concatenate([np.ones(30), np.full(120, 0.6), np.linspace(0.05, 0.4, 100)])
+    assert vessels_of(shares, 60.0).blood_hu == pytest.approx(100.0, abs=1.0)
 
 
 def test_blood_before_the_bolus_is_told_where_most_of_the_fullest_voxels_lie_beside_bone():
@@ -411,6 +481,46 @@ def test_deep_voxels_that_are_diluted_all_the_same_do_not_count(settings):
     vein = find_vein(vessels, find_artery(vessels, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings), GRID, TIMES)
     assert vein.mask.values.any() and not vein.mask.values[0].any()
     np.testing.assert_allclose(vein.curve_hu.max(), vein_curve().max(), rtol=0.01)
+
+
+def late_vessels(index, shares, noise_hu=1.0):
+    """Voxels with so much of a vein's blood."""
+    curves = np.asarray(shares)[:, None] * vein_curve()
+    features = (curves.max(axis=1), np.full(len(curves), 25.0), curves.sum(axis=1), np.full(len(curves), 40.0))
+    noise = np.full(len(curves), noise_hu)
+    return VesselVoxels(np.asarray(index), curves, *features, np.zeros(len(curves), bool), noise, np.zeros(3))
+
+
+def test_blood_is_the_amplitude_of_the_course_of_veins_whatever_the_baseline_of_a_voxel():
+    """Its noise is that of all of the frames' along the course: the projection left 8 of 60 components of it."""
+    shares = np.linspace(0.4, 1.0, 20)
+    vessels = late_vessels(np.arange(20), shares, noise_hu=2.0)
+    raised = replace(vessels, curves_hu=vessels.curves_hu + np.linspace(-30.0, 30.0, 20)[:, None])
+    blood, noise = _blood(raised, np.ones(20, dtype=bool))
+    np.testing.assert_allclose(blood, shares / shares.mean())
+    assert noise == pytest.approx(2.0 * np.sqrt(60 / 8) / (shares.mean() * vein_curve().std() * np.sqrt(60)))
+
+
+def test_sinuses_that_a_thin_vein_joins_are_two():
+    """Of half their blood; each is sixteen voxels, of which the four in the middle are measured."""
+    blocks, bridge = np.zeros(GRID.shape, dtype=bool), np.zeros(GRID.shape, dtype=bool)
+    blocks[1, 10:14, 10:14] = blocks[1, 10:14, 18:22] = bridge[1, 11, 14:18] = True
+    index = np.flatnonzero(blocks | bridge)
+    vessels = late_vessels(index, np.where(bridge.ravel()[index], 0.5, 1.0))
+    found = venous_candidates(vessels, GRID, TIMES, artery_peak_s=16.0, artery_hu=artery_curve())
+    assert [int(one.mask.sum()) for one in found] == [4, 4]
+    assert found[0].mask[1, 11:13, 11:13].all() != found[0].mask[1, 11:13, 19:21].all()
+
+
+def test_noise_chooses_no_voxels_of_a_full_vein():
+    """Those of 0.95 of what is full are taken, noise allowed for: 1.78 SDs below, but for four in a hundred."""
+    noise = 0.1
+    blood = 1.0 + np.random.default_rng(3).normal(0.0, noise, 20_000)
+    vessels = late_vessels(np.arange(blood.size), np.ones(blood.size))
+    grid = Geometry((blood.size, 1, 1), (1.0, 1.0, 1.0))
+    taken = _full(vessels, np.arange(blood.size), blood, noise, grid)
+    assert taken.size / blood.size == pytest.approx(0.9625, abs=0.01)
+    assert blood[taken].mean() == pytest.approx(1.0, abs=0.01)
 
 
 def section(radius_mm, pixel_mm, off=(0.0, 0.0), spread_mm=1.1):
@@ -516,6 +626,10 @@ def test_thin_artery_is_scaled_to_the_venous_area(settings, share):
     areas = [np.trapezoid(curve, TIMES) for curve in (scaled.curve_hu, vein_curve())]
     assert areas[0] == pytest.approx(areas[1], rel=0.02)  # the tails beyond the scan count too
     np.testing.assert_array_equal(scaled.measured_hu, artery.measured_hu)
+    np.testing.assert_array_equal(
+        scaled_to_vein(replace(artery, curve_hu=3.0 * artery.measured_hu), vein, TIMES, settings=settings).curve_hu,
+        scaled.curve_hu,
+    )
     assert scaled.fit.peak_hu == pytest.approx(artery.fit.peak_hu * scaled.partial_volume_factor)
 
 
