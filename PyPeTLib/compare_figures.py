@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
 from PyPeTLib.compare import Comparison
 from PyPeTLib.comparison_files import VOLUMES, figure_name
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
-from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, heading, png, sheet
+from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, colour_map, heading, png, sheet
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
@@ -30,8 +30,9 @@ DIFFERENCE_SHARE = 0.5
 COMPARE_DPI = 120
 #: From blue (less than the reference) over white to red (more).
 DIFFERENCE_COLOURS = "RdBu_r"
-#: Squares of a density plot along each axis.
-SQUARES = 120
+#: Squares of a density plot along each axis, and the part of the colours for how full they are: darker ones cannot be
+#: told from black.
+SQUARES, DENSITY_COLOURS, DENSITY_FROM = 120, "viridis", 0.3
 #: Percentiles of the values between which the axes lie, and how many windows of the map they reach at most: large
 #: vessels do not set them.
 AXES_PERCENT, AXES_WINDOWS = (0.5, 99.5), 2.0
@@ -241,8 +242,11 @@ def _density(
     counts, _, _ = np.histogram2d(across, up, bins=SQUARES, range=(wide, high))
     shown = np.ma.masked_equal(counts.T, 0.0)
     norm = LogNorm(1.0, max(2.0, float(counts.max())))
-    axes.imshow(shown, origin="lower", extent=(*wide, *high), aspect="auto", cmap="viridis", norm=norm)
+    cmap = ListedColormap(colour_map(DENSITY_COLOURS)(np.linspace(DENSITY_FROM, 1.0, 256)))
+    axes.imshow(shown, origin="lower", extent=(*wide, *high), aspect="auto", cmap=cmap, norm=norm)
     axes.grid(visible=False)
+    legend = f"from blue to yellow: 1 to {norm.vmax:.0f} voxels"
+    axes.set_title(legend, color=THEMES["dark"]["quiet"], fontsize=7.5, loc="left", pad=4)
     axes.set_xlim(wide)
     axes.set_ylim(high)
     inside = float(counts.sum()) / max(1, across.size)

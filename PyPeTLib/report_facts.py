@@ -43,6 +43,14 @@ ON_BOUNDS = (
     "Bounds are of what noise does: what lies beyond the threshold with a probability of 95\u00a0%, and with one of "
     "5\u00a0% within 6\u00a0mm. "
 )
+#: Where the hypoperfusion is, in words.
+SIDES = {
+    "left": "on the patient's left",
+    "right": "on the patient's right",
+    "none": "no hypoperfusion",
+    "both": "on both sides",
+    "unknown": "side unknown",
+}
 #: Packages whose versions are stated.
 PACKAGES = ("numpy", "scipy", "SimpleITK", "matplotlib", "Jinja2", "pillow")
 
@@ -92,15 +100,12 @@ def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
 
 def lesion_note(lesions: Lesions, settings: Settings) -> str:
     """Return what the volumes are of, what their thresholds are from, and what they are not for."""
-    side = {"none": "no hypoperfusion", "both": "on both sides", "unknown": "side unknown"}.get(
-        lesions.side, f"on the patient's {lesions.side}"
-    )
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
     bounded = any(volume.high_ml > 0.0 for volume in lesions.volumes_ml.values())
     own = settings.lesion_rule == "own" or (settings.method in LINEAR and settings.correction == "none")
     size = "a smaller" if settings.method == "bayesian" else "another"
     thresholds = "" if own else ON_THRESHOLDS.format(settings.method, size)
-    return f"{rule}; {side}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
+    return f"{rule}; {SIDES[lesions.side]}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:

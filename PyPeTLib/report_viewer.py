@@ -20,6 +20,7 @@ from PyPeTLib.display import (
     FLOW_COLOURS,
     GREY,
     HYPOPERFUSION_COLOUR,
+    INVALID,
     MAP_LABELS,
     MAP_WINDOWS,
     PURPLE,
@@ -35,6 +36,7 @@ from PyPeTLib.display import (
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Analysis, Curves, Geometry, Image, MaskArray
 from PyPeTLib.report_facts import DECIMALS
+from PyPeTLib.results import invalid_why
 
 Bytes = npt.NDArray[np.uint8]
 #: From an array on the scan's grid to what is shown of it.
@@ -58,6 +60,8 @@ BITS = {"brain": 1, "core": 2, "hypoperfusion": 4, "aif": 8, "vof": 16}
 
 #: Colours of their outlines.
 MARKS = {"core": CORE_COLOUR, "hypoperfusion": HYPOPERFUSION_COLOUR, "aif": PURPLE, "vof": VEIN_COLOUR}
+#: Those that are dashed, so that nobody needs the colours to tell outlines apart.
+DASHED = ("hypoperfusion", "vof")
 
 
 def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str, Any]:
@@ -99,8 +103,10 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
         "masks": _packed(shown(_masks(analysis))),
         "bits": BITS,
         "marks": MARKS,
+        "dashed": DASHED,
+        "invalid": INVALID if invalid_why(analysis.checks) else "",
         "layers": [*_steps(), *_layers(analysis, reference, shown, inside)],
-        "colours": {name: _hex(name) for name in sorted(_colour_names(analysis))},
+        "colours": {name: _colours(name) for name in sorted(_colour_names(analysis))},
         "curves": _curves(analysis.curves, geometry, shown, inside),
         "scan": scan,
     }
@@ -284,9 +290,8 @@ def _colour_names(analysis: Analysis) -> set[str]:
     return maps | {GREY, FLOW_COLOURS}
 
 
-def _hex(name: str) -> str:
-    """Return 256 colours as text, six digits each."""
+def _colours(name: str) -> str:
+    """Return 256 colours, four bytes each: red, green, blue and opacity."""
     from PyPeTLib.figures import colour_map
 
-    colours: Bytes = colour_map(name)(np.arange(256), bytes=True)[:, :3]
-    return colours.tobytes().hex()
+    return _packed(colour_map(name)(np.arange(256), bytes=True))

@@ -231,6 +231,10 @@ def test_window_is_set_by_numbers_and_by_dragging_and_reset(page):
     low.fill("40")
     low.press("Enter")
     assert shown(page)[3:] == (0, 30), "a window without width is not taken"
+    assert low.input_value() == "0", "the numbers are those of the picture"
+    low.fill("")
+    low.press("Enter")
+    assert (shown(page)[3:], low.input_value()) == ((0, 30), "0"), "no number is no 0"
     box = picture(page).bounding_box()
     page.mouse.move(box["x"] + 100, box["y"] + 100)
     page.mouse.down()
@@ -257,6 +261,38 @@ def test_voxel_outlines_swap_and_play_have_keys(page):
     assert page.locator("#play").inner_text() == "Pause"
     page.keyboard.press(" ")
     assert shown(page)[2] > frame
+
+
+def test_what_the_keys_came_to_is_told_once_they_rest(page, tiny_analysis):
+    """By a screen reader; the pointer, which moves all the time, tells nothing."""
+    labels, said = slice_labels(tiny_analysis.series.geometry), page.locator("#said[role=status]")
+    picture(page).hover()
+    page.locator(".panes[role=application]").focus()
+    page.locator("#slice").fill("0")
+    for key in ("ArrowUp", "ArrowUp"):
+        page.locator(".panes").press(key)
+    assert said.inner_text() == "" and page.locator("#slice").get_attribute("aria-valuetext") == labels[2]
+    page.wait_for_timeout(700)
+    text = said.inner_text()
+    assert text.startswith(f"CBF, 0 to 60 mL/100 g/min, slice {labels[2]}; the patient's left") and "Tmax" in text
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_timeout(700)
+    assert labels[2] in said.inner_text() and cell(page, 0, 0) in said.inner_text()
+    assert "Curve of the voxel, up to" in page.locator("#curve").get_attribute("aria-label")
+    assert page.locator("#viewer [aria-live], #viewer [role=status], #viewer output:not([aria-hidden])").count() == 1
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["1280", "390"])
+def test_the_tab_key_stops_at_what_scrolls_only(opened, size):
+    """And in forced colours the swatches that explain outlines keep theirs."""
+    with opened(viewport=size, forced_colors="active") as page:
+        stops = page.locator(".scroll:visible").evaluate_all(
+            "(all) => all.map((one) => [one.tabIndex, one.scrollWidth > one.clientWidth])"
+        )
+        assert all((stop == 0) == scrolls for stop, scrolls in stops)
+        assert any(scrolls for _, scrolls in stops) == (size is PHONE)
+        colours = "(all) => all.map((one) => getComputedStyle(one).backgroundColor)"
+        assert len(set(page.locator("#viewer .dot").evaluate_all(colours))) == 4
 
 
 def test_page_of_a_run_that_knows_little_opens_too(opened, tiny_analysis, tmp_path):
