@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
 from PyPeTLib.compare import Comparison
@@ -38,6 +39,8 @@ SQUARES, DENSITY_COLOURS, DENSITY_FROM = 120, "viridis", 0.3
 AXES_PERCENT, AXES_WINDOWS = (0.5, 99.5), 2.0
 #: Height of the plots below the pictures, and space around them, in inches.
 _PLOT_IN, _SPACE_IN = 2.7, 0.85
+#: Least width in inches, for the plots of maps of a few slices.
+_ACROSS_IN = 9.0
 _LEFT_IN, _GAP_IN = 1.05, 0.95
 
 
@@ -211,7 +214,7 @@ def _side_by_side(
     ]
     labels = slice_labels(geometry)
     heads, aspect = [labels[k] for k in chosen], pixel_aspect(geometry)
-    return sheet(comparison.name, _note(comparison, name), heads, strips, aspect, _PLOT_IN + _SPACE_IN)
+    return sheet(comparison.name, _note(comparison, name), heads, strips, aspect, _PLOT_IN + _SPACE_IN, _ACROSS_IN)
 
 
 def _note(comparison: Comparison, name: str) -> str:
@@ -245,7 +248,7 @@ def _density(
     cmap = ListedColormap(colour_map(DENSITY_COLOURS)(np.linspace(DENSITY_FROM, 1.0, 256)))
     axes.imshow(shown, origin="lower", extent=(*wide, *high), aspect="auto", cmap=cmap, norm=norm)
     axes.grid(visible=False)
-    legend = f"from blue to yellow: 1 to {norm.vmax:.0f} voxels"
+    legend = f"blue to yellow: 1 to {norm.vmax:.0f} voxels a square"
     axes.set_title(legend, color=THEMES["dark"]["quiet"], fontsize=7.5, loc="left", pad=4)
     axes.set_xlim(wide)
     axes.set_ylim(high)
@@ -255,23 +258,28 @@ def _density(
 
 
 def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
-    """Draw bias and limits of agreement with their values; no relative bias, which is 0 by definition."""
+    """Draw bias and limits of agreement with their values; no relative bias, which is 0 by definition.
+
+    The bias is written on the left, limits on the right, above and below them: however near they are, all can be read.
+    """
     ink = THEMES["dark"]["ink"]
     bias = float("nan") if unit == RELATIVE_UNIT else limits.bias
-    for value, line, name in (
-        (bias, "-", "bias"),
-        (limits.low, "--", f"−{LIMIT_SDS:g} SD"),
-        (limits.high, "--", f"+{LIMIT_SDS:g} SD"),
+    for value, line, name, x, side, up in (
+        (bias, "-", "bias", 0.0, "left", "bottom"),
+        (limits.low, "--", f"−{LIMIT_SDS:g} SD", 1.0, "right", "top"),
+        (limits.high, "--", f"+{LIMIT_SDS:g} SD", 1.0, "right", "bottom"),
     ):
         if np.isfinite(value):
             axes.axhline(value, color=ink, lw=0.9, ls=line)
             place: dict[str, Any] = {
                 "xycoords": ("axes fraction", "data"),
                 "textcoords": "offset points",
-                "ha": "right",
+                "path_effects": [withStroke(linewidth=2.0, foreground="black")],
+                "ha": side,
+                "va": up,
             }
             text = f"{name}: {typeset(f'{value:.3g}')} {unit}"
-            axes.annotate(text, (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
+            axes.annotate(text, (x, value), (3 - 6 * x, 3 if up == "bottom" else -3), color=ink, fontsize=7.5, **place)
 
 
 def _corner(axes: Axes, text: str, *, low: bool = False) -> None:

@@ -51,8 +51,10 @@ OUTLINE_PIXELS = 1.2
 OUTLINE_WIDTH, RIM_WIDTH = 1.1, 2.2
 #: How much a filled mark covers what is below.
 OPACITY = 0.55
-_LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14
+_LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.6, 8.4, 0.95, 0.14
 _WIDEST_TILE_IN, _GAP = 1.75, 3
+#: Least width of a sheet in inches: what is written above a single slice has to end before the slice begins.
+LEAST_IN = 5.0
 #: Height of title and line below it, in inches, where nothing else is above the pictures.
 TITLE_IN = 0.62
 #: Letters of the title, and of the line below it, that fit into an inch.
@@ -194,7 +196,13 @@ def _montage(analysis: Analysis, note: str, rows: list[tuple[str, Image, Window]
 
 
 def sheet(
-    name: str, note: str, heads: Sequence[str], strips: Sequence[Strip], aspect: float, below_in: float = 0.0
+    name: str,
+    note: str,
+    heads: Sequence[str],
+    strips: Sequence[Strip],
+    aspect: float,
+    below_in: float = 0.0,
+    least_in: float = LEAST_IN,
 ) -> Figure:
     """Return rows of pictures on black, with title, column heads, R and L, and a colour bar a row.
 
@@ -210,13 +218,16 @@ def sheet(
         Height of a pixel over its width in mm.
     below_in : float
         Free height at the bottom in inches, for what the caller adds.
+    least_in : float
+        Least width in inches, where that is wider than the pictures.
     """
     rows, columns = strips[0].tiles[0].shape
     tile_in = min(_WIDEST_TILE_IN, _STRIP_IN / len(heads))
     width_in = tile_in * len(heads)
     height_in = tile_in * rows * aspect / columns
     step_in = height_in + _EDGE_IN / 2
-    total = (_LABEL_IN + width_in + _BAR_IN, _HEAD_IN + step_in * len(strips) + _EDGE_IN + below_in)
+    across = max(least_in, _LABEL_IN + width_in + _BAR_IN)
+    total = (across, _HEAD_IN + step_in * len(strips) + _EDGE_IN + below_in)
     figure = canvas(*total)
     heading(figure, name, note)
     for k, head in enumerate(heads):
@@ -341,7 +352,7 @@ def webp(figure: Figure, *, lossless: bool) -> bytes:
 
 def mark_sides(axes: Axes, left: float, columns: int, rows: int) -> None:
     """Mark right and left of the patient in the upper corners of a picture that begins at column ``left``."""
-    style: dict[str, Any] = {"color": "#d0d4d8", "fontsize": 7, "va": "top"}
+    style: dict[str, Any] = {"color": "#d0d4d8", "fontsize": 8.5, "va": "top"}
     axes.text(left + 0.02 * columns, 0.02 * rows, "R", ha="left", **style)
     axes.text(left + 0.97 * columns, 0.02 * rows, "L", ha="right", **style)
 
@@ -377,7 +388,7 @@ def _draw_bar(axes: Axes, strip: Strip) -> None:
     axes.yaxis.tick_right()
     ticks = np.linspace(low, high, 3)
     axes.set_yticks(ticks, labels=[typeset(f"{tick:g}") for tick in ticks])
-    axes.tick_params(colors=ink, labelsize=7.5, length=2, width=0.6, pad=2)
+    axes.tick_params(colors=ink, labelsize=8, length=2, width=0.6, pad=2)
 
 
 def _draw_mark(axes: Axes, joined: Array, mark: Mark) -> None:

@@ -300,6 +300,12 @@ def test_page_of_a_run_that_knows_little_opens_too(opened, tiny_analysis, tmp_pa
     analysis, path = one_slice(tiny_analysis), tmp_path / "little.html"
     path.write_text(report_html(analysis), encoding="utf-8")
     with opened(path.as_uri()) as page:
+        sizes = page.locator("figure img").evaluate_all("(all) => all.map((one) => [one.width, one.naturalWidth])")
+        assert all(width <= natural for width, natural in sizes), "few slices are not blown up"
+        page.emulate_media(media="print")
+        heights = page.locator("figure img").evaluate_all("(all) => all.map((one) => one.height)")
+        assert max(heights) * 25.4 / 96 < 297 - 14 - 18 - 40, "a picture, its title and caption fit on a page"
+        page.emulate_media(media="screen")
         picture(page).click()
         for key in ("ArrowUp", "ArrowRight", "r", "m", "5", "9", "x", "o"):
             page.keyboard.press(key)
