@@ -166,6 +166,9 @@ def test_pointing_at_a_voxel_shows_values_and_curve_of_the_files(page, tiny_anal
         assert value == pytest.approx(scan(image.values)[k, row, column], abs=step)
     assert float(cell(page, 0, 1).strip("± ")) == pytest.approx(scan(sd["cbf"].values)[k, row, column], abs=0.7)
     assert float(cell(page, 0, 2)) == pytest.approx(scan(maps.cbf.values)[k, row, column] / 2, abs=1.0)
+    labels = picture(page).get_attribute("aria-label"), picture(page, 1).get_attribute("aria-label")
+    units = [image.unit for _, image in maps.items()]
+    assert [label.split("; voxel ")[1] for label in labels] == [f"{cell(page, k, 0)} {units[k]}" for k in (0, 3)]
     assert "hypoperfusion" in page.locator("#place").inner_text()
     curve = [
         scan(enhancement_volume(tiny_analysis.curves, t))[k, row, column] for t in range(tiny_analysis.series.frames)
@@ -383,4 +386,5 @@ def test_pdf_has_pages_and_the_same_bytes(tmp_path, tiny_analysis):
         write_pdf(page, tmp_path / name)
     content = (tmp_path / "a.pdf").read_bytes()
     assert content.startswith(b"%PDF") and b"/Type /Page" in content
+    assert b"/StructTreeRoot" in content and b"/Outlines" in content, "headings can be heard and jumped to"
     assert content == (tmp_path / "b.pdf").read_bytes()

@@ -96,15 +96,15 @@
     context.drawImage(small, 0, 0, columns * thinning * across, rows * thinning * down);
     marks(context, slice, across * thinning, down * thinning, ratio);
     const at = state.voxel, i = at ? at.y * columns + at.x : -1, value = values[i] ?? NaN;
-    const text = layer.levels ? written(layer, place[slice * area + i]) : typeset(value, 0);
-    letters(context, [data.invalid + where, Number.isNaN(value) ? "" : `${text} ${layer.unit}`], ratio);
+    const read = Number.isNaN(value) ? "" : `${layer.levels ? written(layer, place[slice * area + i]) : typeset(value, 0)} ${layer.unit}`;
+    letters(context, [data.invalid + where, read], ratio);
     pane.bar.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(table.buffer), 256, 1), 0, 0);
     pane.ends.forEach((end, k) => { if (document.activeElement !== end) end.value = ends(layer)[k]; });
     pane.unit.textContent = layer.unit;
     pane.values = values;
     canvas.dataset.shown = [layer.key, slice, frame, low, high].join(" ");
-    const range = `${ends(layer).join(" to ")} ${layer.unit}`;
-    canvas.setAttribute("aria-label", `${data.invalid}${layer.label}, ${range}, slice ${where}; the patient's left is on the right`);
+    const shown = `${data.invalid}${layer.label}, ${ends(layer).join(" to ")} ${layer.unit}, slice ${where}`;
+    canvas.setAttribute("aria-label", `${shown}; the patient's left is on the right${read && `; voxel ${read}`}`);
   }
   const ends = (layer) => layer.shown.map((value) => Number(value.toPrecision(3)));
   const edges = new Map(), typeset = (value, digits) => value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
