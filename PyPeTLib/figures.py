@@ -58,7 +58,7 @@ LEAST_IN = 5.0
 #: Height of title and line below it, in inches, where nothing else is above the pictures.
 TITLE_IN = 0.62
 #: Letters of the title, and of the line below it, that fit into an inch.
-_TITLE_LETTERS, _NOTE_LETTERS = 8, 14
+_TITLE_LETTERS, _NOTE_LETTERS = 7, 14
 #: Colours of pictures on light and on dark paper.
 THEMES: Mapping[Theme, Mapping[str, str]] = {
     "light": {
@@ -261,7 +261,8 @@ def heading(figure: Figure, name: str, note: str, theme: Theme = "dark") -> None
     figure.text(left, 1 - 0.13 / down, printable(name, _title_letters(figure)), **title)
     lines = textwrap.wrap(f"{note} · research use only", int(_NOTE_LETTERS * (across - 2 * _EDGE_IN)))
     figure.text(left, 1 - 0.38 / down, "\n".join(lines), **below)
-    figure.set_label(f"{printable(name)}: {' '.join(lines)}")
+    label = f"{printable(name)}: {' '.join(lines)}"  # a title of files, where some characters are none
+    figure.set_label("".join(letter if letter.isprintable() else "?" for letter in label))
 
 
 def mark_invalid(figure: Figure, theme: Theme) -> Figure:

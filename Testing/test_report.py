@@ -261,9 +261,17 @@ def test_everything_of_an_invalid_run_says_so(tiny_analysis):
 def test_a_long_name_ends_before_its_figure(tiles):
     strip = Strip("CBF", "s", [np.zeros((20, 20))] * tiles, (0.0, 1.0))
     figure = sheet("sub-WMWM_" * 40, "note", ["S 0 mm"] * tiles, [strip], 1.0)
-    for title in (figure.texts[0], mark_invalid(figure, "dark").texts[0]):
+    for change in (lambda figure: figure, lambda figure: mark_invalid(figure, "dark")):
+        title = change(figure).texts[0]
         figure.canvas.draw()
         assert title.get_window_extent().x1 <= figure.bbox.x1 and title.get_text().endswith("…")
+
+
+def test_titles_of_files_hold_no_characters_that_are_none():
+    figure = sheet("a\x00b", "c\x0bd \ud800", ["S 0 mm"], [Strip("CBF", "s", [np.zeros((20, 20))], (0.0, 1.0))], 1.0)
+    for text in figure.texts[1:]:
+        text.set_text("")  # what is drawn is another matter
+    assert b"a?b: c d ? " in png(figure) and b"<title>a?b: c d ? " in svg(figure)
 
 
 def test_lines_differ_by_more_than_their_colour(tiny_analysis):
