@@ -13,7 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 
@@ -346,7 +346,7 @@ def webp(figure: Figure, *, lossless: bool) -> bytes:
         Best for lines and letters; otherwise at a quality of 85, which is best for maps.
     """
     buffer = io.BytesIO()
-    packing = {"lossless": lossless, "quality": 40 if lossless else 85, "method": 1}
+    packing = {"lossless": lossless, "quality": 20 if lossless else 85, "method": 1}
     figure.savefig(buffer, format="webp", dpi=figure.dpi, facecolor=figure.get_facecolor(), pil_kwargs=packing)
     return buffer.getvalue()
 
@@ -401,9 +401,10 @@ def _draw_mark(axes: Axes, joined: Array, mark: Mark) -> None:
         from scipy.ndimage import gaussian_filter
 
         smooth = gaussian_filter(joined, OUTLINE_PIXELS)
-        axes.contour(smooth, levels=[0.5], colors=["black"], linewidths=RIM_WIDTH, zorder=1.9)  # below all lines
         line = "dashed" if mark.dashed else "solid"
-        axes.contour(smooth, levels=[0.5], colors=[mark.colour], linewidths=OUTLINE_WIDTH, linestyles=line)
+        drawn = axes.contour(smooth, levels=[0.5], colors=[mark.colour], linewidths=OUTLINE_WIDTH, linestyles=line)
+        rim: dict[str, Any] = {"edgecolors": "black", "linewidths": RIM_WIDTH, "zorder": 1.9}  # below all lines
+        axes.add_collection(PathCollection(drawn.get_paths(), facecolors="none", transform=axes.transData, **rim))
 
 
 def _joined(pictures: Sequence[Array], gap: float) -> Array:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from PyPeTLib.display import LESION_SLICES, MAP_LABELS, MOST_SLICES, spread_slices
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.records import Analysis, FloatArray, Image, Lesions, MaskArray, Motion, VascularCurve
-from PyPeTLib.report_facts import SIDES, key_numbers, rounded
+from PyPeTLib.report_facts import SIDES, KeyNumber, median_known, rounded
 from PyPeTLib.typeset import typeset
 
 
-def maps_shown(analysis: Analysis) -> str:
+def maps_shown(analysis: Analysis, numbers: Sequence[KeyNumber]) -> str:
     """Return median and quartiles of every map, the slices, and the lesion."""
-    rows = [
-        f"{row.short} {row.median} ({row.quartiles}) {row.unit}" for row in key_numbers(analysis.maps, analysis.tissue)
-    ]
+    rows = [f"{row.short} {row.median} ({row.quartiles}) {row.unit}" for row in numbers]
     return f"{_slices(analysis)}. Median (quartiles) of tissue: {'; '.join(rows)}. {_lesion(analysis.lesions)}."
 
 
@@ -25,7 +23,7 @@ def reference_shown(analysis: Analysis, reference: Mapping[str, Image]) -> str:
     """Return the median of every reference map over the tissue of the run, and the slices."""
     tissue, ours = analysis.tissue.values, dict(analysis.maps.items())
     rows = [
-        f"{MAP_LABELS[name]} {rounded(_median(image.values[tissue]), ours[name].unit)} {ours[name].unit}"
+        f"{MAP_LABELS[name]} {rounded(median_known(image.values[tissue]), ours[name].unit)} {ours[name].unit}"
         for name, image in reference.items()
     ]
     return f"{_slices(analysis)}. Medians over the tissue of the run: {'; '.join(rows)}."
@@ -38,9 +36,8 @@ def lesions_shown(analysis: Analysis) -> str:
     return f"{_lesion(analysis.lesions)}. {_slices(analysis, shown, LESION_SLICES)}."
 
 
-def uncertainty_shown(analysis: Analysis) -> str:
+def uncertainty_shown(analysis: Analysis, numbers: Sequence[KeyNumber]) -> str:
     """Return the median standard deviation of a voxel of every map that has one."""
-    numbers = key_numbers(analysis.maps, analysis.tissue)
     rows = [f"{row.short} {row.voxel_sd} {row.unit}" for row in numbers if row.voxel_sd]
     return f"{_slices(analysis)}. Medians over tissue: {'; '.join(rows)}."
 
@@ -113,8 +110,3 @@ def _vessels(analysis: Analysis) -> list[tuple[str, VascularCurve]]:
 
 def _peak(values: FloatArray, times_s: FloatArray) -> str:
     return f"{typeset(f'{values.max():.3g}')} HU at {times_s[values.argmax()]:.1f} s"
-
-
-def _median(values: FloatArray) -> float:
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else float("nan")

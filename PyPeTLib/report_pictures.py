@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from PyPeTLib.report_alternatives import (
     uncertainty_shown,
     vessels_shown,
 )
+from PyPeTLib.report_facts import KeyNumber, key_numbers
 from PyPeTLib.report_sections import Picture
 from PyPeTLib.report_viewer import data_address
 from PyPeTLib.results import invalid_why
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from PyPeTLib.beside import Reference
     from PyPeTLib.figures import Theme
 
+#: Medians and quartiles of the maps, found when they are first asked for.
+Numbers = Callable[[], list[KeyNumber]]
 #: Names of all figures that there may be.
 FIGURES = ("maps", "reference", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion")
 
@@ -55,10 +58,11 @@ def drawings(analysis: Analysis, reference: Reference | None) -> dict[str, Drawi
     reference : beside.Reference or None
         Maps to compare with.
     """
+    numbers = cache(lambda: key_numbers(analysis.maps, analysis.tissue))
     found = {
-        **_maps(analysis, reference),
+        **_maps(analysis, reference, numbers),
         **_lesions(analysis),
-        **_uncertainty(analysis),
+        **_uncertainty(analysis, numbers),
         **_vessels(analysis),
         **_motion(analysis),
     }
@@ -127,11 +131,15 @@ def _marked(draw: Callable[[Theme], Figure]) -> Callable[[Theme], Figure]:
     return lambda theme: mark_invalid(draw(theme), theme)
 
 
-def _maps(analysis: Analysis, reference: Reference | None) -> dict[str, Drawing]:
+def _maps(analysis: Analysis, reference: Reference | None, numbers: Numbers) -> dict[str, Drawing]:
     from PyPeTLib.figures import maps_figure, reference_figure
 
     caption = "Colours have the same range in every report. The patient's left (L) is on the right."
-    found = {"maps": Drawing("Perfusion maps", caption, partial(maps_shown, analysis), lambda _: maps_figure(analysis))}
+    found = {
+        "maps": Drawing(
+            "Perfusion maps", caption, lambda: maps_shown(analysis, numbers()), lambda _: maps_figure(analysis)
+        )
+    }
     if reference is not None:
         maps, text = reference.maps, "The maps that were given, in the same slices, windows and colours."
         caption = " ".join([text, *reference.sentences()])
@@ -154,7 +162,7 @@ def _lesions(analysis: Analysis) -> dict[str, Drawing]:
     return {"lesions": Drawing("Core and hypoperfusion", caption, shows, lambda _: lesions_figure(analysis))}
 
 
-def _uncertainty(analysis: Analysis) -> dict[str, Drawing]:
+def _uncertainty(analysis: Analysis, numbers: Numbers) -> dict[str, Drawing]:
     from PyPeTLib.figures import uncertainty_figure
 
     if not analysis.maps.sd:
@@ -163,8 +171,14 @@ def _uncertainty(analysis: Analysis) -> dict[str, Drawing]:
         "Standard deviation of the value of a single voxel, in half the range of its map; the mean of a region is "
         "known better. 1.645 times as much on both sides is the 90 % interval."
     )
-    shows = partial(uncertainty_shown, analysis)
-    return {"uncertainty": Drawing("Uncertainty", caption, shows, lambda _: uncertainty_figure(analysis))}
+    return {
+        "uncertainty": Drawing(
+            "Uncertainty",
+            caption,
+            lambda: uncertainty_shown(analysis, numbers()),
+            lambda _: uncertainty_figure(analysis),
+        )
+    }
 
 
 def _vessels(analysis: Analysis) -> dict[str, Drawing]:

@@ -86,7 +86,7 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
     def shown(values: Array) -> Array:
         return radiological(values, geometry)[(..., *crop)][..., thin // 2 :: thin, thin // 2 :: thin]
 
-    inside = shown(analysis.brain.values)
+    inside, masks = shown(analysis.brain.values), shown(_masks(analysis))
     slab, scan = max(1, len(inside) // SLABS // 2), _scan(analysis, shown, inside)
     return {
         "note": _note(thin, scan["block"], min(2 * slab + 1, len(inside))),
@@ -94,13 +94,13 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
         "shape": inside.shape,
         "full": brain[(0, *crop)].shape,
         "aspect": pixel_aspect(geometry),
-        "start": _start(shown(_masks(analysis))),
+        "start": _start(masks),
         "thinning": thin,
         "labels": slice_labels(geometry),
         "times": [round(float(t), 3) for t in analysis.series.times_s],
         "arrival": analysis.bolus.arrival_s,
         "aif": [round(float(hu), 2) for hu in analysis.aif.curve_hu],
-        "masks": _packed(shown(_masks(analysis))),
+        "masks": _packed(masks),
         "bits": BITS,
         "marks": MARKS,
         "dashed": DASHED,
