@@ -41,6 +41,8 @@ AXES_PERCENT, AXES_WINDOWS = (0.5, 99.5), 2.0
 _PLOT_IN, _SPACE_IN = 2.7, 0.85
 #: Least width in inches, for the plots of maps of a few slices.
 _ACROSS_IN = 9.0
+#: Around letters that lie on colours.
+_RIM = [withStroke(linewidth=2.0, foreground="black")]
 _LEFT_IN, _GAP_IN = 1.05, 0.95
 
 
@@ -274,7 +276,7 @@ def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
             place: dict[str, Any] = {
                 "xycoords": ("axes fraction", "data"),
                 "textcoords": "offset points",
-                "path_effects": [withStroke(linewidth=2.0, foreground="black")],
+                "path_effects": _RIM,
                 "ha": side,
                 "va": up,
             }
@@ -285,8 +287,8 @@ def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
 def _corner(axes: Axes, text: str, *, low: bool = False) -> None:
     """Write into the left upper, or into the right lower, corner."""
     x, y, across, up = (0.97, 0.04, "right", "bottom") if low else (0.03, 0.97, "left", "top")
-    quiet = THEMES["dark"]["quiet" if low else "ink"]
-    axes.text(x, y, text, color=quiet, fontsize=7.5 if low else 8, ha=across, va=up, transform=axes.transAxes)
+    style: dict[str, Any] = {"color": THEMES["dark"]["quiet" if low else "ink"], "fontsize": 7.5 if low else 8}
+    axes.text(x, y, text, ha=across, va=up, transform=axes.transAxes, path_effects=_RIM, **style)
 
 
 def _range(values: FloatArray, most: float) -> tuple[float, float]:
