@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from PyPeTLib.agreement import LIMIT_SDS, Limits, limits_of_agreement
 from PyPeTLib.compare import Comparison
 from PyPeTLib.comparison_files import VOLUMES, figure_name
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
-from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, heading, png, sheet
+from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, colour_map, heading, png, sheet
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
@@ -30,13 +31,18 @@ DIFFERENCE_SHARE = 0.5
 COMPARE_DPI = 120
 #: From blue (less than the reference) over white to red (more).
 DIFFERENCE_COLOURS = "RdBu_r"
-#: Squares of a density plot along each axis.
-SQUARES = 120
+#: Squares of a density plot along each axis, and the part of the colours for how full they are: darker ones cannot be
+#: told from black.
+SQUARES, DENSITY_COLOURS, DENSITY_FROM = 120, "viridis", 0.3
 #: Percentiles of the values between which the axes lie, and how many windows of the map they reach at most: large
 #: vessels do not set them.
 AXES_PERCENT, AXES_WINDOWS = (0.5, 99.5), 2.0
 #: Height of the plots below the pictures, and space around them, in inches.
 _PLOT_IN, _SPACE_IN = 2.7, 0.85
+#: Least width in inches, for the plots of maps of a few slices.
+_ACROSS_IN = 9.0
+#: Around letters that lie on colours.
+_RIM = [withStroke(linewidth=2.0, foreground="black")]
 _LEFT_IN, _GAP_IN = 1.05, 0.95
 
 
@@ -210,7 +216,7 @@ def _side_by_side(
     ]
     labels = slice_labels(geometry)
     heads, aspect = [labels[k] for k in chosen], pixel_aspect(geometry)
-    return sheet(comparison.name, _note(comparison, name), heads, strips, aspect, _PLOT_IN + _SPACE_IN)
+    return sheet(comparison.name, _note(comparison, name), heads, strips, aspect, _PLOT_IN + _SPACE_IN, _ACROSS_IN)
 
 
 def _note(comparison: Comparison, name: str) -> str:
@@ -241,8 +247,11 @@ def _density(
     counts, _, _ = np.histogram2d(across, up, bins=SQUARES, range=(wide, high))
     shown = np.ma.masked_equal(counts.T, 0.0)
     norm = LogNorm(1.0, max(2.0, float(counts.max())))
-    axes.imshow(shown, origin="lower", extent=(*wide, *high), aspect="auto", cmap="viridis", norm=norm)
+    cmap = ListedColormap(colour_map(DENSITY_COLOURS)(np.linspace(DENSITY_FROM, 1.0, 256)))
+    axes.imshow(shown, origin="lower", extent=(*wide, *high), aspect="auto", cmap=cmap, norm=norm)
     axes.grid(visible=False)
+    legend = f"blue to yellow: 1 to {norm.vmax:.0f} voxels a square"
+    axes.set_title(legend, color=THEMES["dark"]["quiet"], fontsize=7.5, loc="left", pad=4)
     axes.set_xlim(wide)
     axes.set_ylim(high)
     inside = float(counts.sum()) / max(1, across.size)
@@ -251,30 +260,35 @@ def _density(
 
 
 def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
-    """Draw bias and limits of agreement with their values; no relative bias, which is 0 by definition."""
+    """Draw bias and limits of agreement with their values; no relative bias, which is 0 by definition.
+
+    The bias is written on the left, limits on the right, above and below them: however near they are, all can be read.
+    """
     ink = THEMES["dark"]["ink"]
     bias = float("nan") if unit == RELATIVE_UNIT else limits.bias
-    for value, line, name in (
-        (bias, "-", "bias"),
-        (limits.low, "--", f"−{LIMIT_SDS:g} SD"),
-        (limits.high, "--", f"+{LIMIT_SDS:g} SD"),
+    for value, line, name, x, side, up in (
+        (bias, "-", "bias", 0.0, "left", "bottom"),
+        (limits.low, "--", f"−{LIMIT_SDS:g} SD", 1.0, "right", "top"),
+        (limits.high, "--", f"+{LIMIT_SDS:g} SD", 1.0, "right", "bottom"),
     ):
         if np.isfinite(value):
             axes.axhline(value, color=ink, lw=0.9, ls=line)
             place: dict[str, Any] = {
                 "xycoords": ("axes fraction", "data"),
                 "textcoords": "offset points",
-                "ha": "right",
+                "path_effects": _RIM,
+                "ha": side,
+                "va": up,
             }
             text = f"{name}: {typeset(f'{value:.3g}')} {unit}"
-            axes.annotate(text, (1.0, value), (-3, 3), color=ink, fontsize=7.5, **place)
+            axes.annotate(text, (x, value), (3 - 6 * x, 3 if up == "bottom" else -3), color=ink, fontsize=7.5, **place)
 
 
 def _corner(axes: Axes, text: str, *, low: bool = False) -> None:
     """Write into the left upper, or into the right lower, corner."""
     x, y, across, up = (0.97, 0.04, "right", "bottom") if low else (0.03, 0.97, "left", "top")
-    quiet = THEMES["dark"]["quiet" if low else "ink"]
-    axes.text(x, y, text, color=quiet, fontsize=7.5 if low else 8, ha=across, va=up, transform=axes.transAxes)
+    style: dict[str, Any] = {"color": THEMES["dark"]["quiet" if low else "ink"], "fontsize": 7.5 if low else 8}
+    axes.text(x, y, text, ha=across, va=up, transform=axes.transAxes, path_effects=_RIM, **style)
 
 
 def _range(values: FloatArray, most: float) -> tuple[float, float]:

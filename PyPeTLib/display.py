@@ -39,8 +39,11 @@ BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU = (0.0, 80.0), (0.0, 250.0), (0.0, 30.0)
 #: The arterial input is purple wherever it is shown. Core is red and hypoperfusion yellow, as in Slicer's segmentation.
 PURPLE = "#b14dff"
 VEIN_COLOUR, CORE_COLOUR, HYPOPERFUSION_COLOUR = "#4fc3d9", "#ff4a52", "#f2cc40"
-#: Most slices that a montage shows, and the smallest brain area, as a share of the largest, worth a column.
-MOST_SLICES, LEAST_AREA = 8, 0.25
+#: Most slices that a montage shows, and that of the lesions, and the smallest area, as a share of the largest, worth a
+#: column.
+MOST_SLICES, LESION_SLICES, LEAST_AREA = 8, 5, 0.25
+#: Stands before the title of every picture of a run that is marked invalid.
+INVALID = "INVALID · "
 #: Longest part of a scan's name that is printed into a picture, in characters.
 LONGEST_NAME = 60
 
@@ -126,7 +129,10 @@ def peak_frame(curve: VascularCurve) -> int:
     return int(curve.measured_hu.argmax())
 
 
-def printable(name: str) -> str:
-    """Return a name that the font can print, shortened."""
-    known = "".join(letter if letter.isprintable() and ord(letter) < 0x250 else "?" for letter in name)
-    return known if len(known) <= LONGEST_NAME else known[: LONGEST_NAME - 1] + "…"
+def printable(name: str, longest: int = LONGEST_NAME) -> str:
+    """Return a name that the font can print, shortened to as many letters, `LONGEST_NAME` at most."""
+    longest = min(longest, LONGEST_NAME)
+    known = "".join(
+        letter if letter.isprintable() and (ord(letter) < 0x250 or letter == "…") else "?" for letter in name
+    )
+    return known if len(known) <= longest else known[: longest - 1] + "…"

@@ -13,12 +13,13 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 
 from PyPeTLib.display import (
     GREY,
+    INVALID,
     MAP_LABELS,
     MAP_WINDOWS,
     RAINBOW_ANCHORS,
@@ -46,14 +47,18 @@ MAKER, HEAD_BYTES = "PyPeT", 2000
 COMPRESS_LEVEL = 2
 #: Outlines of masks on maps are smoothed by a Gaussian of this standard deviation in pixels.
 OUTLINE_PIXELS = 1.2
+#: Width of these outlines and of the rim below them, in points.
+OUTLINE_WIDTH, RIM_WIDTH = 1.1, 2.2
 #: How much a filled mark covers what is below.
 OPACITY = 0.55
-_LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.55, 8.4, 0.95, 0.14
+_LABEL_IN, _BAR_IN, _STRIP_IN, _HEAD_IN, _EDGE_IN = 1.05, 0.6, 8.4, 0.95, 0.14
 _WIDEST_TILE_IN, _GAP = 1.75, 3
+#: Least width of a sheet in inches: what is written above a single slice has to end before the slice begins.
+LEAST_IN = 5.0
 #: Height of title and line below it, in inches, where nothing else is above the pictures.
 TITLE_IN = 0.62
-#: Letters of the line below the title that fit into an inch.
-_NOTE_LETTERS = 14
+#: Letters of the title, and of the line below it, that fit into an inch.
+_TITLE_LETTERS, _NOTE_LETTERS = 7, 14
 #: Colours of pictures on light and on dark paper.
 THEMES: Mapping[Theme, Mapping[str, str]] = {
     "light": {
@@ -64,6 +69,7 @@ THEMES: Mapping[Theme, Mapping[str, str]] = {
         "artery": "#7a27c4",
         "vein": "#0b7285",
         "brain": "#59626d",
+        "fail": "#9b1c2e",
     },
     "dark": {
         "paper": "#000000",
@@ -73,6 +79,7 @@ THEMES: Mapping[Theme, Mapping[str, str]] = {
         "artery": "#c489ff",
         "vein": "#4fc3d9",
         "brain": "#a3abb4",
+        "fail": "#ff9aa6",
     },
 }
 
@@ -89,11 +96,14 @@ class Mark:
         Of the outline.
     filled : bool
         Whether the inside is tinted instead.
+    dashed : bool
+        Whether the outline is: what crosses or encloses another has another line, not only another colour.
     """
 
     tiles: Sequence[MaskArray]
     colour: str
     filled: bool = False
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,7 +196,13 @@ def _montage(analysis: Analysis, note: str, rows: list[tuple[str, Image, Window]
 
 
 def sheet(
-    name: str, note: str, heads: Sequence[str], strips: Sequence[Strip], aspect: float, below_in: float = 0.0
+    name: str,
+    note: str,
+    heads: Sequence[str],
+    strips: Sequence[Strip],
+    aspect: float,
+    below_in: float = 0.0,
+    least_in: float = LEAST_IN,
 ) -> Figure:
     """Return rows of pictures on black, with title, column heads, R and L, and a colour bar a row.
 
@@ -202,13 +218,16 @@ def sheet(
         Height of a pixel over its width in mm.
     below_in : float
         Free height at the bottom in inches, for what the caller adds.
+    least_in : float
+        Least width in inches, where that is wider than the pictures.
     """
     rows, columns = strips[0].tiles[0].shape
     tile_in = min(_WIDEST_TILE_IN, _STRIP_IN / len(heads))
     width_in = tile_in * len(heads)
     height_in = tile_in * rows * aspect / columns
     step_in = height_in + _EDGE_IN / 2
-    total = (_LABEL_IN + width_in + _BAR_IN, _HEAD_IN + step_in * len(strips) + _EDGE_IN + below_in)
+    across = max(least_in, _LABEL_IN + width_in + _BAR_IN)
+    total = (across, _HEAD_IN + step_in * len(strips) + _EDGE_IN + below_in)
     figure = canvas(*total)
     heading(figure, name, note)
     for k, head in enumerate(heads):
@@ -233,15 +252,31 @@ def canvas(width_in: float, height_in: float, paper: str = "black") -> Figure:
 
 
 def heading(figure: Figure, name: str, note: str, theme: Theme = "dark") -> None:
-    """Write title and the line below it, wrapped where it is long, into the upper left corner of a figure."""
+    """Write title, shortened, and the line below it, wrapped where long, into the upper left corner of a figure."""
     colours = THEMES[theme]
     across, down = figure.get_size_inches()
     left, place = _EDGE_IN / across, {"ha": "left", "va": "top", "parse_math": False}
     title: dict[str, Any] = {"color": colours["ink"], "fontsize": 12, "weight": "bold", **place}
     below: dict[str, Any] = {"color": colours["quiet"], "fontsize": 8.5, **place}
-    figure.text(left, 1 - 0.13 / down, printable(name), **title)
+    figure.text(left, 1 - 0.13 / down, printable(name, _title_letters(figure)), **title)
     lines = textwrap.wrap(f"{note} · research use only", int(_NOTE_LETTERS * (across - 2 * _EDGE_IN)))
     figure.text(left, 1 - 0.38 / down, "\n".join(lines), **below)
+    label = f"{printable(name)}: {' '.join(lines)}"  # a title of files, where some characters are none
+    figure.set_label("".join(letter if letter.isprintable() else "?" for letter in label))
+
+
+def mark_invalid(figure: Figure, theme: Theme) -> Figure:
+    """Return a figure whose title says that it is of a run that is marked invalid: it is passed on without its page."""
+    title = figure.texts[0]
+    title.set_text(INVALID + printable(title.get_text(), _title_letters(figure) - len(INVALID)))
+    title.set_color(THEMES[theme]["fail"])
+    figure.set_label(f"{INVALID}{figure.get_label()}")
+    return figure
+
+
+def _title_letters(figure: Figure) -> int:
+    """Return how many letters of a title fit into a figure."""
+    return int(_TITLE_LETTERS * (figure.get_figwidth() - 2 * _EDGE_IN))
 
 
 def axes_in(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
@@ -280,6 +315,7 @@ def png(figure: Figure) -> bytes:
     picture = Pillow.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     buffer, origin = io.BytesIO(), PngInfo()
     origin.add_text("Software", MAKER)
+    origin.add_itxt("Title", str(figure.get_label()))
     dpi = (figure.dpi, figure.dpi)
     picture.save(buffer, format="png", dpi=dpi, pnginfo=origin, compress_level=COMPRESS_LEVEL)
     return buffer.getvalue()
@@ -288,7 +324,7 @@ def png(figure: Figure) -> bytes:
 def svg(figure: Figure) -> bytes:
     """Return the figure as SVG, letters as outlines; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    origin: dict[str, Any] = {"Date": None, "Creator": MAKER}
+    origin: dict[str, Any] = {"Date": None, "Creator": MAKER, "Title": str(figure.get_label())}
     with matplotlib.rc_context({"svg.hashsalt": "PyPeT", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", facecolor=figure.get_facecolor(), metadata=origin)
     return buffer.getvalue()
@@ -310,14 +346,14 @@ def webp(figure: Figure, *, lossless: bool) -> bytes:
         Best for lines and letters; otherwise at a quality of 85, which is best for maps.
     """
     buffer = io.BytesIO()
-    packing = {"lossless": lossless, "quality": 40 if lossless else 85, "method": 1}
+    packing = {"lossless": lossless, "quality": 20 if lossless else 85, "method": 1}
     figure.savefig(buffer, format="webp", dpi=figure.dpi, facecolor=figure.get_facecolor(), pil_kwargs=packing)
     return buffer.getvalue()
 
 
 def mark_sides(axes: Axes, left: float, columns: int, rows: int) -> None:
     """Mark right and left of the patient in the upper corners of a picture that begins at column ``left``."""
-    style: dict[str, Any] = {"color": "#d0d4d8", "fontsize": 7, "va": "top"}
+    style: dict[str, Any] = {"color": "#d0d4d8", "fontsize": 8.5, "va": "top"}
     axes.text(left + 0.02 * columns, 0.02 * rows, "R", ha="left", **style)
     axes.text(left + 0.97 * columns, 0.02 * rows, "L", ha="right", **style)
 
@@ -353,11 +389,11 @@ def _draw_bar(axes: Axes, strip: Strip) -> None:
     axes.yaxis.tick_right()
     ticks = np.linspace(low, high, 3)
     axes.set_yticks(ticks, labels=[typeset(f"{tick:g}") for tick in ticks])
-    axes.tick_params(colors=ink, labelsize=7.5, length=2, width=0.6, pad=2)
+    axes.tick_params(colors=ink, labelsize=8, length=2, width=0.6, pad=2)
 
 
 def _draw_mark(axes: Axes, joined: Array, mark: Mark) -> None:
-    """Tint the marked pixels, or draw a smooth line around them."""
+    """Tint the marked pixels, or draw a smooth line around them, with a black rim that any colours leave visible."""
     if mark.filled:
         tint = np.where(joined[..., None] > 0, to_rgba(mark.colour, OPACITY), 0.0)
         axes.imshow(tint, aspect="auto", interpolation="nearest")
@@ -365,7 +401,10 @@ def _draw_mark(axes: Axes, joined: Array, mark: Mark) -> None:
         from scipy.ndimage import gaussian_filter
 
         smooth = gaussian_filter(joined, OUTLINE_PIXELS)
-        axes.contour(smooth, levels=[0.5], colors=[mark.colour], linewidths=0.9)
+        line = "dashed" if mark.dashed else "solid"
+        drawn = axes.contour(smooth, levels=[0.5], colors=[mark.colour], linewidths=OUTLINE_WIDTH, linestyles=line)
+        rim: dict[str, Any] = {"edgecolors": "black", "linewidths": RIM_WIDTH, "zorder": 1.9}  # below all lines
+        axes.add_collection(PathCollection(drawn.get_paths(), facecolors="none", transform=axes.transData, **rim))
 
 
 def _joined(pictures: Sequence[Array], gap: float) -> Array:

@@ -16,6 +16,7 @@ from PyPeTLib.display import (
     CORE_COLOUR,
     GREY,
     HYPOPERFUSION_COLOUR,
+    LESION_SLICES,
     MAP_LABELS,
     MAP_WINDOWS,
     PURPLE,
@@ -50,13 +51,14 @@ from PyPeTLib.typeset import typeset
 LEAST_RISE_HU = 40.0
 #: Height of the title above a picture of a vessel, and of the grey scale below it, in inches.
 VESSEL_TITLE_IN, SCALE_IN = 0.38, 0.3
-#: Most slices in which lesions are shown, and maps on which they are outlined.
-MOST_SLICES = 5
+#: Maps on which lesions are outlined.
 LESION_MAPS = ("cbf", "tmax")
 
 
 def lesions_figure(analysis: Analysis) -> Figure:
     """Return core in red and hypoperfusion in yellow: tinted on the scan without contrast, outlined on two maps.
+
+    The line around the core is solid, that around hypoperfusion dashed: nobody needs the colours to tell them apart.
 
     Parameters
     ----------
@@ -66,16 +68,19 @@ def lesions_figure(analysis: Analysis) -> Figure:
     geometry, maps = analysis.series.geometry, dict(analysis.maps.items())
     brain = radiological(analysis.brain.values, geometry)
     late = radiological(dict(analysis.lesions.masks())["hypoperfusion"].values, geometry)
-    chosen, crop = spread_slices(late if late.any() else brain, MOST_SLICES), brain_crop(brain)
+    chosen, crop = spread_slices(late if late.any() else brain, LESION_SLICES), brain_crop(brain)
 
     masks = dict(analysis.lesions.masks())
 
     def marks(*, filled: bool) -> list[Mark]:
         late = "mismatch" if filled and "mismatch" in masks else "hypoperfusion"  # tints do not cover each other
         colours = {late: HYPOPERFUSION_COLOUR, "core": CORE_COLOUR}
-        return [
-            Mark(tiles(masks[name], chosen, crop), colour, filled) for name, colour in colours.items() if name in masks
+        found = [
+            Mark(tiles(masks[name], chosen, crop), colour, filled, dashed=name != "core")
+            for name, colour in colours.items()
+            if name in masks
         ]
+        return found if filled else found[::-1]  # dashes on top, where both have the same edge
 
     scan = Image(baseline_hu(analysis), geometry, "HU")
     strips = [Strip("CT", "HU", tiles(scan, chosen, crop), BRAIN_HU, marks=marks(filled=True))]
@@ -85,7 +90,8 @@ def lesions_figure(analysis: Analysis) -> Figure:
         strips.append(
             Strip(MAP_LABELS[name], image.unit, tiles(image, chosen, crop), window, colours, marks=marks(filled=False))
         )
-    note, labels = f"Core red, hypoperfusion yellow ({analysis.settings.lesion_rule})", slice_labels(geometry)
+    note = f"Core red, solid line; hypoperfusion yellow, dashed ({analysis.settings.lesion_rule})"
+    labels = slice_labels(geometry)
     return sheet(analysis.series.name, note, [labels[k] for k in chosen], strips, pixel_aspect(geometry))
 
 

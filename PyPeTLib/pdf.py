@@ -31,6 +31,7 @@ FLAGS = (
     "--disable-background-networking",
     "--no-first-run",
     "--no-pdf-header-footer",
+    "--generate-pdf-document-outline",
 )
 #: Longest time that printing may take, in s.
 PATIENCE_S = 120.0

@@ -49,7 +49,8 @@ def bolus_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
         Dark curves on white or light curves on black.
     """
     figure = canvas(9.0, TITLE_IN + 2.3, THEMES[theme]["paper"])
-    heading(figure, analysis.series.name, "Bolus: rise of the earliest, tallest vessels", theme)
+    note = "Bolus: rise of the earliest, tallest vessels; dotted: what counts as arrival"
+    heading(figure, analysis.series.name, note, theme)
     draw_bolus(axes_in(figure, 0.77, TITLE_IN + 0.17, 8.09, 1.65), analysis, theme, np.empty(0))
     return figure
 
@@ -88,10 +89,11 @@ def draw_motion(axes: Axes, motion: Motion, values: FloatArray, label: str, them
     """Draw three parameters of the head's pose, shape (t, 3), over s: x to the left, y to the back, z up."""
     colours = THEMES[theme]
     style_axes(axes, theme)
+    lines = ("-", (0, (1, 1)), "-.")  # "--" is that of the skull
     for name, key, line, column in zip(
-        ("x, left", "y, back", "z, up"), ("artery", "vein", "brain"), ("-", "-", "-."), values.T, strict=True
+        ("x, left", "y, back", "z, up"), ("artery", "vein", "brain"), lines, values.T, strict=True
     ):
-        axes.plot(motion.times_s, column, line, color=colours[key], lw=1.6, label=name)
+        axes.plot(motion.times_s, column, linestyle=line, color=colours[key], lw=1.6, label=name)
         axes.plot(motion.times_s[motion.left_out], column[motion.left_out], "x", color=colours["ink"], ms=5)
     axes.set_ylabel(label, color=colours["ink"], fontsize=9)
     low, high = axes.get_ylim()
@@ -115,7 +117,7 @@ def draw_vessels(axes: Axes, analysis: Prepared, theme: Theme) -> None:
         fine = np.linspace(times[0], times[-1], 400)
         axes.plot(fine, artery.fit(fine), "--", color=colours["ink"], lw=1.2, label="gamma-variate fit, first pass")
     if analysis.vof is not None:
-        axes.plot(times, analysis.vof.measured_hu, "-", color=colours["vein"], lw=1.6, label="VOF, measured")
+        axes.plot(times, analysis.vof.measured_hu, "-.", color=colours["vein"], lw=1.6, label="VOF, measured")
     axes.set_ylabel("enhancement in HU", color=colours["ink"], fontsize=9)
     axes.set_xlim(times[0], times[-1])
     axes.legend(loc="upper right", frameon=False, fontsize=8.5, labelcolor=colours["ink"], handlelength=2.2)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.display import LONGEST_NAME, MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.packages import mending, usable, why_not
 from PyPeTLib.records import Analysis, Image
@@ -84,8 +84,9 @@ def render(report: Report) -> str:
 
 
 def _foot_of_pages(report: Report) -> str:
-    """Return the style that names the case on every printed page."""
-    text = f"{report.name} – PyPeT {report.version} – Research use only"
+    """Return the style that names the case on every printed page, and says where nothing on it is to be trusted."""
+    name = report.name if len(report.name) <= LONGEST_NAME else f"{report.name[: LONGEST_NAME - 1]}…"
+    text = f"{'INVALID – ' * bool(report.invalid)}{name} – PyPeT {report.version} – Research use only"
     quoted = "".join(one if one.isascii() and one.isalnum() else f"\\{ord(one):06x}" for one in text)  # nothing acts
     font = "font: 7.5pt system-ui, sans-serif; color: #59626d;"
     return f'@media print {{ @page {{ @bottom-left {{ content: "{quoted}"; {font} }} }} }}\n'

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
+import numpy.typing as npt
 
 from PyPeTLib import __version__
 from PyPeTLib.curves import end_share
@@ -17,7 +18,6 @@ from PyPeTLib.records import (
     Image,
     Lesions,
     Maps,
-    MaskArray,
     VascularCurve,
     describe_times,
 )
@@ -25,6 +25,7 @@ from PyPeTLib.results import RESEARCH_USE, candidate_facts, lesion_rows, lesion_
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
 from PyPeTLib.typeset import percent, typeset
 
+Places = npt.NDArray[np.intp]
 #: Names of the maps, short and in full.
 MAP_NAMES = {
     "cbf": ("CBF", "cerebral blood flow"),
@@ -43,6 +44,14 @@ ON_BOUNDS = (
     "Bounds are of what noise does: what lies beyond the threshold with a probability of 95\u00a0%, and with one of "
     "5\u00a0% within 6\u00a0mm. "
 )
+#: Where the hypoperfusion is, in words.
+SIDES = {
+    "left": "on the patient's left",
+    "right": "on the patient's right",
+    "none": "no hypoperfusion",
+    "both": "on both sides",
+    "unknown": "side unknown",
+}
 #: Packages whose versions are stated.
 PACKAGES = ("numpy", "scipy", "SimpleITK", "matplotlib", "Jinja2", "pillow")
 
@@ -78,7 +87,8 @@ def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
     tissue : Image
         Mask of the voxels that count.
     """
-    return [_key_number(name, image, maps.sd.get(name), tissue.values) for name, image in maps.items()]
+    inside = np.flatnonzero(tissue.values)
+    return [_key_number(name, image, maps.sd.get(name), inside) for name, image in maps.items()]
 
 
 def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
@@ -92,15 +102,12 @@ def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
 
 def lesion_note(lesions: Lesions, settings: Settings) -> str:
     """Return what the volumes are of, what their thresholds are from, and what they are not for."""
-    side = {"none": "no hypoperfusion", "both": "on both sides", "unknown": "side unknown"}.get(
-        lesions.side, f"on the patient's {lesions.side}"
-    )
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
     bounded = any(volume.high_ml > 0.0 for volume in lesions.volumes_ml.values())
     own = settings.lesion_rule == "own" or (settings.method in LINEAR and settings.correction == "none")
     size = "a smaller" if settings.method == "bayesian" else "another"
     thresholds = "" if own else ON_THRESHOLDS.format(settings.method, size)
-    return f"{rule}; {side}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
+    return f"{rule}; {SIDES[lesions.side]}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:
@@ -159,10 +166,16 @@ def setting_rows(settings: Settings) -> list[tuple[SettingInfo, Value]]:
     return [(info, getattr(settings, info.name)) for info in describe_settings()]
 
 
-def _key_number(name: str, image: Image, sd: Image | None, tissue: MaskArray) -> KeyNumber:
-    """Summarise one map."""
-    low, median, high = _quartiles(image.values[tissue])
-    spread = "" if sd is None else f"± {rounded(_quartiles(sd.values[tissue])[1], image.unit)}"
+def median_known(values: FloatArray) -> float:
+    """Return the median of what is known, NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def _key_number(name: str, image: Image, sd: Image | None, inside: Places) -> KeyNumber:
+    """Summarise one map over the voxels ``inside``."""
+    low, median, high = _quartiles(np.take(image.values, inside))
+    spread = "" if sd is None else f"± {rounded(median_known(np.take(sd.values, inside)), image.unit)}"
     middle, *ends = (rounded(value, image.unit) for value in (median, low, high))
     return KeyNumber(*MAP_NAMES[name], middle, " – ".join(ends), spread, image.unit)
 

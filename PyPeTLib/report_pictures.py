@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PyPeTLib.records import Analysis
+from PyPeTLib.report_alternatives import (
+    bolus_shown,
+    curves_shown,
+    lesions_shown,
+    maps_shown,
+    motion_shown,
+    reference_shown,
+    uncertainty_shown,
+    vessels_shown,
+)
+from PyPeTLib.report_facts import KeyNumber, key_numbers
 from PyPeTLib.report_sections import Picture
 from PyPeTLib.report_viewer import data_address
+from PyPeTLib.results import invalid_why
 from PyPeTLib.write import write_bytes
 
 if TYPE_CHECKING:
@@ -18,16 +31,19 @@ if TYPE_CHECKING:
     from PyPeTLib.beside import Reference
     from PyPeTLib.figures import Theme
 
+#: Medians and quartiles of the maps, found when they are first asked for.
+Numbers = Callable[[], list[KeyNumber]]
 #: Names of all figures that there may be.
 FIGURES = ("maps", "reference", "lesions", "uncertainty", "vessels", "curves", "bolus", "motion")
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure: title, caption, and how it is drawn on light and dark paper; montages are dark on both."""
+    """One figure: title, caption, what it shows, how it is drawn on light and dark paper; montages are dark on both."""
 
     title: str
     caption: str
+    shows: Callable[[], str]
     draw: Callable[[Theme], Figure]
     themed: bool = False
 
@@ -42,13 +58,17 @@ def drawings(analysis: Analysis, reference: Reference | None) -> dict[str, Drawi
     reference : beside.Reference or None
         Maps to compare with.
     """
-    return {
-        **_maps(analysis, reference),
+    numbers = cache(lambda: key_numbers(analysis.maps, analysis.tissue))
+    found = {
+        **_maps(analysis, reference, numbers),
         **_lesions(analysis),
-        **_uncertainty(analysis),
+        **_uncertainty(analysis, numbers),
         **_vessels(analysis),
         **_motion(analysis),
     }
+    if invalid_why(analysis.checks):
+        return {name: replace(one, draw=_marked(one.draw)) for name, one in found.items()}
+    return found
 
 
 def report_pictures(analysis: Analysis, reference: Reference | None) -> dict[str, Picture]:
@@ -60,7 +80,7 @@ def report_pictures(analysis: Analysis, reference: Reference | None) -> dict[str
             data_address(webp(one.draw(theme), lossless=one.themed), "webp")
             for theme in (("light", "dark") if one.themed else ("light",))
         ]
-        return Picture(one.title, one.caption, light, "".join(dark))
+        return Picture(one.title, one.caption, one.shows(), light, "".join(dark))
 
     return {name: encoded(one) for name, one in drawings(analysis, reference).items()}
 
@@ -104,15 +124,27 @@ def former_figures(folder: Path) -> set[str]:
     return {name for name in files if (folder / name).is_file() and is_ours(folder / name)}
 
 
-def _maps(analysis: Analysis, reference: Reference | None) -> dict[str, Drawing]:
+def _marked(draw: Callable[[Theme], Figure]) -> Callable[[Theme], Figure]:
+    """Return how the figure of an invalid run is drawn."""
+    from PyPeTLib.figures import mark_invalid
+
+    return lambda theme: mark_invalid(draw(theme), theme)
+
+
+def _maps(analysis: Analysis, reference: Reference | None, numbers: Numbers) -> dict[str, Drawing]:
     from PyPeTLib.figures import maps_figure, reference_figure
 
     caption = "Colours have the same range in every report. The patient's left (L) is on the right."
-    found = {"maps": Drawing("Perfusion maps", caption, lambda _: maps_figure(analysis))}
+    found = {
+        "maps": Drawing(
+            "Perfusion maps", caption, lambda: maps_shown(analysis, numbers()), lambda _: maps_figure(analysis)
+        )
+    }
     if reference is not None:
         maps, text = reference.maps, "The maps that were given, in the same slices, windows and colours."
         caption = " ".join([text, *reference.sentences()])
-        found["reference"] = Drawing("Reference maps", caption, lambda _: reference_figure(analysis, maps))
+        shows = partial(reference_shown, analysis, maps)
+        found["reference"] = Drawing("Reference maps", caption, shows, lambda _: reference_figure(analysis, maps))
     return found
 
 
@@ -123,12 +155,14 @@ def _lesions(analysis: Analysis) -> dict[str, Drawing]:
         return {}
     caption = (
         "Core in red, hypoperfusion in yellow: tinted voxel by voxel on the scan before contrast, outlined on the maps "
-        "by lines smoothed by a pixel. Large vessels and CSF belong to neither."
+        "by lines smoothed by a pixel, solid around the core, dashed around hypoperfusion. Large vessels and CSF "
+        "belong to neither."
     )
-    return {"lesions": Drawing("Core and hypoperfusion", caption, lambda _: lesions_figure(analysis))}
+    shows = partial(lesions_shown, analysis)
+    return {"lesions": Drawing("Core and hypoperfusion", caption, shows, lambda _: lesions_figure(analysis))}
 
 
-def _uncertainty(analysis: Analysis) -> dict[str, Drawing]:
+def _uncertainty(analysis: Analysis, numbers: Numbers) -> dict[str, Drawing]:
     from PyPeTLib.figures import uncertainty_figure
 
     if not analysis.maps.sd:
@@ -137,7 +171,14 @@ def _uncertainty(analysis: Analysis) -> dict[str, Drawing]:
         "Standard deviation of the value of a single voxel, in half the range of its map; the mean of a region is "
         "known better. 1.645 times as much on both sides is the 90 % interval."
     )
-    return {"uncertainty": Drawing("Uncertainty", caption, lambda _: uncertainty_figure(analysis))}
+    return {
+        "uncertainty": Drawing(
+            "Uncertainty",
+            caption,
+            lambda: uncertainty_shown(analysis, numbers()),
+            lambda _: uncertainty_figure(analysis),
+        )
+    }
 
 
 def _vessels(analysis: Analysis) -> dict[str, Drawing]:
@@ -148,15 +189,19 @@ def _vessels(analysis: Analysis) -> dict[str, Drawing]:
     place = "The slice with most voxels of each: AIF in purple, VOF in blue. The square is the close-up."
     curves = "Arterial input (AIF), venous output (VOF) and mean of the brain, as enhancement above the baseline."
     bolus = "Rise of the earliest, tallest vessels as a share of its maximum; what counts as arrival is dotted."
+    shown = {name: partial(words, analysis) for name, words in _WORDS.items()}
     found = {
-        "vessels": Drawing("Place of the vessels", place, lambda _: vessels_figure(analysis)),
-        "curves": Drawing("Curves", curves, lambda theme: curves_figure(analysis, theme), themed=True),
-        "bolus": Drawing("Bolus", bolus, lambda theme: bolus_figure(analysis, theme), themed=True),
+        "vessels": Drawing("Place of the vessels", place, shown["vessels"], lambda _: vessels_figure(analysis)),
+        "curves": Drawing("Curves", curves, shown["curves"], lambda theme: curves_figure(analysis, theme), themed=True),
+        "bolus": Drawing("Bolus", bolus, shown["bolus"], lambda theme: bolus_figure(analysis, theme), themed=True),
     }
     vein = analysis.vof is not None and analysis.vof.mask.values.any()
     if not (vein or analysis.aif.mask.values.any()):
         del found["vessels"]
     return found
+
+
+_WORDS = {"vessels": vessels_shown, "curves": curves_shown, "bolus": bolus_shown}
 
 
 def _motion(analysis: Analysis) -> dict[str, Drawing]:
@@ -166,5 +211,5 @@ def _motion(analysis: Analysis) -> dict[str, Drawing]:
     if motion is None:
         return {}
     caption = "Shift of the scan's centre and turn against the first frame, and the largest displacement of the skull."
-    name = analysis.series.name
-    return {"motion": Drawing("Motion", caption, lambda theme: motion_figure(name, motion, theme), themed=True)}
+    name, shows = analysis.series.name, partial(motion_shown, motion)
+    return {"motion": Drawing("Motion", caption, shows, lambda theme: motion_figure(name, motion, theme), themed=True)}

@@ -71,11 +71,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as data address, with another for dark pages where there is one."""
+    """A picture as data address, with another for dark pages where there is one; ``shows`` says it in words."""
 
     kind: ClassVar[str] = "picture"
     title: str
     caption: str
+    shows: str
     light: str
     dark: str = ""
 
@@ -186,7 +187,7 @@ def _numbers(analysis: Analysis) -> Section:
     """Return medians and quartiles of the maps."""
     heads: tuple[tuple[str, Kind], ...] = (
         ("Map", "name"),
-        ("", "text"),
+        ("In full", "text"),
         ("Median", "key"),
         ("Quartiles", "number"),
         ("SD of a voxel", "number"),
@@ -203,14 +204,15 @@ def _numbers(analysis: Analysis) -> Section:
 
 def _vessels(analysis: Analysis) -> list[Block]:
     """Return what is known of the vascular curves, and the candidates."""
-    columns: tuple[tuple[str, Kind], ...] = (("", "name"), ("AIF", "text"), ("VOF", "text"))
+    columns: tuple[tuple[str, Kind], ...] = (("Measure", "name"), ("AIF", "text"), ("VOF", "text"))
     blocks: list[Block] = [Table(columns, tuple(vessel_facts(analysis)), name="Arterial input and venous output")]
     titles = "Side", "Peak, HU", "Arrival, s", "Peak, s", "Width, s", "Signal / noise", "Tissue", "Voxels", "Remark"
     for group in candidate_rows(analysis):
-        heads = tuple((title, "text") for title in ("Score", group.second, *titles))
+        heads = (("Rank", "name"), *((title, "text") for title in ("Score", group.second, *titles)))
+        rows = tuple((f"{place}", *cells) for place, cells in enumerate(group.rows, start=1))
         folded = f"{group.title}: {len(group.rows)}, the first was chosen"
         if group.rows:
-            blocks.append(Table(heads, tuple(group.rows), folded=folded))  # type: ignore[arg-type]
+            blocks.append(Table(heads, rows, folded=folded))  # type: ignore[arg-type]
     return blocks
 
 

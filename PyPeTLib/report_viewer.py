@@ -20,6 +20,7 @@ from PyPeTLib.display import (
     FLOW_COLOURS,
     GREY,
     HYPOPERFUSION_COLOUR,
+    INVALID,
     MAP_LABELS,
     MAP_WINDOWS,
     PURPLE,
@@ -35,6 +36,7 @@ from PyPeTLib.display import (
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Analysis, Curves, Geometry, Image, MaskArray
 from PyPeTLib.report_facts import DECIMALS
+from PyPeTLib.results import invalid_why
 
 Bytes = npt.NDArray[np.uint8]
 #: From an array on the scan's grid to what is shown of it.
@@ -58,6 +60,8 @@ BITS = {"brain": 1, "core": 2, "hypoperfusion": 4, "aif": 8, "vof": 16}
 
 #: Colours of their outlines.
 MARKS = {"core": CORE_COLOUR, "hypoperfusion": HYPOPERFUSION_COLOUR, "aif": PURPLE, "vof": VEIN_COLOUR}
+#: Those that are dashed, so that nobody needs the colours to tell outlines apart.
+DASHED = ("hypoperfusion", "vof")
 
 
 def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str, Any]:
@@ -82,7 +86,7 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
     def shown(values: Array) -> Array:
         return radiological(values, geometry)[(..., *crop)][..., thin // 2 :: thin, thin // 2 :: thin]
 
-    inside = shown(analysis.brain.values)
+    inside, masks = shown(analysis.brain.values), shown(_masks(analysis))
     slab, scan = max(1, len(inside) // SLABS // 2), _scan(analysis, shown, inside)
     return {
         "note": _note(thin, scan["block"], min(2 * slab + 1, len(inside))),
@@ -90,17 +94,19 @@ def viewer_data(analysis: Analysis, reference: Mapping[str, Image]) -> dict[str,
         "shape": inside.shape,
         "full": brain[(0, *crop)].shape,
         "aspect": pixel_aspect(geometry),
-        "start": _start(shown(_masks(analysis))),
+        "start": _start(masks),
         "thinning": thin,
         "labels": slice_labels(geometry),
         "times": [round(float(t), 3) for t in analysis.series.times_s],
         "arrival": analysis.bolus.arrival_s,
         "aif": [round(float(hu), 2) for hu in analysis.aif.curve_hu],
-        "masks": _packed(shown(_masks(analysis))),
+        "masks": _packed(masks),
         "bits": BITS,
         "marks": MARKS,
+        "dashed": DASHED,
+        "invalid": INVALID if invalid_why(analysis.checks) else "",
         "layers": [*_steps(), *_layers(analysis, reference, shown, inside)],
-        "colours": {name: _hex(name) for name in sorted(_colour_names(analysis))},
+        "colours": {name: _colours(name) for name in sorted(_colour_names(analysis))},
         "curves": _curves(analysis.curves, geometry, shown, inside),
         "scan": scan,
     }
@@ -284,9 +290,8 @@ def _colour_names(analysis: Analysis) -> set[str]:
     return maps | {GREY, FLOW_COLOURS}
 
 
-def _hex(name: str) -> str:
-    """Return 256 colours as text, six digits each."""
+def _colours(name: str) -> str:
+    """Return 256 colours, four bytes each: red, green, blue and opacity."""
     from PyPeTLib.figures import colour_map
 
-    colours: Bytes = colour_map(name)(np.arange(256), bytes=True)[:, :3]
-    return colours.tobytes().hex()
+    return _packed(colour_map(name)(np.arange(256), bytes=True))

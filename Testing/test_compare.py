@@ -1273,6 +1273,53 @@ def test_a_picture_of_relative_values_has_no_bias_for_it_is_0_by_definition(runs
         assert sum(" SD: " in text for text in texts) == 2
 
 
+def written_extents(figure):
+    """Return the boxes of everything that is written into a figure, ticks and hidden texts left out."""
+    figure.canvas.draw()
+    texts = [
+        *figure.texts,
+        *(text for axes in figure.axes for text in (*axes.texts, axes.xaxis.label, axes._left_title)),
+    ]
+    return {text: text.get_window_extent() for text in texts if text.get_text().strip()}
+
+
+def test_a_picture_of_one_slice_is_wide_enough_for_what_is_written(runs, comparison):
+    pytest.importorskip("matplotlib")
+    from PyPeTLib.compare_figures import pair_figure
+
+    pair = pair_up(*(read_image(runs / name / "sub-01_ses-01_cbf.nii.gz") for name in ("ours", "other")))
+    kept = np.zeros_like(pair.compared)
+    kept[2] = pair.compared[2]
+    figure = pair_figure(comparison, "cbf", replace(pair, compared=kept))
+    extents = written_extents(figure)
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in extents.values())
+    note, head = (extents[text] for text in figure.texts[1:3])
+    assert note.y0 > head.y1, "the note ends above the slice's name"
+
+
+def test_limits_of_agreement_can_be_read_however_near_they_are():
+    pytest.importorskip("matplotlib")
+    from PyPeTLib.compare_figures import volumes_figure
+
+    figure = volumes_figure({"Core": np.array([[14.9, 13.1], [14.8, 13.0]])})
+    boxes = [box for text, box in written_extents(figure).items() if text in figure.axes[1].texts]
+    assert len(boxes) == 3
+    assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k])
+
+
+def test_a_single_voxel_of_a_density_can_be_told_from_black(runs, comparison):
+    """WCAG asks for 3 : 1 of what is not text; what the colours are is written."""
+    pytest.importorskip("matplotlib")
+    from PyPeTLib.compare_figures import pair_figure
+
+    pair = pair_up(*(read_image(runs / name / "sub-01_ses-01_cbf.nii.gz") for name in ("ours", "other")))
+    for axes in pair_figure(comparison, "cbf", pair).axes[6:]:
+        (image,) = axes.images
+        linear = np.array([c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in image.cmap(0.0)[:3]])
+        assert (linear @ (0.2126, 0.7152, 0.0722) + 0.05) / 0.05 >= 3.0
+        assert axes.get_title(loc="left") == f"blue to yellow: 1 to {image.norm.vmax:.0f} voxels a square"
+
+
 def test_the_picture_of_volumes_says_how_many_cases_each_region_is_of():
     pytest.importorskip("matplotlib")
     from PyPeTLib.compare_figures import volumes_figure

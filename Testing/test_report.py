@@ -18,13 +18,14 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_hex, to_rgba
 
 from PyPeTLib import InputError, Settings, report
 from PyPeTLib.beside import Reference
 from PyPeTLib.display import (
     CORE_COLOUR,
     HYPOPERFUSION_COLOUR,
+    INVALID,
     MAP_LABELS,
     MAP_WINDOWS,
     brain_crop,
@@ -36,6 +37,7 @@ from PyPeTLib.figures import (
     Strip,
     colour_map,
     maps_figure,
+    mark_invalid,
     png,
     reference_figure,
     sheet,
@@ -45,14 +47,15 @@ from PyPeTLib.figures import (
 )
 from PyPeTLib.methods import PUBLISHED
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
-from PyPeTLib.overlays import highlighted, lesions_figure, vessels_figure
+from PyPeTLib.overlays import LESION_MAPS, highlighted, lesions_figure, vessels_figure
 from PyPeTLib.plots import LEAST_MOTION, bolus_figure, curves_figure, motion_figure
 from PyPeTLib.records import Check, Geometry, Image, Maps, Volume
 from PyPeTLib.references import REFERENCES, references
 from PyPeTLib.report import render, report_html
 from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion_note, volume_rows
 from PyPeTLib.report_pictures import FIGURES, drawings, former_figures, write_figures
-from PyPeTLib.report_sections import Report, Section, Table, Text
+from PyPeTLib.report_sections import Report, Section, Table, Text, report_sections
+from PyPeTLib.report_viewer import viewer_data
 from PyPeTLib.results import candidate_facts, criterion_rows, lesion_conditions
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
@@ -240,6 +243,57 @@ def test_every_figure_bears_the_name_of_the_scan_and_what_it_is_for(tiny_analysi
             assert abs(sum(ink[:3]) - sum(paper[:3])) > 2, (name, theme)
 
 
+def test_everything_of_an_invalid_run_says_so(tiny_analysis):
+    """Pictures are passed on without their page, and pages of a print without the first."""
+    run = replace(tiny_analysis, checks=(Check("one", "fail", "bad"),))
+    for name, one in drawings(run, Reference({"cbf": run.maps.cbf})).items():
+        for theme in THEMES if one.themed else ("light",):
+            title = one.draw(theme).texts[0]
+            assert title.get_text() == f"INVALID · {run.series.name}", name
+            assert title.get_color() == THEMES[theme]["fail"]
+    text, valid = (render(report_sections(one, {}, {"note": ""})) for one in (run, tiny_analysis))
+    assert f"<title>INVALID: {run.series.name}" in text and '@bottom-left { content: "INVALID\\000020' in text
+    assert "INVALID" not in valid
+    assert [viewer_data(one, {})["invalid"] for one in (run, tiny_analysis)] == [INVALID, ""]
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 8])
+def test_a_long_name_ends_before_its_figure(tiles):
+    strip = Strip("CBF", "s", [np.zeros((20, 20))] * tiles, (0.0, 1.0))
+    figure = sheet("sub-WMWM_" * 40, "note", ["S 0 mm"] * tiles, [strip], 1.0)
+    for change in (lambda figure: figure, lambda figure: mark_invalid(figure, "dark")):
+        title = change(figure).texts[0]
+        figure.canvas.draw()
+        assert title.get_window_extent().x1 <= figure.bbox.x1 and title.get_text().endswith("…")
+
+
+def test_titles_of_files_hold_no_characters_that_are_none():
+    figure = sheet("a\x00b", "c\x0bd \ud800", ["S 0 mm"], [Strip("CBF", "s", [np.zeros((20, 20))], (0.0, 1.0))], 1.0)
+    for text in figure.texts[1:]:
+        text.set_text("")  # what is drawn is another matter
+    assert b"a?b: c d ? " in png(figure) and b"<title>a?b: c d ? " in svg(figure)
+
+
+def test_lines_differ_by_more_than_their_colour(tiny_analysis):
+    scaled = replace(tiny_analysis.aif, partial_volume_factor=1.1)
+    figures = curves_figure(replace(tiny_analysis, aif=scaled)), motion_figure("scan", tiny_analysis.motion)
+    for axes in (axes for figure in figures for axes in figure.axes):
+        named = [line for line in axes.lines if not line.get_label().startswith("_")]
+        looks = [(line.get_marker(), line._unscaled_dash_pattern) for line in named]
+        assert len(looks) == len(set(map(str, looks))), [line.get_label() for line in named]
+    assert max(len(figure.axes[0].lines) for figure in figures) >= 4
+
+
+def test_outlines_of_lesions_differ_by_their_lines_and_have_a_rim(tiny_analysis):
+    outlined = [axes for axes in lesions_figure(tiny_analysis).axes if len(axes.collections) > 1]
+    assert len(outlined) == len(LESION_MAPS)
+    for axes in outlined:
+        looks = {
+            to_hex(c.get_edgecolor()[0]): c.get_linestyle()[0][1] for c in axes.collections if len(c.get_edgecolor())
+        }
+        assert looks[HYPOPERFUSION_COLOUR] and looks[CORE_COLOUR] is None and looks["#000000"] is None
+
+
 def test_places_of_vessels_have_a_scale_in_hu(tiny_analysis):
     axes = vessels_figure(tiny_analysis).axes
     peaks = [curve.measured_hu.max() for curve in (tiny_analysis.aif, tiny_analysis.vof)]
@@ -276,6 +330,9 @@ def test_figures_are_written_as_png_and_svg_of_the_same_bytes(tiny_analysis, tmp
     assert png(again) == (tmp_path / "lesions.png").read_bytes()
     assert svg(again) == (tmp_path / "lesions.svg").read_bytes()
     assert former_figures(tmp_path) == set(files)
+    title = f"{tiny_analysis.series.name}: Core red, solid line; hypoperfusion yellow, dashed"
+    assert f"<title>{title}" in (tmp_path / "lesions.svg").read_text(encoding="utf-8")
+    assert title.encode() in (tmp_path / "lesions.png").read_bytes()
 
 
 def test_pictures_of_the_page_show_what_the_png_shows(tiny_analysis):
@@ -409,6 +466,35 @@ def test_page_is_small(page):
 
 def test_page_is_the_same_every_time(page, tiny_analysis):
     assert report_html(tiny_analysis) == page
+
+
+def test_alternative_texts_say_what_pictures_show(page, tiny_analysis):
+    texts = dict(re.findall(r'<img src="[^"]+" alt="([^".]+)\. ([^"]*)"', html.unescape(page)))
+    lesions, curves = tiny_analysis.lesions, (tiny_analysis.aif, tiny_analysis.vof)
+    volumes = [f"{name} {lesions.volumes_ml[name.lower()].ml:.1f} mL" for name in ("Core", "Hypoperfusion")]
+    lesion = f"{volumes[0]}, {volumes[1].lower().replace('ml', 'mL')}, on the patient's left"
+    assert lesion in texts["Perfusion maps"] and lesion in texts["Core and hypoperfusion"]
+    for row in key_numbers(tiny_analysis.maps, tiny_analysis.tissue):
+        assert f"{row.short} {row.median} ({row.quartiles}) {row.unit}" in texts["Perfusion maps"]
+        assert f"{row.short} {row.voxel_sd}" in texts["Uncertainty"] or not row.voxel_sd
+    for name, curve in zip(("AIF", "VOF"), curves, strict=True):
+        peak_s = tiny_analysis.series.times_s[curve.measured_hu.argmax()]
+        assert f"{name}, measured, rises to {curve.measured_hu.max():.3g} HU at {peak_s:.1f} s" in texts["Curves"]
+        assert f"of {curve.mask.values.sum()} voxels in slice" in texts["Place of the vessels"]
+    assert f"{tiny_analysis.bolus.rise_hu:.0f} HU" in texts["Bolus"]
+    assert f"{tiny_analysis.motion.displacement_mm.max():.1f} mm at most" in texts["Motion"]
+    little = replace(tiny_analysis, lesions=replace(lesions, hypoperfusion=None))
+    assert "Core and hypoperfusion are not known" in drawings(little, None)["maps"].shows()
+    given = drawings(tiny_analysis, Reference({"cbf": tiny_analysis.maps.cbf}))["reference"].shows()
+    assert f"CBF {key_numbers(tiny_analysis.maps, tiny_analysis.tissue)[0].median} mL/100 g/min" in given
+
+
+def test_tables_have_captions_and_every_head_a_name(page):
+    bare = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    tables = re.findall(r"<table.*?</table>", bare, re.S)
+    assert len(tables) > 8 and all(re.search(r"<caption[^>]*>[^<]+</caption>", table) for table in tables)
+    assert all('<th scope="row"' in table for table in tables if 'id="values"' not in table)
+    assert not re.search(r"<th[^>]*></th>", bare)
 
 
 def test_checks_come_first_worst_first_and_in_words(hostile_page):

@@ -166,6 +166,9 @@ def test_pointing_at_a_voxel_shows_values_and_curve_of_the_files(page, tiny_anal
         assert value == pytest.approx(scan(image.values)[k, row, column], abs=step)
     assert float(cell(page, 0, 1).strip("± ")) == pytest.approx(scan(sd["cbf"].values)[k, row, column], abs=0.7)
     assert float(cell(page, 0, 2)) == pytest.approx(scan(maps.cbf.values)[k, row, column] / 2, abs=1.0)
+    labels = picture(page).get_attribute("aria-label"), picture(page, 1).get_attribute("aria-label")
+    units = [image.unit for _, image in maps.items()]
+    assert [label.split("; voxel ")[1] for label in labels] == [f"{cell(page, k, 0)} {units[k]}" for k in (0, 3)]
     assert "hypoperfusion" in page.locator("#place").inner_text()
     curve = [
         scan(enhancement_volume(tiny_analysis.curves, t))[k, row, column] for t in range(tiny_analysis.series.frames)
@@ -231,6 +234,11 @@ def test_window_is_set_by_numbers_and_by_dragging_and_reset(page):
     low.fill("40")
     low.press("Enter")
     assert shown(page)[3:] == (0, 30), "a window without width is not taken"
+    assert low.input_value() == "0", "the numbers are those of the picture"
+    for typed, taken in (("10", 10), ("", 10), ("0", 0)):
+        low.fill(typed)
+        low.press("Enter")
+        assert (shown(page)[3:], low.input_value()) == ((taken, 30), str(taken)), "no number is no 0"
     box = picture(page).bounding_box()
     page.mouse.move(box["x"] + 100, box["y"] + 100)
     page.mouse.down()
@@ -259,11 +267,49 @@ def test_voxel_outlines_swap_and_play_have_keys(page):
     assert shown(page)[2] > frame
 
 
+def test_what_the_keys_came_to_is_told_once_they_rest(page, tiny_analysis):
+    """By a screen reader; the pointer, which moves all the time, tells nothing."""
+    labels, said = slice_labels(tiny_analysis.series.geometry), page.locator("#said[role=status]")
+    picture(page).hover()
+    page.locator(".panes[role=application]").focus()
+    page.locator("#slice").fill("0")
+    for key in ("ArrowUp", "ArrowUp"):
+        page.locator(".panes").press(key)
+    assert said.inner_text() == "" and page.locator("#slice").get_attribute("aria-valuetext") == labels[2]
+    page.wait_for_timeout(700)
+    text = said.inner_text()
+    assert text.startswith(f"CBF, 0 to 60 mL/100 g/min, slice {labels[2]}; the patient's left") and "Tmax" in text
+    page.keyboard.press("Shift+ArrowRight")
+    page.wait_for_timeout(700)
+    assert labels[2] in said.inner_text() and cell(page, 0, 0) in said.inner_text()
+    assert "Curve of the voxel, up to" in page.locator("#curve").get_attribute("aria-label")
+    assert page.locator("#viewer [aria-live], #viewer [role=status], #viewer output:not([aria-hidden])").count() == 1
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["1280", "390"])
+def test_the_tab_key_stops_at_what_scrolls_only(opened, size):
+    """And in forced colours the swatches that explain outlines keep theirs."""
+    with opened(viewport=size, forced_colors="active") as page:
+        stops = page.locator(".scroll:visible").evaluate_all(
+            "(all) => all.map((one) => [one.tabIndex, one.scrollWidth > one.clientWidth])"
+        )
+        assert all((stop == 0) == scrolls for stop, scrolls in stops)
+        assert any(scrolls for _, scrolls in stops) == (size is PHONE)
+        colours = "(all) => all.map((one) => getComputedStyle(one).backgroundColor)"
+        assert len(set(page.locator("#viewer .dot").evaluate_all(colours))) == 4
+
+
 def test_page_of_a_run_that_knows_little_opens_too(opened, tiny_analysis, tmp_path):
     """No vein, no lesions, no motion, no standard deviations, and an arterial curve without voxels, of one slice."""
     analysis, path = one_slice(tiny_analysis), tmp_path / "little.html"
     path.write_text(report_html(analysis), encoding="utf-8")
     with opened(path.as_uri()) as page:
+        sizes = page.locator("figure img").evaluate_all("(all) => all.map((one) => [one.width, one.naturalWidth])")
+        assert all(width <= natural for width, natural in sizes), "few slices are not blown up"
+        page.emulate_media(media="print")
+        heights = page.locator("figure img").evaluate_all("(all) => all.map((one) => one.height)")
+        assert max(heights) * 25.4 / 96 < 297 - 14 - 18 - 40, "a picture, its title and caption fit on a page"
+        page.emulate_media(media="screen")
         picture(page).click()
         for key in ("ArrowUp", "ArrowRight", "r", "m", "5", "9", "x", "o"):
             page.keyboard.press(key)
@@ -341,4 +387,5 @@ def test_pdf_has_pages_and_the_same_bytes(tmp_path, tiny_analysis):
         write_pdf(page, tmp_path / name)
     content = (tmp_path / "a.pdf").read_bytes()
     assert content.startswith(b"%PDF") and b"/Type /Page" in content
+    assert b"/StructTreeRoot" in content and b"/Outlines" in content, "headings can be heard and jumped to"
     assert content == (tmp_path / "b.pdf").read_bytes()

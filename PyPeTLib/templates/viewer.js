@@ -1,6 +1,8 @@
 "use strict";
 // Shows what the page holds; nothing is loaded. Where it cannot run the pictures below remain.
 (async () => {
+  const reach = new ResizeObserver((all) => all.forEach(({ target: one }) => { one.tabIndex = one.scrollWidth > one.clientWidth ? 0 : -1; }));
+  for (const one of document.querySelectorAll(".scroll")) reach.observe(one); // Tab stops at what scrolls only
   const holder = document.getElementById("viewer-data");
   if (!holder || !window.DecompressionStream) return;
   const data = JSON.parse(holder.textContent), find = (query) => document.querySelector(`#viewer ${query}`);
@@ -19,53 +21,39 @@
   }
   const masks = await unpack(data.masks), place = new Int32Array(masks.length).fill(-1);
   for (let i = 0, voxel = 0; i < masks.length; i += 1) if (masks[i] & bits.brain) place[i] = voxel++;
-  for (const layer of layers) {
-    layer.shown = [...layer.window];
-    if (layer.values) layer.levels = await unpack(layer.values);
-  }
-  const weights = await Promise.all(data.curves.levels.map(async (text) => {
-    const levels = new Int8Array((await unpack(text)).buffer);
-    return Float32Array.from(levels, (level) => data.curves.even * Math.sinh(level * data.curves.ratio));
-  }));
+  for (const layer of layers) Object.assign(layer, { shown: [...layer.window], levels: layer.values && (await unpack(layer.values)) });
+  const weights = await Promise.all(data.curves.levels.map(async (text) =>
+    Float32Array.from(new Int8Array((await unpack(text)).buffer), (level) => data.curves.even * Math.sinh(level * data.curves.ratio))));
   const tables = [data.scan.before_steps, data.scan.frames_steps].map(([hu, steps]) => Float32Array.from({ length: 256 }, (_, step) => {
     const k = steps.findLastIndex((one, at) => one <= step && at < steps.length - 1);
     return hu[k] + ((step - steps[k]) / (steps[k + 1] - steps[k])) * (hu[k + 1] - hu[k]);
   }));
   const colours = {};
-  for (const [name, text] of Object.entries(data.colours)) {
-    const c = text.match(/../g).map((pair) => parseInt(pair, 16));
-    colours[name] = Uint32Array.from({ length: 256 }, (_, k) => 0xff000000 | (c[3 * k + 2] << 16) | (c[3 * k + 1] << 8) | c[3 * k]);
-  }
+  for (const [name, text] of Object.entries(data.colours)) colours[name] = new Uint32Array((await unpack(text)).buffer);
 
   // Values of one slice.
   const pictures = new Map();
   async function scanSlice(address, slice, table, block) { // slices stand side by side, as many in a row as rows
     if (!pictures.has(address)) pictures.set(address, decode(address));
     const { data: pixels, width: line, height: lines } = await pictures.get(address), across = Math.ceil(Math.sqrt(slices));
-    const width = line / across, height = lines / Math.ceil(slices / across), values = new Float32Array(area);
+    const width = line / across, height = lines / Math.ceil(slices / across);
     const corner = Math.floor(slice / across) * height * line + (slice % across) * width;
-    for (let i = 0; i < area; i += 1) {
+    return new Float32Array(area).map((_, i) => {
       const x = Math.min(width - 1, Math.floor((i % columns) / block)), y = Math.min(height - 1, Math.floor(Math.floor(i / columns) / block));
-      values[i] = table[pixels[4 * (corner + y * line + x)]];
-    }
-    return values;
+      return table[pixels[4 * (corner + y * line + x)]];
+    });
   }
   async function decode(address) {
     const image = Object.assign(new Image(), { src: address });
     await image.decode();
-    const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
-    const context = canvas.getContext("2d");
+    const { width, height } = image, context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");
     context.drawImage(image, 0, 0);
-    return context.getImageData(0, 0, image.width, image.height);
+    return context.getImageData(0, 0, width, height);
   }
-  function rise(slice, frame) { // denoised enhancement in HU
-    const values = new Float32Array(area).fill(NaN);
-    for (let i = 0; i < area; i += 1) {
-      const voxel = place[slice * area + i];
-      if (voxel >= 0) values[i] = weights.reduce((sum, row, k) => sum + row[voxel] * basis[k][frame], 0);
-    }
-    return values;
-  }
+  const rise = (slice, frame) => new Float32Array(area).map((_, i) => { // denoised enhancement in HU
+    const voxel = place[slice * area + i];
+    return voxel < 0 ? NaN : weights.reduce((sum, row, k) => sum + row[voxel] * basis[k][frame], 0);
+  });
   function maximum(slice, frame) {
     const values = new Float32Array(area).fill(NaN);
     for (let k = clamp(slice - data.slab, slice); k <= clamp(slice + data.slab, slices - 1); k += 1)
@@ -92,6 +80,7 @@
   }));
   async function paint(pane) {
     const { layer, canvas } = pane, turn = (pane.turn += 1), { slice, frame } = state, ratio = window.devicePixelRatio || 1;
+    const where = data.labels[slice] + (layer && layer.group === "Scan" ? ` · ${times[frame]} s` : "");
     pane.root.classList.toggle("empty", !layer);
     if (!layer) return;
     const values = await field(layer, slice, frame), [low, high] = layer.shown, table = colours[layer.colours];
@@ -106,56 +95,56 @@
     context.imageSmoothingEnabled = layer.group === "Scan";
     context.drawImage(small, 0, 0, columns * thinning * across, rows * thinning * down);
     marks(context, slice, across * thinning, down * thinning, ratio);
-    letters(context, data.labels[slice] + (layer.group === "Scan" ? ` · ${times[frame]} s` : ""), ratio);
+    const at = state.voxel, i = at ? at.y * columns + at.x : -1, value = values[i] ?? NaN;
+    const read = Number.isNaN(value) ? "" : `${layer.levels ? written(layer, place[slice * area + i]) : typeset(value, 0)} ${layer.unit}`;
+    letters(context, [data.invalid + where, read], ratio);
     pane.bar.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(table.buffer), 256, 1), 0, 0);
-    pane.ends.forEach((end, k) => { if (document.activeElement !== end) end.value = Number(layer.shown[k].toPrecision(3)); });
+    pane.ends.forEach((end, k) => { if (document.activeElement !== end) end.value = ends(layer)[k]; });
     pane.unit.textContent = layer.unit;
     pane.values = values;
     canvas.dataset.shown = [layer.key, slice, frame, low, high].join(" ");
-    canvas.setAttribute("aria-label", `${layer.label}, slice ${data.labels[slice]}, ${times[frame]} s; the patient's left is on the right`);
+    const shown = `${data.invalid}${layer.label}, ${ends(layer).join(" to ")} ${layer.unit}, slice ${where}`;
+    canvas.setAttribute("aria-label", `${shown}; the patient's left is on the right${read && `; voxel ${read}`}`);
   }
+  const ends = (layer) => layer.shown.map((value) => Number(value.toPrecision(3)));
   const edges = new Map(), typeset = (value, digits) => value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
-  function edgesOf(name, slice) { // between pixels inside and outside a mask, in pixels
-    const key = `${name} ${slice}`, path = new Path2D();
+  function edgesOf(name, slice, dash) { // between pixels inside and outside a mask, in pixels; dashes are half a pixel (1), or two (2)
+    const key = `${name} ${slice} ${dash}`, path = new Path2D(), long = dash === 1 ? 0.5 : 1;
     if (edges.has(key)) return edges.get(key);
     const inside = (x, y) => x >= 0 && y >= 0 && x < columns && y < rows && (masks[slice * area + y * columns + x] & bits[name]) > 0;
     for (let i = 0, x = 0, y = 0; y <= rows; i += 1, x = i % (columns + 1), y = Math.floor(i / (columns + 1))) {
-      if (inside(x, y) !== inside(x - 1, y)) { path.moveTo(x, y); path.lineTo(x, y + 1); }
-      if (inside(x, y) !== inside(x, y - 1)) { path.moveTo(x, y); path.lineTo(x + 1, y); }
+      if (dash === 2 && (x + 2 * y) & 2) continue;
+      if (inside(x, y) !== inside(x - 1, y)) { path.moveTo(x, y); path.lineTo(x, y + long); }
+      if (inside(x, y) !== inside(x, y - 1)) { path.moveTo(x, y); path.lineTo(x + long, y); }
     }
     return edges.set(key, path).get(key);
   }
   function marks(context, slice, across, down, ratio) {
     context.setTransform(across, 0, 0, down, 0, 0);
-    context.lineWidth = (1.25 * ratio) / across;
-    for (const [box, names] of [["#lesions", ["hypoperfusion", "core"]], ["#vessels", ["aif", "vof"]]]) {
-      for (const name of find(box).checked ? names : []) {
-        context.strokeStyle = data.marks[name];
-        context.stroke(edgesOf(name, slice));
-      }
-    }
-    for (const [ink, wider] of state.voxel ? [["#000", 3], ["#fff", 0.5]] : []) {
-      Object.assign(context, { strokeStyle: ink, lineWidth: (1.25 * wider * ratio) / across + ratio / across });
-      context.stroke(new Path2D(`M${state.voxel.x - 3} ${state.voxel.y + 0.5}h2.5m2 0h2.5m-3.5 -3.5v2.5m0 2v2.5`));
-    }
+    const trace = (path, strokeStyle, width) => Object.assign(context, { strokeStyle, lineWidth: (width * ratio) / across }).stroke(path);
+    const boxes = { "#lesions": ["core", "hypoperfusion"], "#vessels": ["aif", "vof"] }, dash = across > 4 * ratio ? 1 : 2;
+    const names = Object.keys(boxes).flatMap((box) => (find(box).checked ? boxes[box] : []));
+    for (const name of names) trace(edgesOf(name, slice, 0), "#000", 3.2); // a rim: maps have the same colours
+    for (const name of names) trace(edgesOf(name, slice, data.dashed.includes(name) ? dash : 0), data.marks[name], 1.6);
+    for (const [ink, width] of state.voxel ? [["#000", 4.75], ["#fff", 1.6]] : [])
+      trace(new Path2D(`M${state.voxel.x - 3} ${state.voxel.y + 0.5}h2.5m2 0h2.5m-3.5 -3.5v2.5m0 2v2.5`), ink, width);
     context.resetTransform();
   }
-  function letters(context, corner, ratio) {
+  function letters(context, [corner, value], ratio) {
     const { width, height } = context.canvas, edge = 6 * ratio;
     Object.assign(context, { font: `600 ${14 * ratio}px system-ui, sans-serif`, fillStyle: "#fff", shadowColor: "#000", shadowBlur: 4 * ratio });
-    const places = [["R", edge, edge, "left", "top"], ["L", width - edge, edge, "right", "top"], [corner, edge, height - edge, "left", "bottom"]];
-    for (const [text, x, y, align, base] of places) {
-      Object.assign(context, { textAlign: align, textBaseline: base }).fillText(text, x, y);
-    }
+    const [right, low] = [width - edge, height - edge], below = [[corner, edge, low, "left", "bottom"], [value, right, low, "right", "bottom"]];
+    for (const [text, x, y, textAlign, textBaseline] of [["R", edge, edge, "left", "top"], ["L", right, edge, "right", "top"], ...below])
+      Object.assign(context, { textAlign, textBaseline }).fillText(text, x, y);
   }
 
   // Values and curve of one voxel.
   const cells = {}, compared = layers.some((layer) => layer.group === "Reference"), maps = layers.filter((layer) => layer.group === "Maps");
-  for (const layer of maps) {
+  for (const { key, label, unit } of maps) {
     const row = find("#values tbody").insertRow();
-    row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: layer.label }));
-    cells[layer.key] = ["number", "number", "number reference", "unit"].map((kind) => Object.assign(row.insertCell(), { className: kind }));
-    cells[layer.key][3].textContent = layer.unit;
+    row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: label }));
+    cells[key] = ["number", "number", "number reference", "unit"].map((kind) => Object.assign(row.insertCell(), { className: kind }));
+    cells[key][3].textContent = unit;
   }
   for (const cell of [...document.querySelectorAll("#viewer .reference"), find("#beside")]) cell.hidden = !compared;
   function written(layer, voxel) {
@@ -192,7 +181,7 @@
     const write = (text, px, py, textAlign, fillStyle) => Object.assign(context, { textAlign, fillStyle }).fillText(text, px, py);
     const line = (points, strokeStyle, lineWidth, dash = []) => {
       context.setLineDash(dash);
-      Object.assign(context, { strokeStyle, lineWidth }).stroke(new Path2D(`M${points.map((point) => point.join(" ")).join("L")}`));
+      Object.assign(context, { strokeStyle, lineWidth }).stroke(new Path2D(`M${points.join("L")}`));
     };
     pair.forEach(({ high }, k) => {
       const unit = 10 ** Math.floor(Math.log10(high)), step = [0.2, 0.5, 1, 2].map((part) => part * unit).find((part) => high / part <= 5);
@@ -203,22 +192,28 @@
     });
     const every = Math.ceil(times.length / 8);
     times.forEach((t, k) => { if (k % every === 0) write(Number(t.toPrecision(3)), x(t), height - bottom + 13, "center", quiet); });
-    write("time in s", (left + width - right) / 2, height - 8, "center", quiet);
-    write("voxel, HU", 0, 10, "left", ink);
-    write("AIF, HU", width, 10, "right", purple);
+    const words = [["time in s", (left + width - right) / 2, height - 8, "center", quiet], ["arrival", x(data.arrival), 22, "center", quiet]];
+    for (const word of [...words, ["voxel, HU", 0, 10, "left", ink], ["AIF, HU, dashed", width, 10, "right", purple]]) write(...word);
     for (const [t, dash] of [[data.arrival, [4, 3]], [times[state.frame], []]]) line([[x(t), top], [x(t), height - bottom]], quiet, 1, dash);
     pair.filter(({ values }) => values.length).forEach(({ values, high }, k) =>
-      line(values.map((v, t) => [x(times[t]), y(v / high)]), [purple, ink][k], 1.5 + k));
+      line(values.map((v, t) => [x(times[t]), y(v / high)]), [purple, ink][k], 1.5 + k, k ? [] : [7, 3]));
+    const peak = (values) => `${typeset(Math.max(...values), 1)} HU at ${times[values.indexOf(Math.max(...values))]} s`;
+    const said = tissue.length ? `Curve of the voxel, up to ${peak(tissue)}; arterial input` : "Arterial input";
+    canvas.setAttribute("aria-label", `${said}, up to ${peak(data.aif)}; bolus arrival at ${data.arrival.toFixed(1)} s`);
     canvas.dataset.curve = tissue.map((v) => v.toFixed(2)).join(" ");
   }
 
   // Controls.
   const sliders = { slice: find("#slice"), frame: find("#frame") }, most = { slice: slices - 1, frame: last };
-  let timer = 0;
+  let timer = 0, saying = 0; // what is told to who listens is told once the keys rest
+  const tell = (what) => { clearTimeout(saying); saying = setTimeout(() => find("#said").replaceChildren(what().join("; ")), 500); };
+  const voxelRead = () => [find("#place"), ...find("#values tbody").rows].map((one) => one.innerText);
+  const pictured = () => [...panes.filter(({ layer }) => layer).map(({ canvas }) => canvas.getAttribute("aria-label")),
+    boxes.some((box) => box.checked) ? "outlines" : "no outlines", timer ? "playing" : "still"];
   async function show() {
     const said = { slice: data.labels[state.slice], frame: `${times[state.frame]} s` };
     for (const [name, slider] of Object.entries(sliders)) {
-      Object.assign(slider, { max: most[name], value: state[name] });
+      Object.assign(slider, { max: most[name], value: state[name], disabled: !most[name], ariaValueText: said[name] });
       slider.nextElementSibling.textContent = said[name];
     }
     await Promise.all(panes.map(paint));
@@ -236,7 +231,7 @@
   }
   function play() {
     timer = timer ? clearInterval(timer) || 0 : setInterval(() => set({ frame: (state.frame + 1) % times.length }), 150);
-    Object.assign(find("#play"), { textContent: timer ? "Pause" : "Play", ariaPressed: String(timer > 0) });
+    find("#play").textContent = timer ? "Pause" : "Play";
   }
   const boxes = [find("#lesions"), find("#vessels")], swap = () => panes[1].layer && choose(panes[1].select.value, panes[0].select.value);
   const outlines = () => { const off = !boxes.some((box) => box.checked); for (const box of boxes) box.checked = off; return show(); };
@@ -252,9 +247,13 @@
     }
     if (which) pane.select.append(new Option("Nothing beside", ""));
     pane.select.addEventListener("change", () => choose(panes[0].select.value, panes[1].select.value));
-    const frame = (ends) => { if (ends[1] > ends[0]) pane.layer.shown = ends; show(); }, usual = () => frame([...pane.layer.window]);
-    for (const end of pane.ends) end.addEventListener("change", () => frame(pane.ends.map((one) => Number(one.value))));
-    for (const [one, event] of [[pane.reset, "click"], [pane.canvas, "dblclick"]]) one.addEventListener(event, usual);
+    function frame(wanted) { // numbers that are no window give way to those of the picture
+      if (wanted[1] > wanted[0]) pane.layer.shown = wanted;
+      pane.ends.forEach((end, k) => { end.value = ends(pane.layer)[k]; });
+      return show();
+    }
+    for (const end of pane.ends) end.addEventListener("change", () => frame(pane.ends.map((one) => one.valueAsNumber)));
+    for (const [one, event] of [[pane.reset, "click"], [pane.canvas, "dblclick"]]) one.addEventListener(event, () => frame([...pane.layer.window]));
     let drag = null;
     function point(event) {
       const box = pane.canvas.getBoundingClientRect(), at = (k, start, size, full) => Math.floor((((k - start) / size) * full) / thinning);
@@ -275,22 +274,23 @@
     });
     for (const end of ["pointerup", "pointercancel"]) pane.canvas.addEventListener(end, () => { drag = null; });
   });
-  const keys = { x: swap, o: outlines, " ": play }, steps = { r: "raw", d: "denoised", c: "contrast", m: "mip" };
-  for (const [key, layer] of Object.entries(steps)) keys[key] = () => choose(layer);
+  const keys = { x: swap, o: outlines, " ": play };
+  const named = { ...["", ...maps.map(({ key }) => key)], r: "raw", d: "denoised", c: "contrast", m: "mip" };
   const arrows = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
   find(".panes").addEventListener("keydown", (event) => {
     if (event.target.matches("select, input, button") || event.ctrlKey || event.metaKey || event.altKey) return null;
     const [x, y] = arrows[event.key] || [], at = state.voxel || { x: columns >> 1, y: rows >> 1 };
-    const act = keys[event.key.toLowerCase()] || (maps[event.key - 1] && (() => choose(maps[event.key - 1].key)));
+    const key = event.key.toLowerCase(), act = keys[key] || (named[key] && (() => choose(named[key])));
     if (x === undefined && !act) return null;
     event.preventDefault();
+    tell(event.shiftKey && !act ? voxelRead : pictured);
     return act ? act() : set(event.shiftKey ? { voxel: { x: at.x + x, y: at.y + y } } : { slice: state.slice - y, frame: state.frame + x });
   });
   find(".panes").addEventListener("wheel", (event) => {
     if (!find(".panes").contains(document.activeElement)) return;
     event.preventDefault();
-    const by = -Math.sign(event.deltaX + event.deltaY);
-    set(event.shiftKey ? { frame: state.frame + by } : { slice: state.slice + by });
+    const by = Math.sign(event.deltaX + event.deltaY);
+    set(event.shiftKey ? { frame: state.frame - by } : { slice: state.slice - by });
   }, { passive: false });
   for (const [one, event] of [[dark, "change"], [window, "resize"]]) one.addEventListener(event, show);
   document.getElementById("section-viewer").hidden = false;
