@@ -207,7 +207,9 @@ def _to_lps(position: Any, system: str, path: Path) -> Point:
         raise InputError(f"Points {path}: {need}; found '{system}'. Save the points again from 3D Slicer.")
     try:
         x, y, z = (factor * float(value) for factor, value in zip(factors, position, strict=True))
-    except (TypeError, ValueError, OverflowError):
-        found = f"{position!s:.60}"
-        raise InputError(f"Points {path}: three numbers in mm a point are needed; found {found}.") from None
-    return x, y, z
+        if isinstance(position, list) and np.isfinite([x, y, z]).all():
+            return x, y, z
+    except (TypeError, ValueError, OverflowError):  # told below, as what is not finite
+        pass
+    found = f"{position!s:.60}"
+    raise InputError(f"Points {path}: three numbers in mm a point are needed; found {found}.")

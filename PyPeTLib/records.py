@@ -76,9 +76,12 @@ class Geometry:
     direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if min(self.spacing_mm) <= 0:
-            raise InputError(f"Voxel spacing must be positive in mm; found {self.spacing_mm}.")
-        if len(self.direction) != 9 or abs(np.linalg.det(self.axes)) < 1e-6:
+        if min(self.spacing_mm) <= 0 or not np.isfinite([*self.spacing_mm, *self.origin_mm]).all():
+            raise InputError(
+                f"Voxel spacing must be positive in mm, and the origin finite; found {self.spacing_mm} and "
+                f"{self.origin_mm}."
+            )
+        if len(self.direction) != 9 or not abs(np.linalg.det(self.axes)) >= 1e-6:
             raise InputError(f"Direction needs nine cosines of three independent axes; found {self.direction}.")
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, reason_of
 
 MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
@@ -380,9 +380,10 @@ def settings_from_toml(text: str, *, source: str) -> dict[str, Value]:
     """
     try:
         values = _load_toml(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        found = reason_of(error)
         raise InputError(
-            f"Settings file {source}: lines of the form name = value are needed; found: {error}."
+            f"Settings file {source}: lines of the form name = value are needed; found: {found}."
         ) from error
     for name, value in values.items():
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from contextlib import suppress
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.errors import InputError, reason_of
-from PyPeTLib.files import ENCODING, leading_bytes, nrrd_header, read_text, scan_name
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import leading_bytes, nrrd_header, read_json, read_text, scan_name
 from PyPeTLib.records import TIMES_ROUNDED_S, Check, FloatArray
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
@@ -234,18 +233,7 @@ def sidecar_path(scan: Path) -> Path:
 def read_sidecar(scan: Path) -> dict[str, Any]:
     """Return what the JSON file beside a scan says, {} where there is none."""
     path = sidecar_path(scan)
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding=ENCODING))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"Sidecar {path}: a JSON file is needed; found {reason_of(error)}. Mend or remove it."
-        ) from error
-    if not isinstance(content, dict):
-        found = type(content).__name__
-        raise InputError(f"Sidecar {path}: a JSON object is needed; found a {found}. Mend or remove it.")
-    return content
+    return read_json(path, "Sidecar", "Mend or remove it") if path.is_file() else {}
 
 
 def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray | None:
@@ -297,7 +285,7 @@ def _sidecar_clues(scan: Path, frames: int) -> tuple[Clue, Clue]:
 
 def _numbers(name: str, key: str, values: object) -> FloatArray:
     with suppress(OverflowError):  # a whole number of hundreds of digits
-        if isinstance(values, list) and all(isinstance(v, int | float) for v in values):
+        if isinstance(values, list) and all(type(v) in (int, float) for v in values):
             return np.array(values, dtype=float)
     need = "one number in s for the interval" if key == TIME_INTERVAL else "a list of times in s"
     raise InputError(f"Sidecar {name}: {key} needs {need}; found {values!r:.60}. Mend the file.")
