@@ -60,6 +60,8 @@ CLASS_WITHIN = 1024
 VOXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0(.{4})", re.DOTALL), re.compile(rb"\xe0\x7f\x10\x00(.{4})", re.DOTALL)
 COMPRESSED, ITEM, LAST_ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 RESCALE = "PixelValueTransformationSequence"
+#: Cosines of rows and columns, often rounded to a few digits, are perpendicular unit vectors to within this.
+ROUNDED_COSINES = 0.02
 CURE = "Export the scan again"
 
 
@@ -79,21 +81,28 @@ class DicomImage:
     about: dict[str, str]
 
     def numbers(self, tag: str) -> FloatArray:
-        """Return the numbers of a tag; none where there is no such tag."""
+        """Return the numbers of a tag; none where there is no such tag, or one of them is no number."""
         try:
-            return np.array([float(part) for part in self.about.get(tag, "").split("\\") if part])
+            found = np.array([float(part) for part in self.about.get(tag, "").split("\\") if part])
         except ValueError:
             return np.empty(0)
+        return found if np.isfinite(found).all() else np.empty(0)
 
     @property
     def placed(self) -> bool:
-        """Whether it tells where it lies."""
-        return [self.numbers(tag).size for tag in (PLACE, AXES, PIXEL_MM)] == [3, 6, 2]
+        """Whether it tells where it lies, with rows and columns that are perpendicular but for rounding."""
+        if [self.numbers(tag).size for tag in (PLACE, AXES, PIXEL_MM)] != [3, 6, 2]:
+            return False
+        cosines = self.numbers(AXES).reshape(2, 3)
+        return bool(np.allclose(cosines @ cosines.T, np.eye(2), atol=ROUNDED_COSINES))
 
     @property
     def axes(self) -> FloatArray:
-        """Directions of rows, columns and normal, as columns."""
+        """Directions of rows, columns and normal, as columns: perpendicular unit vectors, as rounded ones are meant."""
         rows, columns = self.numbers(AXES).reshape(2, 3)
+        rows = rows / np.linalg.norm(rows)
+        columns = columns - (columns @ rows) * rows
+        columns = columns / np.linalg.norm(columns)
         return np.stack([rows, columns, np.cross(rows, columns)], axis=1)
 
     @property

@@ -24,6 +24,7 @@ from dicom_images import (
     save,
     scan,
 )
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -438,6 +439,33 @@ def test_a_sidecar_wins_over_the_times_of_the_slices_and_they_are_used_once(tmp_
     np.testing.assert_array_equal(series.values, head())
     told = [one for one in series.checks if one.name == "slice times"]
     assert [(one.status, one.value) for one in told] == [("pass", 0.0)]
+
+
+def test_axes_that_were_rounded_are_perpendicular_unit_vectors(tmp_path):
+    """Results could not be written on others, after all the work."""
+    axes = read_series(scan(tmp_path, ImageOrientationPatient=[0.961, 0.28, 0.01, -0.279, 0.96, 0.0])).geometry.axes
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (0x00200032, b"nan\\0\\0 "),
+        (0x00280030, b"inf\\1 "),
+        (0x00200037, b"1\\0\\0\\1\\0\\0 "),
+        (0x00200011, b"1e400 "),
+    ],
+)
+def test_numbers_that_are_none_are_not_taken(tmp_path, tag, value):
+    """A place, a size, axes or the number of a series: the image lies nowhere, the series has no number."""
+    folder = scan(tmp_path / "a")
+    for path in folder.iterdir():
+        one = pydicom.dcmread(path)
+        one._dict[pydicom.tag.Tag(tag)] = RawDataElement(pydicom.tag.Tag(tag), "DS", len(value), value, 0, False, True)
+        one.save_as(path)
+    found = "number 1e400" if tag == 0x00200011 else "no CT image"
+    with pytest.raises(InputError, match=f"Scan a: .* found {found}"):
+        read_series(folder, series_number=7)
 
 
 def test_names_of_series_in_any_character_set_are_printed(tmp_path, capsys):
