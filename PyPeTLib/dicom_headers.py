@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,8 +244,8 @@ def _refuse_other_size(path: Path, stack: npt.NDArray[Any], needed: tuple[int, .
         raise InputError(f"File {path}: voxels as its header says, {need}, are needed; found {found}. {CURE}.")
 
 
-def _of_each(path: Path) -> Iterator[dict[str, str]]:
-    """Yield the tags of each image of an enhanced file; of a file without functional groups nothing."""
+def _of_each(path: Path) -> list[dict[str, str]]:
+    """Return the tags of each image of an enhanced file; of a file without functional groups nothing."""
     try:
         import pydicom
     except ModuleNotFoundError as error:
@@ -252,19 +253,32 @@ def _of_each(path: Path) -> Iterator[dict[str, str]]:
             f"File {path}: pydicom is needed to read many images in one file (enhanced DICOM), and is not installed. "
             f"Run: {installing('pydicom')}; or convert the scan to NIfTI."
         ) from error
-    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)  # also without the magic word, as GDCM
-    shared = next(iter(header.get("SharedFunctionalGroupsSequence", [])), pydicom.Dataset())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what pydicom finds odd, and reads all the same
+            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)  # also without the magic word, as GDCM
+            scales, images = _groups(header, pydicom.Dataset())
+    except Exception as error:  # pydicom has one for every kind of damage
+        found = "damaged ones"
+        raise ManyImagesError(f"File {path}: headers of all its images are needed; found {found}. {CURE}.") from error
+    if len(scales) > 1:
+        found = f"{len(scales)} rescale slopes or intercepts in it"
+        raise InputError(f"File {path}: one scale of HU for all its images is needed; found {found}. {CURE}.")
+    return images
+
+
+def _groups(header: Dataset, nothing: Dataset) -> tuple[set[tuple[str, str]], list[dict[str, str]]]:
+    """Return the scales of HU in the header of an enhanced file, and the tags of each image."""
+    shared = next(iter(header.get("SharedFunctionalGroupsSequence", [])), nothing)
     each = list(header.get("PerFrameFunctionalGroupsSequence", []))
     scales = {
         (str(item.get("RescaleSlope", 1)), str(item.get("RescaleIntercept", 0)))
         for groups in (shared, *each)
         for item in groups.get(RESCALE, [])
     }
-    if len(scales) > 1:
-        found = f"{len(scales)} rescale slopes or intercepts in it"
-        raise InputError(f"File {path}: one scale of HU for all its images is needed; found {found}. {CURE}.")
-    for groups in each:
-        yield {tag: text for group, name, tag in GROUPS if (text := _text(groups, shared, group, name))}
+    return scales, [
+        {tag: text for group, name, tag in GROUPS if (text := _text(groups, shared, group, name))} for groups in each
+    ]
 
 
 def _text(own: Dataset, shared: Dataset, group: str, name: str) -> str:

@@ -68,6 +68,8 @@ VOXEL_MM, FURTHEST_MM = (0.01, 200.0), 1e6
 #: Size of a NIfTI header, in its first four bytes, and where the numbers of its voxels, the bits of one, the sizes of
 #: its voxels and the place of the first one stand.
 NIFTI_SIZE, NIFTI_DIM, NIFTI_BITPIX, NIFTI_PIXDIM, NIFTI_OFFSET = 348, 40, 72, 76, 108
+#: What to do about a header.
+MEND = "Correct the header, or convert the image again"
 #: So many letters of a name in a header are shown.
 SHOWN_NAME = 60
 #: Gzip makes at most so many bytes of one.
@@ -162,7 +164,7 @@ def full_path(path: str | Path) -> Path:
     parts = Path(path).absolute().parts
     up = max((place for place, part in enumerate(parts, 1) if part == ".."), default=0)
     # above a link is the folder above what it points to, as for the operating system
-    return Path(*parts[:up]).resolve().joinpath(*parts[up:]) if up else Path(*parts)
+    return Path(os.path.realpath(Path(*parts[:up])), *parts[up:]) if up else Path(*parts)
 
 
 def extension(path: Path) -> str:
@@ -295,7 +297,7 @@ def _execute(path: Path) -> Any:
     reader.SetImageIO(_reader(path))
     reader.SetFileName(utf8_name(path))
     if extension(path).startswith(".nii"):
-        _refuse_empty_claims(path)
+        _refuse_odd_header(path)
     else:
         _refuse_other_decimal_point(path)
         _refuse_other_data(path)
@@ -406,30 +408,45 @@ def _checksum_agrees(path: Path, start: int, values: npt.NDArray[Any]) -> bool:
     return zlib.crc32(values.data, zlib.crc32(leading_bytes(path, start))) == int(checksum)
 
 
-def _refuse_empty_claims(path: Path) -> None:
-    """Refuse a NIfTI file whose header tells of more voxels than it can hold, before ITK makes room for them."""
+def _refuse_odd_header(path: Path) -> None:
+    """Refuse a NIfTI header that ITK would mend or believe in silence: sizes that are none, voxels that are not there.
+
+    ITK takes 1 mm for a size of a voxel that is none, and makes room for all voxels before it looks for them.
+    """
     with suppress(OSError, EOFError, zlib.error):  # ITK refuses the file
         head = leading_bytes(path, NIFTI_SIZE)
         orders = [order for order in "<>" if head[:4] == struct.pack(f"{order}i", NIFTI_SIZE)]
         if not orders or len(head) < NIFTI_SIZE:
             return
         axes, *numbers = struct.unpack_from(f"{orders[0]}8h", head, NIFTI_DIM)
-        (bits,) = struct.unpack_from(f"{orders[0]}h", head, NIFTI_BITPIX)
-        (offset,) = struct.unpack_from(f"{orders[0]}f", head, NIFTI_OFFSET)
-        start = int(offset) if 0 <= offset < 2**31 else 0
-        needed = start + math.prod(max(1, number) for number in numbers[: max(0, axes)]) * bits // 8
-        packed = _head(path, 2) == GZIP_MAGIC
-        found = path.stat().st_size * (GZIP_RATIO if packed else 1)
-        if needed > found:
-            need = f"{needed} bytes are needed; found {'at most ' if packed else ''}{found}"
-            raise InputError(f"File {path}: truncated or damaged: {need}. Copy or convert it again.")
+        sizes = struct.unpack_from(f"{orders[0]}3f", head, NIFTI_PIXDIM + 4)
+        if not 1 <= axes <= 7 or min(numbers[:axes]) < 1:
+            found = f"{axes} of {', '.join(map(str, numbers))}"
+            raise InputError(f"File {path}: 1 to 7 axes of 1 or more voxels are needed; found {found}. {MEND}.")
+        if not all(np.isfinite(mm) and mm for mm in sizes[:axes]):
+            found = ", ".join(f"{mm:.4g}" for mm in sizes)
+            raise InputError(f"File {path}: sizes of voxels other than 0 are needed; found {found}. {MEND}.")
+        _refuse_empty_claims(path, head, orders[0], math.prod(numbers[:axes]))
+
+
+def _refuse_empty_claims(path: Path, head: bytes, order: str, voxels: int) -> None:
+    """Refuse a NIfTI file that cannot hold the voxels that its header tells of."""
+    (bits,), (offset,) = (
+        struct.unpack_from(f"{order}{kind}", head, place) for kind, place in (("h", NIFTI_BITPIX), ("f", NIFTI_OFFSET))
+    )
+    needed = (int(offset) if 0 <= offset < 2**31 else 0) + voxels * bits // 8
+    packed = _head(path, 2) == GZIP_MAGIC
+    found = path.stat().st_size * (GZIP_RATIO if packed else 1)
+    if needed > found:
+        need = f"{needed} bytes are needed; found {'at most ' if packed else ''}{found}"
+        raise InputError(f"File {path}: truncated or damaged: {need}. Copy or convert it again.")
 
 
 def _refuse_left_over(path: Path, needed: int, found: int, volume: int) -> None:
     """Refuse a file that holds a whole volume more than its header tells: that would leave out frames, or mix them."""
     if found >= needed + volume:
         need = f"{needed} bytes are needed, as its header says; found at least {needed + volume}"
-        raise InputError(f"File {path}: {need}. Correct the header, or convert it again.")
+        raise InputError(f"File {path}: {need}. {MEND}.")
 
 
 def _refuse_other_data(path: Path) -> None:
@@ -522,7 +539,7 @@ def refuse_odd_grid(what: str, spacing_mm: Sequence[float], origin_mm: Sequence[
     spacing, origin = (", ".join(f"{mm:.4g}" for mm in both) for both in (spacing_mm, origin_mm))
     raise InputError(
         f"{what}: voxels of {low:g} to {high:g} mm, the first at most {FURTHEST_MM:g} mm from the origin, are needed; "
-        f"found {spacing} mm at ({origin}) mm. Correct the header, or convert the image again."
+        f"found {spacing} mm at ({origin}) mm. {MEND}."
     )
 
 

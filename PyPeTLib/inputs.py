@@ -44,7 +44,13 @@ def read_curve(path: str | Path, *, column: str) -> TimeCurve:
     InputError
         If the file cannot be read or holds no such curve.
     """
-    return curve_of_columns(_number_columns(_rows(path)), column=column, name=str(path))
+    rows = _rows(path)
+    for name in (TIME_COLUMN, column):
+        several = rows[0].count(name) if rows else 0
+        if several > 1:
+            found = f"found {several}. Rename or delete the others"
+            raise InputError(f"Curve {path}: one column {name} is needed; {found}.")
+    return curve_of_columns(_number_columns(rows), column=column, name=str(path))
 
 
 def curve_of_columns(columns: Mapping[str, FloatArray], *, column: str, name: str) -> TimeCurve:
@@ -158,6 +164,7 @@ def _number_columns(rows: Sequence[Sequence[str]]) -> dict[str, FloatArray]:
         cells = [row[k] if k < len(row) else "" for row in body]
         name = rows[0][k] if named and k < len(rows[0]) and rows[0][k] else f"column {k + 1}"
         if any(cells) and all(_is_number(cell) for cell in cells if cell):
+            name = f"{name} in column {k + 1}" if name in columns else name
             columns[name] = np.array([float(cell or "nan") for cell in cells])
     return columns
 

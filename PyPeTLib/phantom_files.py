@@ -94,7 +94,7 @@ def _value(name: str, word: str, default: Any) -> Any:
         return word
     try:
         value = ast.literal_eval(word)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         value = None
     several = default is None or isinstance(default, tuple)
     numbers = tuple(value) if isinstance(value, tuple | list) else (value,)

@@ -192,7 +192,8 @@ def _clues(scan: Path, frames: int, stored: Clue | None) -> tuple[Clue, Clue, Cl
 def _agreement(known: list[tuple[FloatArray, str]]) -> Check:
     """Return whether the sources of the times say the same."""
     (_, source), *others = known
-    interval, *intervals = (float(np.median(np.diff(times))) if times.size > 1 else 0.0 for times, _ in known)
+    with np.errstate(invalid="ignore"):  # infinite ones are refused by the user of the times
+        interval, *intervals = (float(np.median(np.diff(times))) if times.size > 1 else 0.0 for times, _ in known)
     told = zip(intervals, (text for _, text in others), strict=True)
     odd = [(other, text) for other, text in told if abs(interval - other) > INTERVAL_TOLERANCE * abs(interval)]
     if not odd:

@@ -102,6 +102,15 @@ def test_table_that_holds_no_curve_is_refused(tmp_path, text, message):
         read_curve(path, column="aif_hu")
 
 
+def test_columns_of_one_name_are_told_apart_or_refused(tmp_path):
+    """The last of them was taken."""
+    path = table(tmp_path, "hu,hu\n" + "".join(f"{k},{(k - 2) ** 2}\n" for k in range(6)))
+    assert read_curve(path, column="aif_hu").times_s.tolist() == [0, 1, 2, 3, 4, 5]
+    path = table(tmp_path, "time_s,aif_hu,aif_hu\n" + "".join(f"{k},{k},{-k}\n" for k in range(6)))
+    with pytest.raises(InputError, match=r"one column aif_hu is needed; found 2\."):
+        read_curve(path, column="aif_hu")
+
+
 def test_missing_or_binary_file_is_refused(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"\xfd\xfe\x00\x81")
     for name, found in (("x.csv", "bytes that are no text in UTF-8"), ("none.csv", "no such file or directory")):

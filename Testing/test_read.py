@@ -196,6 +196,29 @@ def test_more_than_a_file_can_hold_is_refused_before_room_is_made_for_it(tmp_pat
         read_series(tmp_path / name)
 
 
+@pytest.mark.parametrize("size", [0.0, float("nan"), float("inf")])
+def test_sizes_of_voxels_that_are_none_are_not_taken_for_1_mm(tmp_path: Path, size: float) -> None:
+    content = bytearray(save(tmp_path / "a.nii", head()).read_bytes())
+    struct.pack_into("<f", content, 80, size)
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(
+        InputError, match=rf"a\.nii: sizes of voxels other than 0 are needed; found {size:g}, 0\.8, 5\."
+    ):
+        read_series(tmp_path / "a.nii")
+
+
+def test_axes_that_are_none_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The library below ITK wrote to the terminal."""
+    content = bytearray(save(tmp_path / "a.nii", head()).read_bytes())
+    struct.pack_into("<h", content, 42, -3)
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"a\.nii: 1 to 7 axes of 1 or more voxels are needed; found 4 of -3, 24, 4, 12"
+    ):
+        read_series(tmp_path / "a.nii")
+    assert not capfd.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "raw.seq.nrrd", "gzip.seq.nrrd"])
 def test_volumes_that_the_header_leaves_out_are_refused(tmp_path: Path, name: str) -> None:
     """Frames were left out, or mixed where the list comes first, and gigabytes behind the scan were unpacked."""

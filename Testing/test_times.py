@@ -125,6 +125,11 @@ def test_negative_pixdim_is_refused(tmp_path: Path, interval: float) -> None:
         read_series(path)
 
 
+def test_infinite_pixdim_is_refused_without_a_warning(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="times must increase by"):
+        read_series(save(tmp_path / "a.nii", head(), interval=np.inf))
+
+
 def test_milliseconds_stored_as_seconds_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii.gz", head(), interval=1500)
     with pytest.raises(InputError, match=r"found 1500 s .*in seconds and not milliseconds"):
