@@ -65,9 +65,12 @@ LARGEST_TURN = np.pi / 4.0
 RAS_TO_LPS = np.array([[-1.0], [-1.0], [1.0]])
 #: Sizes of voxels, and distances from the patient's origin, in mm, that an image can have; far beyond what scanners do.
 VOXEL_MM, FURTHEST_MM = (0.01, 200.0), 1e6
-#: Size of a NIfTI header, in its first four bytes, and where the numbers of its voxels, the bits of one, the sizes of
-#: its voxels and the place of the first one stand.
-NIFTI_SIZE, NIFTI_DIM, NIFTI_BITPIX, NIFTI_PIXDIM, NIFTI_OFFSET = 348, 40, 72, 76, 108
+#: Size of a NIfTI header, in its first four bytes, and where the numbers of its voxels, their type, the bits of one,
+#: the sizes of voxels, the place of the first one, whether it has a qform and a sform, and these stand.
+NIFTI_SIZE, NIFTI_DIM, NIFTI_DATATYPE, NIFTI_BITPIX, NIFTI_PIXDIM = 348, 40, 70, 72, 76
+NIFTI_OFFSET, NIFTI_CODES, NIFTI_FORMS = 108, 252, 256
+#: NIfTI ``datatype`` of every type there is.
+NIFTI_DATATYPES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2304)
 #: What to do about a header.
 MEND = "Correct the header, or convert the image again"
 #: So many letters of a name in a header are shown.
@@ -130,7 +133,7 @@ def load(path: Path) -> Stored:
     values = np.asarray(_Pixels(image, sitk.GetArrayViewFromImage(image)))
     if values.dtype.kind not in "iuf":
         raise InputError(f"File {path}: real numbers are needed; found {image.GetPixelIDTypeAsString()}. Convert it.")
-    about = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    about = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.isascii()}  # others it cannot find
     volumes = values.size // math.prod(image.GetSize()[:3])
     if extension(path).startswith(".nii"):  # an NRRD file may carry the keys of the NIfTI it was made from
         values = _complete(path, about, values, volumes)
@@ -417,16 +420,32 @@ def _refuse_odd_header(path: Path) -> None:
         head = leading_bytes(path, NIFTI_SIZE)
         orders = [order for order in "<>" if head[:4] == struct.pack(f"{order}i", NIFTI_SIZE)]
         if not orders or len(head) < NIFTI_SIZE:
-            return
+            raise InputError(f"File {path}: {_reason(path, 'no header')}")
         axes, *numbers = struct.unpack_from(f"{orders[0]}8h", head, NIFTI_DIM)
         sizes = struct.unpack_from(f"{orders[0]}3f", head, NIFTI_PIXDIM + 4)
+        (kind,) = struct.unpack_from(f"{orders[0]}h", head, NIFTI_DATATYPE)
+        if kind not in NIFTI_DATATYPES:
+            need = "a datatype of NIfTI is needed"
+            raise InputError(f"File {path}: {need}; found {kind}. {MEND}.")
         if not 1 <= axes <= 7 or min(numbers[:axes]) < 1:
             found = f"{axes} of {', '.join(map(str, numbers))}"
             raise InputError(f"File {path}: 1 to 7 axes of 1 or more voxels are needed; found {found}. {MEND}.")
         if not all(np.isfinite(mm) and mm for mm in sizes[:axes]):
             found = ", ".join(f"{mm:.4g}" for mm in sizes)
             raise InputError(f"File {path}: sizes of voxels other than 0 are needed; found {found}. {MEND}.")
+        _refuse_odd_forms(path, head, orders[0])
         _refuse_empty_claims(path, head, orders[0], math.prod(numbers[:axes]))
+
+
+def _refuse_odd_forms(path: Path, head: bytes, order: str) -> None:
+    """Refuse an orientation of NaN, infinity or axes without length: ITK takes the other one, or makes one of it."""
+    codes = struct.unpack_from(f"{order}2h", head, NIFTI_CODES)
+    numbers = np.array(struct.unpack_from(f"{order}18f", head, NIFTI_FORMS))
+    for name, code, form in zip(("qform", "sform"), codes, (numbers[:6], numbers[6:]), strict=True):
+        flat = name == "sform" and not form.reshape(3, 4)[:, :3].any(axis=0).all()
+        if code > 0 and (flat or not np.isfinite(form).all()):
+            found = ", ".join(f"{number:.4g}" for number in form)
+            raise InputError(f"File {path}: a {name} that says where the axes point is needed; found {found}. {MEND}.")
 
 
 def _refuse_empty_claims(path: Path, head: bytes, order: str, voxels: int) -> None:
@@ -472,7 +491,7 @@ def _data_files(path: Path) -> list[str]:
         return [line.strip() for line in lines[after + 1 :] if line.strip()]
     if "%" in named:
         numbered = path.parent / named.split()[0]
-        pattern = re.sub(r"%[0-9]*[a-z]", "*", glob.escape(numbered.name))
+        pattern = re.sub(r"(%[0-9]*[a-z])+", "*", glob.escape(numbered.name))
         return [str(file) for file in numbered.parent.glob(pattern)]
     return [named] if named else []
 

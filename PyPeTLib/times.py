@@ -144,7 +144,7 @@ def resolve_times(
 
 
 def _regular(frames: int, interval_s: float) -> FloatArray:
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.arange(frames) * float(interval_s)
 
 
@@ -192,7 +192,7 @@ def _clues(scan: Path, frames: int, stored: Clue | None) -> tuple[Clue, Clue, Cl
 def _agreement(known: list[tuple[FloatArray, str]]) -> Check:
     """Return whether the sources of the times say the same."""
     (_, source), *others = known
-    with np.errstate(invalid="ignore"):  # infinite ones are refused by the user of the times
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite ones are refused by the user of the times
         interval, *intervals = (float(np.median(np.diff(times))) if times.size > 1 else 0.0 for times, _ in known)
     told = zip(intervals, (text for _, text in others), strict=True)
     odd = [(other, text) for other, text in told if abs(interval - other) > INTERVAL_TOLERANCE * abs(interval)]
@@ -208,7 +208,7 @@ def _checked(axis: TimeAxis, scan: Path, frames: int) -> TimeAxis:
     if times.shape != (frames,):
         need = f"one time a frame is needed, {frames} in all"
         raise InputError(f"Scan {scan.name}: {need}; found {times.size} ({axis.source}). {CURE} that fits the scan.")
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         steps = np.diff(times)
     slack = 1e-6 * MINIMUM_INTERVAL_S
     wrong = ~((steps >= MINIMUM_INTERVAL_S - slack) & (steps <= MAXIMUM_INTERVAL_S + slack))
@@ -257,7 +257,7 @@ def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray |
     if listed.shape != (slices,) or not np.isfinite(listed).all():
         need = f"{SLICE_TIMES} needs one time a slice, {slices} in all"
         raise InputError(f"Sidecar {name}: {need}; found {listed.size}. Mend or remove it.")
-    if np.ptp(listed) > interval_s + TIMES_ROUNDED_S:
+    if listed.max() > listed.min() + interval_s + TIMES_ROUNDED_S:
         need = (
             f"{SLICE_TIMES} needs times in s that belong to one frame, no further apart than frames, {interval_s:g} s"
         )

@@ -207,16 +207,34 @@ def test_sizes_of_voxels_that_are_none_are_not_taken_for_1_mm(tmp_path: Path, si
         read_series(tmp_path / "a.nii")
 
 
-def test_axes_that_are_none_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """The library below ITK wrote to the terminal."""
+@pytest.mark.parametrize(
+    ("kind", "place", "value", "found"),
+    [
+        ("h", 42, -3, "1 to 7 axes of 1 or more voxels are needed; found 4 of -3, 24, 4, 12"),
+        ("h", 70, 3, "a datatype of NIfTI is needed; found 3"),
+        ("f", 280 + 12, np.inf, "a sform that says where the axes point is needed; found -0.9, 0, 0, inf"),
+        ("f", 280, 0.0, "a sform that says where the axes point is needed; found 0, 0"),
+        ("f", 268, np.nan, "a qform that says where the axes point is needed; found 0, 0, 1, nan"),
+        ("i", 0, 349, "not of the format its name says"),
+    ],
+)
+def test_odd_headers_are_refused_before_libraries_write_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str, place: int, value: float, found: str
+) -> None:
+    """Or believe another part of them: a sform at infinity was passed over."""
     content = bytearray(save(tmp_path / "a.nii", head()).read_bytes())
-    struct.pack_into("<h", content, 42, -3)
+    struct.pack_into("<2h", content, 252, 1, 1)
+    struct.pack_into(f"<{kind}", content, place, value)
     (tmp_path / "a.nii").write_bytes(content)
-    with pytest.raises(
-        InputError, match=r"a\.nii: 1 to 7 axes of 1 or more voxels are needed; found 4 of -3, 24, 4, 12"
-    ):
+    with pytest.raises(InputError, match=rf"a\.nii: .*{found}"):
         read_series(tmp_path / "a.nii")
     assert not capfd.readouterr().err
+
+
+def test_names_in_nrrd_headers_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+    path = nrrd(tmp_path / "a.seq.nrrd", head(), f"{LIST_LAST}\nkey:=value")
+    path.write_bytes(path.read_bytes().replace(b"key", b"k\xe9y", 1))
+    np.testing.assert_array_equal(read_series(path, interval_s=1.0).values, head())
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "raw.seq.nrrd", "gzip.seq.nrrd"])
@@ -243,7 +261,7 @@ def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
     content = nrrd(tmp_path / "a.nrrd", head(), LIST_LAST).read_bytes()
     (tmp_path / "a.raw").touch()
     (tmp_path / "b1.raw").symlink_to(os.devnull)
-    for data in (os.devnull, f"LIST 3\na.raw\n{os.devnull}", "b%d.raw 1 12 1"):
+    for data in (os.devnull, f"LIST 3\na.raw\n{os.devnull}", "b%d.raw 1 12 1", "%s%s.raw 1 12 1"):
         (tmp_path / "b.nhdr").write_bytes(content[: content.index(b"\n\n") + 1] + f"data file: {data}\n".encode())
         with pytest.raises(InputError, match=r"b\.nhdr: the file of voxels that its .* needed; .*: a pipe or a device"):
             read_series(tmp_path / "b.nhdr", interval_s=1.0)

@@ -229,6 +229,17 @@ def test_sidecars_are_read_as_shells_save_them(timeless: Path, encoding: str) ->
     assert read_series(timeless).interval_s == 1.5
 
 
+@pytest.mark.parametrize(
+    "content",
+    [{"VolumeTiming": [-1e308, 1e308, *range(FRAMES - 2)]}, {"SliceTiming": [-1e308, 1e308, 0, 0]}],
+    ids=["VolumeTiming", "SliceTiming"],
+)
+def test_times_beyond_all_numbers_are_refused_without_a_warning(tmp_path: Path, content: dict[str, Any]) -> None:
+    sidecar(save(tmp_path / "a.nii", head()), **content)
+    with pytest.raises(InputError, match=r"times must increase by|SliceTiming needs times in s that belong to one"):
+        read_series(tmp_path / "a.nii")
+
+
 # NRRD header
 
 SPACE_4D = "space directions: (0.9,0,0,0) (0,0.8,0,0) (0,0,5,0) (0,0,0,1500)\nkinds: domain domain domain time"
