@@ -102,6 +102,13 @@ def test_table_that_holds_no_curve_is_refused(tmp_path, text, message):
         read_curve(path, column="aif_hu")
 
 
+def test_a_curve_beyond_all_hu_is_refused(tmp_path):
+    """A fit of it ended in a traceback."""
+    path = table(tmp_path, "".join(f"{k},{k}e307\n" for k in range(6)))
+    with pytest.raises(InputError, match=r"curve\.csv: HU of at most 100000 are needed; found 5e\+307\. Check the col"):
+        read_curve(path, column="aif_hu")
+
+
 def test_columns_of_one_name_are_told_apart_or_refused(tmp_path):
     """The last of them was taken."""
     path = table(tmp_path, "hu,hu\n" + "".join(f"{k},{(k - 2) ** 2}\n" for k in range(6)))
