@@ -23,6 +23,8 @@ SEPARATORS = ("\t", ";", ",")
 #: Factors that turn the coordinates of a markup file into LPS. Old files have numbers instead of names.
 TO_LPS = {"LPS": (1.0, 1.0, 1.0), "RAS": (-1.0, -1.0, 1.0)}
 OLD_NAMES = {"0": "RAS", "1": "LPS"}
+#: Most points of a vessel: of each its surroundings are looked at.
+MOST_POINTS = 1000
 #: A point of the user: x, y, z in mm, LPS.
 Point = tuple[float, float, float]
 
@@ -120,6 +122,9 @@ def read_points(path: str | Path) -> list[Point]:
         raise InputError(f"Points {path}: {need}; found '{path.suffix}'. Save the points from its Markups module.")
     text = read_text(path, "Points")
     points = _markup_points(text, path) if path.suffix.lower() == ".json" else _fcsv_points(text, path)
+    if len(points) > MOST_POINTS:
+        need = f"at most {MOST_POINTS} points are needed; found {len(points)}"
+        raise InputError(f"Points {path}: {need}. Save those in the vessel alone.")
     if not points:
         raise InputError(f"Points {path}: at least one point with a position is needed; found none. Drop one.")
     return points

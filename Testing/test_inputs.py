@@ -214,6 +214,7 @@ def test_older_point_files_are_read(tmp_path, system, sign):
         ("F.json", '{"markups": [{"controlPoints": [{"position": [1, 2, NaN]}]}]}', r"found \[1, 2, nan\]"),
         ("F.fcsv", "# CoordinateSystem = LPS\nF-1,1,inf,2\n", r"found \['1', 'inf', '2'\]"),
         ("F.fcsv", "# CoordinateSystem = LPS\n", "at least one point"),
+        pytest.param("F.fcsv", "# CoordinateSystem = LPS\n" + "F,1,2,3\n" * 1001, "at most 1000 points", id="many"),
         ("F.fcsv", "# CoordinateSystem = LPS\nF-1,1,2\n", "three numbers in mm"),
     ],
 )
