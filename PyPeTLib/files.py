@@ -222,23 +222,19 @@ def read_text(path: str | Path, what: str, *, need: str = "a text file") -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: Path, what: str, cure: str) -> dict[str, Any]:
+def read_json(path: Path, what: str, cure: str) -> Any:
     """Return what a JSON file holds; ``what`` it is and what to do about a faulty one are for the message.
 
     Raises
     ------
     InputError
-        If it cannot be read, is no JSON object, or has one entry twice, for which of them is meant is not known.
+        If it cannot be read, is no JSON, or has one entry twice with two values.
     """
     text = read_text(path, what, need="a JSON file")
     try:
-        content = json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{what} {path}: a JSON file is needed; found {reason_of(error)}. {cure}.") from error
-    if not isinstance(content, dict):
-        found = type(content).__name__
-        raise InputError(f"{what} {path}: a JSON object is needed; found a {found}. {cure}.")
-    return content
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

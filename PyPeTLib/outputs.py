@@ -201,7 +201,7 @@ def place_of(file: Path, prefix: str) -> str:
 
 def _summary(path: Path) -> dict[str, Any]:
     about = read_json(path, "Summary", "Run again")
-    if not isinstance(about.get("settings"), dict):
+    if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):
         raise InputError(f"Summary {path}: what 'pypet run' writes is needed; found no settings in it. Run again.")
     return about
 

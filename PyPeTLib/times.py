@@ -234,7 +234,13 @@ def sidecar_path(scan: Path) -> Path:
 def read_sidecar(scan: Path) -> dict[str, Any]:
     """Return what the JSON file beside a scan says, {} where there is none."""
     path = sidecar_path(scan)
-    return read_json(path, "Sidecar", "Mend or remove it") if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    content = read_json(path, "Sidecar", "Mend or remove it")
+    if not isinstance(content, dict):
+        found = type(content).__name__
+        raise InputError(f"Sidecar {path}: a JSON object is needed; found a {found}. Mend or remove it.")
+    return content
 
 
 def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray | None:
