@@ -30,7 +30,7 @@ from PyPeTLib.outputs import Provenance
 from PyPeTLib.packages import usable
 from PyPeTLib.results import MET, MISMATCH_RATIO, RESEARCH_USE
 from PyPeTLib.similarity import Region, comparable_entries, metric_digits
-from PyPeTLib.typeset import one_line, typeset
+from PyPeTLib.typeset import harmless, one_line, typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text
 
 #: Columns by name, all of one length.
@@ -422,9 +422,11 @@ def _fill_sheet(sheet: Any, table: Table) -> None:
     sheet.cell(1, 1, RESEARCH_USE).font = Font(italic=True)
     for column, (head, values) in enumerate(table.items(), start=1):
         for row, value in enumerate([head, *values], start=HEAD_ROWS):
-            cell = sheet.cell(row, column, None if isinstance(value, float) and not np.isfinite(value) else value)
             if isinstance(value, str):
+                cell = sheet.cell(row, column, harmless(value))  # control characters raise an error
                 cell.data_type = "s"  # a text that begins with "=" is no formula
+            else:
+                sheet.cell(row, column, None if isinstance(value, float) and not np.isfinite(value) else value)
         sheet.cell(HEAD_ROWS, column).font = Font(bold=True)
         longest = max(len(str(head)), *(len(str(value)) for value in values if isinstance(value, str)), 9)
         sheet.column_dimensions[sheet.cell(HEAD_ROWS, column).column_letter].width = min(longest + 2, 60)

@@ -141,7 +141,8 @@ def load(path: Path) -> Stored:
         _refuse_damaged_nrrd(path, values.nbytes, values.nbytes // volumes)
     geometry = _geometry(path, image)
     components = _kind_of_values(path) if image.GetNumberOfComponentsPerPixel() > 1 else ""
-    values = values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and told as such
+        values = values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
     return Stored(values, geometry, components, _orientation(path, about, geometry))
 
 

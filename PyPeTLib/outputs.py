@@ -227,4 +227,4 @@ def _midplane(about: Mapping[str, Any]) -> Midplane | None:
 def _invalid(about: Mapping[str, Any]) -> tuple[str, ...]:
     """Return why a run is marked invalid."""
     failed = [check["text"] for check in about.get("checks", ()) if check.get("status") == "fail"]
-    return tuple(dict.fromkeys([*(about.get("invalid") or ()), *failed]))
+    return tuple(dict.fromkeys(map(str, [*(about.get("invalid") or ()), *failed])))

@@ -1086,6 +1086,24 @@ def test_names_are_neither_tags_nor_rows_of_the_text(comparison):
     assert not {"| c |", "# e: x < 3", "* f", "h"} & set(text.splitlines())
 
 
+def test_what_no_sheet_can_hold_is_left_out_of_texts(comparison, tmp_path):
+    """A remark on a unit of control characters ended in a traceback."""
+    openpyxl = pytest.importorskip("openpyxl")
+    write_tables(Cohort((replace(comparison, remarks=("unit \x1b[31ms",)),), {}), tmp_path)
+    book = openpyxl.load_workbook(tmp_path / "comparison.xlsx")
+    assert "unit ?[31ms" in [cell.value for sheet in book for row in sheet for cell in row]
+
+
+@pytest.mark.parametrize("why", [{"invalid": [5]}, {"checks": [{"status": "fail", "text": {"a": 1}}]}])
+def test_a_reason_for_being_invalid_is_a_text_whatever_it_was(runs, tmp_path, why):
+    odd = shutil.copytree(runs / "ours", tmp_path / "odd")
+    path = odd / "sub-01_ses-01_summary.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "invalid": [], "checks": [], **why}))
+    (case,) = compared(odd, runs / "other").cases
+    write_tables(Cohort((case,), {}), tmp_path)
+    assert case.results.invalid in (("5",), ("{'a': 1}",))
+
+
 def test_figures_of_a_case_whose_name_would_be_a_formula_are_known(comparison, tmp_path):
     write_tables(Cohort((replace(comparison, name="=1"),), {}), tmp_path)
     (tmp_path / "=1_cbf.png").touch()

@@ -913,6 +913,11 @@ def test_rounding_around_a_mask_is_not_inside(scan: Path, tmp_path: Path, rest: 
         read_mask(save(tmp_path / "m.nii.gz", np.full(SHAPE, rest)), geometry, what="AIF mask")
 
 
+def test_what_float32_does_not_hold_is_infinite_without_a_warning(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.full(SHAPE[::-1], 1e300), UPRIGHT), tmp_path / "a.nii")
+    assert np.isinf(read_image(tmp_path / "a.nii").values).all()
+
+
 def test_probabilities_below_a_half_are_no_empty_mask(scan: Path, tmp_path: Path) -> None:
     path = save(tmp_path / "m.nii.gz", np.where(head()[0] > 500, 0.4, 0.0))
     with pytest.raises(InputError, match=r"found values from 0\.4 to 0\.4\. Set a threshold first"):
