@@ -60,6 +60,8 @@ CLASS_WITHIN = 1024
 #: of compressed voxels, which are in items, and how an item begins and the last one ends.
 VOXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0(.{4})", re.DOTALL), re.compile(rb"\xe0\x7f\x10\x00(.{4})", re.DOTALL)
 COMPRESSED, ITEM, LAST_ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+#: How an item begins whose length is not told, and how it ends; and so many may lie within each other.
+NESTED, DEEPEST = re.compile(rb"\xfe\xff(?:\x00\xe0\xff{4}|\x0d\xe0\x00{4})"), 100
 RESCALE = "PixelValueTransformationSequence"
 #: Cosines of rows and columns, often rounded to a few digits, are perpendicular unit vectors to within this.
 ROUNDED_COSINES = 0.02
@@ -190,6 +192,9 @@ def _bytes_of_voxels(path: Path) -> float:
         return 0.0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         form = VOXELS[0] if VOXELS[0].search(content) else VOXELS[1]
+        first = form.search(content)
+        if _depth(content, first.start() if first else len(content)) > DEEPEST:
+            return 0.0
         end, stored = 0, math.inf
         while begin := form.search(content, end):  # a small picture of the image may come first
             stored = int.from_bytes(begin[1], "little")
@@ -199,6 +204,15 @@ def _bytes_of_voxels(path: Path) -> float:
             if end > len(content):
                 return 0.0
         return stored
+
+
+def _depth(content: mmap.mmap, end: int) -> int:
+    """Return how deep items of a length that is not told lie within each other: deep ones end the process in ITK."""
+    depth = deepest = 0
+    for mark in NESTED.finditer(content, 0, end):
+        depth += 1 if mark[0].endswith(b"\xff") else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _end_of_items(content: mmap.mmap, start: int) -> int:

@@ -441,6 +441,16 @@ def test_a_sidecar_wins_over_the_times_of_the_slices_and_they_are_used_once(tmp_
     assert [(one.status, one.value) for one in told] == [("pass", 0.0)]
 
 
+def test_items_within_each_other_without_end_are_damage(tmp_path):
+    """GDCM ended the process."""
+    path = image(tmp_path / "a", head()[0, 0], 0, 0.0)
+    content = path.read_bytes()
+    item = b"\x40\0\x30\xa7SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
+    start = content.index(b"\xe0\x7f\x10\0")
+    path.write_bytes(content[:start] + item * 50_000 + content[start:])
+    assert _bytes_of_voxels(path) == 0 and images_of(path) == [] and is_damaged(path)
+
+
 def test_axes_that_were_rounded_are_perpendicular_unit_vectors(tmp_path):
     """Results could not be written on others, after all the work."""
     axes = read_series(scan(tmp_path, ImageOrientationPatient=[0.961, 0.28, 0.01, -0.279, 0.96, 0.0])).geometry.axes
