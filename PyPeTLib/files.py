@@ -168,7 +168,7 @@ def full_path(path: str | Path) -> Path:
     parts = Path(path).absolute().parts
     up = max((place for place, part in enumerate(parts, 1) if part == ".."), default=0)
     # above a link is the folder above what it points to, as for the operating system
-    return Path(os.path.realpath(Path(*parts[:up])), *parts[up:]) if up else Path(*parts)
+    return Path(*parts[:up]).resolve().joinpath(*parts[up:]) if up else Path(*parts)
 
 
 def extension(path: Path) -> str:

@@ -434,6 +434,11 @@ def test_bad_option_is_refused_with_what_was_needed(words, expected, scan, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_errors_of_the_system_name_the_path_and_a_cure(tmp_path, capsys):
+    message = refused(["info", tmp_path / ("x" * 300)], capsys)
+    assert message.endswith("xxx: file name too long. Check path and permissions.\n") and str(tmp_path) in message
+
+
 def test_a_message_is_one_line_that_no_terminal_obeys(tmp_path, capsys):
     """Names of files, and what is in them, may be commands: to erase the screen, or lines that seem to be ours."""
     assert "scan?[2J?pypet: done.nii" in refused(["info", tmp_path / "scan\x1b[2J\npypet: done.nii"], capsys)

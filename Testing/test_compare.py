@@ -1079,6 +1079,12 @@ def test_a_summary_of_another_hand_is_refused_in_words(runs, tmp_path, capsys, t
     assert re.search(f"Summary .*sub-01_ses-01_summary.json: .*{found}", refused([broken, runs / "other"], capsys))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_reference_that_is_a_link_to_itself_is_refused_in_words(runs, tmp_path, capsys):
+    (tmp_path / "sub-01_ses-01_tmax.nii.gz").symlink_to("sub-01_ses-01_tmax.nii.gz")
+    assert "tmax.nii.gz: cannot be opened" in refused([runs / "ours", tmp_path], capsys)
+
+
 def test_names_are_neither_tags_nor_rows_of_the_text(comparison):
     named = replace(comparison, name="a|b\n| c |\n<script>alert(1)</script>")
     text = markdown(Cohort((named, comparison), {"d\n# e": "x < 3\n* f"}, ("g\nh",)))

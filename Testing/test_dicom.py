@@ -571,6 +571,14 @@ def test_enhanced_files_need_pydicom_and_others_do_not(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_series(single).values, head())
 
 
+def test_an_enhanced_file_that_pydicom_cannot_read_is_named(tmp_path, monkeypatch):
+    frames = [(t, z) for t in range(FRAMES) for z in range(SHAPE[0])]
+    path = many(tmp_path / "a.dcm", head(), frames, content=acquired)
+    monkeypatch.setattr(pydicom, "dcmread", lambda *words, **more: pydicom.Dataset()["PixelData"])
+    with pytest.raises(InputError, match=r"a\.dcm: headers of all its images are needed; found damaged ones\. Export"):
+        read_series(path)
+
+
 def test_images_of_several_scales_in_one_file_are_refused(tmp_path):
     frames = [(t, z) for t in range(FRAMES) for z in range(SHAPE[0])]
     path = many(tmp_path / "a", head(), frames, content=acquired, slopes=[1, 2] * (len(frames) // 2))

@@ -913,6 +913,13 @@ def test_rounding_around_a_mask_is_not_inside(scan: Path, tmp_path: Path, rest: 
         read_mask(save(tmp_path / "m.nii.gz", np.full(SHAPE, rest)), geometry, what="AIF mask")
 
 
+@pytest.mark.parametrize(("text", "outside"), [("1" + "0" * 400, None), ("true", None), ("0", 0.0)])
+def test_what_is_outside_the_mask_is_a_number_or_not_known(tmp_path: Path, text: str, outside: float | None) -> None:
+    save(tmp_path / "a.nii", head()[0])
+    (tmp_path / "a.json").write_text(f'{{"OutsideMask": {text}}}')
+    assert read_image(tmp_path / "a.nii").outside == outside
+
+
 def test_what_float32_does_not_hold_is_infinite_without_a_warning(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.full(SHAPE[::-1], 1e300), UPRIGHT), tmp_path / "a.nii")
     assert np.isinf(read_image(tmp_path / "a.nii").values).all()
