@@ -20,7 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from PyPeTLib import __version__
 from PyPeTLib.cli_compare import OK, PARTLY, add_compare, named
-from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
+from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError, reason_of
 from PyPeTLib.packages import mending, usable
 from PyPeTLib.settings import (
     WITH_DELAY,
@@ -32,7 +32,7 @@ from PyPeTLib.settings import (
     settings_to_toml,
     without_effect,
 )
-from PyPeTLib.typeset import FEW_LETTERS, typeset
+from PyPeTLib.typeset import FEW_LETTERS, harmless, one_line, typeset
 
 if TYPE_CHECKING:
     from PyPeTLib.beside import Reference
@@ -74,8 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("no trustworthy result", error, NO_RESULT)
     except (Cancelled, KeyboardInterrupt) as error:
         return _complain("stopped", error, STOPPED)
-    except (PyPeTError, OSError) as error:
+    except PyPeTError as error:
         return _complain("error", error, USER_ERROR)
+    except OSError as error:
+        told = f"{error.filename}: {reason_of(error)}. Check path and permissions." if error.filename else error
+        return _complain("error", told, USER_ERROR)
     except MemoryError as error:
         return _complain("error: not enough memory", error, USER_ERROR)
 
@@ -93,7 +96,7 @@ class _UntilClosed(io.TextIOBase):
         """Write a text to the output."""
         with self._quietly() as output:
             if output is not None:
-                output.write(text)
+                output.write(harmless(text))
         return len(text)
 
     def flush(self) -> None:
@@ -121,8 +124,8 @@ def _stop(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _complain(what: str, error: BaseException, code: int) -> int:
-    print(f"pypet: {what}: {error}" if str(error) else f"pypet: {what}", file=sys.stderr)
+def _complain(what: str, error: BaseException | str, code: int) -> int:
+    print(one_line(f"pypet: {what}: {error}" if str(error) else f"pypet: {what}"), file=sys.stderr)
     return code
 
 
@@ -362,7 +365,7 @@ def _print_page(page: Path, target: Path) -> bool:
         write_pdf(page, target)
     except (InputError, OSError) as error:
         target.unlink(missing_ok=True)
-        print(f"pypet: left out: {error}", file=sys.stderr)
+        print(one_line(f"pypet: left out: {error}"), file=sys.stderr)
         return False
     return True
 
@@ -477,7 +480,7 @@ def _info(options: argparse.Namespace) -> int:
 
     times = read_times(options.times) if options.times else None
     info = inspect_series(_scan(options), times_s=times, interval_s=options.interval, series_number=options.series)
-    print(f"Scan    {info.name}")
+    print(f"Scan    {one_line(info.name)}")
     print(f"Grid    {info.geometry.describe()}")
     low, high = finite_extremes(info.values)
     values = "no number" if math.isnan(low) else f"{typeset(f'{low:g}')} to {typeset(f'{high:g}')} HU"
@@ -488,10 +491,10 @@ def _info(options: argparse.Namespace) -> int:
         print(f"Times   {describe_times(info.times_s)}; from: {info.time_source}")
     for check in info.checks:
         if check.doubtful:
-            print(f"Note    {check.text}")
+            print(f"Note    {one_line(check.text)}")
     problems = info.problems or _what_stops(info)
     for problem in problems:
-        print(f"Stops   {problem}")
+        print(f"Stops   {one_line(problem)}")
     return OK if not problems else USER_ERROR if info.problems else NO_RESULT
 
 

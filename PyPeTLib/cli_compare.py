@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.packages import mending
+from PyPeTLib.typeset import one_line
 
 if TYPE_CHECKING:
     from PyPeTLib.cohort import Cohort
@@ -114,7 +115,7 @@ def _compared(
 def _code(cohort: Cohort) -> int:
     """Return the exit code, and say which cases are missing and why."""
     for name, reason in cohort.failed.items():
-        print(f"pypet: not compared: {name}: {reason}", file=sys.stderr)
+        print(one_line(f"pypet: not compared: {name}: {reason}"), file=sys.stderr)
     return PARTLY if cohort.failed else OK
 
 

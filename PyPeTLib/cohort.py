@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -243,7 +244,8 @@ def _compared(
 ) -> tuple[Comparison, dict[str, Pair]]:
     """Read a case and compare it; what was found out about its files before is among its remarks."""
     run = read_run(summary, files)
-    if any(file.resolve() == summary.resolve().with_name(f"{run.name}_{name}.nii.gz") for name, file in files.items()):
+    own = Path(os.path.realpath(summary))
+    if any(Path(os.path.realpath(file)) == own.with_name(f"{run.name}_{name}.nii.gz") for name, file in files.items()):
         raise InputError(
             f"Case {run.name}: maps of another run or program are needed as reference; found its own. "
             "Give another folder as reference."

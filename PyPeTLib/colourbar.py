@@ -34,6 +34,8 @@ COLOUR_TOLERANCE = 12.0
 BETWEEN = 8
 #: Two places of a bar that are further apart than this share of it must not have one colour.
 FAR = 0.1
+#: So many colours are compared with all others at a time.
+BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,14 @@ def _refuse_useless(bar: ColourBar) -> None:
 
 def _comes_twice(colours: FloatArray) -> bool:
     """Tell whether places far apart have one colour, as far as pixels are told apart."""
-    apart = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
     index = np.arange(len(colours))
-    far = np.abs(index[:, None] - index) > max(1.0, FAR * len(colours))
-    return bool((apart[far] < 0.5 * COLOUR_TOLERANCE).any())
+    for start in range(0, len(colours), BLOCK):  # all with all of a long bar take gigabytes
+        block = slice(start, start + BLOCK)
+        apart = np.linalg.norm(colours[block, None] - colours[None], axis=-1)
+        far = np.abs(index[block, None] - index) > max(1.0, FAR * len(colours))
+        if (apart[far] < 0.5 * COLOUR_TOLERANCE).any():
+            return True
+    return False
 
 
 def _level(picture: Picture) -> ColourBar | None:

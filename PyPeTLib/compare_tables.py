@@ -30,11 +30,14 @@ from PyPeTLib.outputs import Provenance
 from PyPeTLib.packages import usable
 from PyPeTLib.results import MET, MISMATCH_RATIO, RESEARCH_USE
 from PyPeTLib.similarity import Region, comparable_entries, metric_digits
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import harmless, one_line, typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text
 
 #: Columns by name, all of one length.
 Table = Mapping[str, Sequence[Any]]
+
+#: What a page made of Markdown would take for the beginning of a tag.
+TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 #: Rows of the published table, after division of each map by its own mean, and of the same in physical units.
 PUBLISHED = ("NCC", "SSIM, relative", "MAE, relative", "MSE, relative", "RMSE, relative")
@@ -96,7 +99,7 @@ def tables_of(cohort: Cohort) -> dict[str, Table]:
 def markdown(cohort: Cohort) -> str:
     """Return the comparison as a text of tables: those of the published form first, then what it does not show."""
     one, wanted = len(cohort.cases) == 1, len(cohort.cases) + len(cohort.failed)
-    only = f"{cohort.cases[0].name}{f' (1 of {wanted} cases)' if cohort.failed else ''}"
+    only = f"{one_line(cohort.cases[0].name)}{f' (1 of {wanted} cases)' if cohort.failed else ''}"
     title = only if one else f"{len(cohort.cases)} cases, mean ± SD (median)"
     parts = [f"# Comparison with reference maps: {title}", RESEARCH_USE]
     groups = (
@@ -107,15 +110,15 @@ def markdown(cohort: Cohort) -> str:
     parts += [f"**{title}**\n\n{_metric_markdown(cohort, metrics)}" for title, metrics in groups]
     parts += _finding_markdown(cohort, one=one)
     if cohort.failed:
-        listed = [f"* {name}: {reason}" for name, reason in cohort.failed.items()]
+        listed = [f"* {one_line(f'{name}: {reason}')}" for name, reason in cohort.failed.items()]
         parts.append("\n".join([f"**Not compared** ({len(listed)} cases)", "", *listed]))
     if cohort.unused:
-        listed = [name or "maps without a prefix" for name in cohort.unused]
+        listed = [one_line(name) or "maps without a prefix" for name in cohort.unused]
         parts.append(f"**References without results** ({len(listed)} cases)\n\n{', '.join(listed)}")
     remarks = _remark_lines(cohort, one=one)
     if remarks:
         parts.append("\n".join(["**Remarks**", "", *remarks]))
-    return "\n\n".join(parts) + "\n"
+    return TAG.sub("&lt;", "\n\n".join(parts)) + "\n"
 
 
 def _case_table(cohort: Cohort) -> Table:
@@ -277,7 +280,7 @@ def _remark_lines(cohort: Cohort, *, one: bool) -> list[str]:
             about.setdefault(remark, []).append(case.name)
     everyone = len(cohort.cases)
     return [
-        f"* {'' if one else 'all: ' if len(names) == everyone else ', '.join(names) + ': '}{remark}"
+        one_line(f"* {'' if one else 'all: ' if len(names) == everyone else ', '.join(names) + ': '}{remark}")
         for remark, names in about.items()
     ]
 
@@ -383,7 +386,7 @@ def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     |--------|------|
     | NCC    | 0.64 |
     """
-    lines = [[cell.replace("|", "\\|") for cell in line] for line in (heads, *rows)]
+    lines = [[one_line(cell).replace("|", "\\|") for cell in line] for line in (heads, *rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     text = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
     return "\n".join([text[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *text[1:]])
@@ -419,9 +422,11 @@ def _fill_sheet(sheet: Any, table: Table) -> None:
     sheet.cell(1, 1, RESEARCH_USE).font = Font(italic=True)
     for column, (head, values) in enumerate(table.items(), start=1):
         for row, value in enumerate([head, *values], start=HEAD_ROWS):
-            cell = sheet.cell(row, column, None if isinstance(value, float) and not np.isfinite(value) else value)
             if isinstance(value, str):
+                cell = sheet.cell(row, column, harmless(value))  # control characters raise an error
                 cell.data_type = "s"  # a text that begins with "=" is no formula
+            else:
+                sheet.cell(row, column, None if isinstance(value, float) and not np.isfinite(value) else value)
         sheet.cell(HEAD_ROWS, column).font = Font(bold=True)
         longest = max(len(str(head)), *(len(str(value)) for value in values if isinstance(value, str)), 9)
         sheet.column_dimensions[sheet.cell(HEAD_ROWS, column).column_letter].width = min(longest + 2, 60)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
+import re
 from pathlib import Path
 
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.files import ENCODING
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import read_text
 from PyPeTLib.pictures import tells_place
 
 #: Tables, each a CSV file and a sheet; the first lists the cases.
@@ -50,13 +53,13 @@ def comparison_files(folder: Path) -> set[str]:
     if not (folder / NOTICE).is_file():
         return set()
     try:
-        with (folder / f"{TABLES[0]}.csv").open(encoding=ENCODING, newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error):
+        rows = list(csv.DictReader(io.StringIO(read_text(folder / f"{TABLES[0]}.csv", "Table"))))
+    except (InputError, csv.Error):
         return set()
     if not rows or not rows[0].keys() >= {"case", "status"}:
         return set()
     present = {file.name for file in folder.iterdir() if file.is_file()}
-    figures = {figure_name(row["case"], name) for row in rows for name in MAP_LABELS}
+    cases = [re.sub(r"^'(?=[=+@\t-])", "", row["case"]) for row in rows]  # as `write_csv` writes what is no formula
+    figures = {figure_name(case, name) for case in cases for name in MAP_LABELS}
     others = {NOTICE, TEXT, WORKBOOK, VOLUMES, *(f"{name}.csv" for name in TABLES)}
     return present & others | {name for name in present & figures if not tells_place(folder / name)}

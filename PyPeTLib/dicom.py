@@ -44,6 +44,7 @@ from PyPeTLib.dicom_headers import (
     voxels,
 )
 from PyPeTLib.errors import InputError
+from PyPeTLib.files import refuse_odd_grid
 from PyPeTLib.records import Check, FloatArray, Geometry
 from PyPeTLib.times import MINIMUM_FRAMES
 
@@ -269,6 +270,7 @@ def _geometry(images: list[DicomImage], places: FloatArray, heights: FloatArray,
     shifted_mm = float(np.linalg.norm(across - (across @ axes[:, 2]) * axes[:, 2]))
     size = (*first.size, places.size)
     x, y, z = (float(one) for one in origin)
+    refuse_odd_grid(f"Scan {name}", (column_mm, row_mm, step_mm), (x, y, z))
     geometry = Geometry(size, (column_mm, row_mm, step_mm), (x, y, z), tuple(axes.ravel().tolist()))
     if shifted_mm <= TILT_VOXELS * min(row_mm, column_mm):
         return geometry, Check("orientation", "pass", "Slices lie straight above each other.", shifted_mm)

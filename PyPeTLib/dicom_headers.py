@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import mmap
 import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,11 @@ CLASS_WITHIN = 1024
 #: of compressed voxels, which are in items, and how an item begins and the last one ends.
 VOXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\0\0(.{4})", re.DOTALL), re.compile(rb"\xe0\x7f\x10\x00(.{4})", re.DOTALL)
 COMPRESSED, ITEM, LAST_ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+#: How an item begins whose length is not told, and how it ends; and so many may lie within each other.
+NESTED, DEEPEST = re.compile(rb"\xfe\xff(?:\x00\xe0\xff{4}|\x0d\xe0\x00{4})"), 100
 RESCALE = "PixelValueTransformationSequence"
+#: Cosines of rows and columns, often rounded to a few digits, are perpendicular unit vectors to within this.
+ROUNDED_COSINES = 0.02
 CURE = "Export the scan again"
 
 
@@ -79,21 +84,28 @@ class DicomImage:
     about: dict[str, str]
 
     def numbers(self, tag: str) -> FloatArray:
-        """Return the numbers of a tag; none where there is no such tag."""
+        """Return the numbers of a tag; none where there is no such tag, or one of them is no number."""
         try:
-            return np.array([float(part) for part in self.about.get(tag, "").split("\\") if part])
+            found = np.array([float(part) for part in self.about.get(tag, "").split("\\") if part])
         except ValueError:
             return np.empty(0)
+        return found if np.isfinite(found).all() else np.empty(0)
 
     @property
     def placed(self) -> bool:
-        """Whether it tells where it lies."""
-        return [self.numbers(tag).size for tag in (PLACE, AXES, PIXEL_MM)] == [3, 6, 2]
+        """Whether it tells where it lies, with rows and columns that are perpendicular but for rounding."""
+        if [self.numbers(tag).size for tag in (PLACE, AXES, PIXEL_MM)] != [3, 6, 2]:
+            return False
+        cosines = self.numbers(AXES).reshape(2, 3)
+        return bool(np.allclose(cosines @ cosines.T, np.eye(2), atol=ROUNDED_COSINES))
 
     @property
     def axes(self) -> FloatArray:
-        """Directions of rows, columns and normal, as columns."""
+        """Directions of rows, columns and normal, as columns: perpendicular unit vectors, as rounded ones are meant."""
         rows, columns = self.numbers(AXES).reshape(2, 3)
+        rows = rows / np.linalg.norm(rows)
+        columns = columns - (columns @ rows) * rows
+        columns = columns / np.linalg.norm(columns)
         return np.stack([rows, columns, np.cross(rows, columns)], axis=1)
 
     @property
@@ -180,6 +192,9 @@ def _bytes_of_voxels(path: Path) -> float:
         return 0.0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         form = VOXELS[0] if VOXELS[0].search(content) else VOXELS[1]
+        first = form.search(content)
+        if _depth(content, first.start() if first else len(content)) > DEEPEST:
+            return 0.0
         end, stored = 0, math.inf
         while begin := form.search(content, end):  # a small picture of the image may come first
             stored = int.from_bytes(begin[1], "little")
@@ -189,6 +204,15 @@ def _bytes_of_voxels(path: Path) -> float:
             if end > len(content):
                 return 0.0
         return stored
+
+
+def _depth(content: mmap.mmap, end: int) -> int:
+    """Return how deep items of a length that is not told lie within each other: deep ones end the process in ITK."""
+    depth = deepest = 0
+    for mark in NESTED.finditer(content, 0, end):
+        depth += 1 if mark[0].endswith(b"\xff") else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _end_of_items(content: mmap.mmap, start: int) -> int:
@@ -234,8 +258,8 @@ def _refuse_other_size(path: Path, stack: npt.NDArray[Any], needed: tuple[int, .
         raise InputError(f"File {path}: voxels as its header says, {need}, are needed; found {found}. {CURE}.")
 
 
-def _of_each(path: Path) -> Iterator[dict[str, str]]:
-    """Yield the tags of each image of an enhanced file; of a file without functional groups nothing."""
+def _of_each(path: Path) -> list[dict[str, str]]:
+    """Return the tags of each image of an enhanced file; of a file without functional groups nothing."""
     try:
         import pydicom
     except ModuleNotFoundError as error:
@@ -243,19 +267,32 @@ def _of_each(path: Path) -> Iterator[dict[str, str]]:
             f"File {path}: pydicom is needed to read many images in one file (enhanced DICOM), and is not installed. "
             f"Run: {installing('pydicom')}; or convert the scan to NIfTI."
         ) from error
-    header = pydicom.dcmread(path, stop_before_pixels=True, force=True)  # also without the magic word, as GDCM
-    shared = next(iter(header.get("SharedFunctionalGroupsSequence", [])), pydicom.Dataset())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what pydicom finds odd, and reads all the same
+            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)  # also without the magic word, as GDCM
+            scales, images = _groups(header, pydicom.Dataset())
+    except Exception as error:  # pydicom has one for every kind of damage
+        found = "damaged ones"
+        raise ManyImagesError(f"File {path}: headers of all its images are needed; found {found}. {CURE}.") from error
+    if len(scales) > 1:
+        found = f"{len(scales)} rescale slopes or intercepts in it"
+        raise InputError(f"File {path}: one scale of HU for all its images is needed; found {found}. {CURE}.")
+    return images
+
+
+def _groups(header: Dataset, nothing: Dataset) -> tuple[set[tuple[str, str]], list[dict[str, str]]]:
+    """Return the scales of HU in the header of an enhanced file, and the tags of each image."""
+    shared = next(iter(header.get("SharedFunctionalGroupsSequence", [])), nothing)
     each = list(header.get("PerFrameFunctionalGroupsSequence", []))
     scales = {
         (str(item.get("RescaleSlope", 1)), str(item.get("RescaleIntercept", 0)))
         for groups in (shared, *each)
         for item in groups.get(RESCALE, [])
     }
-    if len(scales) > 1:
-        found = f"{len(scales)} rescale slopes or intercepts in it"
-        raise InputError(f"File {path}: one scale of HU for all its images is needed; found {found}. {CURE}.")
-    for groups in each:
-        yield {tag: text for group, name, tag in GROUPS if (text := _text(groups, shared, group, name))}
+    return scales, [
+        {tag: text for group, name, tag in GROUPS if (text := _text(groups, shared, group, name))} for groups in each
+    ]
 
 
 def _text(own: Dataset, shared: Dataset, group: str, name: str) -> str:

@@ -36,6 +36,8 @@ def reason_of(error: Exception) -> str:
         return f"a mistake in line {error.lineno}, column {error.colno}"
     if isinstance(error, RecursionError):
         return "too many brackets within each other"
+    if isinstance(error, ValueError) and "set_int_max_str_digits" in str(error):
+        return "a whole number of thousands of digits"
     return str(error)
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import glob
 import gzip
+import json
 import locale
+import math
 import os
 import re
+import stat
 import struct
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +35,9 @@ READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImag
 
 #: Text of a user, with the mark before it that some programs for tables and text write, or without.
 ENCODING = "utf-8-sig"
+
+#: Largest text that is read, in bytes: tables and sidecars have thousands.
+LARGEST_TEXT = 2**26
 
 #: First two bytes of a gzip file.
 GZIP_MAGIC = b"\x1f\x8b"
@@ -55,8 +63,22 @@ SFORM_TOLERANCE_VOXELS = 0.1
 LARGEST_TURN = np.pi / 4.0
 #: NIfTI keeps places in RAS, ITK in LPS.
 RAS_TO_LPS = np.array([[-1.0], [-1.0], [1.0]])
-#: Size of a NIfTI header, in its first four bytes, and where the sizes of its voxels begin.
-NIFTI_SIZE, NIFTI_PIXDIM = 348, 76
+#: Sizes of voxels, and distances from the patient's origin, in mm, that an image can have; far beyond what scanners do.
+VOXEL_MM, FURTHEST_MM = (0.01, 200.0), 1e6
+#: Size of a NIfTI header, in its first four bytes, and where the numbers of its voxels, their type, the bits of one,
+#: the sizes of voxels, the place of the first one, whether it has a qform and a sform, and these stand.
+NIFTI_SIZE, NIFTI_DIM, NIFTI_DATATYPE, NIFTI_BITPIX, NIFTI_PIXDIM = 348, 40, 70, 72, 76
+NIFTI_OFFSET, NIFTI_CODES, NIFTI_FORMS = 108, 252, 256
+#: NIfTI ``datatype`` of every type there is.
+NIFTI_DATATYPES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 1280, 1536, 1792, 2048, 2304)
+#: What to do about a header.
+MEND = "Correct the header, or convert the image again"
+#: So many letters of a name in a header are shown.
+SHOWN_NAME = 60
+#: Gzip makes at most so many bytes of one.
+GZIP_RATIO = 1032
+#: How an NRRD file begins, and the longest header of one, in bytes.
+NRRD_MAGIC, LONGEST_HEADER = b"NRRD", 2**24
 
 
 @dataclass(frozen=True)
@@ -111,14 +133,16 @@ def load(path: Path) -> Stored:
     values = np.asarray(_Pixels(image, sitk.GetArrayViewFromImage(image)))
     if values.dtype.kind not in "iuf":
         raise InputError(f"File {path}: real numbers are needed; found {image.GetPixelIDTypeAsString()}. Convert it.")
-    about = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    about = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys() if key.isascii()}  # others it cannot find
+    volumes = values.size // math.prod(image.GetSize()[:3])
     if extension(path).startswith(".nii"):  # an NRRD file may carry the keys of the NIfTI it was made from
-        values = _complete(path, about, values)
+        values = _complete(path, about, values, volumes)
     else:
-        _refuse_damaged_nrrd(path)
+        _refuse_damaged_nrrd(path, values.nbytes, values.nbytes // volumes)
     geometry = _geometry(path, image)
     components = _kind_of_values(path) if image.GetNumberOfComponentsPerPixel() > 1 else ""
-    values = values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinite, and told as such
+        values = values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
     return Stored(values, geometry, components, _orientation(path, about, geometry))
 
 
@@ -187,11 +211,48 @@ def read_text(path: str | Path, what: str, *, need: str = "a text file") -> str:
         If it cannot be read, or is no such text.
     """
     try:
-        marked = Path(path).read_bytes()[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        return Path(path).read_text(encoding="utf-16" if marked else ENCODING)
+        with open_file(Path(path)) as file:
+            content = file.read(LARGEST_TEXT + 1)
+        if len(content) > LARGEST_TEXT:
+            raise OSError(errno.EFBIG, f"more than {LARGEST_TEXT} bytes")
+        marked = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        text = content.decode("utf-16" if marked else ENCODING)
     except (OSError, UnicodeDecodeError) as error:
         found = f"{reason_of(error)}. Check the path, or save it as text in UTF-8"
         raise InputError(f"{what} {path}: {need} is needed; found {found}.") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, what: str, cure: str) -> Any:
+    """Return what a JSON file holds; ``what`` it is and what to do about a faulty one are for the message.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, is no JSON, or has one entry twice with two values.
+    """
+    text = read_text(path, what, need="a JSON file")
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} {path}: a JSON file is needed; found {reason_of(error)}. {cure}.") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the entries of a JSON object; refuse one that is there twice with two values."""
+    entries = dict(pairs)
+    for name, value in pairs:
+        if value is not entries[name] and value != entries[name]:
+            raise ValueError(f"{name!r:.60} twice, with two values")
+    return entries
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe or a device, which may never end or never begin, raises OSError as well."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "a pipe or a device, and no file")
+    return path.open("rb")
 
 
 def leading_bytes(path: Path, count: int) -> bytes:
@@ -205,15 +266,18 @@ def leading_bytes(path: Path, count: int) -> bytes:
 def nrrd_header(path: Path) -> tuple[dict[str, str], int]:
     """Return fields and key/value pairs of an NRRD header, names in lower case, and where the data begin."""
     fields: dict[str, str] = {}
-    with path.open("rb") as file:
-        while line := file.readline().decode("utf-8", errors="replace").strip():
+    with open_file(path) as file:
+        while line := file.readline(LONGEST_HEADER).decode("utf-8", errors="replace").strip():
             name, _, value = line.partition(":")
             fields[name.lower()] = value.removeprefix("=").strip()
+            if file.tell() > LONGEST_HEADER:
+                need = f"a header of at most {LONGEST_HEADER} bytes is needed; found a longer one"
+                raise InputError(f"File {path}: {need}. Is it an NRRD file? Convert it again.")
         return fields, file.tell()
 
 
 def _head(path: Path, count: int) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(count)
 
 
@@ -232,8 +296,11 @@ def _execute(path: Path) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(_reader(path))
     reader.SetFileName(utf8_name(path))
-    if not extension(path).startswith(".nii"):
+    if extension(path).startswith(".nii"):
+        _refuse_odd_header(path)
+    else:
         _refuse_other_decimal_point(path)
+        _refuse_other_data(path)
     with quiet():
         try:
             return reader.Execute()
@@ -301,19 +368,21 @@ def _unpacked_head(path: Path) -> bytes:
         return b""
 
 
-def _complete(path: Path, about: dict[str, str], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _complete(path: Path, about: dict[str, str], values: npt.NDArray[Any], volumes: int) -> npt.NDArray[Any]:
     """Refuse a NIfTI file that lacks bytes or was altered: ITK puts zeros in their place and says nothing."""
     start = int(float(about["vox_offset"]))
-    needed = start + values.size * int(about["bitpix"]) // 8 // NIFTI_COLOURS.get(about["datatype"], 1)
+    stored = values.size * int(about["bitpix"]) // 8 // NIFTI_COLOURS.get(about["datatype"], 1)
+    needed, volume = start + stored, stored // volumes
     if _head(path, 2) != GZIP_MAGIC:
         found = path.stat().st_size
     elif _checksum_agrees(path, start, values):
         return values
     else:
-        found = _unpacked_size(path)
+        found = _unpacked_size(path, most=needed + volume)
     if found < needed:
         need = f"{needed} bytes are needed; found {found}"
         raise InputError(f"File {path}: truncated or damaged: {need}. Copy or convert it again.")
+    _refuse_left_over(path, needed, found, volume)
     return _with_non_finite(values, leading_bytes(path, needed), start) if about["datatype"] in NIFTI_FLOATS else values
 
 
@@ -339,23 +408,116 @@ def _checksum_agrees(path: Path, start: int, values: npt.NDArray[Any]) -> bool:
     return zlib.crc32(values.data, zlib.crc32(leading_bytes(path, start))) == int(checksum)
 
 
-def _refuse_damaged_nrrd(path: Path) -> None:
-    """Refuse gzip data of an NRRD file that were altered: ITK checks them only in part."""
+def _refuse_odd_header(path: Path) -> None:
+    """Refuse a NIfTI header that ITK would mend or believe in silence: sizes that are none, voxels that are not there.
+
+    ITK takes 1 mm for a size of a voxel that is none, and makes room for all voxels before it looks for them.
+    """
+    with suppress(OSError, EOFError, zlib.error):  # ITK refuses the file
+        head = leading_bytes(path, NIFTI_SIZE)
+        orders = [order for order in "<>" if head[:4] == struct.pack(f"{order}i", NIFTI_SIZE)]
+        if not orders or len(head) < NIFTI_SIZE:
+            raise InputError(f"File {path}: {_reason(path, 'no header')}")
+        axes, *numbers = struct.unpack_from(f"{orders[0]}8h", head, NIFTI_DIM)
+        sizes = struct.unpack_from(f"{orders[0]}3f", head, NIFTI_PIXDIM + 4)
+        (kind,) = struct.unpack_from(f"{orders[0]}h", head, NIFTI_DATATYPE)
+        if kind not in NIFTI_DATATYPES:
+            need = "a datatype of NIfTI is needed"
+            raise InputError(f"File {path}: {need}; found {kind}. {MEND}.")
+        if not 1 <= axes <= 7 or min(numbers[:axes]) < 1:
+            found = f"{axes} of {', '.join(map(str, numbers))}"
+            raise InputError(f"File {path}: 1 to 7 axes of 1 or more voxels are needed; found {found}. {MEND}.")
+        if not all(np.isfinite(mm) and mm for mm in sizes[:axes]):
+            found = ", ".join(f"{mm:.4g}" for mm in sizes)
+            raise InputError(f"File {path}: sizes of voxels other than 0 are needed; found {found}. {MEND}.")
+        _refuse_odd_forms(path, head, orders[0])
+        _refuse_empty_claims(path, head, orders[0], math.prod(numbers[:axes]))
+
+
+def _refuse_odd_forms(path: Path, head: bytes, order: str) -> None:
+    """Refuse an orientation of NaN, infinity or axes without length: ITK takes the other one, or makes one of it."""
+    codes = struct.unpack_from(f"{order}2h", head, NIFTI_CODES)
+    numbers = np.array(struct.unpack_from(f"{order}18f", head, NIFTI_FORMS))
+    for name, code, form in zip(("qform", "sform"), codes, (numbers[:6], numbers[6:]), strict=True):
+        flat = name == "sform" and not form.reshape(3, 4)[:, :3].any(axis=0).all()
+        if code > 0 and (flat or not np.isfinite(form).all()):
+            found = ", ".join(f"{number:.4g}" for number in form)
+            raise InputError(f"File {path}: a {name} that says where the axes point is needed; found {found}. {MEND}.")
+
+
+def _refuse_empty_claims(path: Path, head: bytes, order: str, voxels: int) -> None:
+    """Refuse a NIfTI file that cannot hold the voxels that its header tells of."""
+    (bits,), (offset,) = (
+        struct.unpack_from(f"{order}{kind}", head, place) for kind, place in (("h", NIFTI_BITPIX), ("f", NIFTI_OFFSET))
+    )
+    needed = (int(offset) if 0 <= offset < 2**31 else 0) + voxels * bits // 8
+    packed = _head(path, 2) == GZIP_MAGIC
+    found = path.stat().st_size * (GZIP_RATIO if packed else 1)
+    if needed > found:
+        need = f"{needed} bytes are needed; found {'at most ' if packed else ''}{found}"
+        raise InputError(f"File {path}: truncated or damaged: {need}. Copy or convert it again.")
+
+
+def _refuse_left_over(path: Path, needed: int, found: int, volume: int) -> None:
+    """Refuse a file that holds a whole volume more than its header tells: that would leave out frames, or mix them."""
+    if found >= needed + volume:
+        need = f"{needed} bytes are needed, as its header says; found at least {needed + volume}"
+        raise InputError(f"File {path}: {need}. {MEND}.")
+
+
+def _refuse_other_data(path: Path) -> None:
+    """Refuse an NRRD file whose voxels are in what is no file: ITK waits for a pipe, and a device never ends."""
+    if _head(path, len(NRRD_MAGIC)) != NRRD_MAGIC:
+        return  # ITK refuses it
+    for name in _data_files(path):
+        try:
+            open_file(path.parent / name).close()
+        except (OSError, ValueError) as error:
+            need = "the file of voxels that its header names is needed"
+            found = f"{name[:SHOWN_NAME]!r}: {reason_of(error)}"
+            raise InputError(f"File {path}: {need}; found {found}. Copy it beside, or correct the header.") from error
+
+
+def _data_files(path: Path) -> list[str]:
+    """Return the names of the files beside an NRRD header that hold its voxels; of numbered ones those there are."""
+    fields, _ = nrrd_header(path)
+    named = fields.get("data file", fields.get("datafile", ""))
+    if named.upper().startswith("LIST"):
+        lines = _head(path, LONGEST_HEADER).decode("utf-8", errors="replace").splitlines()
+        after = next(k for k, line in enumerate(lines) if re.match(r"data ?file:\s*LIST", line, re.IGNORECASE))
+        return [line.strip() for line in lines[after + 1 :] if line.strip()]
+    if "%" in named:
+        numbered = path.parent / named.split()[0]
+        pattern = re.sub(r"(%[0-9]*[a-z])+", "*", glob.escape(numbered.name))
+        return [str(file) for file in numbered.parent.glob(pattern)]
+    return [named] if named else []
+
+
+def _refuse_damaged_nrrd(path: Path, needed: int, volume: int) -> None:
+    """Refuse gzip data of an NRRD file that were altered, which ITK checks only in part, and data too many."""
     fields, start = nrrd_header(path)
-    detached = fields.get("data file", fields.get("datafile", ""))
-    several = detached.upper().startswith("LIST") or "%" in detached
-    if fields.get("encoding", "").lower() in ("gzip", "gz") and not several:
-        _unpacked_size(path.parent / detached if detached else path, 0 if detached else start)
+    names = _data_files(path)
+    encoding = fields.get("encoding", "").lower()
+    skipped = any(fields.get(name, "0") != "0" for name in ("line skip", "lineskip", "byte skip", "byteskip"))
+    if len(names) > 1 or encoding not in ("gzip", "gz", "raw"):
+        return
+    data, start = (path.parent / names[0], 0) if names else (path, start)
+    found = _unpacked_size(data, start, most=needed + volume) if encoding != "raw" else data.stat().st_size - start
+    if not skipped:
+        _refuse_left_over(path, needed, found, volume)
 
 
-def _unpacked_size(path: Path, start: int = 0) -> int:
-    """Return the bytes in gzip data that begin at ``start``; unpacking checks every checksum."""
+def _unpacked_size(path: Path, start: int = 0, *, most: int) -> int:
+    """Return the bytes in gzip data that begin at ``start``; unpacking checks every checksum.
+
+    It ends where there are ``most``: a few kilobytes may hold a hundred gigabytes.
+    """
     size = 0
     try:
         with path.open("rb") as file:
             file.seek(start)
             with gzip.GzipFile(fileobj=file) as unpacked:
-                while part := unpacked.read(2**20):
+                while size < most and (part := unpacked.read(2**20)):
                     size += len(part)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"File {path}: truncated or damaged: {error}. Copy or convert it again.") from error
@@ -374,8 +536,27 @@ def _geometry(path: Path, image: Any) -> Geometry:
     if image.GetDimension() < 3 or not np.allclose(axes.T @ axes, np.eye(3), atol=AXES_TOLERANCE):
         found = f"{image.GetDimension()} axes with cosines {np.round(axes, 4).tolist()}"
         raise InputError(f"File {path}: three perpendicular axes are needed; found {found}. Resample it.")
+    refuse_odd_grid(f"File {path}", image.GetSpacing()[:3], image.GetOrigin()[:3])
     spacing, origin = _meant(image.GetSpacing()), _meant(image.GetOrigin())
     return Geometry(image.GetSize()[:3], spacing, origin, tuple(axes.ravel().tolist()))
+
+
+def refuse_odd_grid(what: str, spacing_mm: Sequence[float], origin_mm: Sequence[float]) -> None:
+    """Refuse voxels of a size, or at a place, that no image of a patient has, as a damaged header tells them.
+
+    Raises
+    ------
+    InputError
+        If a size is not 0.01 to 200 mm, or the first voxel further than 1 km from the origin; NaN is neither.
+    """
+    low, high = VOXEL_MM
+    if all(low <= mm <= high for mm in spacing_mm) and all(abs(mm) <= FURTHEST_MM for mm in origin_mm):
+        return
+    spacing, origin = (", ".join(f"{mm:.4g}" for mm in both) for both in (spacing_mm, origin_mm))
+    raise InputError(
+        f"{what}: voxels of {low:g} to {high:g} mm, the first at most {FURTHEST_MM:g} mm from the origin, are needed; "
+        f"found {spacing} mm at ({origin}) mm. {MEND}."
+    )
 
 
 def _meant(values: Sequence[float]) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Check, FloatArray, MaskArray, Progress, silent
+from PyPeTLib.records import LARGEST_HU, Check, FloatArray, MaskArray, Progress, silent
 
 #: What a voxel without a value counts as outside the head, in HU: the least that scanners store.
 AIR_HU = -1024
@@ -49,8 +49,8 @@ def in_hu(
     Returns
     -------
     values : ndarray, shape (t, z, y, x)
-        The input itself where nothing had to be done. An offset of 1024 is subtracted; NaN and infinity outside the
-        head, and in frames that hold nothing else, become air.
+        The input itself where nothing had to be done. An offset of 1024 is subtracted; NaN, infinity and what no CT
+        shows (more than 100,000 HU) outside the head, and in frames that hold nothing else, become air.
     checks : tuple of Check
         Whether anything had to be done.
 
@@ -66,11 +66,16 @@ def in_hu(
     True
     """
     low, high = _extremes(values, share(progress, 0.0, 0.5))
-    whole = bool(np.isfinite(low) and np.isfinite(high))
+    whole, no_hu = bool(-LARGEST_HU <= low <= high <= LARGEST_HU), "NaN or infinite"
     if not whole:
         low, high = finite_extremes(values)
+        if max(-low, high) > LARGEST_HU:
+            possible = (values >= -LARGEST_HU) & (values <= LARGEST_HU)
+            values = np.where(possible, values, np.nan).astype(np.float32, copy=False)
+            low, high = finite_extremes(values)
+            no_hu = f"NaN, infinite or beyond {LARGEST_HU:.0f} HU"
     if low == high or np.isnan(low):
-        found = "NaN or infinity" if np.isnan(low) else f"{low:g}"
+        found = no_hu.replace("infinite", "infinity") if np.isnan(low) else f"{low:g}"
         raise InputError(f"Scan {name}: CT values are needed; found {found} in every voxel. Is the scan empty?")
     scale = Check("HU scale", "pass", "Values are stored as HU.")
     gaps = Check("missing values", "pass", "Every voxel has a value.")
@@ -79,7 +84,7 @@ def in_hu(
         text = f"Values are stored as HU + {OFFSET_HU}; {OFFSET_HU} was subtracted."
         scale = Check("HU scale", "warn", text, OFFSET_HU)
     if not whole:
-        values, gaps = _without_gaps(values, name, share(progress, 0.75, 1.0))
+        values, gaps = _without_gaps(values, name, no_hu, share(progress, 0.75, 1.0))
     progress(1.0, "")
     return values, (scale, gaps)
 
@@ -125,8 +130,12 @@ def _without_offset(values: npt.NDArray[Any], high: float, progress: Progress) -
     return shifted
 
 
-def _without_gaps(values: npt.NDArray[Any], name: str, progress: Progress) -> tuple[npt.NDArray[Any], Check]:
+def _without_gaps(
+    values: npt.NDArray[Any], name: str, no_hu: str, progress: Progress
+) -> tuple[npt.NDArray[Any], Check]:
     """Put air where values are NaN or infinite; refuse where that is inside the head of a frame with values.
+
+    ``no_hu`` says in words what they are.
 
     A frame without any shows no head: what comes next leaves it out, as a frame of zeros.
     """
@@ -145,9 +154,9 @@ def _without_gaps(values: npt.NDArray[Any], name: str, progress: Progress) -> tu
     lacking = _head(mean > HEAD_HU) & (count < np.count_nonzero(~empty))
     if lacking.any():
         need = "a number in every voxel of the head is needed"
-        found = f"{np.count_nonzero(lacking)} with NaN or infinite values, in {_which(values, lacking, empty)}"
+        found = f"{np.count_nonzero(lacking)} with {no_hu} values, in {_which(values, lacking, empty)}"
         raise InputError(f"Scan {name}: {need}; found {found}. Export the scan again.")
-    return filled, _told(mean, count, empty)
+    return filled, _told(mean, count, empty, no_hu)
 
 
 def _which(values: npt.NDArray[Any], lacking: MaskArray, empty: MaskArray) -> str:
@@ -158,12 +167,12 @@ def _which(values: npt.NDArray[Any], lacking: MaskArray, empty: MaskArray) -> st
     return f"frame {', '.join(map(str, frames[:SHOWN]))}{' ...' * (len(frames) > SHOWN)}"
 
 
-def _told(mean: FloatArray, count: npt.NDArray[np.int32], empty: MaskArray) -> Check:
+def _told(mean: FloatArray, count: npt.NDArray[np.int32], empty: MaskArray, no_hu: str) -> Check:
     """Return what was missing: values outside the head, whole frames, and whole slices between others."""
     missing = count.size * int(np.count_nonzero(~empty)) - int(count.sum(dtype=np.int64))
     texts = []
     if missing:
-        texts.append(f"{missing} values outside the head were NaN or infinite; they count as air ({AIR_HU} HU).")
+        texts.append(f"{missing} values outside the head were {no_hu}; they count as air ({AIR_HU} HU).")
     if empty.any():
         numbers = ", ".join(map(str, np.flatnonzero(empty) + 1))
         texts.append(f"No value was in frame {numbers}: all of it counts as air ({AIR_HU} HU).")

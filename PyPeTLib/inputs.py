@@ -23,6 +23,8 @@ SEPARATORS = ("\t", ";", ",")
 #: Factors that turn the coordinates of a markup file into LPS. Old files have numbers instead of names.
 TO_LPS = {"LPS": (1.0, 1.0, 1.0), "RAS": (-1.0, -1.0, 1.0)}
 OLD_NAMES = {"0": "RAS", "1": "LPS"}
+#: Most points of a vessel: of each its surroundings are looked at.
+MOST_POINTS = 1000
 #: A point of the user: x, y, z in mm, LPS.
 Point = tuple[float, float, float]
 
@@ -44,7 +46,13 @@ def read_curve(path: str | Path, *, column: str) -> TimeCurve:
     InputError
         If the file cannot be read or holds no such curve.
     """
-    return curve_of_columns(_number_columns(_rows(path)), column=column, name=str(path))
+    rows = _rows(path)
+    for name in (TIME_COLUMN, column):
+        several = rows[0].count(name) if rows else 0
+        if several > 1:
+            found = f"found {several}. Rename or delete the others"
+            raise InputError(f"Curve {path}: one column {name} is needed; {found}.")
+    return curve_of_columns(_number_columns(rows), column=column, name=str(path))
 
 
 def curve_of_columns(columns: Mapping[str, FloatArray], *, column: str, name: str) -> TimeCurve:
@@ -114,6 +122,9 @@ def read_points(path: str | Path) -> list[Point]:
         raise InputError(f"Points {path}: {need}; found '{path.suffix}'. Save the points from its Markups module.")
     text = read_text(path, "Points")
     points = _markup_points(text, path) if path.suffix.lower() == ".json" else _fcsv_points(text, path)
+    if len(points) > MOST_POINTS:
+        need = f"at most {MOST_POINTS} points are needed; found {len(points)}"
+        raise InputError(f"Points {path}: {need}. Save those in the vessel alone.")
     if not points:
         raise InputError(f"Points {path}: at least one point with a position is needed; found none. Drop one.")
     return points
@@ -158,6 +169,7 @@ def _number_columns(rows: Sequence[Sequence[str]]) -> dict[str, FloatArray]:
         cells = [row[k] if k < len(row) else "" for row in body]
         name = rows[0][k] if named and k < len(rows[0]) and rows[0][k] else f"column {k + 1}"
         if any(cells) and all(_is_number(cell) for cell in cells if cell):
+            name = f"{name} in column {k + 1}" if name in columns else name
             columns[name] = np.array([float(cell or "nan") for cell in cells])
     return columns
 
@@ -207,7 +219,9 @@ def _to_lps(position: Any, system: str, path: Path) -> Point:
         raise InputError(f"Points {path}: {need}; found '{system}'. Save the points again from 3D Slicer.")
     try:
         x, y, z = (factor * float(value) for factor, value in zip(factors, position, strict=True))
-    except (TypeError, ValueError, OverflowError):
-        found = f"{position!s:.60}"
-        raise InputError(f"Points {path}: three numbers in mm a point are needed; found {found}.") from None
-    return x, y, z
+        if isinstance(position, list) and np.isfinite([x, y, z]).all():
+            return x, y, z
+    except (TypeError, ValueError, OverflowError):  # told below, as what is not finite
+        pass
+    found = f"{position!s:.60}"
+    raise InputError(f"Points {path}: three numbers in mm a point are needed; found {found}.")

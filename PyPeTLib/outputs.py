@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 
 from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS, method_label
-from PyPeTLib.errors import InputError, reason_of
-from PyPeTLib.files import ENCODING
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import read_json
 from PyPeTLib.pairing import limited
 from PyPeTLib.read import read_image, read_mask
 from PyPeTLib.records import MAP_UNITS, Image, MaskArray, Midplane
@@ -147,7 +146,7 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
     try:
         plane, rule = _midplane(about), (about.get("lesions") or {}).get("rule")
         invalid = _invalid(about)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise InputError(
             f"Summary {summary}: plane and checks of 'pypet run' are needed; found others. Run again."
         ) from error
@@ -201,10 +200,7 @@ def place_of(file: Path, prefix: str) -> str:
 
 
 def _summary(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(path.read_text(encoding=ENCODING))
-    except (OSError, ValueError) as error:
-        raise InputError(f"Summary {path}: a JSON file is needed; found {reason_of(error)}. Run again.") from error
+    about = read_json(path, "Summary", "Run again")
     if not isinstance(about, dict) or not isinstance(about.get("settings"), dict):
         raise InputError(f"Summary {path}: what 'pypet run' writes is needed; found no settings in it. Run again.")
     return about
@@ -222,10 +218,13 @@ def _midplane(about: Mapping[str, Any]) -> Midplane | None:
     if not plane:
         return None
     x, y, z = np.asarray(plane["normal"], dtype=float).tolist()
-    return Midplane((x, y, z), float(plane["offset_mm"]), float(plane["asymmetry_hu"]))
+    offset_mm, asymmetry_hu = float(plane["offset_mm"]), float(plane["asymmetry_hu"])
+    if not abs(np.linalg.norm([x, y, z]) - 1.0) < 1e-3 or not np.isfinite([offset_mm, asymmetry_hu]).all():
+        raise ValueError("a plane has a unit vector as its normal, and finite numbers")
+    return Midplane((x, y, z), offset_mm, asymmetry_hu)
 
 
 def _invalid(about: Mapping[str, Any]) -> tuple[str, ...]:
     """Return why a run is marked invalid."""
     failed = [check["text"] for check in about.get("checks", ()) if check.get("status") == "fail"]
-    return tuple(dict.fromkeys([*(about.get("invalid") or ()), *failed]))
+    return tuple(dict.fromkeys(map(str, [*(about.get("invalid") or ()), *failed])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,18 @@ import numpy.typing as npt
 from PyPeTLib.colourbar import Box, ColourBar, Picture, bar_in_box, find_colour_bar, read_colours
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import Stored, extension, load, read_text, utf8_name
+from PyPeTLib.files import Stored, extension, load, open_file, read_text, utf8_name
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.times import read_sidecar
 from PyPeTLib.typeset import percent, typeset
 
 #: How the names of pictures end that are not read: the colours of most are changed to save space.
 OTHER_PICTURES = (".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp")
+#: Largest picture in pixels, and longest bar in colours, that is read: a file of a few kilobytes may claim more than
+#: fits into memory.
+LARGEST_PICTURE, LONGEST_BAR = 2**25, 2**14
+#: How a PNG file begins, before its width and height.
+PNG_HEAD = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 #: Where a PNG lies in the patient stands in the JSON file beside it, under these names.
 PLACE = ("SpacingMm", "OriginMm", "Direction")
 
@@ -188,6 +194,8 @@ def _bar(path: Path, picture: Picture, where: Box | Path | None) -> ColourBar:
 def _colours_from(path: Path) -> npt.NDArray[np.float64]:
     """Read a table of colours, the lowest value first."""
     lines = [line for line in read_text(path, "Colours").replace(",", " ").splitlines() if line.strip()]
+    if len(lines) > LONGEST_BAR:
+        raise InputError(f"Colours {path}: at most {LONGEST_BAR} lines are needed; found {len(lines)}. Leave some out.")
     try:
         colours = np.array([line.split() for line in lines], dtype=float)
     except ValueError as error:
@@ -216,8 +224,9 @@ def _png(path: Path) -> Picture:
     reader.SetImageIO("PNGImageIO")
     reader.SetFileName(utf8_name(path))
     try:
+        _refuse_large_picture(path)
         values: npt.NDArray[Any] = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise InputError(f"File {path}: cannot be read: missing, damaged or no PNG. Copy it again.") from error
     if values.ndim != 3 or values.shape[-1] not in (3, 4) or values.dtype != np.uint8:
         raise InputError(
@@ -225,6 +234,18 @@ def _png(path: Path) -> Picture:
             f"{values.shape}. Save it in red, green and blue of 8 bits each."
         )
     return values[None, ..., :3]
+
+
+def _refuse_large_picture(path: Path) -> None:
+    """Refuse a PNG that says that it has more pixels than are read."""
+    with open_file(path) as file:
+        head, sizes = file.read(len(PNG_HEAD)), file.read(8)
+    width, height = struct.unpack(">II", sizes) if head == PNG_HEAD and len(sizes) == 8 else (0, 0)
+    if width * height > LARGEST_PICTURE:
+        raise InputError(
+            f"Reference {path.name}: a picture of at most {LARGEST_PICTURE} pixels is needed; found {width}×{height}. "
+            "Save it smaller, or as NIfTI."
+        )
 
 
 def _place(path: Path, size: tuple[int, int, int]) -> Geometry:

@@ -239,11 +239,15 @@ def read_oriented(path: str | Path) -> tuple[Image, Check]:
     file = Path(path).absolute()
     stored, about = _load_frame(file, "Image"), read_sidecar(file)
     outside = about.get("OutsideMask")
+    try:
+        known = float(outside) if isinstance(outside, int | float) and not isinstance(outside, bool) else None
+    except OverflowError:  # a whole number of hundreds of digits is none of float32
+        known = None
     image = Image(
         stored.values.astype(np.float32, copy=False),
         stored.geometry,
         str(about.get("Unit") or ""),
-        float(outside) if isinstance(outside, int | float) else None,
+        known,
     )
     return image, stored.orientation
 
@@ -399,7 +403,8 @@ def _stack(files: list[Path]) -> _Opened:
 
 def _natural_order(path: Path) -> list[str | int]:
     """Return a sort key that puts frame2 before frame10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", path.name.lower())]
+    parts = re.split(r"([0-9]+)", path.name.lower())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]  # every second one is a number
 
 
 def _load_frame(path: Path, what: str, *, cure: str = "Give a single volume") -> Stored:

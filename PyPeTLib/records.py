@@ -31,6 +31,8 @@ Side = Literal["left", "right", "both", "none", "unknown"]
 MAP_UNITS = {"cbf": "mL/100 g/min", "cbv": "mL/100 g", "mtt": "s", "tmax": "s", "ttp": "s", "delay": "s"}
 #: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
 FEWEST_POINTS = 5
+#: No CT shows more HU, nor a curve of a vessel: what is larger is no number of HU.
+LARGEST_HU = 1e5
 #: Times in files are rounded by up to this, in s.
 TIMES_ROUNDED_S = 1e-3
 #: Two grids are the same when no corner is further apart than this share of a voxel.
@@ -383,6 +385,9 @@ class TimeCurve:
         if missing:
             need = "a time and a value in every point are needed"
             raise InputError(f"Curve: {need}; found {missing} of {times.size} incomplete. Delete empty rows.")
+        if np.abs(hu).max() > LARGEST_HU:
+            need = f"HU of at most {LARGEST_HU:g} are needed"
+            raise InputError(f"Curve: {need}; found {hu[np.abs(hu).argmax()]:g}. Check the column and its unit.")
         late = np.diff(times) <= 0
         if late.any():
             row = int(np.argmax(late)) + 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, reason_of
 
 MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
@@ -31,6 +31,8 @@ CoreMap = Literal["rCBF", "CBV"]
 HypoperfusionMap = Literal["Tmax", "delay", "rMTT"]
 CoreInside = Literal["hypoperfusion", "anywhere"]
 Value = float | int | str
+#: Letters of a settings file, some ten thousand with all comments; longer ones may take minutes to understand.
+LONGEST_FILE = 2**16
 #: Methods that tell the delay of tissue from its transit time.
 WITH_DELAY: tuple[DeconvolutionMethod, ...] = ("bayesian", "nlr", "stable-spline")
 #: Methods that are a matrix made from the arterial input; they have the bias that ``correction`` removes.
@@ -378,11 +380,15 @@ def settings_from_toml(text: str, *, source: str) -> dict[str, Value]:
     InputError
         If the text is no such file or names an unknown setting.
     """
+    if len(text) > LONGEST_FILE:
+        need = f"at most {LONGEST_FILE} letters are needed; found {len(text)}"
+        raise InputError(f"Settings file {source}: {need}. Leave out what is no setting.")
     try:
         values = _load_toml(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        found = reason_of(error)
         raise InputError(
-            f"Settings file {source}: lines of the form name = value are needed; found: {error}."
+            f"Settings file {source}: lines of the form name = value are needed; found: {found}."
         ) from error
     for name, value in values.items():
         try:

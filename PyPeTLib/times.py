@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from contextlib import suppress
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.errors import InputError, reason_of
-from PyPeTLib.files import ENCODING, leading_bytes, nrrd_header, read_text, scan_name
+from PyPeTLib.errors import InputError
+from PyPeTLib.files import leading_bytes, nrrd_header, read_json, read_text, scan_name
 from PyPeTLib.records import TIMES_ROUNDED_S, Check, FloatArray
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
@@ -145,7 +144,7 @@ def resolve_times(
 
 
 def _regular(frames: int, interval_s: float) -> FloatArray:
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.arange(frames) * float(interval_s)
 
 
@@ -193,7 +192,8 @@ def _clues(scan: Path, frames: int, stored: Clue | None) -> tuple[Clue, Clue, Cl
 def _agreement(known: list[tuple[FloatArray, str]]) -> Check:
     """Return whether the sources of the times say the same."""
     (_, source), *others = known
-    interval, *intervals = (float(np.median(np.diff(times))) if times.size > 1 else 0.0 for times, _ in known)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite ones are refused by the user of the times
+        interval, *intervals = (float(np.median(np.diff(times))) if times.size > 1 else 0.0 for times, _ in known)
     told = zip(intervals, (text for _, text in others), strict=True)
     odd = [(other, text) for other, text in told if abs(interval - other) > INTERVAL_TOLERANCE * abs(interval)]
     if not odd:
@@ -208,7 +208,7 @@ def _checked(axis: TimeAxis, scan: Path, frames: int) -> TimeAxis:
     if times.shape != (frames,):
         need = f"one time a frame is needed, {frames} in all"
         raise InputError(f"Scan {scan.name}: {need}; found {times.size} ({axis.source}). {CURE} that fits the scan.")
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         steps = np.diff(times)
     slack = 1e-6 * MINIMUM_INTERVAL_S
     wrong = ~((steps >= MINIMUM_INTERVAL_S - slack) & (steps <= MAXIMUM_INTERVAL_S + slack))
@@ -236,12 +236,7 @@ def read_sidecar(scan: Path) -> dict[str, Any]:
     path = sidecar_path(scan)
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding=ENCODING))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"Sidecar {path}: a JSON file is needed; found {reason_of(error)}. Mend or remove it."
-        ) from error
+    content = read_json(path, "Sidecar", "Mend or remove it")
     if not isinstance(content, dict):
         found = type(content).__name__
         raise InputError(f"Sidecar {path}: a JSON object is needed; found a {found}. Mend or remove it.")
@@ -268,7 +263,7 @@ def slice_offsets(scan: Path, slices: int, *, interval_s: float) -> FloatArray |
     if listed.shape != (slices,) or not np.isfinite(listed).all():
         need = f"{SLICE_TIMES} needs one time a slice, {slices} in all"
         raise InputError(f"Sidecar {name}: {need}; found {listed.size}. Mend or remove it.")
-    if np.ptp(listed) > interval_s + TIMES_ROUNDED_S:
+    if listed.max() > listed.min() + interval_s + TIMES_ROUNDED_S:
         need = (
             f"{SLICE_TIMES} needs times in s that belong to one frame, no further apart than frames, {interval_s:g} s"
         )
@@ -297,7 +292,7 @@ def _sidecar_clues(scan: Path, frames: int) -> tuple[Clue, Clue]:
 
 def _numbers(name: str, key: str, values: object) -> FloatArray:
     with suppress(OverflowError):  # a whole number of hundreds of digits
-        if isinstance(values, list) and all(isinstance(v, int | float) for v in values):
+        if isinstance(values, list) and all(type(v) in (int, float) for v in values):
             return np.array(values, dtype=float)
     need = "one number in s for the interval" if key == TIME_INTERVAL else "a list of times in s"
     raise InputError(f"Sidecar {name}: {key} needs {need}; found {values!r:.60}. Mend the file.")

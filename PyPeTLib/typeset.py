@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 #: The minus sign, and what stands for it where letters are few.
 MINUS, HYPHEN = "−", "-"
 #: Name of the error handler for streams that lack letters.
 FEW_LETTERS = "pypet-few-letters"
+#: What a name may have, and a terminal would obey: control characters but tab and line feed, and marks that turn the
+#: direction of a text.
+COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+#: Letters of a message.
+LONGEST_MESSAGE = 2000
 
 
 def typeset(digits: str) -> str:
@@ -31,6 +38,30 @@ def percent(share: float, decimals: int = 0) -> str:
     ('30 %', '0 %', '2.5 %')
     """
     return typeset(f"{100.0 * share:.{decimals}f} %")
+
+
+def harmless(text: str) -> str:
+    r"""Return a text with "?" for what a terminal would obey: names of files may hold such commands.
+
+    Examples
+    --------
+    >>> harmless("scan\x1b[2J_ctp")
+    'scan?[2J_ctp'
+    """
+    return COMMANDS.sub("?", text)
+
+
+def one_line(text: str) -> str:
+    r"""Return a message as one harmless line, without its middle where it quotes more than anybody reads.
+
+    Examples
+    --------
+    >>> one_line("scan\nOK"), len(one_line("x" * 10**6))
+    ('scan?OK', 2003)
+    """
+    line = "?".join(harmless(text).splitlines())
+    half = LONGEST_MESSAGE // 2
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:half]} … {line[-half:]}"
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:

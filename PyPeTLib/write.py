@@ -22,10 +22,13 @@ import numpy.typing as npt
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import AXES_TOLERANCE, leading_bytes, scan_name, utf8_name
 from PyPeTLib.records import Geometry, Image, Series
-from PyPeTLib.typeset import FEW_LETTERS
+from PyPeTLib.typeset import FEW_LETTERS, harmless
 
 #: Digits of a number in a table.
 TABLE_DIGITS = 6
+
+#: How a text begins that programs for tables take for a formula, and would compute.
+FORMULA = ("=", "+", "-", "@", "\t")
 
 #: What to do where a file cannot be written, and where one cannot be moved.
 FREE, CLOSE = "Free space or choose another folder", "Close it in other programs or choose another folder"
@@ -118,7 +121,8 @@ def write_csv(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
     Parameters
     ----------
     columns : mapping of str to array-like, shape (row,)
-        Columns by name, in order; all of one length. A column may hold numbers and text.
+        Columns by name, in order; all of one length. A column may hold numbers and text; a text that would be a formula
+        in a program for tables has an apostrophe before it.
     path : str or Path
         The file.
 
@@ -141,14 +145,14 @@ def write_csv(columns: Mapping[str, npt.ArrayLike], path: str | Path) -> None:
 
 
 def write_text(text: str, path: str | Path) -> None:
-    """Write a text as UTF-8 with the line ends that it has; "?" for what a path holds that is no letter here.
+    """Write a text as UTF-8; "?" for what a path holds that is no letter here or that a terminal would obey.
 
     Raises
     ------
     InputError
         If the file cannot be written.
     """
-    write_bytes(text.encode("utf-8", FEW_LETTERS), path)
+    write_bytes(harmless(text).encode("utf-8", FEW_LETTERS), path)
 
 
 def write_bytes(content: bytes, path: str | Path) -> None:
@@ -362,7 +366,8 @@ def _cell(value: object) -> str:
     """Return a value as the text of a table cell."""
     if isinstance(value, float | np.floating):
         return "" if math.isnan(value) else f"{value:.{TABLE_DIGITS}g}"
-    return str(value)
+    text = str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text
 
 
 def _plain(value: object) -> object:

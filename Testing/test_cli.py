@@ -434,6 +434,26 @@ def test_bad_option_is_refused_with_what_was_needed(words, expected, scan, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_errors_of_the_system_name_the_path_and_a_cure(tmp_path, capsys):
+    message = refused(["info", tmp_path / ("x" * 300)], capsys)
+    assert message.endswith("xxx: file name too long. Check path and permissions.\n") and str(tmp_path) in message
+
+
+def test_a_message_is_one_line_that_no_terminal_obeys(tmp_path, capsys):
+    """Names of files, and what is in them, may be commands: to erase the screen, or lines that seem to be ours."""
+    assert "scan?[2J?pypet: done.nii" in refused(["info", tmp_path / "scan\x1b[2J\npypet: done.nii"], capsys)
+    message = refused(["run", "x.nii", "-o", tmp_path / "out", "--set", "x" * 100_000 + "=1"], capsys)
+    assert message.count("\n") == 1 and len(message) < 3000 and message.endswith("lists all).\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+def test_what_is_printed_of_a_scan_is_nothing_that_a_terminal_obeys(scan, tmp_path, capsys):
+    named = tmp_path / "a\x1b[2J\nStops   nothing.nii.gz"
+    named.symlink_to(scan)
+    assert main(["info", str(named)]) == 0
+    assert "Scan    a?[2J?Stops   nothing\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -585,6 +605,12 @@ def test_phantom_options_are_listed_and_what_is_listed_is_taken(kind, options, c
     assert "noise_hu = 6.0 HU" in lines or kind == "tiles"
     assert f"--phantom {kind}' lists all" in refused(["phantom", "a", "--kind", kind, "--set", "x=1"], capsys)
     assert "found --phantom" in refused(["settings", "--toml", "--phantom", kind], capsys)
+
+
+@pytest.mark.parametrize("word", ["{[]: 1}", "-" * 100_000 + "1", "[" * 100_000], ids=["set", "signs", "lists"])
+def test_options_of_a_phantom_that_python_cannot_read_are_refused(word):
+    with pytest.raises(InputError, match="Phantom option size: comma-separated whole numbers needed; found '"):
+        options_from_text(HeadOptions, {"size": word})
 
 
 def test_overwriting_leaves_no_results_of_an_earlier_run(scan, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -214,6 +215,27 @@ def test_a_file_of_colours_may_begin_with_the_mark_of_its_encoding(tmp_path):
         maps.append(found.values)
     assert np.isfinite(maps[0]).any()
     np.testing.assert_array_equal(maps[0], maps[1])
+
+
+def test_pictures_and_bars_larger_than_memory_are_refused(tmp_path):
+    """What a picture of a few bytes claims, and colours of which all are compared with all."""
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\0\0\0\1\0\0\x08\2\0\0\0")
+    with pytest.raises(InputError, match=r"a\.png: a picture of at most 33554432 pixels is needed; found 65536×65536"):
+        read_picture(tmp_path / "a.png")
+    (tmp_path / "c.txt").write_text("1 2 3\n" * 20_000)
+    picture, grid = coded(values_in_a_disc(), 0.0, 12.0, palette()), Geometry((116, 112, 1), (1.0, 1.0, 5.0))
+    with pytest.raises(InputError, match=r"c\.txt: at most 16384 lines are needed; found 20000"):
+        picture_map(tmp_path / "x.nrrd", picture[None], grid, Scale(0.0, 12.0, "s", tmp_path / "c.txt"))
+
+
+def test_a_long_bar_is_looked_at_in_parts():
+    """All of 4000 colours with all at once took 400 MB."""
+    bar = ColourBar(np.stack([np.linspace(0, 255, 4000), np.zeros(4000), np.linspace(255, 0, 4000)], axis=1))
+    tracemalloc.start()
+    reading = read_colours(np.full((1, 9, 9, 3), (127, 0, 127), dtype=np.uint8), bar, 0.0, 1.0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert reading.values[0, 0, 0] == pytest.approx(0.5, abs=0.01) and peak < 1e8
 
 
 def test_a_scale_is_read_as_typed():

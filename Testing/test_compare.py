@@ -1062,6 +1062,62 @@ def test_by_which_rule_and_method_a_run_is_is_said(runs, tmp_path):
         assert remark in compared(folder, runs / "other").cases[0].remarks
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[" * 200_000, "a JSON file is needed; found too many brackets within each other. Run again"),
+        ('{"settings": {}, "lesions": {"midplane": [1]}}', "plane and checks .* are needed"),
+        (f'{{"settings": {{}}, "lesions": {{"midplane": {{"normal": [1{"0" * 400}, 0, 0]}}}}}}', "plane and checks"),
+        (
+            '{"settings": {}, "lesions": {"midplane": {"normal": [NaN, 0, 0], "offset_mm": 0, "asymmetry_hu": 1}}}',
+            "plane and checks",
+        ),
+    ],
+    ids=["nested", "list", "huge", "nan"],
+)
+def test_a_summary_of_another_hand_is_refused_in_words(runs, tmp_path, capsys, text, found):
+    broken = shutil.copytree(runs / "ours", tmp_path / "broken")
+    (broken / "sub-01_ses-01_summary.json").write_text(text)
+    assert re.search(f"Summary .*sub-01_ses-01_summary.json: .*{found}", refused([broken, runs / "other"], capsys))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_reference_that_is_a_link_to_itself_is_refused_in_words(runs, tmp_path, capsys):
+    (tmp_path / "sub-01_ses-01_tmax.nii.gz").symlink_to("sub-01_ses-01_tmax.nii.gz")
+    assert "tmax.nii.gz: cannot be opened" in refused([runs / "ours", tmp_path], capsys)
+
+
+def test_names_are_neither_tags_nor_rows_of_the_text(comparison):
+    named = replace(comparison, name="a|b\n| c |\n<script>alert(1)</script>")
+    text = markdown(Cohort((named, comparison), {"d\n# e": "x < 3\n* f"}, ("g\nh",)))
+    assert "<script" not in text and "x < 3" in text
+    assert not {"| c |", "# e: x < 3", "* f", "h"} & set(text.splitlines())
+
+
+def test_what_no_sheet_can_hold_is_left_out_of_texts(comparison, tmp_path):
+    """A remark on a unit of control characters ended in a traceback."""
+    openpyxl = pytest.importorskip("openpyxl")
+    write_tables(Cohort((replace(comparison, remarks=("unit \x1b[31ms",)),), {}), tmp_path)
+    book = openpyxl.load_workbook(tmp_path / "comparison.xlsx")
+    assert "unit ?[31ms" in [cell.value for sheet in book for row in sheet for cell in row]
+
+
+@pytest.mark.parametrize("why", [{"invalid": [5]}, {"checks": [{"status": "fail", "text": {"a": 1}}]}])
+def test_a_reason_for_being_invalid_is_a_text_whatever_it_was(runs, tmp_path, why):
+    odd = shutil.copytree(runs / "ours", tmp_path / "odd")
+    path = odd / "sub-01_ses-01_summary.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "invalid": [], "checks": [], **why}))
+    (case,) = compared(odd, runs / "other").cases
+    write_tables(Cohort((case,), {}), tmp_path)
+    assert case.results.invalid in (("5",), ("{'a': 1}",))
+
+
+def test_figures_of_a_case_whose_name_would_be_a_formula_are_known(comparison, tmp_path):
+    write_tables(Cohort((replace(comparison, name="=1"),), {}), tmp_path)
+    (tmp_path / "=1_cbf.png").touch()
+    assert "=1_cbf.png" in comparison_files(tmp_path)
+
+
 def test_results_on_two_grids_are_refused_and_both_are_named(runs, tmp_path, capsys):
     other = put_run(tmp_path, runs / "ours", "sub-01_ses-01")
     cbf = other / "sub-01_ses-01_cbf.nii.gz"

@@ -24,6 +24,7 @@ from dicom_images import (
     save,
     scan,
 )
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -440,6 +441,43 @@ def test_a_sidecar_wins_over_the_times_of_the_slices_and_they_are_used_once(tmp_
     assert [(one.status, one.value) for one in told] == [("pass", 0.0)]
 
 
+def test_items_within_each_other_without_end_are_damage(tmp_path):
+    """GDCM ended the process."""
+    path = image(tmp_path / "a", head()[0, 0], 0, 0.0)
+    content = path.read_bytes()
+    item = b"\x40\0\x30\xa7SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
+    start = content.index(b"\xe0\x7f\x10\0")
+    path.write_bytes(content[:start] + item * 50_000 + content[start:])
+    assert _bytes_of_voxels(path) == 0 and images_of(path) == [] and is_damaged(path)
+
+
+def test_axes_that_were_rounded_are_perpendicular_unit_vectors(tmp_path):
+    """Results could not be written on others, after all the work."""
+    axes = read_series(scan(tmp_path, ImageOrientationPatient=[0.961, 0.28, 0.01, -0.279, 0.96, 0.0])).geometry.axes
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (0x00200032, b"nan\\0\\0 "),
+        (0x00280030, b"inf\\1 "),
+        (0x00200037, b"1\\0\\0\\1\\0\\0 "),
+        (0x00200011, b"1e400 "),
+    ],
+)
+def test_numbers_that_are_none_are_not_taken(tmp_path, tag, value):
+    """A place, a size, axes or the number of a series: the image lies nowhere, the series has no number."""
+    folder = scan(tmp_path / "a")
+    for path in folder.iterdir():
+        one = pydicom.dcmread(path)
+        one._dict[pydicom.tag.Tag(tag)] = RawDataElement(pydicom.tag.Tag(tag), "DS", len(value), value, 0, False, True)
+        one.save_as(path)
+    found = "number 1e400" if tag == 0x00200011 else "no CT image"
+    with pytest.raises(InputError, match=f"Scan a: .* found {found}"):
+        read_series(folder, series_number=7)
+
+
 def test_names_of_series_in_any_character_set_are_printed(tmp_path, capsys):
     folder = scan(tmp_path / "a", SpecificCharacterSet="ISO_IR 100", SeriesDescription="Schädel")
     scan(folder / "b", head(5), series="1.2.4", number=8)
@@ -531,6 +569,14 @@ def test_enhanced_files_need_pydicom_and_others_do_not(tmp_path, monkeypatch):
     single = scan(tmp_path / "b")
     path.rename(single / "all")
     np.testing.assert_array_equal(read_series(single).values, head())
+
+
+def test_an_enhanced_file_that_pydicom_cannot_read_is_named(tmp_path, monkeypatch):
+    frames = [(t, z) for t in range(FRAMES) for z in range(SHAPE[0])]
+    path = many(tmp_path / "a.dcm", head(), frames, content=acquired)
+    monkeypatch.setattr(pydicom, "dcmread", lambda *words, **more: pydicom.Dataset()["PixelData"])
+    with pytest.raises(InputError, match=r"a\.dcm: headers of all its images are needed; found damaged ones\. Export"):
+        read_series(path)
 
 
 def test_images_of_several_scales_in_one_file_are_refused(tmp_path):

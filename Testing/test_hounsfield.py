@@ -39,6 +39,21 @@ def test_one_value_everywhere_is_refused(value, found):
         in_hu(np.full((12, 4, 24, 20), value, dtype=np.float32), "here")
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(1e30, np.float32), (-3e38, np.float32), (-(2**31), np.int32)])
+def test_what_no_ct_shows_is_no_number_of_hu(value, dtype):
+    """A voxel of 1e30 HU in the head went into the maps; around the head programs put such values for no value."""
+    values = head(dtype)
+    values[3, 1, 0, :] = value
+    found, checks = in_hu(values, "scan")
+    assert (found[3, 1, 0] == -1024).all()
+    assert "20 values outside the head were NaN, infinite or beyond 100000 HU; they count as air" in checks[1].text
+    values[3, 1, 12, 10] = value
+    with pytest.raises(InputError, match=r"found 1 with NaN, infinite or beyond 100000 HU values, in frame 4\."):
+        in_hu(values, "scan")
+    with pytest.raises(InputError, match="found NaN, infinity or beyond 100000 HU in every voxel"):
+        in_hu(np.where(np.indices(values.shape)[3] % 2, value, 0.5 * value), "scan")
+
+
 @pytest.mark.parametrize("offset", [0, 1024])
 @pytest.mark.parametrize("number", [1, 5])
 def test_a_frame_without_values_counts_as_air_and_is_named(offset, number):

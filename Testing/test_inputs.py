@@ -102,6 +102,22 @@ def test_table_that_holds_no_curve_is_refused(tmp_path, text, message):
         read_curve(path, column="aif_hu")
 
 
+def test_a_curve_beyond_all_hu_is_refused(tmp_path):
+    """A fit of it ended in a traceback."""
+    path = table(tmp_path, "".join(f"{k},{k}e307\n" for k in range(6)))
+    with pytest.raises(InputError, match=r"curve\.csv: HU of at most 100000 are needed; found 5e\+307\. Check the col"):
+        read_curve(path, column="aif_hu")
+
+
+def test_columns_of_one_name_are_told_apart_or_refused(tmp_path):
+    """The last of them was taken."""
+    path = table(tmp_path, "hu,hu\n" + "".join(f"{k},{(k - 2) ** 2}\n" for k in range(6)))
+    assert read_curve(path, column="aif_hu").times_s.tolist() == [0, 1, 2, 3, 4, 5]
+    path = table(tmp_path, "time_s,aif_hu,aif_hu\n" + "".join(f"{k},{k},{-k}\n" for k in range(6)))
+    with pytest.raises(InputError, match=r"one column aif_hu is needed; found 2\."):
+        read_curve(path, column="aif_hu")
+
+
 def test_missing_or_binary_file_is_refused(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"\xfd\xfe\x00\x81")
     for name, found in (("x.csv", "bytes that are no text in UTF-8"), ("none.csv", "no such file or directory")):
@@ -194,7 +210,11 @@ def test_older_point_files_are_read(tmp_path, system, sign):
             "a table of numbers is needed; found: field larger than",
             id="endless",
         ),
+        ("F.json", '{"markups": [{"controlPoints": [{"position": "123"}]}]}', "three numbers in mm .* found 123"),
+        ("F.json", '{"markups": [{"controlPoints": [{"position": [1, 2, NaN]}]}]}', r"found \[1, 2, nan\]"),
+        ("F.fcsv", "# CoordinateSystem = LPS\nF-1,1,inf,2\n", r"found \['1', 'inf', '2'\]"),
         ("F.fcsv", "# CoordinateSystem = LPS\n", "at least one point"),
+        pytest.param("F.fcsv", "# CoordinateSystem = LPS\n" + "F,1,2,3\n" * 1001, "at most 1000 points", id="many"),
         ("F.fcsv", "# CoordinateSystem = LPS\nF-1,1,2\n", "three numbers in mm"),
     ],
 )

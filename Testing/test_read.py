@@ -6,6 +6,7 @@ import gzip
 import json
 import locale
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -183,6 +184,87 @@ def test_truncated_plain_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content[:-1])
     with pytest.raises(InputError, match=f"{len(content)} bytes are needed; found {len(content) - 1}"):
         read_series(path)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_more_than_a_file_can_hold_is_refused_before_room_is_made_for_it(tmp_path: Path, name: str) -> None:
+    """A header of a few bytes may claim terabytes; ITK filled with zeros what it could get."""
+    content = bytearray(save(tmp_path / "b.nii", head()).read_bytes())
+    struct.pack_into("<4h", content, 42, 32767, 32767, 32767, FRAMES)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(InputError, match=rf"{name}: truncated or damaged: 8\d{{14}} bytes are needed; found "):
+        read_series(tmp_path / name)
+
+
+@pytest.mark.parametrize("size", [0.0, float("nan"), float("inf")])
+def test_sizes_of_voxels_that_are_none_are_not_taken_for_1_mm(tmp_path: Path, size: float) -> None:
+    content = bytearray(save(tmp_path / "a.nii", head()).read_bytes())
+    struct.pack_into("<f", content, 80, size)
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(
+        InputError, match=rf"a\.nii: sizes of voxels other than 0 are needed; found {size:g}, 0\.8, 5\."
+    ):
+        read_series(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "value", "found"),
+    [
+        ("h", 42, -3, "1 to 7 axes of 1 or more voxels are needed; found 4 of -3, 24, 4, 12"),
+        ("h", 70, 3, "a datatype of NIfTI is needed; found 3"),
+        ("f", 280 + 12, np.inf, "a sform that says where the axes point is needed; found -0.9, 0, 0, inf"),
+        ("f", 280, 0.0, "a sform that says where the axes point is needed; found 0, 0"),
+        ("f", 268, np.nan, "a qform that says where the axes point is needed; found 0, 0, 1, nan"),
+        ("i", 0, 349, "not of the format its name says"),
+    ],
+)
+def test_odd_headers_are_refused_before_libraries_write_to_the_terminal(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str, place: int, value: float, found: str
+) -> None:
+    """Or believe another part of them: a sform at infinity was passed over."""
+    content = bytearray(save(tmp_path / "a.nii", head()).read_bytes())
+    struct.pack_into("<2h", content, 252, 1, 1)
+    struct.pack_into(f"<{kind}", content, place, value)
+    (tmp_path / "a.nii").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.nii: .*{found}"):
+        read_series(tmp_path / "a.nii")
+    assert not capfd.readouterr().err
+
+
+def test_names_in_nrrd_headers_that_are_no_text_are_passed_over(tmp_path: Path) -> None:
+    path = nrrd(tmp_path / "a.seq.nrrd", head(), f"{LIST_LAST}\nkey:=value")
+    path.write_bytes(path.read_bytes().replace(b"key", b"k\xe9y", 1))
+    np.testing.assert_array_equal(read_series(path, interval_s=1.0).values, head())
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "raw.seq.nrrd", "gzip.seq.nrrd"])
+def test_volumes_that_the_header_leaves_out_are_refused(tmp_path: Path, name: str) -> None:
+    """Frames were left out, or mixed where the list comes first, and gigabytes behind the scan were unpacked."""
+    path = tmp_path / name
+    if name.endswith("nrrd"):
+        nrrd(path, head(), LIST_LAST, name.partition(".")[0])
+        path.write_bytes(path.read_bytes().replace(f" {FRAMES}\n".encode(), f" {FRAMES - 1}\n".encode(), 1))
+    else:
+        content = bytearray(save(tmp_path / "b.nii", head()).read_bytes())
+        struct.pack_into("<h", content, 48, FRAMES - 1)
+        path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with pytest.raises(InputError, match=rf"{name}: \d+ bytes are needed, as its header says; found at least \d+\."):
+        read_series(path, interval_s=1.5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
+    """They were read until memory was full, or waited for without end; a header may name one, too."""
+    (tmp_path / "a.nii.gz").symlink_to(os.devnull)
+    with pytest.raises(InputError, match=r"a\.nii\.gz: cannot be opened: a pipe or a device, and no file\."):
+        read_series(tmp_path / "a.nii.gz")
+    content = nrrd(tmp_path / "a.nrrd", head(), LIST_LAST).read_bytes()
+    (tmp_path / "a.raw").touch()
+    (tmp_path / "b1.raw").symlink_to(os.devnull)
+    for data in (os.devnull, f"LIST 3\na.raw\n{os.devnull}", "b%d.raw 1 12 1", "%s%s.raw 1 12 1"):
+        (tmp_path / "b.nhdr").write_bytes(content[: content.index(b"\n\n") + 1] + f"data file: {data}\n".encode())
+        with pytest.raises(InputError, match=r"b\.nhdr: the file of voxels that its .* needed; .*: a pipe or a device"):
+            read_series(tmp_path / "b.nhdr", interval_s=1.0)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "gzip"])
@@ -374,6 +456,20 @@ def test_two_orientations_that_differ_a_little_are_told_and_which_was_used(tmp_p
         same = read_series(of_two_forms(tmp_path / f"{degrees:g}.nii.gz", turned(degrees), turned(degrees)))
         check = next(one for one in same.checks if one.name == "orientation")
         assert (check.status, check.text) == ("pass", "sform and qform of the file agree with the grid.")
+
+
+@pytest.mark.parametrize(
+    ("directions", "origin"),
+    [
+        ("(1e-30,0,0) (0,1e-30,0) (0,0,1e-30)", "(0,0,0)"),
+        ("(1e9,0,0) (0,1e9,0) (0,0,1e9)", "(0,0,0)"),
+        (DIRECTIONS, "(1e300,0,0)"),
+    ],
+)
+def test_voxels_that_no_patient_has_are_refused(tmp_path: Path, directions: str, origin: str) -> None:
+    fields = f"{SPACE.replace('(1,2,3)', origin)}\nspace directions: {directions} none\nkinds: {'domain ' * 3}list"
+    with pytest.raises(InputError, match=r"a\.nrrd: voxels of 0\.01 to 200 mm, .* are needed; found .*1e"):
+        read_series(nrrd(tmp_path / "a.nrrd", head(), fields), interval_s=1.0)
 
 
 def test_sheared_nrrd_is_refused(tmp_path: Path) -> None:
@@ -619,6 +715,12 @@ def test_numbers_that_jitter_or_do_not_count_are_no_gap(tmp_path: Path, names: l
     assert next(check for check in series.checks if check.name == "frame numbers").status == status
 
 
+def test_frames_named_in_other_digits_are_put_in_order(tmp_path: Path) -> None:
+    """Digits of other scripts are letters of a name, whose order ended in a traceback."""
+    files = [save(tmp_path / f"1{letter}1.nii", head()[k]) for k, letter in enumerate("abcdefghijk١")]
+    np.testing.assert_array_equal(read_series(files, interval_s=1.5).values, head())
+
+
 def test_folder_has_no_times_of_its_own(tmp_path: Path) -> None:
     path = folder(tmp_path / "a", [f"{i}.nii.gz" for i in range(FRAMES)])
     with pytest.raises(InputError, match="found one file a frame, which holds no time"):
@@ -809,6 +911,18 @@ def test_rounding_around_a_mask_is_not_inside(scan: Path, tmp_path: Path, rest: 
     np.testing.assert_array_equal(mask.values, inside)
     with pytest.raises(InputError, match="at least one voxel is needed; found 0"):
         read_mask(save(tmp_path / "m.nii.gz", np.full(SHAPE, rest)), geometry, what="AIF mask")
+
+
+@pytest.mark.parametrize(("text", "outside"), [("1" + "0" * 400, None), ("true", None), ("0", 0.0)])
+def test_what_is_outside_the_mask_is_a_number_or_not_known(tmp_path: Path, text: str, outside: float | None) -> None:
+    save(tmp_path / "a.nii", head()[0])
+    (tmp_path / "a.json").write_text(f'{{"OutsideMask": {text}}}')
+    assert read_image(tmp_path / "a.nii").outside == outside
+
+
+def test_what_float32_does_not_hold_is_infinite_without_a_warning(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.full(SHAPE[::-1], 1e300), UPRIGHT), tmp_path / "a.nii")
+    assert np.isinf(read_image(tmp_path / "a.nii").values).all()
 
 
 def test_probabilities_below_a_half_are_no_empty_mask(scan: Path, tmp_path: Path) -> None:

@@ -201,6 +201,8 @@ def test_python_310_reads_settings_files_as_later_versions_do():
     [
         ("method", "Settings file mine.toml: lines of the form name = value are needed; found:"),
         ("bone_hu = 300\nbone_hu = 200", "Settings file mine.toml"),
+        pytest.param(".".join("a" * 40_000) + " = 1", "at most 65536 letters are needed; found 80003", id="dotted"),
+        pytest.param("bone_hu = " + "[" * 50_000, "found: too many brackets within each other", id="nested"),
         ("speed = 3", "Unknown setting 'speed'"),
         ('method = "fSVD"', "one of bayesian"),
         ("bone_hu = 5", "bone_hu"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from test_read import DIRECTIONS, FRAMES, INDEX, LIST_LAST, head, nrrd, save
 
+from PyPeTLib import files
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_series, read_times
 from PyPeTLib.records import Check, Series
@@ -122,6 +125,11 @@ def test_negative_pixdim_is_refused(tmp_path: Path, interval: float) -> None:
         read_series(path)
 
 
+def test_infinite_pixdim_is_refused_without_a_warning(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="times must increase by"):
+        read_series(save(tmp_path / "a.nii", head(), interval=np.inf))
+
+
 def test_milliseconds_stored_as_seconds_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "a.nii.gz", head(), interval=1500)
     with pytest.raises(InputError, match=r"found 1500 s .*in seconds and not milliseconds"):
@@ -200,6 +208,38 @@ def test_faulty_sidecar_is_refused(timeless: Path, text: str, message: str) -> N
         read_series(timeless)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"RepetitionTime": true}', "RepetitionTime needs one number in s for the interval; found "),
+        ('{"RepetitionTime": 1, "RepetitionTime": 2}', "found 'RepetitionTime' twice, with two values. Mend"),
+        (f'{{"RepetitionTime": {HUGE * 20}}}', "found a whole number of thousands of digits. Mend"),
+    ],
+)
+def test_a_sidecar_that_leaves_the_interval_open_is_refused(timeless: Path, text: str, message: str) -> None:
+    """Of two values the last was taken, and yes was an interval of 1 s."""
+    (timeless.parent / "a.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_series(timeless)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_sidecars_are_read_as_shells_save_them(timeless: Path, encoding: str) -> None:
+    (timeless.parent / "a.json").write_text('{"RepetitionTime": 1.5, "RepetitionTime": 1.5}', encoding=encoding)
+    assert read_series(timeless).interval_s == 1.5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"VolumeTiming": [-1e308, 1e308, *range(FRAMES - 2)]}, {"SliceTiming": [-1e308, 1e308, 0, 0]}],
+    ids=["VolumeTiming", "SliceTiming"],
+)
+def test_times_beyond_all_numbers_are_refused_without_a_warning(tmp_path: Path, content: dict[str, Any]) -> None:
+    sidecar(save(tmp_path / "a.nii", head()), **content)
+    with pytest.raises(InputError, match=r"times must increase by|SliceTiming needs times in s that belong to one"):
+        read_series(tmp_path / "a.nii")
+
+
 # NRRD header
 
 SPACE_4D = "space directions: (0.9,0,0,0) (0,0.8,0,0) (0,0,5,0) (0,0,0,1500)\nkinds: domain domain domain time"
@@ -275,3 +315,14 @@ def test_missing_or_binary_text_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=f"{need}; found bytes that are no text in UTF-8\\."):
         read_times(tmp_path / "t.txt")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_text_from_a_device_or_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.txt").symlink_to(os.devnull)
+    with pytest.raises(InputError, match="a line is needed; found a pipe or a device, and no file"):
+        read_times(tmp_path / "t.txt")
+    monkeypatch.setattr(files, "LARGEST_TEXT", 10)
+    (tmp_path / "b.txt").write_text("0\n1\n" * 3)
+    with pytest.raises(InputError, match="a line is needed; found more than 10 bytes"):
+        read_times(tmp_path / "b.txt")

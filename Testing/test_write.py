@@ -207,6 +207,17 @@ def test_csv_has_six_digits_and_empty_cells_for_nan(tmp_path: Path) -> None:
     assert (tmp_path / "a.csv").read_bytes() == expected.encode()
 
 
+def test_a_text_is_no_formula_for_a_program_for_tables(tmp_path: Path) -> None:
+    write_csv({"case": ["=cmd|'/c calc'!A1", "-x", "a=b"], "hu": [-1.5, 2.0, 3.0]}, tmp_path / "a.csv")
+    expected = "case,hu\n'=cmd|'/c calc'!A1,-1.5\n'-x,2\na=b,3\n"
+    assert (tmp_path / "a.csv").read_text() == expected
+
+
+def test_texts_hold_nothing_that_a_terminal_obeys(tmp_path: Path) -> None:
+    write_csv({"case": ["a\x1b[2J\x9b\u202eb\tc\nä"]}, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == 'case\n"a?[2J??b\tc\nä"\n'
+
+
 def test_csv_with_columns_of_two_lengths_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"columns of one length are needed; found \{'a': 2, 'b': 3\}"):
         write_csv({"a": np.zeros(2), "b": np.zeros(3)}, tmp_path / "a.csv")
