@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.dictionary import (
@@ -45,6 +47,9 @@ KNOWN = SHAPES | LONGER_TAIL
 #: The mean transit time that is usual in one patient lies about this median in s with this SD of the logarithm: normal
 #: are 4 s in gray matter and 5 s in white matter.
 PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
+#: A shape is that of most of the brain: of so many parts of it, each of so many sampled voxels at least, the middle one
+#: counts for all, or the middle one of the half that contrast agent reaches first, whichever gains less.
+PARTS, FEWEST_IN_PART = 16, 40
 #: How well a shape fits is told on a finer grid than that of the maps: between its nodes shapes fit unequally badly.
 FIT_MTTS_S = np.geomspace(0.8, 38.0, 54)
 FIT_DELAYS_S = np.arange(DELAYS_S[0], DELAYS_S[-1] + 0.01, 0.25)
@@ -74,6 +79,10 @@ def likeliest_residue(
     a change of the input, found by linear least squares against the input's own noise (one Gauss-Newton step), and the
     change counts against the shape as far as such noise is improbable. The residue of a well-mixed compartment, the
     exponential, stays unless another is ten thousand times more probable, for arteries are chosen for narrow curves.
+    A shape is that of most of the brain: the gain of the middle one of its parts counts for all. Behind a narrow artery
+    the bolus is dispersed, which looks like a later peak of the residue, and a tumour or an old infarct may differ so
+    much that a hundredth of the brain would decide. Dispersion grows on the way, so the half of the parts that contrast
+    agent reaches first has to ask for the shape as well.
     Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
     The maps are made with the input as it was measured.
 
@@ -120,7 +129,7 @@ def likeliest_residue(
     def as_measured(name: str) -> Dictionary:
         return of(name, aif_hu, MTTS_S, DELAYS_S)
 
-    def with_change(name: str) -> tuple[float, float, FloatArray]:
+    def with_change(name: str) -> _Fit:
         change_hu: FloatArray = np.zeros(times_s.size)
         cost = 0.0
         if aif_noise_hu > 0.0:
@@ -130,7 +139,7 @@ def likeliest_residue(
         fits, mtt_s = _best_fit(scaled, of(name, aif_hu + change_hu, FIT_MTTS_S, FIT_DELAYS_S))
         if settings.mtt_prior != "flat":
             cost += 0.5 * (np.log(mtt_s / PATIENT_MTT_S) / PATIENT_LOG_SD) ** 2
-        return counted * float(np.sum(fits)) - float(cost), mtt_s, counted * fits
+        return _Fit(float(cost), mtt_s, counted * fits)
 
     def each(function: Callable[[str], Any], part: Progress) -> dict[str, Any]:
         return dict(zip(SHAPES, in_parallel(function, list(SHAPES), progress=part), strict=True))
@@ -138,17 +147,94 @@ def likeliest_residue(
     tried = each(as_measured, share(progress, 0.0, 0.3))
     scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
     found = each(with_change, share(progress, 0.3, 1.0))
-    best = max(found, key=lambda name: found[name][0] + CERTAIN * (name == "exponential"))
-    if best == "exponential" and found[best][0] - found[SHARPER][0] > CERTAIN:
+    places_mm, usual = _places_mm(curves), found["exponential"]
+    parts = _parts(places_mm)
+    early = _earlier_half(parts, scaled, tried["exponential"])
+    gains = {name: min(one.over(usual, parts), one.over(usual, early)) for name, one in found.items()}
+    best = max(gains, key=lambda name: gains[name] + CERTAIN * (name == "exponential"))
+    if best == "exponential" and gains[SHARPER] < -CERTAIN:
         tried |= {name: as_measured(name) for name in LONGER_TAIL}
         found |= {name: with_change(name) for name in LONGER_TAIL}
-    odds = {name: one[0] - found[best][0] for name, one in found.items()}
-    thirds = _thirds(curves, {name: found[name][2] - found[best][2] for name in SHAPES})
-    return ResidueFit(cast("ResidueShape", best), odds, {name: one[1] for name, one in found.items()}, *thirds)
+    odds = {name: one.over(found[best], parts) for name, one in found.items()}
+    thirds = _thirds(curves, {name: found[name].fits - found[best].fits for name in SHAPES}, places_mm)
+    return ResidueFit(cast("ResidueShape", best), odds, {name: one.mtt_s for name, one in found.items()}, *thirds)
 
 
-def _thirds(curves: Curves, gains: dict[str, FloatArray]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the sums of a sample's gains over voxels that are bright without contrast, and over dark ones.
+@dataclass(frozen=True)
+class _Fit:
+    """How well a shape fits the voxels of a sample, and what it costs.
+
+    Parameters
+    ----------
+    cost : float
+        How improbable beforehand are its transit time and the change of the input, in the logarithm.
+    mtt_s : float
+        The transit time that is usual with it.
+    fits : ndarray, shape (voxel,)
+        Log-likelihood of the best tissue but for a constant, counted as far as noise is a voxel's own.
+    """
+
+    cost: float
+    mtt_s: float
+    fits: FloatArray
+
+    def over(self, other: _Fit, parts: Sequence[npt.NDArray[np.intp]]) -> float:
+        """Return by how much it is more probable than another, in the logarithm, as most of some parts say."""
+        return _of_most(self.fits - other.fits, parts) + other.cost - self.cost
+
+
+def _places_mm(curves: Curves) -> FloatArray:
+    """Return where the voxels of a sample lie, shape (voxel, 3)."""
+    spacing_mm = (1.0, 1.0, 1.0) if curves.spacing_zyx_mm is None else curves.spacing_zyx_mm
+    return np.asarray(np.argwhere(curves.mask)[middling(curves.coefficients)] * np.array(spacing_mm))
+
+
+def _parts(places_mm: FloatArray) -> list[npt.NDArray[np.intp]]:
+    """Return equal parts of some voxels by their places: each is halved across its longest side, again and again.
+
+    Examples
+    --------
+    >>> [part.size for part in _parts(np.random.default_rng(0).normal(size=(100, 3)))]
+    [50, 50]
+    """
+    parts = [np.arange(len(places_mm))]
+    while len(parts) < PARTS and len(places_mm) >= 2 * len(parts) * FEWEST_IN_PART:
+        halves = []
+        for part in parts:
+            axis = int(np.ptp(places_mm[part], axis=0).argmax())
+            order = part[np.argsort(places_mm[part, axis], kind="stable")]
+            halves += [order[: order.size // 2], order[order.size // 2 :]]
+        parts = halves
+    return parts
+
+
+def _of_most(gains: FloatArray, parts: Sequence[npt.NDArray[np.intp]]) -> float:
+    """Return the sum of gains, if all parts of the brain gained as much as the middle one does.
+
+    Behind a narrow artery, in a tumour or in an old infarct curves have other shapes, and where they differ much a
+    hundredth of the brain would decide for all of it.
+
+    Examples
+    --------
+    >>> _of_most(np.array([1.0, 1.0, 2.0, 2.0, 1.0, 900.0]), [np.arange(2), np.arange(2, 4), np.arange(4, 6)])
+    12.0
+    """
+    return gains.size * float(np.median([gains[part].mean() for part in parts]))
+
+
+def _earlier_half(
+    parts: list[npt.NDArray[np.intp]], sample: Float32Array, single: Dictionary
+) -> list[npt.NDArray[np.intp]]:
+    """Return the half of some parts whose best tissue has the shorter delays, at least one."""
+    atom = by_rows(lambda rows: product(rows, single.directions).argmax(axis=1), sample)
+    delay_s = single.delay_s[atom]
+    return sorted(parts, key=lambda part: float(delay_s[part].mean()))[: -(-len(parts) // 2)]
+
+
+def _thirds(
+    curves: Curves, gains: dict[str, FloatArray], places_mm: FloatArray
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the gains of a sample, as `_of_most` counts them, of voxels bright without contrast, and of dark ones.
 
     A division by the curves themselves would put voxels together whose noise looks like one shape.
     """
@@ -156,11 +242,12 @@ def _thirds(curves: Curves, gains: dict[str, FloatArray]) -> tuple[dict[str, flo
         return {}, {}
     native_hu = curves.native_hu[middling(curves.coefficients)]
     low, high = np.percentile(native_hu, (100.0 / 3.0, 200.0 / 3.0))
-    bright, dark = (
-        {name: float(gain[part].sum()) for name, gain in gains.items()}
-        for part in (native_hu >= high, native_hu <= low)
-    )
-    return bright, dark
+
+    def of(chosen: npt.NDArray[np.bool_]) -> dict[str, float]:
+        parts = _parts(places_mm[chosen])
+        return {name: _of_most(gain[chosen], parts) for name, gain in gains.items()}
+
+    return of(native_hu >= high), of(native_hu <= low)
 
 
 def _independent(curves: Curves, sampled: int) -> float:
