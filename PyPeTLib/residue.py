@@ -47,8 +47,8 @@ KNOWN = SHAPES | LONGER_TAIL
 #: The mean transit time that is usual in one patient lies about this median in s with this SD of the logarithm: normal
 #: are 4 s in gray matter and 5 s in white matter.
 PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
-#: A shape is that of most of the brain: of so many parts of it, each of so many sampled voxels at least, the middle one
-#: counts for all, or the middle one of the half that contrast agent reaches first, whichever gains less.
+#: No shape is taken that does not suit most of the brain: of so many parts of it, each of so many sampled voxels at
+#: least, the middle one counts for all, or that of the half that contrast agent reaches first, whichever gains less.
 PARTS, FEWEST_IN_PART = 16, 40
 #: How well a shape fits is told on a finer grid than that of the maps: between its nodes shapes fit unequally badly.
 FIT_MTTS_S = np.geomspace(0.8, 38.0, 54)
@@ -79,10 +79,10 @@ def likeliest_residue(
     a change of the input, found by linear least squares against the input's own noise (one Gauss-Newton step), and the
     change counts against the shape as far as such noise is improbable. The residue of a well-mixed compartment, the
     exponential, stays unless another is ten thousand times more probable, for arteries are chosen for narrow curves.
-    A shape is that of most of the brain: the gain of the middle one of its parts counts for all. Behind a narrow artery
-    the bolus is dispersed, which looks like a later peak of the residue, and a tumour or an old infarct may differ so
-    much that a hundredth of the brain would decide. Dispersion grows on the way, so the half of the parts that contrast
-    agent reaches first has to ask for the shape as well.
+    So much more probable has it to be where the gain of the middle one of the brain's parts counts for all. Behind a
+    narrow artery the bolus is dispersed, which looks like a later peak of the residue, and a tumour or an old infarct
+    may differ so much that a hundredth of the brain would decide. Dispersion grows on the way, so the half of the parts
+    that contrast agent reaches first has to ask for the shape as well.
     Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
     The maps are made with the input as it was measured.
 
@@ -147,16 +147,16 @@ def likeliest_residue(
     tried = each(as_measured, share(progress, 0.0, 0.3))
     scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
     found = each(with_change, share(progress, 0.3, 1.0))
-    places_mm, usual = _places_mm(curves), found["exponential"]
-    parts = _parts(places_mm)
+    parts, usual = _parts(_places_mm(curves)), found["exponential"]
     early = _earlier_half(parts, scaled, tried["exponential"])
-    gains = {name: min(one.over(usual, parts), one.over(usual, early)) for name, one in found.items()}
-    best = max(gains, key=lambda name: gains[name] + CERTAIN * (name == "exponential"))
-    if best == "exponential" and gains[SHARPER] < -CERTAIN:
+    gains = {name: min(one.of_most(usual, parts), one.of_most(usual, early)) for name, one in found.items()}
+    suited = [name for name in SHAPES if gains[name] > CERTAIN] or ["exponential"]
+    best = max(suited, key=lambda name: found[name].over(usual))
+    if best == "exponential" and found[SHARPER].over(usual) < -CERTAIN:
         tried |= {name: as_measured(name) for name in LONGER_TAIL}
         found |= {name: with_change(name) for name in LONGER_TAIL}
-    odds = {name: one.over(found[best], parts) for name, one in found.items()}
-    thirds = _thirds(curves, {name: found[name].fits - found[best].fits for name in SHAPES}, places_mm)
+    odds = {name: one.over(found[best]) for name, one in found.items()}
+    thirds = _thirds(curves, {name: found[name].fits - found[best].fits for name in SHAPES})
     return ResidueFit(cast("ResidueShape", best), odds, {name: one.mtt_s for name, one in found.items()}, *thirds)
 
 
@@ -178,8 +178,12 @@ class _Fit:
     mtt_s: float
     fits: FloatArray
 
-    def over(self, other: _Fit, parts: Sequence[npt.NDArray[np.intp]]) -> float:
-        """Return by how much it is more probable than another, in the logarithm, as most of some parts say."""
+    def over(self, other: _Fit) -> float:
+        """Return by how much it is more probable than another, in the logarithm."""
+        return float(np.sum(self.fits - other.fits)) + other.cost - self.cost
+
+    def of_most(self, other: _Fit, parts: Sequence[npt.NDArray[np.intp]]) -> float:
+        """Return the same, as most of some parts say."""
         return _of_most(self.fits - other.fits, parts) + other.cost - self.cost
 
 
@@ -231,10 +235,8 @@ def _earlier_half(
     return sorted(parts, key=lambda part: float(delay_s[part].mean()))[: -(-len(parts) // 2)]
 
 
-def _thirds(
-    curves: Curves, gains: dict[str, FloatArray], places_mm: FloatArray
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the gains of a sample, as `_of_most` counts them, of voxels bright without contrast, and of dark ones.
+def _thirds(curves: Curves, gains: dict[str, FloatArray]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the sums of a sample's gains over voxels that are bright without contrast, and over dark ones.
 
     A division by the curves themselves would put voxels together whose noise looks like one shape.
     """
@@ -242,12 +244,11 @@ def _thirds(
         return {}, {}
     native_hu = curves.native_hu[middling(curves.coefficients)]
     low, high = np.percentile(native_hu, (100.0 / 3.0, 200.0 / 3.0))
-
-    def of(chosen: npt.NDArray[np.bool_]) -> dict[str, float]:
-        parts = _parts(places_mm[chosen])
-        return {name: _of_most(gain[chosen], parts) for name, gain in gains.items()}
-
-    return of(native_hu >= high), of(native_hu <= low)
+    bright, dark = (
+        {name: float(gain[part].sum()) for name, gain in gains.items()}
+        for part in (native_hu >= high, native_hu <= low)
+    )
+    return bright, dark
 
 
 def _independent(curves: Curves, sampled: int) -> float:

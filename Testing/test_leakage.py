@@ -10,6 +10,7 @@ import pytest
 from PyPeTLib import Settings
 from PyPeTLib.curves import area_share
 from PyPeTLib.leakage import without_leak
+from PyPeTLib.methods import _on_leakage
 from PyPeTLib.quality import judge_leakage
 from PyPeTLib.records import Curves, Geometry, Image
 
@@ -97,3 +98,10 @@ def test_leakage_is_a_warning_with_volume_and_place():
     assert (found.name, found.status, found.value) == ("leakage", "warn", pytest.approx(2.56))
     assert "2.6 mL of the brain, around the midline, in 2 of 4 slices" in found.text
     assert judge_leakage(Image(~everywhere.values, GRID), everywhere).status == "pass"
+
+
+def test_the_methods_paragraph_says_what_was_taken_off():
+    everywhere, nowhere = (Image(np.full(GRID.shape, one), GRID) for one in (True, False))
+    (told,) = _on_leakage([judge_leakage(Image(BALL, GRID), everywhere)])
+    assert told.startswith("In 2.6 mL where contrast agent leaves") and "(Patlak 1983)" in told
+    assert not list(_on_leakage([judge_leakage(nowhere, everywhere)]))
