@@ -48,8 +48,9 @@ KNOWN = SHAPES | LONGER_TAIL
 #: are 4 s in gray matter and 5 s in white matter.
 PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
 #: No shape is taken that does not suit most of the brain: of so many parts of it, each of so many sampled voxels at
-#: least, the middle one counts for all, or that of the half that contrast agent reaches first, whichever gains less.
-PARTS, FEWEST_IN_PART = 16, 40
+#: least, the middle one counts for all; that of the half which contrast agent reaches first, where the other half gains
+#: more by so many standard errors.
+PARTS, FEWEST_IN_PART, CLEARLY = 16, 40, 3.0
 #: How well a shape fits is told on a finer grid than that of the maps: between its nodes shapes fit unequally badly.
 FIT_MTTS_S = np.geomspace(0.8, 38.0, 54)
 FIT_DELAYS_S = np.arange(DELAYS_S[0], DELAYS_S[-1] + 0.01, 0.25)
@@ -81,8 +82,8 @@ def likeliest_residue(
     exponential, stays unless another is ten thousand times more probable, for arteries are chosen for narrow curves.
     So much more probable has it to be where the gain of the middle one of the brain's parts counts for all. Behind a
     narrow artery the bolus is dispersed, which looks like a later peak of the residue, and a tumour or an old infarct
-    may differ so much that a hundredth of the brain would decide. Dispersion grows on the way, so the half of the parts
-    that contrast agent reaches first has to ask for the shape as well.
+    may differ so much that a hundredth of the brain would decide. Dispersion grows on the way, so where
+    the later half of the parts gains clearly more, the half that contrast agent reaches first is asked.
     Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
     The maps are made with the input as it was measured.
 
@@ -149,7 +150,9 @@ def likeliest_residue(
     found = each(with_change, share(progress, 0.3, 1.0))
     parts, usual = _parts(_places_mm(curves)), found["exponential"]
     early = _earlier_half(parts, scaled, tried["exponential"])
-    gains = {name: min(one.of_most(usual, parts), one.of_most(usual, early)) for name, one in found.items()}
+    gains = {
+        name: one.of_most(usual, early if one.later(usual, parts, early) else parts) for name, one in found.items()
+    }
     suited = [name for name in SHAPES if gains[name] > CERTAIN] or ["exponential"]
     best = max(suited, key=lambda name: found[name].over(usual))
     if best == "exponential" and found[SHARPER].over(usual) < -CERTAIN:
@@ -185,6 +188,17 @@ class _Fit:
     def of_most(self, other: _Fit, parts: Sequence[npt.NDArray[np.intp]]) -> float:
         """Return the same, as most of some parts say."""
         return _of_most(self.fits - other.fits, parts) + other.cost - self.cost
+
+    def later(self, other: _Fit, parts: Sequence[npt.NDArray[np.intp]], early: Sequence[npt.NDArray[np.intp]]) -> bool:
+        """Tell whether it gains clearly more in the parts that are not early."""
+        gains = self.fits - other.fits
+        chosen = {int(part[0]) for part in early}
+        late = [gains[part].mean() for part in parts if int(part[0]) not in chosen]
+        soon = [gains[part].mean() for part in early]
+        if len(late) < 2:
+            return False
+        uncertain = np.sqrt(np.var(late, ddof=1) / len(late) + np.var(soon, ddof=1) / len(soon))
+        return bool(np.mean(late) - np.mean(soon) > CLEARLY * uncertain)
 
 
 def _places_mm(curves: Curves) -> FloatArray:
