@@ -88,6 +88,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         *_on_drift(prepared.drift),
         *_on_jumps(prepared.jumps),
         *_on_resolution(prepared.curves.resolution_mm),
+        *_on_leakage(prepared.checks),
         _arterial_sentence(prepared.aif, prepared.vof),
         _on_deconvolution(settings, residue, strength),
         f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
@@ -108,6 +109,16 @@ def _on_slice_times(checks: Sequence[Check]) -> Iterator[str]:
             yield (
                 f"Slices, acquired up to {check.value:.1f} s from the time of their frame, were taken to it by cubic "
                 "splines."
+            )
+
+
+def _on_leakage(checks: Sequence[Check]) -> Iterator[str]:
+    """Yield that what has left the vessels was taken off; nothing where nothing was."""
+    for check in checks:
+        if check.name == "leakage" and check.doubtful:
+            yield (
+                f"In {check.value:.1f} mL where contrast agent leaves the vessels the running integral of the arterial "
+                "curve (Patlak 1983) was taken off, as high as fits beside the best tissue."
             )
 
 

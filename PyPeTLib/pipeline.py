@@ -24,6 +24,7 @@ from PyPeTLib.frame_noise import frame_noise_hu
 from PyPeTLib.frames import check_values, in_all_frames, with_head
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
 from PyPeTLib.input_noise import input_noise_hu
+from PyPeTLib.leakage import without_leak
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
@@ -36,6 +37,7 @@ from PyPeTLib.quality import (
     judge_frame_noise,
     judge_hyperdense,
     judge_jumps,
+    judge_leakage,
     judge_maps,
     judge_motion,
     judge_noise,
@@ -179,7 +181,7 @@ def prepare(
     checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
-        smoothed = _smoothed(curves, still, mask, settings, inner)
+        smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
     with step("CSF and large vessels", 0.95, 1.0):
         csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, series, settings)
     return Prepared(
@@ -198,7 +200,7 @@ def prepare(
         csf=csf,
         vessels=vessels,
         bone=bone,
-        checks=(*checks, judge_noise(smoothed), *told),
+        checks=(*checks, judge_noise(smoothed), judge_leakage(leak, mask), *told),
         seconds=seconds,
     )
 
@@ -397,14 +399,20 @@ def _enhancement(
     return curves, frame_noise_hu(hu, mask.values, series.times_s)
 
 
-def _smoothed(curves: Curves, still: _Still, mask: Image, settings: Settings, progress: Progress) -> Curves:
-    """Return the denoised curves, without what motion mixed into them from neighbouring slices."""
+def _smoothed(
+    curves: Curves, still: _Still, mask: Image, artery: VascularCurve, settings: Settings, progress: Progress
+) -> tuple[Curves, Image]:
+    """Return the denoised curves, and where agent leaves the vessels.
+
+    Without what motion mixed into them from neighbouring slices, and without what has left the vessels.
+    """
     geometry = mask.geometry
-    smoothed = smooth(curves, geometry, settings=settings, progress=progress)
-    if still.motion is None or still.restored is None:
-        return smoothed
-    blurs = between_slices(still.motion, geometry, mask.values)
-    return without_mixtures(smoothed, blurs, slice_axis=2 - geometry.slice_axis)
+    smoothed = smooth(curves, geometry, settings=settings, progress=share(progress, 0.0, 0.9))
+    if still.motion is not None and still.restored is not None:
+        blurs = between_slices(still.motion, geometry, mask.values)
+        smoothed = without_mixtures(smoothed, blurs, slice_axis=2 - geometry.slice_axis)
+    last, times_s = share(progress, 0.9, 1.0), still.series.times_s
+    return without_leak(smoothed, artery.curve_hu, times_s, geometry, settings=settings, progress=last)
 
 
 def _not_tissue(

@@ -226,17 +226,35 @@ def judge_hyperdense(dense: Image, brain: Image) -> Check:
     """Return whether part of the brain is as dense as clotted blood, how much it is and where."""
     if not dense.values.any():
         return Check("hyperdensity", "pass", "No thick part of the brain is as dense as clotted blood.", 0.0)
-    geometry, place = dense.geometry, middle_of(dense.values)
-    side = side_of(place, middle_of(brain.values), geometry)
-    held = radiological(dense.values, geometry).any(axis=(1, 2))
-    where = f"around the {side}" if side == "midline" else f"on the patient's {side}"
     text = (
-        f"{dense.volume_ml:.1f} mL of the brain are without contrast as dense as clotted blood, {where}, in "
-        f"{_slices(np.asarray(held), geometry)}: a haematoma, calcification, or contrast agent from before. They count "
-        "as tissue, but flow, volume and times mean nothing there, and lesions may include them. Look at the scan "
-        "(step 1); leave them out of the mask (--mask)."
+        f"{dense.volume_ml:.1f} mL of the brain are without contrast as dense as clotted blood, "
+        f"{_place(dense, brain)}: a haematoma, calcification, or contrast agent from before. They count as tissue, but "
+        "flow, volume and times mean nothing there, and lesions may include them. Look at the scan (step 1); leave "
+        "them out of the mask (--mask)."
     )
     return Check("hyperdensity", "warn", text, dense.volume_ml)
+
+
+def _place(part: Image, brain: Image) -> str:
+    """Return on which side of the brain a part of it lies, and in which slices."""
+    geometry = part.geometry
+    side = side_of(middle_of(part.values), middle_of(brain.values), geometry)
+    held = radiological(part.values, geometry).any(axis=(1, 2))
+    where = f"around the {side}" if side == "midline" else f"on the patient's {side}"
+    return f"{where}, in {_slices(np.asarray(held), geometry)}"
+
+
+def judge_leakage(leak: Image, brain: Image) -> Check:
+    """Return whether contrast agent leaves the vessels (`leakage.without_leak`), of how much of the brain and where."""
+    if not leak.values.any():
+        return Check("leakage", "pass", "No part of the brain takes up contrast agent that stays.", 0.0)
+    text = (
+        f"{leak.volume_ml:.1f} mL of the brain, {_place(leak, brain)}, take up contrast agent that stays, as where the "
+        "barrier between blood and brain is open: tumour, infarct of some days, inflammation. What stays was taken off "
+        "the curves there, so that volume and transit time are those of blood; they are less certain than elsewhere, "
+        "and thresholds for strokes mean little there."
+    )
+    return Check("leakage", "warn", text, leak.volume_ml)
 
 
 def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:

@@ -26,6 +26,8 @@ REFERENCES = {
     "doi:10.1088/0031-9155/56/13/008",
     "Mouridsen 2006": "Mouridsen K, Friston K, Hjort N, et al. Bayesian estimation of cerebral perfusion using a "
     "physiological model of microvasculature. NeuroImage 2006;33:570–579. doi:10.1016/j.neuroimage.2006.06.015",
+    "Patlak 1983": "Patlak CS, Blasberg RG, Fenstermacher JD. Graphical evaluation of blood-to-brain transfer "
+    "constants from multiple-time uptake data. J Cereb Blood Flow Metab 1983;3:1–7. doi:10.1038/jcbfm.1983.1",
     "Peruzzo 2017": "Peruzzo D, Castellaro M, Pillonetto G, Bertoldo A. Stable spline deconvolution for dynamic "
     "susceptibility contrast MRI. Magn Reson Med 2017;78:1801–1811. doi:10.1002/mrm.26582",
     "Sanjay-Gopal 1998": "Sanjay-Gopal S, Hebert TJ. Bayesian pixel classification using spatially variant finite "

@@ -15,6 +15,9 @@ SMALLEST_ML = 0.02
 #: A large vessel has at least so many times the blood of the median voxel, whatever the scale of the arterial input:
 #: gray matter has less than twice as much.
 LEAST_OVER_MEDIAN = 3.0
+#: What lies so deep in it, in mm, is all blood where it is a vessel. With less than this share of blood, and 1 mL or
+#: more, it is tissue of much blood, as a tumour; the nidus of a malformation holds more.
+DEEP_MM, LEAST_FILLED, TISSUE_ML = 5.0, 0.4, 1.0
 #: Clotted blood has 50 to 90 HU, flowing blood and gray matter 35 to 45.
 HYPERDENSE_HU = 50.0
 #: Smallest hyperdense part, in mL: a ball of 12 mm; vessels, falx and tentorium are thinner than twice this radius, mm.
@@ -37,7 +40,8 @@ def not_tissue(
     all frames, not on the few before the bolus, whose noise would hide the difference of about 20 HU to tissue.
     A voxel of several things counts as CSF where most of it is: at 20 HU, half CSF and half white matter (12 and
     29 HU), or two thirds CSF and one third gray matter (35 HU). Enhancement does not matter: sulci hold pial vessels.
-    A large vessel holds more blood than ``vessel_cbv``, and than three times the median of the brain. What is brighter
+    A large vessel holds more blood than ``vessel_cbv``, and than three times the median of the brain; but what is wider
+    than 10 mm and has less than 0.4 of its middle filled with blood is tissue, as a tumour may be. What is brighter
     than ``bone_rim_hu`` without contrast shares bone, or is calcified: no tissue and no clotted blood is as bright.
 
     Parameters
@@ -57,13 +61,28 @@ def not_tissue(
     ----------
     Kudo 2003, AJNR Am J Neuroradiol 24:419–426 (vessels by their CBV)
     """
-    cbv = 100.0 * settings.hematocrit_factor / settings.tissue_density_g_ml * area_share(curves, aif_hu, times_s)
+    filled = area_share(curves, aif_hu, times_s)
+    cbv = 100.0 * settings.hematocrit_factor / settings.tissue_density_g_ml * filled
     limit = max(settings.vessel_cbv, LEAST_OVER_MEDIAN * float(np.median(cbv)))
     vessels = _connected(cbv > limit, curves.mask, geometry)
+    vessels &= ~_much_blood(vessels, filled, curves.mask, geometry)
     native_hu, others = curves.native_hu, ~vessels[curves.mask]
     csf = _connected((native_hu < settings.csf_hu) & others, curves.mask, geometry)
     bone = _connected((native_hu > settings.bone_rim_hu) & others, curves.mask, geometry)
     return Image(csf, geometry), Image(vessels, geometry), Image(bone, geometry)
+
+
+def _much_blood(vessels: MaskArray, filled: FloatArray, mask: MaskArray, geometry: Geometry) -> MaskArray:
+    """Return what of seeming vessels is thick, and not filled with blood even in its middle."""
+    little = np.zeros(mask.shape, dtype=bool)
+    little[mask] = filled < LEAST_FILLED
+    thick = np.zeros(mask.shape, dtype=bool)
+    pixel_mm = displayed_spacing_mm(geometry)[1:]
+    slices, counts, frames = (radiological(one, geometry) for one in (vessels, little, thick))
+    for index in np.flatnonzero(slices.any(axis=(1, 2))):
+        deep = (_depth(slices[index], pixel_mm) > DEEP_MM) & counts[index]
+        frames[index] = slices[index] & counts[index] & _near(deep, DEEP_MM + max(pixel_mm), pixel_mm)
+    return _connected(thick[mask], mask, geometry, least_ml=TISSUE_ML)
 
 
 def hyperdense(curves: Curves, vessels: Image, bone: Image, *, settings: Settings) -> Image:
@@ -108,10 +127,16 @@ def _depth(frame: MaskArray, pixel_mm: tuple[float, ...]) -> FloatArray:
 
 def _opened(frame: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
     """Return what of one slice a disc fits into that is wider than thin structures."""
+    return frame & _near(_depth(frame, pixel_mm) > THIN_RADIUS_MM, THIN_RADIUS_MM, pixel_mm)
+
+
+def _near(chosen: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
+    """Return the pixels of one slice that lie so near chosen ones; none where none is chosen."""
     from scipy import ndimage
 
-    deep = _depth(frame, pixel_mm) > THIN_RADIUS_MM
-    return frame & deep.any() & (ndimage.distance_transform_edt(~deep, sampling=pixel_mm) <= THIN_RADIUS_MM)
+    if not chosen.any():
+        return chosen
+    return np.asarray(ndimage.distance_transform_edt(~chosen, sampling=pixel_mm) <= radius_mm)
 
 
 def _holding(mask: MaskArray, counts: MaskArray, geometry: Geometry) -> MaskArray:

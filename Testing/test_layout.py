@@ -27,7 +27,7 @@ STEPS = {
     "deconvolve",
     "maps",
 }
-STEPS |= {"quality", "derive", "methods", "midsagittal", "lesions"}
+STEPS |= {"quality", "derive", "methods", "midsagittal", "lesions", "leakage"}
 #: The ground floor, each with what it may stand on.
 GROUND = {
     "errors": set(),

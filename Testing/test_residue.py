@@ -333,5 +333,31 @@ def test_gray_and_white_matter_of_two_shapes_are_told(bolus, as_curves, gray, wh
         assert f"(white matter) for {names[white]}," in check.text
 
 
+def joined(as_curves, *parts):
+    """One brain of parts that lie beside each other."""
+    whole = as_curves(np.concatenate([part.coefficients for part in parts]))
+    return replace(whole, sd=np.full(len(whole.coefficients), 0.5, np.float32))
+
+
+def test_a_third_of_the_brain_does_not_decide_for_all_of_it(bolus, as_curves):
+    """As a tumour or an old infarct, whose curves are farther from those of the rest than these from the average."""
+    aif = bolus.aif(EVEN)
+    parts = [brain(aif, EVEN, as_curves, shape, voxels=voxels) for shape, voxels in ((1.0, 800), (3.0, 400))]
+    fit = likeliest_residue(joined(as_curves, *parts), aif, EVEN, aif_noise_hu=0.0, settings=Settings())
+    assert fit.shape == "exponential"
+
+
+@pytest.mark.parametrize("voxels", [(900, 700), (700, 900)])
+def test_a_dispersed_bolus_on_one_side_is_no_shape_of_the_residue(bolus, as_curves, voxels):
+    """Behind a narrow artery it comes later and wider, as if the residue had its maximum later."""
+    fine = np.arange(0.0, 56.0, 0.05)
+    kernel = np.exp(-fine / 2.5)
+    wide = np.interp(EVEN - 1.0, fine, np.convolve(bolus.aif(fine), kernel / kernel.sum())[: fine.size], left=0.0)
+    aif = bolus.aif(EVEN)
+    sides = [brain(one, EVEN, as_curves, voxels=n) for one, n in zip((aif, wide), voxels, strict=True)]
+    fit = likeliest_residue(joined(as_curves, *sides), aif, EVEN, aif_noise_hu=0.0, settings=Settings())
+    assert fit.shape == "exponential"
+
+
 def test_a_shape_that_the_user_chose_stays(tiny_head):
     assert analyze(tiny_head.series, Settings(residue="gamma-2")).maps.residue == "gamma-2"

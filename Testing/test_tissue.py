@@ -135,6 +135,21 @@ def test_parts_continue_across_slices(bolus, as_curves, settings):
     assert csf.values.sum() == 2 and csf.geometry is grid
 
 
+@pytest.mark.parametrize(
+    ("share", "wide_mm", "is_vessel"), [(0.15, 20.0, False), (0.3, 20.0, False), (0.15, 8.0, True), (0.9, 20.0, True)]
+)
+def test_what_is_wide_and_not_full_of_blood_is_tissue(bolus, as_curves, settings, share, wide_mm, is_vessel):
+    """A tumour of 10 to 20 mL/100 g was taken for a large vessel, and left out of all that is said of tissue."""
+    grid = Geometry((40, 40, 3), (1.0, 1.0, 5.0))
+    row, column = np.mgrid[:40, :40] - 19.5
+    part = np.broadcast_to(np.hypot(row, column) < 0.5 * wide_mm, grid.shape)
+    curves = as_curves(np.where(part.reshape(-1, 1), share, GRAY[1]) * bolus.aif(TIMES))
+    hu = np.full(part.size, GRAY[0]) + curves.coefficients.mean(axis=1)
+    curves = replace(curves, mask=np.ones(grid.shape, dtype=bool), anatomy_hu=hu.astype(np.float32))
+    _, vessels, _ = not_tissue(curves, bolus.aif(TIMES), TIMES, grid, settings=settings)
+    assert vessels.values[part].mean() == float(is_vessel) and not vessels.values[~part].any()
+
+
 def test_area_share_is_that_of_blood(bolus, as_curves):
     aif = bolus.aif(TIMES)
     np.testing.assert_allclose(area_share(as_curves([0.04 * aif, 0.5 * aif]), aif, TIMES), [0.04, 0.5], rtol=1e-5)

@@ -36,6 +36,8 @@ TISSUE = {
 #: Delays in s: of healthy tissue from the middle outwards, and of ill one; with both sides ill flow is hardly lower.
 DELAYS_S, LATE_S, CORE_S = (0.35, 0.75, 1.25, 1.75), 7.5, 9.0
 BOTH_SIDES = {"late gray": (45.0, 3.75), "late white": (20.0, 1.67)}
+#: A tumour takes the place of late tissue, but is not late; what leaks is of plasma, hematocrit 0.45.
+TUMOUR, TUMOUR_S, OF_PLASMA = {"late gray": (90.0, 10.0), "late white": (80.0, 9.0)}, 0.9, 1.05 / (1.0 - 0.45)
 #: A class of tissue is pure where it fills more than this share of a voxel, two pixels from what vessels share.
 PURE, VESSEL_SHARE = 0.93, 0.02
 
@@ -45,9 +47,10 @@ class Patient:
     """One head and its scan.
 
     The bolus has a full width at half maximum ``width_s``, a peak and an onset. ``noise_hu`` is the SD of a voxel, with
-    the spectrum of filtered backprojection or smooth. ``lesion``: "left", "both sides" or "none". ``late_half_s``: by
-    how much later blood comes to the left half. ``vessels``: factor on their diameters. ``before_hu``: contrast that is
-    in the blood before the bolus.
+    the spectrum of filtered backprojection or smooth. ``lesion``: "left", "both sides", "tumour" or "none".
+    ``late_half_s``: by how much later blood comes to the left half; ``wide_half_s``: mean time of an exponential that
+    disperses its bolus. ``leak``: plasma that a tumour takes up, in mL/100 g/min. ``vessels``: factor on their
+    diameters. ``before_hu``: contrast that is in the blood before the bolus.
     """
 
     width_s: float = 8.0
@@ -59,6 +62,8 @@ class Patient:
     residue: str = "exponential"
     lesion: str = "left"
     late_half_s: float = 0.0
+    wide_half_s: float = 0.0
+    leak: float = 0.0
     vessels: float = 1.0
     before_hu: float = 0.0
     seed: int = 1
@@ -165,6 +170,8 @@ def ill(space: Space, lesion: str) -> tuple[npt.NDArray[np.bool_], npt.NDArray[n
         return space.y < 42.0, nowhere
     if lesion == "none":
         return nowhere, nowhere
+    if lesion == "tumour":
+        return space.radius((20.0, 20.0, 16.0), (-30.0, -25.0, 8.0)) < 1, nowhere
     late = (space.x > 14.0 + 0.25 * np.abs(space.y + 3.0)) & (np.abs(space.y + 3.0) < 45.0)
     core = space.radius((16.0, 22.0, 20.0), (40.0, -4.0, 8.0)) < 1
     return late | core, core
@@ -242,8 +249,9 @@ def residue(times_s: Curve, mtt_s: float, shape: str) -> Curve:
 def timing_of(name: str, patient: Patient) -> tuple[float, float, float]:
     """Return CBF, CBV and delay of a kind of tissue."""
     if name.startswith(("late", "core")):
-        values = BOTH_SIDES if patient.lesion == "both sides" else TISSUE
-        return *values.get(name, TISSUE[name]), LATE_S if name.startswith("late") else CORE_S
+        values = {"both sides": BOTH_SIDES, "tumour": TUMOUR}.get(patient.lesion, TISSUE)
+        late_s = TUMOUR_S if patient.lesion == "tumour" else LATE_S
+        return *values.get(name, TISSUE[name]), late_s if name.startswith("late") else CORE_S
     kind, side, step = name.split()
     return *TISSUE[kind], DELAYS_S[int(step)] + patient.late_half_s * (side == "left")
 
@@ -261,10 +269,20 @@ def curve_of(name: str, times_s: Curve, artery_hu: Curve, patient: Patient) -> C
         delay_s += patient.late_half_s * (side == "left")
         if patient.lesion == "left" and name == "branches left":
             delay_s = LATE_S - 1.0
-        return later(times_s, artery_hu, delay_s) + patient.before_hu
+        return later(times_s, of_half(name, times_s, artery_hu, patient), delay_s) + patient.before_hu
     cbf, cbv, delay_s = timing_of(name, patient)
     response = cbf / 6000.0 * RHO_KAPPA * residue(times_s, 60.0 * cbv / cbf, patient.residue)
-    return later(times_s, convolved(artery_hu, response), delay_s) + patient.before_hu * cbv / 100.0 * RHO_KAPPA
+    if patient.lesion == "tumour" and name.startswith("late"):
+        response = response + patient.leak / 6000.0 * OF_PLASMA
+    curve = convolved(of_half(name, times_s, artery_hu, patient), response)
+    return later(times_s, curve, delay_s) + patient.before_hu * cbv / 100.0 * RHO_KAPPA
+
+
+def of_half(name: str, times_s: Curve, artery_hu: Curve, patient: Patient) -> Curve:
+    """Return the bolus as it comes to a vessel or tissue: dispersed in the left half, if anywhere."""
+    if not patient.wide_half_s or "left" not in name.split():
+        return artery_hu
+    return convolved(artery_hu, np.exp(-times_s / patient.wide_half_s) / patient.wide_half_s)
 
 
 # --- the scan -------------------------------------------------------------------------------------------------------
@@ -294,7 +312,7 @@ def truth_of(shares: dict[str, Volume], artery_hu: Curve, patient: Patient) -> T
     vessel = sum(one for name, one in shares.items() if name not in about)
     away = ~ndimage.binary_dilation(vessel > VESSEL_SHARE, np.ones((1, 5, 5)))
     kinds = {kind: [name for name in about if name.startswith(kind)] for kind in ("gray", "white", "late", "core")}
-    if patient.late_half_s:  # classes are those of the other half
+    if patient.late_half_s or patient.wide_half_s:  # classes are those of the other half
         kinds = {kind: [name for name in names if "left" not in name] for kind, names in kinds.items()}
     pure = {kind: (sum(shares[name] for name in names) > PURE) & away for kind, names in kinds.items()}
     return Truth(maps, {kind: where for kind, where in pure.items() if where.any()}, tissue > 0.5, artery_hu)

@@ -1,0 +1,107 @@
+"""Contrast agent that leaves the vessels: found in parts large enough, taken off, told; nothing else passes for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from PyPeTLib import Settings
+from PyPeTLib.curves import area_share
+from PyPeTLib.leakage import without_leak
+from PyPeTLib.methods import _on_leakage
+from PyPeTLib.quality import judge_leakage
+from PyPeTLib.records import Curves, Geometry, Image
+
+TIMES = np.arange(50.0)
+GRID = Geometry((24, 24, 4), (2.0, 2.0, 5.0))
+NOISE_HU, STEP_S = 0.2, 0.05
+#: Where agent leaves the vessels: 16 mm wide.
+BALL = np.zeros(GRID.shape, dtype=bool)
+BALL[1:3, 8:16, 8:16] = True
+
+
+def convolved(aif, mtt_s, delay_s, fine):
+    """Tissue of as much blood as the artery, by sums over a fine grid."""
+    response = np.exp(-fine / mtt_s)
+    curve = np.convolve(aif, response / response.sum())[: fine.size]
+    return np.interp(fine - delay_s, fine, curve, left=0.0)
+
+
+def brain(bolus, rate, *, mtt_s=4.0, where=BALL, scale=1.0):
+    """Curves of tissue of 4 % blood; ``where`` leaks at a rate in 1/s; and the input that is measured."""
+    rng, fine = np.random.default_rng(3), np.arange(0.0, 60.0, STEP_S)
+    aif = bolus.aif(fine)
+    usual, other = (0.04 * np.interp(TIMES, fine, convolved(aif, m, 1.0, fine)) for m in (4.0, mtt_s))
+    left = rate * np.interp(TIMES, fine, np.interp(fine - 1.0, fine, STEP_S * np.cumsum(aif), left=0.0))
+    rows = np.where(where.reshape(-1, 1), other + left, usual) * rng.uniform(0.7, 1.3, (where.size, 1))
+    rows = scale * rows + rng.normal(0.0, NOISE_HU, rows.shape)
+    rows -= rows.mean(axis=1, keepdims=True)
+    basis = np.linalg.svd(rows, full_matrices=False)[2][:6].astype(np.float32)
+    coefficients = (rows @ basis.T).astype(np.float32)
+    sd = np.full(where.size, NOISE_HU, dtype=np.float32)
+    above = basis - basis[:, :8].mean(axis=1, keepdims=True)
+    noise, inside = np.zeros(where.size, np.float32), np.ones(GRID.shape, dtype=bool)
+    curves = Curves(coefficients, above, noise, inside, sd=sd, spacing_zyx_mm=GRID.spacing_zyx_mm)
+    return curves, np.interp(TIMES, fine, aif)
+
+
+def taken_off(curves, aif):
+    return without_leak(curves, aif, TIMES, GRID, settings=Settings())
+
+
+def test_what_has_left_the_vessels_is_found_and_its_volume_is_that_of_blood(bolus):
+    """10 mL/100 g/min of plasma: the volume seemed to be more than twice as large."""
+    curves, aif = brain(bolus, 10.0 / 6000.0 * 1.9)
+    corrected, leak = taken_off(curves, aif)
+    assert leak.values[BALL].mean() > 0.95 and leak.values[~BALL].mean() < 0.01
+    seen, blood = (float(np.median(area_share(one, aif, TIMES)[BALL.ravel()])) for one in (curves, corrected))
+    assert seen > 0.08 and blood == pytest.approx(0.04, abs=0.006)
+    assert (corrected.sd[BALL.ravel()] > 1.05 * curves.sd[BALL.ravel()]).mean() > 0.9
+
+
+@pytest.mark.parametrize("mtt_s", [4.0, 2.0, 12.0])
+def test_slow_and_fast_tissue_is_no_leakage_and_stays_as_it_is(bolus, mtt_s):
+    curves, aif = brain(bolus, 0.0, mtt_s=mtt_s)
+    corrected, leak = taken_off(curves, aif)
+    assert not leak.values.any()
+    assert np.array_equal(corrected.coefficients, curves.coefficients) and np.array_equal(corrected.sd, curves.sd)
+
+
+def test_what_is_as_thin_as_a_vessel_is_left_alone(bolus):
+    thin = np.zeros(GRID.shape, dtype=bool)
+    thin[:, 2:22, 10:13] = True  # 6 mm
+    curves, aif = brain(bolus, 0.006, where=thin)
+    assert not taken_off(curves, aif)[1].values.any()
+
+
+def test_where_much_of_the_brain_seems_to_leak_the_input_is_wrong_and_nothing_is_taken_off(bolus):
+    third = np.zeros(GRID.shape, dtype=bool)
+    third[:, :, :8] = True
+    curves, aif = brain(bolus, 0.006, where=third)
+    corrected, leak = taken_off(curves, aif)
+    assert corrected is curves and not leak.values.any()
+
+
+def test_curves_of_all_frames_and_without_known_noise_are_left_as_they_are(bolus):
+    curves, aif = brain(bolus, 0.006)
+    assert taken_off(replace(curves, sd=None), aif)[0].sd is None
+    rows = (curves.coefficients @ curves.basis).astype(np.float32)
+    every = replace(curves, coefficients=rows, basis=np.eye(TIMES.size, dtype=np.float32))
+    assert taken_off(every, aif)[0] is every
+
+
+def test_leakage_is_a_warning_with_volume_and_place():
+    everywhere = Image(np.ones(GRID.shape, dtype=bool), GRID)
+    found = judge_leakage(Image(BALL, GRID), everywhere)
+    assert (found.name, found.status, found.value) == ("leakage", "warn", pytest.approx(2.56))
+    assert "2.6 mL of the brain, around the midline, in 2 of 4 slices" in found.text
+    assert judge_leakage(Image(~everywhere.values, GRID), everywhere).status == "pass"
+
+
+def test_the_methods_paragraph_says_what_was_taken_off():
+    everywhere, nowhere = (Image(np.full(GRID.shape, one), GRID) for one in (True, False))
+    (told,) = _on_leakage([judge_leakage(Image(BALL, GRID), everywhere)])
+    assert told.startswith("In 2.6 mL where contrast agent leaves") and "(Patlak 1983)" in told
+    assert not list(_on_leakage([judge_leakage(nowhere, everywhere)]))
