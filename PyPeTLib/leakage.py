@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,10 @@ from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.records import Curves, FloatArray, Geometry, Image, MaskArray, Progress, silent
 from PyPeTLib.settings import Settings
 
-#: Delays in s, about the usual one, of tissue beside which leakage is sought; every second of them and of `MTTS_S` is
-#: enough to see that a voxel needs no closer look.
+#: Delays in s, about the usual one, of tissue beside which leakage is sought.
 NEAR_S = np.arange(-4.0, 12.1, 0.5)
+#: Where to look closely is told by one voxel in about so many mm, by every second of these delays and of `MTTS_S`.
+STEP_MM = 3.5
 #: Agent leaves the vessels where that is so much more probable, in the logarithm (ten thousand times), and around that
 #: where it is still ten times as probable.
 CERTAIN, AROUND = float(np.log(1e4)), float(np.log(1e1))
@@ -37,7 +38,9 @@ LEAST_ML, THIN_RADIUS_MM = 1.0, 4.0
 #: Where more than this share of a brain seems to leak it is the arterial input, or the residue, that does not fit.
 MOST_SHARE = 0.25
 #: Step of the running integral of the arterial input in s.
-STEP_S = 0.1
+INTEGRAL_STEP_S = 0.1
+
+Index = npt.NDArray[np.intp]
 
 
 def without_leak(
@@ -81,62 +84,111 @@ def without_leak(
     nowhere = Image(np.zeros(geometry.shape, dtype=bool), geometry)
     if curves.sd is None or len(curves.basis) == curves.basis.shape[1]:
         return curves, nowhere
-    gain, height, sd, leaked = _fits(curves, aif_hu, times_s, settings, progress)
+    search = _Search(curves, aif_hu, times_s, settings)
+    some, steps = _some(curves.mask, geometry)
+    gain = search.coarsely(some, progress=share(progress, 0.0, 0.5))
+    around = _worth_a_look(gain, curves.mask, steps, slice_axis=2 - geometry.slice_axis)
+    if not around.size:
+        return curves, nowhere
+    gain, leaked, sd = search.closely(around, progress=share(progress, 0.5, 1.0))
     grid = np.zeros(geometry.shape)
-    grid[curves.mask] = gain
+    grid[curves.mask] = np.bincount(around, gain, len(curves.sd))
     leaking = _parts(grid, geometry)
     if leaking.sum() > MOST_SHARE * curves.mask.sum():
         return curves, nowhere
-    chosen = leaking[curves.mask]
-    taken = np.where(chosen, height, 0.0)[:, None] * leaked
-    spread = np.where(chosen, sd, 0.0) ** 2 * (leaked**2).sum(axis=1) / leaked.shape[1]
-    coefficients = (curves.coefficients - taken).astype(np.float32)
-    of_curves = np.sqrt(curves.sd**2 + spread).astype(np.float32)
+    chosen = leaking[curves.mask][around]
+    coefficients, of_curves = curves.coefficients.copy(), curves.sd.copy()
+    coefficients[around[chosen]] -= leaked[chosen].astype(np.float32)
+    of_curves[around[chosen]] = np.hypot(of_curves[around[chosen]], sd[chosen])
     return replace(curves, coefficients=coefficients, sd=of_curves), Image(leaking, geometry)
 
 
-def _fits(
-    curves: Curves, aif_hu: FloatArray, times_s: FloatArray, settings: Settings, progress: Progress
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return of each voxel how much more probable leakage is, in the logarithm, its rate in 1/s and the SD of that.
+class _Search:
+    """Fits of tissue alone and of tissue that leaks, for some of the voxels.
 
-    And what has leaked at a rate of 1/s, in the coefficients of the curves, shape (voxel, component).
+    Parameters
+    ----------
+    curves, aif_hu, times_s, settings
+        As in `without_leak`.
     """
-    assert curves.sd is not None, "the noise is known after smoothing"
-    rotation, _ = components_without_mean(curves.basis)
-    sample, free = sample_of(curves)
-    usual_s, rows = usual_delay_s(sample, aif_hu, times_s, free), curves.coefficients @ rotation
-    shape, noise = SHAPES["exponential"], curves.sd
-    found, around, told = np.zeros((len(rows), 4)), np.arange(len(rows)), share(progress, 0.0, 0.5)
-    for step in (2, 1):
-        delays_s, mtts_s = usual_s + NEAR_S[::step], MTTS_S[::step]
-        tissue = tissue_dictionary(
-            aif_hu, times_s, free, mtts_s=mtts_s, delays_s=delays_s, shape=shape, settings=settings
-        )
-        leaks = _leaked(aif_hu, times_s, delays_s)
-        if step == 1:
-            noise = curves.sd * np.float32(misfit(sample, tissue))
-        block = partial(_block, rows=rows, noise=noise, tissue=tissue, leaks=leaks @ free.T)
-        found[:, 0] = 0.0
-        if around.size:
-            found[around] = in_chunks(block, around, progress=told)
-        around, told = np.flatnonzero(found[:, 0] > AROUND), share(progress, 0.5, 1.0)
-    gain, height, sd, delay = found.T
-    signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
-    return gain, height * noise, sd * noise, (leaks @ signal.T)[delay.astype(np.intp)]
+
+    def __init__(self, curves: Curves, aif_hu: FloatArray, times_s: FloatArray, settings: Settings) -> None:
+        assert curves.sd is not None, "the noise is known after smoothing"
+        rotation, _ = components_without_mean(curves.basis)
+        self._sample, self._free = sample_of(curves)
+        self._usual_s = usual_delay_s(self._sample, aif_hu, times_s, self._free)
+        self._rows, self._sd = curves.coefficients @ rotation, curves.sd
+        self._signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
+        self._input, self._settings = (aif_hu, times_s), settings
+
+    def coarsely(self, voxels: Index, *, progress: Progress) -> FloatArray:
+        """Return about by how much leakage is more probable, in the logarithm, shape (voxel,)."""
+        tissue, leaks = self._possible(2)
+        return self._found(voxels, self._sd, tissue, leaks, progress)[:, 0]
+
+    def closely(self, voxels: Index, *, progress: Progress) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return by how much leakage is more probable, in the logarithm, what has leaked, and the SD of that in HU.
+
+        What has leaked is in the coefficients of the curves, shape (voxel, component); its SD is that of one of them.
+        """
+        tissue, leaks = self._possible(1)
+        noise = self._sd * np.float32(misfit(self._sample, tissue))
+        gain, height, sd, delay = self._found(voxels, noise, tissue, leaks, progress).T
+        rate = (leaks @ self._signal.T)[delay.astype(np.intp)] * noise[voxels, None]
+        return gain, height[:, None] * rate, sd * np.sqrt((rate**2).mean(axis=1))
+
+    def _possible(self, step: int) -> tuple[Dictionary, FloatArray]:
+        """Return the tissue that is looked for, every so many delays and transit times, and what would have leaked."""
+        delays_s = self._usual_s + NEAR_S[::step]
+        chosen: dict[str, Any] = {"mtts_s": MTTS_S[::step], "delays_s": delays_s, "shape": SHAPES["exponential"]}
+        tissue = tissue_dictionary(*self._input, self._free, **chosen, settings=self._settings)
+        return tissue, _leaked(*self._input, delays_s)
+
+    def _found(
+        self, voxels: Index, noise: Float32Array, tissue: Dictionary, leaks: FloatArray, progress: Progress
+    ) -> FloatArray:
+        """Return what `_compared` does, of some voxels."""
+        projected = leaks @ self._free.T
+
+        def of(block: Index) -> FloatArray:
+            return _compared(self._rows[block] / noise[block, None], tissue, projected)
+
+        return in_chunks(of, voxels, progress=progress)
 
 
-def _block(
-    voxels: npt.NDArray[np.intp], *, rows: Float32Array, noise: Float32Array, tissue: Dictionary, leaks: FloatArray
-) -> FloatArray:
-    """Return what `_compared` does, of some voxels."""
-    return _compared(rows[voxels] / noise[voxels, None], tissue, leaks)
+def _some(mask: MaskArray, geometry: Geometry) -> tuple[Index, list[int]]:
+    """Return which voxels of a mask lie on a coarse grid, and its steps in voxels."""
+    steps = [max(1, round(STEP_MM / mm)) for mm in geometry.spacing_zyx_mm]
+    number = np.cumsum(mask).reshape(mask.shape) - 1
+    a, b, c = steps
+    return number[::a, ::b, ::c][mask[::a, ::b, ::c]], steps
+
+
+def _worth_a_look(gain: FloatArray, mask: MaskArray, steps: list[int], *, slice_axis: int) -> Index:
+    """Return the voxels of a mask around which enough of a coarse grid may leak to be a part that counts.
+
+    A part that is wider than vessels holds a square of four places of the grid, in the plane of the slices, all of
+    which leak for certain: here half as certain, for the grid of tissue is coarse, too.
+    """
+    from scipy import ndimage
+
+    a, b, c = steps
+    coarse = np.zeros(mask[::a, ::b, ::c].shape)
+    coarse[mask[::a, ::b, ::c]] = gain
+    square = np.ones([1 if axis == slice_axis else 2 for axis in range(3)], dtype=bool)
+    sure = ndimage.binary_opening(coarse > 0.5 * CERTAIN, square)
+    labels, count = ndimage.label(sure | (coarse > AROUND))
+    kept = np.zeros(count + 1, dtype=bool)
+    kept[labels[sure]] = True
+    near = ndimage.binary_dilation(kept[labels], np.ones((3, 3, 3), dtype=bool))
+    z, y, x = (axis // step for axis, step in zip(np.nonzero(mask), steps, strict=True))
+    return np.flatnonzero(near[z, y, x])
 
 
 def _leaked(aif_hu: FloatArray, times_s: FloatArray, delays_s: FloatArray) -> FloatArray:
     """Return the running integral of the arterial input after each delay, in HU·s, shape (delay, t)."""
-    fine = np.arange(times_s[0], times_s[-1] + STEP_S, STEP_S)
-    area = STEP_S * np.cumsum(between_frames(aif_hu, times_s)(np.minimum(fine, times_s[-1])))
+    fine = np.arange(times_s[0], times_s[-1] + INTEGRAL_STEP_S, INTEGRAL_STEP_S)
+    area = INTEGRAL_STEP_S * np.cumsum(between_frames(aif_hu, times_s)(np.minimum(fine, times_s[-1])))
     return np.stack([np.interp(times_s - delay_s, fine, area, left=0.0) for delay_s in delays_s])
 
 

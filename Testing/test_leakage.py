@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from PyPeTLib import Settings
+from PyPeTLib import Settings, leakage
 from PyPeTLib.curves import area_share
 from PyPeTLib.leakage import without_leak
 from PyPeTLib.methods import _on_leakage
@@ -105,3 +105,19 @@ def test_the_methods_paragraph_says_what_was_taken_off():
     (told,) = _on_leakage([judge_leakage(Image(BALL, GRID), everywhere)])
     assert told.startswith("In 2.6 mL where contrast agent leaves") and "(Patlak 1983)" in told
     assert not list(_on_leakage([judge_leakage(nowhere, everywhere)]))
+
+
+def test_a_coarse_look_first_finds_what_a_look_at_every_voxel_does(bolus, monkeypatch):
+    curves, aif = brain(bolus, 0.004)
+    corrected, leak = taken_off(curves, aif)
+    looked = []
+
+    def everywhere(gain, mask, steps, *, slice_axis):
+        looked.append((gain.size, steps))
+        return np.arange(np.count_nonzero(mask))
+
+    monkeypatch.setattr(leakage, "_worth_a_look", everywhere)
+    of_all, everywhere_leak = taken_off(curves, aif)
+    assert looked == [(12 * 12 * 4, [1, 2, 2])] and leak.values.any()
+    assert np.array_equal(leak.values, everywhere_leak.values)
+    assert corrected.coefficients == pytest.approx(of_all.coefficients, abs=1e-4)
