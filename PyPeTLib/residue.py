@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -54,6 +54,9 @@ PARTS, FEWEST_IN_PART, CLEARLY = 16, 40, 3.0
 #: How well a shape fits is told on a finer grid than that of the maps: between its nodes shapes fit unequally badly.
 FIT_MTTS_S = np.geomspace(0.8, 38.0, 54)
 FIT_DELAYS_S = np.arange(DELAYS_S[0], DELAYS_S[-1] + 0.01, 0.25)
+
+#: Parts of the brain: places in a sample of its voxels.
+Parts = list[npt.NDArray[np.intp]]
 
 
 def likeliest_residue(
@@ -149,9 +152,9 @@ def likeliest_residue(
     scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
     found = each(with_change, share(progress, 0.3, 1.0))
     parts, usual = _parts(_places_mm(curves)), found["exponential"]
-    early = _earlier_half(parts, scaled, tried["exponential"])
+    early, late = _by_arrival(parts, scaled, tried["exponential"])
     gains = {
-        name: one.of_most(usual, early if one.later(usual, parts, early) else parts) for name, one in found.items()
+        name: one.of_most(usual, early if one.gains_late(usual, early, late) else parts) for name, one in found.items()
     }
     suited = [name for name in SHAPES if gains[name] > CERTAIN] or ["exponential"]
     best = max(suited, key=lambda name: found[name].over(usual))
@@ -185,20 +188,18 @@ class _Fit:
         """Return by how much it is more probable than another, in the logarithm."""
         return float(np.sum(self.fits - other.fits)) + other.cost - self.cost
 
-    def of_most(self, other: _Fit, parts: Sequence[npt.NDArray[np.intp]]) -> float:
+    def of_most(self, other: _Fit, parts: Parts) -> float:
         """Return the same, as most of some parts say."""
         return _of_most(self.fits - other.fits, parts) + other.cost - self.cost
 
-    def later(self, other: _Fit, parts: Sequence[npt.NDArray[np.intp]], early: Sequence[npt.NDArray[np.intp]]) -> bool:
-        """Tell whether it gains clearly more in the parts that are not early."""
-        gains = self.fits - other.fits
-        chosen = {int(part[0]) for part in early}
-        late = [gains[part].mean() for part in parts if int(part[0]) not in chosen]
-        soon = [gains[part].mean() for part in early]
+    def gains_late(self, other: _Fit, early: Parts, late: Parts) -> bool:
+        """Tell whether it gains clearly more on another in the parts that contrast agent reaches late."""
         if len(late) < 2:
             return False
-        uncertain = np.sqrt(np.var(late, ddof=1) / len(late) + np.var(soon, ddof=1) / len(soon))
-        return bool(np.mean(late) - np.mean(soon) > CLEARLY * uncertain)
+        gains = self.fits - other.fits
+        soon, later = (np.array([gains[part].mean() for part in half]) for half in (early, late))
+        uncertain = np.sqrt(soon.var(ddof=1) / soon.size + later.var(ddof=1) / later.size)
+        return bool(later.mean() - soon.mean() > CLEARLY * uncertain)
 
 
 def _places_mm(curves: Curves) -> FloatArray:
@@ -207,7 +208,7 @@ def _places_mm(curves: Curves) -> FloatArray:
     return np.asarray(np.argwhere(curves.mask)[middling(curves.coefficients)] * np.array(spacing_mm))
 
 
-def _parts(places_mm: FloatArray) -> list[npt.NDArray[np.intp]]:
+def _parts(places_mm: FloatArray) -> Parts:
     """Return equal parts of some voxels by their places: each is halved across its longest side, again and again.
 
     Examples
@@ -226,7 +227,7 @@ def _parts(places_mm: FloatArray) -> list[npt.NDArray[np.intp]]:
     return parts
 
 
-def _of_most(gains: FloatArray, parts: Sequence[npt.NDArray[np.intp]]) -> float:
+def _of_most(gains: FloatArray, parts: Parts) -> float:
     """Return the sum of gains, if all parts of the brain gained as much as the middle one does.
 
     Behind a narrow artery, in a tumour or in an old infarct curves have other shapes, and where they differ much a
@@ -240,13 +241,12 @@ def _of_most(gains: FloatArray, parts: Sequence[npt.NDArray[np.intp]]) -> float:
     return gains.size * float(np.median([gains[part].mean() for part in parts]))
 
 
-def _earlier_half(
-    parts: list[npt.NDArray[np.intp]], sample: Float32Array, single: Dictionary
-) -> list[npt.NDArray[np.intp]]:
-    """Return the half of some parts whose best tissue has the shorter delays, at least one."""
+def _by_arrival(parts: Parts, sample: Float32Array, single: Dictionary) -> tuple[Parts, Parts]:
+    """Return the half of some parts whose best tissue has the shorter delays, at least one, and the others."""
     atom = by_rows(lambda rows: product(rows, single.directions).argmax(axis=1), sample)
     delay_s = single.delay_s[atom]
-    return sorted(parts, key=lambda part: float(delay_s[part].mean()))[: -(-len(parts) // 2)]
+    ordered, middle = sorted(parts, key=lambda part: float(delay_s[part].mean())), -(-len(parts) // 2)
+    return ordered[:middle], ordered[middle:]
 
 
 def _thirds(curves: Curves, gains: dict[str, FloatArray]) -> tuple[dict[str, float], dict[str, float]]:

@@ -14,6 +14,7 @@ from PyPeTLib.dictionary import (
     SHAPES,
     Dictionary,
     Grid,
+    components_without_mean,
     log_weights,
     misfit,
     product,
@@ -25,7 +26,16 @@ from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
 from PyPeTLib.quality import judge_residue
-from PyPeTLib.residue import LONGER_TAIL, _best_fit, _common_change, _peak, likeliest_residue, pulse_responses
+from PyPeTLib.residue import (
+    LONGER_TAIL,
+    _best_fit,
+    _by_arrival,
+    _common_change,
+    _Fit,
+    _peak,
+    likeliest_residue,
+    pulse_responses,
+)
 from PyPeTLib.smoothing import averaged_voxels
 
 EVEN = np.arange(0.0, 56.0)
@@ -361,3 +371,27 @@ def test_a_dispersed_bolus_on_one_side_is_no_shape_of_the_residue(bolus, as_curv
 
 def test_a_shape_that_the_user_chose_stays(tiny_head):
     assert analyze(tiny_head.series, Settings(residue="gamma-2")).maps.residue == "gamma-2"
+
+
+def test_where_the_late_parts_of_a_brain_gain_clearly_more_the_early_ones_decide():
+    """As behind a narrow artery, whose bolus is dispersed; chance differences of parts decide nothing."""
+    parts = [np.arange(40 * part, 40 * part + 40) for part in range(16)]
+    early, late = parts[:8], parts[8:]
+    chance = np.random.default_rng(2).normal(0.0, 0.5, 640)
+    usual, dispersed = _Fit(0.0, 4.0, np.zeros(640)), np.where(np.arange(640) < 320, -0.1, 1.0) + chance
+    assert _Fit(0.0, 4.0, dispersed).gains_late(usual, early, late)
+    assert not _Fit(0.0, 4.0, dispersed).gains_late(usual, late, early)
+    assert not _Fit(0.0, 4.0, 0.5 + chance).gains_late(usual, early, late)
+    assert not _Fit(0.0, 4.0, dispersed).gains_late(usual, parts[:1], parts[-1:])
+    assert _Fit(0.0, 4.0, dispersed).of_most(usual, early) < 0.0 < _Fit(0.0, 4.0, dispersed).of_most(usual, parts)
+
+
+def test_parts_are_ordered_by_the_arrival_of_contrast():
+    aif = 300 * (np.arange(50.0) / 8) ** 3 * np.exp(3 - 0.375 * np.arange(50.0))
+    free = components_without_mean(np.eye(50, dtype=np.float32))[1]
+    delays, mtts = np.arange(0.0, 6.1, 0.5), np.geomspace(2.0, 8.0, 6)
+    tissue = tissue_dictionary(aif, np.arange(50.0), free, mtts_s=mtts, delays_s=delays, shape=1.0, settings=Settings())
+    parts = [np.flatnonzero(tissue.delay_s == delay_s) for delay_s in (4.0, 1.0, 6.0, 2.0)]
+    early, late = _by_arrival(parts, tissue.directions.T, tissue)
+    assert [float(tissue.delay_s[part[0]]) for part in (*early, *late)] == [1.0, 2.0, 4.0, 6.0]
+    assert (len(early), len(late)) == (2, 2)
