@@ -33,6 +33,8 @@ STEP_MM = 3.5
 #: Agent leaves the vessels where that is so much more probable, in the logarithm (ten thousand times), and around that
 #: where it is still ten times as probable.
 CERTAIN, AROUND = float(np.log(1e4)), float(np.log(1e1))
+#: What leaks is no less than this share of the curve: of tissue that is known better the input is not known so well.
+LEAST_SHARE = 0.05
 #: So much certain tissue, in mL, in parts wider than twice this radius in mm: vessels differ from any model of tissue.
 LEAST_ML, THIN_RADIUS_MM = 1.0, 4.0
 #: Where more than this share of a brain seems to leak it is the arterial input, or the residue, that does not fit.
@@ -59,8 +61,9 @@ def without_leak(
     it makes volumes and transit times several times too large. So every curve is fitted twice, by the best tissue alone
     and with such an integral beside it, of the same delay. The residue is an exponential, the one with the longest
     tail, so that a slow outflow passes for leakage least. What has leaked is taken off where the second fit is ten
-    thousand times as probable in parts of 1 mL or more, wider than vessels, and around these; its uncertainty is added
-    to ``sd``. Where a quarter of the brain or more seems to leak nothing is taken off: then the input does not fit.
+    thousand times as probable and has left a twentieth of the curve, in parts of 1 mL or more, wider than vessels, and
+    around these; its uncertainty is added to ``sd``. Where a quarter of the brain or more seems to leak nothing is
+    taken off: then the input does not fit.
 
     Parameters
     ----------
@@ -118,6 +121,7 @@ class _Search:
         self._sample, self._free = sample_of(curves)
         self._usual_s = usual_delay_s(self._sample, aif_hu, times_s, self._free)
         self._rows, self._sd = curves.coefficients @ rotation, curves.sd
+        self._coefficients = curves.coefficients
         self._signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
         self._input, self._settings = (aif_hu, times_s), settings
 
@@ -130,12 +134,15 @@ class _Search:
         """Return by how much leakage is more probable, in the logarithm, what has leaked, and the SD of that in HU.
 
         What has leaked is in the coefficients of the curves, shape (voxel, component); its SD is that of one of them.
+        Where it is too small a share of a curve it is not more probable.
         """
         tissue, leaks = self._possible(1)
         noise = self._sd * np.float32(misfit(self._sample, tissue))
         gain, height, sd, delay = self._found(voxels, noise, tissue, leaks, progress).T
         rate = (leaks @ self._signal.T)[delay.astype(np.intp)] * noise[voxels, None]
-        return gain, height[:, None] * rate, sd * np.sqrt((rate**2).mean(axis=1))
+        leaked = height[:, None] * rate
+        size, whole = (np.linalg.norm(one @ self._signal, axis=1) for one in (leaked, self._coefficients[voxels]))
+        return np.where(size < LEAST_SHARE * whole, 0.0, gain), leaked, sd * np.sqrt((rate**2).mean(axis=1))
 
     def _possible(self, step: int) -> tuple[Dictionary, FloatArray]:
         """Return the tissue that is looked for, every so many delays and transit times, and what would have leaked."""

@@ -84,7 +84,8 @@ def find_lesions(
 
     Where the delay has a standard deviation, a voxel counts as late if it is later than the median of the tissue, or
     than ``normal_tmax_s`` where most of the tissue is later than that, with a probability of ``late_probability`` at
-    least: of what hardly enhances no lesion is made.
+    least: of what hardly enhances no lesion is made. But where flow is as surely below the core's threshold, and the
+    delay may be as late, tissue that is joined to the hypoperfusion belongs to it: what blood does not reach has none.
 
     Within ``vessel_margin_mm`` of a large vessel the values of the nearest tissue farther away are taken: the vessel's
     blood outshines the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of
@@ -229,9 +230,9 @@ class _Scene:
         if not mask.any():
             return self._none_found(region)
         box = _box(mask, self.geometry)
-        far, inside, ml = self._sds_beyond(box, region.beyond), mask[box], self.geometry.voxel_volume_ml
+        far, inside, ml = self.sds_beyond(box, region.beyond), mask[box], self.geometry.voxel_volume_ml
         if region.but:
-            far = np.minimum(far, -self._sds_beyond(box, region.but))
+            far = np.minimum(far, -self.sds_beyond(box, region.but))
         sure = inside & (far >= BOUND_SDS)
         possible = inside | (_near(inside, self.geometry) & self.tissue[box] & (far >= -BOUND_SDS))
         return Volume(plain.ml, float(np.count_nonzero(sure)) * ml, float(np.count_nonzero(possible)) * ml)
@@ -247,11 +248,11 @@ class _Scene:
         box = _box(self.tissue if part_of is None else part_of, self.geometry)
         where = self.tissue[box] if part_of is None else self.tissue[box] & _near(part_of[box], self.geometry)
         possible = np.zeros_like(self.tissue)
-        possible[box] = where & (self._sds_beyond(box, region.beyond) >= -BOUND_SDS)
+        possible[box] = where & (self.sds_beyond(box, region.beyond) >= -BOUND_SDS)
         large = _large(possible, self.geometry, self.settings.smallest_lesion_ml)
         return Volume(0.0, 0.0, float(np.count_nonzero(large)) * self.geometry.voxel_volume_ml)
 
-    def _sds_beyond(self, box: Box, limits: tuple[Limit, ...]) -> FloatArray:
+    def sds_beyond(self, box: Box, limits: tuple[Limit, ...]) -> FloatArray:
         """Return by how many SDs each voxel of a box lies beyond all limits, where errors go together.
 
         A voxel without a value lies short of them by any number.
@@ -320,7 +321,7 @@ def _ball(radius_mm: float, geometry: Geometry) -> MaskArray:
 def _regions(scene: _Scene, core: Limit, late: Limit, progress: Progress) -> dict[str, _Region]:
     """Return every region that is measured."""
     progress(0.0, "")
-    late_mask = scene.beyond(late)
+    late_mask = _with_unreached(scene, scene.beyond(late), core, late)
     within = (late,) if scene.settings.core_inside == "hypoperfusion" else ()
 
     def low(limit: Limit) -> _Region:
@@ -340,10 +341,33 @@ def _regions(scene: _Scene, core: Limit, late: Limit, progress: Progress) -> dic
     others |= {f"rcbf_below_{p:g}": Limit("rcbf", p) for p in RCBF_PERCENT}
 
     def beyond(limit: Limit) -> _Region:
-        return low(limit) if limit.below else _Region(scene.beyond(limit), (limit,))
+        if limit.below:
+            return low(limit)
+        return _Region(late_mask if limit == late else scene.beyond(limit), (limit,))
 
     found = in_parallel(beyond, list(others.values()), progress=share(progress, 0.3, 1.0))
     return regions | dict(zip(others, found, strict=True))
+
+
+def _with_unreached(scene: _Scene, found: MaskArray | None, core: Limit, late: Limit) -> MaskArray | None:
+    """Return a hypoperfusion with the tissue joined to it that hardly any blood reaches: no curve tells its delay.
+
+    Flow (or volume) there is below the core's threshold, and its delay no less than the other's, as sure or as possible
+    as lateness has to be.
+    """
+    from scipy.ndimage import label
+
+    timed = late.quantity in ("tmax", "delay") and core.below and scene.value(core) is not None
+    if found is None or not found.any() or not timed or any(_sd_of(one) not in scene.maps.sd for one in (core, late)):
+        return found
+    box, sds = _box(scene.tissue, scene.geometry), _sds(scene.settings.late_probability)
+    unreached = scene.tissue[box] & (scene.sds_beyond(box, (core,)) >= sds) & (scene.sds_beyond(box, (late,)) >= -sds)
+    labels, count = label(found[box] | unreached, np.ones((3, 3, 3)))
+    joined = np.zeros(count + 1, dtype=bool)
+    joined[labels[found[box]]] = True
+    whole = found.copy()
+    whole[box] = joined[labels]
+    return whole
 
 
 def _volumes(scene: _Scene, regions: Mapping[str, _Region], progress: Progress) -> dict[str, Volume]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
@@ -152,18 +152,24 @@ def likeliest_residue(
     scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
     found = each(with_change, share(progress, 0.3, 1.0))
     parts, usual = _parts(_places_mm(curves)), found["exponential"]
-    early, late = _by_arrival(parts, scaled, tried["exponential"])
-    gains = {
-        name: one.of_most(usual, early if one.gains_late(usual, early, late) else parts) for name, one in found.items()
-    }
-    suited = [name for name in SHAPES if gains[name] > CERTAIN] or ["exponential"]
-    best = max(suited, key=lambda name: found[name].over(usual))
+    best = _taken(found, parts, *_by_arrival(parts, scaled, tried["exponential"]))
     if best == "exponential" and found[SHARPER].over(usual) < -CERTAIN:
         tried |= {name: as_measured(name) for name in LONGER_TAIL}
         found |= {name: with_change(name) for name in LONGER_TAIL}
     odds = {name: one.over(found[best]) for name, one in found.items()}
     thirds = _thirds(curves, {name: found[name].fits - found[best].fits for name in SHAPES})
     return ResidueFit(cast("ResidueShape", best), odds, {name: one.mtt_s for name, one in found.items()}, *thirds)
+
+
+def _taken(found: Mapping[str, _Fit], parts: Parts, early: Parts, late: Parts) -> str:
+    """Return which shape is taken: the exponential, or the most probable of those that are so for all and for most."""
+    usual = found["exponential"]
+
+    def of_most(one: _Fit) -> float:
+        return one.of_most(usual, early if one.gains_late(usual, early, late) else parts)
+
+    suited = [name for name, one in found.items() if min(one.over(usual), of_most(one)) > CERTAIN]
+    return max(suited, key=lambda name: found[name].over(usual), default="exponential")
 
 
 @dataclass(frozen=True)

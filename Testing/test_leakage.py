@@ -29,18 +29,18 @@ def convolved(aif, mtt_s, delay_s, fine):
     return np.interp(fine - delay_s, fine, curve, left=0.0)
 
 
-def brain(bolus, rate, *, mtt_s=4.0, where=BALL, scale=1.0):
+def brain(bolus, rate, *, mtt_s=4.0, where=BALL, scale=1.0, noise_hu=NOISE_HU):
     """Curves of tissue of 4 % blood; ``where`` leaks at a rate in 1/s; and the input that is measured."""
     rng, fine = np.random.default_rng(3), np.arange(0.0, 60.0, STEP_S)
     aif = bolus.aif(fine)
     usual, other = (0.04 * np.interp(TIMES, fine, convolved(aif, m, 1.0, fine)) for m in (4.0, mtt_s))
     left = rate * np.interp(TIMES, fine, np.interp(fine - 1.0, fine, STEP_S * np.cumsum(aif), left=0.0))
     rows = np.where(where.reshape(-1, 1), other + left, usual) * rng.uniform(0.7, 1.3, (where.size, 1))
-    rows = scale * rows + rng.normal(0.0, NOISE_HU, rows.shape)
+    rows = scale * rows + rng.normal(0.0, noise_hu, rows.shape)
     rows -= rows.mean(axis=1, keepdims=True)
     basis = np.linalg.svd(rows, full_matrices=False)[2][:6].astype(np.float32)
     coefficients = (rows @ basis.T).astype(np.float32)
-    sd = np.full(where.size, NOISE_HU, dtype=np.float32)
+    sd = np.full(where.size, noise_hu, dtype=np.float32)
     above = basis - basis[:, :8].mean(axis=1, keepdims=True)
     noise, inside = np.zeros(where.size, np.float32), np.ones(GRID.shape, dtype=bool)
     curves = Curves(coefficients, above, noise, inside, sd=sd, spacing_zyx_mm=GRID.spacing_zyx_mm)
@@ -121,3 +121,13 @@ def test_a_coarse_look_first_finds_what_a_look_at_every_voxel_does(bolus, monkey
     assert looked == [(12 * 12 * 4, [1, 2, 2])] and leak.values.any()
     assert np.array_equal(leak.values, everywhere_leak.values)
     assert corrected.coefficients == pytest.approx(of_all.coefficients, abs=1e-4)
+
+
+@pytest.mark.parametrize(("least", "found"), [(0.2, True), (0.25, False)])
+def test_what_is_too_small_a_share_of_a_curve_is_an_error_of_the_input_however_certain(
+    bolus, monkeypatch, least, found
+):
+    """The board of tiles has hardly any noise left: a hundredth of the curve passed for leakage. Here it is 0.22."""
+    curves, aif = brain(bolus, 0.0006, noise_hu=0.01)
+    monkeypatch.setattr(leakage, "LEAST_SHARE", least)
+    assert (taken_off(curves, aif)[1].values[BALL].mean() > 0.95) == found

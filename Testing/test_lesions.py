@@ -80,6 +80,30 @@ def test_what_is_not_later_than_the_median_with_nine_in_ten_is_no_lesion(sd, vox
     assert lesions_of(unknown).volumes_ml["tmax_over_4s"].ml == pytest.approx(VOXELS_LATE * ML)
 
 
+@pytest.mark.parametrize(
+    ("flow", "tmax_s", "delay_sd_s", "joined"),
+    [
+        (0.5, 6.3, 5.0, True),  # no curve tells when: what blood does not reach has no delay
+        (0.5, 2.0, 5.0, True),
+        (0.5, 2.0, 1.0, False),  # early for certain, as a scar is
+        (14.5, 6.3, 5.0, False),  # flow below 15 is not certain
+    ],
+)
+def test_tissue_that_no_blood_reaches_belongs_to_the_hypoperfusion_around_it(flow, tmax_s, delay_sd_s, joined):
+    maps, place = maps_of("left", sd=0.5), on("left", CORE)
+    cbf, tmax, sd = (one.values.copy() for one in (maps.cbf, maps.tmax, maps.sd["delay"]))
+    cbf[place], tmax[place], sd[place] = flow, tmax_s, delay_sd_s
+    elsewhere = (slice(1, 3), slice(2, 6), slice(2, 8))  # alike, but not joined to it
+    cbf[elsewhere], tmax[elsewhere], sd[elsewhere] = flow, tmax_s, delay_sd_s
+    spread = {**maps.sd, "delay": Image(sd, GRID, "s")}
+    seen = replace(maps, cbf=Image(cbf, GRID, "mL/100 g/min"), tmax=Image(tmax, GRID, "s"), sd=spread)
+    lesions = lesions_of(seen)
+    core = VOXELS_CORE if joined else 0
+    assert lesions.volumes_ml["hypoperfusion"].ml == pytest.approx((VOXELS_LATE - VOXELS_CORE + core) * ML)
+    assert lesions.volumes_ml["tmax_over_6s"].ml == lesions.volumes_ml["hypoperfusion"].ml
+    assert lesions.volumes_ml["core"].ml == pytest.approx(core * ML)
+
+
 @pytest.mark.parametrize(("early", "expected"), [(1.0, VOXELS_LATE), (9.0, 0)])
 def test_beside_a_large_vessel_tissue_counts_as_that_around(early, expected):
     """An artery's blood makes late tissue early and full of flow, a vein's makes early tissue late."""

@@ -33,6 +33,7 @@ from PyPeTLib.residue import (
     _common_change,
     _Fit,
     _peak,
+    _taken,
     likeliest_residue,
     pulse_responses,
 )
@@ -395,3 +396,19 @@ def test_parts_are_ordered_by_the_arrival_of_contrast():
     early, late = _by_arrival(parts, tissue.directions.T, tissue)
     assert [float(tissue.delay_s[part[0]]) for part in (*early, *late)] == [1.0, 2.0, 4.0, 6.0]
     assert (len(early), len(late)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("early_gain", "late_gain", "taken"),
+    [
+        (0.05, 0.05, "gamma-2"),  # 32 in all
+        (0.05, -0.046, "exponential"),  # of most it is more probable, of all it is not
+        (-0.02, 0.2, "exponential"),  # of all it is, of those reached early it is not
+        (0.01, 0.01, "exponential"),  # 6.4 are less than ten thousand times
+    ],
+)
+def test_another_shape_is_taken_where_all_voxels_and_most_parts_ask_for_it(early_gain, late_gain, taken):
+    parts = [np.arange(40 * part, 40 * part + 40) for part in range(16)]
+    gains = np.where(np.arange(640) < 360, early_gain, late_gain)
+    found = {"exponential": _Fit(0.0, 4.0, np.zeros(640)), "gamma-2": _Fit(0.0, 4.0, gains)}
+    assert _taken(found, parts, parts[:8], parts[8:]) == taken

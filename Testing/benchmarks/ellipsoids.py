@@ -48,9 +48,9 @@ class Patient:
 
     The bolus has a full width at half maximum ``width_s``, a peak and an onset. ``noise_hu`` is the SD of a voxel, with
     the spectrum of filtered backprojection or smooth. ``lesion``: "left", "both sides", "tumour" or "none".
-    ``late_half_s``: by how much later blood comes to the left half; ``wide_half_s``: mean time of an exponential that
-    disperses its bolus. ``leak``: plasma that a tumour takes up, in mL/100 g/min. ``vessels``: factor on their
-    diameters. ``before_hu``: contrast that is in the blood before the bolus.
+    ``core``: factor on flow and volume of the core. ``late_half_s``: by how much later blood comes to the left half;
+    ``wide_half_s``: mean time of an exponential that disperses its bolus. ``leak``: plasma that a tumour takes up, in
+    mL/100 g/min. ``vessels``: factor on their diameters. ``before_hu``: contrast that is in the blood before the bolus.
     """
 
     width_s: float = 8.0
@@ -61,6 +61,7 @@ class Patient:
     smooth_noise: bool = False
     residue: str = "exponential"
     lesion: str = "left"
+    core: float = 1.0
     late_half_s: float = 0.0
     wide_half_s: float = 0.0
     leak: float = 0.0
@@ -251,7 +252,10 @@ def timing_of(name: str, patient: Patient) -> tuple[float, float, float]:
     if name.startswith(("late", "core")):
         values = {"both sides": BOTH_SIDES, "tumour": TUMOUR}.get(patient.lesion, TISSUE)
         late_s = TUMOUR_S if patient.lesion == "tumour" else LATE_S
-        return *values.get(name, TISSUE[name]), late_s if name.startswith("late") else CORE_S
+        flow, volume = values.get(name, TISSUE[name])
+        if name.startswith("late"):
+            return flow, volume, late_s
+        return patient.core * flow, patient.core * volume, CORE_S
     kind, side, step = name.split()
     return *TISSUE[kind], DELAYS_S[int(step)] + patient.late_half_s * (side == "left")
 

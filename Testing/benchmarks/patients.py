@@ -28,6 +28,7 @@ PATIENTS = {
     "smooth noise": Patient(smooth_noise=True),
     "residue gamma-2": Patient(residue="gamma-2"),
     "residue box": Patient(residue="box"),
+    "core without flow": Patient(core=0.1),
     "healthy": Patient(lesion="none"),
     "half of the head 3 s late": Patient(lesion="none", late_half_s=3.0),
     "half of the head 7 s late": Patient(lesion="none", late_half_s=7.0),
