@@ -36,6 +36,8 @@ LEAST_NORMAL_ML = 20.0
 #: Bounds of a volume: what lies beyond the threshold by so many SDs at least, and short of it by no more: with a
 #: probability of 95 %, and of 5 %.
 BOUND_SDS = 1.645
+#: Tissue without a known delay belongs to a hypoperfusion where its flow is below the core's threshold by so many SDs.
+UNREACHED_SDS = 3.0
 #: The upper bound grows a lesion by at most so many mm: where its edge is is uncertain; others are not looked for.
 REACH_MM = 6.0
 
@@ -84,8 +86,9 @@ def find_lesions(
 
     Where the delay has a standard deviation, a voxel counts as late if it is later than the median of the tissue, or
     than ``normal_tmax_s`` where most of the tissue is later than that, with a probability of ``late_probability`` at
-    least: of what hardly enhances no lesion is made. But where flow is as surely below the core's threshold, and the
-    delay may be as late, tissue that is joined to the hypoperfusion belongs to it: what blood does not reach has none.
+    least: of what hardly enhances no lesion is made. But tissue that is joined to the hypoperfusion belongs to it where
+    flow is below the core's threshold by three standard deviations and the delay may be as late: what blood does not
+    reach has none.
 
     Within ``vessel_margin_mm`` of a large vessel the values of the nearest tissue farther away are taken: the vessel's
     blood outshines the tissue, and an artery in an ischaemic territory made its surroundings seem early and full of
@@ -352,8 +355,7 @@ def _regions(scene: _Scene, core: Limit, late: Limit, progress: Progress) -> dic
 def _with_unreached(scene: _Scene, found: MaskArray | None, core: Limit, late: Limit) -> MaskArray | None:
     """Return a hypoperfusion with the tissue joined to it that hardly any blood reaches: no curve tells its delay.
 
-    Flow (or volume) there is below the core's threshold, and its delay no less than the other's, as sure or as possible
-    as lateness has to be.
+    Flow (or volume) there is below the core's threshold for certain, and the delay is not early for certain.
     """
     from scipy.ndimage import label
 
@@ -361,7 +363,8 @@ def _with_unreached(scene: _Scene, found: MaskArray | None, core: Limit, late: L
     if found is None or not found.any() or not timed or any(_sd_of(one) not in scene.maps.sd for one in (core, late)):
         return found
     box, sds = _box(scene.tissue, scene.geometry), _sds(scene.settings.late_probability)
-    unreached = scene.tissue[box] & (scene.sds_beyond(box, (core,)) >= sds) & (scene.sds_beyond(box, (late,)) >= -sds)
+    low = scene.sds_beyond(box, (core,)) >= UNREACHED_SDS
+    unreached = scene.tissue[box] & low & (scene.sds_beyond(box, (late,)) >= -sds)
     labels, count = label(found[box] | unreached, np.ones((3, 3, 3)))
     joined = np.zeros(count + 1, dtype=bool)
     joined[labels[found[box]]] = True

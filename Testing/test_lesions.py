@@ -86,7 +86,8 @@ def test_what_is_not_later_than_the_median_with_nine_in_ten_is_no_lesion(sd, vox
         (0.5, 6.3, 5.0, True),  # no curve tells when: what blood does not reach has no delay
         (0.5, 2.0, 5.0, True),
         (0.5, 2.0, 1.0, False),  # early for certain, as a scar is
-        (14.5, 6.3, 5.0, False),  # flow below 15 is not certain
+        (11.5, 6.3, 5.0, True),
+        (12.5, 6.3, 5.0, False),  # flow below 15 is not certain: its standard deviation is 1
     ],
 )
 def test_tissue_that_no_blood_reaches_belongs_to_the_hypoperfusion_around_it(flow, tmax_s, delay_sd_s, joined):
