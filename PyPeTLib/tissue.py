@@ -41,8 +41,9 @@ def not_tissue(
     A voxel of several things counts as CSF where most of it is: at 20 HU, half CSF and half white matter (12 and
     29 HU), or two thirds CSF and one third gray matter (35 HU). Enhancement does not matter: sulci hold pial vessels.
     A large vessel holds more blood than ``vessel_cbv``, and than three times the median of the brain; but what is wider
-    than 10 mm and has less than 0.4 of its middle filled with blood is tissue, as a tumour may be. What is brighter
-    than ``bone_rim_hu`` without contrast shares bone, or is calcified: no tissue and no clotted blood is as bright.
+    than 10 mm (more where Gaussian smoothing widens vessels) and has less than 0.4 of its middle filled with blood is
+    tissue, as a tumour may be. What is brighter than ``bone_rim_hu`` without contrast shares bone, or is calcified: no
+    tissue and no clotted blood is as bright.
 
     Parameters
     ----------
@@ -65,23 +66,26 @@ def not_tissue(
     cbv = 100.0 * settings.hematocrit_factor / settings.tissue_density_g_ml * filled
     limit = max(settings.vessel_cbv, LEAST_OVER_MEDIAN * float(np.median(cbv)))
     vessels = _connected(cbv > limit, curves.mask, geometry)
-    vessels &= ~_much_blood(vessels, filled, curves.mask, geometry)
+    wider_mm = curves.resolution_mm if settings.denoise == "gaussian" else None  # others keep edges
+    vessels &= ~_much_blood(vessels, filled, curves.mask, geometry, DEEP_MM + (wider_mm or 0.0))
     native_hu, others = curves.native_hu, ~vessels[curves.mask]
     csf = _connected((native_hu < settings.csf_hu) & others, curves.mask, geometry)
     bone = _connected((native_hu > settings.bone_rim_hu) & others, curves.mask, geometry)
     return Image(csf, geometry), Image(vessels, geometry), Image(bone, geometry)
 
 
-def _much_blood(vessels: MaskArray, filled: FloatArray, mask: MaskArray, geometry: Geometry) -> MaskArray:
-    """Return what of seeming vessels is thick, and not filled with blood even in its middle."""
+def _much_blood(
+    vessels: MaskArray, filled: FloatArray, mask: MaskArray, geometry: Geometry, deep_mm: float
+) -> MaskArray:
+    """Return what of seeming vessels is thick, and not filled with blood even so deep in it."""
     little = np.zeros(mask.shape, dtype=bool)
     little[mask] = filled < LEAST_FILLED
     thick = np.zeros(mask.shape, dtype=bool)
     pixel_mm = displayed_spacing_mm(geometry)[1:]
     slices, counts, frames = (radiological(one, geometry) for one in (vessels, little, thick))
     for index in np.flatnonzero(slices.any(axis=(1, 2))):
-        deep = (_depth(slices[index], pixel_mm) > DEEP_MM) & counts[index]
-        frames[index] = slices[index] & counts[index] & _near(deep, DEEP_MM + max(pixel_mm), pixel_mm)
+        deep = (_depth(slices[index], pixel_mm) > deep_mm) & counts[index]
+        frames[index] = slices[index] & counts[index] & _near(deep, deep_mm + max(pixel_mm), pixel_mm)
     return _connected(thick[mask], mask, geometry, least_ml=TISSUE_ML)
 
 
