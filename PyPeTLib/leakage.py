@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.curves import between_frames
+from PyPeTLib.depth import opened
 from PyPeTLib.dictionary import (
     MTTS_S,
     SHAPES,
@@ -226,8 +227,7 @@ def _parts(gain: FloatArray, geometry: Geometry) -> MaskArray:
     certain[:] = gain > CERTAIN
     pixel_mm = displayed_spacing_mm(geometry)[1:]
     for frame in radiological(certain, geometry):  # a view of one slice
-        deep = ndimage.distance_transform_edt(np.pad(frame, 1), sampling=pixel_mm)[1:-1, 1:-1] > THIN_RADIUS_MM
-        frame &= deep.any() & (ndimage.distance_transform_edt(~deep, sampling=pixel_mm) <= THIN_RADIUS_MM)
+        frame &= opened(frame, THIN_RADIUS_MM, pixel_mm)
     labels, count = ndimage.label(gain > AROUND, np.ones((3, 3, 3)))
     large = np.bincount(labels[certain], minlength=count + 1) * geometry.voxel_volume_ml >= LEAST_ML
     large[0] = False

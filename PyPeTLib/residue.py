@@ -83,10 +83,10 @@ def likeliest_residue(
     a change of the input, found by linear least squares against the input's own noise (one Gauss-Newton step), and the
     change counts against the shape as far as such noise is improbable. The residue of a well-mixed compartment, the
     exponential, stays unless another is ten thousand times more probable, for arteries are chosen for narrow curves.
-    So much more probable has it to be where the gain of the middle one of the brain's parts counts for all. Behind a
-    narrow artery the bolus is dispersed, which looks like a later peak of the residue, and a tumour or an old infarct
-    may differ so much that a hundredth of the brain would decide. Dispersion grows on the way, so where
-    the later half of the parts gains clearly more, the half that contrast agent reaches first is asked.
+    It has to be so where the gain of the middle one of the brain's parts counts for all, too. Behind a narrow artery
+    the bolus is dispersed, which looks like a later peak of the residue, and a tumour or an old infarct may differ so
+    much that a hundredth of the brain would decide. Dispersion grows on the way, so where the later half of the parts
+    gains clearly more, the half that contrast agent reaches first is asked.
     Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
     The maps are made with the input as it was measured.
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.curves import area_share
+from PyPeTLib.depth import depth_mm, near, opened
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.records import Curves, FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.settings import Settings
@@ -84,8 +85,8 @@ def _much_blood(
     pixel_mm = displayed_spacing_mm(geometry)[1:]
     slices, counts, frames = (radiological(one, geometry) for one in (vessels, little, thick))
     for index in np.flatnonzero(slices.any(axis=(1, 2))):
-        deep = (_depth(slices[index], pixel_mm) > deep_mm) & counts[index]
-        frames[index] = slices[index] & counts[index] & _near(deep, deep_mm + max(pixel_mm), pixel_mm)
+        deep = (depth_mm(slices[index], pixel_mm) > deep_mm) & counts[index]
+        frames[index] = slices[index] & counts[index] & near(deep, deep_mm + max(pixel_mm), pixel_mm)
     return _connected(thick[mask], mask, geometry, least_ml=TISSUE_ML)
 
 
@@ -117,30 +118,9 @@ def hyperdense(curves: Curves, vessels: Image, bone: Image, *, settings: Setting
     counts = np.zeros(dense.shape, dtype=bool)
     for index in np.flatnonzero(frames.any(axis=(1, 2))):
         pixel_mm = displayed_spacing_mm(geometry)[1:]
-        frames[index] = _opened(frames[index], pixel_mm)
-        radiological(counts, geometry)[index] = frames[index] & (_depth(inner[index], pixel_mm) >= RIM_MM)
+        frames[index] = opened(frames[index], THIN_RADIUS_MM, pixel_mm)
+        radiological(counts, geometry)[index] = frames[index] & (depth_mm(inner[index], pixel_mm) >= RIM_MM)
     return Image(_holding(dense, counts, geometry), geometry)
-
-
-def _depth(frame: MaskArray, pixel_mm: tuple[float, ...]) -> FloatArray:
-    """Return how deep in the mask of one slice each pixel lies, in mm."""
-    from scipy import ndimage
-
-    return np.asarray(ndimage.distance_transform_edt(np.pad(frame, 1), sampling=pixel_mm)[1:-1, 1:-1])
-
-
-def _opened(frame: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
-    """Return what of one slice a disc fits into that is wider than thin structures."""
-    return frame & _near(_depth(frame, pixel_mm) > THIN_RADIUS_MM, THIN_RADIUS_MM, pixel_mm)
-
-
-def _near(chosen: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
-    """Return the pixels of one slice that lie so near chosen ones; none where none is chosen."""
-    from scipy import ndimage
-
-    if not chosen.any():
-        return chosen
-    return np.asarray(ndimage.distance_transform_edt(~chosen, sampling=pixel_mm) <= radius_mm)
 
 
 def _holding(mask: MaskArray, counts: MaskArray, geometry: Geometry) -> MaskArray:

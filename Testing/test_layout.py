@@ -55,6 +55,7 @@ GROUND = {
     "stochastic": {"chunks", "dictionary", "kinetics", "records", "settings"},
     "slope": {"chunks", "curves", "records", "settings"},
     "orientation": {"errors", "records"},
+    "depth": {"records"},
     "skull": {"records"},
     "stripped": {"records"},
     "frames": {"chunks", "errors", "records", "times"},

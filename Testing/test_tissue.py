@@ -12,12 +12,13 @@ from scipy import ndimage
 
 from PyPeTLib import Settings, prepare
 from PyPeTLib.curves import area_share
+from PyPeTLib.depth import depth_mm
 from PyPeTLib.phantom import head_phantom
 from PyPeTLib.pipeline import _lesions
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.report_facts import key_numbers
 from PyPeTLib.results import map_medians, summary
-from PyPeTLib.tissue import _depth, hyperdense, not_tissue
+from PyPeTLib.tissue import hyperdense, not_tissue
 
 TIMES = np.arange(60.0)
 CBV = 100.0 * 0.55 / 0.75 / 1.05
@@ -239,7 +240,7 @@ def test_dense_parts_that_touch_at_an_edge_are_one(dense):
 def test_depth_is_the_distance_to_what_lies_outside_the_mask_or_the_grid():
     y, x = np.indices((5, 7))
     expected = np.minimum(1.0 * np.minimum(y + 1, 5 - y), 2.0 * np.minimum(x + 1, 7 - x))
-    np.testing.assert_allclose(_depth(np.ones((5, 7), dtype=bool), (1.0, 2.0)), expected)
+    np.testing.assert_allclose(depth_mm(np.ones((5, 7), dtype=bool), (1.0, 2.0)), expected)
 
 
 def test_large_vessels_and_bone_are_not_hyperdense(dense):
