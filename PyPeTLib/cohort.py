@@ -14,6 +14,7 @@ from PyPeTLib.compare import Comparison, common_maps, compare_pairs, pair_maps
 from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
+from PyPeTLib.lesion_rules import sds_of_rule
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair
 from PyPeTLib.pictures import Scale
@@ -25,8 +26,8 @@ from PyPeTLib.reference_maps import (
     doubts_of_choice,
     find_references,
     provenance_of,
-    read_delay_sd,
     read_reference,
+    read_sds,
     reference_of,
 )
 from PyPeTLib.reference_remarks import grouped
@@ -266,7 +267,7 @@ def _compared(
         images,
         pairs,
         reference=provenance_of(files),
-        reference_sd=read_delay_sd(files["tmax"]) if "tmax" in files else None,
+        reference_sds=read_sds(files, sds_of_rule(run.settings)),
         mask=mask,
         remarks=[*found, *remarks, *told],
     )

@@ -194,7 +194,7 @@ def compare_pairs(
     pairs: Mapping[str, Pair],
     *,
     reference: Provenance,
-    reference_sd: Image | None = None,
+    reference_sds: Mapping[str, Image] | None = None,
     mask: Path | None = None,
     remarks: Sequence[str] = (),
 ) -> Comparison:
@@ -208,21 +208,21 @@ def compare_pairs(
         What it returned.
     reference : Provenance
         Where the reference maps are from.
-    reference_sd : Image, optional
-        Standard deviation in s of the reference's delay.
+    reference_sds : mapping of str to Image, optional
+        Standard deviations of the reference by the name of their map, in its units.
     mask : Path, optional
         Where the mask is from that took the place of the run's brain mask.
     remarks : sequence of str
         What was found out before: maps left out, how the reference was read.
     """
-    delay_sds, masked = (run.delay_sd, reference_sd), "" if mask is None else str(mask)
+    sds, masked = (run.sds, reference_sds or {}), "" if mask is None else str(mask)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         similar = pool.map(pair_similarity, pairs.values())
         findings = compare_findings(
             pairs,
             run.tissue,
             run.midplane,
-            delay_sds=delay_sds,
+            sds=sds,
             settings=run.settings,
             vessels=run.vessels,
             mask=masked,
@@ -241,7 +241,7 @@ def compare_findings(
     tissue: MaskArray,
     midplane: Midplane | None,
     *,
-    delay_sds: tuple[Image | None, Image | None],
+    sds: tuple[Mapping[str, Image], Mapping[str, Image]],
     settings: Settings,
     vessels: MaskArray | None = None,
     mask: str = "",
@@ -260,8 +260,8 @@ def compare_findings(
         The brain without CSF, large vessels and bone.
     midplane : Midplane or None
         The plane between the halves of this brain; where the reference has none of its own it is the same head's.
-    delay_sds : pair of Image or None
-        Standard deviations in s of the delays of run and reference, where they have one: lesions rest on them.
+    sds : pair of mapping of str to Image
+        Standard deviations of run and reference by the name of their map, where they have any: lesions rest on them.
     settings : Settings
         The rule and what belongs to it.
     vessels : ndarray of bool, shape (z, y, x), optional
@@ -287,8 +287,8 @@ def compare_findings(
     both = [
         find_lesions(maps, common, vessels, midplane, pairs["tmax"].image.geometry, settings=settings)
         for maps in (
-            _maps_of({name: pair.image for name, pair in pairs.items()}, delay_sds[0]),
-            _maps_of(_references(pairs), delay_sds[1]),
+            _maps_of({name: pair.image for name, pair in pairs.items()}, sds[0], settings),
+            _maps_of(_references(pairs), sds[1], settings),
         )
     ]
     regions = tuple(_region(name, *both) for name in known)
@@ -319,12 +319,22 @@ def _references(pairs: Mapping[str, Pair]) -> dict[str, Image]:
     return {name: pair.reference for name, pair in pairs.items()}
 
 
-def _maps_of(images: Mapping[str, Image], delay_sd: Image | None) -> Maps:
-    """Return maps for the lesions' step: those that are not there are NaN, and nothing that is used rests on them."""
+def _maps_of(images: Mapping[str, Image], sds: Mapping[str, Image], settings: Settings) -> Maps:
+    """Return maps for the lesions' step: those that are not there are NaN, and nothing that is used rests on them.
+
+    A standard deviation of a map that is not compared, or in a unit that does not convert into its map's, is left out.
+    """
     tmax = images["tmax"]
     nothing = Image(np.full(tmax.geometry.shape, np.nan, dtype=np.float32), tmax.geometry)
     cbf, cbv, mtt, ttp, delay = (images.get(name, nothing) for name in ("cbf", "cbv", "mtt", "ttp", "delay"))
-    sd = {} if delay_sd is None else {"delay": resampled(delay_sd, tmax.geometry)}
+    sd = {}
+    for name, spread in sds.items():
+        image = images.get("tmax" if name == "delay" else name)
+        if image is None:
+            continue
+        converted, _ = in_unit(spread, image.unit, density_g_ml=settings.tissue_density_g_ml)
+        if one_unit(converted.unit, image.unit):
+            sd[name] = resampled(converted, tmax.geometry)
     return Maps(cbf, cbv, mtt, tmax, ttp, delay, sd=sd)
 
 

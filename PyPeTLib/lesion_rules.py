@@ -83,6 +83,18 @@ def maps_of_rule(settings: Settings) -> frozenset[str]:
     return frozenset({map_of(one) for one in limits} | normal)
 
 
+def sds_of_rule(settings: Settings) -> frozenset[str]:
+    """Return the maps whose standard deviations say which voxels are ill, where the method gives any.
+
+    Examples
+    --------
+    >>> from PyPeTLib import Settings
+    >>> sorted(sds_of_rule(Settings()))
+    ['cbf', 'delay']
+    """
+    return frozenset({"delay", sd_of(rule_of(settings)[0])})
+
+
 def describe_rule(settings: Settings) -> str:
     """Return what core and hypoperfusion are, and in whose maps, in words.
 
@@ -132,3 +144,8 @@ def judge_criteria(hypoperfusion_ml: float, core_ml: float) -> tuple[Criterion, 
 def map_of(limit: Limit) -> str:
     """Return the name of the map a limit is about."""
     return limit.quantity.removeprefix("r")
+
+
+def sd_of(limit: Limit) -> str:
+    """Return the name of the map whose standard deviation is that of a limit: of Tmax it is the delay."""
+    return "delay" if limit.quantity == "tmax" else map_of(limit)

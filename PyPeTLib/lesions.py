@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from PyPeTLib.chunks import in_parallel, share
-from PyPeTLib.lesion_rules import Limit, describe_rule, judge_criteria, map_of, rule_of
+from PyPeTLib.lesion_rules import Limit, describe_rule, judge_criteria, map_of, rule_of, sd_of
 from PyPeTLib.records import (
     Check,
     FloatArray,
@@ -228,7 +228,7 @@ class _Scene:
         """Return the volume of a region, with its bounds where its limits have standard deviations."""
         mask = region.mask
         plain = _plain_volume(mask, self.geometry)
-        if mask is None or any(self.maps.sd.get(_sd_of(one)) is None for one in (*region.beyond, *region.but)):
+        if mask is None or any(self.maps.sd.get(sd_of(one)) is None for one in (*region.beyond, *region.but)):
             return plain
         if not mask.any():
             return self._none_found(region)
@@ -265,7 +265,7 @@ class _Scene:
             name, value = map_of(limit), self.value(limit)
             assert value is not None, "there is a mask, so there is a limit"
             far = getattr(self.maps, name).values[box] - np.float32(value)
-            sd = np.maximum(self.maps.sd[_sd_of(limit)].values[box], np.float32(1e-6))
+            sd = np.maximum(self.maps.sd[sd_of(limit)].values[box], np.float32(1e-6))
             found.append((-far if limit.below else far) / sd)
         return np.asarray(np.nan_to_num(np.minimum.reduce(found), nan=-np.inf, posinf=np.inf, neginf=-np.inf))
 
@@ -360,7 +360,7 @@ def _with_unreached(scene: _Scene, found: MaskArray | None, core: Limit, late: L
     from scipy.ndimage import label
 
     timed = late.quantity in ("tmax", "delay") and core.below and scene.value(core) is not None
-    if found is None or not found.any() or not timed or any(_sd_of(one) not in scene.maps.sd for one in (core, late)):
+    if found is None or not found.any() or not timed or any(sd_of(one) not in scene.maps.sd for one in (core, late)):
         return found
     box, sds = _box(scene.tissue, scene.geometry), _sds(scene.settings.late_probability)
     low = scene.sds_beyond(box, (core,)) >= UNREACHED_SDS
@@ -395,11 +395,6 @@ def _near(mask: MaskArray, geometry: Geometry) -> MaskArray:
     from scipy.ndimage import distance_transform_edt
 
     return np.asarray(distance_transform_edt(~mask, sampling=geometry.spacing_zyx_mm) <= REACH_MM)
-
-
-def _sd_of(limit: Limit) -> str:
-    """Return under which name the standard deviation is kept: of Tmax it is that of the delay."""
-    return "delay" if limit.quantity == "tmax" else map_of(limit)
 
 
 def _side(scene: _Scene, late: Limit, left: MaskArray | None) -> Side:

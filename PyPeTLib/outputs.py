@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import read_json
+from PyPeTLib.lesion_rules import sds_of_rule
 from PyPeTLib.pairing import limited
 from PyPeTLib.read import read_image, read_mask
 from PyPeTLib.records import MAP_UNITS, Image, MaskArray, Midplane
@@ -65,8 +66,8 @@ class Run:
         Where they are from.
     remarks : tuple of str
         What makes the maps doubtful.
-    delay_sd : Image or None
-        Standard deviation of the delay in s, which the lesions rest on too where the method gives one.
+    sds : mapping of str to Image
+        Standard deviations by the name of their map, those that the lesions rest on, where the method gives any.
     vessels : ndarray of bool, shape (z, y, x), or None
         Large vessels: beside them lesions are those of the tissue around.
     """
@@ -80,7 +81,7 @@ class Run:
     available: tuple[str, ...]
     provenance: Provenance
     remarks: tuple[str, ...] = ()
-    delay_sd: Image | None = None
+    sds: Mapping[str, Image] = field(default_factory=dict)
     vessels: MaskArray | None = None
 
 
@@ -120,6 +121,7 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
         If the summary is none, or a mask is missing or damaged.
     """
     about, name = _summary(summary), summary.name.removesuffix(SUMMARY)
+    settings = _settings(about, summary)
 
     def file(of: str) -> Path:
         return summary.with_name(f"{name}_{of}.nii.gz")
@@ -132,9 +134,10 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
     brain = read_mask(file("brain_mask"), what="Brain mask")
     files = {part: file(f"{part}_mask") for part in ("csf", "vessel", "bone")}
     others = {part: read_mask(path, what="Mask") for part, path in files.items() if path.is_file()}
-    delay_sd = read_image(file("delay_sd")) if file("delay_sd").is_file() else None
-    spread = [("delay_sd", delay_sd)] if delay_sd is not None else []
-    for what, image in (*maps.items(), *spread, *(("mask", one) for one in others.values())):
+    spread = {one: file(f"{one}_sd") for one in sorted(sds_of_rule(settings))}
+    sds = {one: read_image(path) for one, path in spread.items() if path.is_file()}
+    gridded = [*maps.items(), *((f"{one}_sd", image) for one, image in sds.items())]
+    for what, image in (*gridded, *(("mask", one) for one in others.values())):
         if not image.geometry.matches(brain.geometry):
             raise InputError(
                 f"Results {summary.parent}: one grid, that of the brain mask, {brain.geometry.describe()}, is needed; "
@@ -150,11 +153,10 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
         raise InputError(
             f"Summary {summary}: plane and checks of 'pypet run' are needed; found others. Run again."
         ) from error
-    settings = _settings(about, summary)
     remarks = [f"The run has {rule}."] * bool(rule) + [f"The run is marked invalid: {text}" for text in invalid]
     remarks += assumed
     source = Provenance(place_of(summary, name), method_label(settings), invalid)
-    return Run(name, maps, brain, tissue, plane, settings, available, source, tuple(remarks), delay_sd, vessels)
+    return Run(name, maps, brain, tissue, plane, settings, available, source, tuple(remarks), sds, vessels)
 
 
 def _in_own_units(maps: Mapping[str, Image]) -> tuple[dict[str, Image], list[str]]:

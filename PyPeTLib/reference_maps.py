@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +179,19 @@ def read_reference(name: str, path: Path, scales: Mapping[str, Scale]) -> tuple[
     return picture_map(path, *picture, scale)
 
 
-def read_delay_sd(path: Path) -> Image | None:
-    """Read ``PREFIX_delay_sd.nii.gz``, in s, beside a reference map; None where there is none."""
-    file = _beside(path, "delay_sd.nii.gz")
-    return None if file is None else read_image(file)
+def read_sds(files: Mapping[str, Path], wanted: Collection[str]) -> dict[str, Image]:
+    """Read the standard deviations ``PREFIX_{cbf,cbv,mtt,delay}_sd.nii.gz`` beside reference maps, where there are any.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        From `reference_of`.
+    wanted : collection of str
+        Names of maps; the standard deviation of the delay is sought beside Tmax.
+    """
+    maps = {name: files.get("tmax" if name == "delay" else name) for name in sorted(wanted)}
+    found = {name: _beside(path, f"{name}_sd.nii.gz") for name, path in maps.items() if path is not None}
+    return {name: read_image(path) for name, path in found.items() if path is not None}
 
 
 def provenance_of(files: Mapping[str, Path]) -> Provenance:

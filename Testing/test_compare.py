@@ -543,7 +543,11 @@ def pairs_of(ours, theirs):
 def findings(ours, theirs, names=("cbf", "cbv", "tmax"), plane=PLANE, delay_sd=None, **changes):
     pairs = {name: pair for name, pair in pairs_of(ours, theirs).items() if name in names}
     return compare_findings(
-        pairs, np.ones(GRID.shape, dtype=bool), plane, delay_sds=(delay_sd, None), settings=Settings(**changes)
+        pairs,
+        np.ones(GRID.shape, dtype=bool),
+        plane,
+        sds=({} if delay_sd is None else {"delay": delay_sd}, {}),
+        settings=Settings(**changes),
     )
 
 
@@ -570,6 +574,53 @@ def test_the_runs_lesions_rest_on_its_own_standard_deviations_as_in_the_run():
     assert regions["Tmax > 6 s"].ml == 0.0 < regions["Tmax > 6 s"].reference_ml
 
 
+def test_tissue_that_no_blood_reaches_belongs_to_the_hypoperfusion_in_both_as_in_a_run():
+    """The middle of the lesion has no flow and no delay; the standard deviation of the reference's is per 100 mL."""
+    pairs = pairs_of(["left"], ["left"])
+    middle = (slice(4, 8), slice(16, 24), slice(42, 50))
+    for name, value in (("cbf", 1.0), ("tmax", 4.0)):
+        values = pairs[name].image.values.copy()
+        values[middle] = value
+        unit = "mL/100 g/min" if name == "cbf" else "s"
+        pairs[name] = replace(pairs[name], image=Image(values, GRID, unit), reference=Image(values, GRID, unit))
+    delay = np.full(GRID.shape, 0.3)
+    delay[middle] = 3.0
+    known = {"delay": Image(delay, GRID, "s")}
+
+    def late_ml(*flow_sds):
+        sds = tuple(known | {"cbf": Image(np.full(GRID.shape, value), GRID, unit)} for value, unit in flow_sds)
+        found = compare_findings(pairs, np.ones(GRID.shape, dtype=bool), PLANE, sds=sds, settings=Settings())
+        region = {one.name: one for one in found.regions}["Hypoperfusion"]
+        return np.round(np.array([region.ml, region.reference_ml]) / GRID.voxel_volume_ml)
+
+    whole, without = 8 * 20 * 16, 8 * 20 * 16 - 4 * 8 * 8
+    per_100_g, per_100_ml = "mL/100 g/min", "mL/100 mL/min"
+    certain = 14.0 / 3.0  # the core's threshold is 30 % of a flow of 50
+    np.testing.assert_array_equal(late_ml((4.0, per_100_g), (4.0, per_100_ml)), whole)
+    np.testing.assert_array_equal(late_ml((1.01 * certain, per_100_g), (1.04 * certain, per_100_ml)), [without, whole])
+    np.testing.assert_array_equal(late_ml((4.0, "counts"), (5.0, per_100_g)), without)
+
+
+def test_standard_deviations_beside_the_maps_of_run_and_reference_are_read_and_handed_on(runs, tmp_path, monkeypatch):
+    shutil.copytree(runs / "ours", tmp_path / "copy")
+    (tmp_path / "copy" / "sub-01_ses-01_delay.nii.gz").unlink()  # that of Tmax is sought beside Tmax
+    handed = []
+
+    def noted(maps, *others, **named):
+        handed.append({name: (image.unit, float(np.nanmean(image.values))) for name, image in maps.sd.items()})
+        return find_lesions(maps, *others, **named)
+
+    monkeypatch.setattr("PyPeTLib.compare.find_lesions", noted)
+    compared(runs / "ours", tmp_path / "copy")
+    assert handed[0] == handed[1] and set(handed[0]) == {"cbf", "delay"}
+    flow = read_image(runs / "ours" / "sub-01_ses-01_cbf_sd.nii.gz")
+    assert handed[0]["cbf"] == (flow.unit, pytest.approx(float(np.nanmean(flow.values))))
+    for name in ("cbf_sd", "delay_sd"):
+        (tmp_path / "copy" / f"sub-01_ses-01_{name}.nii.gz").unlink()
+    compared(runs / "ours", tmp_path / "copy")
+    assert [set(sds) for sds in handed[2:]] == [{"cbf", "delay"}, set()]
+
+
 def test_beside_large_vessels_both_have_the_lesions_of_the_tissue_around():
     """Voxels next to a vessel seem early in the run and in the reference; in both they count as late."""
     pairs, vessels = pairs_of(["left"], ["left"]), np.zeros(GRID.shape, dtype=bool)
@@ -579,7 +630,7 @@ def test_beside_large_vessels_both_have_the_lesions_of_the_tissue_around():
     tissue, settings = ~vessels, Settings()
     volumes = {}
     for name, known in (("known", vessels), ("unknown", None)):
-        found = compare_findings(pairs, tissue, PLANE, delay_sds=(None, None), settings=settings, vessels=known)
+        found = compare_findings(pairs, tissue, PLANE, sds=({}, {}), settings=settings, vessels=known)
         region = {one.name: one for one in found.regions}["Tmax > 6 s"]
         volumes[name] = np.array([region.ml, region.reference_ml]) / GRID.voxel_volume_ml
     np.testing.assert_allclose(volumes["known"], 8 * 20 * 16 - 8)
@@ -651,19 +702,19 @@ def test_regions_are_over_the_voxels_of_both():
     half = np.ones(GRID.shape, dtype=bool)
     half[:6] = False
     pairs["tmax"] = replace(pairs["tmax"], compared=half)
-    found = compare_findings(pairs, np.ones(GRID.shape, dtype=bool), PLANE, delay_sds=(None, None), settings=Settings())
+    found = compare_findings(pairs, np.ones(GRID.shape, dtype=bool), PLANE, sds=({}, {}), settings=Settings())
     assert found.regions[0].ml == pytest.approx(4 * 20 * 16 * GRID.voxel_volume_ml)
     assert "Regions are over 50 % of the tissue: there the maps of both have values." in found.remarks
 
 
 def test_without_tissue_in_common_nothing_is_known():
     nowhere = np.zeros(GRID.shape, dtype=bool)
-    found = compare_findings(pairs_of(["left"], []), nowhere, PLANE, delay_sds=(None, None), settings=Settings())
+    found = compare_findings(pairs_of(["left"], []), nowhere, PLANE, sds=({}, {}), settings=Settings())
     assert np.isnan([(one.ml, one.reference_ml) for one in found.regions]).all()
     said = "Regions, ratios and criteria are not known: no tissue has values in the maps of both."
     assert found.remarks == (said,)
     tmax = {"tmax": pairs_of([], [])["tmax"]}
-    alone = compare_findings(tmax, nowhere, None, delay_sds=(None, None), settings=Settings())
+    alone = compare_findings(tmax, nowhere, None, sds=({}, {}), settings=Settings())
     assert (len(alone.regions), alone.criteria, alone.sides) == (4, {}, None)
 
 
@@ -672,7 +723,7 @@ def test_without_core_the_ratio_is_none_and_its_condition_met_which_is_said(comp
     flat = Image(np.full(GRID.shape, 50.0), GRID)
     pairs["cbf"] = replace(pairs["cbf"], reference=flat)
     everywhere = np.ones(GRID.shape, dtype=bool)
-    found = compare_findings(pairs, everywhere, PLANE, delay_sds=(None, None), settings=Settings())
+    found = compare_findings(pairs, everywhere, PLANE, sds=({}, {}), settings=Settings())
     assert found.criteria["DEFUSE 3"] == (False, True) and np.isnan(found.ratios["Mismatch ratio"][1])
     said = "Mismatch ratio: no core in the reference: it is not defined and counts as met."
     assert said in found.remarks

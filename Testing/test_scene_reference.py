@@ -254,6 +254,7 @@ def test_without_standard_deviations_regions_are_by_value_and_that_is_said(tiny_
         assert region.ml == region.reference_ml == pytest.approx(alone.volumes_ml[key].ml)
         assert region.dice == 1.0 or (region.ml == 0.0 and np.isnan(region.dice))
     assert "Regions are by the values of Tmax alone" in table.GetDescription()
+    assert "Tissue that hardly any blood reaches" in table.GetDescription()
     assert {metric: value for metric, value, _ in cells(table)}["Tmax > 6 s: Dice"] == 1.0
 
 

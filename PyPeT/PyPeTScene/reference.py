@@ -40,6 +40,8 @@ CURES = {
     "Scan": "Take the scan and its maps out of it and compare there.",
     "": "Harden the transform on a copy of the volume, and select that.",
 }
+#: What is said of regions: a run has the flow to join it by, a comparison of Tmax alone has not.
+NO_FLOW = "Tissue that hardly any blood reaches, which a run joins to its hypoperfusion, counts by its own Tmax."
 #: What is said of regions where the scene has no segment of large vessels.
 NO_VESSELS = "No large vessels are in the scene: tissue beside them counts by its own values."
 
@@ -101,7 +103,7 @@ def compare(
     pair = pair_up(image, other, mask)
     result = pair_similarity(pair)
     if map_volume.GetAttribute(ROLE) == TMAX:
-        sds = _delay_sd(map_volume), _delay_sd(reference_volume)
+        sds = _sds(map_volume), _sds(reference_volume)
         found = _findings(pair, part, beside, sds, settings or Settings())
         result = replace(result, regions=found.regions, remarks=(*result.remarks, *found.remarks))
     with in_study(scan_node, node_name(scan)):
@@ -160,7 +162,7 @@ def _findings(
     pair: Pair,
     tissue: Image | None,
     vessels: Image | None,
-    sds: tuple[Image | None, Image | None],
+    sds: tuple[dict[str, Image], dict[str, Image]],
     settings: Settings,
 ) -> Findings:
     """Return what lies beyond the thresholds of Tmax in both maps, and what that rests on.
@@ -169,21 +171,21 @@ def _findings(
     """
     within, beside = (None if one is None else mask_on(one, pair.image.geometry) for one in (tissue, vessels))
     within = pair.compared if within is None else within
-    found = compare_findings({"tmax": pair}, within, None, delay_sds=sds, settings=settings, vessels=beside)
-    basis = BASES[sds[0] is not None, sds[1] is not None]
-    return replace(found, remarks=(basis, *[NO_VESSELS] * (vessels is None), *found.remarks))
+    found = compare_findings({"tmax": pair}, within, None, sds=sds, settings=settings, vessels=beside)
+    basis = BASES[bool(sds[0]), bool(sds[1])]
+    return replace(found, remarks=(basis, NO_FLOW, *[NO_VESSELS] * (vessels is None), *found.remarks))
 
 
-def _delay_sd(tmax: Node) -> Image | None:
+def _sds(tmax: Node) -> dict[str, Image]:
     """Return the standard deviation of the delay in s of the run that a Tmax map is of, where the scene has it.
 
     A copy of a map keeps role and scan; what is beside the original may by now be of a later run.
     """
     scan = tmax.GetNodeReference(SCAN)
     if scan is None or find_node(TMAX, scan) is not tmax:
-        return None
+        return {}
     volume = find_node(DELAY_SD, scan)
-    return None if volume is None else map_image(volume, "Standard deviation")
+    return {} if volume is None else {"delay": map_image(volume, "Standard deviation")}
 
 
 def _moved(image: Image, volume: Node, what: str = "Map") -> Image:
