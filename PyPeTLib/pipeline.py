@@ -31,21 +31,23 @@ from PyPeTLib.methods import methods_text
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.mixtures import without_mixtures
 from PyPeTLib.motion import between_slices, corrected, measure_motion
-from PyPeTLib.quality import (
-    judge,
+from PyPeTLib.quality import judge
+from PyPeTLib.quality_frames import (
     judge_drift,
     judge_frame_noise,
-    judge_hyperdense,
     judge_jumps,
-    judge_leakage,
-    judge_maps,
     judge_motion,
     judge_noise,
+    motion_unknown,
+)
+from PyPeTLib.quality_maps import (
+    judge_hyperdense,
+    judge_leakage,
+    judge_maps,
     judge_residue,
     judge_skull,
     judge_timing,
     judge_tissue,
-    motion_unknown,
 )
 from PyPeTLib.records import (
     Analysis,

@@ -11,7 +11,7 @@ from PyPeTLib import Settings, analyze
 from PyPeTLib.drift import CHANCE, LEAST_JUMPS_HU, _noise_of_mean, find_drift, find_jumps, taken_off
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import bolus_curve, head_phantom
-from PyPeTLib.quality import judge_drift, judge_jumps
+from PyPeTLib.quality_frames import judge_drift, judge_jumps
 from PyPeTLib.records import Drift, Jumps
 
 VOXELS, VESSELS = 3000, np.arange(100)

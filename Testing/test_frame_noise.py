@@ -12,7 +12,7 @@ from PyPeTLib import Settings
 from PyPeTLib.frame_noise import frame_noise_hu
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import prepare
-from PyPeTLib.quality import judge_frame_noise
+from PyPeTLib.quality_frames import judge_frame_noise
 
 EVEN, UNEVEN = np.arange(40.0), np.cumsum(np.resize((1.0, 1.0, 3.0, 0.5), 40))
 IN_TURN = np.cumsum(np.resize((1.0, 3.0), 40))

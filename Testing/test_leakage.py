@@ -11,7 +11,7 @@ from PyPeTLib import Settings, leakage
 from PyPeTLib.curves import area_share
 from PyPeTLib.leakage import without_leak
 from PyPeTLib.methods import _on_leakage
-from PyPeTLib.quality import judge_leakage
+from PyPeTLib.quality_maps import judge_leakage
 from PyPeTLib.records import Curves, Geometry, Image
 
 TIMES = np.arange(50.0)

@@ -10,19 +10,9 @@ import pytest
 
 from PyPeTLib import Settings
 from PyPeTLib.phantom import bolus_curve
-from PyPeTLib.quality import (
-    judge,
-    judge_hyperdense,
-    judge_maps,
-    judge_motion,
-    judge_noise,
-    judge_residue,
-    judge_skull,
-    judge_timing,
-    judge_tissue,
-    motion_unknown,
-    worst_first,
-)
+from PyPeTLib.quality import judge, worst_first
+from PyPeTLib.quality_frames import judge_motion, judge_noise, motion_unknown
+from PyPeTLib.quality_maps import judge_hyperdense, judge_maps, judge_residue, judge_skull, judge_timing, judge_tissue
 from PyPeTLib.records import (
     Bolus,
     Candidate,

@@ -25,7 +25,7 @@ from PyPeTLib.dictionary import (
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
-from PyPeTLib.quality import judge_residue
+from PyPeTLib.quality_maps import judge_residue
 from PyPeTLib.residue import (
     LONGER_TAIL,
     _best_fit,

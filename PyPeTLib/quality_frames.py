@@ -1,0 +1,134 @@
+"""Checks of the frames of a scan: motion, drift, jumps and noise, and what was done about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from PyPeTLib.curves import robust_sd
+from PyPeTLib.records import Check, Curves, Drift, FloatArray, Jumps, Motion, Status
+from PyPeTLib.settings import Settings
+from PyPeTLib.typeset import typeset
+
+#: Noise above this, in HU a voxel and frame, makes maps of single voxels doubtful, ...
+HIGH_NOISE_HU = 12.0
+#: ... where denoising leaves more than this of it, as of 12 HU in pixels of 1.25 mm: of small ones more are averaged.
+LEFT_NOISE_HU = 1.8
+#: A frame whose level is further off, in HU, is another kind of frame; jumps of a larger SD leave doubts.
+LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.4
+#: A frame whose noise is so many times that of the quietest quarter of the frames is too unlike them; noise below
+#: 1 HU is rounding. Of heads without such frames, moved ones included, it is 1.4 at most. So many frames are named.
+UNLIKE_NOISE, LEAST_NOISE_HU, NAMED_FRAMES = 2.0, 1.0, 5
+
+
+def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
+    """Return what is to be known of motion: frames that were resampled, and those that moved too far for it."""
+    moved, beyond = motion.displacement_mm, motion.displacement_mm > settings.motion_limit_mm
+    corrected = Check("motion", "pass", f"The head moved by {moved.max():.1f} mm at most.", float(moved.max()))
+    if motion.corrected.any():
+        text = (
+            f"The head moved by up to {moved.max():.1f} mm and {motion.largest_turn_degrees:.1f}°: "
+            f"{motion.corrected.sum()} of {moved.size} frames were resampled to the position of the first; brain "
+            "beside bone or at the ends of the scan that not every frame shows is left out of the mask. Between "
+            "slices it is interpolated: flow and MTT may be off by up to a fourth, beyond their standard deviations."
+        )
+        corrected = replace(corrected, status="warn", text=text)
+    within = Check("motion limit", "pass", f"No frame moved by more than {settings.motion_limit_mm:g} mm.", 0.0)
+    if beyond.any():
+        done = "left out" if motion.left_out.any() else "kept (motion_beyond=leave-out does without them)"
+        text = f"{beyond.sum()} of {moved.size} frames moved by more than {settings.motion_limit_mm:g} mm: {done}."
+        within = replace(within, status="warn", text=text, value=float(beyond.sum()))
+    return corrected, within
+
+
+def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:
+    """Return the checks of motion that was not measured, with the reason."""
+    return Check("motion", status, reason), Check("motion limit", "not applicable", "Motion was not measured.")
+
+
+def judge_drift(drift: Drift | None) -> Check:
+    """Return whether the scanner drifts before the bolus, and what was done about it.
+
+    Of phantoms 2 HU a minute that nothing is done about make volumes a fifth too large and flow as much too small
+    (`Testing/benchmarks/accuracy.py --set drift=off`).
+    """
+    if drift is None:
+        return Check("drift", "not applicable", "Too few frames before the bolus show whether the scanner drifts.")
+    slope, sd = typeset(f"{drift.hu_per_minute:+.1f}"), f"{drift.sd_hu_per_minute:.1f}"
+    text = f"Before the bolus the HU of the brain change by {slope} ± {sd} a minute ({drift.frames} frames)"
+    if not drift.certain:
+        chance = f"no more than chance, which hides drifts below {drift.visible_hu_per_minute:.1f}"
+        return Check("drift", "pass", f"{text}: {chance}.", drift.hu_per_minute)
+    wrong = "volumes and transit times are"
+    if drift.corrected:
+        done = f"A line of that slope was taken off all frames. If the drift bends later, {wrong} wrong"
+        done = f"{done}; the setting drift=off shows what the line does."
+    else:
+        done = f"Nothing was taken off (drift=off): {wrong} too {'large' if drift.hu_per_minute > 0 else 'small'}."
+    return Check("drift", "warn", f"{text}. {done}", drift.hu_per_minute)
+
+
+def judge_jumps(jumps: Jumps) -> Check:
+    """Return whether the HU of the brain jump from frame to frame, and what was done about it.
+
+    What of them happens to look like a curve of tissue stays in: with jumps of 0.3 HU (SD) the core is as near as asked
+    for in two of six heads, in three where nothing is taken off and in five without jumps
+    (`Testing/benchmarks/lesions.py --jitter-hu 0.3 --noise-texture backprojection`, and ``--set drift=off``).
+    """
+    sd, frame = jumps.sd_hu, jumps.largest
+    if not jumps.certain:
+        return Check("frame level", "pass", "Frames differ in level by no more than contrast agent explains.", sd)
+    text = (
+        f"HU of the brain differ from frame to frame by {sd:.2f} HU (SD) more than contrast agent explains, most in "
+        f"frame {frame + 1} of {jumps.hu.size} ({typeset(f'{jumps.hu[frame]:+.1f}')} HU)"
+    )
+    if jumps.corrected:
+        text += "; that was taken off every frame."
+        if abs(jumps.hu[frame]) > LARGE_JUMP_HU:
+            return Check("frame level", "warn", f"{text} Look at that frame (step 1).", sd)
+        if sd > LARGE_JUMPS_HU:
+            doubt = "What of it happens to look like a curve of tissue stays in: flow and lesions are doubtful."
+            return Check("frame level", "warn", f"{text} {doubt}", sd)
+        return Check("frame level", "pass", text, sd)
+    return Check("frame level", "warn", f"{text}. Nothing was taken off (drift=off): lesions are doubtful.", sd)
+
+
+def judge_frame_noise(noise_hu: FloatArray | None, times_s: FloatArray) -> Check:
+    """Return whether some frames are much noisier than others (`frame_noise.frame_noise_hu`), and when they were taken.
+
+    Every frame of a curve counts as much. Compared are the quietest quarter: where the current of the tube was changed,
+    half of the frames or more may be the noisy ones.
+    """
+    if noise_hu is None:
+        text = "The noise of single frames is not known: neighbouring frames share it, as after interpolation, or the "
+        return Check("frame noise", "not applicable", f"{text}brain mask is too small.")
+    times = noise_hu / max(float(np.quantile(noise_hu, 0.25)), LEAST_NOISE_HU)
+    noisy, most = times_s[times > UNLIKE_NOISE], float(times.max())
+    if not noisy.size:
+        return Check("frame noise", "pass", "Frames are about equally noisy.", most)
+    several = noisy.size > 1
+    named = ", ".join(f"{one:.4g}" for one in noisy[:NAMED_FRAMES]) + " ..." * (noisy.size > NAMED_FRAMES)
+    text = (
+        f"{noisy.size} of {noise_hu.size} frames, at {named} s, {'have' if several else 'has'} up to {most:.1f} times "
+        "the noise of the quietest quarter. Curves count as equally certain in all frames: flow may be too low, and "
+        "small lesions may be missed. Look at step 1; where such frames are few, take them out of the scan and give "
+        "the times of the others (--times)."
+    )
+    return Check("frame noise", "warn", text, most)
+
+
+def judge_noise(curves: Curves) -> Check:
+    """Return whether noise leaves single voxels doubtful; of denoised curves, for what is left of it counts."""
+    noise, alike = robust_sd(curves.noise), ""
+    if curves.frames_alike:
+        alike = (
+            f" Neighbouring frames share it (correlation {curves.frames_alike:.2f}), as they do after interpolation or "
+            "averaging in time: it is that of frames of their own that would disturb slow curves as much."
+        )
+    left = noise if curves.sd is None else float(np.median(curves.sd))
+    told = f"Noise of {noise:.1f} HU, {left:.1f} HU after denoising"
+    if noise > HIGH_NOISE_HU and left > LEFT_NOISE_HU:
+        text = f"{told} (usual: 4 to 9, and 1): maps of single voxels are doubtful.{alike}"
+        return Check("noise", "warn", text, noise)
+    return Check("noise", "pass", f"{told}.{alike}", noise)
