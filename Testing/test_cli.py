@@ -18,7 +18,9 @@ import pytest
 
 from PyPeTLib import read
 from PyPeTLib.beside import Reference, like_ours
-from PyPeTLib.cli import _maps_to_come, _progress, main
+from PyPeTLib.cli import main
+from PyPeTLib.cli_print import progress_bar
+from PyPeTLib.cli_scan import _maps_to_come
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
 from PyPeTLib.outputs import Provenance
@@ -210,7 +212,7 @@ def test_a_run_needs_neither_output_nor_terminal(scan, monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     assert main(["info", str(scan)]) == 0
-    with _progress(False) as progress:
+    with progress_bar(False) as progress:
         progress(0.5, "Working")
 
 

@@ -290,7 +290,7 @@ def test_criteria_without_core_say_why_the_ratio_counts_as_met():
 
 
 def test_terminal_and_report_call_the_missing_ratio_the_same(capsys):
-    from PyPeTLib.cli import _print_lesions
+    from PyPeTLib.cli_print import _print_lesions
     from PyPeTLib.report_facts import volume_rows
 
     lesions = without_core()

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 
-from PyPeTLib import cli
+from PyPeTLib import cli_print, cli_run
 from PyPeTLib.compare_tables import excel_available
 from PyPeTLib.errors import InputError
 from PyPeTLib.packages import PARTS, mending, usable, why_not
@@ -72,9 +72,9 @@ def test_what_needs_a_broken_package_is_left_out(broken, module, available):
 
 def test_pictures_that_are_left_out_are_told_with_the_reason(broken, capsys):
     broken("matplotlib", ValueError("numpy.dtype size changed"))
-    assert not cli._can_report(quiet=False)
+    assert not cli_print.can_report(quiet=False)
     told = "matplotlib does not load (numpy.dtype size changed): python -m pip install --force-reinstall matplotlib"
     assert capsys.readouterr().err == f"pypet: left out: the report needs matplotlib and jinja2: {told} jinja2\n"
     options = Namespace(scene=False, no_report=False, stages=None, figures=None, pdf=True, reference=None)
     with pytest.raises(InputError, match=r"^--pdf needs matplotlib and jinja2: matplotlib does not load"):
-        cli._check_wishes(options)
+        cli_run._check_wishes(options)
