@@ -103,12 +103,13 @@ Block = Tiles | Findings | Table | Picture | Text | Viewer
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a report."""
+    """One part of a report; ``short`` is its title in the line of contents, empty where that is the same."""
 
     key: str
     title: str
     blocks: tuple[Block, ...]
     lead: str = ""
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,12 +145,12 @@ def report_sections(analysis: Analysis, pictures: Mapping[str, Picture], viewer:
         _result(analysis),
         _numbers(analysis),
         Section("viewer", "Step by step", (Viewer(viewer),)),
-        Section("maps", "Perfusion maps", shown("maps", "reference")),
-        Section("lesions", "Core and hypoperfusion", shown("lesions")),
+        Section("maps", "Perfusion maps", shown("maps", "reference"), short="Maps"),
+        Section("lesions", "Core and hypoperfusion", shown("lesions"), short="Lesions"),
         Section("uncertainty", "Uncertainty", shown("uncertainty")),
-        Section("vessels", "Arterial input and venous output", (*shown("vessels", "curves"), *_vessels(analysis))),
-        Section("bolus", "Bolus arrival", shown("bolus")),
-        Section("motion", "Motion of the head", shown("motion")),
+        _vessels(analysis, shown("vessels", "curves")),
+        Section("bolus", "Bolus arrival", shown("bolus"), short="Bolus"),
+        Section("motion", "Motion of the head", shown("motion"), short="Motion"),
         _quality(analysis.checks),
         Section("methods", "Methods", (Text(analysis.methods_text, tuple(references(analysis.methods_text))),)),
         _settings(analysis),
@@ -180,7 +181,7 @@ def _result(analysis: Analysis) -> Section:
     conditions = Text(lesion_conditions(analysis.settings))
     blocks = (Tiles(tuple(tiles)), Findings(doubts), criteria, volumes, conditions)
     lead = lesion_note(analysis.lesions, analysis.settings)
-    return Section("result", "Volumes, criteria and findings", blocks, lead=lead)
+    return Section("result", "Volumes, criteria and findings", blocks, lead, "Volumes")
 
 
 def _numbers(analysis: Analysis) -> Section:
@@ -202,18 +203,19 @@ def _numbers(analysis: Analysis) -> Section:
     return Section("numbers", "Key numbers", (Table(heads, rows, name="Key numbers"),), lead=lead)
 
 
-def _vessels(analysis: Analysis) -> list[Block]:
-    """Return what is known of the vascular curves, and the candidates."""
+def _vessels(analysis: Analysis, pictures: tuple[Picture, ...]) -> Section:
+    """Return pictures, what is known of the vascular curves, and the candidates."""
     columns: tuple[tuple[str, Kind], ...] = (("Measure", "name"), ("AIF", "text"), ("VOF", "text"))
-    blocks: list[Block] = [Table(columns, tuple(vessel_facts(analysis)), name="Arterial input and venous output")]
+    title = "Arterial input and venous output"
+    blocks: list[Block] = [*pictures, Table(columns, tuple(vessel_facts(analysis)), name=title)]
     titles = "Side", "Peak, HU", "Arrival, s", "Peak, s", "Width, s", "Signal / noise", "Tissue", "Voxels", "Remark"
     for group in candidate_rows(analysis):
-        heads = (("Rank", "name"), *((title, "text") for title in ("Score", group.second, *titles)))
+        heads = (("Rank", "name"), *((head, "text") for head in ("Score", group.second, *titles)))
         rows = tuple((f"{place}", *cells) for place, cells in enumerate(group.rows, start=1))
         folded = f"{group.title}: {len(group.rows)}, the first was chosen"
         if group.rows:
             blocks.append(Table(heads, rows, folded=folded))  # type: ignore[arg-type]
-    return blocks
+    return Section("vessels", title, tuple(blocks), short="AIF and VOF")
 
 
 def _quality(checks: Sequence[Check]) -> Section:
@@ -260,7 +262,7 @@ def _software(analysis: Analysis) -> Section:
         Table(columns, (*scan_facts(analysis), *software_facts(analysis)), name="Scan and software"),
         Table(columns, seconds, folded=total),
     )
-    return Section("software", "Scan and software", blocks)
+    return Section("software", "Scan and software", blocks, short="Scan")
 
 
 def _with_unit(value: object, unit: str) -> str:

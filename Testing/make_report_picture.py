@@ -9,8 +9,8 @@ from PyPeTLib.phantom import head_phantom
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.report import report_html
 
-#: Size of the window, and where the pointer is, as shares of the left picture.
-WINDOW, POINTER = {"width": 1080, "height": 900}, (0.8, 0.42)
+#: Size of the window, which shows it all unscrolled, and where the pointer is, as shares of the left picture.
+WINDOW, POINTER = {"width": 1080, "height": 2000}, (0.8, 0.42)
 
 if __name__ == "__main__":
     target = Path(__file__).parents[1] / "docs" / "report.png"
@@ -24,6 +24,6 @@ if __name__ == "__main__":
         box = picture.bounding_box()
         picture.hover(position={"x": POINTER[0] * box["width"], "y": POINTER[1] * box["height"]})
         page.wait_for_timeout(300)
-        below = page.locator(".readings").evaluate("(one) => one.getBoundingClientRect().bottom + scrollY")
-        clip = {"x": 0, "y": 0, "width": WINDOW["width"], "height": below + 24}
-        page.screenshot(path=target, full_page=True, clip=clip)
+        boxes = [page.locator(one).bounding_box() for one in (".readings", ".controls")]
+        below = max(one["y"] + one["height"] for one in boxes)
+        page.screenshot(path=target, clip={"x": 0, "y": 0, "width": WINDOW["width"], "height": below + 12})

@@ -366,9 +366,53 @@ def test_page_fits_and_follows_the_scheme(opened, size, scheme):
         assert min(sizes) >= 12
 
 
+def test_contents_lead_to_every_section_and_stay_in_sight(page):
+    links, sections = page.locator("nav a"), page.locator("main section")
+    wanted = [f"#{one}" for one in sections.evaluate_all("(all) => all.map((one) => one.id)")]
+    assert links.evaluate_all("(all) => all.map((one) => one.getAttribute('href'))") == wanted
+    for name in ("viewer", "quality", "software"):
+        page.click(f"nav a[href='#section-{name}']")
+        edge = page.locator("nav").bounding_box()
+        assert edge["y"] == 0 and edge["height"] < 48  # one line, at the top of the window
+        assert edge["height"] <= page.locator(f"#title-{name}").bounding_box()["y"] < WIDE["height"]
+    page.emulate_media(media="print")
+    assert not page.locator("nav").is_visible()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 760), (900, 900)], ids=["1440", "1280", "900"])
+def test_pictures_values_and_curve_are_in_sight_at_once(opened, size):
+    with opened(viewport={"width": size[0], "height": size[1]}) as page:
+        page.click("nav a[href='#section-viewer']")
+        for one in (".panes", ".controls", "#curve", "#values"):
+            box = page.locator(f"#viewer {one}").bounding_box()
+            assert box["y"] >= page.locator("nav").bounding_box()["height"], one
+            assert box["y"] + box["height"] <= size[1] and box["x"] + box["width"] <= size[0], one
+        over = "(all) => all.filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.className)"
+        assert page.locator("#viewer .legend, #viewer .readings > *").evaluate_all(over) == []
+
+
+def test_times_below_the_curve_are_round(page, tiny_analysis):
+    page.evaluate("""() => {
+        const kind = CanvasRenderingContext2D.prototype, fill = kind.fillText;
+        window.written = [];
+        kind.fillText = function (text, ...rest) {
+            if (this.canvas.id === "curve" && this.textAlign === "center") window.written.push(text);
+            return fill.call(this, text, ...rest);
+        };
+        window.dispatchEvent(new Event("resize"));
+    }""")
+    page.wait_for_function("window.written.includes('arrival')")
+    ticks = page.evaluate("window.written.filter((text) => typeof text === 'number')")
+    first, last = tiny_analysis.series.times_s[[0, -1]]
+    step = ticks[1] - ticks[0]
+    assert step in (1, 2, 5, 10, 20, 30, 60) and all(tick % step == 0 for tick in ticks)
+    assert first <= ticks[0] < first + step and last - step < ticks[-1] <= last
+
+
 def test_without_scripts_the_pictures_remain(opened):
     with opened(java_script_enabled=False) as page:
         assert not page.locator("#section-viewer").is_visible()
+        assert not page.locator("nav a[href='#section-viewer']").is_visible()
         assert page.locator("figure img").first.is_visible()
 
 

@@ -8,8 +8,7 @@
   const data = JSON.parse(holder.textContent), find = (query) => document.querySelector(`#viewer ${query}`);
   const [slices, rows, columns] = data.shape, [tall, wide] = data.full, area = rows * columns;
   const { times, layers, bits, thinning } = data, basis = data.curves.basis, last = times.length - 1;
-  const layerOf = (key) => layers.find((layer) => layer.key === key);
-  const clamp = (value, most) => Math.max(0, Math.min(most, value));
+  const layerOf = (key) => layers.find((layer) => layer.key === key), clamp = (value, most) => Math.max(0, Math.min(most, value));
 
   // Unpacking: differences of bytes, compressed; components as hyperbolic sines; steps of the scan as HU.
   async function unpack(text) {
@@ -190,8 +189,8 @@
         write(Number(v.toPrecision(3)), k ? left - 6 : width - right + 6, y(v / high), k ? "right" : "left", k ? ink : purple);
       }
     });
-    const every = Math.ceil(times.length / 8);
-    times.forEach((t, k) => { if (k % every === 0) write(Number(t.toPrecision(3)), x(t), height - bottom + 13, "center", quiet); });
+    const every = [1, 2, 5, 10, 20, 30, 60].find((step) => (times[last] - times[0]) / step <= 6) || 300;
+    for (let t = Math.ceil(times[0] / every) * every; t <= times[last]; t += every) write(t, x(t), height - bottom + 13, "center", quiet);
     const words = [["time in s", (left + width - right) / 2, height - 8, "center", quiet], ["arrival", x(data.arrival), 22, "center", quiet]];
     for (const word of [...words, ["voxel, HU", 0, 10, "left", ink], ["AIF, HU, dashed", width, 10, "right", purple]]) write(...word);
     for (const [t, dash] of [[data.arrival, [4, 3]], [times[state.frame], []]]) line([[x(t), top], [x(t), height - bottom]], quiet, 1, dash);
@@ -293,7 +292,8 @@
     set(event.shiftKey ? { frame: state.frame - by } : { slice: state.slice - by });
   }, { passive: false });
   for (const [one, event] of [[dark, "change"], [window, "resize"]]) one.addEventListener(event, show);
-  document.getElementById("section-viewer").hidden = false;
+  find(".panes").style.setProperty("--tall", (tall * data.aspect) / wide); // what fits a window is known to the style
+  for (const one of document.querySelectorAll("#section-viewer, nav a[href='#section-viewer']")) one.hidden = false;
   await choose("cbf", narrow.matches ? "" : "tmax");
   document.documentElement.dataset.viewer = "ready";
 })();
