@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+# Before NumPy: each of several workers has a core, and threads of its linear algebra would only wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from scipy.special import gammainc
