@@ -141,7 +141,8 @@ def _maps(analysis: Analysis, reference: Reference | None, numbers: Numbers) -> 
         )
     }
     if reference is not None:
-        maps, text = reference.maps, "The maps that were given, in the same slices, windows and colours."
+        maps = {name: reference.maps[name] for name, _ in analysis.maps.items() if name in reference.maps}
+        text = "The maps that were given, in the same slices, windows and colours."
         caption = " ".join([text, *reference.sentences()])
         shows = partial(reference_shown, analysis, maps)
         found["reference"] = Drawing("Reference maps", caption, shows, lambda _: reference_figure(analysis, maps))

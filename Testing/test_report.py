@@ -489,6 +489,13 @@ def test_alternative_texts_say_what_pictures_show(page, tiny_analysis):
     assert f"CBF {key_numbers(tiny_analysis.maps, tiny_analysis.tissue)[0].median} mL/100 g/min" in given
 
 
+def test_reference_maps_are_in_the_order_of_ours(tiny_analysis):
+    maps = tiny_analysis.maps
+    given = Reference({name: getattr(maps, name) for name in ("tmax", "mtt", "cbf")})  # files come by their names
+    said = drawings(tiny_analysis, given)["reference"].shows()
+    assert said.index("CBF") < said.index("MTT") < said.index("Tmax")
+
+
 def test_tables_have_captions_and_every_head_a_name(page):
     bare = re.sub(r"<script.*?</script>", "", page, flags=re.S)
     tables = re.findall(r"<table.*?</table>", bare, re.S)

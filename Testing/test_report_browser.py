@@ -379,6 +379,11 @@ def test_contents_lead_to_every_section_and_stay_in_sight(page):
     assert not page.locator("nav").is_visible()
 
 
+def test_printed_the_key_numbers_stay_with_their_head(page):
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.getElementById('section-numbers')).breakInside") == "avoid"
+
+
 @pytest.mark.parametrize("size", [(1440, 900), (1280, 760), (900, 900)], ids=["1440", "1280", "900"])
 def test_pictures_values_and_curve_are_in_sight_at_once(opened, size):
     with opened(viewport={"width": size[0], "height": size[1]}) as page:
