@@ -94,7 +94,7 @@ def _frames(
     options: HeadOptions, scene: Scene, curves: Float32, times_s: FloatArray, geometry: Geometry
 ) -> npt.NDArray[np.int16]:
     """Return the frames that the scanner takes."""
-    rng = np.random.default_rng([options.seed, 3])
+    rng = np.random.default_rng([options.seed, 3, options.noise_draw])
     frames = np.empty((len(times_s), *geometry.shape), np.int16)
     uneven = uneven_noise(geometry, options.noise_middle)
     jitter_hu = np.random.default_rng([options.seed, 4]).normal(0.0, options.jitter_hu, len(times_s))

@@ -117,6 +117,7 @@ class HeadOptions:
     )
     lesion_side: LesionSide = _word("left", tuple(LESION_SIGNS), "side of the stroke; the patient's left is +x in LPS")
     seed: int = _number(0, *_SEED, "draws anatomy, lesion, arrival times and noise")
+    noise_draw: int = _number(0, *_SEED, "draws other noise for the same head: what differs between scans is noise's")
 
 
 @dataclass(frozen=True)

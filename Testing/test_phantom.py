@@ -169,6 +169,16 @@ def test_same_seed_same_scan_and_other_seed_other_anatomy():
     assert not np.array_equal(first.masks["core"].values, other.masks["core"].values)
 
 
+def test_another_draw_is_another_scan_of_the_same_head():
+    first, second = head(SMALL), head(replace(SMALL, noise_draw=1))
+    still = head(replace(SMALL, noise_hu=0.0)).series.values.astype(float)
+    for name, image in first.truth.items():
+        np.testing.assert_array_equal(second.truth[name].values, image.values)
+    one, other = ((found.series.values - still)[:, first.masks["brain"].values] for found in (first, second))
+    assert one.std() == pytest.approx(other.std(), rel=0.01)
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1  # noise of neighbours is alike: chance makes some
+
+
 @pytest.mark.parametrize("noise_hu", [3.0, 9.0])
 def test_noise_has_the_standard_deviation_asked_for(noise_hu):
     still = head(replace(SMALL, noise_hu=0.0)).series.values.astype(float)

@@ -1,9 +1,10 @@
 """How well lesions, their side and the mid-sagittal plane are found in heads that were not looked at, in Markdown.
 
-Usage: python Testing/benchmarks/lesions.py [--planes] [--seeds N] [--noise-hu HU] [--noise-texture NAME] [--peak-hu HU]
+Usage: python Testing/benchmarks/lesions.py [--planes | --draws N] [--seeds N] [--noise-hu HU] [--noise-texture NAME] [--peak-hu HU]
        [--jitter-hu HU] [--method NAME] [--set NAME=VALUE ...]
 
 Without an option: 16×220×220×55 heads, lesions left and right, a line a head, volumes in mL: truth → found (bounds).
+With ``--draws``: how errors differ between N scans of the same head, whose noise alone differs, and between heads.
 With ``--planes``: only the plane, of small heads tilted by 15° about an axis of every direction.
 """
 
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting")
     parser.add_argument("--method", default=Settings().method, choices=get_args(DeconvolutionMethod))
     parser.add_argument("--planes", action="store_true", help="only the mid-sagittal plane, tilted heads")
+    parser.add_argument("--draws", type=int, default=0, help="scans of each head, and only how their errors differ")
     options = parser.parse_args()
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     if options.planes:
@@ -63,7 +65,8 @@ def main() -> None:
     else:
         scan = {"noise_hu": options.noise_hu, "noise_texture": options.noise_texture, "bolus_peak_hu": options.peak_hu}
         settings = Settings(method=options.method).changed(dict(parse_assignment(text) for text in options.set))
-        print_volumes(seeds, {**scan, "jitter_hu": options.jitter_hu}, settings)
+        scan["jitter_hu"] = options.jitter_hu
+        print_draws(seeds, options.draws, scan, settings) if options.draws else print_volumes(seeds, scan, settings)
 
 
 def print_volumes(seeds: range, scan: dict[str, Any], settings: Settings) -> None:
@@ -90,6 +93,25 @@ def print_volumes(seeds: range, scan: dict[str, Any], settings: Settings) -> Non
         ("the same on the true maps", lambda one: share_of(near(t, own) for t, _, own in asked(one))),
     ):
         row(title, [count(one) if asked(one) else "" for one in found.values()] + [""] * 4)
+
+
+def print_draws(seeds: range, draws: int, scan: dict[str, Any], settings: Settings) -> None:
+    """Print the mean error of each head and the SD between its scans; then what each is over all heads."""
+    head(f"mean of {draws} scans (SD)", list(VOLUMES.values()))
+    errors = np.full((len(seeds), draws, len(VOLUMES)), np.nan)
+    for at, seed in enumerate(seeds):
+        for draw in range(draws):
+            side = "left" if seed % 2 else "right"
+            phantom = head_phantom(HeadOptions(seed=seed, lesion_side=side, noise_draw=draw, **scan))
+            found, true = analyze(phantom.series, settings).lesions.volumes_ml, true_volumes(phantom, settings)
+            errors[at, draw] = [found[name].ml / true[name] - 1 if true[name] else np.nan for name in VOLUMES]
+        mean, sd = errors[at].mean(axis=0), errors[at].std(axis=0, ddof=1)
+        row(f"seed {seed}", [f"{percent(m)} ({percent(s)})" for m, s in zip(mean, sd, strict=True)])
+    between, within = errors.mean(axis=1).mean(axis=0), np.sqrt(errors.var(axis=1, ddof=1).mean(axis=0))
+    row("mean of all", [percent(one) for one in between])
+    row("SD between scans of a head", [percent(one) for one in within])
+    row("SD between heads", [percent(one) for one in errors.mean(axis=1).std(axis=0, ddof=1)])
+    row(f"scans within {percent(SHARE)}", [percent(one) for one in (np.abs(errors) <= SHARE).mean(axis=(0, 1))])
 
 
 def print_planes(seeds: range) -> None:
