@@ -501,7 +501,7 @@ def test_layouts_are_real_and_unknown_ones_raise(example):
     import slicer
 
     manager = slicer.app.layoutManager()
-    assert manager.sliceViewNames() == ("Red", "Green", "Yellow")
+    assert set(manager.sliceViewNames()) == {"Red", "Green", "Yellow"}
     scan = volume("scan")
     slicer.util.setSliceViewerLayers(background=scan)
     assert manager.sliceWidget("Red").mrmlSliceCompositeNode().GetBackgroundVolumeID() == scan.GetID()
@@ -512,8 +512,13 @@ def test_layouts_are_real_and_unknown_ones_raise(example):
     node.AddLayoutDescription(
         5001, '<layout type="vertical"><item><view class="vtkMRMLSliceNode" singletontag="Map"/></item></layout>'
     )
+    red = manager.sliceWidget("Red").mrmlSliceNode()
+    node.AddMaximizedViewNode(red)
     manager.setLayout(5001)
-    assert (manager.layout, manager.sliceViewNames()) == (5001, ("Map",))
+    assert manager.layout == 5001 and node.GetNumberOfMaximizedViewNodes() == 0
+    assert manager.sliceWidget("Map").mrmlSliceNode().IsMappedInLayout() and not red.IsMappedInLayout()
+    assert set(manager.sliceViewNames()) == {"Red", "Green", "Yellow", "Map"}, "Slicer names hidden ones, too"
+    assert manager.sliceWidget("Red").mrmlSliceNode() is red
 
 
 def test_dialogs_are_recorded_and_questions_need_an_answer(slicer_app, dialogs):  # noqa: F811
