@@ -617,6 +617,48 @@ def test_segmentation_deleted_before_apply(applied, scan):
     assert applied.ui.applyButton.enabled
 
 
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [
+        ("aif_points", "vtkMRMLMarkupsFiducialNode"),
+        ("vof_curve", "vtkMRMLTableNode"),
+        ("reference_map", "vtkMRMLScalarVolumeNode"),
+        ("compared_map", "vtkMRMLScalarVolumeNode"),
+        ("tissue_segmentation", "vtkMRMLSegmentationNode"),
+        ("scan", "vtkMRMLSequenceNode"),
+        ("brain_segmentation", "vtkMRMLSegmentationNode"),
+    ],
+)
+def test_a_chosen_node_that_is_deleted_is_not_replaced_by_another(panel, scan, field, kind):
+    """Slicer's selectors take the next of their list, which nobody chose: points in a vein for an artery."""
+    import slicer
+
+    chosen = scan if field == "scan" else slicer.mrmlScene.AddNewNodeByClass(kind, "chosen")
+    other = slicer.mrmlScene.AddNewNodeByClass(kind, "other")
+    for node in (chosen, other) if kind == "vtkMRMLSegmentationNode" else ():
+        node.GetSegmentation().AddEmptySegment("brain", "brain")
+    setattr(panel.parameters, field, chosen)
+    assert getattr(panel.parameters, field) is chosen
+    slicer.mrmlScene.RemoveNode(chosen)
+    assert getattr(panel.parameters, field) is None
+    assert panel.ui.scan.currentNode() is panel.parameters.scan
+    assert panel.ui.brainSegment.currentNode() is None and panel.parameters.brain_segment == ""
+    setattr(panel.parameters, field, other)
+    assert getattr(panel.parameters, field) is other
+
+
+def test_a_scan_chosen_by_its_proxy_volume_goes_with_its_sequence(panel, scan):
+    """To ask of a proxy volume while its sequence leaves ended the process, in Slicer's own code."""
+    import slicer
+
+    from PyPeTScene.series import scan_volume
+
+    panel.parameters.scan = scan_volume(scan)
+    slicer.mrmlScene.RemoveNode(scan)
+    assert panel.parameters.scan is None
+    assert not panel.ui.applyButton.enabled
+
+
 # Scene
 
 

@@ -346,11 +346,26 @@ def test_segment_selector_follows_the_segmentation(slicer_app, scene):  # noqa: 
     selector.setMRMLScene(scene)
     node = segmentation("brain", "AIF")
     assert selector.currentNode() is node
-    assert selector.segmentIDs() == ("brain", "AIF")
+    assert selector.segmentIDs() == (), "only where several can be chosen"
     selector.setCurrentSegmentID("AIF")
     node.GetSegmentation().RemoveSegment("AIF")
     scene.RemoveNode(node)
-    assert seen == ["brain", "AIF", "brain", ""]
+    assert seen == ["brain", "AIF", "brain"]
+    assert (selector.currentNode(), selector.currentSegmentID()) == (None, "brain"), "Slicer keeps the last one"
+
+
+def test_a_chosen_node_that_goes_is_followed_by_the_next(slicer_app, scene):  # noqa: F811
+    import slicer
+
+    first, second, third = (volume(name) for name in ("first", "second", "third"))
+    box, seen = slicer.qMRMLNodeComboBox(), []
+    box.nodeTypes, box.noneEnabled = ["vtkMRMLScalarVolumeNode"], True
+    box.setMRMLScene(scene)
+    box.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
+    box.setCurrentNode(second)
+    for node in (second, third, first):
+        scene.RemoveNode(node)
+    assert seen == [second, third, first, None]
 
 
 def named_classes() -> list[type]:
