@@ -490,6 +490,14 @@ def test_cancel_leaves_the_scene_as_before(panel, scan, dialogs, percent):  # no
     assert panel.ui.applyButton.enabled
 
 
+def test_cancelled_before_anything_is_read(panel, scan, dialogs):  # noqa: F811
+    before = ids()
+    dialogs.on_progress.append(lambda dialog: dialog.cancel())
+    panel.ui.applyButton.click()
+    assert ids() == before and not dialogs.messages
+    assert panel.ui.applyButton.enabled
+
+
 def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs):  # noqa: F811
     from PyPeTScene.series import fill_sequence, node_geometry
 
