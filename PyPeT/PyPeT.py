@@ -29,6 +29,7 @@ from PyPeTPanel.parameters import (
     CROSSHAIR,
     PyPeTParameterNode,
     forget_unknown,
+    part_from,
     time_axis,
 )
 from PyPeTScene import study
@@ -89,6 +90,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.EndCloseEvent, self.on_scene_closed)
         self.addObserver(scene, scene.StartImportEvent, self.on_scene_importing)
         self.addObserver(scene, scene.EndImportEvent, self.on_scene_closed)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.on_node_leaving)
         self.addObserver(scene, scene.NodeRemovedEvent, self.refresh)
         self.addObserver(actions.crosshair(), vtk.vtkCommand.ModifiedEvent, self.follow_crosshair)
         self.connect_parameters()  # tells the selector its types, without which a filter is none
@@ -192,6 +194,12 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Start again with the parameters of the new scene."""
         self.disconnect_parameters()
         self.connect_parameters()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def on_node_leaving(self, caller, event, node):
+        """Part from a chosen node before the selectors hear that it goes."""
+        if self.parameters is not None and not slicer.mrmlScene.IsClosing():
+            part_from(self.parameters, node)
 
     # What the panel shows
 

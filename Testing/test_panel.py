@@ -490,6 +490,14 @@ def test_cancel_leaves_the_scene_as_before(panel, scan, dialogs, percent):  # no
     assert panel.ui.applyButton.enabled
 
 
+def test_cancelled_before_anything_is_read(panel, scan, dialogs):  # noqa: F811
+    before = ids()
+    dialogs.on_progress.append(lambda dialog: dialog.cancel())
+    panel.ui.applyButton.click()
+    assert ids() == before and not dialogs.messages
+    assert panel.ui.applyButton.enabled
+
+
 def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs):  # noqa: F811
     from PyPeTScene.series import fill_sequence, node_geometry
 
@@ -615,6 +623,48 @@ def test_segmentation_deleted_before_apply(applied, scan):
     assert not applied.ui.applyButton.enabled
     applied.parameters.brain_source = "automatic"
     assert applied.ui.applyButton.enabled
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [
+        ("aif_points", "vtkMRMLMarkupsFiducialNode"),
+        ("vof_curve", "vtkMRMLTableNode"),
+        ("reference_map", "vtkMRMLScalarVolumeNode"),
+        ("compared_map", "vtkMRMLScalarVolumeNode"),
+        ("tissue_segmentation", "vtkMRMLSegmentationNode"),
+        ("scan", "vtkMRMLSequenceNode"),
+        ("brain_segmentation", "vtkMRMLSegmentationNode"),
+    ],
+)
+def test_a_chosen_node_that_is_deleted_is_not_replaced_by_another(panel, scan, field, kind):
+    """Slicer's selectors take the next of their list, which nobody chose: points in a vein for an artery."""
+    import slicer
+
+    chosen = scan if field == "scan" else slicer.mrmlScene.AddNewNodeByClass(kind, "chosen")
+    other = slicer.mrmlScene.AddNewNodeByClass(kind, "other")
+    for node in (chosen, other) if kind == "vtkMRMLSegmentationNode" else ():
+        node.GetSegmentation().AddEmptySegment("brain", "brain")
+    setattr(panel.parameters, field, chosen)
+    assert getattr(panel.parameters, field) is chosen
+    slicer.mrmlScene.RemoveNode(chosen)
+    assert getattr(panel.parameters, field) is None
+    assert panel.ui.scan.currentNode() is panel.parameters.scan
+    assert panel.ui.brainSegment.currentNode() is None and panel.parameters.brain_segment == ""
+    setattr(panel.parameters, field, other)
+    assert getattr(panel.parameters, field) is other
+
+
+def test_a_scan_chosen_by_its_proxy_volume_goes_with_its_sequence(panel, scan):
+    """To ask of a proxy volume while its sequence leaves ended the process, in Slicer's own code."""
+    import slicer
+
+    from PyPeTScene.series import scan_volume
+
+    panel.parameters.scan = scan_volume(scan)
+    slicer.mrmlScene.RemoveNode(scan)
+    assert panel.parameters.scan is None
+    assert not panel.ui.applyButton.enabled
 
 
 # Scene
@@ -1077,7 +1127,8 @@ def shown_volumes(count: int) -> list[str]:
     import slicer
 
     manager = slicer.app.layoutManager()
-    assert len(manager.sliceViewNames()) == count
+    views = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+    assert {view.GetName() for view in views if view.IsMappedInLayout()} == {f"PyPeT{k + 1}" for k in range(count)}
     composites = [manager.sliceWidget(f"PyPeT{k + 1}").mrmlSliceCompositeNode() for k in range(count)]
     return [slicer.mrmlScene.GetNodeByID(one.GetBackgroundVolumeID()).GetName() for one in composites]
 
@@ -1086,7 +1137,7 @@ def shown_charts() -> list:
     import slicer
 
     views = [slicer.mrmlScene.GetSingletonNode(f"PyPeTChart{k + 1}", "vtkMRMLPlotViewNode") for k in range(2)]
-    return [view.GetPlotChartNode() for view in views[: slicer.app.layoutManager().plotViewCount]]
+    return [view.GetPlotChartNode() for view in views if view is not None and view.IsMappedInLayout()]
 
 
 #: Stage: names of the volumes and roles of the charts that it shows.
@@ -1226,7 +1277,7 @@ def test_maps_stand_side_by_side_linked(applied, scan):
 
     applied.ui.stage6Button.click()
     manager = slicer.app.layoutManager()
-    composites = [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
+    composites = [manager.sliceWidget(f"PyPeT{k + 1}").mrmlSliceCompositeNode() for k in range(6)]
     assert [node.GetBackgroundVolumeID() for node in composites] == [
         applied.logic.shown.maps[name] for name in ("cbf", "cbv", "mtt", "tmax", "ttp", "delay")
     ]
@@ -1360,6 +1411,37 @@ def test_apply_shows_the_maps_again_where_there_are_others(applied, scan):
     applied.parameters.method = "bayesian"
     applied.ui.applyButton.click()
     assert shown_volumes(6) == [*names, "scan Delay"]
+
+
+def test_apply_keeps_a_step_whatever_the_views_hold_that_are_hidden(applied, scan):
+    """Slicer goes on naming views of other layouts, which still hold the maps."""
+    applied.ui.stage6Button.click()
+    applied.ui.stage1Button.click()
+    applied.parameters.method = "bSVD"
+    applied.ui.applyButton.click()
+    assert shown_volumes(2) == ["scan", "scan raw projection"]
+
+
+def test_apply_shows_the_maps_where_a_layout_of_another_extension_is_shown(applied):
+    import slicer
+
+    view = '<layout type="vertical"><item><view class="vtkMRMLSliceNode" singletontag="Theirs"/></item></layout>'
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic().GetLayoutNode().AddLayoutDescription(90001, view)
+    manager.setLayout(90001)
+    applied.ui.applyButton.click()
+    assert shown_volumes(6)[0] == "scan CBF"
+
+
+@pytest.mark.parametrize("button", ["stage6Button", "fourViewsButton"])
+def test_a_view_that_was_maximized_does_not_hide_the_others(applied, button):
+    import slicer
+
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    node = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    node.AddMaximizedViewNode(slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode())
+    getattr(applied.ui, button).click()
+    assert node.GetNumberOfMaximizedViewNodes() == 0
 
 
 def test_layouts(applied, scan):

@@ -346,11 +346,26 @@ def test_segment_selector_follows_the_segmentation(slicer_app, scene):  # noqa: 
     selector.setMRMLScene(scene)
     node = segmentation("brain", "AIF")
     assert selector.currentNode() is node
-    assert selector.segmentIDs() == ("brain", "AIF")
+    assert selector.segmentIDs() == (), "only where several can be chosen"
     selector.setCurrentSegmentID("AIF")
     node.GetSegmentation().RemoveSegment("AIF")
     scene.RemoveNode(node)
-    assert seen == ["brain", "AIF", "brain", ""]
+    assert seen == ["brain", "AIF", "brain"]
+    assert (selector.currentNode(), selector.currentSegmentID()) == (None, "brain"), "Slicer keeps the last one"
+
+
+def test_a_chosen_node_that_goes_is_followed_by_the_next(slicer_app, scene):  # noqa: F811
+    import slicer
+
+    first, second, third = (volume(name) for name in ("first", "second", "third"))
+    box, seen = slicer.qMRMLNodeComboBox(), []
+    box.nodeTypes, box.noneEnabled = ["vtkMRMLScalarVolumeNode"], True
+    box.setMRMLScene(scene)
+    box.connect("currentNodeChanged(vtkMRMLNode*)", seen.append)
+    box.setCurrentNode(second)
+    for node in (second, third, first):
+        scene.RemoveNode(node)
+    assert seen == [second, third, first, None]
 
 
 def named_classes() -> list[type]:
@@ -501,7 +516,7 @@ def test_layouts_are_real_and_unknown_ones_raise(example):
     import slicer
 
     manager = slicer.app.layoutManager()
-    assert manager.sliceViewNames() == ("Red", "Green", "Yellow")
+    assert set(manager.sliceViewNames()) == {"Red", "Green", "Yellow"}
     scan = volume("scan")
     slicer.util.setSliceViewerLayers(background=scan)
     assert manager.sliceWidget("Red").mrmlSliceCompositeNode().GetBackgroundVolumeID() == scan.GetID()
@@ -512,8 +527,13 @@ def test_layouts_are_real_and_unknown_ones_raise(example):
     node.AddLayoutDescription(
         5001, '<layout type="vertical"><item><view class="vtkMRMLSliceNode" singletontag="Map"/></item></layout>'
     )
+    red = manager.sliceWidget("Red").mrmlSliceNode()
+    node.AddMaximizedViewNode(red)
     manager.setLayout(5001)
-    assert (manager.layout, manager.sliceViewNames()) == (5001, ("Map",))
+    assert manager.layout == 5001 and node.GetNumberOfMaximizedViewNodes() == 0
+    assert manager.sliceWidget("Map").mrmlSliceNode().IsMappedInLayout() and not red.IsMappedInLayout()
+    assert set(manager.sliceViewNames()) == {"Red", "Green", "Yellow", "Map"}, "Slicer names hidden ones, too"
+    assert manager.sliceWidget("Red").mrmlSliceNode() is red
 
 
 def test_dialogs_are_recorded_and_questions_need_an_answer(slicer_app, dialogs):  # noqa: F811

@@ -1,7 +1,7 @@
 """What the panel keeps in the scene: the scan, the segments, and every setting under the library's own name."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import slicer
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
@@ -157,6 +157,32 @@ class PyPeTParameterNode:
     tissue_segmentation: Segmentation
     compared_map: slicer.vtkMRMLScalarVolumeNode | None
     reference_map: slicer.vtkMRMLScalarVolumeNode | None
+
+
+#: The fields that are nodes; and those that name a segment of one.
+NODES = [name for name, hint in PyPeTParameterNode.__annotations__.items() if type(None) in get_args(hint)]
+SEGMENT_FIELDS = {f"{key}_segmentation": f"{key}_segment" for key in ("brain", "aif", "vof")}
+
+
+def part_from(parameters: PyPeTParameterNode, node: Any) -> None:
+    """Choose nothing in place of a node that leaves the scene; Slicer's selectors would take the next of their list.
+
+    A scan goes with its sequence also where its proxy volume was chosen.
+    """
+    for name in NODES:
+        chosen = getattr(parameters, name)
+        if chosen is node or (name == "scan" and _stands_for(chosen, node)):
+            setattr(parameters, name, None)
+            if name in SEGMENT_FIELDS:
+                setattr(parameters, SEGMENT_FIELDS[name], "")
+
+
+def _stands_for(chosen: Any, node: Any) -> bool:
+    """Tell whether a chosen node is the proxy volume of a sequence."""
+    try:
+        return scan_of(chosen) is node
+    except InputError:
+        return False
 
 
 def forget_unknown(node: Any) -> list[str]:

@@ -33,20 +33,23 @@ def cancellable(parent: Any, stopped: Callable[[], bool]) -> Iterator[Progress]:
     dialog.autoReset = dialog.autoClose = False
     due = 0.0
 
-    def progress(fraction: float, text: str) -> None:
+    def show(fraction: float, text: str) -> None:
         nonlocal due
         if time.monotonic() >= due:
             dialog.labelText = text
             dialog.value = round(100.0 * fraction)
             slicer.app.processEvents()
             due = time.monotonic() + INTERVAL_S
+
+    def progress(fraction: float, text: str) -> None:
+        show(fraction, text)
         if stopped():
             raise Cancelled("The scene was closed; PyPeT was stopped.")
         if dialog.wasCanceled:
             raise Cancelled("PyPeT was stopped; the scene is as it was.")
 
     try:
-        progress(0.0, "Reading the scan")
+        show(0.0, "Reading the scan")  # what is stopped here already ends at the first call
         yield progress
     finally:
         dialog.close()

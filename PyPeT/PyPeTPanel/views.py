@@ -154,7 +154,7 @@ def arrange(stage: Stage) -> None:
     manager = slicer.app.layoutManager()
     if manager is not None and stage.volumes:
         node = manager.layoutLogic().GetLayoutNode()
-        node.SetViewArrangement(_layout(node, len(stage.volumes), len(stage.charts)))
+        _switch(node, _layout(node, len(stage.volumes), len(stage.charts)))
 
 
 def fill(stage: Stage) -> None:
@@ -184,14 +184,22 @@ def fill(stage: Stage) -> None:
 
 def show_four_views() -> None:
     """Return to Slicer's own layout of three slices and a 3D view."""
-    if slicer.app.layoutManager() is not None:
-        slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    manager = slicer.app.layoutManager()
+    if manager is not None:
+        _switch(manager.layoutLogic().GetLayoutNode(), slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+
+def _switch(node: Any, number: int) -> None:
+    """Show all of a layout, of which a view that was maximized hides the rest, also if it was described just now."""
+    node.RemoveAllMaximizedViewNodes()
+    node.SetViewArrangement(number)
 
 
 def in_own_layout() -> bool:
     """Tell whether one of PyPeT's layouts is shown; True where there is no window to show one in."""
     manager = slicer.app.layoutManager()
-    return manager is None or manager.layout >= FIRST_LAYOUT
+    last = FIRST_LAYOUT + 10 * len(MAP_LABELS) + MOST_CHARTS
+    return manager is None or FIRST_LAYOUT <= manager.layout <= last
 
 
 def wants_maps(scan: Any, former: Sequence[Any]) -> bool:
@@ -209,7 +217,8 @@ def wants_maps(scan: Any, former: Sequence[Any]) -> bool:
     manager = slicer.app.layoutManager()
     if manager is None or not in_own_layout():
         return manager is not None
-    composites = [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
+    own = (manager.layout - FIRST_LAYOUT) // 10  # the manager names views of other layouts, too
+    composites = [manager.sliceWidget(_slice_tag(k)).mrmlSliceCompositeNode() for k in range(own)]
     shown = [slicer.mrmlScene.GetNodeByID(one.GetBackgroundVolumeID() or "") for one in composites]
     first = next((volume for volume in shown if volume is not None), None)
     if first is None or _scan_id(first) not in ("", scan.GetID()):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import slicer
 import slicer.util
 from PySide6 import QtCore, QtWidgets
@@ -95,9 +97,10 @@ class qSlicerLayoutManager(QtCore.QObject):
         """Refuse a layout that is not in the layout node, where Slicer would show an empty window."""
         node = self._logic.GetLayoutNode()
         if layout == node.GetViewArrangement():
-            return  # whether it is described or not, as in Slicer
+            return  # whether it is described or not, and whatever is maximized, as in Slicer
         if not node.IsLayoutDescription(layout):
             raise ValueError(f"layout {layout} is not described in the layout node")
+        node.RemoveAllMaximizedViewNodes()
         node.SetViewArrangement(layout)
 
     def _arrange(self, *_):
@@ -107,26 +110,30 @@ class qSlicerLayoutManager(QtCore.QObject):
         if shown == self._shown:
             return
         self._shown = shown
-        for view in self._views("vtkMRMLSliceNode"):
-            if view.GetLayoutName() not in self._slices:
+        views = self._logic.GetViewNodes()
+        mapped = [views.GetItemAsObject(index) for index in range(views.GetNumberOfItems())]
+        for view in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode"):
+            view.SetMappedInLayout(view in mapped)
+            if view.IsA("vtkMRMLSliceNode") and view.GetLayoutName() not in self._slices:
                 self._slices[view.GetLayoutName()] = qMRMLSliceWidget(view)
         self.layoutChanged.emit(shown[0])
 
     layout = QtCore.Property(int, lambda self: self._logic.GetLayoutNode().GetViewArrangement(), setLayout)
 
     def sliceViewNames(self):
-        return tuple(node.GetLayoutName() for node in self._views("vtkMRMLSliceNode"))
+        """Return the slices of all layouts there ever were, in no order that means anything, as Slicer does."""
+        return tuple(sorted(self._slices, key=lambda name: hashlib.md5(name.encode()).digest()))
 
     def sliceWidget(self, name):
-        """Return the slice of this name in the current layout, or None, as Slicer does."""
-        return self._slices[name] if name in self.sliceViewNames() else None
+        """Return the slice of this name, in the current layout or not; None where there never was one."""
+        return self._slices.get(name)
 
     def mrmlSliceLogics(self):
         return slicer.app.applicationLogic().GetSliceLogics()
 
-    threeDViewCount = QtCore.Property(int, lambda self: len(self._views("vtkMRMLViewNode")))
-    plotViewCount = QtCore.Property(int, lambda self: len(self._views("vtkMRMLPlotViewNode")))
-    tableViewCount = QtCore.Property(int, lambda self: len(self._views("vtkMRMLTableViewNode")))
+    threeDViewCount = QtCore.Property(int, lambda self: _count("vtkMRMLViewNode"))
+    plotViewCount = QtCore.Property(int, lambda self: _count("vtkMRMLPlotViewNode"))
+    tableViewCount = QtCore.Property(int, lambda self: _count("vtkMRMLTableViewNode"))
 
     def resetSliceViews(self):
         for name in self.sliceViewNames():
@@ -141,7 +148,7 @@ class qSlicerLayoutManager(QtCore.QObject):
             for node in slicer.util.getNodesByClass(class_name):
                 slicer.mrmlScene.RemoveNode(node)
 
-    def _views(self, class_name: str) -> list:
-        views = self._logic.GetViewNodes()
-        nodes = [views.GetItemAsObject(index) for index in range(views.GetNumberOfItems())]
-        return [node for node in nodes if node.IsA(class_name)]
+
+def _count(class_name: str) -> int:
+    """Return how many views of a kind there are, shown or not: Slicer counts all."""
+    return slicer.mrmlScene.GetNumberOfNodesByClass(class_name)

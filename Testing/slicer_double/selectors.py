@@ -33,12 +33,14 @@ class SceneObserver:
 
     EVENTS = ("EndImportEvent", "EndCloseEvent", "EndBatchProcessEvent")
     NODE_EVENTS = ("NodeAddedEvent", "NodeRemovedEvent")
+    LATE = -10.0  # Slicer's model hears of a node that goes after observers of usual priority
 
     def __init__(self, widget, scene):
         self.reference, self.scene = weakref.ref(widget), scene
         self.tags = [scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, self._forget)]
         self.tags += [scene.AddObserver(getattr(slicer.vtkMRMLScene, event), self._refresh) for event in self.EVENTS]
         self.tags += [scene.AddObserver(getattr(slicer.vtkMRMLScene, event), self._node) for event in self.NODE_EVENTS]
+        self.tags.append(scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._goes, self.LATE))
         self.nodes: dict = {}
         self.shown: dict = {}
         widget.destroyed.connect(lambda *_: self.stop())  # else every event of the scene goes to all there ever were
@@ -72,6 +74,12 @@ class SceneObserver:
         widget = self._alive()
         if widget is not None and widget._may_list(node):
             self._refresh()
+
+    @calldata_type(vtkCommonCore.VTK_OBJECT)
+    def _goes(self, scene, event, node) -> None:
+        widget = self._alive()
+        if widget is not None and not scene.IsClosing():
+            widget._part_from(node)
 
     def _changed(self, node, event) -> None:
         widget = self._alive()
@@ -234,6 +242,13 @@ class qMRMLNodeComboBox(qMRMLWidget):
         first = "" if self._none_enabled or not shown else shown[0]
         self._choose(self._current if self._current in shown else first)
 
+    def _part_from(self, node) -> None:
+        """Choose the next node, or the last, when the chosen one goes: so does Qt's combo box, also with "none"."""
+        nodes = self._nodes()
+        if node.GetID() == self._current and node in nodes:
+            others = [other for other in nodes if other is not node]
+            self._choose(others[min(nodes.index(node), len(others) - 1)].GetID() if others else "")
+
     def _forget(self) -> None:
         """Choose nothing: after an import Slicer's model takes all nodes out and lists them anew."""
         if self._none_enabled:
@@ -294,10 +309,15 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._nodes.setCurrentNodeID(node_id)
 
     def segmentIDs(self):
+        """Return nothing: Slicer's own asks the list for several segments, which is empty where one is chosen."""
+        return ()
+
+    def _identities(self):
         node = self.currentNode()
         return tuple(node.GetSegmentation().GetSegmentIDs()) if node else ()
 
     def currentSegmentID(self):
+        """Return the segment that was chosen last, also when its segmentation is no more chosen, as Slicer does."""
         return self._current
 
     def setCurrentSegmentID(self, segment_id):
@@ -323,26 +343,24 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
 
     def _list_segments(self, *_) -> None:
         """List the segments again; the first, after "none", is chosen when the old choice is gone."""
-        keep = self._current
+        identities = self._identities()
         self._segments.blockSignals(True)
         self._segments.clear()
-        node = self.currentNode()
-        if node and self._nodes.noneEnabled:
+        if identities and self._nodes.noneEnabled:
             self._segments.addItem("None", "")
-        for segment_id in self.segmentIDs():
-            self._segments.addItem(node.GetSegmentation().GetSegment(segment_id).GetName(), segment_id)
-        index = self._segments.findData(keep)
-        if index < 0:
-            index = int(self._nodes.noneEnabled and bool(self.segmentIDs()))
+        for segment_id in identities:
+            name = self.currentNode().GetSegmentation().GetSegment(segment_id).GetName()
+            self._segments.addItem(name, segment_id)
+        index = self._segments.findData(self._current)
         self._segments.setCurrentIndex(index)
         self._segments.blockSignals(False)
-        self._segment_changed(index)
+        if identities and index < 0:
+            self._segments.setCurrentIndex(int(self._nodes.noneEnabled))
 
     def _segment_changed(self, index: int) -> None:
-        segment_id = self._segments.itemData(index) or ""
-        if segment_id != self._current:
-            self._current = segment_id
-            self.currentSegmentChanged.emit(segment_id)
+        if self.currentNode():
+            self._current = self._segments.itemData(index) or ""
+            self.currentSegmentChanged.emit(self._current)
 
 
 WIDGETS = (qMRMLWidget, qMRMLNodeComboBox, qMRMLSegmentSelectorWidget)
