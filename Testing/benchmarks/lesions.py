@@ -1,7 +1,7 @@
 """How well lesions, their side and the mid-sagittal plane are found in heads that were not looked at, in Markdown.
 
-Usage: python Testing/benchmarks/lesions.py [--planes | --draws N] [--seeds N] [--noise-hu HU] [--noise-texture NAME] [--peak-hu HU]
-       [--jitter-hu HU] [--method NAME] [--set NAME=VALUE ...]
+Usage: python Testing/benchmarks/lesions.py [--planes | --draws N] [--seeds N] [--noise-hu HU] [--noise-texture NAME]
+       [--peak-hu HU] [--jitter-hu HU] [--method NAME] [--set NAME=VALUE ...]
 
 Without an option: 16×220×220×55 heads, lesions left and right, a line a head, volumes in mL: truth → found (bounds).
 With ``--draws``: how errors differ between N scans of the same head, whose noise alone differs, and between heads.
