@@ -26,6 +26,7 @@ from PyPeTLib.records import (
     ResidueFit,
     Series,
     Skull,
+    Traits,
     VascularCurve,
 )
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod
@@ -76,6 +77,40 @@ def with_confidence(confidence):
         return replace(artery, candidates=(best,))
 
     return changed
+
+
+def beside_a_later_artery(narrower=1.3, later_s=2.0, signal_to_noise=100.0, error=0.01):
+    """Change an artery into the best of two candidates, the other so many times as narrow and so much later."""
+
+    def changed(artery):
+        own = artery.fit
+        fit = replace(own, rise_s=own.rise_s / narrower, error=error)
+        fit = replace(fit, onset_s=own.peak_s + later_s - fit.rise_s)
+        traits = Traits("left", signal_to_noise, 40.0, 0.0, 0.0, 5.0, 1.0)
+        one, other = (Candidate(MASK, artery.curve_hu, of, 1.0, 0.5, "left", traits, 0.8) for of in (own, fit))
+        return replace(artery, candidates=(one, other))
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        ({}, "warn"),
+        ({"narrower": 1.13, "later_s": 1.1}, "warn"),
+        ({"narrower": 1.1}, "pass"),  # as wide as noise makes it
+        ({"later_s": 0.9}, "pass"),  # as much later as noise makes it
+        ({"later_s": -3.0}, "pass"),  # it is the input that has been on its way
+        ({"signal_to_noise": 20.0}, "pass"),
+        ({"error": 0.02}, "pass"),
+    ],
+)
+def test_an_input_that_is_wider_than_a_later_artery_is_doubted(other, status):
+    """A bolus only becomes wider on its way: such an input is a mixture."""
+    found = {check.name: check for check in checks(artery=beside_a_later_artery(**other))}["AIF quality"]
+    assert found.status == status
+    if not other:
+        assert "1.30 times as wide as an artery that peaks 2.0 s later" in found.text and found.value > 1.29
 
 
 def measured(change):
