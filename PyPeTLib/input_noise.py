@@ -1,4 +1,4 @@
-"""The noise and error of the arterial input, which all curves that it explains have in common."""
+"""The noise of the arterial input, which all curves that it explains have in common."""
 
 from __future__ import annotations
 
@@ -44,35 +44,11 @@ def input_noise_hu(
     if not artery.mask.values.any():
         return _most_of_baseline(curve[:baseline_frames])
     noise_hu = noise_of_mean(curves.noise, curves.mask, artery.mask.values)
-    scale, taken = _scale_and_taken(artery, series, baseline_frames, taken_hu)
+    measured = mean_enhancement(series, artery.mask, baseline_frames=baseline_frames, drift_hu=taken_hu)
+    scale = float(curve @ measured) / max(float(measured @ measured), 1e-9)
+    taken = float(np.mean((curve - scale * measured) ** 2))
     least = kept_components(curve.size) / curve.size
     return float(np.sqrt(max((scale * noise_hu) ** 2 - taken, least * (scale * noise_hu) ** 2)))
-
-
-def input_error_hu(
-    artery: VascularCurve, series: Series, curves: Curves, *, baseline_frames: int, taken_hu: FloatArray
-) -> float:
-    """Return the standard deviation in HU of what the arterial input is off by in each frame, its height apart.
-
-    Beside the noise that is left it is what the projection took, for that is noise and curve alike: few components do
-    not hold the steep beginning of a bolus, and they bend to the noise of the few tallest vessels. Against the same
-    voxels without noise the inputs of twelve small phantoms were off by 1.06 to 2.4 times their noise (median 1.6), and
-    by 0.6 to 1.2 times (median 0.9) what this says. Parameters are those of `input_noise_hu`.
-    """
-    noise_hu = input_noise_hu(artery, series, curves, baseline_frames=baseline_frames, taken_hu=taken_hu)
-    if not artery.mask.values.any():
-        return noise_hu
-    _, taken = _scale_and_taken(artery, series, baseline_frames, taken_hu)
-    return float(np.hypot(noise_hu, np.sqrt(taken)))
-
-
-def _scale_and_taken(
-    artery: VascularCurve, series: Series, baseline_frames: int, taken_hu: FloatArray
-) -> tuple[float, float]:
-    """Return how many times as high as the mean of its voxels a curve is, and the mean square of the rest in HU²."""
-    measured = mean_enhancement(series, artery.mask, baseline_frames=baseline_frames, drift_hu=taken_hu)
-    scale = float(artery.curve_hu @ measured) / max(float(measured @ measured), 1e-9)
-    return scale, float(np.mean((artery.curve_hu - scale * measured) ** 2))
 
 
 def _most_of_baseline(baseline: FloatArray) -> float:

@@ -23,7 +23,7 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.frame_noise import frame_noise_hu
 from PyPeTLib.frames import check_values, in_all_frames, with_head
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
-from PyPeTLib.input_noise import input_error_hu
+from PyPeTLib.input_noise import input_noise_hu
 from PyPeTLib.leakage import without_leak
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.maps import perfusion_maps
@@ -450,7 +450,7 @@ def _residue(prepared: Prepared, progress: Progress) -> ResidueFit | None:
     """Return the shape of the residue that suits the brain best, where the method asks for one."""
     if not prepared.settings.residue_sought:
         return None
-    error_hu = input_error_hu(
+    noise_hu = input_noise_hu(
         prepared.aif,
         prepared.series,
         prepared.curves,
@@ -461,7 +461,7 @@ def _residue(prepared: Prepared, progress: Progress) -> ResidueFit | None:
         prepared.curves,
         prepared.aif.curve_hu,
         prepared.series.times_s,
-        aif_noise_hu=error_hu,
+        aif_noise_hu=noise_hu,
         settings=prepared.settings,
         progress=progress,
     )

@@ -6,14 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import HEAD
 
-from PyPeTLib import Prepared, Series, Settings, pipeline, prepare
-from PyPeTLib.chunks import silent
+from PyPeTLib import Prepared, Series, Settings, prepare
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.drift import taken_off
-from PyPeTLib.input_noise import input_error_hu, input_noise_hu
-from PyPeTLib.phantom import head_phantom
+from PyPeTLib.input_noise import input_noise_hu
 from PyPeTLib.smoothing import noise_of_mean
 
 
@@ -96,37 +93,3 @@ def test_drift_that_the_curve_is_without_is_no_noise(tiny):
         plain.aif, drifting, plain.curves, baseline_frames=plain.bolus.baseline_frames, taken_hu=line
     )
     assert found == pytest.approx(noise_of(plain), rel=1e-3)
-
-
-def asked_with(prepared, monkeypatch) -> float:
-    """Return what the shape of the residue is sought with as the error of the arterial input."""
-    told = []
-
-    def spy(*_, aif_noise_hu, **__):
-        told.append(aif_noise_hu)
-
-    monkeypatch.setattr(pipeline, "likeliest_residue", spy)
-    pipeline._residue(prepared, silent)
-    return told[0]
-
-
-@pytest.mark.parametrize("seed", [1, 5])
-def test_the_shape_of_the_residue_is_sought_with_the_whole_error_of_the_input(seed, monkeypatch):
-    """What the projection took is not noise alone: here the curve is off by twice the noise that is left."""
-    loud, quiet = (head_phantom(replace(HEAD, seed=seed, noise_hu=hu)) for hu in (HEAD.noise_hu, 0.0))
-    prepared = prepare(loud.series, Settings())
-    mask, baseline = prepared.aif.mask.values, prepared.bolus.baseline_frames
-    clean = np.array([frame[mask].mean(dtype=float) for frame in quiet.series.values])
-    clean -= clean[:baseline].mean()
-    curve = prepared.aif.curve_hu
-    error = curve - clean * (curve @ clean) / (clean @ clean)
-    assert 0.7 < error.std() / asked_with(prepared, monkeypatch) < 1.3
-    assert error.std() / noise_of(prepared) > 1.3
-
-
-def test_the_error_of_a_given_curve_is_its_noise(tiny):
-    nothing = replace(tiny.aif.mask, values=np.zeros_like(tiny.aif.mask.values))
-    given = replace(tiny, aif=replace(tiny.aif, mask=nothing))
-    baseline, taken_hu = given.bolus.baseline_frames, taken_off(given.drift, given.jumps)
-    error_hu = input_error_hu(given.aif, given.series, given.curves, baseline_frames=baseline, taken_hu=taken_hu)
-    assert error_hu == pytest.approx(noise_of(given))
