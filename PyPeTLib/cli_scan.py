@@ -104,7 +104,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     InputError
         If the file cannot be read, or a setting is unknown or out of its range.
     """
-    from PyPeTLib.files import read_text
+    from PyPeTLib.file_contents import read_text
 
     changes: dict[str, Any] = {}
     if options.settings:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import read_text
+from PyPeTLib.file_contents import read_text
 from PyPeTLib.pictures import tells_place
 
 #: Tables, each a CSV file and a sheet; the first lists the cases.

@@ -44,7 +44,7 @@ from PyPeTLib.dicom_headers import (
     voxels,
 )
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import refuse_odd_grid
+from PyPeTLib.image_faults import refuse_odd_grid
 from PyPeTLib.records import Check, FloatArray, Geometry
 from PyPeTLib.times import MINIMUM_FRAMES
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from PyPeTLib.errors import InputError, reason_of
-from PyPeTLib.files import read_text
+from PyPeTLib.file_contents import read_text
 from PyPeTLib.records import FloatArray, TimeCurve
 
 #: Column of the times in s in PyPeT's own curve tables.

@@ -12,7 +12,7 @@ import numpy as np
 from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import read_json
+from PyPeTLib.file_contents import read_json
 from PyPeTLib.lesion_rules import sds_of_rule
 from PyPeTLib.pairing import limited
 from PyPeTLib.read import read_image, read_mask

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PyPeTLib.colourbar import Box, ColourBar, Picture, bar_in_box, find_colour_bar, read_colours
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import Stored, extension, load, open_file, read_text, utf8_name
+from PyPeTLib.file_contents import open_file, read_text
+from PyPeTLib.files import Stored, extension, load, utf8_name
 from PyPeTLib.records import Geometry, Image
 from PyPeTLib.times import read_sidecar
 from PyPeTLib.typeset import percent, typeset

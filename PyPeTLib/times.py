@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import leading_bytes, nrrd_header, read_json, read_text, scan_name
+from PyPeTLib.file_contents import leading_bytes, read_json, read_text
+from PyPeTLib.files import scan_name
+from PyPeTLib.nrrd_headers import nrrd_header
 from PyPeTLib.records import TIMES_ROUNDED_S, Check, FloatArray
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.

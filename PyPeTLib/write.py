@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import AXES_TOLERANCE, leading_bytes, scan_name, utf8_name
+from PyPeTLib.file_contents import leading_bytes
+from PyPeTLib.files import AXES_TOLERANCE, scan_name, utf8_name
 from PyPeTLib.records import Geometry, Image, Series
 from PyPeTLib.typeset import FEW_LETTERS, harmless
 

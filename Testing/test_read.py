@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from PyPeTLib import files
+from PyPeTLib import files, image_faults
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
 from PyPeTLib.read import inspect_series, naming_path, read_image, read_mask, read_oriented, read_series
@@ -334,7 +334,7 @@ def test_file_of_another_format_is_refused(tmp_path: Path, name: str, content: b
 
 
 def test_windows_names_that_itk_cannot_open_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setattr(image_faults, "WINDOWS", True)
     path = tmp_path / "Schädel.nii"
     path.write_bytes(b"not found by ITK")
     with pytest.raises(InputError, match=r"names of file and folders in ASCII are needed .* found 'ä'\. Copy it"):
@@ -666,7 +666,7 @@ def test_nrrd_with_a_time_axis_in_3d_space_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='must be of kind "list"'):
         read_series(path)
     before = "nrrd's #independent axes (4) doesn't match dimension of space in which orientation is defined (3)"
-    assert 'must be of kind "list"' in files._reason(path, before), "as SimpleITK before 2.5.6 says it"
+    assert 'must be of kind "list"' in image_faults.itk_reason(path, before), "as SimpleITK before 2.5.6 says it"
 
 
 # Folders

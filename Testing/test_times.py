@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_read import DIRECTIONS, FRAMES, INDEX, LIST_LAST, head, nrrd, save
 
-from PyPeTLib import files
+from PyPeTLib import file_contents
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_series, read_times
 from PyPeTLib.records import Check, Series
@@ -322,7 +322,7 @@ def test_text_from_a_device_or_without_end_is_refused(tmp_path: Path, monkeypatc
     (tmp_path / "t.txt").symlink_to(os.devnull)
     with pytest.raises(InputError, match="a line is needed; found a pipe or a device, and no file"):
         read_times(tmp_path / "t.txt")
-    monkeypatch.setattr(files, "LARGEST_TEXT", 10)
+    monkeypatch.setattr(file_contents, "LARGEST_TEXT", 10)
     (tmp_path / "b.txt").write_text("0\n1\n" * 3)
     with pytest.raises(InputError, match="a line is needed; found more than 10 bytes"):
         read_times(tmp_path / "b.txt")
