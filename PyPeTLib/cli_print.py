@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PyPeTLib.packages import mending, usable
-from PyPeTLib.typeset import typeset
 
 if TYPE_CHECKING:
     from PyPeTLib.beside import Reference
@@ -32,19 +31,17 @@ def print_result(analysis: Analysis, output: Path, reference: Reference | None =
     reference : beside.Reference, optional
         Maps that the report shows beside those of the run.
     """
-    from PyPeTLib.display import MAP_LABELS
     from PyPeTLib.quality import worst_first
-    from PyPeTLib.results import invalid_why, map_medians, map_sds
+    from PyPeTLib.report_facts import key_numbers
+    from PyPeTLib.results import invalid_why
 
     _print_checks(worst_first(analysis.checks))
     if invalid_why(analysis.checks):
         print("All that follows, and the files, are marked INVALID.")
-    units, sds = {name: image.unit for name, image in analysis.maps.items()}, map_sds(analysis)
-    medians = [
-        f"{MAP_LABELS[name]} {typeset(f'{value:.3g}')}{f' ± {sds[name]:.2g}' if name in sds else ''} {units[name]}"
-        for name, value in map_medians(analysis).items()
-    ]
-    print(f"Tissue medians{' ± SD of a voxel' if sds else ''}: {', '.join(medians)}")
+    numbers = key_numbers(analysis.maps, analysis.tissue)  # with the digits of the report
+    medians = [" ".join(filter(None, (one.short, one.median, one.voxel_sd, one.unit))) for one in numbers]
+    spread = " ± SD of a voxel" if any(one.voxel_sd for one in numbers) else ""
+    print(f"Tissue medians{spread}: {', '.join(medians)}")
     if analysis.curves.resolution_mm is not None:
         print(
             f"Tissue of one kind is averaged over {analysis.curves.resolution_mm:.1f} mm (full width at half maximum)."
@@ -67,7 +64,7 @@ def _print_lesions(lesions: Lesions) -> None:
         interval = "" if math.isnan(low) else f" ({low:.1f} to {high:.1f})"
         print(f"  {name}: {text}" + ("" if math.isnan(value) else f"{interval} {unit}".rstrip()))
     for name, met, why in criterion_rows(lesions):
-        print(f"  {name}: {met} ({why})")
+        print(f"  {name}: {met} ({why.removeprefix(f'{met}: ')})")
 
 
 def _print_checks(checks: Sequence[Check]) -> None:

@@ -19,7 +19,7 @@ import pytest
 from PyPeTLib import read
 from PyPeTLib.beside import Reference, like_ours
 from PyPeTLib.cli import main
-from PyPeTLib.cli_print import progress_bar
+from PyPeTLib.cli_print import print_result, progress_bar
 from PyPeTLib.cli_scan import _maps_to_come
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
@@ -29,7 +29,8 @@ from PyPeTLib.phantom_files import options_from_text, write_phantom
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.read import read_image, read_series
 from PyPeTLib.records import Image, Series
-from PyPeTLib.results import holds_other_runs_only, result_names
+from PyPeTLib.report_facts import key_numbers
+from PyPeTLib.results import criterion_rows, holds_other_runs_only, result_names
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import write_image, write_series
@@ -178,6 +179,16 @@ def test_run_is_silent_in_a_pipe_but_for_the_result(scan, tmp_path):
     assert "Tissue medians ± SD of a voxel: CBF" in done.stdout
     assert ", Tmax " in done.stdout and ", Delay " in done.stdout  # as in report and messages
     assert "Research use only" in done.stdout
+
+
+def test_numbers_have_the_digits_of_the_report_and_no_verdict_stands_twice(tiny_analysis, capsys):
+    print_result(tiny_analysis, Path("out"))
+    said = capsys.readouterr().out
+    for one in key_numbers(tiny_analysis.maps, tiny_analysis.tissue):
+        assert f"{one.short} {one.median} {one.voxel_sd}".rstrip() + f" {one.unit}" in said
+    for name, met, why in criterion_rows(tiny_analysis.lesions):
+        assert f"{name}: {met} ({why.removeprefix('not met: ')})" in said
+    assert "not met (not met" not in said
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
