@@ -107,8 +107,8 @@ def print_draws(seeds: range, draws: int, scan: dict[str, Any], settings: Settin
             errors[at, draw] = [found[name].ml / true[name] - 1 if true[name] else np.nan for name in VOLUMES]
         mean, sd = errors[at].mean(axis=0), errors[at].std(axis=0, ddof=1)
         row(f"seed {seed}", [f"{percent(m)} ({percent(s)})" for m, s in zip(mean, sd, strict=True)])
-    between, within = errors.mean(axis=1).mean(axis=0), np.sqrt(errors.var(axis=1, ddof=1).mean(axis=0))
-    row("mean of all", [percent(one) for one in between])
+    overall, within = errors.mean(axis=1).mean(axis=0), np.sqrt(errors.var(axis=1, ddof=1).mean(axis=0))
+    row("mean of all", [percent(one) for one in overall])
     row("SD between scans of a head", [percent(one) for one in within])
     row("SD between heads", [percent(one) for one in errors.mean(axis=1).std(axis=0, ddof=1)])
     row(f"scans within {percent(SHARE)}", [percent(one) for one in (np.abs(errors) <= SHARE).mean(axis=(0, 1))])
