@@ -17,8 +17,7 @@ WEAK_BOLUS_HU = 80.0
 #: Confidence in the arterial input below which it is doubted.
 LOW_CONFIDENCE = 0.3
 #: A bolus only becomes wider on its way: an input so many times as wide as an artery that peaks so many s later, that
-#: fits as well and of so much signal, holds the blood of several: in heads whose front arteries fill late on both sides
-#: 1.2 times and more, in those of Testing/benchmarks/inputs.py 1.01 times at most.
+#: fits as well and of so much signal, holds the blood of several. No head of Testing/benchmarks/inputs.py has such one.
 WIDER, LATER_S, GOOD_SIGNAL = 1.12, 1.0, 30.0
 #: Blood needs at least so long from artery to vein, in s.
 LEAST_TRANSIT_S = 1.0
