@@ -226,7 +226,7 @@ def _add_demo(commands: Any) -> None:
 
 def _demo(options: argparse.Namespace) -> int:
     from PyPeTLib.demo import run_demo
-    from PyPeTLib.results import RESEARCH_USE
+    from PyPeTLib.lesion_facts import RESEARCH_USE
     from PyPeTLib.truth import FIGURES
 
     with progress_bar(False) as progress:

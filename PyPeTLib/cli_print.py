@@ -32,8 +32,8 @@ def print_result(analysis: Analysis, output: Path, reference: Reference | None =
         Maps that the report shows beside those of the run.
     """
     from PyPeTLib.quality import worst_first
+    from PyPeTLib.records import invalid_why
     from PyPeTLib.report_facts import key_numbers
-    from PyPeTLib.results import invalid_why
 
     _print_checks(worst_first(analysis.checks))
     if invalid_why(analysis.checks):
@@ -56,7 +56,7 @@ def _print_lesions(lesions: Lesions) -> None:
     """Print volumes with their bounds, ratios and criteria."""
     import math
 
-    from PyPeTLib.results import RESEARCH_USE, criterion_rows, lesion_rows, lesion_values
+    from PyPeTLib.lesion_facts import RESEARCH_USE, criterion_rows, lesion_rows, lesion_values
 
     print(f"Lesions ({lesions.rule}); side: {lesions.side}. {RESEARCH_USE}")
     rows = lesion_rows(lesions)

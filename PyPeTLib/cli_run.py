@@ -63,7 +63,7 @@ def add_scene(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from contextlib import ExitStack
 
-    from PyPeTLib.results import former_results, holds_other_runs_only
+    from PyPeTLib.result_files import former_results, holds_other_runs_only
     from PyPeTLib.write import remove_files, staged_output, without_successor
 
     settings = settings_of(options)

@@ -158,7 +158,7 @@ def analysis_of(
 
     from PyPeTLib.pipeline import analyze
     from PyPeTLib.read import read_mask
-    from PyPeTLib.results import require_names
+    from PyPeTLib.result_files import require_names
 
     start = time.perf_counter()
     progress(0.0, "Reading")

@@ -14,6 +14,7 @@ from PyPeTLib.compare import Comparison, common_maps, compare_pairs, pair_maps
 from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
+from PyPeTLib.lesion_facts import MET
 from PyPeTLib.lesion_rules import sds_of_rule
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair
@@ -31,7 +32,6 @@ from PyPeTLib.reference_maps import (
     reference_of,
 )
 from PyPeTLib.reference_remarks import grouped
-from PyPeTLib.results import MET
 from PyPeTLib.similarity import comparable_entries
 
 #: What is done with a case beside its numbers, e.g. drawn.

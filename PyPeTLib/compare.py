@@ -13,13 +13,13 @@ import numpy as np
 from PyPeTLib.agreement import dice
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
+from PyPeTLib.lesion_facts import MISMATCH_RATIO, NO_CORE, VOLUME_NAMES, why_no_ratio
 from PyPeTLib.lesion_rules import judge_criteria, maps_of_rule
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.outputs import Provenance, Run
 from PyPeTLib.pairing import EmptyReferenceError, Pair, pair_up, resampled
 from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side
 from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
-from PyPeTLib.results import MISMATCH_RATIO, NO_CORE, VOLUME_NAMES, why_no_ratio
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity
 from PyPeTLib.typeset import percent

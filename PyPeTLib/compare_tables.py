@@ -26,9 +26,9 @@ from PyPeTLib.cohort import (
 from PyPeTLib.compare import Comparison, no_ratio
 from PyPeTLib.comparison_files import NOTICE, TABLES, TEXT, WORKBOOK
 from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.lesion_facts import MET, MISMATCH_RATIO, RESEARCH_USE
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.packages import usable
-from PyPeTLib.results import MET, MISMATCH_RATIO, RESEARCH_USE
 from PyPeTLib.similarity import Region, comparable_entries, metric_digits
 from PyPeTLib.typeset import harmless, one_line, typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text

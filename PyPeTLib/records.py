@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import permutations
@@ -212,6 +212,11 @@ class Check:
     def doubtful(self) -> bool:
         """Whether the user has to know: it warns or fails."""
         return self.status in ("warn", "fail")
+
+
+def invalid_why(checks: Iterable[Check]) -> list[str]:
+    """Return why a result is marked invalid: every failed check; nothing where it is not."""
+    return [check.text for check in checks if check.status == "fail"]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from PyPeTLib import __version__
 from PyPeTLib.curves import end_share
+from PyPeTLib.lesion_facts import RESEARCH_USE, lesion_rows, lesion_values
 from PyPeTLib.records import (
     Analysis,
     Candidate,
@@ -21,9 +22,9 @@ from PyPeTLib.records import (
     VascularCurve,
     describe_times,
 )
-from PyPeTLib.results import RESEARCH_USE, candidate_facts, lesion_rows, lesion_values
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
 from PyPeTLib.typeset import percent, typeset
+from PyPeTLib.vessel_facts import candidate_facts
 
 Places = npt.NDArray[np.intp]
 #: Names of the maps, short and in full.

@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PyPeTLib.records import Analysis
+from PyPeTLib.records import Analysis, invalid_why
 from PyPeTLib.report_alternatives import (
     bolus_shown,
     curves_shown,
@@ -22,7 +22,6 @@ from PyPeTLib.report_alternatives import (
 from PyPeTLib.report_facts import KeyNumber, key_numbers
 from PyPeTLib.report_sections import Picture
 from PyPeTLib.report_viewer import data_address
-from PyPeTLib.results import invalid_why
 from PyPeTLib.write import write_bytes
 
 if TYPE_CHECKING:

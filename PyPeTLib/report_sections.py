@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from PyPeTLib import __version__
+from PyPeTLib.lesion_facts import MISMATCH_RATIO, criterion_rows, lesion_conditions
+from PyPeTLib.map_facts import conversion_note
 from PyPeTLib.quality import worst_first
-from PyPeTLib.records import Analysis, Check, Status
+from PyPeTLib.records import Analysis, Check, Status, invalid_why
 from PyPeTLib.references import references
 from PyPeTLib.report_facts import (
     candidate_rows,
@@ -20,7 +22,6 @@ from PyPeTLib.report_facts import (
     vessel_facts,
     volume_rows,
 )
-from PyPeTLib.results import MISMATCH_RATIO, conversion_note, criterion_rows, invalid_why, lesion_conditions
 from PyPeTLib.settings import without_effect
 
 #: What the status of a check is called on the page.

@@ -34,9 +34,8 @@ from PyPeTLib.display import (
     map_colours,
 )
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Analysis, Curves, Geometry, Image, MaskArray
+from PyPeTLib.records import Analysis, Curves, Geometry, Image, MaskArray, invalid_why
 from PyPeTLib.report_facts import DECIMALS
-from PyPeTLib.results import invalid_why
 
 Bytes = npt.NDArray[np.uint8]
 #: From an array on the scan's grid to what is shown of it.

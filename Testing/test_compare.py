@@ -36,6 +36,7 @@ from PyPeTLib.compare_drawing import FigureWriter
 from PyPeTLib.compare_tables import markdown, tables_of, write_tables
 from PyPeTLib.comparison_files import comparison_files
 from PyPeTLib.errors import InputError, PyPeTError
+from PyPeTLib.lesion_facts import MET, RESEARCH_USE
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
@@ -48,7 +49,7 @@ from PyPeTLib.reference_maps import (
     provenance_of,
     reference_of,
 )
-from PyPeTLib.results import MET, RESEARCH_USE, write_analysis
+from PyPeTLib.results import write_analysis
 from PyPeTLib.similarity import Differences
 from PyPeTLib.units import in_unit
 from PyPeTLib.write import write_image, write_json

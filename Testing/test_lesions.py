@@ -9,10 +9,10 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.lesion_facts import criterion_rows, lesion_facts, lesion_rows, lesion_values
 from PyPeTLib.lesion_rules import RULES, describe_rule, judge_criteria
 from PyPeTLib.lesions import _as_around, _ball, _beside, find_lesions, judge_lesions
 from PyPeTLib.records import Geometry, Image, Maps, Midplane, silent
-from PyPeTLib.results import criterion_rows, lesion_facts, lesion_rows, lesion_values
 from PyPeTLib.settings import Settings
 
 GRID = Geometry((60, 40, 12), (2.0, 2.0, 5.0), (-59.0, -39.0, -27.5))

@@ -14,8 +14,11 @@ from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.pipeline import prepare
 from PyPeTLib.records import Geometry, Motion, Series, silent
-from PyPeTLib.results import motion_table, result_names, summary, write_analysis
+from PyPeTLib.result_files import result_names
+from PyPeTLib.result_tables import motion_table
+from PyPeTLib.results import write_analysis
 from PyPeTLib.seeds import grow_seeds
+from PyPeTLib.summary import summary
 from PyPeTLib.truth import compare_with_truth
 
 ON, AUTO = Settings(motion="on"), Settings()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from slicer_double.fixtures import dialogs, load, scene, slicer_app  # noqa: F401 (fixtures)
 
-from PyPeTLib.results import map_sds
+from PyPeTLib.map_facts import map_sds
 
 MODULE = Path(__file__).parents[1] / "PyPeT" / "PyPeT.py"
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # VTK with numpy 2.5
@@ -986,7 +986,7 @@ def test_without_a_main_window_the_list_is_made_and_nothing_is_placed(load):  # 
 
 @pytest.mark.parametrize("key", ["aif", "vof"])
 def test_loaded_curve_is_used(panel, scan, tiny_analysis, tmp_path, dialogs, key):  # noqa: F811
-    from PyPeTLib.results import curve_table
+    from PyPeTLib.result_tables import curve_table
     from PyPeTLib.write import write_csv
 
     write_csv(curve_table(tiny_analysis), tmp_path / "mine.csv")

@@ -225,8 +225,9 @@ def test_a_curve_without_a_bolus_is_invalid(tiny_head):
 
 
 def test_a_run_on_curves_is_written_and_described_without_voxels(tiny_head, tiny_analysis, tmp_path):
-    from PyPeTLib.results import summary, write_analysis
+    from PyPeTLib.results import write_analysis
     from PyPeTLib.stages import STAGES, aif_figure
+    from PyPeTLib.summary import summary
     from PyPeTLib.truth import compare_with_truth
 
     curves = [mask_curve(tiny_head.series, one.mask) for one in (tiny_analysis.aif, tiny_analysis.vof)]
@@ -641,7 +642,8 @@ def toy_method(monkeypatch):
 
 def test_a_new_method_runs_and_is_told_with_its_function_its_entry_and_its_name(tiny_head, tmp_path, toy_method):
     from PyPeTLib.display import method_label
-    from PyPeTLib.results import summary, write_analysis
+    from PyPeTLib.results import write_analysis
+    from PyPeTLib.summary import summary
 
     run = analyze(tiny_head.series, toy_method)
     assert np.nanmedian(run.maps.cbf.values[run.tissue.values]) > 0.0 and run.maps.delay is None

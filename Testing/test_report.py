@@ -45,6 +45,7 @@ from PyPeTLib.figures import (
     uncertainty_figure,
     webp,
 )
+from PyPeTLib.lesion_facts import criterion_rows, lesion_conditions
 from PyPeTLib.methods import PUBLISHED
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.overlays import LESION_MAPS, highlighted, lesions_figure, vessels_figure
@@ -56,7 +57,7 @@ from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion
 from PyPeTLib.report_pictures import FIGURES, drawings, former_figures, write_figures
 from PyPeTLib.report_sections import Report, Section, Table, Text, report_sections
 from PyPeTLib.report_viewer import viewer_data
-from PyPeTLib.results import candidate_facts, criterion_rows, lesion_conditions
+from PyPeTLib.vessel_facts import candidate_facts
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
 

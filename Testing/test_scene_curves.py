@@ -16,7 +16,7 @@ from scene_cases import (
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.records import Geometry, Image
-from PyPeTLib.results import curve_table
+from PyPeTLib.result_tables import curve_table
 from PyPeTScene.curves import (
     brain_regions,
     curve_from_table,

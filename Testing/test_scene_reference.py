@@ -17,9 +17,10 @@ from scene_cases import (
 from PyPeTLib.cohort import compare_folders
 from PyPeTLib.compare import compare_findings
 from PyPeTLib.errors import InputError
+from PyPeTLib.lesion_facts import RESEARCH_USE
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.records import Analysis, Geometry, Image, silent
-from PyPeTLib.results import RESEARCH_USE, write_analysis
+from PyPeTLib.results import write_analysis
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import similarity, similarity_entries
 from PyPeTLib.write import write_image

@@ -24,12 +24,14 @@ from scene_cases import (
 from PyPeTLib import cli
 from PyPeTLib.display import baseline_hu
 from PyPeTLib.errors import Cancelled, InputError
+from PyPeTLib.lesion_facts import criterion_rows, lesion_rows
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Image
-from PyPeTLib.results import candidate_facts, criterion_rows, curve_table, lesion_rows
+from PyPeTLib.result_tables import curve_table
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
+from PyPeTLib.vessel_facts import candidate_facts
 from PyPeTScene import stages, study
 from PyPeTScene.bootstrap import boot_scene
 from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves

@@ -12,9 +12,10 @@ from PyPeTLib.brain import brain_mask
 from PyPeTLib.chunks import mean_frame, share
 from PyPeTLib.errors import InputError
 from PyPeTLib.frames import with_head
-from PyPeTLib.records import Analysis, Candidate, Image, Prepared, Progress, Series, silent
+from PyPeTLib.records import Analysis, Candidate, Image, Prepared, Progress, Series, invalid_why, silent
 from PyPeTLib.report import NEEDED, report_available
-from PyPeTLib.results import former_results, invalid_why, result_names, write_analysis
+from PyPeTLib.result_files import former_results, result_names
+from PyPeTLib.results import write_analysis
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import remove_files, staged_output, without_successor
 from PyPeTPanel import inputs, views

@@ -7,7 +7,7 @@ from typing import Any
 
 import qt
 
-from PyPeTLib.results import LesionRow, lesion_values
+from PyPeTLib.lesion_facts import LesionRow, lesion_values
 from PyPeTLib.similarity import similarity_rows
 from PyPeTLib.typeset import typeset
 from PyPeTScene.curves import PARTIAL_VOLUME

@@ -15,7 +15,7 @@ from vtk.util import numpy_support
 from PyPeTLib.errors import InputError
 from PyPeTLib.inputs import TIME_COLUMN, curve_of_columns
 from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared, TimeCurve
-from PyPeTLib.results import curve_table, motion_table
+from PyPeTLib.result_tables import curve_table, motion_table
 from PyPeTLib.typeset import typeset
 from PyPeTScene.masks import mask_from_segment
 from PyPeTScene.nodes import ROLE, Node, find_node, node_name, own_node, own_nodes

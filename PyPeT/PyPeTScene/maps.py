@@ -8,8 +8,8 @@ import numpy as np
 import slicer
 
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, RAINBOW_ANCHORS, SD_SHARE
-from PyPeTLib.records import Analysis, Image, Progress, silent
-from PyPeTLib.results import KINDS, LONG_NAMES, invalid_why, map_resolution_mm, regularisation
+from PyPeTLib.map_facts import KINDS, LONG_NAMES, map_resolution_mm, regularisation
+from PyPeTLib.records import Analysis, Image, Progress, invalid_why, silent
 from PyPeTLib.settings import Colours
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 
