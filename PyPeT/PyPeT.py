@@ -22,7 +22,7 @@ if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: th
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import silent
+from PyPeTLib.progress import silent
 from PyPeTPanel import actions, controls, inputs, packages, running, scan, selftest, tables, views
 from PyPeTPanel.lastrun import LastRun
 from PyPeTPanel.parameters import (

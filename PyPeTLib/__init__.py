@@ -9,11 +9,13 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from PyPeTLib.analysis import Analysis, Prepared
     from PyPeTLib.errors import Cancelled, InputError, PyPeTError, QualityError
+    from PyPeTLib.geometry import Geometry, Image
     from PyPeTLib.pipeline import analyze, finish, prepare
     from PyPeTLib.read import read_image, read_mask, read_series
-    from PyPeTLib.records import Analysis, Geometry, Image, Points, Prepared, Series, TimeCurve
     from PyPeTLib.results import write_analysis
+    from PyPeTLib.scan import Points, Series, TimeCurve
     from PyPeTLib.settings import Settings
 
 __version__ = "0.1.0"
@@ -31,13 +33,13 @@ _HOMES = {
     "read_image": "read",
     "write_analysis": "results",
     "Settings": "settings",
-    "Analysis": "records",
-    "Geometry": "records",
-    "Image": "records",
-    "Points": "records",
-    "Prepared": "records",
-    "Series": "records",
-    "TimeCurve": "records",
+    "Analysis": "analysis",
+    "Geometry": "geometry",
+    "Image": "geometry",
+    "Points": "scan",
+    "Prepared": "analysis",
+    "Series": "scan",
+    "TimeCurve": "scan",
     "PyPeTError": "errors",
     "InputError": "errors",
     "QualityError": "errors",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from PyPeTLib.records import FloatArray, MaskArray
+from PyPeTLib.geometry import FloatArray, MaskArray
 
 #: Limits of agreement lie so many standard deviations from the bias: 95 % of normal differences are within.
 LIMIT_SDS = 1.96

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.curves import between_frames
-from PyPeTLib.records import FloatArray
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.vessels import VesselVoxels
 
 #: Voxels below this share of the curve's peak hold so much else that their curve is another.

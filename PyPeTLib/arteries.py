@@ -21,7 +21,9 @@ from PyPeTLib.candidates import (
 from PyPeTLib.curves import LEAST_AFTER_ARRIVAL_S, end_share
 from PyPeTLib.errors import QualityError
 from PyPeTLib.gamma import fit_gamma_variate
-from PyPeTLib.records import Candidate, FloatArray, Geometry, Image, Progress, VascularCurve, silent
+from PyPeTLib.geometry import FloatArray, Geometry, Image
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Candidate, VascularCurve
 from PyPeTLib.settings import Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 from PyPeTLib.typeset import percent

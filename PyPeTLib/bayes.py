@@ -25,8 +25,10 @@ from PyPeTLib.dictionary import (
     tissue_dictionary,
     usual_delay_s,
 )
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.priors import SAMPLE, Index, surroundings, with_patients_times
-from PyPeTLib.records import Curves, FloatArray, Progress, Response
+from PyPeTLib.progress import Progress
+from PyPeTLib.records import Curves, Response
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings

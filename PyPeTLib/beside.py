@@ -9,8 +9,8 @@ from pathlib import Path
 from PyPeTLib.compare import EMPTY, pair_images
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Image
 from PyPeTLib.outputs import Provenance
-from PyPeTLib.records import Image
 from PyPeTLib.reference_maps import doubts_of_choice, find_references, provenance_of, read_reference, reference_of
 from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
 from PyPeTLib.report import check_reference

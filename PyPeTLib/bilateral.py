@@ -10,8 +10,10 @@ import numpy as np
 
 from PyPeTLib.chunks import share
 from PyPeTLib.curves import robust_sd
+from PyPeTLib.geometry import FloatArray, Geometry, MaskArray
 from PyPeTLib.likeness import Neighbours, neighbours
-from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress
+from PyPeTLib.progress import Progress
+from PyPeTLib.records import Curves
 from PyPeTLib.smoothing import Float32Array, averaged_width_mm, bounding_box, gaussian_in_mask, on_grid
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import QualityError
-from PyPeTLib.records import Bolus, FloatArray, GammaVariate
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import Bolus, GammaVariate
 from PyPeTLib.settings import Settings
 
 #: Arrival is sought in this share of the likely vessels, the earliest (thin arteries are few beside veins) ...

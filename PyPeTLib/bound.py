@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from PyPeTLib.dictionary import components_without_mean
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.kinetics import tissue_curves
-from PyPeTLib.records import FloatArray
 
 #: Steps of the central differences: in the logarithm of the mean transit time, and in s of delay.
 LOG_STEP, DELAY_STEP_S = 0.05, 0.25

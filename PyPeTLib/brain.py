@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import execute, share
 from PyPeTLib.errors import QualityError
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Progress, Skull, silent
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Skull
 from PyPeTLib.settings import BrainMethod, Settings
 from PyPeTLib.skull import inside_open_skull
 from PyPeTLib.stripped import is_cut, stripped_brain

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import Candidate, FloatArray, Geometry, Image, MaskArray, Traits, VascularCurve
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.records import Candidate, Traits, VascularCurve
 from PyPeTLib.vessels import VesselVoxels
 
 #: A first pass fitted worse than this (root mean square over peak) is no artery.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import Progress, silent
+from PyPeTLib.progress import Progress, silent
 
 #: Rows of a block: small enough for the cache and for prompt cancelling, and fixed,
 #: so that rounding does not depend on the machine.

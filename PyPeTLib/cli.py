@@ -142,7 +142,7 @@ def _info(options: argparse.Namespace) -> int:
 
     from PyPeTLib.hounsfield import finite_extremes
     from PyPeTLib.read import inspect_series, read_times
-    from PyPeTLib.records import describe_times
+    from PyPeTLib.scan import describe_times
 
     times = read_times(options.times) if options.times else None
     info = inspect_series(scan_paths(options), times_s=times, interval_s=options.interval, series_number=options.series)
@@ -167,7 +167,7 @@ def _info(options: argparse.Namespace) -> int:
 def _what_stops(info: SeriesInfo) -> tuple[str, ...]:
     """Return why a run of a readable scan would end without a result, by a run with a quicker denoising."""
     from PyPeTLib.pipeline import analyze
-    from PyPeTLib.records import Series
+    from PyPeTLib.scan import Series
 
     assert info.times_s is not None
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PyPeTLib.compare_drawing import FigureWriter
     from PyPeTLib.pairing import Pair
     from PyPeTLib.pictures import Scale
-    from PyPeTLib.records import Progress
+    from PyPeTLib.progress import Progress
 
 #: Exit codes: done, and done but for what is listed, such as some cases of a data set.
 OK, PARTLY = 0, 4

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from PyPeTLib.packages import mending, usable
 
 if TYPE_CHECKING:
+    from PyPeTLib.analysis import Analysis, Lesions
     from PyPeTLib.beside import Reference
-    from PyPeTLib.records import Analysis, Check, Lesions, Progress
+    from PyPeTLib.checks import Check
+    from PyPeTLib.progress import Progress
 
 #: Set once the user wants to stop: what is raised in a callback of the garbage collector, Python drops.
 STOP = threading.Event()
@@ -31,8 +33,8 @@ def print_result(analysis: Analysis, output: Path, reference: Reference | None =
     reference : beside.Reference, optional
         Maps that the report shows beside those of the run.
     """
+    from PyPeTLib.checks import invalid_why
     from PyPeTLib.quality import worst_first
-    from PyPeTLib.records import invalid_why
     from PyPeTLib.report_facts import key_numbers
 
     _print_checks(worst_first(analysis.checks))

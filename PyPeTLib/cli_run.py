@@ -14,8 +14,8 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.typeset import one_line
 
 if TYPE_CHECKING:
+    from PyPeTLib.analysis import Analysis
     from PyPeTLib.beside import Reference
-    from PyPeTLib.records import Analysis
 
 
 def add_run(commands: Any) -> None:

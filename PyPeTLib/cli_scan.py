@@ -21,8 +21,11 @@ from PyPeTLib.settings import (
 )
 
 if TYPE_CHECKING:
+    from PyPeTLib.analysis import Analysis
     from PyPeTLib.beside import Reference
-    from PyPeTLib.records import Analysis, Geometry, Image, Points, Progress, Series, TimeCurve
+    from PyPeTLib.geometry import Geometry, Image
+    from PyPeTLib.progress import Progress
+    from PyPeTLib.scan import Points, Series, TimeCurve
 
 #: Packages that the steps of a run load when they need them, a third of a second together.
 NEEDED = ("scipy.ndimage", "scipy.spatial.transform", "scipy.special", "scipy.optimize", "scipy.interpolate")
@@ -192,7 +195,7 @@ def _vessel(options: argparse.Namespace, key: str, series: Series) -> Image | Po
     """Return what the user gave for "aif" or "vof": mask, points or curve; None where it is to be found."""
     from PyPeTLib.inputs import read_curve, read_points
     from PyPeTLib.read import read_mask
-    from PyPeTLib.records import Points
+    from PyPeTLib.scan import Points
 
     mask, points, curve = (getattr(options, f"{key}_{what}") for what in ("mask", "points", "curve"))
     if mask:
@@ -206,7 +209,8 @@ def _maps_to_come(geometry: Geometry, settings: Settings) -> dict[str, Image]:
     """Return maps of a run that has not begun: its names, grid and units, and a value in every voxel."""
     import numpy as np
 
-    from PyPeTLib.records import MAP_UNITS, Image
+    from PyPeTLib.analysis import MAP_UNITS
+    from PyPeTLib.geometry import Image
 
     somewhere = np.ones(geometry.shape, dtype=np.float32)
     names = [name for name in MAP_UNITS if name != "delay" or settings.method in WITH_DELAY]

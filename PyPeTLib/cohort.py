@@ -14,13 +14,14 @@ from PyPeTLib.compare import Comparison, common_maps, compare_pairs, pair_maps
 from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import FloatArray, Image
 from PyPeTLib.lesion_facts import MET
 from PyPeTLib.lesion_rules import sds_of_rule
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair
 from PyPeTLib.pictures import Scale
+from PyPeTLib.progress import Progress
 from PyPeTLib.read import read_mask
-from PyPeTLib.records import FloatArray, Image, Progress
 from PyPeTLib.reference_maps import (
     Files,
     case_of,

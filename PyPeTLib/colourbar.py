@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import FloatArray
+from PyPeTLib.geometry import FloatArray
 
 Picture = npt.NDArray[np.uint8]
 #: Left, top, width and height in pixels.

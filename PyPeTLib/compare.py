@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from PyPeTLib.agreement import dice
+from PyPeTLib.analysis import Lesions, Maps, Side
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Image, MaskArray
 from PyPeTLib.lesion_facts import MISMATCH_RATIO, NO_CORE, VOLUME_NAMES, why_no_ratio
 from PyPeTLib.lesion_rules import judge_criteria, maps_of_rule
 from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.outputs import Provenance, Run
 from PyPeTLib.pairing import EmptyReferenceError, Pair, pair_up, resampled
-from PyPeTLib.records import Image, Lesions, Maps, MaskArray, Midplane, Side
+from PyPeTLib.records import Midplane
 from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity
@@ -29,7 +31,7 @@ from PyPeTLib.units import in_unit
 EMPTY = "the reference has no value where the run has, only NaN or the 0 of a background."
 #: Regions that rest on Tmax alone.
 TMAX_REGIONS = tuple(name for name in VOLUME_NAMES if name.startswith("tmax_over"))
-#: Ratios of a lesion by the name of their field in `records.Lesions`, and what they are called.
+#: Ratios of a lesion by the name of their field in `analysis.Lesions`, and what they are called.
 RATIOS = {"mismatch_ratio": MISMATCH_RATIO, "hir": "HIR", "cbv_index": "CBV index"}
 
 #: A number or a verdict of the run, and that of the reference.
@@ -51,7 +53,7 @@ class Findings:
     criteria : mapping of str to tuple of bool or None
         Whether each published criterion is met, by the run and by the reference; None where it is not known.
     sides : tuple of str, or None
-        Of the hypoperfusion in the run and in the reference, as in `records.Lesions`; None where it was not sought.
+        Of the hypoperfusion in the run and in the reference, as in `analysis.Lesions`; None where it was not sought.
     remarks : tuple of str
         What is withheld or not defined, and why.
     """

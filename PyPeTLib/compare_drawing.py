@@ -20,8 +20,8 @@ from PyPeTLib.packages import why_not
 
 if TYPE_CHECKING:
     from PyPeTLib.compare import Comparison
+    from PyPeTLib.geometry import FloatArray
     from PyPeTLib.pairing import Pair
-    from PyPeTLib.records import FloatArray
 
 #: Processes that draw: a case has four maps or a few more.
 MOST_PROCESSES = 4

@@ -17,10 +17,10 @@ from PyPeTLib.compare import Comparison
 from PyPeTLib.comparison_files import VOLUMES, figure_name
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, brain_crop, map_colours, spread_slices, tiles
 from PyPeTLib.figures import THEMES, Strip, axes_in, canvas, colour_map, heading, png, sheet
+from PyPeTLib.geometry import FloatArray, Image
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
-from PyPeTLib.records import FloatArray, Image
 from PyPeTLib.similarity import RELATIVE_UNIT, Differences, Similarity
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes

@@ -10,8 +10,9 @@ import numpy as np
 
 from PyPeTLib.curves import area_share
 from PyPeTLib.dictionary import DELAYS_S, SHAPES, Float32Array, sample_of, usual_delay_s
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.kinetics import BOX, tissue_curves
-from PyPeTLib.records import Curves, FloatArray, Response
+from PyPeTLib.records import Curves, Response
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings

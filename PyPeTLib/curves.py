@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import Curves, FloatArray, Image, Progress, Series, silent
+from PyPeTLib.geometry import FloatArray, Image
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Curves
+from PyPeTLib.scan import Series
 
 if TYPE_CHECKING:
     from scipy.interpolate import CubicHermiteSpline

@@ -21,7 +21,9 @@ from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.correction import corrected
 from PyPeTLib.curves import continuation, peaks, uniform_grid
 from PyPeTLib.errors import QualityError
-from PyPeTLib.records import Curves, FloatArray, Progress, Response, silent
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Curves, Response
 from PyPeTLib.regression import nlr
 from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.settings import DeconvolutionMethod, Settings

@@ -7,8 +7,8 @@ from pathlib import Path
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.pipeline import analyze
+from PyPeTLib.progress import Progress
 from PyPeTLib.read import read_series
-from PyPeTLib.records import Progress
 from PyPeTLib.results import write_analysis
 from PyPeTLib.truth import compare_with_truth
 from PyPeTLib.write import staged_output, write_json

@@ -12,7 +12,10 @@ import numpy.typing as npt
 from PyPeTLib.bilateral import bilateral
 from PyPeTLib.chunks import execute, share
 from PyPeTLib.curves import noise_correlation, robust_sd
-from PyPeTLib.records import Curves, FloatArray, Geometry, MaskArray, Progress, Series, silent
+from PyPeTLib.geometry import FloatArray, Geometry, MaskArray
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Curves
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import DenoiseMethod, Settings
 from PyPeTLib.smoothing import Float32Array, gaussian_in_mask
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from PyPeTLib.records import FloatArray, MaskArray
+from PyPeTLib.geometry import FloatArray, MaskArray
 
 
 def depth_mm(frame: MaskArray, pixel_mm: tuple[float, ...]) -> FloatArray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from PyPeTLib.records import Image, Maps
+from PyPeTLib.analysis import Maps
+from PyPeTLib.geometry import Image
 from PyPeTLib.settings import Settings
 from PyPeTLib.smoothing import gaussian_in_mask
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.checks import Check
 from PyPeTLib.dicom_headers import (
     ACQUISITION,
     BEGIN,
@@ -44,8 +45,8 @@ from PyPeTLib.dicom_headers import (
     voxels,
 )
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.image_faults import refuse_odd_grid
-from PyPeTLib.records import Check, FloatArray, Geometry
 from PyPeTLib.times import MINIMUM_FRAMES
 
 #: Slices whose places along the normal differ by less than this, in mm, are one.

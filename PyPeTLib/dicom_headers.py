@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from PyPeTLib.errors import InputError, installing
 from PyPeTLib.files import quiet, utf8_name
-from PyPeTLib.records import FloatArray
+from PyPeTLib.geometry import FloatArray
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.kinetics import BOX, LINEAR, tissue_curves
-from PyPeTLib.records import Curves, FloatArray
+from PyPeTLib.records import Curves
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings, TransitPrior

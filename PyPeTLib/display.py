@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.analysis import Prepared
+from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.orientation import radiological
-from PyPeTLib.records import Curves, FloatArray, Image, MaskArray, Prepared, VascularCurve
+from PyPeTLib.records import Curves, VascularCurve
 from PyPeTLib.settings import Colours, Settings
 
 Window = tuple[float, float]

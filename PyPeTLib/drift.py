@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.curves import LEAST_CORRELATION, noise_correlation, robust_sd
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.kinetics import tissue_curves
-from PyPeTLib.records import Drift, FloatArray, Jumps
+from PyPeTLib.records import Drift, Jumps
 from PyPeTLib.settings import Settings
 
 #: Fewer frames before the bolus tell no slope from chance.

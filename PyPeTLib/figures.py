@@ -17,6 +17,7 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
 from matplotlib.figure import Figure
 
+from PyPeTLib.analysis import Analysis, Maps
 from PyPeTLib.display import (
     GREY,
     INVALID,
@@ -34,8 +35,8 @@ from PyPeTLib.display import (
     spread_slices,
     tiles,
 )
+from PyPeTLib.geometry import Image, MaskArray
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Analysis, Image, Maps, MaskArray
 from PyPeTLib.typeset import typeset
 
 Theme = Literal["light", "dark"]

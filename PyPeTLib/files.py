@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
 from PyPeTLib.file_contents import first_bytes
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.image_faults import itk_reason, refuse_odd_grid
 from PyPeTLib.nifti_headers import RAS_TO_LPS, complete_nifti, qform, refuse_exchanged_sides, refuse_odd_header
 from PyPeTLib.nrrd_headers import nrrd_header, refuse_damaged_nrrd, refuse_other_data, refuse_other_decimal_point
-from PyPeTLib.records import Check, Geometry
 
 #: ITK reader of each file extension, longest extension first.
 READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}

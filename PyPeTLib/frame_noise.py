@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import FloatArray, MaskArray
+from PyPeTLib.geometry import FloatArray, MaskArray
 
 #: Noise is measured in about so many pairs of neighbouring voxels; fewer than the second number tell no two frames
 #: from each other.

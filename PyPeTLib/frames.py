@@ -8,9 +8,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.checks import Check
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError, QualityError
-from PyPeTLib.records import Check, FloatArray, Image, MaskArray, Progress, Series, silent
+from PyPeTLib.geometry import FloatArray, Image, MaskArray
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.scan import Series
 from PyPeTLib.times import MINIMUM_FRAMES
 
 Float32Array = npt.NDArray[np.float32]
@@ -62,7 +65,7 @@ def with_head(series: Series) -> tuple[Series, Check]:
 
     Examples
     --------
-    >>> from PyPeTLib.records import Geometry
+    >>> from PyPeTLib.geometry import Geometry
     >>> grid = Geometry((30, 30, 4), (6.0, 6.0, 8.0))
     >>> head = np.random.default_rng(0).normal(0.0, 5.0, (9, 4, 30, 30)) + np.arange(30.0) * 50
     >>> head[2] = 0.0
@@ -157,7 +160,7 @@ def in_all_frames(brain: Image, series: Series, *, progress: Progress = silent) 
 
     Examples
     --------
-    >>> from PyPeTLib.records import Geometry
+    >>> from PyPeTLib.geometry import Geometry
     >>> frames, grid = np.full((3, 2, 20, 20), -1024.0), Geometry((20, 20, 2), (5.0, 5.0, 10.0))
     >>> frames[:, :, 4:16, 4:16] = np.random.default_rng(0).normal(35.0, 5.0, (3, 2, 12, 12))
     >>> frames[1, 0] = -1024.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from PyPeTLib.curves import own_noise
-from PyPeTLib.records import FloatArray, GammaVariate
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import GammaVariate
 
 #: The fit ends where the curve, after its peak, first falls below this share of it: recirculation comes later ...
 FIRST_PASS_END = 0.4

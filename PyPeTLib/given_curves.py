@@ -7,17 +7,10 @@ import numpy as np
 from PyPeTLib.curves import mean_enhancement
 from PyPeTLib.errors import InputError
 from PyPeTLib.gamma import fit_gamma_variate
-from PyPeTLib.records import (
-    FEWEST_POINTS,
-    TIMES_ROUNDED_S,
-    FloatArray,
-    Image,
-    Progress,
-    Series,
-    TimeCurve,
-    VascularCurve,
-    silent,
-)
+from PyPeTLib.geometry import FloatArray, Image
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import VascularCurve
+from PyPeTLib.scan import FEWEST_POINTS, TIMES_ROUNDED_S, Series, TimeCurve
 
 
 def measured_curve(

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.checks import Check
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import LARGEST_HU, Check, FloatArray, MaskArray, Progress, silent
+from PyPeTLib.geometry import FloatArray, MaskArray
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.scan import LARGEST_HU
 
 #: What a voxel without a value counts as outside the head, in HU: the least that scanners store.
 AIR_HU = -1024

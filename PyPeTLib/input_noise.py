@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from PyPeTLib.curves import mean_enhancement
-from PyPeTLib.records import Curves, FloatArray, Series, VascularCurve
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import Curves, VascularCurve
+from PyPeTLib.scan import Series
 from PyPeTLib.smoothing import noise_of_mean
 from PyPeTLib.vessels import kept_components
 

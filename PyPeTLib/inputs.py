@@ -13,7 +13,8 @@ import numpy as np
 
 from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.file_contents import read_text
-from PyPeTLib.records import FloatArray, TimeCurve
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.scan import TimeCurve
 
 #: Column of the times in s in PyPeT's own curve tables.
 TIME_COLUMN = "time_s"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from PyPeTLib.curves import TAIL_SHARE, between_frames
-from PyPeTLib.records import FloatArray
+from PyPeTLib.geometry import FloatArray
 
 #: Step of the convolution in s: short against a bolus.
 STEP_S = 0.1

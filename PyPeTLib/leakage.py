@@ -23,8 +23,10 @@ from PyPeTLib.dictionary import (
     tissue_dictionary,
     usual_delay_s,
 )
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
-from PyPeTLib.records import Curves, FloatArray, Geometry, Image, MaskArray, Progress, silent
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Curves
 from PyPeTLib.settings import Settings
 
 #: Delays in s, about the usual one, of tissue beside which leakage is sought.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from PyPeTLib.records import Lesions
+from PyPeTLib.analysis import Lesions
 from PyPeTLib.settings import Settings
 from PyPeTLib.typeset import typeset
 

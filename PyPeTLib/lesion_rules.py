@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from PyPeTLib.records import Criterion
+from PyPeTLib.analysis import Criterion
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import LesionRule, Settings

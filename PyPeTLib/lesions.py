@@ -7,22 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from PyPeTLib.analysis import Lesions, Maps, Side, Volume
+from PyPeTLib.checks import Check
 from PyPeTLib.chunks import in_parallel, share
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.lesion_rules import Limit, describe_rule, judge_criteria, map_of, rule_of, sd_of
-from PyPeTLib.records import (
-    Check,
-    FloatArray,
-    Geometry,
-    Image,
-    Lesions,
-    Maps,
-    MaskArray,
-    Midplane,
-    Progress,
-    Side,
-    Volume,
-    silent,
-)
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
 
 Box = tuple[slice, slice, slice]

@@ -9,7 +9,8 @@ from itertools import pairwise, zip_longest
 import numpy as np
 
 from PyPeTLib.chunks import in_parallel, share
-from PyPeTLib.records import Geometry, MaskArray, Progress, silent
+from PyPeTLib.geometry import Geometry, MaskArray
+from PyPeTLib.progress import Progress, silent
 from PyPeTLib.smoothing import KERNEL_REACH, Float32Array
 
 #: Far neighbours are this share of the kernel's SD apart.

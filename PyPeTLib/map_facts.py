@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from PyPeTLib.records import Analysis, FloatArray
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.settings import DeconvolutionMethod, Settings, Value
 
 LONG_NAMES = {

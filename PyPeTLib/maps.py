@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from PyPeTLib.analysis import MAP_UNITS, Maps
 from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.curves import area_share, peaks
-from PyPeTLib.records import MAP_UNITS, Curves, FloatArray, Geometry, Image, Maps, Progress, Response
+from PyPeTLib.geometry import FloatArray, Geometry, Image
+from PyPeTLib.progress import Progress
+from PyPeTLib.records import Curves, Response
 from PyPeTLib.settings import Settings
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from PyPeTLib.records import Check, Drift, Jumps, Lesions, Motion, Prepared, VascularCurve
+from PyPeTLib.analysis import Lesions, Prepared
+from PyPeTLib.checks import Check
+from PyPeTLib.records import Drift, Jumps, Motion, VascularCurve
 from PyPeTLib.settings import LINEAR, LesionRule, Settings
 from PyPeTLib.typeset import percent, typeset
 

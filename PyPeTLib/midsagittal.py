@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from PyPeTLib.chunks import share
-from PyPeTLib.records import FloatArray, Geometry, MaskArray, Midplane, Progress, silent
+from PyPeTLib.geometry import FloatArray, Geometry, MaskArray
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
 
 #: What lies outside the brain mask counts as so bright, in HU: it is bone, and sets off the edge of the brain.

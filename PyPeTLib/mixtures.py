@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.curves import robust_sd
-from PyPeTLib.records import Curves, FloatArray, MaskArray
+from PyPeTLib.geometry import FloatArray, MaskArray
+from PyPeTLib.records import Curves
 
 Float32Array = npt.NDArray[np.float32]
 

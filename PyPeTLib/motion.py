@@ -14,8 +14,11 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.errors import QualityError
+from PyPeTLib.geometry import FloatArray, Geometry, MaskArray
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
-from PyPeTLib.records import FloatArray, Geometry, MaskArray, Motion, Progress, Series
+from PyPeTLib.progress import Progress
+from PyPeTLib.records import Motion
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import Settings
 from PyPeTLib.stripped import stripped_brain
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.file_contents import GZIP_MAGIC, first_bytes, leading_bytes, unpacked_size
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.image_faults import MEND, itk_reason, refuse_left_over
-from PyPeTLib.records import FloatArray
 
 #: NIfTI ``datatype`` of float32 and float64.
 NIFTI_FLOATS = ("16", "64")

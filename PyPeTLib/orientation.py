@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import FloatArray, Geometry
+from PyPeTLib.geometry import FloatArray, Geometry
 
 Array = npt.NDArray[Any]
 

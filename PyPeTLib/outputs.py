@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from PyPeTLib.analysis import MAP_UNITS
 from PyPeTLib.comparison_files import files_below
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError
 from PyPeTLib.file_contents import read_json
+from PyPeTLib.geometry import Image, MaskArray
 from PyPeTLib.lesion_rules import sds_of_rule
 from PyPeTLib.pairing import limited
 from PyPeTLib.read import read_image, read_mask
-from PyPeTLib.records import MAP_UNITS, Image, MaskArray, Midplane
+from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
 
 #: How the name of the file ends by which a run is known.

@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from PyPeTLib.analysis import Analysis, Prepared
 from PyPeTLib.display import (
     BRAIN_HU,
     CORE_COLOUR,
@@ -43,8 +44,9 @@ from PyPeTLib.figures import (
     mark_sides,
     sheet,
 )
+from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, Prepared, VascularCurve
+from PyPeTLib.records import VascularCurve
 from PyPeTLib.typeset import typeset
 
 #: The enhancement around a vessel is shown up to its peak, and at least up to this, in HU.

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.typeset import percent
 
 #: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.phantom_curves import Residue, bolus_curve, residue_curve
 from PyPeTLib.phantom_head import Label
 from PyPeTLib.phantom_options import HeadOptions, Phantom, TilesOptions, check_head
@@ -31,7 +32,7 @@ from PyPeTLib.phantom_scan import (
     uneven_noise,
 )
 from PyPeTLib.phantom_tiles import tile_input, tiles_phantom
-from PyPeTLib.records import FloatArray, Geometry, Series
+from PyPeTLib.scan import Series
 
 #: The default head.
 TYPICAL_HEAD = HeadOptions()

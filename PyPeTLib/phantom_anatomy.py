@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from PyPeTLib.geometry import FloatArray, MaskArray
 from PyPeTLib.phantom_shapes import (
     GRID_LOW_MM,
     GRID_MM,
@@ -22,7 +23,6 @@ from PyPeTLib.phantom_shapes import (
     sample,
     smooth,
 )
-from PyPeTLib.records import FloatArray, MaskArray
 
 Fields = dict[str, FloatArray]
 #: Volumes in head coordinates over those in the patient, whose head is drawn up to 5 % smaller along each axis: of what

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from scipy import signal, special
 
-from PyPeTLib.records import FloatArray, GammaVariate
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import GammaVariate
 
 Residue = Literal["exponential", "box", "linear", "gamma", "mixed"]
 

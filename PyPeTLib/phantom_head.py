@@ -15,9 +15,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.geometry import FloatArray, Geometry, MaskArray, read_only
 from PyPeTLib.phantom_anatomy import Fields, draw_fields
 from PyPeTLib.phantom_shapes import resample
-from PyPeTLib.records import FloatArray, Geometry, MaskArray, read_only
 
 Labels = npt.NDArray[np.uint8]
 

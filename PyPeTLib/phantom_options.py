@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import FloatArray, Image
 from PyPeTLib.phantom_curves import Residue
-from PyPeTLib.records import FloatArray, Image, Series
+from PyPeTLib.scan import Series
 
 #: Smallest field of view in mm that holds the head.
 FIELD_MM = (170.0, 190.0)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import SimpleITK
 from scipy import fft, ndimage
 
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray, read_only
 from PyPeTLib.phantom_curves import (
     DENSITY_G_ML,
     HEMATOCRIT_FACTOR,
@@ -24,7 +25,6 @@ from PyPeTLib.phantom_curves import (
 from PyPeTLib.phantom_head import ARTERY_STEPS, STEPS, Label, Labels, build_head, crop_slices, label_head, rotation
 from PyPeTLib.phantom_options import LESION_SIGNS, HeadOptions, NoiseTexture
 from PyPeTLib.phantom_vessels import build_vessels, stamp
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, read_only
 
 sitk: Any = SimpleITK
 Float32 = npt.NDArray[np.float32]

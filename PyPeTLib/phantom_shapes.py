@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK
 from scipy import ndimage
 
-from PyPeTLib.records import FloatArray, Geometry
+from PyPeTLib.geometry import FloatArray, Geometry
 
 sitk: Any = SimpleITK
 Space = tuple[FloatArray, FloatArray, FloatArray]

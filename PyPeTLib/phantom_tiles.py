@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.geometry import FloatArray, Geometry, MaskArray
 from PyPeTLib.phantom_curves import DENSITY_G_ML, HEMATOCRIT_FACTOR, VENOUS_DELAY_S, VENOUS_TRANSIT_S, tissue_curves
 from PyPeTLib.phantom_options import Phantom, TilesOptions, check_tiles
 from PyPeTLib.phantom_scan import HIGHEST_HU, LOWEST_HU, Float32, with_units
-from PyPeTLib.records import FloatArray, Geometry, MaskArray, Series
+from PyPeTLib.scan import Series
 
 #: The board as published.
 PUBLISHED_TILES = TilesOptions()

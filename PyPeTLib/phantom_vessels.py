@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import interpolate
 
+from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.phantom_head import ARTERY_STEPS, Head, Label, Labels
 from PyPeTLib.phantom_shapes import GRID_LOW_MM, GRID_MM, sample
-from PyPeTLib.records import FloatArray, Geometry
 
 #: Distance between points on a centre line, as a share of the vessel's least width, and its limits in mm.
 STEP_SHARE, STEP_MM = 0.2, (0.25, 1.0)

@@ -15,7 +15,7 @@ from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.file_contents import open_file, read_text
 from PyPeTLib.files import Stored, extension, load, utf8_name
-from PyPeTLib.records import Geometry, Image
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.times import read_sidecar
 from PyPeTLib.typeset import percent, typeset
 

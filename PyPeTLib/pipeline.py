@@ -11,9 +11,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.analysis import Analysis, Lesions, Maps, Prepared
 from PyPeTLib.arteries import find_artery
 from PyPeTLib.bolus import before_artery, find_bolus
 from PyPeTLib.brain import brain_in_skull
+from PyPeTLib.checks import Check
 from PyPeTLib.chunks import in_parallel, mean_frame, share, stopping
 from PyPeTLib.deconvolve import check_signal, deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
@@ -22,6 +24,7 @@ from PyPeTLib.drift import find_drift, find_jumps, taken_off
 from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.frame_noise import frame_noise_hu
 from PyPeTLib.frames import check_values, in_all_frames, with_head
+from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
 from PyPeTLib.input_noise import input_noise_hu
 from PyPeTLib.leakage import without_leak
@@ -31,6 +34,7 @@ from PyPeTLib.methods import methods_text
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.mixtures import without_mixtures
 from PyPeTLib.motion import between_slices, corrected, measure_motion
+from PyPeTLib.progress import Progress, silent
 from PyPeTLib.quality import judge
 from PyPeTLib.quality_frames import (
     judge_drift,
@@ -49,31 +53,9 @@ from PyPeTLib.quality_maps import (
     judge_timing,
     judge_tissue,
 )
-from PyPeTLib.records import (
-    Analysis,
-    Bolus,
-    Check,
-    Curves,
-    Drift,
-    FloatArray,
-    Image,
-    Jumps,
-    Lesions,
-    Maps,
-    MaskArray,
-    Midplane,
-    Motion,
-    Points,
-    Prepared,
-    Progress,
-    ResidueFit,
-    Series,
-    Skull,
-    TimeCurve,
-    VascularCurve,
-    silent,
-)
+from PyPeTLib.records import Bolus, Curves, Drift, Jumps, Midplane, Motion, ResidueFit, Skull, VascularCurve
 from PyPeTLib.residue import likeliest_residue
+from PyPeTLib.scan import Points, Series, TimeCurve
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.times import MINIMUM_FRAMES

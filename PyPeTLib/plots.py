@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from PyPeTLib.analysis import Prepared
 from PyPeTLib.figures import THEMES, TITLE_IN, Theme, axes_in, canvas, heading
-from PyPeTLib.records import FloatArray, Motion, Prepared
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import Motion
 
 #: Motion is shown up to this at least, in mm and degrees: that of a still head is no mountain range.
 LEAST_MOTION = 0.5

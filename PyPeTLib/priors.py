@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import in_chunks
 from PyPeTLib.dictionary import Dictionary, Float32Array, Grid, by_rows, log_weights, product
-from PyPeTLib.records import FloatArray, MaskArray, Progress
+from PyPeTLib.geometry import FloatArray, MaskArray
+from PyPeTLib.progress import Progress
 from PyPeTLib.smoothing import gaussian_in_mask
 
 #: Transit times are learned from so many voxels, in so many rounds, ...

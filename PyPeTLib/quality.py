@@ -11,9 +11,12 @@ from typing import get_args
 
 import numpy as np
 
+from PyPeTLib.checks import Check, Status
 from PyPeTLib.curves import LEAST_AFTER_ARRIVAL_S, UNEVEN_SHARE
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.quality_vessels import judge_artery, judge_vein
-from PyPeTLib.records import Bolus, Check, Curves, FloatArray, Series, Status, VascularCurve
+from PyPeTLib.records import Bolus, Curves, VascularCurve
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod, Settings
 from PyPeTLib.typeset import percent
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from PyPeTLib.checks import Check, Status
 from PyPeTLib.curves import robust_sd
-from PyPeTLib.records import Check, Curves, Drift, FloatArray, Jumps, Motion, Status
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import Curves, Drift, Jumps, Motion
 from PyPeTLib.settings import Settings
 from PyPeTLib.typeset import typeset
 

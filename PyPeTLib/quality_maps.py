@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from PyPeTLib.analysis import Maps
 from PyPeTLib.candidates import side_of
+from PyPeTLib.checks import Check
+from PyPeTLib.geometry import Geometry, Image, MaskArray
 from PyPeTLib.orientation import radiological, slice_labels
-from PyPeTLib.records import Check, Geometry, Image, Maps, MaskArray, ResidueFit, Skull
+from PyPeTLib.records import ResidueFit, Skull
 from PyPeTLib.residue import CERTAIN, LONGER_TAIL
 from PyPeTLib.settings import Settings
 from PyPeTLib.typeset import percent, typeset

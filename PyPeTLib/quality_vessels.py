@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from PyPeTLib.checks import Check
 from PyPeTLib.curves import area_weights, end_share, own_noise, peaks
-from PyPeTLib.records import Check, Curves, FloatArray, Transit, VascularCurve
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import Curves, Transit, VascularCurve
 from PyPeTLib.settings import Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 from PyPeTLib.typeset import percent, typeset

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.checks import Check
 from PyPeTLib.dicom import read_dicom
 from PyPeTLib.dicom_headers import holds_many
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import Stored, extension, full_path, is_dicom, load, scan_name
+from PyPeTLib.geometry import FloatArray, Geometry, Image
 from PyPeTLib.hounsfield import in_hu
-from PyPeTLib.records import Check, FloatArray, Geometry, Image, Series
+from PyPeTLib.scan import Series
 from PyPeTLib.slice_times import take_together
 from PyPeTLib.times import MINIMUM_FRAMES, Clue, read_sidecar, read_times, resolve_times, slice_offsets
 

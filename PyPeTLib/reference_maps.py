@@ -12,11 +12,11 @@ from PyPeTLib.comparison_files import comparison_files, files_below
 from PyPeTLib.display import MAP_LABELS, method_label
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
+from PyPeTLib.geometry import Image
 from PyPeTLib.outputs import Provenance, known_settings, place_of, read_provenance
 from PyPeTLib.pairing import limited, resampled
 from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
 from PyPeTLib.read import read_image, read_oriented
-from PyPeTLib.records import Image
 from PyPeTLib.times import read_sidecar
 
 #: Files of one case's maps, by the name of the map; one each, unless the case is refused.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from PyPeTLib.display import MAP_LABELS
+from PyPeTLib.geometry import Image
 from PyPeTLib.pairing import describe_resampling
-from PyPeTLib.records import Image
 from PyPeTLib.units import in_unit
 
 #: Means further apart than this factor: a unit may be wrong.

@@ -18,8 +18,10 @@ from PyPeTLib.dictionary import (
     sample_of,
     usual_delay_s,
 )
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.kinetics import BOX, tissue_curves
-from PyPeTLib.records import Curves, FloatArray, Progress, Response
+from PyPeTLib.progress import Progress
+from PyPeTLib.records import Curves, Response
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings

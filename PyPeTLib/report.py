@@ -7,10 +7,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from PyPeTLib.analysis import Analysis
 from PyPeTLib.display import LONGEST_NAME, MAP_LABELS
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Image
 from PyPeTLib.packages import mending, usable, why_not
-from PyPeTLib.records import Analysis, Image
 from PyPeTLib.report_sections import Report
 
 if TYPE_CHECKING:

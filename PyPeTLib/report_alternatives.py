@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from PyPeTLib.analysis import Analysis, Lesions
 from PyPeTLib.display import LESION_SLICES, MAP_LABELS, MOST_SLICES, spread_slices
+from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.orientation import radiological, slice_labels
-from PyPeTLib.records import Analysis, FloatArray, Image, Lesions, MaskArray, Motion, VascularCurve
+from PyPeTLib.records import Motion, VascularCurve
 from PyPeTLib.report_facts import SIDES, KeyNumber, median_known, rounded
 from PyPeTLib.typeset import typeset
 

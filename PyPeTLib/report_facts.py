@@ -10,18 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib import __version__
+from PyPeTLib.analysis import Analysis, Lesions, Maps
 from PyPeTLib.curves import end_share
+from PyPeTLib.geometry import FloatArray, Image
 from PyPeTLib.lesion_facts import RESEARCH_USE, lesion_rows, lesion_values
-from PyPeTLib.records import (
-    Analysis,
-    Candidate,
-    FloatArray,
-    Image,
-    Lesions,
-    Maps,
-    VascularCurve,
-    describe_times,
-)
+from PyPeTLib.records import Candidate, VascularCurve
+from PyPeTLib.scan import describe_times
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
 from PyPeTLib.typeset import percent, typeset
 from PyPeTLib.vessel_facts import candidate_facts

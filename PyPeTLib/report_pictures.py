@@ -8,7 +8,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PyPeTLib.records import Analysis, invalid_why
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.checks import invalid_why
 from PyPeTLib.report_alternatives import (
     bolus_shown,
     curves_shown,

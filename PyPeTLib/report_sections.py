@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from PyPeTLib import __version__
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.checks import Check, Status, invalid_why
 from PyPeTLib.lesion_facts import MISMATCH_RATIO, criterion_rows, lesion_conditions
 from PyPeTLib.map_facts import conversion_note
 from PyPeTLib.quality import worst_first
-from PyPeTLib.records import Analysis, Check, Status, invalid_why
 from PyPeTLib.references import references
 from PyPeTLib.report_facts import (
     candidate_rows,

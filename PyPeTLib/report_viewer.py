@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.checks import invalid_why
 from PyPeTLib.display import (
     BRAIN_HU,
     CORE_COLOUR,
@@ -33,8 +35,9 @@ from PyPeTLib.display import (
     brain_crop,
     map_colours,
 )
+from PyPeTLib.geometry import Geometry, Image, MaskArray
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
-from PyPeTLib.records import Analysis, Curves, Geometry, Image, MaskArray, invalid_why
+from PyPeTLib.records import Curves
 from PyPeTLib.report_facts import DECIMALS
 
 Bytes = npt.NDArray[np.uint8]

@@ -26,8 +26,10 @@ from PyPeTLib.dictionary import (
     tissue_dictionary,
     usual_delay_s,
 )
+from PyPeTLib.geometry import FloatArray, read_only
 from PyPeTLib.kinetics import residue_area
-from PyPeTLib.records import Curves, FloatArray, Progress, ResidueFit, read_only, silent
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Curves, ResidueFit
 from PyPeTLib.smoothing import averaged_voxels
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PyPeTLib.analysis import Analysis
 from PyPeTLib.errors import InputError, reason_of
 from PyPeTLib.map_facts import KINDS, LONG_NAMES
-from PyPeTLib.records import Analysis
 from PyPeTLib.write import prefix_of
 
 #: How the name of the file ends by which a run is known.

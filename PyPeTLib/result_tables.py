@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from PyPeTLib.records import FloatArray, Motion, Prepared
+from PyPeTLib.analysis import Prepared
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import Motion
 
 
 def curve_table(analysis: Prepared) -> dict[str, FloatArray]:

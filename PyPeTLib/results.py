@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from PyPeTLib import __version__
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.checks import invalid_why
+from PyPeTLib.geometry import Image
 from PyPeTLib.map_facts import KINDS, LONG_NAMES, map_resolution_mm
-from PyPeTLib.records import Analysis, Image, invalid_why
 from PyPeTLib.result_tables import curve_table, motion_table
 from PyPeTLib.settings import describe_settings, is_read
 from PyPeTLib.summary import summary

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from PyPeTLib.curves import noise_level, peaks
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Series
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import Settings
 from PyPeTLib.typeset import typeset
 

@@ -9,9 +9,9 @@ from math import nan
 import numpy as np
 
 from PyPeTLib.agreement import Limits, icc_agreement, limits_of_agreement
+from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.packages import usable, why_not
 from PyPeTLib.pairing import Pair, pair_up
-from PyPeTLib.records import FloatArray, Image, MaskArray
 from PyPeTLib.typeset import typeset
 from PyPeTLib.units import known_unit
 
@@ -164,7 +164,7 @@ def similarity(image: Image, reference: Image, mask: Image | None = None) -> Sim
 
     Examples
     --------
-    >>> from PyPeTLib.records import Geometry
+    >>> from PyPeTLib.geometry import Geometry
     >>> grid = Geometry((4, 3, 1), (1.0, 1.0, 5.0))
     >>> cbf = Image(np.arange(1.0, 13.0).reshape(grid.shape), grid, "mL/100 g/min")
     >>> found = similarity(cbf, Image(cbf.values + 2.0, grid, "mL/100 g/min"))
@@ -237,7 +237,7 @@ def similarity_rows(entries: Iterable[tuple[str, float, str]]) -> list[tuple[str
 
     Examples
     --------
-    >>> from PyPeTLib.records import Geometry
+    >>> from PyPeTLib.geometry import Geometry
     >>> grid = Geometry((2, 2, 1), (1.0, 1.0, 5.0))
     >>> tmax = Image(np.array([[[1.0, 2.0], [3.0, 4.0]]]), grid, "s")
     >>> rows = similarity_rows(similarity_entries(similarity(tmax, tmax)))

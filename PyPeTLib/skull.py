@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import FloatArray, MaskArray
+from PyPeTLib.geometry import FloatArray, MaskArray
 
 #: Directions in which the inner surface of the skull is measured: 2° are 2.5 mm at 70 mm.
 DIRECTIONS = 180

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import Check, FloatArray
+from PyPeTLib.checks import Check
+from PyPeTLib.geometry import FloatArray
 
 #: Where slices of a frame are further than this from its time, in s, all are taken to it.
 TOGETHER_S = 0.2

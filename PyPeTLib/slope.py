@@ -8,7 +8,9 @@ import numpy as np
 
 from PyPeTLib.chunks import in_chunks
 from PyPeTLib.curves import peaks
-from PyPeTLib.records import Curves, FloatArray, Progress, Response
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.progress import Progress
+from PyPeTLib.records import Curves, Response
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import in_parallel
 from PyPeTLib.curves import robust_sd
-from PyPeTLib.records import Geometry, MaskArray, Progress, silent
+from PyPeTLib.geometry import Geometry, MaskArray
+from PyPeTLib.progress import Progress, silent
 
 #: Kernels end at this many standard deviations.
 KERNEL_REACH = 2.5

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from PyPeTLib.analysis import Analysis, Prepared
 from PyPeTLib.display import (
     BRAIN_HU,
     ENHANCEMENT_HU,
@@ -25,7 +26,6 @@ from PyPeTLib.figures import Strip, axes_in, canvas, heading, maps_figure, png, 
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
 from PyPeTLib.overlays import SCALE_IN, draw_vessel
 from PyPeTLib.plots import draw_bolus, draw_vessels
-from PyPeTLib.records import Analysis, Prepared
 from PyPeTLib.write import write_bytes
 
 #: Slices of the mask that are shown.

@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import in_chunks, in_parallel, share
 from PyPeTLib.dictionary import DELAYS_S, Float32Array, components_without_mean, sample_of, usual_delay_s
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.kinetics import BOX, tissue_curves
-from PyPeTLib.records import Curves, FloatArray, Progress, Response
+from PyPeTLib.progress import Progress
+from PyPeTLib.records import Curves, Response
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import Settings

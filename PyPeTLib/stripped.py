@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.records import MaskArray
+from PyPeTLib.geometry import MaskArray
 
 #: Soft is what lies between these HU: fluid and vessels, noise included.
 SOFT_HU = (-50.0, 200.0)

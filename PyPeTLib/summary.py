@@ -6,9 +6,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from PyPeTLib import __version__
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.checks import invalid_why
 from PyPeTLib.lesion_facts import lesion_facts
 from PyPeTLib.map_facts import map_medians, map_sds
-from PyPeTLib.records import Analysis, Drift, Jumps, Motion, invalid_why
+from PyPeTLib.records import Drift, Jumps, Motion
 from PyPeTLib.settings import without_effect
 from PyPeTLib.vessel_facts import curve_facts
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
 from PyPeTLib.file_contents import leading_bytes, read_json, read_text
 from PyPeTLib.files import scan_name
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.nrrd_headers import nrrd_header
-from PyPeTLib.records import TIMES_ROUNDED_S, Check, FloatArray
+from PyPeTLib.scan import TIMES_ROUNDED_S
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
 MINIMUM_FRAMES = 10

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from PyPeTLib.curves import area_share
 from PyPeTLib.depth import depth_mm, near, opened
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
-from PyPeTLib.records import Curves, FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.records import Curves
 from PyPeTLib.settings import Settings
 
 #: Smaller connected parts, in mL, are noise.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from PyPeTLib.curves import uniform_grid
-from PyPeTLib.records import FloatArray, Transit
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import Transit
 
 #: What is tried: mean transit times from none (a vein that is the artery, only smaller) ...
 TRANSIT_TIMES_S = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from PyPeTLib.agreement import dice
+from PyPeTLib.analysis import Analysis
 from PyPeTLib.bound import Bound, cramer_rao
 from PyPeTLib.curves import area_weights
+from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.kinetics import BOX, LINEAR
 from PyPeTLib.phantom_curves import DENSITY_G_ML, HEMATOCRIT_FACTOR, TRANSIT_SHAPE
 from PyPeTLib.phantom_head import build_head
 from PyPeTLib.phantom_options import LESION_SIGNS, HeadOptions, Phantom
 from PyPeTLib.phantom_shapes import GRID_LOW_MM, GRID_MM
 from PyPeTLib.phantom_tiles import numbered_through
-from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, Midplane
+from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
 
 #: Tmax above this, in s, is the delayed territory.

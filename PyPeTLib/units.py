@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PyPeTLib.records import Image
+from PyPeTLib.geometry import Image
 
 #: Spellings without blanks, in lower case, and what they stand for.
 _SPELLINGS = {
@@ -74,7 +74,7 @@ def in_unit(image: Image, unit: str, *, density_g_ml: float) -> tuple[Image, str
     Examples
     --------
     >>> import numpy as np
-    >>> from PyPeTLib.records import Geometry
+    >>> from PyPeTLib.geometry import Geometry
     >>> cbv = Image(np.full((1, 2, 2), 4.2), Geometry((2, 2, 1), (1.0, 1.0, 5.0)), "ml/100ml")
     >>> converted, remark = in_unit(cbv, "mL/100 g", density_g_ml=1.05)
     >>> round(float(converted.values[0, 0, 0]), 6), converted.unit

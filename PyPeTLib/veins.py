@@ -10,7 +10,8 @@ import numpy.typing as npt
 from PyPeTLib.candidates import FULL_VOLUME_ML, WORST_FIT, as_curve, clusters, mask_of, ranked, traits_of
 from PyPeTLib.curves import area_weights
 from PyPeTLib.gamma import fit_gamma_variate
-from PyPeTLib.records import Candidate, FloatArray, Geometry, MaskArray, VascularCurve
+from PyPeTLib.geometry import FloatArray, Geometry, MaskArray
+from PyPeTLib.records import Candidate, VascularCurve
 from PyPeTLib.settings import Settings
 from PyPeTLib.transit import WORST_ERROR, fit_transit
 from PyPeTLib.vessels import VEIN_VOXELS, VesselVoxels, kept_components

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from PyPeTLib.analysis import Analysis
 from PyPeTLib.curves import area_weights, end_share
-from PyPeTLib.records import Analysis, Candidate, FloatArray, VascularCurve
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.records import Candidate, VascularCurve
 
 
 def candidate_facts(candidate: Candidate) -> dict[str, Any]:

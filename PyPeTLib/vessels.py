@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import share
 from PyPeTLib.curves import area_weights, noise_level, noise_levels, peaks
-from PyPeTLib.records import FloatArray, MaskArray, Progress, silent
+from PyPeTLib.geometry import FloatArray, MaskArray
+from PyPeTLib.progress import Progress, silent
 
 #: Vessels are sought among the voxels whose peak exceeds this many standard deviations of the noise ...
 VESSEL_NOISE_FACTOR = 5.0

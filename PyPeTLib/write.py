@@ -22,7 +22,8 @@ import numpy.typing as npt
 from PyPeTLib.errors import InputError
 from PyPeTLib.file_contents import leading_bytes
 from PyPeTLib.files import AXES_TOLERANCE, scan_name, utf8_name
-from PyPeTLib.records import Geometry, Image, Series
+from PyPeTLib.geometry import Geometry, Image
+from PyPeTLib.scan import Series
 from PyPeTLib.typeset import FEW_LETTERS, harmless
 
 #: Digits of a number in a table.

@@ -16,8 +16,10 @@ from scipy.stats import gamma
 from slicer_double import fixtures
 
 from PyPeTLib import Settings, analyze
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
-from PyPeTLib.records import Analysis, Curves, Geometry
+from PyPeTLib.records import Curves
 
 HEAD = HeadOptions(size=(96, 96, 6), spacing_mm=(2.1, 2.1, 8.0), frames=50)
 TINY = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)

@@ -7,7 +7,8 @@ import slicer
 import vtk
 from slicer_double import fixtures
 
-from PyPeTLib.records import Geometry, Series
+from PyPeTLib.geometry import Geometry
+from PyPeTLib.scan import Series
 from PyPeTScene.nodes import new_image, place, put_values, scene_nodes
 from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS
 

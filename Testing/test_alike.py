@@ -8,8 +8,8 @@ import pytest
 from PyPeTLib.alike import EARLIEST_S, LATEST_S, TALL_SHARE, same_curve
 from PyPeTLib.arteries import find_artery
 from PyPeTLib.curves import between_frames
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom_curves import bolus_curve
-from PyPeTLib.records import Geometry
 from PyPeTLib.settings import Settings
 from PyPeTLib.vessels import VesselVoxels, likely_vessels, vessel_voxels
 

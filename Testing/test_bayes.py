@@ -28,7 +28,7 @@ from PyPeTLib.dictionary import (
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.methods import MIXED
-from PyPeTLib.records import silent
+from PyPeTLib.progress import silent
 
 TIMES = np.arange(0.0, 60.0)
 FLAT = Settings(residue="exponential", mtt_prior="flat", timing_prior="none", voxel_tissues="one")

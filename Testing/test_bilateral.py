@@ -9,10 +9,12 @@ from scipy.ndimage import gaussian_filter
 from PyPeTLib import Settings, bilateral, likeness
 from PyPeTLib.bilateral import _height, _noise_sd
 from PyPeTLib.curves import robust_sd
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.likeness import neighbours
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import prepare
-from PyPeTLib.records import Curves, Geometry, silent
+from PyPeTLib.progress import silent
+from PyPeTLib.records import Curves
 from PyPeTLib.settings import describe_settings
 
 GRID = Geometry((80, 80, 4), (1.0, 1.0, 6.0))

@@ -10,8 +10,8 @@ import pytest
 
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.brain import SMALL_HOLE_MM2, brain_in_skull, brain_mask
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import HeadOptions, head_phantom
-from PyPeTLib.records import Geometry
 from PyPeTLib.settings import BrainMethod
 
 BRAINS = get_args(BrainMethod)

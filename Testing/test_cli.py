@@ -23,15 +23,16 @@ from PyPeTLib.cli_print import print_result, progress_bar
 from PyPeTLib.cli_scan import _maps_to_come
 from PyPeTLib.dictionary import SHAPES
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Image
 from PyPeTLib.lesion_facts import criterion_rows
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom
 from PyPeTLib.phantom_files import options_from_text, write_phantom
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.read import read_image, read_series
-from PyPeTLib.records import Image, Series
 from PyPeTLib.report_facts import key_numbers
 from PyPeTLib.result_files import holds_other_runs_only, result_names
+from PyPeTLib.scan import Series
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.write import write_image, write_series

@@ -11,8 +11,8 @@ from colour_pictures import coded, palette, with_bar, with_letters
 
 from PyPeTLib.colourbar import ColourBar, bar_in_box, find_colour_bar, read_colours
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.pictures import Scale, parse_scale, picture_map, read_picture
-from PyPeTLib.records import Geometry
 
 BOX = (96, 12, 8, 90)
 

@@ -36,12 +36,14 @@ from PyPeTLib.compare_drawing import FigureWriter
 from PyPeTLib.compare_tables import markdown, tables_of, write_tables
 from PyPeTLib.comparison_files import comparison_files
 from PyPeTLib.errors import InputError, PyPeTError
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.lesion_facts import MET, RESEARCH_USE
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.outputs import find_runs, read_run
 from PyPeTLib.pairing import Pair, pair_up, resampled
+from PyPeTLib.progress import silent
 from PyPeTLib.read import read_image
-from PyPeTLib.records import Geometry, Image, Midplane, silent
+from PyPeTLib.records import Midplane
 from PyPeTLib.reference_maps import (
     case_of,
     doubts_of_choice,

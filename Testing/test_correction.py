@@ -15,7 +15,7 @@ from PyPeTLib.deconvolve import INVERSES, deconvolve
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.phantom import head_phantom
-from PyPeTLib.records import silent
+from PyPeTLib.progress import silent
 from PyPeTLib.results import write_analysis
 from PyPeTLib.truth import compare_by_class, compare_with_truth
 

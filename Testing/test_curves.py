@@ -23,7 +23,8 @@ from PyPeTLib.curves import (
     uniform_grid,
 )
 from PyPeTLib.errors import Cancelled
-from PyPeTLib.records import Geometry, Image, Series
+from PyPeTLib.geometry import Geometry, Image
+from PyPeTLib.scan import Series
 
 UNEVEN = np.array([0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 11.0])
 

@@ -12,7 +12,9 @@ from PyPeTLib import Series, Settings
 from PyPeTLib.curves import noise_correlation, robust_sd
 from PyPeTLib.denoise import enhancement, masked_hu, smooth, temporal_components, weights
 from PyPeTLib.errors import Cancelled
-from PyPeTLib.records import Curves, Geometry, silent
+from PyPeTLib.geometry import Geometry
+from PyPeTLib.progress import silent
+from PyPeTLib.records import Curves
 from PyPeTLib.settings import DenoiseMethod
 from PyPeTLib.smoothing import gaussian_in_mask
 

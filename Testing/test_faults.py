@@ -18,7 +18,7 @@ from PyPeTLib.gamma import fit_gamma_variate
 from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.phantom import bolus_curve, head_phantom
 from PyPeTLib.pipeline import prepare
-from PyPeTLib.records import silent
+from PyPeTLib.progress import silent
 
 DEFAULTS = Settings(method="bSVD")
 RHO, KAPPA = 1.05, 0.55 / 0.75

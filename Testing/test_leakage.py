@@ -9,10 +9,11 @@ import pytest
 
 from PyPeTLib import Settings, leakage
 from PyPeTLib.curves import area_share
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.leakage import without_leak
 from PyPeTLib.methods import _on_leakage
 from PyPeTLib.quality_maps import judge_leakage
-from PyPeTLib.records import Curves, Geometry, Image
+from PyPeTLib.records import Curves
 
 TIMES = np.arange(50.0)
 GRID = Geometry((24, 24, 4), (2.0, 2.0, 5.0))

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt
 
+from PyPeTLib.analysis import Maps
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.lesion_facts import criterion_rows, lesion_facts, lesion_rows, lesion_values
 from PyPeTLib.lesion_rules import RULES, describe_rule, judge_criteria
 from PyPeTLib.lesions import _as_around, _ball, _beside, find_lesions, judge_lesions
-from PyPeTLib.records import Geometry, Image, Maps, Midplane, silent
+from PyPeTLib.progress import silent
+from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
 
 GRID = Geometry((60, 40, 12), (2.0, 2.0, 5.0), (-59.0, -39.0, -27.5))

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
+from PyPeTLib.analysis import MAP_UNITS, Maps
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.derive import derived_maps
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.maps import mean_transit_time, perfusion_maps
-from PyPeTLib.records import MAP_UNITS, Curves, Geometry, Image, Maps, Response, silent
+from PyPeTLib.progress import silent
+from PyPeTLib.records import Curves, Response
 
 BSVD = Settings(method="bSVD")
 RHO, KAPPA = 1.05, 0.55 / 0.75

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.midsagittal import _local_middles, find_midplane
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_head import rotation
-from PyPeTLib.records import Geometry, Image, Midplane
+from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
 from PyPeTLib.truth import compare_midplanes, true_midplane
 

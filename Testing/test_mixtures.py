@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings, analyze
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.mixtures import _modes, _posterior, without_mixtures
 from PyPeTLib.motion import between_slices
 from PyPeTLib.phantom import HeadOptions, bolus_curve, head_phantom
-from PyPeTLib.records import Curves, Geometry, Motion
+from PyPeTLib.records import Curves, Motion
 
 TIMES = np.arange(50.0)
 SHAPE = (5, 30, 30)

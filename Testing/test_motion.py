@@ -9,14 +9,17 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from PyPeTLib import InputError, Points, QualityError, Settings, analyze
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.motion import _blocks, between_slices, corrected, measure_motion
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.pipeline import prepare
-from PyPeTLib.records import Geometry, Motion, Series, silent
+from PyPeTLib.progress import silent
+from PyPeTLib.records import Motion
 from PyPeTLib.result_files import result_names
 from PyPeTLib.result_tables import motion_table
 from PyPeTLib.results import write_analysis
+from PyPeTLib.scan import Series
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.summary import summary
 from PyPeTLib.truth import compare_with_truth

@@ -1769,7 +1769,7 @@ def test_load_a_4d_file(panel, files, dialogs, tiny_head):  # noqa: F811
 
 
 def test_load_a_folder_whose_times_are_unknown(panel, dialogs, tmp_path, tiny_head):  # noqa: F811
-    from PyPeTLib.records import Image
+    from PyPeTLib.geometry import Image
     from PyPeTLib.write import write_image
 
     for k in range(12):

@@ -24,7 +24,8 @@ from PyPeTLib.dictionary import (
 from PyPeTLib.dictionary import joined as both
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.priors import UNLIKE, _smoothed, surroundings, with_patients_times
-from PyPeTLib.records import Curves, silent
+from PyPeTLib.progress import silent
+from PyPeTLib.records import Curves
 
 TIMES = np.arange(0.0, 60.0)
 FREE = np.eye(TIMES.size) - 1.0 / TIMES.size

@@ -9,26 +9,15 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
+from PyPeTLib.analysis import Maps
+from PyPeTLib.checks import Check
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import judge, worst_first
 from PyPeTLib.quality_frames import judge_motion, judge_noise, motion_unknown
 from PyPeTLib.quality_maps import judge_hyperdense, judge_maps, judge_residue, judge_skull, judge_timing, judge_tissue
-from PyPeTLib.records import (
-    Bolus,
-    Candidate,
-    Check,
-    Curves,
-    GammaVariate,
-    Geometry,
-    Image,
-    Maps,
-    Motion,
-    ResidueFit,
-    Series,
-    Skull,
-    Traits,
-    VascularCurve,
-)
+from PyPeTLib.records import Bolus, Candidate, Curves, GammaVariate, Motion, ResidueFit, Skull, Traits, VascularCurve
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod
 
 GRID = Geometry((2, 2, 10), (1.0, 1.0, 9.0))

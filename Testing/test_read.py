@@ -18,10 +18,12 @@ import numpy.typing as npt
 import pytest
 
 from PyPeTLib import files, image_faults
+from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.read import inspect_series, naming_path, read_image, read_mask, read_oriented, read_series
-from PyPeTLib.records import Check, Geometry, Series
+from PyPeTLib.scan import Series
 
 FRAMES, SHAPE = 12, (4, 24, 20)
 

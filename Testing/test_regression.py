@@ -11,7 +11,7 @@ from PyPeTLib import Settings
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.kinetics import BOX, tissue_curves
-from PyPeTLib.records import silent
+from PyPeTLib.progress import silent
 from PyPeTLib.regression import MTTS_S as NODES_S
 from PyPeTLib.regression import QUADRATIC, STENCIL, Grid, _grid, _refined, _top, _value
 

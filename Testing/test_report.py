@@ -21,7 +21,9 @@ pytest.importorskip("jinja2")
 from matplotlib.colors import to_hex, to_rgba
 
 from PyPeTLib import InputError, Settings, report
+from PyPeTLib.analysis import Maps, Volume
 from PyPeTLib.beside import Reference
+from PyPeTLib.checks import Check
 from PyPeTLib.display import (
     CORE_COLOUR,
     HYPOPERFUSION_COLOUR,
@@ -45,12 +47,12 @@ from PyPeTLib.figures import (
     uncertainty_figure,
     webp,
 )
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.lesion_facts import criterion_rows, lesion_conditions
 from PyPeTLib.methods import PUBLISHED
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.overlays import LESION_MAPS, highlighted, lesions_figure, vessels_figure
 from PyPeTLib.plots import LEAST_MOTION, bolus_figure, curves_figure, motion_figure
-from PyPeTLib.records import Check, Geometry, Image, Maps, Volume
 from PyPeTLib.references import REFERENCES, references
 from PyPeTLib.report import render, report_html
 from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion_note, volume_rows

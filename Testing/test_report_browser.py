@@ -12,11 +12,12 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
 
+from PyPeTLib.analysis import Maps, Volume
 from PyPeTLib.beside import Reference
 from PyPeTLib.display import ENHANCEMENT_HU, MAP_WINDOWS, brain_crop, enhancement_volume
+from PyPeTLib.geometry import Image
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.pdf import write_pdf
-from PyPeTLib.records import Image, Maps, Volume
 from PyPeTLib.report import render, report_html
 from PyPeTLib.report_sections import Report
 

@@ -18,8 +18,9 @@ from PIL import Image as Pillow
 
 from PyPeTLib import report_viewer
 from PyPeTLib.display import MAP_WINDOWS, SD_SHARE, brain_crop
+from PyPeTLib.geometry import Image
 from PyPeTLib.orientation import radiological
-from PyPeTLib.records import Curves, Image
+from PyPeTLib.records import Curves
 from PyPeTLib.report_viewer import BITS, viewer_data
 
 

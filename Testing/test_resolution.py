@@ -10,9 +10,10 @@ import pytest
 from PyPeTLib import Settings
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.denoise import enhancement, smooth
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom_scan import correlated_noise
-from PyPeTLib.records import Geometry, silent
+from PyPeTLib.progress import silent
 from PyPeTLib.smoothing import averaged_width_mm, noise_of_mean
 
 TIMES = np.arange(55.0)

@@ -15,7 +15,7 @@ from scene_cases import (
 )
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Geometry, Image
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.result_tables import curve_table
 from PyPeTScene.curves import (
     brain_regions,

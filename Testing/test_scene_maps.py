@@ -12,9 +12,11 @@ from scene_cases import (
     scene,  # noqa: F401 (a fixture)
 )
 
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.checks import Check
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.display import MAP_WINDOWS
-from PyPeTLib.records import Analysis, Check, Image
+from PyPeTLib.geometry import Image
 from PyPeTScene.maps import FLOW_TABLE, RAINBOW_TABLE, TIME_TABLE, colour_table, map_label, show_maps
 from PyPeTScene.nodes import image_values, node_geometry
 from PyPeTScene.series import sequence_from_series

@@ -14,8 +14,9 @@ from scene_cases import (
     small_series,
 )
 
+from PyPeTLib.analysis import Analysis
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Analysis, Geometry, Image
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, put_mask, show_mask, show_masks
 from PyPeTScene.nodes import put_values
 from PyPeTScene.series import scan_volume, sequence_from_series

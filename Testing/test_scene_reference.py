@@ -14,12 +14,14 @@ from scene_cases import (
     scene,  # noqa: F401 (a fixture)
 )
 
+from PyPeTLib.analysis import Analysis
 from PyPeTLib.cohort import compare_folders
 from PyPeTLib.compare import compare_findings
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.lesion_facts import RESEARCH_USE
 from PyPeTLib.lesions import find_lesions
-from PyPeTLib.records import Analysis, Geometry, Image, silent
+from PyPeTLib.progress import silent
 from PyPeTLib.results import write_analysis
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import similarity, similarity_entries

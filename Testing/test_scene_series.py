@@ -22,7 +22,8 @@ from scene_cases import (
 )
 
 from PyPeTLib.errors import Cancelled, InputError
-from PyPeTLib.records import Geometry, Series
+from PyPeTLib.geometry import Geometry
+from PyPeTLib.scan import Series
 from PyPeTScene.nodes import image_values
 from PyPeTScene.series import describe_time_axis, scan_of, sequence_from_series, series_from_node
 

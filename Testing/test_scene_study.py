@@ -24,10 +24,10 @@ from scene_cases import (
 from PyPeTLib import cli
 from PyPeTLib.display import baseline_hu
 from PyPeTLib.errors import Cancelled, InputError
+from PyPeTLib.geometry import Image
 from PyPeTLib.lesion_facts import criterion_rows, lesion_rows
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.quality import worst_first
-from PyPeTLib.records import Image
 from PyPeTLib.result_tables import curve_table
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings

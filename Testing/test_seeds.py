@@ -9,9 +9,10 @@ import pytest
 
 from PyPeTLib import InputError, Settings
 from PyPeTLib.curves import area_weights
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.phantom import HeadOptions, bolus_curve, head_phantom
 from PyPeTLib.pipeline import prepare
-from PyPeTLib.records import Geometry, Image, Points, Series
+from PyPeTLib.scan import Points, Series
 from PyPeTLib.seeds import CORE_SHARE, GROWTH_MM, LEAST_CORRELATION, SNAP_MM, grow_seeds
 
 TIMES = np.arange(50.0)

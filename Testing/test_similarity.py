@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.pairing import resampled
-from PyPeTLib.records import Geometry, Image
 from PyPeTLib.similarity import (
     Differences,
     Region,

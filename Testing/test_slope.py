@@ -9,7 +9,7 @@ from PyPeTLib import Settings
 from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.kinetics import BOX, tissue_curves
-from PyPeTLib.records import silent
+from PyPeTLib.progress import silent
 
 EVEN = np.arange(0.0, 70.0)
 UNEVEN = np.concatenate([np.arange(0.0, 40.0, 1.5), np.arange(40.0, 71.0, 3.0)])

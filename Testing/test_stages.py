@@ -13,7 +13,8 @@ from matplotlib.image import imread
 
 from PyPeTLib import InputError
 from PyPeTLib.display import enhancement_volume
-from PyPeTLib.records import Curves, Geometry, Image
+from PyPeTLib.geometry import Geometry, Image
+from PyPeTLib.records import Curves
 from PyPeTLib.stages import STAGES, contrast_figure, raw_figure, shown_frames, write_stages
 
 NAMES = ["1_raw.png", "2_denoised.png", "3_mask.png", "4_contrast.png", "5_aif.png", "6_maps.png"]

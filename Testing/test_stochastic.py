@@ -14,7 +14,7 @@ from PyPeTLib.deconvolve import deconvolve
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.phantom import head_phantom
-from PyPeTLib.records import silent
+from PyPeTLib.progress import silent
 from PyPeTLib.stochastic import (
     DECAYS_S,
     KNOTS_S,

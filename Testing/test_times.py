@@ -13,9 +13,10 @@ import pytest
 from test_read import DIRECTIONS, FRAMES, INDEX, LIST_LAST, head, nrrd, save
 
 from PyPeTLib import file_contents
+from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_series, read_times
-from PyPeTLib.records import Check, Series
+from PyPeTLib.scan import Series
 
 #: A whole number that no float holds.
 HUGE = f"1{'0' * 400}"

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from PyPeTLib.analysis import Maps
 from PyPeTLib.bound import cramer_rao
+from PyPeTLib.geometry import Image
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import TilesOptions, head_phantom, tiles_phantom
-from PyPeTLib.records import Image, Maps
 from PyPeTLib.truth import chance_above, compare_by_class, compare_tiles, tissue_classes
 
 ERRORS = {"cbf": 1.5, "cbv": 0.08, "mtt": 0.7, "delay": 0.4}

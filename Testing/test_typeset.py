@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from PyPeTLib.records import Geometry
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.report_facts import number_text, rounded
 from PyPeTLib.similarity import metric_digits
 from PyPeTLib.typeset import FEW_LETTERS, typeset

@@ -14,10 +14,12 @@ from PyPeTLib import QualityError, Settings
 from PyPeTLib.arteries import _scored_artery, arterial_candidates, find_artery
 from PyPeTLib.candidates import _arterial_share
 from PyPeTLib.gamma import _first_pass_end, fit_gamma_variate
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.given_curves import measured_curve
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality_vessels import LEAST_FILLED
-from PyPeTLib.records import Candidate, GammaVariate, Geometry, Image, Series, Traits, VascularCurve
+from PyPeTLib.records import Candidate, GammaVariate, Traits, VascularCurve
+from PyPeTLib.scan import Series
 from PyPeTLib.veins import _blood, _full, filled, find_vein, partial_volume_factor, scaled_to_vein, venous_candidates
 from PyPeTLib.vessels import LikelyVessels, VesselVoxels, kept_components, likely_vessels, vessel_voxels
 

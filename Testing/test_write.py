@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from test_read import GRIDS, SHAPE, head, save
 
+from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.read import read_image, read_mask, read_series
-from PyPeTLib.records import Check, Geometry, Image, Series
+from PyPeTLib.scan import Series
 from PyPeTLib.write import (
     prefix_of,
     staged_output,

@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 import slicer
 
+from PyPeTLib.analysis import Analysis, Prepared
 from PyPeTLib.brain import brain_mask
+from PyPeTLib.checks import invalid_why
 from PyPeTLib.chunks import mean_frame, share
 from PyPeTLib.errors import InputError
 from PyPeTLib.frames import with_head
-from PyPeTLib.records import Analysis, Candidate, Image, Prepared, Progress, Series, invalid_why, silent
+from PyPeTLib.geometry import Image
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Candidate
 from PyPeTLib.report import NEEDED, report_available
 from PyPeTLib.result_files import former_results, result_names
 from PyPeTLib.results import write_analysis
+from PyPeTLib.scan import Series
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import remove_files, staged_output, without_successor
 from PyPeTPanel import inputs, views

@@ -5,7 +5,9 @@ from typing import Any
 
 import slicer
 
-from PyPeTLib.records import Analysis, Candidate, Prepared, Progress, silent
+from PyPeTLib.analysis import Analysis, Prepared
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Candidate
 from PyPeTPanel import actions
 from PyPeTPanel.parameters import PyPeTParameterNode
 from PyPeTScene import study

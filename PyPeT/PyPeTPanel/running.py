@@ -9,7 +9,7 @@ import qt
 import slicer
 
 from PyPeTLib.errors import Cancelled
-from PyPeTLib.records import Progress
+from PyPeTLib.progress import Progress
 
 #: The dialog moves, and takes clicks, at most so often, in s: hundreds of calls then cost nothing.
 INTERVAL_S = 0.05

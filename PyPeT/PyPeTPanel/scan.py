@@ -8,7 +8,7 @@ import numpy as np
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom_options import HeadOptions
 from PyPeTLib.read import inspect_series
-from PyPeTLib.records import Series
+from PyPeTLib.scan import Series
 from PyPeTPanel import views
 from PyPeTPanel.parameters import NOTES
 from PyPeTScene.series import scan_volume, sequence_from_series

@@ -7,7 +7,7 @@ import numpy as np
 import slicer
 
 from PyPeTLib.phantom_options import HeadOptions
-from PyPeTLib.records import Series
+from PyPeTLib.scan import Series
 from PyPeTLib.truth import compare_with_truth
 from PyPeTScene.masks import SEGMENTS, mask_from_segment
 from PyPeTScene.nodes import new_image, place, scene_nodes

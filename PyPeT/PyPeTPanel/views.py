@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import slicer
 
+from PyPeTLib.analysis import Prepared
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Image, Prepared, Series
+from PyPeTLib.geometry import Image
+from PyPeTLib.scan import Series
 from PyPeTScene import stages
 from PyPeTScene.nodes import ROLE, SCAN, find_node
 from PyPeTScene.series import scan_of, scan_volume

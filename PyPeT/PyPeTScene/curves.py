@@ -12,10 +12,12 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
+from PyPeTLib.analysis import Prepared
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.inputs import TIME_COLUMN, curve_of_columns
-from PyPeTLib.records import FloatArray, Geometry, Image, MaskArray, Prepared, TimeCurve
 from PyPeTLib.result_tables import curve_table, motion_table
+from PyPeTLib.scan import TimeCurve
 from PyPeTLib.typeset import typeset
 from PyPeTScene.masks import mask_from_segment
 from PyPeTScene.nodes import ROLE, Node, find_node, node_name, own_node, own_nodes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PyPeTLib.records import Analysis
+from PyPeTLib.analysis import Analysis
 from PyPeTScene.bootstrap import boot_scene
 
 

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import slicer
 
+from PyPeTLib.analysis import Analysis
+from PyPeTLib.checks import invalid_why
 from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, RAINBOW_ANCHORS, SD_SHARE
+from PyPeTLib.geometry import Image
 from PyPeTLib.map_facts import KINDS, LONG_NAMES, map_resolution_mm, regularisation
-from PyPeTLib.records import Analysis, Image, Progress, invalid_why, silent
+from PyPeTLib.progress import Progress, silent
 from PyPeTLib.settings import Colours
 from PyPeTScene.nodes import ROLE, Node, own_node, own_nodes, put_values
 

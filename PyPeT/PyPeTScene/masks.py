@@ -11,8 +11,10 @@ import numpy as np
 import slicer
 import vtk
 
+from PyPeTLib.analysis import Lesions, Prepared
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Image, Lesions, Prepared, Progress, silent
+from PyPeTLib.geometry import Image
+from PyPeTLib.progress import Progress, silent
 from PyPeTScene.nodes import (
     SCAN,
     Node,

@@ -13,7 +13,7 @@ import vtk
 from vtk.util import numpy_support
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.records import Geometry
+from PyPeTLib.geometry import Geometry
 
 #: A node of the scene; slicer and vtk carry no types.
 Node = Any

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from PyPeTLib.analysis import Analysis, Lesions, Prepared
+from PyPeTLib.checks import Check
 from PyPeTLib.lesion_facts import RESEARCH_USE, criterion_rows, lesion_conditions, lesion_rows
 from PyPeTLib.map_facts import conversion_note, map_medians, map_sds
 from PyPeTLib.quality import worst_first
-from PyPeTLib.records import Analysis, Candidate, Check, Lesions, Prepared
+from PyPeTLib.records import Candidate
 from PyPeTLib.settings import Settings, Value, is_read
 from PyPeTLib.vessel_facts import candidate_facts
 from PyPeTScene.curves import Column, put_columns

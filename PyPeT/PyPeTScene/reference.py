@@ -10,9 +10,9 @@ import vtk
 
 from PyPeTLib.compare import Findings, compare_findings
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.lesion_facts import RESEARCH_USE
 from PyPeTLib.pairing import Pair, describe_resampling, mask_on, pair_up
-from PyPeTLib.records import Geometry, Image
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Similarity, pair_similarity, similarity_entries
 from PyPeTScene.curves import put_columns

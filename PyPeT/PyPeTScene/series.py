@@ -12,8 +12,10 @@ import slicer
 
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.hounsfield import in_hu
-from PyPeTLib.records import FloatArray, Geometry, Progress, Series, describe_times, silent
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.scan import Series, describe_times
 from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_FRAMES, MINIMUM_INTERVAL_S, SECONDS
 from PyPeTScene.nodes import ROLE, Node, image_values, new_image, node_geometry, node_name, place
 

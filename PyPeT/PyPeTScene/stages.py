@@ -10,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import slicer
 
+from PyPeTLib.analysis import Prepared
 from PyPeTLib.display import BRAIN_HU, ENHANCEMENT_HU, VESSELS_HU, baseline_hu, middle_third
-from PyPeTLib.records import Curves, Geometry, Image, Prepared, Progress, Series, silent
+from PyPeTLib.geometry import Geometry, Image
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.records import Curves
+from PyPeTLib.scan import Series
 from PyPeTScene.maps import FLOW_TABLE, add_legend, colour_table, style_display
 from PyPeTScene.nodes import Node, own_node, put_values
 from PyPeTScene.series import fill_sequence, scan_volume, sequence_browser

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import slicer
 
+from PyPeTLib.analysis import Analysis, Prepared
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Image
 from PyPeTLib.pipeline import PREPARED, finish, prepare
-from PyPeTLib.records import Analysis, Image, Points, Prepared, Progress, Series, TimeCurve, silent
+from PyPeTLib.progress import Progress, silent
+from PyPeTLib.scan import Points, Series, TimeCurve
 from PyPeTLib.settings import Settings
 from PyPeTScene.bootstrap import check_target
 from PyPeTScene.curves import (

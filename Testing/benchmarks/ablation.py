@@ -19,15 +19,19 @@ import numpy as np
 import numpy.typing as npt
 from accuracy import FIRST_SEED, head, row, shown
 
+from PyPeTLib.analysis import Prepared
 from PyPeTLib.curves import area_weights, continuation, peaks
 from PyPeTLib.deconvolve import OVERSAMPLING
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
+from PyPeTLib.geometry import FloatArray
 from PyPeTLib.phantom import HeadOptions, bolus_curve, head_phantom
 from PyPeTLib.phantom_curves import DENSITY_G_ML, HEMATOCRIT_FACTOR, tissue_curves
 from PyPeTLib.phantom_options import Phantom
 from PyPeTLib.phantom_scan import images_hu, label_curves, label_table, scene_of, true_motion
 from PyPeTLib.pipeline import finish, prepare
-from PyPeTLib.records import Curves, FloatArray, Prepared, Series, silent
+from PyPeTLib.progress import silent
+from PyPeTLib.records import Curves
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import Settings, parse_assignment
 from PyPeTLib.truth import tissue_classes
 

@@ -21,11 +21,13 @@ from pathlib import Path
 
 import numpy as np
 
+from PyPeTLib.analysis import Analysis
 from PyPeTLib.cohort import compare_folders
 from PyPeTLib.compare_tables import markdown, markdown_table
+from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze
-from PyPeTLib.records import Analysis, FloatArray, Image, MaskArray, silent
+from PyPeTLib.progress import silent
 from PyPeTLib.results import write_analysis
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import similarity

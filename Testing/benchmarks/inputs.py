@@ -27,12 +27,13 @@ from accuracy import COARSE, FIRST_SEED, VARIANTS
 from motion import LARGE_MOVING, MOVING, motion_figures
 
 from PyPeTLib.agreement import dice
+from PyPeTLib.analysis import Prepared
 from PyPeTLib.curves import area_weights
 from PyPeTLib.errors import QualityError
+from PyPeTLib.geometry import Image
 from PyPeTLib.phantom import HeadOptions, Phantom, TilesOptions, head_phantom, tiles_phantom
 from PyPeTLib.phantom_head import crop_slices
 from PyPeTLib.pipeline import prepare
-from PyPeTLib.records import Image, Prepared
 from PyPeTLib.truth import ARTERIAL
 
 #: Names of refusals, and the words that their message begins with.

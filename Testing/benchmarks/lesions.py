@@ -17,13 +17,14 @@ from typing import Any, get_args
 import numpy as np
 from accuracy import head, row
 
+from PyPeTLib.analysis import Analysis, Maps, Volume
 from PyPeTLib.brain import brain_mask
+from PyPeTLib.geometry import Image
 from PyPeTLib.lesions import find_lesions
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
 from PyPeTLib.phantom_options import NOISE_TEXTURES
 from PyPeTLib.pipeline import analyze
-from PyPeTLib.records import Analysis, Image, Maps, Volume
 from PyPeTLib.settings import DeconvolutionMethod, Settings, parse_assignment
 from PyPeTLib.truth import compare_midplanes, true_midplane, true_volumes
 

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "PyPeT"))
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze
-from PyPeTLib.records import Series
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import BrainMethod, DenoiseMethod, Settings
 from PyPeTScene.bootstrap import boot_scene
 

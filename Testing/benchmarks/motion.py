@@ -13,10 +13,13 @@ from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
 from PyPeTLib import Analysis, Settings, analyze
+from PyPeTLib.geometry import MaskArray
 from PyPeTLib.motion import corrected, measure_motion
 from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
 from PyPeTLib.phantom_scan import true_motion
-from PyPeTLib.records import MaskArray, Motion, Series, silent
+from PyPeTLib.progress import silent
+from PyPeTLib.records import Motion
+from PyPeTLib.scan import Series
 from PyPeTLib.truth import slope
 
 MOTION = {"motion_mm": 3.0, "motion_degrees": 3.0}

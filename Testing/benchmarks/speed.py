@@ -18,8 +18,9 @@ from typing import get_args
 import numpy as np
 import SimpleITK as sitk
 
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import HeadOptions, head_phantom
-from PyPeTLib.records import Geometry, Series
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import DeconvolutionMethod, Settings
 from PyPeTLib.write import write_series
 

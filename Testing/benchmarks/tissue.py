@@ -13,11 +13,11 @@ import numpy as np
 from accuracy import COARSE, FIRST_SEED
 
 from PyPeTLib.agreement import dice
+from PyPeTLib.geometry import FloatArray, MaskArray
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_head import Label
 from PyPeTLib.phantom_scan import average, grid_geometry, label_table, scene_of, still_parts
 from PyPeTLib.pipeline import analyze
-from PyPeTLib.records import FloatArray, MaskArray
 
 #: Share of blood of a CBV of 8 mL/100 g.
 VESSEL = 0.115

@@ -1,0 +1,161 @@
+"""Values and where they lie in the patient: arrays, grids and images; values never leave their geometry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from PyPeTLib.errors import InputError
+from PyPeTLib.typeset import typeset
+
+FloatArray = npt.NDArray[np.floating[Any]]
+MaskArray = npt.NDArray[np.bool_]
+#: Two grids are the same when no corner is further apart than this share of a voxel.
+GRID_TOLERANCE_VOXELS = 0.01
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a voxel grid lies in the patient, in the LPS frame of DICOM and ITK.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Voxels along x, y, z (an array on this grid has shape ``size[::-1]``).
+    spacing_mm : tuple of float
+        Distance between voxel centres along x, y, z in mm, > 0.
+    origin_mm : tuple of float
+        Position of the centre of voxel (0, 0, 0) in mm.
+    direction : tuple of float
+        Direction cosines, nine numbers in row-major order; columns are the grid axes.
+
+    Raises
+    ------
+    InputError
+        If a spacing is not above 0, a number is NaN or infinite, or the axes are not independent.
+
+    Examples
+    --------
+    >>> grid = Geometry((4, 3, 2), (1.0, 1.0, 5.0))
+    >>> grid.shape, grid.voxel_volume_ml
+    ((2, 3, 4), 0.005)
+    """
+
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not all(0.0 < mm < np.inf for mm in self.spacing_mm):  # NaN is neither
+            raise InputError(f"Voxel spacing must be positive and finite in mm; found {self.spacing_mm}.")
+        finite = np.isfinite([*self.origin_mm, *self.direction]).all()
+        if not finite or len(self.direction) != 9 or abs(np.linalg.det(self.axes)) < 1e-6:
+            raise InputError(
+                "Origin in mm and direction, nine cosines of three independent axes, are needed; found "
+                f"{self.origin_mm} and {self.direction}."
+            )
+
+    @property
+    def axes(self) -> FloatArray:
+        """Direction cosines as a 3×3 array, one column for each grid axis."""
+        return np.asarray(self.direction, dtype=float).reshape(3, 3)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (z, y, x) of an array on this grid."""
+        return self.size[2], self.size[1], self.size[0]
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel in mL."""
+        return float(np.prod(self.spacing_mm)) / 1000.0
+
+    @property
+    def spacing_zyx_mm(self) -> tuple[float, float, float]:
+        """Spacing in the order of the array axes, in mm."""
+        return self.spacing_mm[2], self.spacing_mm[1], self.spacing_mm[0]
+
+    @property
+    def patient_axes(self) -> tuple[int, ...]:
+        """Grid axis (0 is x) that runs along each patient axis L, P, S: the most parallel assignment."""
+        parallel = np.abs(self.axes)
+        return max(permutations(range(3)), key=lambda order: sum(parallel[k, order[k]] for k in range(3)))
+
+    @property
+    def slice_axis(self) -> int:
+        """Grid axis (0 is x) across the slices, which may be stored along any: that from feet to head."""
+        return self.patient_axes[2]
+
+    @property
+    def pixel_mm(self) -> float:
+        """Larger side of a pixel in mm."""
+        return max(mm for axis, mm in enumerate(self.spacing_mm) if axis != self.slice_axis)
+
+    def corners_mm(self) -> FloatArray:
+        """Return the eight outermost voxel centres in mm, shape (8, 3)."""
+        last = np.asarray(self.size, dtype=float) - 1
+        index = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * last
+        return np.asarray(np.asarray(self.origin_mm) + (index * self.spacing_mm) @ self.axes.T)
+
+    def matches(self, other: Geometry) -> bool:
+        """Tell whether both grids put every voxel at the same place."""
+        if self.size != other.size:
+            return False
+        apart = np.abs(self.corners_mm() - other.corners_mm()).max()
+        return bool(apart <= GRID_TOLERANCE_VOXELS * min(self.spacing_mm))
+
+    def describe(self) -> str:
+        """Return size, spacing and origin in one line."""
+        size = "×".join(str(n) for n in self.size)
+        spacing = "×".join(f"{s:.4g}" for s in self.spacing_mm)
+        origin = ", ".join(typeset(f"{o:.4g}") for o in self.origin_mm)
+        return f"{size} voxels of {spacing} mm, origin ({origin}) mm"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A 3D array with its geometry and unit.
+
+    Parameters
+    ----------
+    values : ndarray, shape (z, y, x)
+        Voxel values; kept as a read-only view.
+    geometry : Geometry
+        The grid; its shape equals that of ``values``.
+    unit : str
+        Unit of the values, "" for masks.
+    outside : float or None
+        What stands outside the mask that a map was made in, NaN or a number; None where that is not known.
+
+    Raises
+    ------
+    InputError
+        If shape and grid differ.
+    """
+
+    values: npt.NDArray[Any]
+    geometry: Geometry
+    unit: str = ""
+    outside: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.geometry.shape:
+            raise InputError(f"Image of shape {self.values.shape} does not fit its grid {self.geometry.shape}.")
+        object.__setattr__(self, "values", read_only(self.values))
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume of the voxels that are not 0 in mL: that of a mask."""
+        return np.count_nonzero(self.values) * self.geometry.voxel_volume_ml
+
+
+def read_only(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view that cannot be written through; the data are not copied."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
