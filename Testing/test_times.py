@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_read import DIRECTIONS, FRAMES, INDEX, LIST_LAST, head, nrrd, save
+from read_cases import DIRECTIONS, FRAMES, INDEX, LIST_LAST, head, nrrd, save
 
 from PyPeTLib import file_contents
 from PyPeTLib.checks import Check

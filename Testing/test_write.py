@@ -12,7 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from test_read import GRIDS, SHAPE, head, save
+from read_cases import GRIDS, SHAPE, head, save
 
 from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
