@@ -21,13 +21,18 @@ from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
 from PyPeTLib.records import Curves
 
+# A failure in what test files share shows both values, as in a test.
+pytest.register_assert_rewrite("cli_cases", "compare_cases", "panel_cases")
+
 HEAD = HeadOptions(size=(96, 96, 6), spacing_mm=(2.1, 2.1, 8.0), frames=50)
 TINY = HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0), frames=45)
 
 #: Set where everything has to run, as in .ci/run: a skip is a failure then.
 NO_SKIP = bool(os.environ.get("PYPET_NO_SKIP"))
 #: Without slicer-core these cannot even be imported.
-NEED_SLICER = ["test_scene_*.py", "scene_cases.py", "test_slicer_double.py", "test_panel.py", "test_panel_packages.py"]
+NEED_SLICER = ["test_scene_*.py", "scene_cases.py", "test_slicer_double.py", "test_panel_packages.py"]
+NEED_SLICER += ["test_panel_apply.py", "test_panel_controls.py", "test_panel_inputs.py", "test_panel_loading.py"]
+NEED_SLICER += ["test_panel_results.py", "test_panel_scene.py", "test_panel_scripts.py", "test_panel_steps.py"]
 LEFT_OUT = "" if NO_SKIP else fixtures.missing(qt=False)
 collect_ignore_glob = ["slicer_double/*", "make_panel_picture.py", *(NEED_SLICER if LEFT_OUT else [])]
 
