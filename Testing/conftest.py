@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 # Before NumPy: each of several workers has a core, and threads of its linear algebra would only wait for one another.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -20,6 +21,7 @@ from PyPeTLib.analysis import Analysis
 from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import HeadOptions, Phantom, head_phantom
 from PyPeTLib.records import Curves
+from PyPeTLib.results import write_analysis
 
 # A failure in what test files share shows both values, as in a test.
 pytest.register_assert_rewrite("cli_cases", "compare_cases", "panel_cases")
@@ -85,6 +87,18 @@ def analysis(head: Phantom) -> Analysis:
 @pytest.fixture(scope="session")
 def tiny_analysis(tiny_head: Phantom) -> Analysis:
     return analyze(tiny_head.series)
+
+
+@pytest.fixture(scope="session")
+def runs(tiny_head: Phantom, tiny_analysis: Analysis, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of the same scan: the default method, and bSVD with other smoothing; named sub-01_ses-01."""
+    folder = tmp_path_factory.mktemp("runs")
+    other = analyze(tiny_head.series, Settings(method="bSVD", denoise="gaussian"))
+    for name, analysis in (("ours", tiny_analysis), ("other", other)):
+        named = replace(analysis, series=replace(analysis.series, name="sub-01_ses-01_ctp"))
+        (folder / name).mkdir()
+        write_analysis(named, folder / name, report=False)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,149 @@
+"""Reference maps on another grid: averaged, interpolated, or refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import compare_cases
+import numpy as np
+import pytest
+from compare_cases import MAPS, compared, maps_in, moved, refused
+
+from PyPeTLib.beside import read_beside
+from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry, Image
+from PyPeTLib.pairing import pair_up, resampled
+from PyPeTLib.read import read_image
+from PyPeTLib.write import write_image
+
+comparison = compare_cases.comparison
+
+
+def test_a_reference_on_a_finer_grid_is_averaged_and_that_is_said(runs, tmp_path, comparison):
+    def finer(image):
+        grid = image.geometry
+        spacing = np.asarray(grid.spacing_mm) / (2, 2, 1)
+        origin = np.asarray(grid.origin_mm) - grid.axes @ (spacing * (0.5, 0.5, 0))
+        size = (2 * grid.size[0], 2 * grid.size[1], grid.size[2])
+        fine = Geometry(size, tuple(spacing.tolist()), tuple(origin.tolist()), grid.direction)
+        return Image(image.values.repeat(2, axis=1).repeat(2, axis=2), fine, image.unit)
+
+    found = compared(runs / "ours", maps_in(tmp_path / "fine", source=runs / "other", **dict.fromkeys(MAPS, finer)))
+    for name in MAPS:
+        assert found.cases[0].maps[name].ncc == pytest.approx(comparison.maps[name].ncc, abs=0.002)
+    assert any("128×128×4 voxels of 1.6×1.6×10 mm: averaged over voxels" in remark for remark in found.cases[0].remarks)
+
+
+def test_a_reference_on_a_coarser_grid_is_interpolated_and_that_is_said(runs, tmp_path, comparison):
+    def coarser(image):
+        grid = image.geometry
+        size, spacing = (grid.size[0] // 2, grid.size[1] // 2, grid.size[2]), np.asarray(grid.spacing_mm) * (2, 2, 1)
+        origin = np.asarray(grid.origin_mm) + grid.axes @ (np.asarray(grid.spacing_mm) * (0.5, 0.5, 0))
+        coarse = Geometry(size, tuple(spacing.tolist()), tuple(origin.tolist()), grid.direction)
+        z, y, x = image.values.shape
+        means = np.nan_to_num(image.values).reshape(z, y // 2, 2, x // 2, 2).mean(axis=(2, 4))
+        return Image(means.astype(np.float32), coarse, image.unit)
+
+    found = compared(runs / "ours", maps_in(tmp_path / "coarse", source=runs / "other", **dict.fromkeys(MAPS, coarser)))
+    case = found.cases[0]
+    assert case.maps["tmax"].coverage > 0.95
+    assert case.maps["tmax"].ncc == pytest.approx(comparison.maps["tmax"].ncc, abs=0.1)
+    said = "Reference on another grid, 32×32×4 voxels of 6.4×6.4×10 mm: interpolated linearly."
+    assert any(remark.endswith(said) for remark in case.remarks)
+
+
+def test_averaging_keeps_the_mean_of_noise_and_lowers_its_spread():
+    coarse = Geometry((10, 10, 4), (2.0, 2.0, 8.0), (1.0, 1.0, 4.0))
+    fine = Geometry((40, 40, 16), (0.5, 0.5, 2.0), (0.25, 0.25, 1.0))
+    noise = np.random.default_rng(0).normal(5.0, 1.0, fine.shape)
+    found = resampled(Image(noise, fine), coarse).values
+    blocks = noise.reshape(4, 4, 10, 4, 10, 4).mean(axis=(1, 3, 5))
+    np.testing.assert_allclose(found, blocks, rtol=1e-6)
+
+
+@pytest.mark.parametrize("turn", [np.eye(3), np.diag((-1.0, 1.0, 1.0)), np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]])])
+def test_averaging_does_not_shift(turn):
+    coarse = Geometry((12, 9, 3), (3.0, 3.0, 6.0), (-17.0, -12.0, -6.0))
+    size, spacing = (60, 60, 20), (0.75, 0.75, 1.5)
+    origin = -turn @ (np.asarray(spacing) * (np.asarray(size) - 1) / 2)
+    fine = Geometry(size, spacing, tuple(origin.tolist()), tuple(turn.ravel().tolist()))
+
+    def linear(grid):
+        index = np.moveaxis(np.indices(grid.shape), 0, -1)[..., ::-1]
+        return 100.0 + (np.asarray(grid.origin_mm) + (index * grid.spacing_mm) @ grid.axes.T) @ (0.7, -0.4, 0.2)
+
+    found = resampled(Image(linear(fine), fine), coarse).values
+    inside = np.isfinite(found)
+    assert inside.mean() > 0.6
+    np.testing.assert_allclose(found[inside], linear(coarse)[inside], atol=0.5)
+    inner = found[1, 2:-2, 2:-2]
+    np.testing.assert_allclose(inner, linear(coarse)[1, 2:-2, 2:-2], atol=1e-6)
+
+
+def test_a_reference_somewhere_else_is_refused(runs, tmp_path, capsys):
+    far = maps_in(
+        tmp_path / "far", source=runs / "other", **dict.fromkeys(MAPS, lambda im: moved(im, origin_mm=(9e3, 0, 0)))
+    )
+    message = refused([runs / "ours", far, "-o", tmp_path / "out"], capsys)
+    assert (
+        "Case sub-01_ses-01, CBF: Comparison: a map and a reference that share voxels of the mask are needed" in message
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reference_that_does_not_say_where_it_lies_is_doubted(runs, tmp_path):
+    """Neither sform nor qform: ITK puts its first voxel at 0 mm, in the middle of this brain."""
+    import nibabel
+
+    everywhere = dict.fromkeys(MAPS, lambda im: replace(im, values=np.nan_to_num(im.values) + 1))
+    away = maps_in(tmp_path / "x", source=runs / "other", **everywhere)
+    for file in away.glob("*.nii.gz"):
+        image = nibabel.load(file)
+        image.header.set_sform(None, 0)
+        image.header.set_qform(None, 0)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header), file)
+    case = compared(runs / "ours", away).cases[0]
+    assert case.maps["cbf"].coverage < 0.5
+    assert any(
+        one.startswith("CBF, CBV, MTT, Tmax: Reference does not say where it lies: its axes") for one in case.remarks
+    )
+    covered = re.compile(
+        r"CBF.*: The reference has values in \d\d? % of the voxels to compare: does it lie where the map does\?"
+    )
+    assert any(map(covered.fullmatch, case.remarks))
+    assert any("does not say where it lies" in one for one in read_beside(away, "x").remarks)
+
+
+@pytest.mark.parametrize("value", [0.0, float("nan")])
+def test_references_without_values_are_refused_by_name_not_for_their_place(runs, tmp_path, capsys, value):
+    """They lie on the same grid, so to speak of places would mislead."""
+    nothing = maps_in(
+        tmp_path / "x", source=runs / "other", **dict.fromkeys(MAPS, lambda im: replace(im, values=0 * im.values))
+    )
+    for file in nothing.glob("*.nii.gz"):
+        image = read_image(file)
+        write_image(replace(image, values=np.full_like(image.values, value)), file, missing=float("nan"))
+    message = refused([runs / "ours", nothing, "-o", tmp_path / "out"], capsys)
+    assert "Case sub-01_ses-01, CBF: Reference: values in voxels of the mask are needed; found none" in message
+    assert "Export this map again, or leave it out." in message
+    assert "in common" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_reference_without_values_does_not_refuse_the_others(runs, tmp_path, comparison):
+    empty = maps_in(
+        tmp_path / "x", source=runs / "other", cbv=lambda im: replace(im, values=np.full_like(im.values, np.nan))
+    )
+    case = compared(runs / "ours", empty).cases[0]
+    assert list(case.maps) == ["cbf", "mtt", "tmax"]
+    assert "CBV: Not compared: the reference has no value where the run has" in "".join(case.remarks)
+    assert case.maps["cbf"].ncc == pytest.approx(comparison.maps["cbf"].ncc, rel=0.01)
+    assert any("need CBV in both; only Tmax is compared" in one for one in case.findings.remarks)
+
+
+def test_a_map_without_values_is_refused_as_such():
+    grid = Geometry((8, 8, 2), (1.0, 1.0, 5.0))
+    some, none = Image(np.ones(grid.shape), grid), Image(np.full(grid.shape, np.nan), grid)
+    with pytest.raises(InputError, match=r"^Map: values in voxels are needed; found none.*Choose another map\."):
+        pair_up(none, some)
