@@ -16,8 +16,9 @@ from scene_cases import (
 
 from PyPeTLib.analysis import Analysis
 from PyPeTLib.errors import InputError
+from PyPeTLib.analysis import Analysis, Lesions
+from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Geometry, Image
-from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, put_mask, show_mask, show_masks
 from PyPeTScene.nodes import put_values
 from PyPeTScene.series import scan_volume, sequence_from_series
 from PyPeTScene.study import Request, own_segments
@@ -75,6 +76,26 @@ def test_segments_have_names_colours_and_terminology(masks):
     for key, thing in things.items():
         assert f"^{thing}~" in tag(segments, key)
     assert len({segments.GetSegment(SEGMENTS[key][0]).GetColor() for key in things}) == len(things)
+
+
+def test_what_covers_the_maps_is_hidden_until_the_user_shows_it(tiny_analysis, scan, masks):
+    looks = masks.GetDisplayNode()
+    show_lesions(all_of_them(tiny_analysis), masks, scan_volume(scan))
+    there = masks.GetSegmentation().GetSegmentIDs()
+    hidden = [one for one in there if not looks.GetSegmentVisibility(one)]
+    assert hidden == [SEGMENTS[key][0] for key in ("csf", "vessels", "bone", "mismatch")]
+    assert not any(looks.GetSegmentOpacity2DFill(SEGMENTS[key][0]) for key in ("brain", "core", "hypoperfusion"))
+    looks.SetSegmentVisibility(CSF, True)
+    looks.SetSegmentVisibility(AIF, False)
+    show_masks(tiny_analysis, scan, scan_volume(scan))
+    assert looks.GetSegmentVisibility(CSF), "the user's choice outlives the next Apply"
+    assert not looks.GetSegmentVisibility(AIF)
+
+
+def all_of_them(analysis: Analysis) -> Lesions:
+    """Lesions of which each has voxels."""
+    some = replace(analysis.brain, values=analysis.brain.values.copy())
+    return replace(analysis.lesions, core=some, hypoperfusion=some, mismatch=some)
 
 
 def tag(segments, key) -> str:

@@ -40,7 +40,7 @@ MOTION_CURVES = (
     ("shift_y_mm", "Centre, backward", (0.00, 0.45, 0.74)),
     ("shift_z_mm", "Centre, upward", (0.47, 0.67, 0.19)),
 )
-MOTION_TITLE = "Motion of the head against the first frame"
+MOTION_TITLE = "Motion of the head"
 #: Colours of the tissue curves, in order, repeated where there are more.
 TISSUE_COLOURS = (
     (0.35, 0.38, 0.43),
@@ -159,7 +159,7 @@ def show_motion(analysis: Prepared, scan: Node) -> Node | None:
     name = analysis.series.name
     table = own_node("vtkMRMLTableNode", f"{name} motion", "motion.table", scan)
     put_columns(table, motion_table(analysis.motion))
-    chart = _chart(f"{name} motion", "motion.chart", MOTION_TITLE, scan, "displacement in mm")
+    chart = _chart(f"{name} motion", "motion.chart", MOTION_TITLE, scan, "displacement from the first frame in mm")
     shown = [
         _plot(table, column, label, colour, False, "motion.plot.", scan) for column, label, colour in MOTION_CURVES
     ]

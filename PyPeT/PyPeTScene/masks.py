@@ -64,9 +64,11 @@ for _lesion in ("core", "hypoperfusion", "mismatch"):
         "Segmentation category and type - DICOM master list~SCT^49755003^Morphologically Altered Structure~"
         "SCT^52674009^Ischemia~^^~Anatomic codes - DICOM master list~^^~^^"
     )
-#: Opacity of the filling in slice views: the brain is an outline, what is large is seen through.
+#: Opacity of the filling in slice views: brain and lesions are outlines, for colours of a map are its values.
 FILLING = {"brain": 0.0, "aif": 0.7, "vof": 0.3, "csf": 0.3, "vessels": 0.3, "bone": 0.3, "choice": 0.0}
-FILLING.update({"core": 0.5, "hypoperfusion": 0.0, "mismatch": 0.3})
+FILLING.update({"core": 0.0, "hypoperfusion": 0.0, "mismatch": 0.3})
+#: What is not shown until the user switches it on: it would cover the maps, and mismatch is between two outlines.
+HIDDEN = frozenset({"csf", "vessels", "bone", "mismatch"})
 #: Tags of a segment: its key, and what tells whether it still holds what PyPeT wrote.
 MASK, WRITTEN = "PyPeT.Mask", "PyPeT.Written"
 #: What a segment may consist of.
@@ -150,7 +152,7 @@ def _segmentation(scan: Node, reference: Node, name: str) -> Node:
 
 
 def put_mask(segmentation: Node, key: str, mask: Image, reference: Node) -> None:
-    """Write a mask into its segment, found by its identity; colour and tags are given when it is made.
+    """Write a mask into its segment, found by its identity; its looks and tags are given when it is made.
 
     What the user made of the segment since it was written last stays, as a segment of its own.
     """
@@ -163,6 +165,7 @@ def put_mask(segmentation: Node, key: str, mask: Image, reference: Node) -> None
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), TERMINOLOGY[key])
         segment.SetTag(MASK, key)
         segmentation.GetDisplayNode().SetSegmentOpacity2DFill(identity, FILLING[key])
+        segmentation.GetDisplayNode().SetSegmentVisibility(identity, key not in HIDDEN)
     voxels = np.ascontiguousarray(mask.values, dtype=np.uint8)
     with leaving_no_nodes(), _under(segmentation, reference.GetTransformNodeID()):  # its grid is the volume's
         slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, identity, reference)
