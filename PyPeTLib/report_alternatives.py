@@ -11,8 +11,8 @@ from PyPeTLib.display import LESION_SLICES, MAP_LABELS, MOST_SLICES, spread_slic
 from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.records import Motion, VascularCurve
-from PyPeTLib.report_facts import SIDES, KeyNumber, median_known, rounded
-from PyPeTLib.typeset import typeset
+from PyPeTLib.report_facts import SIDES, KeyNumber, median_known
+from PyPeTLib.typeset import rounded, typeset
 
 
 def maps_shown(analysis: Analysis, numbers: Sequence[KeyNumber]) -> str:

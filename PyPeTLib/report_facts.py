@@ -17,7 +17,7 @@ from PyPeTLib.lesion_facts import RESEARCH_USE, lesion_rows, lesion_values
 from PyPeTLib.records import Candidate, VascularCurve
 from PyPeTLib.scan import describe_times
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
-from PyPeTLib.typeset import percent, typeset
+from PyPeTLib.typeset import percent, rounded, typeset
 from PyPeTLib.vessel_facts import candidate_facts
 
 Places = npt.NDArray[np.intp]
@@ -30,8 +30,6 @@ MAP_NAMES = {
     "ttp": ("TTP", "time from bolus arrival to peak"),
     "delay": ("Delay", "arrival after the arterial input"),
 }
-#: Decimals of a number by its unit: what is beyond is noise.
-DECIMALS = {"mL/100 g/min": 1, "mL/100 g": 2, "s": 1, "mL": 1, "": 2}
 #: What published thresholds are from.
 ON_THRESHOLDS = "Published thresholds are those of truncated deconvolution: with maps by {} they mark {} volume. "
 #: What bounds of volumes are.
@@ -221,17 +219,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "(version not known)"
-
-
-def rounded(value: float, unit: str) -> str:
-    """Return a number with as many decimals as its unit deserves, a dash for none.
-
-    Examples
-    --------
-    >>> rounded(30.277, "mL/100 g/min"), rounded(2.153, "mL/100 g"), rounded(1.5, ""), rounded(-0.62, "s")
-    ('30.3', '2.15', '1.50', '−0.6')
-    """
-    return typeset(f"{value:.{DECIMALS.get(unit, 2)}f}") if np.isfinite(value) else "–"
 
 
 def number_text(value: float) -> str:

@@ -38,7 +38,7 @@ from PyPeTLib.display import (
 from PyPeTLib.geometry import Geometry, Image, MaskArray
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.records import Curves
-from PyPeTLib.report_facts import DECIMALS
+from PyPeTLib.typeset import DECIMALS
 
 Bytes = npt.NDArray[np.uint8]
 #: From an array on the scan's grid to what is shown of it.

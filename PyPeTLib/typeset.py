@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import math
 import re
 
 #: The minus sign, and what stands for it where letters are few.
 MINUS, HYPHEN = "−", "-"
+#: Decimals of a number by its unit: what is beyond is noise.
+DECIMALS = {"mL/100 g/min": 1, "mL/100 g": 2, "s": 1, "mL": 1, "": 2}
 #: Name of the error handler for streams that lack letters.
 FEW_LETTERS = "pypet-few-letters"
 #: What a name may have, and a terminal would obey: control characters but tab and line feed, and marks that turn the
@@ -27,6 +30,17 @@ def typeset(digits: str) -> str:
     """
     zero = set(digits) <= set("-0. %")
     return digits.removeprefix(HYPHEN) if zero else digits.replace(HYPHEN, MINUS)
+
+
+def rounded(value: float, unit: str) -> str:
+    """Return a number with as many decimals as its unit deserves, a dash for none.
+
+    Examples
+    --------
+    >>> rounded(30.277, "mL/100 g/min"), rounded(2.153, "mL/100 g"), rounded(1.5, ""), rounded(-0.62, "s")
+    ('30.3', '2.15', '1.50', '−0.6')
+    """
+    return typeset(f"{value:.{DECIMALS.get(unit, 2)}f}") if math.isfinite(value) else "–"
 
 
 def percent(share: float, decimals: int = 0) -> str:

@@ -248,12 +248,14 @@ def test_the_panel_says_that_there_is_no_core_to_have_a_ratio_to(panel):
     assert lesion_cells([]) == []
 
 
-def test_numbers_of_the_panel_have_minus_signs_and_no_negative_zero(panel):
+def test_numbers_of_the_panel_have_minus_signs_no_negative_zero_and_the_digits_of_the_report(panel):
     from PyPeTPanel.tables import candidate_row, lesion_cells, median_row
 
     nan = float("nan")
-    assert median_row("Tmax", -0.0, nan, "s") == ("Tmax", "0", "", "s")
-    assert median_row("Delay", -0.51, 0.4, "s") == ("Delay", "−0.51", "± 0.4", "s")
+    assert median_row("Tmax", -0.0, nan, "s") == ("Tmax", "0.0", "", "s")
+    assert median_row("Delay", -0.51, 0.4, "s") == ("Delay", "−0.5", "± 0.4", "s")
+    assert median_row("CBF", 30.76, 9.62, "mL/100 g/min") == ("CBF", "30.8", "± 9.6", "mL/100 g/min")
+    assert median_row("CBV", 2.268, 0.38, "mL/100 g") == ("CBV", "2.27", "± 0.38", "mL/100 g")
     assert lesion_cells([("Mismatch", -0.04, nan, nan, "mL")])[0][1] == "0.0"
     row = candidate_row((-0.2, 0.5, "left", 200.0, 1.0, -0.04, 2.0, 9.0, -0.02, 3.0, ""))
     assert (row[0], row[4], row[7]) == ("−0.20", "0.0", "−2 %")

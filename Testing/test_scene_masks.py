@@ -14,11 +14,10 @@ from scene_cases import (
     small_series,
 )
 
-from PyPeTLib.analysis import Analysis
-from PyPeTLib.errors import InputError
 from PyPeTLib.analysis import Analysis, Lesions
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Geometry, Image
+from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, put_mask, show_lesions, show_mask, show_masks
 from PyPeTScene.nodes import put_values
 from PyPeTScene.series import scan_volume, sequence_from_series
 from PyPeTScene.study import Request, own_segments

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from PyPeTLib.geometry import Geometry
-from PyPeTLib.report_facts import number_text, rounded
+from PyPeTLib.report_facts import number_text
 from PyPeTLib.similarity import metric_digits
-from PyPeTLib.typeset import FEW_LETTERS, typeset
+from PyPeTLib.typeset import FEW_LETTERS, rounded, typeset
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import qt
 
 from PyPeTLib.lesion_facts import LesionRow, lesion_values
 from PyPeTLib.similarity import similarity_rows
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import rounded, typeset
 from PyPeTScene.curves import PARTIAL_VOLUME
 from PyPeTScene.nodes import find_node
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, MEDIANS, SIMILARITY, rows_of
@@ -98,14 +98,14 @@ def _text(value: float | str, form: str) -> str:
 
 
 def median_row(name: str, median: float, sd: float, unit: str) -> tuple[str, str, str, str]:
-    """Return one line of the medians: what a voxel is uncertain by stays empty where it is not known."""
-    return name, typeset(f"{median:.3g}"), _text(sd, "± {:.2g}"), unit
+    """Return one line of the medians, with the digits of the report; empty where an uncertainty is not known."""
+    return name, rounded(median, unit), "" if math.isnan(sd) else f"± {rounded(sd, unit)}", unit
 
 
 def lesion_cells(rows: Sequence[LesionRow]) -> list[tuple[str, str, str, str]]:
     """Return volumes and ratios as text: a dash where one is not known, no bounds where there are none."""
     return [
-        (name, text, "" if math.isnan(low) else f"{low:.1f} – {high:.1f}", unit)
+        (name, text, "" if math.isnan(low) else f"{rounded(low, unit)} – {rounded(high, unit)}", unit)
         for (name, _, low, high, unit), text in zip(rows, lesion_values(rows, unknown="–"), strict=True)
     ]
 
