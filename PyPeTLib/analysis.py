@@ -188,6 +188,8 @@ class Prepared:
         How the HU of the brain jump from frame to frame.
     curves : Curves
         Denoised enhancement of the brain.
+    shaped : Curves or None
+        The same by the default denoising, where the shape of the residue is sought and the denoising is another.
     aif, vof : VascularCurve
         Arterial input and venous output; None where no vein was found.
     csf, vessels, bone : Image
@@ -208,6 +210,7 @@ class Prepared:
     drift: Drift | None = None
     jumps: Jumps
     curves: Curves
+    shaped: Curves | None = None
     aif: VascularCurve
     vof: VascularCurve | None
     csf: Image

@@ -165,7 +165,7 @@ def prepare(
     checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
-        smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
+        smoothed, shaped, leak = _denoised(curves, still, mask, found.artery, settings, inner)
     with step("CSF and large vessels", 0.95, 1.0):
         csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, series, settings)
     return Prepared(
@@ -179,6 +179,7 @@ def prepare(
         drift=found.drift,
         jumps=found.jumps,
         curves=smoothed,
+        shaped=shaped,
         aif=found.artery,
         vof=found.vein,
         csf=csf,
@@ -383,6 +384,24 @@ def _enhancement(
     return curves, frame_noise_hu(hu, mask.values, series.times_s)
 
 
+def _denoised(
+    curves: Curves, still: _Still, mask: Image, artery: VascularCurve, settings: Settings, progress: Progress
+) -> tuple[Curves, Curves | None, Image]:
+    """Return the denoised curves, those by which the residue's shape is told if they are others, and what leaks.
+
+    The shape is the patient's, whatever the denoising. The best tissue of a noisy voxel fits its noise, too, and the
+    better the sharper the residue is, so the shape is told by curves that the default denoising leaves little noise.
+    """
+    usual = settings.with_usual_denoising
+    another = settings.residue_sought and settings != usual
+    first = share(progress, 0.0, 0.5 if another else 1.0)
+    smoothed, leak = _smoothed(curves, still, mask, artery, settings, first)
+    if not another:
+        return smoothed, None, leak
+    shaped, _ = _smoothed(curves, still, mask, artery, usual, share(progress, 0.5, 1.0))
+    return smoothed, shaped, leak
+
+
 def _smoothed(
     curves: Curves, still: _Still, mask: Image, artery: VascularCurve, settings: Settings, progress: Progress
 ) -> tuple[Curves, Image]:
@@ -440,7 +459,7 @@ def _residue(prepared: Prepared, progress: Progress) -> ResidueFit | None:
         taken_hu=taken_off(prepared.drift, prepared.jumps),
     )
     return likeliest_residue(
-        prepared.curves,
+        prepared.curves if prepared.shaped is None else prepared.shaped,
         prepared.aif.curve_hu,
         prepared.series.times_s,
         aif_noise_hu=noise_hu,

@@ -260,6 +260,12 @@ class Settings:
         """Whether the shape of the residue is needed and is to be found in the patient's curves."""
         return self.residue == "automatic" and (self.method == "bayesian" or self.bias_removed)
 
+    @property
+    def with_usual_denoising(self) -> Settings:
+        """The same settings with the default denoising."""
+        usual = Settings()
+        return self.changed({name: getattr(usual, name) for name in ("denoise", *READ_WITH["denoise"][usual.denoise])})
+
     def changed(self, changes: Mapping[str, Value]) -> Settings:
         """Return a copy with some values changed; unknown names are refused with the nearest ones."""
         for name in changes:

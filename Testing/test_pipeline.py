@@ -622,6 +622,19 @@ def test_a_residue_counts_for_a_linear_method_whose_bias_is_removed(tiny_head):
     assert is_read("residue", one) and outcome(tiny_head.series, one) != outcome(tiny_head.series, other)
 
 
+@pytest.mark.parametrize("changes", [{"denoise": "gaussian"}, {"denoise": "none"}, {"bilateral_similarity": 0.5}])
+def test_the_shape_of_the_residue_is_the_patients_whatever_the_denoising(tiny_head, tiny_analysis, changes):
+    found = analyze(tiny_head.series, Settings(**changes))
+    assert found.maps.residue == tiny_analysis.maps.residue == "exponential", "noise lets a sharper one fit better"
+    assert tiny_analysis.shaped is None
+
+
+def test_no_curves_are_made_for_a_shape_that_nobody_asks_for(tiny_head):
+    for chosen in (Settings(denoise="none", residue="box"), Settings(denoise="none", method="bSVD")):
+        assert prepare(tiny_head.series, chosen).shaped is None
+    assert prepare(tiny_head.series, Settings(gaussian_sigma_mm=4.0)).shaped is None, "not read by bilateral"
+
+
 def peak_over_peak(curves, aif_hu, times_s, *, settings, progress):
     """A method of a few words: flow is the height of a curve over that of the artery, in ten seconds."""
     rows = curves.coefficients @ curves.basis
