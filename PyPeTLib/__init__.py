@@ -1,6 +1,35 @@
 """PyPeT: quantitative maps of brain perfusion from CT.
 
->>> from PyPeTLib import read_series, analyze
+From a scan to maps, files and a report: ``read_series`` reads a 4D file, a folder of frames or DICOM images,
+``analyze`` computes, ``write_analysis`` writes what ``pypet run`` writes. ``Settings`` holds every number and method
+that can be changed, ``analyze(series, Settings(method="oSVD"))``; ``read_mask`` reads masks to be used instead of
+automatic ones. What cannot be used is refused with an ``InputError``, a scan that allows no trustworthy result with a
+``QualityError``. Research use only.
+
+Examples
+--------
+A small digital head stands for the scan here; ``scan`` is the path of yours.
+
+>>> from pathlib import Path
+>>> from tempfile import TemporaryDirectory
+>>> from PyPeTLib import analyze, read_series, write_analysis
+>>> from PyPeTLib.phantom import HeadOptions, head_phantom
+>>> from PyPeTLib.phantom_files import write_phantom
+>>> head = head_phantom(HeadOptions(size=(64, 64, 4), spacing_mm=(3.2, 3.2, 10.0)))
+>>> with TemporaryDirectory() as folder:
+...     scan = write_phantom(head, folder)
+...     analysis = analyze(read_series(scan))
+...     write_analysis(analysis, folder)
+...     files = sorted(path.name for path in Path(folder).iterdir())
+
+Maps have values (z, y, x), NaN outside the brain, with unit and grid; checks say what is doubtful about them.
+
+>>> analysis.maps.cbf.values.shape, analysis.maps.cbf.unit
+((4, 64, 64), 'mL/100 g/min')
+>>> [check.name for check in analysis.checks if check.status == "fail"]
+[]
+>>> [name for name in files if name.endswith(("_cbf.nii.gz", "_report.html", "_summary.json"))]
+['phantom_cbf.nii.gz', 'phantom_report.html', 'phantom_summary.json', 'phantom_truth_cbf.nii.gz']
 """
 
 from __future__ import annotations

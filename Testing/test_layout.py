@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import re
 import subprocess
 import sys
@@ -223,3 +224,8 @@ def test_every_public_name_has_a_home():
             assert getattr(PyPeTLib, name).__module__ == f"PyPeTLib.{home}"
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         _ = PyPeTLib.nonsense
+
+
+def test_help_of_the_package_leads_from_a_scan_to_its_files():
+    shown = "".join(example.source for example in doctest.DocTestParser().get_examples(PyPeTLib.__doc__))
+    assert [name for name in ("read_series(", "analyze(", "write_analysis(", ".maps.") if name not in shown] == []
