@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from PyPeTLib.cli_compare import named
+from PyPeTLib.errors import decimal_comma
 from PyPeTLib.settings import (
     WITH_DELAY,
     DeconvolutionMethod,
@@ -49,7 +50,14 @@ def add_scan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--series", metavar="NUMBER", type=int, help="DICOM series to read, where there are several")
     times = parser.add_mutually_exclusive_group()
     times.add_argument("--times", metavar="FILE", type=named, help="acquisition times in s, one number a line")
-    times.add_argument("--interval", metavar="SECONDS", type=float, help="time between frames in s")
+    times.add_argument("--interval", metavar="SECONDS", type=_number, help="time between frames in s")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a number is needed; found '{text}'.{decimal_comma(text)}") from None
 
 
 def add_analysis(parser: argparse.ArgumentParser) -> None:

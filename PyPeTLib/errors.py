@@ -1,5 +1,6 @@
 """The errors PyPeT raises, all with one parent."""
 
+import re
 from json import JSONDecodeError
 
 
@@ -39,6 +40,19 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, ValueError) and "set_int_max_str_digits" in str(error):
         return "a whole number of thousands of digits"
     return str(error)
+
+
+def decimal_comma(word: object) -> str:
+    """Return what to do about a number with a decimal comma, to stand after what was found; "" for any other word.
+
+    Examples
+    --------
+    >>> decimal_comma("1,5"), decimal_comma("fast")
+    (' A decimal point is needed: write 1.5.', '')
+    """
+    text = str(word).strip()
+    with_comma = re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", text, re.IGNORECASE)
+    return f" A decimal point is needed: write {text.replace(',', '.')}." if with_comma else ""
 
 
 def installing(*packages: str) -> str:

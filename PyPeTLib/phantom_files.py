@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, decimal_comma
 from PyPeTLib.phantom_options import HeadOptions, Phantom, TilesOptions
 from PyPeTLib.write import prefix_of, write_csv, write_image, write_json, write_series
 
@@ -106,8 +106,6 @@ def _value(name: str, word: str, default: Any) -> Any:
         type(number) in ((int,) if whole else (int, float)) for number in numbers
     ):
         kind = "whole number" if whole else "number"
-        raise InputError(
-            f"Phantom option {name}: {'comma-separated ' if several else 'a '}{kind}{'s' * several} needed; "
-            f"found '{word}'."
-        )
+        need = f"comma-separated {kind}s are needed" if several else f"a {kind} is needed"
+        raise InputError(f"Phantom option {name}: {need}; found '{word}'.{decimal_comma(word)}")
     return numbers if several else numbers[0]

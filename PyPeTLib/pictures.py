@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from PyPeTLib.colourbar import Box, ColourBar, Picture, bar_in_box, find_colour_bar, read_colours
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, decimal_comma
 from PyPeTLib.file_contents import open_file, read_text
 from PyPeTLib.files import Stored, extension, load, utf8_name
 from PyPeTLib.geometry import Geometry, Image
@@ -82,7 +82,7 @@ def parse_scale(text: str) -> tuple[str, Scale]:
         raise InputError(
             f"Colour bar: MAP=LOW:HIGH:UNIT is needed, MAP one of {', '.join(MAP_LABELS)}, with two different numbers, "
             "and @LEFT,TOP,WIDTH,HEIGHT in pixels or @FILE behind it where the bar is not found, e.g. "
-            f"'tmax=0:12:s@200,10,8,180'; found '{text}'."
+            f"'tmax=0:12:s@200,10,8,180'; found '{text}'.{decimal_comma(low) or decimal_comma(high)}"
         )
     return name.strip().lower(), scale
 

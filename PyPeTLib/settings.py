@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
 
-from PyPeTLib.errors import InputError, reason_of
+from PyPeTLib.errors import InputError, decimal_comma, reason_of
 
 MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
@@ -375,7 +375,8 @@ def parse_assignment(text: str) -> tuple[str, Value]:
     try:
         return info.name, type(info.default)(word)
     except ValueError:
-        raise InputError(f"Setting {info.name}: {_kind(info)} in {info.allowed} is needed; found '{word}'.") from None
+        need = f"{_kind(info)} in {info.allowed} is needed"
+        raise InputError(f"Setting {info.name}: {need}; found '{word}'.{decimal_comma(word)}") from None
 
 
 def settings_from_toml(text: str, *, source: str) -> dict[str, Value]:
@@ -393,9 +394,8 @@ def settings_from_toml(text: str, *, source: str) -> dict[str, Value]:
         values = _load_toml(text)
     except (ValueError, RecursionError) as error:
         found = reason_of(error)
-        raise InputError(
-            f"Settings file {source}: lines of the form name = value are needed; found: {found}."
-        ) from error
+        need = f"Settings file {source}: lines of the form name = value are needed"
+        raise InputError(f"{need}; found: {found}.{_comma_in_toml(text)}") from error
     for name, value in values.items():
         try:
             _check(name, value)
@@ -422,6 +422,15 @@ def _load_toml(text: str) -> dict[str, Any]:
     except ModuleNotFoundError:
         return _flat_toml(text)
     return tomllib.loads(text)
+
+
+def _comma_in_toml(text: str) -> str:
+    """Return where in a settings file that cannot be read a number has a decimal comma, and what to do about it."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, _, word = line.partition("#")[0].partition("=")
+        if cure := decimal_comma(word):
+            return f" Line {number}, {name.strip()}:{cure}"
+    return ""
 
 
 def _flat_toml(text: str) -> dict[str, Any]:
@@ -470,5 +479,6 @@ def _check(name: str, value: object) -> None:
     assert info.low is not None and info.high is not None
     if isinstance(value, bool) or not number or not info.low <= value <= info.high:  # type: ignore[operator]
         raise InputError(
-            f"Setting {name}: {_kind(info)} in {info.allowed} {info.unit}".rstrip() + f" is needed; found {value!r}."
+            f"Setting {name}: {_kind(info)} in {info.allowed} {info.unit}".rstrip()
+            + f" is needed; found {value!r}.{decimal_comma(value)}"
         )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.checks import Check
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, decimal_comma
 from PyPeTLib.file_contents import leading_bytes, read_json, read_text
 from PyPeTLib.files import scan_name
 from PyPeTLib.geometry import FloatArray
@@ -156,8 +156,8 @@ def _number(path: str | Path, line_number: int, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        need = "one time in s a line is needed"
-        raise InputError(f"Times {path}, line {line_number}: {need}; found {text.strip()!r}.") from None
+        found = f"{text.strip()!r}.{decimal_comma(text)}"
+        raise InputError(f"Times {path}, line {line_number}: one time in s a line is needed; found {found}") from None
 
 
 def _beside_known(given: TimeAxis, scan: Path, frames: int, stored: Clue | None) -> TimeAxis:

@@ -76,6 +76,7 @@ def test_phantom_command_takes_options_and_refuses_unknown_ones(tmp_path, capsys
     assert "residue" in refused(["phantom", tmp_path / "b", "--set", "residu=box"], capsys)
     assert "whole numbers" in refused(["phantom", tmp_path / "b", "--set", "size=a,b"], capsys)
     assert "whole numbers" in refused(["phantom", tmp_path / "b", "--set", "size={[]: 1}"], capsys)
+    assert "write 1.5." in refused(["phantom", tmp_path / "b", "--set", "noise_hu=1,5"], capsys)
     assert "finite numbers" in refused(["phantom", tmp_path / "b", "--set", "times_s=0,1e999"], capsys)
     assert "within 100000 s" in refused(["phantom", tmp_path / "b", "--set", "times_s=0,1e300"], capsys)
     assert main(["phantom", str(tmp_path / "tiles"), "--kind", "tiles", "--set", "frames=12"]) == 0
@@ -97,7 +98,7 @@ def test_phantom_options_are_listed_and_what_is_listed_is_taken(kind, options, c
 
 @pytest.mark.parametrize("word", ["{[]: 1}", "-" * 100_000 + "1", "[" * 100_000], ids=["set", "signs", "lists"])
 def test_options_of_a_phantom_that_python_cannot_read_are_refused(word):
-    with pytest.raises(InputError, match="Phantom option size: comma-separated whole numbers needed; found '"):
+    with pytest.raises(InputError, match="Phantom option size: comma-separated whole numbers are needed; found '"):
         options_from_text(HeadOptions, {"size": word})
 
 

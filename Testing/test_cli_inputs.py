@@ -162,6 +162,16 @@ def test_bad_option_is_refused_with_what_was_needed(words, expected, scan, tmp_p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("word", "told"), [("1,5", "found '1,5'. A decimal point is needed: write 1.5."), ("fast", "found 'fast'.")]
+)
+def test_an_interval_that_is_no_number_says_what_is_needed(word, told, scan, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["info", str(scan), "--interval", word])
+    assert stopped.value.code == 2
+    assert f"--interval: a number is needed; {told}\n" in capsys.readouterr().err
+
+
 def test_mask_of_another_grid_and_empty_mask_are_refused(phantom, scan, tmp_path, capsys):
     geometry = phantom.series.geometry
     empty, other = tmp_path / "empty.nii.gz", tmp_path / "other.nii.gz"

@@ -252,6 +252,11 @@ def test_a_scale_of_another_form_is_refused(text):
         parse_scale(text)
 
 
+def test_a_scale_with_a_decimal_comma_says_what_to_write():
+    with pytest.raises(InputError, match=r"found 'tmax=0:12,5:s'\. A decimal point is needed: write 12\.5\.$"):
+        parse_scale("tmax=0:12,5:s")
+
+
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.nrrd"])
 def test_colours_of_a_file_keep_their_grid(tmp_path, picture, name):
     import SimpleITK as sitk

@@ -160,6 +160,7 @@ def test_assignments_are_read_in_the_type_of_their_setting(text, expected):
         ("gaussian_sigma_mm=thick", r"a number in 0\.3 … 10.* is needed; found 'thick'"),
         ("curvature_flow_iterations=2.5", "a whole number in 1 … 50 is needed; found '2.5'"),
         ("=3", "Unknown setting ''"),
+        ("core_cbv=1,5", r"a number in .* is needed; found '1,5'\. A decimal point is needed: write 1\.5\.$"),
     ],
 )
 def test_assignments_that_cannot_be_read_say_why(text, message):
@@ -208,6 +209,8 @@ def test_python_310_reads_settings_files_as_later_versions_do():
         ("bone_hu = 5", "bone_hu"),
         ("bone_hu = [300]", "bone_hu"),
         ('bone_hu = "300"', "bone_hu"),
+        ("bone_hu = 300\ncore_cbv = 1,5  # mL", r"\. Line 2, core_cbv: A decimal point is needed: write 1\.5\.$"),
+        ('core_cbv = "1,5"', r"found '1,5'\. A decimal point is needed: write 1\.5\.$"),
     ],
 )
 def test_settings_files_that_cannot_be_read_say_why(text, message):

@@ -301,7 +301,7 @@ def test_text_file_of_times_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("0\n1\n1,5\n", r"line 3.*found '1,5'"), ("# nothing\n", "found no number")]
+    ("text", "message"), [("0\n1\n1,5\n", r"line 3.*found '1,5'.*write 1\.5\."), ("# nothing\n", "found no number")]
 )
 def test_faulty_text_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "t.txt").write_text(text)
