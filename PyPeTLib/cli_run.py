@@ -145,7 +145,7 @@ def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Refer
     report = not options.no_report and can_report(quiet=options.quiet)
     source = " ".join(str(path) for path in options.scan)
     write_analysis(analysis, folder, source=source, report=report, reference=reference)
-    complete = not options.pdf or _print_page(folder / f"{stem}_report.html", folder / f"{stem}_report.pdf")
+    complete = not options.pdf or _print_page(folder / f"{stem}_report.html", options.output)
     if options.scene:
         from PyPeTScene.headless import write_scene
 
@@ -153,15 +153,19 @@ def _write_run(options: argparse.Namespace, analysis: Analysis, reference: Refer
     return complete
 
 
-def _print_page(page: Path, target: Path) -> bool:
-    """Write the report as PDF; what does not print after all is told, and costs the run none of its other files."""
+def _print_page(page: Path, output: Path) -> bool:
+    """Write a PDF beside the report, which will be in a folder of another name.
+
+    What does not print after all is told, and costs the run none of its other files.
+    """
     from PyPeTLib.pdf import write_pdf
 
+    target = page.with_suffix(".pdf")
     try:
         write_pdf(page, target)
     except (InputError, OSError) as error:
         target.unlink(missing_ok=True)
-        print(one_line(f"pypet: left out: {error}"), file=sys.stderr)
+        print(one_line(f"pypet: left out: {error}".replace(str(page.parent), str(output))), file=sys.stderr)
         return False
     return True
 

@@ -34,6 +34,7 @@ from PyPeTLib.reference_maps import (
 )
 from PyPeTLib.reference_remarks import grouped
 from PyPeTLib.similarity import comparable_entries
+from PyPeTLib.typeset import counted_names
 
 #: What is done with a case beside its numbers, e.g. drawn.
 Show = Callable[[Comparison, Mapping[str, Pair]], None]
@@ -235,7 +236,7 @@ def _runs(results: Path, references: Sequence[Path]) -> dict[str, Path]:
         swapped = any(path.is_dir() and find_runs(path) for path in references)
         raise InputError(
             f"Results {results}: a folder that 'pypet run' wrote, with PREFIX_summary.json, is needed; found "
-            f"{f'{len(names)} other files, such as {names[0]}' if names else 'an empty folder'}. "
+            f"{counted_names(names, 'other file') if names else 'an empty folder'}. "
             + ("The reference is such a folder: exchange the two." if swapped else "Give the folder of 'pypet run -o'.")
         )
     return runs

@@ -30,7 +30,7 @@ from PyPeTLib.lesion_facts import MET, MISMATCH_RATIO, RESEARCH_USE
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.packages import usable
 from PyPeTLib.similarity import Region, comparable_entries, metric_digits
-from PyPeTLib.typeset import harmless, one_line, typeset
+from PyPeTLib.typeset import counted, harmless, one_line, typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text
 
 #: Columns by name, all of one length.
@@ -111,10 +111,10 @@ def markdown(cohort: Cohort) -> str:
     parts += _finding_markdown(cohort, one=one)
     if cohort.failed:
         listed = [f"* {one_line(f'{name}: {reason}')}" for name, reason in cohort.failed.items()]
-        parts.append("\n".join([f"**Not compared** ({len(listed)} cases)", "", *listed]))
+        parts.append("\n".join([f"**Not compared** ({counted(len(listed), 'case')})", "", *listed]))
     if cohort.unused:
         listed = [one_line(name) or "maps without a prefix" for name in cohort.unused]
-        parts.append(f"**References without results** ({len(listed)} cases)\n\n{', '.join(listed)}")
+        parts.append(f"**References without results** ({counted(len(listed), 'case')})\n\n{', '.join(listed)}")
     remarks = _remark_lines(cohort, one=one)
     if remarks:
         parts.append("\n".join(["**Remarks**", "", *remarks]))
@@ -158,7 +158,7 @@ def _source_cells(sources: Sequence[Provenance]) -> list[str]:
     count = Counter(source.method or "not known" for source in sources)
     if len(count) == 1:
         return [place, *count]
-    return [place, ", ".join(f"{method} ({number} cases)" for method, number in sorted(count.items()))]
+    return [place, ", ".join(f"{method} ({counted(number, 'case')})" for method, number in sorted(count.items()))]
 
 
 def _metric_table(cases: Sequence[Comparison]) -> Table:

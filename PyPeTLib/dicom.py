@@ -48,6 +48,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.image_faults import refuse_odd_grid
 from PyPeTLib.times import MINIMUM_FRAMES
+from PyPeTLib.typeset import counted
 
 #: Slices whose places along the normal differ by less than this, in mm, are one.
 SAME_MM = 0.01
@@ -238,7 +239,7 @@ def _repeats(images: list[DicomImage]) -> float:
 def _described(images: list[DicomImage]) -> str:
     about = images[0].about
     number, title = about.get(SERIES_NUMBER, "without number"), about.get(SERIES_NAME, "")
-    return f"number {number}{f' ({title})' if title else ''}, {len(images)} images"
+    return f"number {number}{f' ({title})' if title else ''}, {counted(len(images), 'image')}"
 
 
 # --- where and when -------------------------------------------------------------------------------------------------

@@ -1,7 +1,19 @@
 """The errors PyPeT raises, all with one parent."""
 
+import errno
 import re
 from json import JSONDecodeError
+
+FREE = "Free space or choose another folder"
+#: What to do where the system says why a file or folder cannot be made or found.
+CURES = {
+    errno.ENOSPC: FREE,
+    errno.EDQUOT: FREE,
+    errno.EROFS: "Choose a folder on a disk that is not read-only",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+    errno.ENOTDIR: "Choose a path on which no file stands where a folder should be",
+    errno.EISDIR: "Choose a name that no folder has",
+}
 
 
 class PyPeTError(Exception):
@@ -40,6 +52,17 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, ValueError) and "set_int_max_str_digits" in str(error):
         return "a whole number of thousands of digits"
     return str(error)
+
+
+def cure_of(error: OSError, otherwise: str) -> str:
+    """Return what to do about an error of the operating system, without a full stop.
+
+    Examples
+    --------
+    >>> cure_of(OSError(errno.ENOSPC, "No space left on device"), "Check the path")
+    'Free space or choose another folder'
+    """
+    return CURES.get(error.errno or 0, otherwise)
 
 
 def decimal_comma(word: object) -> str:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from PyPeTLib.errors import InputError, installing
 from PyPeTLib.packages import usable, why_not
+from PyPeTLib.write import write_bytes
 
 #: Names of the browser, in the order in which they are looked for.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -71,14 +72,14 @@ def write_pdf(page: Path, target: Path) -> None:
     Raises
     ------
     InputError
-        If nothing can print, or what prints fails.
+        If nothing can print, what prints fails, or the file cannot be written.
     """
     require_printer()
     if printer() == "weasyprint":
         _weave(page, target)
     else:
         _browse(printer(), page, target)
-    target.write_bytes(_undated(target.read_bytes()))
+    write_bytes(_undated(target.read_bytes()), target)
 
 
 def _installed() -> list[str]:

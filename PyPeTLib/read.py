@@ -22,6 +22,7 @@ from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.scan import Series
 from PyPeTLib.slice_times import take_together
 from PyPeTLib.times import MINIMUM_FRAMES, Clue, read_sidecar, read_times, resolve_times, slice_offsets
+from PyPeTLib.typeset import counted
 
 __all__ = ["SeriesInfo", "inspect_series", "read_image", "read_mask", "read_series", "read_times"]
 
@@ -321,7 +322,8 @@ def _nothing_in(folder: Path) -> str:
     within = sorted(path for path in folder.rglob("*") if path.is_file())
     image = next((path for path in within if extension(path)), None)
     others, folders = sum(path.parent == folder for path in within), sum(path.is_dir() for path in folder.iterdir())
-    found = f"{others} other files" + (f" and {folders} folders without DICOM images" if folders else "")
+    found = counted(others, "other file")
+    found += f" and {counted(folders, 'folder')} without DICOM images" if folders else ""
     cure = "Give the folder of the scan"
     if image is not None:
         found, cure = f"one in a folder within, {image.relative_to(folder)}", "Give that file, or its folder"

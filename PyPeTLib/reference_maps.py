@@ -18,6 +18,7 @@ from PyPeTLib.pairing import limited, resampled
 from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
 from PyPeTLib.read import read_image, read_oriented
 from PyPeTLib.times import read_sidecar
+from PyPeTLib.typeset import counted_names
 
 #: Files of one case's maps, by the name of the map; one each, unless the case is refused.
 Files = Mapping[str, Sequence[Path]]
@@ -324,7 +325,7 @@ def _one_each(files: Files, cure: str = _LEAVE_ONE) -> dict[str, Path]:
 
 
 def _no_maps(folder: Path, files: Sequence[Path]) -> str:
-    found = f"{len(files)} other files, such as {files[0].name}" if files else "no files"
+    found = counted_names([file.name for file in files], "other file") if files else "no files"
     need = f"files named PREFIX_{{{','.join(MAP_LABELS)}}}.nii.gz (or .nii, .nrrd, .png)"
     return (
         f"Reference {folder}: {need} are needed; found {found}. Name the files so; 'pypet compare' also takes MAP=FILE."

@@ -37,7 +37,11 @@ def holds_other_runs_only(folder: str | Path, prefix: str) -> bool:
         What the names of the run's files begin with. Another that differs in case only is no other: Windows and macOS
         take their files for the same.
     """
-    if not Path(folder).is_dir():
+    try:
+        there = Path(folder).is_dir()
+    except OSError:  # as of a name that is too long: told where the folder is made
+        there = False
+    if not there:
         return False
     present = {entry.name for entry in Path(folder).iterdir() if not entry.name.startswith(".")}
     others = {name.removesuffix(SUMMARY) for name in present if name.endswith(SUMMARY)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 import re
+from collections.abc import Sequence
 
 #: The minus sign, and what stands for it where letters are few.
 MINUS, HYPHEN = "−", "-"
@@ -52,6 +53,28 @@ def percent(share: float, decimals: int = 0) -> str:
     ('30 %', '0 %', '2.5 %')
     """
     return typeset(f"{100.0 * share:.{decimals}f} %")
+
+
+def counted(number: int, one: str) -> str:
+    """Return how many there are of what takes an s in the plural.
+
+    Examples
+    --------
+    >>> counted(1, "file"), counted(2, "other file")
+    ('1 file', '2 other files')
+    """
+    return f"{number} {one}{'s' * (number != 1)}"
+
+
+def counted_names(names: Sequence[str], one: str) -> str:
+    """Return how many files there are, and the name of the first.
+
+    Examples
+    --------
+    >>> counted_names(["a.txt"], "file"), counted_names(["a.txt", "b.txt"], "file")
+    ('1 file, a.txt', '2 files, such as a.txt')
+    """
+    return f"{counted(len(names), one)}, {'such as ' * (len(names) > 1)}{names[0]}"
 
 
 def harmless(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -19,12 +20,12 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.errors import InputError
+from PyPeTLib.errors import InputError, cure_of
 from PyPeTLib.file_contents import leading_bytes
 from PyPeTLib.files import AXES_TOLERANCE, scan_name, utf8_name
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.scan import Series
-from PyPeTLib.typeset import FEW_LETTERS, harmless
+from PyPeTLib.typeset import FEW_LETTERS, counted_names, harmless
 
 #: Digits of a number in a table.
 TABLE_DIGITS = 6
@@ -32,8 +33,11 @@ TABLE_DIGITS = 6
 #: How a text begins that programs for tables take for a formula, and would compute.
 FORMULA = ("=", "+", "-", "@", "\t")
 
-#: What to do where a file cannot be written, and where one cannot be moved.
-FREE, CLOSE = "Free space or choose another folder", "Close it in other programs or choose another folder"
+#: What the system says where somebody may not write or, on Windows, another program holds a file open, and what to do.
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EBUSY)
+MAY_WRITE = "choose a folder that you may write to"
+#: What to do where a file was not written in full and nothing says why.
+FULL = "it could not be written in full, as on a full disk"
 
 #: Bytes before the voxels of a NIfTI-1 file that has no extension.
 NIFTI_HEADER_BYTES = 352
@@ -101,7 +105,7 @@ def write_series(series: Series, path: str | Path) -> None:
         try:
             sitk.WriteImage(image, utf8_name(temporary))
         except RuntimeError as error:
-            raise OSError(f"it could not be written in full ({error})") from error
+            raise OSError(errno.ENOSPC, FULL) from error
     uneven = np.ptp(np.diff(series.times_s)) > 1e-6 * series.interval_s
     _write_sidecar({"VolumeTiming": series.times_s} if uneven else {}, target)
 
@@ -206,9 +210,14 @@ def staged_output(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]
     try:
         with _explained(target):
             stage.mkdir(parents=True)
+            target.exists()  # raises where the name is too long
         yield stage
         _publish(stage, target)
         published = True
+    except InputError as error:  # the user knows no other folder than the one that was asked for
+        if str(stage) not in str(error):
+            raise
+        raise InputError(str(error).replace(str(stage), str(target))) from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
         if not published:
@@ -235,7 +244,7 @@ def remove_files(folder: Path, names: Iterable[str]) -> None:
         If one cannot be removed.
     """
     for name in names:
-        with _explained(folder / name, "removed", CLOSE):
+        with _explained(folder / name, "removed"):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -259,7 +268,7 @@ def _refuse_occupied(out: Path, overwrite: bool) -> None:
         return
     present = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
     if present:
-        found = f"{len(present)} files, such as {present[0]}"
+        found = counted_names(present, "file")
         raise InputError(f"Output {out}: an empty folder is needed; found {found}. Choose another or give --overwrite.")
 
 
@@ -274,7 +283,7 @@ def _publish(stage: Path, out: Path) -> None:
     with ExitStack() as undo:
         for file in files:
             if (out / file).is_file() or (out / file).is_symlink():
-                with _explained(out / file, "replaced", CLOSE):
+                with _explained(out / file, "replaced"):
                     _move(out / file, former / file, undo)
         for file in files:
             with _explained(out / file):
@@ -314,13 +323,14 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained(path: Path, done: str = "written", cure: str = FREE) -> Iterator[None]:
+def _explained(path: Path, done: str = "written") -> Iterator[None]:
     """Turn an error of the operating system into one that names file, reason and cure."""
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{path} cannot be {done}: {reason}. {cure}.") from error
+        permitted = MAY_WRITE.capitalize() if done == "written" else f"Close it in other programs, or {MAY_WRITE}"
+        cure = permitted if error.errno in FORBIDDEN else cure_of(error, "Choose another folder")
+        raise InputError(f"{path} cannot be {done}: {error.strerror or error}. {cure}.") from error
 
 
 def _write_nifti(stored: npt.NDArray[Any], geometry: Geometry, path: Path) -> None:
@@ -335,9 +345,9 @@ def _write_nifti(stored: npt.NDArray[Any], geometry: Geometry, path: Path) -> No
         sitk.WriteImage(image, utf8_name(path))
         content = leading_bytes(path, NIFTI_HEADER_BYTES + stored.nbytes + 1)  # one more: up to the checksum
     except (RuntimeError, EOFError, zlib.error) as error:
-        raise OSError(f"it could not be written in full ({error})") from error
+        raise OSError(errno.ENOSPC, FULL) from error
     if content[NIFTI_HEADER_BYTES:] != stored.tobytes():
-        raise OSError("it could not be written in full: is the disk full?")
+        raise OSError(errno.ENOSPC, FULL)
 
 
 def _write_sidecar(content: Mapping[str, object], image: Path) -> None:

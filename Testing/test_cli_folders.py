@@ -53,6 +53,9 @@ def test_unwritable_output_is_refused_before_the_work(scan, tmp_path, capsys):
     file.write_text("")
     refused(["run", scan, "-o", file], capsys)
     refused(["run", scan, "-o", file / "below"], capsys)
+    told = "x cannot be written: File name too long. Choose a shorter name.\n"
+    for long in (tmp_path / ("x" * 300), tmp_path / "new" / ("x" * 300)):
+        assert refused(["run", scan, "-o", long], capsys).endswith(told)
 
 
 def test_disk_full_leaves_nothing_behind(scan, tmp_path, capsys, monkeypatch):

@@ -100,7 +100,7 @@ def test_folders_that_hold_nothing_of_use(runs, tmp_path, capsys):
     (tmp_path / "letter.txt").touch()
     message = refused([runs / "ours", tmp_path], capsys)
     assert "files named PREFIX_{cbf,cbv,mtt,tmax,ttp,delay}.nii.gz" in message
-    assert "found 1 other files, such as letter.txt" in message
+    assert "found 1 other file, letter.txt" in message
     assert "a file or one folder is needed; found none" in refused([runs / "ours", tmp_path / "gone_cbf.nii"], capsys)
     assert "Give it as MAP=FILE" in refused([runs / "ours", tmp_path / "letter.txt", tmp_path / "x"], capsys)
 
@@ -126,8 +126,8 @@ def test_results_and_references_are_found_however_deep_they_lie(runs, tmp_path):
 def test_folders_of_other_files_are_called_so_however_deep_these_lie(runs, tmp_path, capsys):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "letter.txt").touch()
-    assert "found 1 other files, such as letter.txt" in refused([tmp_path, runs / "other"], capsys)
-    assert "found 1 other files, such as letter.txt" in refused([runs / "ours", tmp_path], capsys)
+    assert "found 1 other file, letter.txt" in refused([tmp_path, runs / "other"], capsys)
+    assert "found 1 other file, letter.txt" in refused([runs / "ours", tmp_path], capsys)
 
 
 def test_a_path_that_is_not_there_is_called_so_whatever_its_name(runs, tmp_path, capsys):

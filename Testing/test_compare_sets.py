@@ -43,7 +43,7 @@ def test_a_broken_case_is_listed_and_the_rest_is_done(written):
     assert "pypet: not compared: sub-03_ses-01: File " in found.stderr
     assert "truncated or damaged" in found.stderr
     assert "# Comparison with reference maps: 2 cases" in found.stdout
-    assert "**Not compared** (1 cases)\n\n* sub-03_ses-01: File" in found.stdout
+    assert "**Not compared** (1 case)\n\n* sub-03_ses-01: File" in found.stdout
 
 
 def test_cases_that_only_one_side_has_are_named(data_set, runs, tmp_path, capsys):

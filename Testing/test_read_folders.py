@@ -99,7 +99,7 @@ def test_empty_folder_and_empty_list_are_refused(tmp_path: Path) -> None:
 def test_folder_of_folders_says_what_is_in_them(tmp_path: Path) -> None:
     (tmp_path / "sub-01" / "perf").mkdir(parents=True)
     (tmp_path / "notes.txt").write_text("1")
-    with pytest.raises(InputError, match="found 1 other files and 1 folders without DICOM images"):
+    with pytest.raises(InputError, match="found 1 other file and 1 folder without DICOM images"):
         read_series(tmp_path)
     save(tmp_path / "sub-01" / "perf" / "a.nii.gz", head())
     with pytest.raises(InputError, match=r"found one in a folder within, sub-01/perf/a\.nii\.gz\. Give that file"):

@@ -288,10 +288,13 @@ def test_existing_empty_folder_is_used(tmp_path: Path) -> None:
 
 def test_folder_that_holds_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
-    message = "an empty folder is needed; found 1 files, such as a. Choose another or give --overwrite"
+    message = "an empty folder is needed; found 1 file, a. Choose another or give --overwrite"
     with pytest.raises(InputError, match=message), staged_output(tmp_path):
         pytest.fail("the block must not begin")
-    assert names(tmp_path) == ["a"]
+    (tmp_path / "b").touch()
+    with pytest.raises(InputError, match=r"found 2 files, such as a\. Choose another"), staged_output(tmp_path):
+        pytest.fail("the block must not begin")
+    assert names(tmp_path) == ["a", "b"]
 
 
 def test_overwriting_replaces_the_same_names_and_keeps_others(tmp_path: Path) -> None:
@@ -349,10 +352,53 @@ def test_output_that_cannot_be_written_is_found_out_before_the_work(tmp_path: Pa
     with pytest.raises(InputError, match="a folder is needed; found a file"), staged_output(tmp_path / "file"):
         pytest.fail("the block must not begin")
     with (
-        pytest.raises(InputError, match="cannot be written: Not a directory"),
+        pytest.raises(InputError, match=r"cannot be written: Not a directory\. Choose a path on which no file stands"),
         staged_output(tmp_path / "file" / "out"),
     ):
         pytest.fail("the block must not begin")
+    long = tmp_path / "new" / ("x" * 300)
+    message = "x cannot be written: File name too long. Choose a shorter name.$"
+    with pytest.raises(InputError, match=message), staged_output(long):
+        pytest.fail("the block must not begin")
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [
+        (errno.ENOSPC, "Free space or choose another folder."),
+        (errno.EROFS, "Choose a folder on a disk that is not read-only."),
+        (errno.EACCES, "Choose a folder that you may write to."),
+        (errno.EPERM, "Choose a folder that you may write to."),
+        (errno.EIO, "Choose another folder."),
+    ],
+)
+def test_the_cure_fits_what_the_system_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, cure: str
+) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    told = f"^{tmp_path}/out cannot be written: {os.strerror(number)}. {cure}$"
+    with pytest.raises(InputError, match=told), staged_output(tmp_path / "out"):
+        pytest.fail("the block must not begin")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_cannot_be_written_is_named_as_the_user_will_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+    monkeypatch.setattr(Path, "write_bytes", full)
+    message = f"^{out}/a cannot be written: No space left on device. Free space or choose another folder.$"
+    with pytest.raises(InputError, match=message), staged_output(out) as folder:
+        write_text("x", folder / "a")
 
 
 def test_full_disk_at_the_end_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

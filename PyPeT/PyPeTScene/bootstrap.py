@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
-from PyPeTLib.errors import InputError, reason_of
+from PyPeTLib.errors import InputError, cure_of, reason_of
 from PyPeTLib.files import utf8_name
 from PyPeTLib.packages import mending, why_not
 
@@ -68,7 +68,7 @@ def check_target(path: str | Path, *, overwrite: bool) -> None:
         with TemporaryDirectory(dir=target.parent, prefix=".pypet-") as folder:
             Path(folder, target.name).touch()
     except OSError as error:
-        cure = "Choose a folder that you may write to, or a shorter name"
+        cure = cure_of(error, "Choose a folder that you may write to, or a shorter name")
         raise InputError(f"Scene {target} cannot be written: {reason_of(error)}. {cure}.") from error
 
 
