@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 USER_ERROR, NO_RESULT, STOPPED = 2, 3, 130
 #: What writing to a pipe that nobody reads any more says: everywhere, and on Windows.
 READER_GONE = (errno.EPIPE, errno.EINVAL)
+#: What the demonstration does.
+DEMONSTRATION = (
+    "Makes a digital head (16×220×220 voxels, 55 frames), computes its maps and a report, and compares them with the "
+    "known truth: about half a minute and 60 MB"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -218,8 +223,17 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _add_demo(commands: Any) -> None:
-    demo = commands.add_parser("demo", help="phantom, run, and comparison with the truth")
-    demo.add_argument("output", metavar="OUT", type=named, nargs="?", default=Path("pypet-demo"))
+    demo = commands.add_parser(
+        "demo", help="phantom, run, and comparison with the truth", description=f"{DEMONSTRATION}."
+    )
+    demo.add_argument(
+        "output",
+        metavar="OUT",
+        type=named,
+        nargs="?",
+        default=Path("pypet-demo"),
+        help="folder (default: %(default)s) for scan, truth, results and report; a demonstration there is replaced",
+    )
     demo.add_argument("--overwrite", action="store_true", help="write into a folder that holds other files")
     demo.set_defaults(command=_demo)
 
@@ -229,6 +243,7 @@ def _demo(options: argparse.Namespace) -> int:
     from PyPeTLib.lesion_facts import RESEARCH_USE
     from PyPeTLib.truth import FIGURES
 
+    print(f"{DEMONSTRATION}. Everything goes to {options.output}.", flush=True)
     with progress_bar(False) as progress:
         figures, page = run_demo(
             options.output, overwrite=options.overwrite, report=can_report(quiet=False), progress=progress

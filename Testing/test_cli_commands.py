@@ -113,3 +113,22 @@ def test_the_figures_of_a_demonstration_are_for_research_only(tmp_path, monkeypa
     assert main(["demo", str(tmp_path)]) == 0
     before, after = capsys.readouterr().out.split("median error of Tmax in s")
     assert "Research use only" in before and after.split()[:2] == ["−1.00", "0"]
+
+
+def test_a_demonstration_says_beforehand_what_it_does_and_how_long_it_takes(tmp_path, monkeypatch, capsys):
+    said = []
+    monkeypatch.setattr(
+        "PyPeTLib.demo.run_demo", lambda *_, **__: (said.append(capsys.readouterr().out), ({}, tmp_path))[1]
+    )
+    assert main(["demo", str(tmp_path / "here")]) == 0
+    (before,) = said
+    size = "×".join(str(n) for n in (HeadOptions().size[2], *HeadOptions().size[:2]))
+    assert f"{size} voxels, {HeadOptions().frames} frames" in before
+    assert "about half a minute" in before and str(tmp_path / "here") in before
+
+
+def test_help_of_the_demonstration_explains_its_folder(capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "OUT folder (default: pypet-demo) for scan, truth, results and report" in words and "half a minute" in words
