@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 import re
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,21 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.file_contents import first_bytes
 from PyPeTLib.geometry import Geometry
 from PyPeTLib.image_faults import itk_reason, refuse_odd_grid
-from PyPeTLib.nifti_headers import RAS_TO_LPS, complete_nifti, qform, refuse_exchanged_sides, refuse_odd_header
-from PyPeTLib.nrrd_headers import nrrd_header, refuse_damaged_nrrd, refuse_other_data, refuse_other_decimal_point
+from PyPeTLib.nifti_headers import (
+    RAS_TO_LPS,
+    complete_nifti,
+    nifti_frames,
+    qform,
+    refuse_exchanged_sides,
+    refuse_odd_header,
+)
+from PyPeTLib.nrrd_headers import (
+    nrrd_frames,
+    nrrd_header,
+    refuse_damaged_nrrd,
+    refuse_other_data,
+    refuse_other_decimal_point,
+)
 
 #: ITK reader of each file extension, longest extension first.
 READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
@@ -125,6 +140,13 @@ def full_path(path: str | Path) -> Path:
 def extension(path: Path) -> str:
     """Return the extension that tells the format, "" for a file that is no image."""
     return next((e for e in READERS if path.name.lower().endswith(e)), "")
+
+
+def frames_told(path: Path) -> int:
+    """Return how many frames the header of an image file tells of, 1 of a 3D image or where it cannot be read."""
+    with suppress(OSError, EOFError, zlib.error, InputError, ValueError, IndexError, struct.error):
+        return nifti_frames(path) if extension(path).startswith(".nii") else nrrd_frames(path)
+    return 1
 
 
 def is_dicom(path: Path) -> bool:

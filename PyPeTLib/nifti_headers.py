@@ -66,6 +66,14 @@ def refuse_odd_header(path: Path) -> None:
         _refuse_empty_claims(path, head, orders[0], math.prod(numbers[:axes]))
 
 
+def nifti_frames(path: Path) -> int:
+    """Return the length of the fourth axis that a NIfTI header tells, 1 where there is none."""
+    head = leading_bytes(path, NIFTI_SIZE)
+    order = "<" if head[:4] == struct.pack("<i", NIFTI_SIZE) else ">"
+    axes, *numbers = struct.unpack_from(f"{order}8h", head, NIFTI_DIM)
+    return int(numbers[3]) if axes == 4 else 1
+
+
 def _refuse_odd_forms(path: Path, head: bytes, order: str) -> None:
     """Refuse an orientation of NaN, infinity or axes without length: ITK takes the other one, or makes one of it."""
     codes = struct.unpack_from(f"{order}2h", head, NIFTI_CODES)

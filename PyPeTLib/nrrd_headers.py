@@ -30,6 +30,14 @@ def nrrd_header(path: Path) -> tuple[dict[str, str], int]:
         return fields, file.tell()
 
 
+def nrrd_frames(path: Path) -> int:
+    """Return the length of the fourth axis that an NRRD header tells, of a sequence its list; 1 where there is none."""
+    fields, _ = nrrd_header(path)
+    sizes, kinds = fields.get("sizes", "").split(), fields.get("kinds", "").lower().split()
+    axis = next((k for k, kind in enumerate(kinds) if kind in ("list", "time")), 3)
+    return int(sizes[axis]) if len(sizes) == 4 else 1
+
+
 def refuse_other_decimal_point(path: Path) -> None:
     """Refuse NRRD in a process that writes numbers with a comma: there ITK reads 1.8 mm as 1 and says nothing.
 

@@ -16,7 +16,7 @@ from PyPeTLib.checks import Check
 from PyPeTLib.dicom import read_dicom
 from PyPeTLib.dicom_headers import holds_many
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import Stored, extension, full_path, is_dicom, load, scan_name
+from PyPeTLib.files import Stored, extension, frames_told, full_path, is_dicom, load, scan_name
 from PyPeTLib.geometry import FloatArray, Geometry, Image
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.scan import Series
@@ -34,6 +34,8 @@ LABEL_TOLERANCE = 1e-3
 #: What to do about 4D files where each file should be a frame.
 ONE_SCAN = "A 4D file is a scan of its own: give one scan a call, that file alone, or one 3D file a frame"
 
+#: So many of the scans in a folder are named.
+SHOWN_SCANS = 3
 #: Between two files a frame is missing where their numbers are further apart than so many usual steps; numbers may be
 #: times, which jitter. So many of these places are named.
 GAP, SHOWN_JUMPS = 1.5, 3
@@ -359,9 +361,20 @@ def _frames_in(folder: Path) -> list[Path]:
         name = next(p.name for p in frames if re.sub(r"[0-9]+", "#", p.name.lower()) == odd)
         raise InputError(
             f"Folder {folder}: files whose names differ only by their numbers are needed; found {name} among "
-            f"{len(frames)}. Move it elsewhere, or list the frames one by one."
+            f"{len(frames)}. {_scans_among(frames) or 'Move it elsewhere, or list the frames one by one'}."
         )
     return frames
+
+
+def _scans_among(files: list[Path]) -> str:
+    """Return what to do where files that are no frames of one scan have 4D scans among them, or ""."""
+    scans = sorted(file.name for file in files if frames_told(file) >= MINIMUM_FRAMES)
+    if not scans:
+        return ""
+    if len(scans) == 1:
+        return f"{scans[0]} is a 4D scan: give that file itself"
+    others = ", ".join(scans[:SHOWN_SCANS]) + " ..." * (len(scans) > SHOWN_SCANS)
+    return f"There are {len(scans)} 4D scans, {others}: give one of these files itself"
 
 
 def _numbering(files: list[Path]) -> Iterator[Check]:

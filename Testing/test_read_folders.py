@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import read_cases
-from read_cases import FRAMES, GRIDS, doubts, head, save
+from read_cases import FRAMES, GRIDS, LIST_FIRST, LIST_LAST, doubts, head, nrrd, save
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
@@ -103,6 +103,29 @@ def test_folder_of_folders_says_what_is_in_them(tmp_path: Path) -> None:
         read_series(tmp_path)
     save(tmp_path / "sub-01" / "perf" / "a.nii.gz", head())
     with pytest.raises(InputError, match=r"found one in a folder within, sub-01/perf/a\.nii\.gz\. Give that file"):
+        read_series(tmp_path)
+
+
+@pytest.mark.parametrize("extension", ["nii.gz", "nii", "nrrd", "seq.nrrd"])
+def test_a_4d_scan_beside_other_images_is_named(tmp_path: Path, extension: str) -> None:
+    for name in ("brain_mask", "aif_mask"):
+        save(tmp_path / f"{name}.nii.gz", head()[0])
+    with pytest.raises(InputError, match=r"mask\.nii\.gz among 2\. Move it elsewhere, or list the frames one by one"):
+        read_series(tmp_path)
+    scan = tmp_path / f"sub-01_ctp.{extension}"
+    if extension.startswith("nii"):
+        save(scan, head())
+    elif extension == "nrrd":
+        nrrd(scan, head(), LIST_LAST)
+    else:
+        nrrd(scan, np.ascontiguousarray(np.moveaxis(head(), 0, -1)), LIST_FIRST)
+    message = rf" among 3\. sub-01_ctp\.{extension} is a 4D scan: give that file itself\.$"
+    with pytest.raises(InputError, match=message):
+        read_series(tmp_path)
+    save(tmp_path / "another.nii.gz", head())
+    (tmp_path / "damaged.nii.gz").write_bytes(b"x")
+    message = rf"2 4D scans, another\.nii\.gz, sub-01_ctp\.{extension}: give one of these files itself\.$"
+    with pytest.raises(InputError, match=message):
         read_series(tmp_path)
 
 
