@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.axis_order import axis_like_time
 from PyPeTLib.checks import Check
 from PyPeTLib.dicom import read_dicom
 from PyPeTLib.dicom_headers import holds_many
@@ -126,8 +127,8 @@ def read_series(
     Raises
     ------
     InputError
-        If the file is missing, damaged, no 4D scan of at least 10 frames, lacks values inside the head,
-        or has no trustworthy time axis.
+        If the file is missing, damaged, no 4D scan of at least 10 frames, has its axes in another order, lacks values
+        inside the head, or has no trustworthy time axis.
     """
     info = inspect_series(path, times_s=times_s, interval_s=interval_s, series_number=series_number)
     if info.problems or info.times_s is None:
@@ -150,7 +151,8 @@ def inspect_series(
         If nothing can be said about it: the file is missing, damaged or holds no 4D scan.
     """
     opened = _open_scan(path, series_number)
-    scan, values, problems = opened.scan, opened.values, _few_frames(opened.scan, len(opened.values))
+    scan, values = opened.scan, opened.values
+    problems = [*_other_axes(opened), *_few_frames(scan, len(values))]
     checks, times, source = opened.checks, None, ""
     try:
         axis = resolve_times(scan, len(values), times_s=times_s, interval_s=interval_s, stored=opened.times)
@@ -255,6 +257,12 @@ def read_oriented(path: str | Path) -> tuple[Image, Check]:
         known,
     )
     return image, stored.orientation
+
+
+def _other_axes(opened: _Opened) -> list[str]:
+    found = axis_like_time(opened.values, opened.geometry)
+    need = f"Scan {opened.scan.name}: axes in the order x, y, z, time are needed"
+    return [f"{need}; found {found}. Save it with its axes in that order."] if found else []
 
 
 def _few_frames(scan: Path, frames: int) -> list[str]:

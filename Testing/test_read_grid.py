@@ -1,4 +1,4 @@
-"""Where a file says that its voxels lie: two orientations, none, and sheared ones."""
+"""Where a file says that its voxels lie: two orientations, none, sheared ones, and axes in another order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,24 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from read_cases import DIRECTIONS, LIST_LAST, SHAPE, SPACE, UPRIGHT, doubts, head, nrrd, rotation, save, tilted
+from read_cases import (
+    DIRECTIONS,
+    FRAMES,
+    GRIDS,
+    LIST_LAST,
+    SHAPE,
+    SPACE,
+    UPRIGHT,
+    doubts,
+    head,
+    nrrd,
+    rotation,
+    save,
+    tilted,
+)
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.read import read_oriented, read_series
+from PyPeTLib.read import inspect_series, read_oriented, read_series
 
 
 def test_sheared_sform_is_refused(tmp_path: Path) -> None:
@@ -99,3 +113,29 @@ def test_sheared_nrrd_is_refused(tmp_path: Path) -> None:
     fields = LIST_LAST.replace("(0,0,5)", "(0,1,5)")
     with pytest.raises(InputError, match="three perpendicular axes are needed"):
         read_series(nrrd(tmp_path / "a.nrrd", head(), fields))
+
+
+@pytest.mark.parametrize(("place", "axis"), [(3, "x"), (2, "y"), (1, "z")])
+@pytest.mark.parametrize("kept", [True, False])
+def test_time_on_another_axis_is_told_with_what_was_found(tmp_path: Path, place: int, axis: str, kept: bool) -> None:
+    """It ended as no skull, as too few frames, or as a brain that not every frame shows."""
+    slices = head()
+    for z in range(SHAPE[0]):
+        slices[:, z] = np.roll(slices[:, z], 5 * z, axis=-1)
+    # space turned round too, as where an array (t, z, y, x) is written as (x, y, z, t)
+    values = np.moveaxis(slices, 0, place) if kept else np.moveaxis(slices.T, 3, place)
+    path = save(tmp_path / "a.nii.gz", np.ascontiguousarray(values))
+    frames, *size = values.shape
+    grid = "×".join(str(n) for n in reversed(size))
+    found = f"{grid} voxels of .* in {frames} frames, of which axis {axis}, {FRAMES} long, is like time"
+    with pytest.raises(InputError, match=f"axes in the order x, y, z, time are needed; found {found}. Save it"):
+        read_series(path)
+    assert "axes in the order" in inspect_series(path).problems[0]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_axes_of_a_scan_in_any_orientation_are_in_order(tmp_path: Path, grid: str) -> None:
+    values = head()
+    values[:, :, :, 5:] = values[:, :, :, :-5]  # and where it moved, or a frame shows no head
+    values[3] = -1000
+    assert inspect_series(save(tmp_path / "a.nii.gz", values, GRIDS[grid])).problems == ()
