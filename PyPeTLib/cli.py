@@ -248,7 +248,7 @@ def _demo(options: argparse.Namespace) -> int:
         figures, page = run_demo(
             options.output, overwrite=options.overwrite, report=can_report(quiet=False), progress=progress
         )
-    print(f"Found against the known truth of the phantom. {RESEARCH_USE}")
+    print(f"Found against the known truth of the phantom, maps in tissue away from vessels. {RESEARCH_USE}")
     print(f"  {'':<52} {'found':>6}  best")
     for name, value in figures.items():
         words, best = FIGURES[name]

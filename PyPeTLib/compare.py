@@ -23,7 +23,7 @@ from PyPeTLib.pairing import EmptyReferenceError, Pair, pair_up, resampled
 from PyPeTLib.records import Midplane
 from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
 from PyPeTLib.settings import Settings
-from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity
+from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity, similarity_within
 from PyPeTLib.typeset import percent
 from PyPeTLib.units import in_unit
 
@@ -74,7 +74,9 @@ class Comparison:
     name : str
         The case.
     maps : mapping of str to Similarity
-        By the name of the map.
+        By the name of the map, over all voxels of the brain mask that can be compared.
+    tissue : mapping of str to Similarity
+        The same over the tissue, without the run's CSF, large vessels and bone; only of maps that have both.
     findings : Findings
         Regions, ratios, criteria and sides.
     results, reference : Provenance
@@ -85,6 +87,7 @@ class Comparison:
 
     name: str
     maps: Mapping[str, Similarity]
+    tissue: Mapping[str, Similarity]
     findings: Findings
     results: Provenance
     reference: Provenance
@@ -220,6 +223,7 @@ def compare_pairs(
     sds, masked = (run.sds, reference_sds or {}), "" if mask is None else str(mask)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         similar = pool.map(pair_similarity, pairs.values())
+        within_tissue = pool.map(lambda pair: similarity_within(pair, run.tissue), pairs.values())
         findings = compare_findings(
             pairs,
             run.tissue,
@@ -230,12 +234,13 @@ def compare_pairs(
             mask=masked,
         )
         maps = dict(zip(pairs, similar, strict=True))
+        tissue = {name: found for name, found in zip(pairs, within_tissue, strict=True) if found is not None}
     empty = [(name, f"Not compared: {EMPTY}") for name in references if name in run.maps and name not in pairs]
     marked = [f"The reference is marked invalid: {text}" for text in reference.invalid]
     within = [f"Compared within the mask {mask}, not within the run's brain mask."] * bool(mask)
     about = [*marked, *within, *remarks, *grouped([*empty, *_map_remarks(run, references, maps)])]
     told = (*run.remarks, *about, *findings.remarks)
-    return Comparison(run.name, maps, findings, run.provenance, reference, told)
+    return Comparison(run.name, maps, tissue, findings, run.provenance, reference, told)
 
 
 def compare_findings(

@@ -29,7 +29,7 @@ from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.lesion_facts import MET, MISMATCH_RATIO, RESEARCH_USE
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.packages import usable
-from PyPeTLib.similarity import Region, comparable_entries, metric_digits
+from PyPeTLib.similarity import Region, Similarity, comparable_entries, metric_digits
 from PyPeTLib.typeset import counted, harmless, one_line, typeset
 from PyPeTLib.write import write_bytes, write_csv, write_text
 
@@ -46,6 +46,11 @@ PHYSICAL = (
     "Mean", "Mean of the reference", "SSIM", "MAE", "MSE", "RMSE", "Bias", "Lower limit of agreement",
     "Upper limit of agreement", "ICC(A,1)", "Voxels", "Coverage",
 )  # fmt: skip
+#: Rows of the table over the tissue, in physical units.
+TISSUE = (
+    "NCC", "Spearman", "Mean", "Mean of the reference", "MAE", "RMSE", "Bias", "Lower limit of agreement",
+    "Upper limit of agreement", "ICC(A,1)", "Voxels",
+)  # fmt: skip
 #: What the side of the hypoperfusion is called.
 SIDE = "Side of the lesion"
 #: Rows of a sheet above its numbers: what they may be used for, and the names of the columns.
@@ -57,9 +62,9 @@ DATE = (1980, 1, 1, 0, 0, 0)
 def write_tables(cohort: Cohort, folder: Path) -> None:
     """Write the tables of `tables_of` as CSV, ``comparison.md`` and ``comparison.xlsx`` into a folder that exists.
 
-    They are ``cases``, ``metrics``, ``regions`` and ``findings``; of several cases ``summary`` and ``agreement``, too,
-    and ``failed`` where some could not be compared. Without openpyxl there is no Excel file. That all this is for
-    research only stands in `NOTICE`, in the Markdown and in the first row of every sheet.
+    They are ``cases``, ``metrics``, ``tissue``, ``regions`` and ``findings``; of several cases ``summary`` and
+    ``agreement``, too, and ``failed`` where some could not be compared. Without openpyxl there is no Excel file. That
+    all this is for research only stands in `NOTICE`, in the Markdown and in the first row of every sheet.
 
     Raises
     ------
@@ -86,7 +91,8 @@ def tables_of(cohort: Cohort) -> dict[str, Table]:
     several = len(cases) > 1 or bool(failed)
     tables: tuple[Table, ...] = (
         _case_table(cohort),
-        _metric_table(cases),
+        _metric_table({case.name: case.maps for case in cases}),
+        _metric_table({case.name: case.tissue for case in cases}),
         _region_table(cases),
         _finding_table(cases),
         _summary_table(cohort) if several else {},
@@ -107,7 +113,10 @@ def markdown(cohort: Cohort) -> str:
         ("In physical units", PHYSICAL),
     )
     parts += _source_markdown(cohort)
-    parts += [f"**{title}**\n\n{_metric_markdown(cohort, metrics)}" for title, metrics in groups]
+    maps, tissue = [case.maps for case in cohort.cases], [case.tissue for case in cohort.cases]
+    parts += [f"**{title}**\n\n{_metric_markdown(maps, metrics)}" for title, metrics in groups]
+    if any(tissue):
+        parts.append(f"**Over the tissue, without CSF, large vessels and bone**\n\n{_metric_markdown(tissue, TISSUE)}")
     parts += _finding_markdown(cohort, one=one)
     if cohort.failed:
         listed = [f"* {one_line(f'{name}: {reason}')}" for name, reason in cohort.failed.items()]
@@ -161,13 +170,13 @@ def _source_cells(sources: Sequence[Provenance]) -> list[str]:
     return [place, ", ".join(f"{method} ({counted(number, 'case')})" for method, number in sorted(count.items()))]
 
 
-def _metric_table(cases: Sequence[Comparison]) -> Table:
+def _metric_table(cases: Mapping[str, Mapping[str, Similarity]]) -> Table:
     """Return one row a case and map."""
     rows = []
-    for case in cases:
-        for name, found in case.maps.items():
+    for case, maps in cases.items():
+        for name, found in maps.items():
             values = {f"{metric}{', %' * (unit == '%')}": value for metric, value, unit in comparable_entries(found)}
-            rows.append({"case": case.name, "map": MAP_LABELS[name], "unit": found.physical.unit, **values})
+            rows.append({"case": case, "map": MAP_LABELS[name], "unit": found.physical.unit, **values})
     return _columns(rows)
 
 
@@ -285,18 +294,18 @@ def _remark_lines(cohort: Cohort, *, one: bool) -> list[str]:
     ]
 
 
-def _metric_markdown(cohort: Cohort, metrics: Sequence[str]) -> str:
+def _metric_markdown(cases: Sequence[Mapping[str, Similarity]], metrics: Sequence[str]) -> str:
     """Return metrics as rows and maps as columns, as the published table; a map in two units has two columns."""
     columns: dict[tuple[str, str], list[dict[str, float]]] = {}
-    for case in cohort.cases:
-        for name, found in case.maps.items():
-            unit = found.physical.unit if metrics is PHYSICAL else ""
+    for maps in cases:
+        for name, found in maps.items():
+            unit = found.physical.unit if set(metrics) & set(PHYSICAL) else ""
             entries = {metric: value for metric, value, _ in comparable_entries(found)}
             columns.setdefault((name, unit), []).append(entries)
     order = sorted(columns, key=lambda column: list(MAP_LABELS).index(column[0]))
     heads = [f"{MAP_LABELS[name]}{f', {unit}' * bool(unit)}" for name, unit in order]
     rows = [
-        [_long(metric), *(_cell(metric, [one[metric] for one in columns[head]], len(cohort.cases)) for head in order)]
+        [_long(metric), *(_cell(metric, [one[metric] for one in columns[head]], len(cases)) for head in order)]
         for metric in metrics
     ]
     return markdown_table(["Metric", *heads], rows)

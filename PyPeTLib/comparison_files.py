@@ -14,7 +14,7 @@ from PyPeTLib.file_contents import read_text
 from PyPeTLib.pictures import tells_place
 
 #: Tables, each a CSV file and a sheet; the first lists the cases.
-TABLES = ("cases", "metrics", "regions", "findings", "summary", "agreement", "failed")
+TABLES = ("cases", "metrics", "tissue", "regions", "findings", "summary", "agreement", "failed")
 #: A file beside the CSV files, which hold numbers alone for programs: its name says what they may be used for.
 NOTICE = "RESEARCH_USE_ONLY.txt"
 #: All tables in one text, all in one workbook, and the figure of all cases.

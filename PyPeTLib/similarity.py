@@ -181,6 +181,29 @@ def pair_similarity(pair: Pair) -> Similarity:
     return replace(found, remarks=(*pair.remarks, *found.remarks))
 
 
+def similarity_within(pair: Pair, part: MaskArray) -> Similarity | None:
+    """Compare two maps over a part of the voxels that they are compared in, without SSIM, which is of whole slices.
+
+    Parameters
+    ----------
+    pair : Pair
+        The maps.
+    part : ndarray of bool, shape (z, y, x)
+        Where to compare, such as the tissue.
+
+    Returns
+    -------
+    Similarity or None
+        None where no voxel is left, or none is left out.
+    """
+    compared = pair.compared & part
+    if not compared.any() or compared.sum() == pair.compared.sum():
+        return None
+    units = (pair.image.unit, pair.reference.unit)
+    share = pair.coverage * float(compared.sum() / pair.compared.sum())
+    return _measured(pair.image.values, pair.reference.values, compared, units, share, no_ssim="Of whole slices only.")
+
+
 def similarity_entries(result: Similarity) -> list[tuple[str, float, str]]:
     """Return metric, value and unit of what a comparison measured, in the order of a table.
 
@@ -253,14 +276,20 @@ def ssim_available() -> bool:
 
 
 def _measured(
-    ours: FloatArray, theirs: FloatArray, compared: MaskArray, units: tuple[str, str], coverage: float
+    ours: FloatArray,
+    theirs: FloatArray,
+    compared: MaskArray,
+    units: tuple[str, str],
+    coverage: float,
+    *,
+    no_ssim: str = "",
 ) -> Similarity:
-    """Return all metrics over the voxels ``compared``."""
+    """Return all metrics over the voxels ``compared``; without SSIM where ``no_ssim`` says why."""
     one, two = ours[compared].astype(float), theirs[compared].astype(float)
     mean, reference_mean = float(one.mean()), float(two.mean())
     no_correlation, no_unit = _why_no_correlation(one, two), _why_no_common_unit(*units)
     no_ratio = _why_no_ratio(one, "image") or _why_no_ratio(two, "reference")
-    no_ssim = _why_no_ssim(one, two, compared)
+    no_ssim = no_ssim or _why_no_ssim(one, two, compared)
     unit = units[0] or units[1]
     ncc, spearman = (nan, nan) if no_correlation else _correlations(one, two)
     physical, relative = Differences(unit), Differences(RELATIVE_UNIT)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import compare_cases
 import numpy as np
 import pytest
-from compare_cases import LABELS, compared, put_run
+from compare_cases import LABELS, MAPS, compared, maps_in, put_run
 
 from PyPeTLib.cli import main
 from PyPeTLib.cohort import Cohort, criterion_agreement, side_agreement, spread, volume_agreement, volumes_of
 from PyPeTLib.compare_tables import markdown, tables_of, write_tables
+from PyPeTLib.geometry import Image
 from PyPeTLib.lesion_facts import MET, RESEARCH_USE
+from PyPeTLib.outputs import read_run
 
 comparison, data_set, isles, written = (
     compare_cases.comparison,
@@ -60,6 +64,49 @@ def test_tables_have_every_case_and_the_spread_over_them(written):
     assert {row["reference"] for row in table(out / "findings.csv") if row["finding"] == "EXTEND"} <= set(MET.values())
 
 
+def test_large_vessels_decide_no_number_over_the_tissue(runs, tmp_path):
+    """Flow of vessels is many times that of tissue: over the brain mask they hide how alike the tissue is."""
+    run = read_run(runs / "ours" / "sub-01_ses-01_summary.json", MAPS)
+    elsewhere = run.brain.values & ~run.tissue
+    assert elsewhere.sum() > 20
+
+    def with_other_vessels(image):
+        wrong = np.random.default_rng(0).permutation(image.values[elsewhere]) + 1000.0
+        values = image.values.copy()
+        values[elsewhere] = np.where(np.arange(wrong.size) % 2, wrong, 0.1)
+        return Image(values, image.geometry, image.unit)
+
+    (case,) = compared(runs / "ours", maps_in(tmp_path / "them", source=runs / "ours", cbf=with_other_vessels)).cases
+    brain, tissue = case.maps["cbf"], case.tissue["cbf"]
+    assert brain.ncc < 0.5 and tissue.ncc == pytest.approx(1.0) and tissue.physical.mae == 0.0
+    alone = run.tissue & np.isfinite(run.maps["cbf"].values)
+    assert tissue.voxels == alone.sum() < brain.voxels
+    assert tissue.mean == pytest.approx(run.maps["cbf"].values[alone].mean(dtype=float), rel=1e-5)
+    assert tissue.coverage == pytest.approx(brain.coverage * tissue.voxels / brain.voxels)
+    text = markdown(compared(runs / "ours", tmp_path / "them"))
+    table = text.partition("**Over the tissue, without CSF, large vessels and bone**")[2].partition("**")[0]
+    assert "| Normalized cross-correlation (NCC) | 1.000 " in table and "CBF, mL/100 g/min" in table
+    assert "SSIM" not in table
+
+
+def test_a_run_without_masks_of_what_is_no_tissue_has_no_numbers_over_it(runs, tmp_path):
+    folder = Path(shutil.copytree(runs / "ours", tmp_path / "ours"))
+    for name in ("csf", "vessel", "bone"):
+        (folder / f"sub-01_ses-01_{name}_mask.nii.gz").unlink()
+    found = compared(folder, runs / "other")
+    assert found.cases[0].tissue == {} and "tissue" not in tables_of(found)
+    assert "Over the tissue" not in markdown(found)
+
+
+def test_tables_over_the_tissue_have_every_case(written):
+    out, _ = written
+    rows = table(out / "tissue.csv")
+    assert [(row["case"], row["map"]) for row in rows] == [(f"sub-0{k}_ses-01", m) for k in (1, 2) for m in LABELS]
+    whole = table(out / "metrics.csv")
+    assert rows[0].keys() == whole[0].keys()
+    assert all(int(part["Voxels"]) < int(all_of["Voxels"]) for part, all_of in zip(rows, whole, strict=True))
+
+
 def test_numbers_to_read_have_minus_signs_and_no_negative_zero_those_for_programs_plain_digits(comparison, tmp_path):
     core = replace(comparison.findings.regions[0], ml=10.0, reference_ml=10.04)
     late = replace(comparison.findings.regions[1], ml=10.0, reference_ml=12.5)
@@ -91,7 +138,7 @@ def test_the_spreadsheet_has_the_tables_and_no_formulas(runs, isles, tmp_path):
         main(["compare", str(runs / "ours"), str(isles), "-o", str(tmp_path / "out"), "--no-figures", "--quiet"]) == 0
     )
     book = openpyxl.load_workbook(tmp_path / "out" / "comparison.xlsx")
-    assert book.sheetnames == ["cases", "metrics", "regions", "findings", "remarks"]
+    assert book.sheetnames == ["cases", "metrics", "tissue", "regions", "findings", "remarks"]
     sheet = book["metrics"]
     heads = [cell.value for cell in sheet[2]]
     rows = table(tmp_path / "out" / "metrics.csv")
