@@ -239,7 +239,7 @@ class Analysis(Prepared):
     derived : mapping of str to Image
         Optional smoothed or normalised maps, by file name.
     methods_text : str
-        A Methods paragraph made of the steps that ran.
+        Methods made of the steps that ran: three paragraphs with empty lines between them.
     """
 
     maps: Maps

@@ -96,6 +96,10 @@ class _UntilClosed(io.TextIOBase):
             if output is not None:
                 output.flush()
 
+    def isatty(self) -> bool:
+        """Tell whether the output is a terminal."""
+        return self.output is not None and self.output.isatty()
+
     @contextmanager
     def _quietly(self) -> Iterator[TextIO | None]:
         """Yield the output, and let it lead nowhere once its reader has gone, when Python ends too."""

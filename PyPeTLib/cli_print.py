@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from PyPeTLib.checks import Check
     from PyPeTLib.progress import Progress
 
+#: A terminal of no more columns than these has its lines as they are.
+NARROW = 20
 #: Set once the user wants to stop: what is raised in a callback of the garbage collector, Python drops.
 STOP = threading.Event()
 
@@ -39,19 +43,37 @@ def print_result(analysis: Analysis, output: Path, reference: Reference | None =
 
     _print_checks(worst_first(analysis.checks))
     if invalid_why(analysis.checks):
-        print("All that follows, and the files, are marked INVALID.")
+        _say("All that follows, and the files, are marked INVALID.")
     numbers = key_numbers(analysis.maps, analysis.tissue)  # with the digits of the report
     medians = [" ".join(filter(None, (one.short, one.median, one.voxel_sd, one.unit))) for one in numbers]
     spread = " ± SD of a voxel" if any(one.voxel_sd for one in numbers) else ""
-    print(f"Tissue medians{spread}: {', '.join(medians)}")
+    _say(f"Tissue medians{spread}: {', '.join(medians)}")
     if analysis.curves.resolution_mm is not None:
-        print(
+        _say(
             f"Tissue of one kind is averaged over {analysis.curves.resolution_mm:.1f} mm (full width at half maximum)."
         )
     _print_lesions(analysis.lesions)
     for text in [] if reference is None else reference.sentences():
-        print(f"Reference maps in the report: {text}")
+        _say(f"Reference maps in the report: {text}")
     print(f"Results in {output}. Research use only.")
+
+
+def _say(text: str, indent: str = "") -> None:
+    """Print a sentence, on a terminal in lines of its width; in a pipe it stays one line, for programs to search."""
+    columns = shutil.get_terminal_size().columns
+    if columns <= NARROW or sys.stdout is None or not sys.stdout.isatty():
+        print(f"{indent}{text}")
+        return
+    print(
+        textwrap.fill(
+            text,
+            columns - 1,
+            initial_indent=indent,
+            subsequent_indent=f"{indent}  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    )
 
 
 def _print_lesions(lesions: Lesions) -> None:
@@ -60,24 +82,24 @@ def _print_lesions(lesions: Lesions) -> None:
 
     from PyPeTLib.lesion_facts import RESEARCH_USE, criterion_rows, lesion_rows, lesion_values
 
-    print(f"Lesions ({lesions.rule}); side: {lesions.side}. {RESEARCH_USE}")
+    _say(f"Lesions ({lesions.rule}); side: {lesions.side}. {RESEARCH_USE}")
     rows = lesion_rows(lesions)
     for (name, value, low, high, unit), text in zip(rows, lesion_values(rows, unknown="not known"), strict=True):
         interval = "" if math.isnan(low) else f" ({low:.1f} to {high:.1f})"
-        print(f"  {name}: {text}" + ("" if math.isnan(value) else f"{interval} {unit}".rstrip()))
+        _say(f"{name}: {text}" + ("" if math.isnan(value) else f"{interval} {unit}".rstrip()), "  ")
     for name, met, why in criterion_rows(lesions):
-        print(f"  {name}: {met} ({why.removeprefix(f'{met}: ')})")
+        _say(f"{name}: {met} ({why.removeprefix(f'{met}: ')})", "  ")
 
 
 def _print_checks(checks: Sequence[Check]) -> None:
     """Print every doubt, and the names of what passed or could not be looked at."""
     for check in checks:
         if check.doubtful:
-            print(f"{check.status} ({check.name}): {check.text}")
+            _say(f"{check.status} ({check.name}): {check.text}")
     for status in ("pass", "not applicable"):
         names = ", ".join(check.name for check in checks if check.status == status)
         if names:
-            print(f"{status}: {names}")
+            _say(f"{status}: {names}")
 
 
 def can_report(*, quiet: bool) -> bool:

@@ -1,4 +1,4 @@
-"""A Methods paragraph made of the steps that ran, ready for a paper."""
+"""Methods paragraphs made of the steps that ran, ready for a paper."""
 
 from __future__ import annotations
 
@@ -79,9 +79,12 @@ PUBLISHED: dict[LesionRule, str] = {
 
 
 def methods_text(prepared: Prepared, *, residue: str, strength: float | None, lesions: Lesions) -> str:
-    """Return the paragraph; ``residue`` and ``strength`` are what `Maps` says the maps rest on."""
+    """Return three paragraphs, empty lines between them: up to the curves, from there to the maps, and lesions.
+
+    ``residue`` and ``strength`` are what `Maps` says the maps rest on.
+    """
     settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
-    sentences = [
+    to_curves = [
         *_on_slice_times(prepared.series.checks),
         *_on_motion(prepared.motion, settings),
         BRAIN_OTHERWISE.get(prepared.brain_source, BRAIN[settings.brain]),
@@ -91,6 +94,8 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         *_on_jumps(prepared.jumps),
         *_on_resolution(prepared.curves.resolution_mm),
         *_on_leakage(prepared.checks),
+    ]
+    to_maps = [
         _arterial_sentence(prepared.aif, prepared.vof),
         _on_deconvolution(settings, residue, strength),
         f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
@@ -99,9 +104,8 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         f"Statistics leave out CSF (below {settings.csf_hu:g} HU without contrast), what shares bone (above "
         f"{settings.bone_rim_hu:g} HU) and large vessels (CBV above {settings.vessel_cbv:g} mL/100 g and three times "
         "the median).",
-        *_on_lesions(lesions, settings),
     ]
-    return " ".join(sentences)
+    return "\n\n".join(" ".join(part) for part in (to_curves, to_maps, [*_on_lesions(lesions, settings)]))
 
 
 def _on_slice_times(checks: Sequence[Check]) -> Iterator[str]:

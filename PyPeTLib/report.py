@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,14 @@ from PyPeTLib.packages import mending, usable, why_not
 from PyPeTLib.report_sections import Report
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from PyPeTLib.beside import Reference
 
 #: Optional packages that the report needs.
 NEEDED = ("matplotlib", "jinja2")
+#: What no line may end within.
+WHOLE = re.compile(r"\b[A-Z]\w*-like\b|κ/ρ")
 
 
 def report_available() -> bool:
@@ -73,6 +78,7 @@ def render(report: Report) -> str:
 
     loader = jinja2.PackageLoader("PyPeTLib", "templates")
     pages = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    pages.filters["unbroken"] = _unbroken
     style, script = (loader.get_source(pages, name)[0] for name in ("report.css", "viewer.js"))
     style += _foot_of_pages(report)
     return pages.get_template("report.html").render(
@@ -82,6 +88,16 @@ def render(report: Report) -> str:
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+
+
+def _unbroken(text: str) -> Markup:
+    """Return a text, escaped, in which no line ends within a name such as RAPID-like, or within κ/ρ.
+
+    Signs that do the same would be in what is copied from the page, and found by no search.
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(WHOLE.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def _foot_of_pages(report: Report) -> str:

@@ -14,7 +14,7 @@ import pytest
 from cli_cases import refused
 
 from PyPeTLib import read
-from PyPeTLib.cli import main
+from PyPeTLib.cli import _UntilClosed, main
 from PyPeTLib.cli_print import print_result, progress_bar
 from PyPeTLib.lesion_facts import criterion_rows
 from PyPeTLib.read import read_series
@@ -41,6 +41,25 @@ def test_numbers_have_the_digits_of_the_report_and_no_verdict_stands_twice(tiny_
     for name, met, why in criterion_rows(tiny_analysis.lesions):
         assert f"{name}: {met} ({why.removeprefix('not met: ')})" in said
     assert "not met (not met" not in said
+
+
+def test_lines_have_the_width_of_a_terminal_and_no_end_in_a_pipe(tiny_analysis, capsys, monkeypatch):
+    print_result(tiny_analysis, Path("out"))
+    piped = capsys.readouterr().out
+    assert max(map(len, piped.splitlines())) > 200
+    monkeypatch.setenv("COLUMNS", "60")
+    print_result(tiny_analysis, Path("out"))
+    assert capsys.readouterr().out == piped
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_result(tiny_analysis, Path("out"))
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) < 60 and shown.split() == piped.split()
+
+
+def test_the_command_wraps_where_its_output_is_a_terminal(monkeypatch, capsys):
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        assert _UntilClosed().isatty() is terminal
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

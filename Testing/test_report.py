@@ -552,12 +552,39 @@ def test_what_a_candidate_lacks_is_a_dash(tiny_analysis):
     assert row[1:3] == ("–", "–") and row[4:9] == ("–",) * 5
 
 
-def test_page_holds_methods_version_and_research_use(page, tiny_analysis):
+def joined(page):
+    """Return a page without what keeps a browser from beginning a new line within a name."""
+    return re.sub('<span class="whole">(.*?)</span>', r"\1", page)
+
+
+def test_page_holds_methods(page, tiny_analysis):
     from markupsafe import escape
 
+    paragraphs = tiny_analysis.methods_text.split("\n\n")
+    assert [one.split()[0] for one in paragraphs[1:]] == ["The", "Core:"], "curves, maps and lesions"
+    for paragraph in paragraphs:
+        assert f'<p class="prose">{escape(paragraph)}</p>' in joined(page)
+
+
+def test_no_line_of_the_page_ends_within_a_name(page):
+    """As "RAPID-" and "like": a hyphen and a slash let a browser begin a new line."""
+    texts = re.sub(r"<(script|style|details|table).*?</\1>|<[^>]*(alt|aria-label)=[^>]*>", "", page, flags=re.DOTALL)
+    for name in ("RAPID-like", "κ/ρ"):
+        assert texts.count(f'<span class="whole">{name}</span>') == texts.count(name) > 0
+    assert ".whole { white-space: nowrap; }" in page
+
+
+def test_a_name_that_holds_together_is_escaped():
+    from PyPeTLib.report import _unbroken
+
+    assert str(_unbroken("<b>X-like & κ/ρ")) == (
+        '&lt;b&gt;<span class="whole">X-like</span> &amp; <span class="whole">κ/ρ</span>'
+    )
+
+
+def test_the_page_holds_version_and_research_use(page):
     from PyPeTLib import __version__
 
-    assert str(escape(tiny_analysis.methods_text)) in page
     assert f"PyPeT {__version__}" in page
     assert "Research use only" in page
 
@@ -651,7 +678,7 @@ def test_what_numbers_depend_on_stands_beside_them(tiny_analysis):
     changes = {"tissue_density_g_ml": 1.1, "hematocrit_large": 0.4, "hematocrit_small": 0.2, "normal_tmax_s": 3.5}
     changes |= {"smallest_lesion_ml": 2.5, "vessel_margin_mm": 1.5, "both_sides_share": 0.25, "both_sides_ml": 12.0}
     settings = tiny_analysis.settings.changed({**changes, "late_probability": 0.85})
-    text = report_html(replace(tiny_analysis, settings=settings))
+    text = joined(report_html(replace(tiny_analysis, settings=settings)))
     sections = {
         key: " ".join(text.split(f'id="section-{key}"')[1].split("</section>")[0].split())
         for key in ("result", "numbers")
