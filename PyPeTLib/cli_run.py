@@ -97,6 +97,9 @@ def _run(options: argparse.Namespace) -> int:
         remove_files(former, names)
     if not options.quiet:
         print_result(analysis, options.output, reference)
+        for what, where in (("Pictures of the steps", options.stages), ("Figures", options.figures)):
+            if where:
+                print(f"{what} in {where}.")
     return OK if complete else PARTLY
 
 

@@ -255,7 +255,8 @@ def _orientation(path: Path, about: dict[str, str], geometry: Geometry) -> Check
     """
     if not _placed(path, about):
         text = f"{path.name} does not say where it lies: its axes were taken for those of the patient, to the left, "
-        return Check("orientation", "warn", f"{text}to the back and upwards, and its first voxel to lie at 0 mm.")
+        place = geometry.describe().partition("origin ")[2] if any(geometry.origin_mm) else "0 mm"
+        return Check("orientation", "warn", f"{text}to the back and upwards, and its first voxel to lie at {place}.")
     in_mm = int(about.get("xyzt_units", 0)) & 7 in (0, 2)
     if int(about.get("sform_code", 0)) == 0 or not in_mm:
         return Check("orientation", "not applicable", "The file has no sform in mm.")

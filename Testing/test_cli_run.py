@@ -209,9 +209,11 @@ def test_nrrd_made_from_nifti_is_read(scan, result, tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
-def test_stages_are_written_as_pictures(scan, tmp_path):
+def test_stages_are_written_as_pictures_and_it_is_said_where(scan, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")
-    words = ["--stages", str(tmp_path / "stages"), "--no-report", "--quiet"]
+    words = ["--stages", str(tmp_path / "stages"), "--figures", str(tmp_path / "figures"), "--no-report"]
     assert main(["run", str(scan), "-o", str(tmp_path / "out"), *words]) == 0
     assert len(list((tmp_path / "stages").glob("*.png"))) == 6
+    said = f"Pictures of the steps in {tmp_path / 'stages'}.\nFigures in {tmp_path / 'figures'}.\n"
+    assert capsys.readouterr().out.endswith(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,10 @@ def test_a_file_that_does_not_say_where_it_lies_is_told(tmp_path: Path) -> None:
     for space, doubtful in (("spacings: 1 1 2\n", True), (placed, False)):
         (tmp_path / "b.nrrd").write_bytes(f"{header}{space}\n".encode() + bytes(8))
         assert read_oriented(tmp_path / "b.nrrd")[1].doubtful == doubtful
+    moved = "space dimension: 3\nspace directions: (1,0,0) (0,1,0) (0,0,2)\nspace origin: (-7.5,4,30)\n"
+    for space, place in (("spacings: 1 1 2\n", "0 mm"), (moved, r"\(−7\.5, 4, 30\) mm")):
+        (tmp_path / "b.nrrd").write_bytes(f"{header}{space}\n".encode() + bytes(8))
+        assert re.search(rf"and its first voxel to lie at {place}\.$", read_oriented(tmp_path / "b.nrrd")[1].text)
 
 
 def test_two_orientations_that_differ_a_little_are_told_and_which_was_used(tmp_path: Path) -> None:
