@@ -27,6 +27,8 @@ LEAST_CORRELATION = 0.25
 UNEVEN_SHARE = 0.01
 #: Fewer seconds of scan than this after the arrival do not hold first pass and transit.
 LEAST_AFTER_ARRIVAL_S = 25.0
+#: Frames further apart than this do not resolve a first pass, in s.
+LONG_INTERVAL_S = 4.0
 #: How much frames differ is measured up to this many frames apart; the median of the last so many of these distances
 #: stands for frames that have each their own noise.
 FURTHEST_FRAMES, INDEPENDENT = 6, 3

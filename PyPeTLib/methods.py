@@ -114,7 +114,7 @@ def _on_slice_times(checks: Sequence[Check]) -> Iterator[str]:
         if check.name == "slice times" and check.doubtful:
             yield (
                 f"Slices, acquired up to {check.value:.1f} s from the time of their frame, were taken to it by cubic "
-                "splines."
+                "splines, smoothed where noise would grow."
             )
 
 

@@ -12,7 +12,7 @@ from typing import get_args
 import numpy as np
 
 from PyPeTLib.checks import Check, Status
-from PyPeTLib.curves import LEAST_AFTER_ARRIVAL_S, UNEVEN_SHARE
+from PyPeTLib.curves import LEAST_AFTER_ARRIVAL_S, LONG_INTERVAL_S, UNEVEN_SHARE
 from PyPeTLib.geometry import FloatArray
 from PyPeTLib.quality_vessels import judge_artery, judge_vein
 from PyPeTLib.records import Bolus, Curves, VascularCurve
@@ -31,8 +31,6 @@ SHORT_BASELINE_FRAMES = 4
 FALLING_SHARE = 0.05
 #: A slab thinner than this in mm is told; one thinner than the second may hold neither artery nor vein.
 FULL_COVERAGE_MM, THIN_SLAB_MM = 80.0, 40.0
-#: Frames further apart than this do not resolve a first pass, in s.
-LONG_INTERVAL_S = 4.0
 #: What becomes of uneven times: only a matrix needs even ones; ...
 UNEVEN: dict[DeconvolutionMethod, str] = {
     **dict.fromkeys(LINEAR, "curves are interpolated linearly to the shortest interval for deconvolution"),
