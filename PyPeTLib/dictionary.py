@@ -352,15 +352,32 @@ def by_rows(function: Callable[..., npt.NDArray[Any]], *rows: npt.NDArray[Any]) 
 
 def misfit(sample: Float32Array, dictionary: Dictionary) -> float:
     """Return by how much curves miss their best fits beyond the noise, at least 1."""
+    missed, usual, _ = _missed(sample, dictionary)
+    return float(np.sqrt(max(1.0, missed / usual))) if usual else 1.0
+
+
+def missed_share(sample: Float32Array, dictionary: Dictionary) -> float:
+    """Return what curves miss of their best fits beyond the noise, as a share of the length of these, at least 0.
+
+    Unlike `misfit` it does not depend on the noise, which hides what is no curve of tissue.
+    """
+    missed, usual, length = _missed(sample, dictionary)
+    return float(np.sqrt(max(0.0, missed - usual))) / length if usual and length else 0.0
+
+
+def _missed(sample: Float32Array, dictionary: Dictionary) -> tuple[float, float, float]:
+    """Return the square of what curves miss of their best fits, that of noise alone, and the length of these fits.
+
+    Medians of the sample, in units of the noise; that of noise is 0 where fits adapt as much as there is.
+    """
     from scipy.special import gammaincinv
 
     freedom = len(dictionary.directions) - FITTED
     if freedom < 1:
-        return 1.0
+        return 0.0, 0.0, 0.0
     best = np.maximum((sample @ dictionary.directions).max(axis=1), 0.0)
     usual = 2.0 * gammaincinv(0.5 * freedom, 0.5)  # median of chi-squared; scipy.stats takes long to import
-    missed = np.median(np.sum(sample**2, axis=1) - best**2)
-    return float(np.sqrt(max(1.0, missed / usual)))
+    return float(np.median(np.sum(sample**2, axis=1) - best**2)), float(usual), float(np.median(best))
 
 
 def _dictionary(

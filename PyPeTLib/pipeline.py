@@ -45,6 +45,7 @@ from PyPeTLib.quality_frames import (
     motion_unknown,
 )
 from PyPeTLib.quality_maps import (
+    judge_fit,
     judge_hyperdense,
     judge_leakage,
     judge_maps,
@@ -206,7 +207,7 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
         residue, plane = cast("tuple[ResidueFit | None, Midplane | None]", tuple(found))
     maps = _maps(prepared, residue, step)
     of_maps = *judge_maps(maps, prepared.brain), *judge_timing(maps, prepared.tissue)
-    checks = (*prepared.checks, *of_maps, *judge_residue(residue))
+    checks = (*prepared.checks, *of_maps, *judge_fit(residue), *judge_residue(residue))
     _refuse_failed(checks, force)
     lesions = _lesions(prepared, maps, plane, step)
     checks = (*checks, *judge_lesions(lesions))

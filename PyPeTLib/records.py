@@ -463,6 +463,9 @@ class ResidueFit:
     bright, dark : mapping of str to float
         The part of ``log_odds`` that is of curves alone, in the third of the voxels that is brightest without contrast,
         much of it gray matter, and in the darkest, much of it white matter; empty where that is not known.
+    missed : float
+        What curves miss of those of tissue that fit them best, of the shape that does so most closely, beyond noise: as
+        a share of their length, the median of the brain.
     """
 
     shape: ResidueShape
@@ -470,6 +473,7 @@ class ResidueFit:
     mtt_s: Mapping[str, float]
     bright: Mapping[str, float] = field(default_factory=dict)
     dark: Mapping[str, float] = field(default_factory=dict)
+    missed: float = 0.0
 
     @property
     def of_two(self) -> tuple[str, str, float]:

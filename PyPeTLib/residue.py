@@ -21,6 +21,7 @@ from PyPeTLib.dictionary import (
     log_weights,
     middling,
     misfit,
+    missed_share,
     product,
     sample_of,
     tissue_dictionary,
@@ -151,7 +152,8 @@ def likeliest_residue(
         return dict(zip(SHAPES, in_parallel(function, list(SHAPES), progress=part), strict=True))
 
     tried = each(as_measured, share(progress, 0.0, 0.3))
-    scaled = sample / np.float32(min(misfit(sample, single) for single in tried.values()))
+    closest = min(tried.values(), key=lambda single: misfit(sample, single))
+    scaled = sample / np.float32(misfit(sample, closest))
     found = each(with_change, share(progress, 0.3, 1.0))
     parts, usual = _parts(_places_mm(curves)), found["exponential"]
     best = _taken(found, parts, *_by_arrival(parts, scaled, tried["exponential"]))
@@ -160,7 +162,8 @@ def likeliest_residue(
         found |= {name: with_change(name) for name in LONGER_TAIL}
     odds = {name: one.over(found[best]) for name, one in found.items()}
     thirds = _thirds(curves, {name: found[name].fits - found[best].fits for name in SHAPES})
-    return ResidueFit(cast("ResidueShape", best), odds, {name: one.mtt_s for name, one in found.items()}, *thirds)
+    mtts_s, missed = {name: one.mtt_s for name, one in found.items()}, missed_share(sample, closest)
+    return ResidueFit(cast("ResidueShape", best), odds, mtts_s, *thirds, missed=missed)
 
 
 def _taken(found: Mapping[str, _Fit], parts: Parts, early: Parts, late: Parts) -> str:

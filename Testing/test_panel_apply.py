@@ -109,7 +109,7 @@ def test_steps_show_the_checks_before_there_are_maps(panel, scan, dialogs, tiny_
     assert not panel.ui.checks.visible and "No result yet" in panel.ui.checksNote.text
     getattr(panel.ui, f"stage{number}Button").click()
     names = [name for _, name, _ in shown_checks(panel)]
-    of_maps = {"plausible CBF", "plausible CBV", "timing", "residue shape", "midplane", "healthy side"}
+    of_maps = {"plausible CBF", "plausible CBV", "timing", "curve fit", "residue shape", "midplane", "healthy side"}
     of_curves = {check.name for check in tiny_analysis.checks} - of_maps
     assert set(names) == of_curves | {"HU scale", "missing values"}
     assert panel.ui.medians.rowCount == 0

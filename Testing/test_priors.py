@@ -17,6 +17,7 @@ from PyPeTLib.dictionary import (
     Grid,
     log_weights,
     misfit,
+    missed_share,
     mixed_dictionary,
     seen,
     tissue_dictionary,
@@ -322,6 +323,14 @@ def test_misfit_is_against_what_noise_leaves_of_components_but_for_the_three_tha
     """Of eight five: half of all chi-squared are above 4.3515; less is no misfit."""
     rows = np.tile(np.array([20.0, np.sqrt(missed), *np.zeros(6)], np.float32), (9, 1))
     assert misfit(rows, by_hand()) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("noise", "share"), [(1.0, 0.5), (0.1, 0.5), (9.0, 0.0)])
+def test_what_is_missed_beyond_noise_is_a_share_of_the_curves_whatever_the_noise(noise, share):
+    """Curves of 40 HU miss their fits by 20 HU, and by noise, of which half of all chi-squared are above 4.3515."""
+    missed = np.sqrt((share * 40.0 / noise) ** 2 + 4.3515 * (share > 0.0))
+    rows = np.tile(np.array([40.0 / noise, missed, *np.zeros(6)], np.float32), (9, 1))
+    assert missed_share(rows, by_hand()) == pytest.approx(share, abs=1e-3)
 
 
 def test_what_a_tenth_of_volume_would_not_show_is_barred():

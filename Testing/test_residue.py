@@ -25,7 +25,7 @@ from PyPeTLib.dictionary import (
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import analyze, finish, prepare
-from PyPeTLib.quality_maps import judge_residue
+from PyPeTLib.quality_maps import judge_fit, judge_residue
 from PyPeTLib.residue import (
     LONGER_TAIL,
     _best_fit,
@@ -412,3 +412,19 @@ def test_another_shape_is_taken_where_all_voxels_and_most_parts_ask_for_it(early
     gains = np.where(np.arange(640) < 360, early_gain, late_gain)
     found = {"exponential": _Fit(0.0, 4.0, np.zeros(640)), "gamma-2": _Fit(0.0, 4.0, gains)}
     assert _taken(found, parts, parts[:8], parts[8:]) == taken
+
+
+def seen(aif, taken_s, told_s, as_curves):
+    """Curves of a brain whose frames were taken at some times, as read at others."""
+    curves = brain(aif, taken_s, as_curves)
+    return likeliest_residue(curves, aif, told_s, aif_noise_hu=0.0, settings=Settings())
+
+
+def test_curves_that_no_tissue_has_are_told(bolus, as_curves):
+    """As of frames that became sparse, and are read as if they had come every second; noise alone is no doubt."""
+    taken = np.append(np.arange(0.0, 30.0), np.arange(30.0, 70.0, 4.0))
+    aif = bolus.aif(taken) + 0.3 * bolus.aif(taken, onset_s=22.0)
+    for told, status in ((taken, "pass"), (np.arange(40.0), "warn")):
+        (check,) = judge_fit(seen(aif, taken, told, as_curves))
+        assert (check.name, check.status) == ("curve fit", status)
+    assert "Check the times and the AIF" in check.text and judge_fit(None) == ()
