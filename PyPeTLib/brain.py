@@ -107,7 +107,8 @@ def brain_in_skull(
     if found < MINIMUM_BRAIN_ML:
         raise QualityError(_no_brain(mean_hu, geometry, found, settings))
     left_out = _left_out(slices, brain, settings) if shown is None else np.zeros_like(opened)
-    return Image(mask, geometry), Skull(opened & brain.any(axis=(1, 2)), left_out, stripped=shown is not None)
+    held = brain.any(axis=(1, 2))
+    return Image(mask, geometry), Skull(opened & held, left_out, _metal(slices) & held, stripped=shown is not None)
 
 
 def _no_brain(mean_hu: Float32Array, geometry: Geometry, found_ml: float, settings: Settings) -> str:
@@ -378,11 +379,16 @@ def _bridged(mask: MaskArray, mean_hu: Float32Array, settings: Settings) -> Mask
     from scipy import ndimage
 
     bridged = mask.copy()
-    runs, _ = ndimage.label(mean_hu.max(axis=(1, 2)) > METAL_HU)
+    runs, _ = ndimage.label(_metal(mean_hu))
     for (run,) in ndimage.find_objects(runs):
         if run.start > 0 and run.stop < len(mask):
             bridged[run] |= mask[run.start - 1] & mask[run.stop] & (mean_hu[run] < settings.bone_hu)
     return bridged
+
+
+def _metal(mean_hu: Float32Array) -> MaskArray:
+    """Tell which slices show metal."""
+    return np.asarray(mean_hu.max(axis=(1, 2)) > METAL_HU)
 
 
 def _search_pixels(mean_hu: Float32Array, spacing_mm: tuple[float, ...]) -> _Search:

@@ -49,6 +49,7 @@ from PyPeTLib.quality_maps import (
     judge_hyperdense,
     judge_leakage,
     judge_maps,
+    judge_metal,
     judge_residue,
     judge_skull,
     judge_timing,
@@ -369,9 +370,9 @@ def _judged(
     settings: Settings,
 ) -> tuple[Check, ...]:
     """Return the checks of what the curves rest on."""
-    steady = judge_skull(skull, series.geometry), judge_drift(found.drift), judge_jumps(found.jumps)
-    noise = judge_frame_noise(noise_hu, series.times_s)
-    return *steady, noise, *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
+    head = judge_skull(skull, series.geometry), judge_metal(skull, series.geometry)
+    steady = judge_drift(found.drift), judge_jumps(found.jumps), judge_frame_noise(noise_hu, series.times_s)
+    return *head, *steady, *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
 
 
 def _enhancement(

@@ -165,6 +165,24 @@ def judge_skull(skull: Skull | None, geometry: Geometry) -> Check:
     return Check("skull", "pass", "Bone encloses the brain in all slices.", 0.0)
 
 
+def judge_metal(skull: Skull | None, geometry: Geometry) -> Check:
+    """Return whether slices of the automatic mask (None: the mask is the user's) show metal: it throws streaks.
+
+    With a clip at the carotid artery a head of ellipsoids had 0.90 to 0.94 of its late tissue, no mid-sagittal plane,
+    and 3 to 5 mL that were as dense as a haematoma.
+    """
+    if skull is None:
+        return Check("metal", "not applicable", "The brain mask is the user's.")
+    if not skull.metal.any():
+        return Check("metal", "pass", "No slice of the brain shows metal.", 0.0)
+    text = (
+        f"There is metal in {_slices(skull.metal, geometry)}: a clip, coil, electrode or implant. Its streaks darken "
+        "and brighten tissue, which then may count as CSF, bone or clotted blood, and where they change from frame to "
+        "frame curves are wrong. Look at these slices (step 1); leave what is spoilt out of the mask (--mask)."
+    )
+    return Check("metal", "warn", text, float(skull.metal.sum()))
+
+
 def judge_tissue(brain: Image, csf: Image, vessels: Image, bone: Image, *, settings: Settings) -> Check:
     """Return whether CSF, vessels and bone leave enough tissue: otherwise its HU or CBV are not those of a brain."""
     left = 1.0 - (csf.volume_ml + vessels.volume_ml + bone.volume_ml) / brain.volume_ml

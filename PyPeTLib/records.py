@@ -105,12 +105,15 @@ class Skull:
         Bone does not enclose the brain; the mask was closed across the gap.
     left_out : ndarray of bool, shape (slice,)
         There is no mask, though soft tissue fills the place of the brain next to it.
+    metal : ndarray of bool, shape (slice,)
+        There is a mask, and somewhere something denser than any bone.
     stripped : bool
         There is no skull: it was taken off before, and the mask is what the scan shows.
     """
 
     opened: MaskArray
     left_out: MaskArray
+    metal: MaskArray
     stripped: bool = False
 
 

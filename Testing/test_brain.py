@@ -311,7 +311,10 @@ def test_calcifications_inside_the_brain_belong_to_it(settings):
 @pytest.mark.parametrize("place", [(90, 90), (60, 110), (90, 151), (90, 160)], ids=["middle", "brain", "bone", "skin"])
 def test_metal_neither_hides_the_brain_nor_adds_to_it(settings, place):
     image, geometry, truth = ball(1.0)
-    found = brain_mask(with_metal(image, geometry, 4, place), geometry, settings=settings).values
+    mask, skull = brain_in_skull(with_metal(image, geometry, 4, place), geometry, settings=settings)
+    found = mask.values
+    assert np.flatnonzero(skull.metal).tolist() == [4]
+    assert not brain_in_skull(image, geometry, settings=settings)[1].metal.any()
     assert dice(found, truth) > 0.98 and dice(found[4], truth[4]) > 0.95
     assert np.count_nonzero(found & ~truth) < 0.001 * np.count_nonzero(found)
 

@@ -15,7 +15,15 @@ from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import judge, worst_first
 from PyPeTLib.quality_frames import judge_motion, judge_noise, motion_unknown
-from PyPeTLib.quality_maps import judge_hyperdense, judge_maps, judge_residue, judge_skull, judge_timing, judge_tissue
+from PyPeTLib.quality_maps import (
+    judge_hyperdense,
+    judge_maps,
+    judge_metal,
+    judge_residue,
+    judge_skull,
+    judge_timing,
+    judge_tissue,
+)
 from PyPeTLib.records import Bolus, Candidate, Curves, GammaVariate, Motion, ResidueFit, Skull, Traits, VascularCurve
 from PyPeTLib.scan import Series
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod
@@ -507,8 +515,8 @@ def test_too_little_tissue_is_a_warning_and_hardly_any_invalid(voxels, expected)
         assert "takes 4 mL, large vessels 1 mL, what shares bone (above 100 HU) 1 mL" in found.text
 
 
-def skull(opened=(), left_out=()):
-    return Skull(*(np.isin(np.arange(10), chosen) for chosen in (opened, left_out)))
+def skull(opened=(), left_out=(), metal=()):
+    return Skull(*(np.isin(np.arange(10), chosen) for chosen in (opened, left_out, metal)))
 
 
 def test_a_skull_that_was_open_is_told_with_its_slices_and_what_to_do():
@@ -529,6 +537,13 @@ def test_slices_of_the_head_without_a_mask_are_told_before_those_that_were_close
 def test_a_whole_skull_passes_and_that_around_the_users_mask_is_not_looked_at():
     assert judge_skull(skull(), GRID).status == "pass"
     assert judge_skull(None, GRID).status == "not applicable"
+
+
+def test_metal_is_told_with_its_slices_and_what_its_streaks_do():
+    found = judge_metal(skull(metal=(3, 4, 5)), GRID)
+    assert (found.name, found.status, found.value) == ("metal", "warn", 3.0)
+    assert "metal in 3 of 10 slices (S 27 mm to S 45 mm)" in found.text and "CSF, bone or clotted blood" in found.text
+    assert (judge_metal(skull(), GRID).status, judge_metal(None, GRID).status) == ("pass", "not applicable")
 
 
 def test_a_skull_that_was_taken_off_before_is_told():
