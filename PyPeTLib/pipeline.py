@@ -63,7 +63,7 @@ from PyPeTLib.settings import Settings
 from PyPeTLib.times import MINIMUM_FRAMES
 from PyPeTLib.tissue import hyperdense, not_tissue
 from PyPeTLib.veins import find_vein, scaled_to_vein
-from PyPeTLib.vessels import FEWEST_VESSELS, VesselVoxels, likely_vessels, vessel_voxels
+from PyPeTLib.vessels import FEWEST_VESSELS, VesselVoxels, beyond_motion, likely_vessels, vessel_voxels
 
 #: Share of a run that comes before deconvolution.
 PREPARED = 0.75
@@ -160,7 +160,7 @@ def prepare(
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
-        found = _as_given(_vascular_curves(series, hu, mask, settings, own_aif, own_vof, force, inner), *given)
+        found = _as_given(_vascular_curves(still, hu, mask, settings, own_aif, own_vof, force, inner), *given)
     with step("Temporal components", 0.55, 0.7) as inner:
         curves, noise_hu = _enhancement(series, hu, mask, found, settings, inner)
         del hu
@@ -317,7 +317,7 @@ def _brain(
 
 
 def _vascular_curves(
-    series: Series,
+    still: _Still,
     hu: npt.NDArray[Any],
     mask: Image,
     settings: Settings,
@@ -331,11 +331,14 @@ def _vascular_curves(
     Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline; and
     without drift and jumps, where there are any.
     """
+    series = still.series
     times_s, geometry = series.times_s, series.geometry
     likely = likely_vessels(hu, progress=share(progress, 0.0, 0.5))
+    shift_mm = still.motion.uncorrected_mm if still.motion is not None else 0.0
+    beyond = beyond_motion(likely, series.values[0], mask.values, geometry.spacing_zyx_mm, shift_mm)
 
     def measured(bolus: Bolus, taken_hu: FloatArray, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
-        steady = replace(likely, hu=likely.hu - taken_hu[:, None]) if taken_hu.any() else likely
+        steady = replace(beyond, hu=beyond.hu - taken_hu[:, None]) if taken_hu.any() else beyond
         vessels = vessel_voxels(steady, bolus.baseline_frames, mask.values, times_s)
         if aif is not None:
             return vessels, _users_curve(series, aif, bolus, taken_hu, progress)
@@ -344,7 +347,7 @@ def _vascular_curves(
             vessels, geometry, times_s, arrival_s=arrival_s, settings=settings, force=force, progress=progress
         )
 
-    found = find_bolus(likely.hu, likely.noise_hu, times_s, settings=settings)
+    found = find_bolus(beyond.hu, beyond.noise_hu, times_s, settings=settings)
     vessels, artery = measured(found, np.zeros_like(times_s), share(progress, 0.5, 0.7))
     bolus = before_artery(found, artery.fit, times_s, settings=settings)
     drift = find_drift(hu, likely.columns, bolus.baseline_frames, times_s, settings=settings)

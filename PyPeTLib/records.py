@@ -56,6 +56,11 @@ class Motion:
         return np.asarray(np.degrees(Rotation.from_matrix(self.turns).as_rotvec()))
 
     @property
+    def uncorrected_mm(self) -> float:
+        """Largest displacement of a frame that is analysed where it was acquired, in mm."""
+        return float(self.displacement_mm[~(self.corrected | self.left_out)].max(initial=0.0))
+
+    @property
     def mattered(self) -> bool:
         """Whether any frame was corrected or left out."""
         return bool(self.corrected.any() or self.left_out.any())

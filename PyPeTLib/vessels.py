@@ -27,6 +27,8 @@ VEIN_VOXELS = 30
 RICH_SHARE = 0.5
 #: The two are found in turns; each turn leaves about a tenth of the error of the one before.
 TURNS = 4
+#: Motion is known, and edges are as steep as neighbours tell, but for such a factor.
+SURELY = 2.0
 #: Before the bolus no mixture of blood, tissue and CSF differs by more than this, in HU, from what is usual for its
 #: share of blood; one with bone does.
 FOREIGN_HU = 30.0
@@ -158,6 +160,41 @@ def likely_vessels(hu: npt.NDArray[Any], *, progress: Progress = silent) -> Like
     noise = np.maximum(noise_levels(hu[:, columns]), noise_level(hu)) * np.sqrt(kept.shape[1] / len(hu))
     progress(1.0, "")
     return LikelyVessels(columns, projected, noise)
+
+
+def beyond_motion(
+    likely: LikelyVessels, frame: npt.NDArray[Any], mask: MaskArray, spacing_zyx_mm: tuple[float, ...], shift_mm: float
+) -> LikelyVessels:
+    """Return the likely vessels that change by more than the head's motion would make them.
+
+    A head is never quite at rest. Bone that moves by a tenth of a millimetre changes what lies beside it by as much as
+    contrast agent changes a thin artery: it would pass for vessels that are there, or have gone, from the first frame,
+    for an artery or a vein. A shift changes a voxel by a part of its difference to the neighbours.
+
+    Parameters
+    ----------
+    likely : LikelyVessels
+    frame : ndarray, shape (z, y, x)
+        The first frame in HU.
+    mask : ndarray of bool, shape (z, y, x)
+        Brain mask that ``likely`` was taken from.
+    spacing_zyx_mm : tuple of float
+    shift_mm : float
+        As far as the head has moved, uncorrected; with 0 all are returned, as where hardly any would be left.
+    """
+    place = np.array(np.unravel_index(np.flatnonzero(mask)[likely.columns], mask.shape))
+    here, squares = frame[tuple(place)].astype(float), np.zeros(likely.columns.size)
+    for axis, spacing_mm in enumerate(spacing_zyx_mm):
+        apart_hu = np.zeros_like(here)
+        for step in (-1, 1):
+            near = place.copy()
+            near[axis] = np.clip(place[axis] + step, 0, mask.shape[axis] - 1)
+            apart_hu = np.maximum(apart_hu, np.abs(frame[tuple(near)] - here))
+        squares += (apart_hu / spacing_mm) ** 2
+    found = np.ptp(likely.hu, axis=0) > SURELY * shift_mm * np.sqrt(squares)
+    if np.count_nonzero(found) < FEWEST_VESSELS:
+        return likely
+    return LikelyVessels(likely.columns[found], likely.hu[:, found], likely.noise_hu[found])
 
 
 def kept_components(frames: int) -> int:

@@ -21,7 +21,14 @@ from PyPeTLib.quality_vessels import LEAST_FILLED
 from PyPeTLib.records import Candidate, GammaVariate, Traits, VascularCurve
 from PyPeTLib.scan import Series
 from PyPeTLib.veins import _blood, _full, filled, find_vein, partial_volume_factor, scaled_to_vein, venous_candidates
-from PyPeTLib.vessels import LikelyVessels, VesselVoxels, kept_components, likely_vessels, vessel_voxels
+from PyPeTLib.vessels import (
+    LikelyVessels,
+    VesselVoxels,
+    beyond_motion,
+    kept_components,
+    likely_vessels,
+    vessel_voxels,
+)
 
 TIMES, ARRIVAL_S = np.arange(60.0), 10.0
 GRID = Geometry((40, 40, 4), (1.5, 1.5, 6.0))
@@ -667,3 +674,19 @@ def test_factor_of_a_scan_that_ends_early_counts_the_tails(bolus):
 def test_a_candidate_is_refused_when_it_has_a_reason_but_no_score():
     candidate = Candidate(np.ones((1, 1, 1), dtype=bool), np.ones(3), None, 1.0, float("nan"), "too small")
     assert candidate.refused and not replace(candidate, score=0.5).refused and not replace(candidate, reason="").refused
+
+
+@pytest.mark.parametrize(("shift_mm", "left"), [(0.0, 60), (0.1, 50), (9.0, 50)])
+def test_what_the_heads_motion_explains_is_no_vessel(shift_mm, left):
+    """Ten voxels beside bone, 300 HU/mm steep, change by 30 HU; fifty that no bone is near, by 60 HU."""
+    frame, mask = np.full((1, 10, 12), 35.0), np.ones((1, 10, 12), dtype=bool)
+    frame[..., 9] = 335.0
+    mask[..., 9:] = False
+    columns = np.flatnonzero((np.indices(mask.shape)[2] > 2)[mask])
+    beside = columns % 9 == 8
+    likely = LikelyVessels(columns, np.where(beside, 30.0, 60.0) * np.linspace(0.0, 1.0, 8)[:, None], np.ones(60))
+    found = beyond_motion(likely, frame, mask, (5.0, 1.0, 1.0), shift_mm)
+    assert found.columns.size == found.hu.shape[1] == found.noise_hu.size == left
+    assert np.isin(columns[beside], found.columns).all() == (shift_mm == 0.0)
+    steep = frame + 300.0 * np.arange(12.0)
+    assert beyond_motion(likely, steep, mask, (5.0, 1.0, 1.0), 9.0) is likely  # none would be left
