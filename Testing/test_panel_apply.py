@@ -33,7 +33,7 @@ def test_apply_shows_maps_numbers_and_curves(applied, scan, tiny_analysis):
     np.testing.assert_array_equal(voxels(own("map.cbf", scan)), tiny_analysis.maps.cbf.values)
     table = applied.ui.medians
     assert [table.item(r, 0).text() for r in range(5)] == ["CBF", "CBV", "MTT", "Tmax", "TTP"]
-    assert [table.item(0, c).text() for c in (2, 3)] == [f"± {map_sds(tiny_analysis)['cbf']:.2g}", "mL/100 g/min"]
+    assert [table.item(0, c).text() for c in (2, 3)] == [f"± {map_sds(tiny_analysis)['cbf']:.1f}", "mL/100 g/min"]
     assert table.item(3, 2).text() == "", "no SD of Tmax"
     assert applied.ui.candidates.rowCount == len(tiny_analysis.aif.candidates)
     assert f"{tiny_analysis.aif.partial_volume_factor:.2f}" in applied.ui.partialVolume.text
