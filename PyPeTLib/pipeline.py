@@ -167,8 +167,9 @@ def prepare(
     checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
-        smoothed, shaped, leak = _denoised(curves, still, mask, found.artery, settings, inner)
-    with step("CSF and large vessels", 0.95, 1.0):
+        smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
+    shaped = _for_shape(curves, still, mask, found.artery, settings, step)
+    with step("CSF and large vessels", 0.97, 1.0):
         csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, series, settings)
     return Prepared(
         series=series,
@@ -389,22 +390,19 @@ def _enhancement(
     return curves, frame_noise_hu(hu, mask.values, series.times_s)
 
 
-def _denoised(
-    curves: Curves, still: _Still, mask: Image, artery: VascularCurve, settings: Settings, progress: Progress
-) -> tuple[Curves, Curves | None, Image]:
-    """Return the denoised curves, those by which the residue's shape is told if they are others, and what leaks.
+def _for_shape(
+    curves: Curves, still: _Still, mask: Image, artery: VascularCurve, settings: Settings, step: Step
+) -> Curves | None:
+    """Return the curves by which the shape of the residue is told, if they are not those of the maps.
 
     The shape is the patient's, whatever the denoising. The best tissue of a noisy voxel fits its noise, too, and the
     better the sharper the residue is, so the shape is told by curves that the default denoising leaves little noise.
     """
     usual = settings.with_usual_denoising
-    another = settings.residue_sought and settings != usual
-    first = share(progress, 0.0, 0.5 if another else 1.0)
-    smoothed, leak = _smoothed(curves, still, mask, artery, settings, first)
-    if not another:
-        return smoothed, None, leak
-    shaped, _ = _smoothed(curves, still, mask, artery, usual, share(progress, 0.5, 1.0))
-    return smoothed, shaped, leak
+    if not settings.residue_sought or settings == usual:
+        return None
+    with step("Denoising for the shape of the residue", 0.95, 0.97) as inner:
+        return _smoothed(curves, still, mask, artery, usual, inner)[0]
 
 
 def _smoothed(
