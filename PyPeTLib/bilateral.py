@@ -79,6 +79,7 @@ def bilateral(curves: Curves, geometry: Geometry, settings: Settings, progress: 
     return replace(
         curves,
         coefficients=smoothed[:, :-1] * (1.0 + change[:, None]),
+        left=smoothed[:, -1],
         sd=np.sqrt(sd**2 + across),
         mixing=np.hypot(mixing, uncertain),
         resolution_mm=averaged_width_mm(1.0 / float(np.median(variance)), geometry),
@@ -91,17 +92,16 @@ def _averaged(
     """Return the neighbours that the second guide tells, and what their `both` makes of curves and noise (last)."""
     mask = curves.mask[bounding_box(curves.mask)]
     values = on_grid(np.column_stack([curves.coefficients, curves.noise]), mask)
-    anatomy = _anatomy(curves, settings)
+    native = _anatomy(curves, settings)
     smoothed = _plain_guide(curves, geometry, settings, parts[0])
     width = 0.0
     for share_of_noise, part in zip((1.0, NARROWED), parts[1:3], strict=True):
         of_noise = share_of_noise * settings.bilateral_similarity * robust_sd(smoothed[:, -1])
         width = max(of_noise, NARROWEST * width)
-        signal = _share_of_signal(smoothed.var(axis=0, dtype=float))
+        signal = share_of_signal(smoothed.var(axis=0, dtype=float))
         compared = np.flatnonzero(signal >= min(COMPARED_SIGNAL, signal.max()))
-        scale = np.sqrt(0.5 * signal[compared] / signal[compared].sum()) / max(width, 1e-3)
-        courses = smoothed[:, compared] * scale.astype(np.float32)
-        guide = on_grid(np.column_stack([courses, *anatomy]), mask)
+        courses = smoothed[:, compared] * scale_of_courses(signal[compared], width)
+        guide = on_grid(np.column_stack([courses, *native]), mask)
         alike = neighbours(guide, mask, geometry, settings.bilateral_sigma_mm)
         near, far, variances = alike.both(values, progress=part)
         smoothed = far[:, mask].T
@@ -134,7 +134,7 @@ def _given_back(
         ``progress(fraction, text)``; raising from it cancels.
     """
     noise = smoothed[:, -1]
-    signal = _share_of_signal(np.mean(smoothed**2, axis=0, dtype=float)).astype(np.float32)
+    signal = share_of_signal(np.mean(smoothed**2, axis=0, dtype=float)).astype(np.float32)
     strong = np.argsort(-signal)[:RETURNED_COMPONENTS]
     back = _back(np.column_stack([smoothed[:, strong], noise]), alike, progress)
     height = _height(smoothed[:, strong], (signal * curves.basis.mean(axis=1))[strong], sd)
@@ -214,7 +214,7 @@ def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progres
     )
 
 
-def _share_of_signal(power: FloatArray) -> FloatArray:
+def share_of_signal(power: FloatArray) -> FloatArray:
     """Return how much of the power of each component is not noise (that of the last one), `LEAST_SIGNAL` to 1."""
     *of_rows, of_noise = power
     return np.asarray(np.maximum(1.0 - of_noise / np.maximum(of_rows, of_noise + 1e-9), LEAST_SIGNAL))
@@ -224,8 +224,18 @@ def _anatomy(curves: Curves, settings: Settings) -> list[Float32Array]:
     """Return the mean HU, scaled so that likeness is ``exp(−distance⁴)``, in a list; without them an empty one."""
     if curves.anatomy_hu is None:
         return []
-    width = settings.bilateral_anatomy * robust_sd(curves.noise) / np.sqrt(curves.basis.shape[1])
-    return [curves.anatomy_hu * np.float32(np.sqrt(0.5) / max(width, 1e-3))]
+    return [curves.anatomy_hu * scale_of_anatomy(curves, settings.bilateral_anatomy)]
+
+
+def scale_of_anatomy(curves: Curves, similarity: float) -> np.float32:
+    """Return by what to multiply mean HU, so that voxels are alike by ``exp(−distance⁴)``."""
+    width = similarity * robust_sd(curves.noise) / np.sqrt(curves.basis.shape[1])
+    return np.float32(np.sqrt(0.5) / max(width, 1e-3))
+
+
+def scale_of_courses(signal: FloatArray, width: float) -> Float32Array:
+    """Return the same for components of which a share is signal, and differences of so many HU."""
+    return np.asarray(np.sqrt(0.5 * signal / signal.sum()) / max(width, 1e-3), dtype=np.float32)
 
 
 def _unlike(

@@ -217,6 +217,8 @@ class Curves:
     frames_alike : float
         Correlation of the noise of neighbouring frames: 0 where each has its own, more where a scan was interpolated to
         other times or averaged over some frames.
+    left : ndarray, shape (voxel,), or None
+        What of ``noise`` is left, smoothed as the curves were; None before smoothing, or not known.
     """
 
     coefficients: npt.NDArray[np.float32]
@@ -229,6 +231,7 @@ class Curves:
     resolution_mm: float | None = None
     spacing_zyx_mm: tuple[float, float, float] | None = None
     frames_alike: float = 0.0
+    left: npt.NDArray[np.float32] | None = None
 
     @property
     def native_hu(self) -> FloatArray:

@@ -18,6 +18,7 @@ from PyPeTLib.dictionary import (
     Dictionary,
     Float32Array,
     by_rows,
+    components_without_mean,
     log_weights,
     middling,
     misfit,
@@ -32,6 +33,7 @@ from PyPeTLib.kinetics import residue_area
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Curves, ResidueFit
 from PyPeTLib.smoothing import averaged_voxels
+from PyPeTLib.wide_sample import wide_sample
 
 if TYPE_CHECKING:
     from PyPeTLib.settings import ResidueShape, Settings
@@ -125,9 +127,8 @@ def likeliest_residue(
     >>> likeliest_residue(curves, aif, times, aif_noise_hu=0.0, settings=Settings()).shape
     'box'
     """
-    sample, free = sample_of(curves)
+    sample, free, counted = _sample(curves, share(progress, 0.0, 0.1))
     usual_s = usual_delay_s(sample, aif_hu, times_s, free)
-    counted = _independent(curves, len(sample)) / len(sample)
 
     def of(name: str, input_hu: FloatArray, mtts_s: FloatArray, delays_s: FloatArray) -> Dictionary:
         chosen: dict[str, Any] = {"mtts_s": mtts_s, "delays_s": usual_s + delays_s, "shape": KNOWN[name]}
@@ -151,7 +152,7 @@ def likeliest_residue(
     def each(function: Callable[[str], Any], part: Progress) -> dict[str, Any]:
         return dict(zip(SHAPES, in_parallel(function, list(SHAPES), progress=part), strict=True))
 
-    tried = each(as_measured, share(progress, 0.0, 0.3))
+    tried = each(as_measured, share(progress, 0.1, 0.3))
     closest = min(tried.values(), key=lambda single: misfit(sample, single))
     scaled = sample / np.float32(misfit(sample, closest))
     found = each(with_change, share(progress, 0.3, 1.0))
@@ -162,8 +163,22 @@ def likeliest_residue(
         found |= {name: with_change(name) for name in LONGER_TAIL}
     odds = {name: one.over(found[best]) for name, one in found.items()}
     thirds = _thirds(curves, {name: found[name].fits - found[best].fits for name in SHAPES})
-    mtts_s, missed = {name: one.mtt_s for name, one in found.items()}, missed_share(sample, closest)
+    mtts_s, missed = {name: one.mtt_s for name, one in found.items()}, missed_share(sample_of(curves)[0], closest)
     return ResidueFit(cast("ResidueShape", best), odds, mtts_s, *thirds, missed=missed)
+
+
+def _sample(curves: Curves, progress: Progress) -> tuple[Float32Array, FloatArray, float]:
+    """Return curves of middling enhancement in units of their noise, their components, and as how much each counts.
+
+    They are averaged further than those of the maps (`wide_sample`): the best tissue of a noisy voxel fits its noise,
+    too, and the better the sharper the residue is.
+    """
+    rotation, free = components_without_mean(curves.basis)
+    chosen = middling(curves.coefficients)
+    wide, left = wide_sample(curves, chosen, progress=progress)
+    noise_hu = np.ones(chosen.size, dtype=np.float32) if curves.sd is None else curves.sd[chosen]
+    sample = (wide @ rotation) / (np.float32(left) * noise_hu)[:, None]
+    return sample, free, left**2 * _independent(curves, chosen.size) / chosen.size
 
 
 def _taken(found: Mapping[str, _Fit], parts: Parts, early: Parts, late: Parts) -> str:
