@@ -34,8 +34,15 @@ Maps have values (z, y, x), NaN outside the brain, with unit and grid; checks sa
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 10):  # noqa: UP036 (3D Slicer before 5.10 has 3.9, and no pip that looks at its version)
+    raise ImportError(
+        f"PyPeT: Python 3.10 or later is needed, as in 3D Slicer 5.10; found {sys.version.split()[0]}. "
+        "Install a newer 3D Slicer."
+    )
 
 if TYPE_CHECKING:
     from PyPeTLib.analysis import Analysis, Prepared

@@ -36,6 +36,13 @@ def test_unknown_public_name_is_an_attribute_error():
         PyPeTLib.nothing  # noqa: B018
 
 
+def test_an_older_python_is_told_what_is_needed():
+    code = "import sys; sys.version_info, sys.version = (3, 9, 10), '3.9.10 (main)'; import PyPeTLib"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    told = done.stderr.strip().splitlines()[-1]
+    assert told.startswith("ImportError: PyPeT: Python 3.10 or later is needed, as in 3D Slicer 5.10; found 3.9.10. ")
+
+
 def test_importing_the_package_loads_nothing_heavy():
     code = (
         "import sys, PyPeTLib, PyPeTLib.cli; print(*{'numpy', 'scipy', 'SimpleITK', 'matplotlib'} & set(sys.modules))"
