@@ -166,9 +166,7 @@ def prepare(
         del hu
     checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
-    with step("Denoising", 0.7, 0.95) as inner:
-        smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
-    shaped = _for_shape(curves, still, mask, found.artery, settings, step)
+    smoothed, leak, shaped = _denoised(curves, still, mask, found.artery, settings, step)
     with step("CSF and large vessels", 0.97, 1.0):
         csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, series, settings)
     return Prepared(
@@ -390,19 +388,22 @@ def _enhancement(
     return curves, frame_noise_hu(hu, mask.values, series.times_s)
 
 
-def _for_shape(
+def _denoised(
     curves: Curves, still: _Still, mask: Image, artery: VascularCurve, settings: Settings, step: Step
-) -> Curves | None:
-    """Return the curves by which the shape of the residue is told, if they are not those of the maps.
+) -> tuple[Curves, Image, Curves | None]:
+    """Return the denoised curves, where agent leaves the vessels, and the curves by which the residue's shape is told.
 
-    The shape is the patient's, whatever the denoising. The best tissue of a noisy voxel fits its noise, too, and the
-    better the sharper the residue is, so the shape is told by curves that the default denoising leaves little noise.
+    The latter only where they are not the former. The shape is the patient's, whatever the denoising. The best tissue
+    of a noisy voxel fits its noise, too, and the better the sharper the residue is, so the shape is told by curves that
+    the default denoising leaves little noise.
     """
+    with step("Denoising", 0.7, 0.95) as inner:
+        smoothed, leak = _smoothed(curves, still, mask, artery, settings, inner)
     usual = settings.with_usual_denoising
     if not settings.residue_sought or settings == usual:
-        return None
+        return smoothed, leak, None
     with step("Denoising for the shape of the residue", 0.95, 0.97) as inner:
-        return _smoothed(curves, still, mask, artery, usual, inner)[0]
+        return smoothed, leak, _smoothed(curves, still, mask, artery, usual, inner)[0]
 
 
 def _smoothed(
