@@ -20,6 +20,7 @@ from PyPeTLib.bayes import bayesian
 from PyPeTLib.chunks import in_chunks, share
 from PyPeTLib.correction import corrected
 from PyPeTLib.curves import continuation, peaks, uniform_grid
+from PyPeTLib.dictionary import product
 from PyPeTLib.errors import QualityError
 from PyPeTLib.geometry import FloatArray
 from PyPeTLib.progress import Progress, silent
@@ -104,7 +105,8 @@ def _linear(
         strength = settings.tikhonov_strength if fixed else cross_validated_strength(curves, aif_hu, times_s)
         settings = settings.changed({"tikhonov_strength": strength})
     found = inverse(aif_hu, times_s, settings=settings)
-    folded = np.einsum("mlt,kt->mkl", found.operators, curves.basis, optimize=True).astype(np.float32)
+    # Without optimize, which leaves it to the threads of the linear algebra in what order sums are made.
+    folded = np.einsum("mlt,kt->mkl", found.operators, curves.basis).astype(np.float32)
     applied = partial(_applied, found, folded, strength)
     plain = applied(curves.coefficients, progress=share(progress, 0.0, 0.9))
     removed = settings.bias_removed
@@ -123,10 +125,10 @@ def _applied(
     """Return the maxima of the responses; one small matrix takes components to responses."""
 
     def block(rows: npt.NDArray[np.float32]) -> FloatArray:
-        best = peaks(rows @ folded[-1])
+        best = peaks(product(rows, folded[-1]))
         pending = np.arange(len(rows) if len(folded) > 1 else 0)
         for member in folded[:-1]:
-            response = rows[pending] @ member
+            response = product(rows[pending], member)
             smooth = oscillation_index(response[:, found.samples]) <= found.oscillation_limit
             best[pending[smooth]] = peaks(response[smooth])
             pending = pending[~smooth]

@@ -762,7 +762,7 @@ def test_scene_that_cannot_be_written_is_refused_before_the_work(tmp_path, monke
     assert ".mrb cannot be written: file name too long. Choose" in capsys.readouterr().err
     monkeypatch.setattr("tempfile.mkdtemp", refuse)
     assert cli.main([*words, str(tmp_path / "out.mrb")]) == cli.USER_ERROR
-    assert "out.mrb cannot be written: read-only file system. Choose a folder that" in capsys.readouterr().err
+    assert "out.mrb cannot be written: read-only file system. Choose a folder on a disk that" in capsys.readouterr().err
 
 
 def test_tissue_chart_takes_a_segment_more(tiny_analysis, scan):
