@@ -88,7 +88,7 @@ def _print_lesions(lesions: Lesions) -> None:
         interval = "" if math.isnan(low) else f" ({low:.1f} to {high:.1f})"
         _say(f"{name}: {text}" + ("" if math.isnan(value) else f"{interval} {unit}".rstrip()), "  ")
     for name, met, why in criterion_rows(lesions):
-        _say(f"{name}: {met} ({why.replace('not met: ', 'needed: ').removeprefix(f'{met}: ')})", "  ")
+        _say(f"{name}: {met} ({why})", "  ")
 
 
 def _print_checks(checks: Sequence[Check]) -> None:

@@ -111,7 +111,7 @@ def why_no_ratio(core_ml: float, hypoperfusion_ml: float) -> str:
 
 
 def criterion_rows(lesions: Lesions) -> list[tuple[str, str, str]]:
-    """Return each criterion, whether it is met, and the conditions that are not, or that are not known."""
+    """Return each criterion, whether it is met, and its conditions; if not, what it needs, or has no value to tell."""
     volumes = lesions.volumes_ml
     no_core = why_no_ratio(volumes["core"].ml, volumes["hypoperfusion"].ml) == NO_CORE
     note = f" ({NO_CORE}: the ratio is not defined and counts as met)" if no_core else ""
@@ -120,7 +120,7 @@ def criterion_rows(lesions: Lesions) -> list[tuple[str, str, str]]:
         failed = [text for text, met in one.conditions.items() if met is False]
         unknown = [text for text, met in one.conditions.items() if met is None]
         conditions = [text + note * text.startswith("mismatch ratio") for text in one.conditions]
-        why = [f"not met: {', '.join(failed)}"] * bool(failed) + [f"not known: {', '.join(unknown)}"] * bool(unknown)
+        why = [f"{said}: {', '.join(few)}" for said, few in (("needed", failed), ("without a value", unknown)) if few]
         rows.append((one.name, MET[one.met], "; ".join(why) or ", ".join(conditions)))
     return rows
 

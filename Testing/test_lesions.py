@@ -589,6 +589,7 @@ def test_facts_are_for_research_only_and_unknown_is_no_number():
     rows = {row[0]: row[1:] for row in lesion_rows(lesions_of(maps_of("left")))}
     assert rows["Core"][0] == pytest.approx(VOXELS_CORE * ML) and rows["Core"][3] == "mL"
     assert criterion_rows(lesions_of(maps_of()))[0][:2] == ("DEFUSE 3", "not met")
+    assert criterion_rows(lesions_of(maps_of()))[0][2].startswith("needed: ")
 
 
 def test_the_rule_is_described_with_its_numbers():
