@@ -51,6 +51,7 @@ class Patient:
     ``core``: factor on flow and volume of the core. ``late_half_s``: by how much later blood comes to the left half;
     ``wide_half_s``: mean time of an exponential that disperses its bolus. ``leak``: plasma that a tumour takes up, in
     mL/100 g/min. ``vessels``: factor on their diameters. ``before_hu``: contrast that is in the blood before the bolus.
+    ``told_s``: the times of the frames as the scan tells them, where they are others than ``times_s``.
     """
 
     width_s: float = 8.0
@@ -67,6 +68,7 @@ class Patient:
     leak: float = 0.0
     vessels: float = 1.0
     before_hu: float = 0.0
+    told_s: tuple[float, ...] | None = None
     seed: int = 1
 
 
@@ -333,5 +335,6 @@ def scan(patient: Patient) -> tuple[Series, Truth]:
     for name, share in shares.items():
         values += curves[name].astype(np.float32)[:, None, None, None] * share
     geometry = Geometry((SIZE, SIZE, SLICES), (PIXEL_MM, PIXEL_MM, SLICE_MM))
-    series = Series(np.rint(values).astype(np.int16), taken, geometry, name="ellipsoids", time_source="phantom")
+    told = taken if patient.told_s is None else np.asarray(patient.told_s)
+    series = Series(np.rint(values).astype(np.int16), told, geometry, name="ellipsoids", time_source="phantom")
     return series, truth_of(shares, np.interp(taken, times_s, artery_hu), patient)

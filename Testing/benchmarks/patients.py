@@ -16,6 +16,8 @@ from PyPeTLib.errors import QualityError
 from PyPeTLib.typeset import typeset
 
 EVEN_S = tuple(float(t) for t in range(50))
+#: Frames that become sparse after 40 s.
+SPARSER_S = (*EVEN_S[:41], 45.0, 50.0, 55.0, 60.0, 70.0, 80.0, 90.0)
 PATIENTS = {
     "as usual": Patient(),
     "another head and noise": Patient(seed=2),
@@ -38,6 +40,7 @@ PATIENTS = {
     "front of both sides late": Patient(lesion="both sides"),
     "vessels 0.6 as wide": Patient(vessels=0.6),
     "80 HU in the blood before": Patient(before_hu=80.0),
+    "1, 5 and 10 s, read as 1 s": Patient(times_s=SPARSER_S, told_s=EVEN_S[: len(SPARSER_S)]),
     "scan of 36 s, bolus 12 s wide": Patient(times_s=EVEN_S[:36], width_s=12.0),
 }
 CLASSES = ("gray", "white", "late", "core")
