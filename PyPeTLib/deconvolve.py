@@ -3,7 +3,7 @@
 A new method is a function with the arguments of `MODELS` (or a matrix, with those of `INVERSES`), an entry there, and
 its name in `settings.DeconvolutionMethod`, where the command line and the panel find it. If it is a matrix, its name
 is in `settings.LINEAR` too; if it gives the delay, in `settings.WITH_DELAY`. That runs. Words of its own are one entry
-each in `methods.DECONVOLUTION` (Methods paragraph), `display` (title of the maps), `map_facts.REGULARISATION` (sidecar)
+each in `methods.DECONVOLUTION` (Methods), `display` (title of the maps), `map_facts.REGULARISATION` (sidecar)
 and the panel's `controls.OWN_OF` (its settings); without them it goes by its name.
 """
 

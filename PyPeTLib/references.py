@@ -1,4 +1,4 @@
-"""What a Methods paragraph cites, in full."""
+"""What the Methods cite, in full."""
 
 from __future__ import annotations
 
