@@ -91,7 +91,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(scene, scene.StartImportEvent, self.on_scene_importing)
         self.addObserver(scene, scene.EndImportEvent, self.on_scene_closed)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self.on_node_leaving)
-        self.addObserver(scene, scene.NodeRemovedEvent, self.refresh)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.on_node_removed)
         self.addObserver(actions.crosshair(), vtk.vtkCommand.ModifiedEvent, self.follow_crosshair)
         self.connect_parameters()  # tells the selector its types, without which a filter is none
         self.ui.scan.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
@@ -200,6 +200,11 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Part from a chosen node before the selectors hear that it goes."""
         if self.parameters is not None and not slicer.mrmlScene.IsClosing():
             part_from(self.parameters, node)
+
+    def on_node_removed(self, caller, event):
+        """Show what is left; a run, which removes many nodes that only passed, does so at its end."""
+        if not self._running:
+            self.refresh()
 
     # What the panel shows
 

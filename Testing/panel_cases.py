@@ -27,7 +27,7 @@ def scan(panel, tiny_head):
     return sequence
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def computed():
     """What the library made of the head with all defaults, by the function that made it: records never change."""
     return {}

@@ -372,7 +372,7 @@ def test_frames_beyond_the_limit_are_left_out_and_the_time_axis_keeps_their_gap(
 HEAD = HeadOptions(size=(110, 110, 14), spacing_mm=(1.8, 1.8, 8.0), frames=50, seed=1)
 MOVING = replace(HEAD, motion_mm=3.0, motion_degrees=3.0)
 #: Coarser pixels than real ones dilute arteries and veins when they are resampled: area of the AIF 0.93, CBV 1.09.
-FINER = replace(HEAD, size=(150, 150, 10), spacing_mm=(1.3, 1.3, 8.0))
+FINER = replace(HEAD, size=(195, 195, 8), spacing_mm=(1.0, 1.0, 8.0), frames=45)
 
 
 @pytest.fixture(scope="module")

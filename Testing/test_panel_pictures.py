@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import panel_cases
 import pytest
 import slice_views
-from slicer_double.fixtures import dialogs, load, scene, slicer_app  # noqa: F401 (fixtures)
+from slicer_double import fixtures
 
-MODULE = Path(__file__).parents[1] / "PyPeT" / "PyPeT.py"
+dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
+applied, computed, panel, scan = panel_cases.applied, panel_cases.computed, panel_cases.panel, panel_cases.scan
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # VTK with numpy 2.5
 #: Views are this many pixels wide and high, without their bars.
 SIDE = 300
 
 
 @pytest.fixture
-def panel(load, tiny_head):  # noqa: F811
-    """The panel after Apply on a head whose stroke is on the patient's left."""
-    from PyPeTScene.series import sequence_from_series
-
-    panel = load(MODULE).widget
-    panel.parameters.scan = sequence_from_series(tiny_head.series, "scan")[0]
-    panel.ui.applyButton.click()
-    return panel
-
-
-@pytest.fixture
-def screen(panel, dialogs):  # noqa: F811
+def screen(applied, dialogs):
     import slicer
 
     reason = slice_views.missing()
@@ -41,11 +31,11 @@ def screen(panel, dialogs):  # noqa: F811
     assert not dialogs.errors()
 
 
-def show(panel, screen, step: int, columns: int, rows: int = 1) -> None:
+def show(applied, screen, step: int, columns: int, rows: int = 1) -> None:
     """Press the button of a step on a screen with room for so many views."""
     gaps = slice_views.GAP * (columns - 1), slice_views.GAP * (rows - 1)
     screen.resize((columns * SIDE + gaps[0], rows * (SIDE + slice_views.BAR) + gaps[1]))
-    getattr(panel.ui, f"stage{step}Button").click()
+    getattr(applied.ui, f"stage{step}Button").click()
 
 
 def seen(mask, view: str) -> np.ndarray:
@@ -77,11 +67,11 @@ def middle(picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("view", ["PyPeT1", "PyPeT2", "PyPeT3", "PyPeT4", "PyPeT5"])
-def test_maps_are_coloured_in_the_brain_and_black_outside(panel, screen, view):
+def test_maps_are_coloured_in_the_brain_and_black_outside(applied, screen, view):
     from scipy.ndimage import binary_dilation, binary_erosion
 
-    show(panel, screen, 6, 3, 2)
-    picture, brain = screen.slice_picture(view), seen(panel.logic.analysis.brain, view)
+    show(applied, screen, 6, 3, 2)
+    picture, brain = screen.slice_picture(view), seen(applied.logic.analysis.brain, view)
     inside, outside = binary_erosion(brain, iterations=4), ~binary_dilation(brain, iterations=6)
     assert brain.mean() > 0.1
     assert (middle(saturation(picture))[middle(inside)] > 30).mean() > 0.9
@@ -89,8 +79,8 @@ def test_maps_are_coloured_in_the_brain_and_black_outside(panel, screen, view):
     assert not middle(picture)[middle(outside)].any()
 
 
-def test_stroke_on_the_patients_left_is_on_the_right_of_the_picture(panel, screen, tiny_head):
-    show(panel, screen, 6, 3, 2)
+def test_stroke_on_the_patients_left_is_on_the_right_of_the_picture(applied, screen, tiny_head):
+    show(applied, screen, 6, 3, 2)
     picture = screen.slice_picture("PyPeT4").astype(int)
     late = (picture[..., 0] > 150) & (picture[..., 1] > 190) & (picture[..., 2] < 90)
     late[:, int(0.85 * picture.shape[1]) :] = False  # the legend
@@ -100,15 +90,15 @@ def test_stroke_on_the_patients_left_is_on_the_right_of_the_picture(panel, scree
     assert (columns > 0.5).mean() > 0.9
 
 
-def test_arterial_input_is_purple_where_it_lies_and_nowhere_else(panel, screen):
+def test_arterial_input_is_purple_where_it_lies_and_nowhere_else(applied, screen):
     import slicer
 
-    show(panel, screen, 5, 2)
-    arteries = seen(panel.logic.analysis.aif.mask, "PyPeT1")
+    show(applied, screen, 5, 2)
+    arteries = seen(applied.logic.analysis.aif.mask, "PyPeT1")
     assert arteries.any()
     assert (purple(screen.slice_picture("PyPeT1"))[arteries]).mean() > 0.6
     assert not purple(screen.slice_picture("PyPeT1"))[~grown(arteries)].any()
-    slicer.mrmlScene.GetNodeByID(panel.logic.shown.segmentation).GetDisplayNode().SetVisibility(False)
+    slicer.mrmlScene.GetNodeByID(applied.logic.shown.segmentation).GetDisplayNode().SetVisibility(False)
     assert not purple(screen.slice_picture("PyPeT1")).any()
 
 
@@ -124,58 +114,58 @@ def grown(mask) -> np.ndarray:
 
 
 @pytest.mark.parametrize("view", ["PyPeT1", "PyPeT2", "PyPeT3", "PyPeT4", "PyPeT5"])
-def test_every_map_has_its_legend(panel, screen, view):
-    show(panel, screen, 6, 3, 2)
-    assert len(legend_colours(panel, screen, view)) > 30
+def test_every_map_has_its_legend(applied, screen, view):
+    show(applied, screen, 6, 3, 2)
+    assert len(legend_colours(applied, screen, view)) > 30
 
 
-def test_enhancement_has_its_legend(panel, screen):
-    show(panel, screen, 4, 3)
-    assert len(legend_colours(panel, screen, "PyPeT1")) > 30
+def test_enhancement_has_its_legend(applied, screen):
+    show(applied, screen, 4, 3)
+    assert len(legend_colours(applied, screen, "PyPeT1")) > 30
 
 
-def test_legend_changes_with_the_map_that_is_shown(panel, screen):
+def test_legend_changes_with_the_map_that_is_shown(applied, screen):
     import slicer
 
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-    panel.ui.cbfButton.click()
-    flow = legend_colours(panel, screen, "Red")
-    panel.ui.tmaxButton.click()
-    time = legend_colours(panel, screen, "Red")
-    panel.ui.cbfButton.click()
-    assert legend_colours(panel, screen, "Red") == flow
+    applied.ui.cbfButton.click()
+    flow = legend_colours(applied, screen, "Red")
+    applied.ui.tmaxButton.click()
+    time = legend_colours(applied, screen, "Red")
+    applied.ui.cbfButton.click()
+    assert legend_colours(applied, screen, "Red") == flow
     assert len(flow) > 12
     assert len(time) > 12
     assert len(flow & time) < 0.2 * len(flow)
 
 
-def legend_colours(panel, screen, view: str) -> set[tuple[int, int, int]]:
+def legend_colours(applied, screen, view: str) -> set[tuple[int, int, int]]:
     """Return the colours that stand to the right of the brain."""
-    picture, brain = screen.slice_picture(view), seen(panel.logic.analysis.brain, view)
+    picture, brain = screen.slice_picture(view), seen(applied.logic.analysis.brain, view)
     beside = np.arange(picture.shape[1]) > np.flatnonzero(brain.any(axis=0)).max() + 3
     return {tuple(map(int, colour)) for colour in picture[:, beside].reshape(-1, 3) if np.ptp(colour.astype(int)) > 25}
 
 
-def test_raw_scan_follows_the_time_slider(panel, screen):
+def test_raw_scan_follows_the_time_slider(applied, screen):
     import slicer
 
     for segmentation in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
         segmentation.GetDisplayNode().SetVisibility(False)
-    show(panel, screen, 1, 2)
-    arteries = int(panel.logic.analysis.aif.measured_hu.argmax())
-    panel.ui.frame.value = 0
+    show(applied, screen, 1, 2)
+    arteries = int(applied.logic.analysis.aif.measured_hu.argmax())
+    applied.ui.frame.value = 0
     before = [screen.slice_picture(view).astype(int) for view in ("PyPeT1", "PyPeT2")]
-    panel.ui.frame.value = arteries
+    applied.ui.frame.value = arteries
     during = [screen.slice_picture(view).astype(int) for view in ("PyPeT1", "PyPeT2")]
     assert saturation(before[1]).max() < 120, "grey"
     assert (during[1] - before[1]).max() > 60
 
 
-def test_chart_shows_every_curve_in_its_colour(panel, screen):
+def test_chart_shows_every_curve_in_its_colour(applied, screen):
     import slicer
 
-    show(panel, screen, 5, 2)
-    chart = slicer.mrmlScene.GetNodeByID(panel.logic.shown.curves_chart)
+    show(applied, screen, 5, 2)
+    chart = slicer.mrmlScene.GetNodeByID(applied.logic.shown.curves_chart)
     picture = slice_views.chart_picture(chart, (SIDE, SIDE))
     series = [chart.GetNthPlotSeriesNode(k) for k in range(chart.GetNumberOfPlotSeriesNodes())]
     colours = [tuple(round(255 * share) for share in node.GetColor()) for node in series]
@@ -189,8 +179,8 @@ def has_colour(picture, colour) -> bool:
     return bool((np.abs(picture.astype(int) - colour).max(axis=-1) < 12).sum() > 20)
 
 
-def test_layout_is_drawn_whole_with_its_chart(panel, screen):
-    show(panel, screen, 5, 2)
+def test_layout_is_drawn_whole_with_its_chart(applied, screen):
+    show(applied, screen, 5, 2)
     picture = screen.picture()
     assert picture.shape == (SIDE + slice_views.BAR, 2 * SIDE + slice_views.GAP, 3)
     assert (picture[slice_views.BAR :, SIDE + slice_views.GAP :] == slice_views.CHART_PAPER).all(axis=-1).mean() > 0.5
@@ -207,7 +197,7 @@ def test_views_share_the_screen_evenly():
 
 
 @pytest.mark.parametrize(("name", "letters"), [("Axial", "RL"), ("Sagittal", "AP"), ("Coronal", "RL")])
-def test_letters_say_which_side_is_where(scene, name, letters):  # noqa: F811
+def test_letters_say_which_side_is_where(scene, name, letters):
     import slicer
 
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode")

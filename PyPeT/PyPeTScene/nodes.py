@@ -53,14 +53,19 @@ def own_node(class_name: str, name: str, role: str, scan: Node) -> Node:
 
 def find_node(role: str, scan: Node) -> Node | None:
     """Return the node that plays a role for a scan, or None."""
-    return next((node for node in own_nodes(scan) if node.GetAttribute(ROLE) == role), None)
+    playing = (node for node in scene_nodes() if node.GetAttribute(ROLE) == role)
+    return next((node for node in playing if _is_of(node, scan)), None)
 
 
 def own_nodes(scan: Node) -> Iterator[Node]:
     """Yield every node that PyPeT made for a scan, no copy that the user made of one."""
     for node in list(scene_nodes()):
-        if is_own(node) and node.GetNodeReferenceID(SCAN) == scan.GetID():
+        if node.GetAttribute(ROLE) and _is_of(node, scan):
             yield node
+
+
+def _is_of(node: Node, scan: Node) -> bool:
+    return is_own(node) and node.GetNodeReferenceID(SCAN) == scan.GetID()
 
 
 def is_own(node: Node) -> bool:

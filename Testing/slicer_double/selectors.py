@@ -201,7 +201,8 @@ class qMRMLNodeComboBox(qMRMLWidget):
 
     def _all_nodes(self) -> list:
         """Return the nodes of the scene that a change may bring into the list."""
-        nodes = slicer.util.getNodesByClass("vtkMRMLNode", self._scene) if self._scene else []
+        kind = self._types[0] if len(self._types) == 1 else "vtkMRMLNode"  # the scene's own filter is fast
+        nodes = slicer.util.getNodesByClass(kind, self._scene) if self._scene else []
         return [node for node in nodes if self._may_list(node)]
 
     def _may_list(self, node) -> bool:
@@ -244,8 +245,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
 
     def _part_from(self, node) -> None:
         """Choose the next node, or the last, when the chosen one goes: so does Qt's combo box, also with "none"."""
-        nodes = self._nodes()
-        if node.GetID() == self._current and node in nodes:
+        if node.GetID() == self._current and node in (nodes := self._nodes()):
             others = [other for other in nodes if other is not node]
             self._choose(others[min(nodes.index(node), len(others) - 1)].GetID() if others else "")
 
