@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from PyPeTLib.chunks import in_chunks, share
+from PyPeTLib.chunks import in_chunks, product, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
     MTTS_S,
@@ -19,7 +19,6 @@ from PyPeTLib.dictionary import (
     log_weights,
     misfit,
     mixed_dictionary,
-    product,
     sample_of,
     seen,
     tissue_dictionary,
@@ -89,7 +88,7 @@ def bayesian(
     def scaled(voxels: Index) -> tuple[Float32Array, Float32Array]:
         """Return curves in components of equal noise, in units of its SD, and these units in HU."""
         own = rows[voxels]
-        curves = (own[:, :-1] @ rotation) / own[:, -1:]
+        curves = product(own[:, :-1], rotation) / own[:, -1:]
         noise = np.maximum(excess, coarseness * np.linalg.norm(curves, axis=1)).astype(np.float32)
         return curves / noise[:, None], noise * own[:, -1]
 

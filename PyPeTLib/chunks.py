@@ -17,6 +17,9 @@ from PyPeTLib.progress import Progress, silent
 #: Rows of a block: small enough for the cache and for prompt cancelling, and fixed,
 #: so that rounding does not depend on the machine.
 BLOCK_ROWS = 8192
+#: Rows of one matrix product, and its multiplications at most: so few that libraries leave it to one thread. More
+#: threads round otherwise, and blocks of voxels are computed in parallel already.
+PRODUCT_ROWS, PRODUCT_SIZE = 16, 2**18
 #: Progress is called at least so often, in s, while a block is computed.
 PATIENCE_S = 0.1
 
@@ -49,6 +52,26 @@ def in_chunks(
     """
     blocks = [rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
     return np.concatenate(list(in_parallel(function, blocks, progress=progress)))
+
+
+def product(rows: npt.NDArray[Any], matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ``rows @ matrix`` as many small products, each on one thread: of the same bytes however many there are.
+
+    Examples
+    --------
+    >>> product(np.ones((17, 2)), np.ones((2, 3))).shape
+    (17, 3)
+    """
+    whole = len(rows) - len(rows) % PRODUCT_ROWS
+    found = np.empty((len(rows), matrix.shape[1]), dtype=np.result_type(rows, matrix))
+    stack = rows[:whole].reshape(-1, PRODUCT_ROWS, rows.shape[1])
+    of_stack = found[:whole].reshape(-1, PRODUCT_ROWS, matrix.shape[1])
+    width = max(1, PRODUCT_SIZE // (PRODUCT_ROWS * max(1, rows.shape[1])))
+    for start in range(0, matrix.shape[1], width):
+        columns = np.s_[..., start : start + width]
+        np.matmul(stack, matrix[columns], out=of_stack[columns])
+        np.matmul(rows[whole:], matrix[columns], out=found[whole:][columns])
+    return found
 
 
 def in_parallel(

@@ -203,15 +203,17 @@ def noise_levels(hu: npt.NDArray[Any]) -> FloatArray:
 
 
 def end_share(curve_hu: FloatArray) -> float:
-    """Return the mean of the last tenth of a curve as a share of its peak: 0 where contrast has left.
+    """Return the mean of the last tenth of a curve as a share of its peak.
+
+    0 where contrast has left, 1 where none has come.
 
     Examples
     --------
-    >>> end_share(np.array([0.0, 4.0, 2.0, 1.0]))
-    0.25
+    >>> end_share(np.array([0.0, 4.0, 2.0, 1.0])), end_share(np.zeros(4))
+    (0.25, 1.0)
     """
-    last = max(1, len(curve_hu) // 10)
-    return float(np.mean(curve_hu[-last:]) / np.max(curve_hu))
+    last, peak = max(1, len(curve_hu) // 10), float(np.max(curve_hu))
+    return float(np.mean(curve_hu[-last:])) / peak if peak > 0.0 else 1.0
 
 
 def uniform_grid(times_s: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.bayes import bayesian
-from PyPeTLib.chunks import in_chunks, share
+from PyPeTLib.chunks import in_chunks, product, share
 from PyPeTLib.correction import corrected
 from PyPeTLib.curves import continuation, peaks, uniform_grid
-from PyPeTLib.dictionary import product
 from PyPeTLib.errors import QualityError
 from PyPeTLib.geometry import FloatArray
 from PyPeTLib.progress import Progress, silent

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.bilateral import bilateral
-from PyPeTLib.chunks import execute, share
+from PyPeTLib.chunks import execute, product, share
 from PyPeTLib.curves import noise_correlation, robust_sd
 from PyPeTLib.geometry import FloatArray, Geometry, MaskArray
 from PyPeTLib.progress import Progress, silent
@@ -194,7 +194,7 @@ def weights(components: Float32Array, hu: npt.NDArray[Any], *, progress: Progres
     """
     found = np.zeros((hu.shape[1], len(components)), dtype=np.float32)
     for block in _blocks(hu.shape[1], progress):
-        found[block] = hu[:, block].astype(np.float32).T @ components.T
+        found[block] = product(hu[:, block].astype(np.float32).T, components.T)
     return found
 
 

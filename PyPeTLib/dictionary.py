@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.chunks import product
 from PyPeTLib.geometry import FloatArray
 from PyPeTLib.kinetics import BOX, LINEAR, tissue_curves
 from PyPeTLib.records import Curves
@@ -48,8 +49,6 @@ USUAL_WITHIN_S = 1.5
 SAMPLE, SAMPLE_PERCENTILES = 3000, (30.0, 90.0)
 #: Voxels that are compared with all atoms at a time: their weights fit in the cache.
 ROWS = 256
-#: Rows of one matrix product: so few that libraries leave it to one thread, for blocks of voxels run in parallel.
-PRODUCT_ROWS = 16
 #: Weights that are smaller than this are rounded up, for tiny numbers are slow.
 LEAST_LOG_WEIGHT = np.float32(-40.0)
 #: Tissue without large vessels holds less blood than this share of its volume.
@@ -263,7 +262,8 @@ def sample_of(curves: Curves) -> tuple[Float32Array, FloatArray]:
     rotation, free = components_without_mean(curves.basis)
     chosen = middling(curves.coefficients)
     noise_hu = np.ones(chosen.size, dtype=np.float32) if curves.sd is None else curves.sd[chosen]
-    return (curves.coefficients[chosen] @ rotation) / noise_hu[:, None], free
+    sample: Float32Array = product(curves.coefficients[chosen], rotation)
+    return sample / noise_hu[:, None], free
 
 
 def components_without_mean(basis: Float32Array) -> tuple[Float32Array, FloatArray]:
@@ -296,10 +296,10 @@ def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float
 
     To the millisecond: the last digits of sums in float32 depend on the number of threads.
     """
-    weight, _ = log_weights(sample @ single.directions, single)
+    weight, _ = log_weights(product(sample, single.directions), single)
     np.exp(weight, out=weight)
     grid = np.column_stack([np.ones_like(single.mtt_s), np.log(single.mtt_s), single.delay_s]).astype(np.float32)
-    total, log_mtt, delay_s = (weight @ grid).T
+    total, log_mtt, delay_s = product(weight, grid).T
     log_mtt, delay_s = log_mtt / total, delay_s / total
     usual = float(np.median(delay_s))
     near = np.abs(delay_s - usual) <= USUAL_WITHIN_S
@@ -329,19 +329,6 @@ def log_weights(
     weight -= top
     np.maximum(weight, LEAST_LOG_WEIGHT, out=weight)
     return weight, top
-
-
-def product(rows: npt.NDArray[Any], matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return ``rows @ matrix`` as many small products, on one thread.
-
-    Examples
-    --------
-    >>> product(np.ones((17, 2)), np.ones((2, 3))).shape
-    (17, 3)
-    """
-    whole = len(rows) - len(rows) % PRODUCT_ROWS
-    stack = rows[:whole].reshape(-1, PRODUCT_ROWS, rows.shape[1]) @ matrix
-    return np.concatenate([stack.reshape(whole, matrix.shape[1]), rows[whole:] @ matrix])
 
 
 def by_rows(function: Callable[..., npt.NDArray[Any]], *rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -375,7 +362,7 @@ def _missed(sample: Float32Array, dictionary: Dictionary) -> tuple[float, float,
     freedom = len(dictionary.directions) - FITTED
     if freedom < 1:
         return 0.0, 0.0, 0.0
-    best = np.maximum((sample @ dictionary.directions).max(axis=1), 0.0)
+    best = np.maximum(product(sample, dictionary.directions).max(axis=1), 0.0)
     usual = 2.0 * gammaincinv(0.5 * freedom, 0.5)  # median of chi-squared; scipy.stats takes long to import
     return float(np.median(np.sum(sample**2, axis=1) - best**2)), float(usual), float(np.median(best))
 

@@ -83,10 +83,13 @@ def _clipped_variance(missed: npt.NDArray[np.float32]) -> FloatArray:
     return np.asarray(np.mean(np.minimum(size, most) ** 2, axis=1, dtype=float) / CLIPPED_VARIANCE)
 
 
-def _of_single_frames(lines: FloatArray, together: FloatArray) -> FloatArray:
-    """Return the SD of each frame from variances of frames together, each as uncertain as it is large."""
+def _of_single_frames(lines: FloatArray, together: FloatArray) -> FloatArray | None:
+    """Return the SD of each frame from variances of frames together, each as uncertain as it is large, or None."""
     from scipy.optimize import nnls
 
     size = np.maximum(together, 1e-9)
-    variances, _ = nnls(lines**2 / size[:, None], together / size)
+    try:
+        variances, _ = nnls(lines**2 / size[:, None], together / size)
+    except RuntimeError:  # it finds no end: nothing is known
+        return None
     return np.asarray(np.sqrt(variances))

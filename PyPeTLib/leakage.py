@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import in_chunks, share
+from PyPeTLib.chunks import in_chunks, product, share
 from PyPeTLib.curves import between_frames
 from PyPeTLib.depth import opened
 from PyPeTLib.dictionary import (
@@ -18,7 +18,6 @@ from PyPeTLib.dictionary import (
     Float32Array,
     components_without_mean,
     misfit,
-    product,
     sample_of,
     tissue_dictionary,
     usual_delay_s,
@@ -28,6 +27,7 @@ from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Curves
 from PyPeTLib.settings import Settings
+from PyPeTLib.smoothing import bounding_box
 
 #: Delays in s, about the usual one, of tissue beside which leakage is sought.
 NEAR_S = np.arange(-4.0, 12.1, 0.5)
@@ -91,9 +91,11 @@ def without_leak(
     if curves.sd is None or len(curves.basis) == curves.basis.shape[1]:
         return curves, nowhere
     search = _Search(curves, aif_hu, times_s, settings)
-    some, steps = _some(curves.mask, geometry)
+    some, places = _some(curves.mask, geometry)
+    if not some.size:  # a mask so thin that none of it lies on the coarse grid has no part that counts
+        return curves, nowhere
     gain = search.coarsely(some, progress=share(progress, 0.0, 0.5))
-    around = _worth_a_look(gain, curves.mask, steps, slice_axis=2 - geometry.slice_axis)
+    around = _worth_a_look(gain, curves.mask, places, slice_axis=2 - geometry.slice_axis)
     if not around.size:
         return curves, nowhere
     gain, leaked, sd = search.closely(around, progress=share(progress, 0.5, 1.0))
@@ -123,7 +125,8 @@ class _Search:
         rotation, _ = components_without_mean(curves.basis)
         self._sample, self._free = sample_of(curves)
         self._usual_s = usual_delay_s(self._sample, aif_hu, times_s, self._free)
-        self._rows, self._sd = curves.coefficients @ rotation, curves.sd
+        self._rows: Float32Array = product(curves.coefficients, rotation)
+        self._sd = curves.sd
         self._coefficients = curves.coefficients
         self._signal = curves.basis - curves.basis.mean(axis=1, keepdims=True)
         self._input, self._settings = (aif_hu, times_s), settings
@@ -166,15 +169,18 @@ class _Search:
         return in_chunks(of, voxels, progress=progress)
 
 
-def _some(mask: MaskArray, geometry: Geometry) -> tuple[Index, list[int]]:
-    """Return which voxels of a mask lie on a coarse grid, and its steps in voxels."""
-    steps = [max(1, round(STEP_MM / mm)) for mm in geometry.spacing_zyx_mm]
+def _some(mask: MaskArray, geometry: Geometry) -> tuple[Index, tuple[slice, ...]]:
+    """Return which voxels of a mask lie on a coarse grid, and the places of this along the axes of the image.
+
+    It begins where the mask does: of a mask of one thin slice, too, some lie on it.
+    """
+    steps = (max(1, round(STEP_MM / mm)) for mm in geometry.spacing_zyx_mm)
+    places = tuple(slice(one.start, None, step) for one, step in zip(bounding_box(mask), steps, strict=True))
     number = np.cumsum(mask).reshape(mask.shape) - 1
-    a, b, c = steps
-    return number[::a, ::b, ::c][mask[::a, ::b, ::c]], steps
+    return number[places][mask[places]], places
 
 
-def _worth_a_look(gain: FloatArray, mask: MaskArray, steps: list[int], *, slice_axis: int) -> Index:
+def _worth_a_look(gain: FloatArray, mask: MaskArray, places: tuple[slice, ...], *, slice_axis: int) -> Index:
     """Return the voxels of a mask around which enough of a coarse grid may leak to be a part that counts.
 
     A part that is wider than vessels holds a square of four places of the grid, in the plane of the slices, all of
@@ -182,16 +188,15 @@ def _worth_a_look(gain: FloatArray, mask: MaskArray, steps: list[int], *, slice_
     """
     from scipy import ndimage
 
-    a, b, c = steps
-    coarse = np.zeros(mask[::a, ::b, ::c].shape)
-    coarse[mask[::a, ::b, ::c]] = gain
+    coarse = np.zeros(mask[places].shape)
+    coarse[mask[places]] = gain
     square = np.ones([1 if axis == slice_axis else 2 for axis in range(3)], dtype=bool)
     sure = ndimage.binary_opening(coarse > 0.5 * CERTAIN, square)
     labels, count = ndimage.label(sure | (coarse > AROUND))
     kept = np.zeros(count + 1, dtype=bool)
     kept[labels[sure]] = True
     near = ndimage.binary_dilation(kept[labels], np.ones((3, 3, 3), dtype=bool))
-    z, y, x = (axis // step for axis, step in zip(np.nonzero(mask), steps, strict=True))
+    z, y, x = ((axis - one.start) // one.step for axis, one in zip(np.nonzero(mask), places, strict=True))
     return np.flatnonzero(near[z, y, x])
 
 

@@ -162,11 +162,14 @@ def prepare(
     with step("Arterial input", 0.4, 0.55) as inner:
         found = _as_given(_vascular_curves(still, hu, mask, settings, own_aif, own_vof, force, inner), *given)
     with step("Temporal components", 0.55, 0.7) as inner:
-        curves, noise_hu = _enhancement(series, hu, mask, found, settings, inner)
+        curves = _enhancement(series, hu, mask, found, settings, inner)
+        noise_hu = frame_noise_hu(hu, mask.values, series.times_s)
         del hu
     checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
-    smoothed, leak, shaped = _denoised(curves, still, mask, found.artery, settings, step)
+    with step("Denoising", 0.7, 0.95) as inner:
+        smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
+    shaped = _shaped(still, mask, found, settings, step)
     with step("CSF and large vessels", 0.97, 1.0):
         csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, series, settings)
     return Prepared(
@@ -379,31 +382,27 @@ def _judged(
 
 def _enhancement(
     series: Series, hu: npt.NDArray[Any], mask: Image, found: _Vascular, settings: Settings, progress: Progress
-) -> tuple[Curves, FloatArray | None]:
-    """Return the enhancement of the brain above the baseline, without drift and jumps, and the noise of each frame."""
+) -> Curves:
+    """Return the enhancement of the brain above the baseline, without drift and jumps."""
     taken_hu, baseline = taken_off(found.drift, found.jumps), found.bolus.baseline_frames
-    curves = enhancement(
+    return enhancement(
         hu, baseline, mask.values, series.geometry, drift_hu=taken_hu, settings=settings, progress=progress
     )
-    return curves, frame_noise_hu(hu, mask.values, series.times_s)
 
 
-def _denoised(
-    curves: Curves, still: _Still, mask: Image, artery: VascularCurve, settings: Settings, step: Step
-) -> tuple[Curves, Image, Curves | None]:
-    """Return the denoised curves, where agent leaves the vessels, and the curves by which the residue's shape is told.
+def _shaped(still: _Still, mask: Image, found: _Vascular, settings: Settings, step: Step) -> Curves | None:
+    """Return the curves of the default denoising, where the residue's shape is sought and the denoising is another.
 
-    The latter only where they are not the former. The shape is the patient's, whatever the denoising. The best tissue
-    of a noisy voxel fits its noise, too, and the better the sharper the residue is, so the shape is told by curves that
-    the default denoising leaves little noise.
+    The shape is the patient's, whatever the denoising. The best tissue of a noisy voxel fits its noise, too, and the
+    better the sharper the residue is, so the shape is told by curves that the default denoising leaves little noise.
     """
-    with step("Denoising", 0.7, 0.95) as inner:
-        smoothed, leak = _smoothed(curves, still, mask, artery, settings, inner)
     usual = settings.with_usual_denoising
     if not settings.residue_sought or settings == usual:
-        return smoothed, leak, None
+        return None
     with step("Denoising for the shape of the residue", 0.95, 0.97) as inner:
-        return smoothed, leak, _smoothed(curves, still, mask, artery, usual, inner)[0]
+        hu = masked_hu(still.series, mask.values, settings=usual, progress=share(inner, 0.0, 0.1))
+        curves = _enhancement(still.series, hu, mask, found, usual, share(inner, 0.1, 0.4))
+        return _smoothed(curves, still, mask, found.artery, usual, share(inner, 0.4, 1.0))[0]
 
 
 def _smoothed(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import in_chunks
-from PyPeTLib.dictionary import Dictionary, Float32Array, Grid, by_rows, log_weights, product
+from PyPeTLib.chunks import in_chunks, product
+from PyPeTLib.dictionary import Dictionary, Float32Array, Grid, by_rows, log_weights
 from PyPeTLib.geometry import FloatArray, MaskArray
 from PyPeTLib.progress import Progress
 from PyPeTLib.smoothing import gaussian_in_mask

@@ -102,7 +102,7 @@ def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
     if not flows:
         text = f"{fit.shape}; no other shape that was tried has odds of 1:100 or more."
         return (Check("residue shape", "pass", text, 0.0),)
-    far = max(flows, key=lambda name: abs(np.log(flows[name])))
+    far = max(flows, key=lambda name: abs(flows[name] - 1.0))
     change = abs(flows[far] - 1.0)
     others = "is another possible shape" if len(flows) == 1 else f"is one of {len(flows)} other possible shapes"
     text = f"{fit.shape}; {far} {others}, with which flow would be {flows[far]:.2f} times as large"

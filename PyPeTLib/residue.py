@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import in_parallel, share
+from PyPeTLib.chunks import in_parallel, product, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
     MTTS_S,
@@ -23,7 +23,6 @@ from PyPeTLib.dictionary import (
     middling,
     misfit,
     missed_share,
-    product,
     sample_of,
     tissue_dictionary,
     usual_delay_s,
@@ -177,7 +176,7 @@ def _sample(curves: Curves, progress: Progress) -> tuple[Float32Array, FloatArra
     chosen = middling(curves.coefficients)
     wide, left = wide_sample(curves, chosen, progress=progress)
     noise_hu = np.ones(chosen.size, dtype=np.float32) if curves.sd is None else curves.sd[chosen]
-    sample = (wide @ rotation) / (np.float32(left) * noise_hu)[:, None]
+    sample = product(wide, rotation) / (np.float32(left) * noise_hu)[:, None]
     return sample, free, left**2 * _independent(curves, chosen.size) / chosen.size
 
 

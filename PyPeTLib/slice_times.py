@@ -114,7 +114,7 @@ def _quiet_spline(own_s: FloatArray, times_s: FloatArray) -> FloatArray:
     def left(power: float) -> FloatArray:
         return np.asarray(1.0 / (1.0 + 10.0**power * np.maximum(stiffness, 0.0)))
 
-    if noise.sum() <= MOST_NOISE:
+    if noise @ left(POWERS[0]) ** 2 <= MOST_NOISE:  # the sum itself may be above by rounding
         return np.asarray(spline)
     strength = brentq(lambda power: float(noise @ left(power) ** 2) - MOST_NOISE, *POWERS)
     return np.asarray((spline @ course) * left(strength) @ course.T)

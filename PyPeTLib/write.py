@@ -69,9 +69,7 @@ def write_image(
     target = Path(path)
     if not target.name.lower().endswith((".nii", ".nii.gz")):
         raise InputError(f"Image {target}: images are written as .nii.gz or .nii; found {target.suffix!r}. Rename it.")
-    axes = image.geometry.axes
-    if not np.allclose(axes.T @ axes, np.eye(3), atol=AXES_TOLERANCE):
-        raise InputError(f"Image {target}: perpendicular axes are needed; found {image.geometry.direction}.")
+    _refuse_sheared(image.geometry, f"Image {target}")
     with _replacing(target) as temporary:
         _write_nifti(_stored(image.values, missing), image.geometry, temporary)
     _write_sidecar({"Unit": image.unit, **(metadata or {})} if image.unit or metadata else {}, target)
@@ -90,10 +88,11 @@ def write_series(series: Series, path: str | Path) -> None:
     Raises
     ------
     InputError
-        If the file cannot be written.
+        If the file cannot be written, or the axes are not perpendicular.
     """
     import SimpleITK as sitk
 
+    _refuse_sheared(series.geometry, f"Scan {path}")
     image = sitk.GetImageFromArray(_known_to_itk(series.values), isVector=False)
     image.SetSpacing((*series.geometry.spacing_mm, series.interval_s))
     image.SetOrigin((*series.geometry.origin_mm, float(series.times_s[0])))
@@ -108,6 +107,14 @@ def write_series(series: Series, path: str | Path) -> None:
             raise OSError(errno.ENOSPC, FULL) from error
     uneven = np.ptp(np.diff(series.times_s)) > 1e-6 * series.interval_s
     _write_sidecar({"VolumeTiming": series.times_s} if uneven else {}, target)
+
+
+def _refuse_sheared(geometry: Geometry, what: str) -> None:
+    """Refuse axes that NIfTI through ITK cannot keep: it would straighten them, and voxels would lie elsewhere."""
+    if not np.allclose(geometry.axes.T @ geometry.axes, np.eye(3), atol=AXES_TOLERANCE):
+        raise InputError(
+            f"{what}: perpendicular axes are needed; found {geometry.direction}. Resample it to a grid that has them."
+        )
 
 
 def write_json(data: object, path: str | Path) -> None:

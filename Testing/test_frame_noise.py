@@ -60,6 +60,15 @@ def test_whole_numbers_do_not_make_quiet_frames_leap():
     assert found.max() < 1.3 * found.min()
 
 
+def test_variances_that_find_no_end_tell_nothing(monkeypatch):
+    def endless(*_):
+        raise RuntimeError("Maximum number of iterations reached.")
+
+    monkeypatch.setattr("scipy.optimize.nnls", endless)
+    hu = np.random.default_rng(0).normal(30.0, 5.0, (20, 8000))
+    assert frame_noise_hu(hu, np.ones((2, 40, 100), dtype=bool), np.arange(20.0)) is None
+
+
 def test_a_mask_without_neighbours_tells_nothing():
     checkers = MASK & (np.arange(40) % 2 == 0)
     assert measured(noise(EVEN, 5.0), EVEN, checkers) is None

@@ -85,6 +85,36 @@ def test_where_much_of_the_brain_seems_to_leak_the_input_is_wrong_and_nothing_is
     assert corrected is curves and not leak.values.any()
 
 
+@pytest.mark.parametrize("z", [0, 5])
+def test_leakage_is_sought_in_a_mask_of_one_thin_slice(bolus, z):
+    """Wherever it lies: the coarse look begins in it."""
+    thin = Geometry((24, 24, 9), (2.0, 2.0, 1.0))
+    where = np.zeros(GRID.shape, dtype=bool)
+    where[:, 8:16, 8:16] = True
+    curves, aif = brain(bolus, 0.006, where=where)
+    mask = np.zeros(thin.shape, dtype=bool)
+    mask[z] = True
+    voxels = mask.sum()
+    one = replace(curves, coefficients=curves.coefficients[:voxels], sd=curves.sd[:voxels], mask=mask)
+    leaking = without_leak(one, aif, TIMES, thin, settings=Settings())[1].values
+    assert not leaking.any(), "0.3 mL are too little to be told"
+    mask[:] = np.arange(9)[:, None, None] == z
+    thick = replace(thin, spacing_mm=(2.0, 2.0, 5.0))
+    leaking = without_leak(replace(one, mask=mask), aif, TIMES, thick, settings=Settings())[1].values
+    assert leaking[z, 8:16, 8:16].mean() > 0.9 and leaking[z].mean() < 0.2
+
+
+def test_a_mask_that_lies_on_no_coarse_place_leaks_nowhere(bolus):
+    """A diagonal of single voxels, none of which is where its box begins."""
+    curves, aif = brain(bolus, 0.006)
+    mask = np.zeros((1, 24, 24), dtype=bool)
+    mask[0, np.arange(20), 19 - np.arange(20)] = True
+    kept = replace(curves, coefficients=curves.coefficients[:20], sd=curves.sd[:20], mask=mask)
+    fine = Geometry((24, 24, 1), (0.15, 0.15, 1.0))
+    found, leak = without_leak(kept, aif, TIMES, fine, settings=Settings())
+    assert found is kept and not leak.values.any()
+
+
 def test_curves_of_all_frames_and_without_known_noise_are_left_as_they_are(bolus):
     curves, aif = brain(bolus, 0.006)
     assert taken_off(replace(curves, sd=None), aif)[0].sd is None
@@ -113,8 +143,8 @@ def test_a_coarse_look_first_finds_what_a_look_at_every_voxel_does(bolus, monkey
     corrected, leak = taken_off(curves, aif)
     looked = []
 
-    def everywhere(gain, mask, steps, *, slice_axis):
-        looked.append((gain.size, steps))
+    def everywhere(gain, mask, places, *, slice_axis):
+        looked.append((gain.size, [one.step for one in places]))
         return np.arange(np.count_nonzero(mask))
 
     monkeypatch.setattr(leakage, "_worth_a_look", everywhere)

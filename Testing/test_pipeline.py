@@ -629,6 +629,13 @@ def test_the_shape_of_the_residue_is_the_patients_whatever_the_denoising(tiny_he
     assert tiny_analysis.shaped is None
 
 
+@pytest.mark.parametrize("changes", [{"denoise": "none"}, {"denoise": "curvature-flow", "curvature_flow_iterations": 1}])
+def test_curves_that_tell_the_shape_are_those_of_a_run_with_the_default_denoising(tiny_head, tiny_analysis, changes):
+    shaped = prepare(tiny_head.series, Settings(**changes)).shaped
+    np.testing.assert_array_equal(shaped.coefficients, tiny_analysis.curves.coefficients)
+    np.testing.assert_array_equal(shaped.basis, tiny_analysis.curves.basis)
+
+
 def test_no_curves_are_made_for_a_shape_that_nobody_asks_for(tiny_head):
     for chosen in (Settings(denoise="none", residue="box"), Settings(denoise="none", method="bSVD")):
         assert prepare(tiny_head.series, chosen).shaped is None
@@ -681,14 +688,18 @@ def test_number_of_processors_does_not_matter(monkeypatch, tiny_head, tiny_analy
 
 
 def test_threads_of_the_linear_algebra_do_not_matter(tmp_path, tiny_head):
-    """One and two BLAS threads, in processes of their own, give the same bytes by every method."""
+    """One and two BLAS threads, in processes of their own, give the same bytes, and large products do."""
     series = tiny_head.series
     np.savez(tmp_path / "scan.npz", values=series.values, times=series.times_s)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import numpy as np; from test_pipeline import *\n"
         "from PyPeTLib import Geometry; scan = np.load(sys.argv[2])\n"
         "series = Series(scan['values'], scan['times'], Geometry((64, 64, 4), (3.2, 3.2, 10.0)))\n"
-        "for m in ('bSVD', 'oSVD'): print(fingerprint(analyze(series, Settings(method=m))))\n"
+        "for m in ('bayesian', 'bSVD', 'oSVD'): print(fingerprint(analyze(series, Settings(method=m))))\n"
+        "from PyPeTLib.chunks import product; from PyPeTLib.denoise import weights\n"
+        "draw = lambda *shape: np.random.default_rng(0).normal(size=shape).astype(np.float32)\n"
+        "digest = lambda values: hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()\n"
+        "print(digest(product(draw(256, 16), draw(16, 4374))), digest(weights(draw(12, 55), draw(55, 99000))))\n"
     )
     digests = set()
     for threads in ("1", "2"):

@@ -292,6 +292,14 @@ def test_shapes_of_the_residue_that_are_possible_too_are_told(odds, mtt_s, statu
     assert alone.status == "pass" and alone.value == 0.0
 
 
+def test_the_shape_that_changes_flow_most_is_told_whichever_way():
+    """0.735 is farther in the logarithm, 1.33 is more than 27 % off."""
+    fit = ResidueFit("gamma-2", dict.fromkeys(("gamma-2", "gamma-5", "exponential"), 0.0),
+                     {"gamma-2": 4.0, "gamma-5": 4.0 / 0.735, "exponential": 4.0 / 1.33})  # fmt: skip
+    (check,) = judge_residue(fit)
+    assert check.status == "warn" and "exponential is one of 2 other" in check.text
+
+
 @pytest.mark.parametrize(("odds", "status"), [(9.1, "pass"), (9.3, "warn")])
 def test_a_longer_tail_than_that_of_the_maps_is_doubt_where_it_is_ten_thousand_times_more_probable(odds, status):
     """Whatever it does to flow, for it may be still longer."""

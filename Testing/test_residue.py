@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings
+from PyPeTLib.chunks import product
 from PyPeTLib.dictionary import (
     DELAYS_S,
     MTTS_S,
@@ -17,7 +18,6 @@ from PyPeTLib.dictionary import (
     components_without_mean,
     log_weights,
     misfit,
-    product,
     sample_of,
     tissue_dictionary,
     usual_delay_s,

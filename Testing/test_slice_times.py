@@ -156,6 +156,15 @@ def test_noise_does_not_grow_at_the_ends_of_a_tables_way(early_s):
     np.testing.assert_allclose(at_times(bolus[0][:, None], own_s, mean_s)[:, 0], bolus[1], atol=0.06 * bolus[1].max())
 
 
+@pytest.mark.parametrize("frames", range(8, 40))
+@pytest.mark.parametrize("interval_s", [0.7, 1.0, 1.7, 2.1])
+def test_slices_taken_at_the_times_of_the_frames_stay_as_they_are(frames, interval_s):
+    """As the middle one of an odd number: the noise of their spline is 1 but for rounding, above or below."""
+    times_s = interval_s * np.arange(frames)
+    values = np.random.default_rng(1).normal(0.0, 5.0, (frames, 7))
+    np.testing.assert_allclose(at_times(values, times_s, times_s), values, atol=1e-4)
+
+
 def test_slices_that_are_not_seen_for_long_are_told():
     """A sweep of 2.5 s every 3 s comes back to its ends after 0.5 s, then after 5.5 s."""
     mean_s = 3.0 * np.arange(8.0)

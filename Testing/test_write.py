@@ -124,6 +124,9 @@ def test_sheared_grid_is_not_straightened_but_refused(tmp_path: Path) -> None:
     sheared = Geometry(GRID.size, GRID.spacing_mm, direction=(1, 0, 0, 0, 1, 0.2, 0, 0, 1))
     with pytest.raises(InputError, match="perpendicular axes are needed"):
         write_image(Image(image().values, sheared), tmp_path / "a.nii.gz")
+    series = Series(head(), np.arange(len(head())), sheared)
+    with pytest.raises(InputError, match="perpendicular axes are needed"):
+        write_series(series, tmp_path / "a.nii.gz")
     assert names(tmp_path) == []
 
 
