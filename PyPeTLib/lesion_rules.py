@@ -105,7 +105,8 @@ def describe_rule(settings: Settings) -> str:
     'core: CBV below 2 mL/100 g; hypoperfusion: MTT above 145 % of normal (Philips-like, maps by oSVD)'
     """
     core, late = rule_of(settings)
-    inside = " inside the hypoperfusion, as all low CBF" if settings.core_inside == "hypoperfusion" else ""
+    inside = " inside the hypoperfusion, as is every volume of low CBF"
+    inside = inside if settings.core_inside == "hypoperfusion" else ""
     return f"core: {core}{inside}; hypoperfusion: {late} ({settings.lesion_rule}, maps by {settings.method})"
 
 

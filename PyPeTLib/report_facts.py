@@ -31,7 +31,7 @@ MAP_NAMES = {
     "delay": ("Delay", "arrival after the arterial input"),
 }
 #: What published thresholds are from.
-ON_THRESHOLDS = "Published thresholds are those of truncated deconvolution: with maps by {} they mark {} volume. "
+ON_THRESHOLDS = "Published thresholds are those of truncated deconvolution: with maps by {} {}. "
 #: What bounds of volumes are.
 ON_BOUNDS = (
     "Bounds are of what noise does: what lies beyond the threshold with a probability of 95\u00a0%, and with one of "
@@ -98,8 +98,8 @@ def lesion_note(lesions: Lesions, settings: Settings) -> str:
     rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
     bounded = any(volume.high_ml > 0.0 for volume in lesions.volumes_ml.values())
     own = settings.lesion_rule == "own" or (settings.method in LINEAR and settings.correction == "none")
-    size = "a smaller" if settings.method == "bayesian" else "another"
-    thresholds = "" if own else ON_THRESHOLDS.format(settings.method, size)
+    other = "those of Tmax mark less tissue, those of CBF more" if settings.method == "bayesian" else "they mark others"
+    thresholds = "" if own else ON_THRESHOLDS.format(settings.method, other)
     return f"{rule}; {SIDES[lesions.side]}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 

@@ -123,7 +123,11 @@ class Settings:
     bone_hu: float = _number(300.0, "HU", 100.0, 800.0, "voxels of the mean image above this are bone")
     tissue_low_hu: float = _number(-20.0, "HU", -200.0, 20.0, "mean image: lower bound of what lies inside the skull")
     tissue_high_hu: float = _number(
-        300.0, "HU", 60.0, 800.0, "mean image: inside the skull less is no bone (at its border half of the bone beside)"
+        300.0,
+        "HU",
+        60.0,
+        800.0,
+        "mean image: inside the skull less is no bone (at its border: half of the bone beside)",
     )
     brain_opening_mm: float = _number(6.0, "mm", 1.0, 15.0, "openings of the skull narrower than twice this are shut")
 
@@ -158,7 +162,7 @@ class Settings:
     )
     timing_prior: TimingPrior = _choice(
         "neighbours",
-        "bayesian: expected are the times of the patient and the delays around a voxel, the patient's times, or any",
+        "bayesian, expected are: the patient's transit times and the delays around a voxel; the former alone; or any",
     )
     voxel_tissues: VoxelTissues = _choice(
         "two", "bayesian: a voxel may be shared by usual and late tissue (edges of a territory), or is of one"
@@ -206,10 +210,10 @@ class Settings:
         "hypoperfusion", "where core is sought: inside the hypoperfusion, or anywhere in the tissue"
     )
     late_probability: float = _number(
-        0.9, "share", 0.5, 0.999, "late tissue is so probably later than the median (at most normal_tmax_s), by its SD"
+        0.9, "share", 0.5, 0.999, "late is what is later than the median (at most normal_tmax_s) so probably, by its SD"
     )
     vessel_margin_mm: float = _number(
-        2.0, "mm", 0.0, 10.0, "so near large vessels tissue counts as the nearest other, and not as normal"
+        2.0, "mm", 0.0, 10.0, "tissue so near a large vessel counts as the nearest farther away, and not as normal"
     )
     smallest_lesion_ml: float = _number(1.0, "mL", 0.0, 20.0, "smaller connected parts of a lesion are noise")
     normal_tmax_s: float = _number(
@@ -218,7 +222,9 @@ class Settings:
     both_sides_share: float = _number(
         0.3, "share", 0.05, 1.0, "both sides are ill where the smaller hypoperfusion is this share of the larger"
     )
-    both_sides_ml: float = _number(10.0, "mL", 0.0, 200.0, "and has at least this volume")
+    both_sides_ml: float = _number(
+        10.0, "mL", 0.0, 200.0, "both sides are ill only where the smaller hypoperfusion has this volume as well"
+    )
     midplane_limit_degrees: float = _number(
         25.0, "degrees", 5.0, 45.0, "the mid-sagittal plane is sought up to this angle from the patient's axis"
     )
@@ -456,7 +462,8 @@ def _known(name: str) -> SettingInfo:
     known = {info.name: info for info in describe_settings()}
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    holding = [other for other in known if len(name) > 2 and name.lower() in other]
+    near = holding[:3] or difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"nearest: {', '.join(near)}; " if near else ""
     raise InputError(f"Unknown setting '{name}' ({hint}'pypet settings' lists all).")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -44,3 +45,13 @@ def test_every_benchmark_is_named_with_its_command():
     scripts = {path.name for path in (ROOT / "Testing" / "benchmarks").glob("*.py")}
     pages = "".join(TEXTS.values())
     assert {script for script in scripts if f"benchmarks/{script}" not in pages} <= {"ellipsoids.py", "motion.py"}
+
+
+def test_the_table_of_a_data_set_that_the_readme_shows_holds_every_run(runs, monkeypatch, tmp_path, capsys):
+    (code,) = (one for one in re.findall(r"```python\n(.*?)```", TEXTS["README.md"], flags=re.S) if "rglob" in one)
+    (tmp_path / "results").symlink_to(runs, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["case"] for row in rows] == ["sub-01_ses-01", "sub-01_ses-01"]
+    assert float(rows[0]["tmax_over_6s"]) > 1.0 and rows[0]["side"] == "left"

@@ -55,7 +55,7 @@ GROUND = {
     "alike": {"curves", "geometry", "vessels"},
     "lesion_rules": {"analysis", "settings"},
     "kinetics": {"curves", "geometry"},
-    "dictionary": {"geometry", "kinetics", "records", "settings"},
+    "dictionary": {"chunks", "geometry", "kinetics", "records", "settings"},
     "wide_sample": {"bilateral", "curves", "likeness", "progress", "records", "smoothing"},
     "residue": {
         "chunks",

@@ -629,7 +629,9 @@ def test_the_shape_of_the_residue_is_the_patients_whatever_the_denoising(tiny_he
     assert tiny_analysis.shaped is None
 
 
-@pytest.mark.parametrize("changes", [{"denoise": "none"}, {"denoise": "curvature-flow", "curvature_flow_iterations": 1}])
+@pytest.mark.parametrize(
+    "changes", [{"denoise": "none"}, {"denoise": "curvature-flow", "curvature_flow_iterations": 1}]
+)
 def test_curves_that_tell_the_shape_are_those_of_a_run_with_the_default_denoising(tiny_head, tiny_analysis, changes):
     shaped = prepare(tiny_head.series, Settings(**changes)).shaped
     np.testing.assert_array_equal(shaped.coefficients, tiny_analysis.curves.coefficients)

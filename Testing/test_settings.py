@@ -156,6 +156,7 @@ def test_assignments_are_read_in_the_type_of_their_setting(text, expected):
     ("text", "message"),
     [
         ("method", "NAME=VALUE; found 'method'"),
+        ("Tmax=4", "Unknown setting 'Tmax' .nearest: hypoperfusion_tmax_s, normal_tmax_s;"),
         ("gausian_sigma_mm=2", "Unknown setting 'gausian_sigma_mm' .nearest: gaussian_sigma_mm"),
         ("gaussian_sigma_mm=thick", r"a number in 0\.3 … 10.* is needed; found 'thick'"),
         ("curvature_flow_iterations=2.5", "a whole number in 1 … 50 is needed; found '2.5'"),
