@@ -145,36 +145,34 @@ def prepare(
 ) -> Prepared:
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
     settings = settings or Settings()
-    check_values(series)
-    read, (series, frames) = series, with_head(series)
-    _check_mask(series, brain, "Brain mask", FEWEST_BRAIN_VOXELS)
-    given = _given(series, aif, "Arterial curve", "AIF mask"), _given(series, vof, "Venous curve", "VOF mask")
+    kept, frames = _with_head(series, brain)
+    given = _given(kept, aif, "Arterial curve", "AIF mask"), _given(kept, vof, "Venous curve", "VOF mask")
     seconds: dict[str, float] = {}
     step = _stepper(seconds, progress)
     with step("Motion", 0.0, 0.2) as inner:
-        still = _enough_frames(_steadied(series, settings, inner), read)
-    raw, series = series, still.series
+        still = _enough_frames(_steadied(kept, settings, inner), series)
+    seen = still.series
     own_aif, own_vof = (_in(still, one, brain, settings) for one in given)
     with step("Brain mask", 0.2, 0.3) as inner:
-        mask, skull, shown = _brain(still, raw, brain, settings, inner)
+        mask, skull, shown = _brain(still, kept, brain, settings, inner)
     with step("Reading curves", 0.3, 0.4) as inner:
-        hu = masked_hu(series, mask.values, settings=settings, progress=inner)
+        hu = masked_hu(seen, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
         found = _as_given(_vascular_curves(still, hu, mask, settings, own_aif, own_vof, force, inner), *given)
     with step("Temporal components", 0.55, 0.7) as inner:
-        curves = _enhancement(series, hu, mask, found, settings, inner)
-        noise_hu = frame_noise_hu(hu, mask.values, series.times_s)
+        curves = _enhancement(seen, hu, mask, found, settings, inner)
+        noise_hu = frame_noise_hu(hu, mask.values, seen.times_s)
         del hu
-    checks = (*series.checks, frames, shown, *still.checks, *_judged(series, skull, found, curves, noise_hu, settings))
+    checks = (*kept.checks, frames, shown, *still.checks, *_judged(seen, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
     shaped = _shaped(still, mask, found, settings, step)
     with step("CSF and large vessels", 0.97, 1.0):
-        csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, series, settings)
+        csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, seen, settings)
     return Prepared(
-        series=series,
-        raw=read,
+        series=seen,
+        raw=series,
         settings=settings,
         motion=still.motion,
         brain=mask,
@@ -243,6 +241,14 @@ class _Still:
     motion: Motion | None
     restored: MaskArray | None = None
     checks: tuple[Check, ...] = ()
+
+
+def _with_head(series: Series, brain: Image | None) -> tuple[Series, Check]:
+    """Return the frames that show a head, and what is to be known of the others; the brain is the user's mask."""
+    check_values(series)
+    kept, frames = with_head(series)
+    _check_mask(kept, brain, "Brain mask", FEWEST_BRAIN_VOXELS)
+    return kept, frames
 
 
 def _steadied(series: Series, settings: Settings, progress: Progress) -> _Still:
