@@ -45,6 +45,8 @@ BEYOND = 0.25
 #: Steps of each level at most, and the step in mm at which it ends.
 MOST_STEPS = 12
 LAST_STEP_MM = 0.01
+#: So many mm between the poses of two frames are none: a head at rest seems to move by them.
+AT_REST_MM = 0.2
 #: What lies outside this range of HU is bone or air and would spill into the tissue beside it; the first frame is
 #: smoothed by this SD in plane before, against noise and for the scanner's blur.
 SOFT_HU = (-100.0, 100.0)
@@ -92,7 +94,7 @@ def measure_motion(series: Series, *, settings: Settings, progress: Progress) ->
 
     Iterated least squares with Tukey's weights on edges of bone (inverse compositional registration), from coarse to
     fine. A frame begins at the pose of the one before, then at its own of the coarse level. With ``motion="auto"`` the
-    fine level is left out where the coarse one finds less than ``motion_tolerance_mm`` in every frame.
+    fine level is left out where the coarse one finds that the head was at rest.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def measure_motion(series: Series, *, settings: Settings, progress: Progress) ->
     edges = _edges(series, BLOCKS_MM[0])
     poses = _poses(series, edges, coarse)
     motion = _in_patient(series, poses, edges)
-    if settings.motion == "auto" and motion.displacement_mm.max() <= settings.motion_tolerance_mm:
+    if settings.motion == "auto" and motion.displacement_mm.max() <= min(settings.motion_tolerance_mm, AT_REST_MM):
         return motion
     return _in_patient(series, _poses(series, _edges(series, BLOCKS_MM[1]), fine, poses), edges)
 

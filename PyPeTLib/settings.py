@@ -102,7 +102,7 @@ class Settings:
         "auto", "motion of the head: correct frames that moved beyond the tolerance, all frames, or none"
     )
     motion_tolerance_mm: float = _number(
-        0.5, "mm", 0.0, 5.0, "auto: frames in which the skull moved less stay where they are"
+        0.35, "mm", 0.0, 5.0, "auto: frames in which the skull moved less stay where they are"
     )
     motion_limit_mm: float = _number(10.0, "mm", 0.5, 100.0, "frames in which the skull moved further are flagged")
     motion_beyond: BeyondLimit = _choice("keep", "what becomes of frames beyond the limit of motion")

@@ -27,8 +27,9 @@ VEIN_VOXELS = 30
 RICH_SHARE = 0.5
 #: The two are found in turns; each turn leaves about a tenth of the error of the one before.
 TURNS = 4
-#: Motion is known, and edges are as steep as neighbours tell, but for such a factor.
-SURELY = 2.0
+#: Motion is known, and edges are as steep as neighbours tell, but for such a factor; neighbours that differ by fewer
+#: standard deviations of a voxel's noise do not.
+SURELY, APART_SDS = 2.0, 3.0
 #: Before the bolus no mixture of blood, tissue and CSF differs by more than this, in HU, from what is usual for its
 #: share of blood; one with bone does.
 FOREIGN_HU = 30.0
@@ -184,13 +185,14 @@ def beyond_motion(
     """
     place = np.array(np.unravel_index(np.flatnonzero(mask)[likely.columns], mask.shape))
     here, squares = frame[tuple(place)].astype(float), np.zeros(likely.columns.size)
+    of_noise_hu = APART_SDS * likely.noise_hu * np.sqrt(len(likely.hu) / kept_components(len(likely.hu)))
     for axis, spacing_mm in enumerate(spacing_zyx_mm):
         apart_hu = np.zeros_like(here)
         for step in (-1, 1):
             near = place.copy()
             near[axis] = np.clip(place[axis] + step, 0, mask.shape[axis] - 1)
             apart_hu = np.maximum(apart_hu, np.abs(frame[tuple(near)] - here))
-        squares += (apart_hu / spacing_mm) ** 2
+        squares += np.maximum(apart_hu**2 - of_noise_hu**2, 0.0) / spacing_mm**2
     found = np.ptp(likely.hu, axis=0) > SURELY * shift_mm * np.sqrt(squares)
     if np.count_nonzero(found) < FEWEST_VESSELS:
         return likely
