@@ -325,22 +325,25 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Compute and show; a cancelled run leaves the scene as it was."""
         if self._running or self.parameters is None:
             return
-        self._settle_edited()
-        with self._work(_("PyPeT could not compute the maps.")) as progress:
+        failed = _("PyPeT could not compute the maps.")
+        self._settle_edited(failed)
+        with self._work(failed) as progress:
             scan_node = actions.scan_or_none(self.parameters.scan)
             former = [] if scan_node is None else views.maps_of(scan_node)
             self.logic.process_parameters(self.parameters, progress)
             if views.wants_maps(scan_node, former):
                 self._show(views.maps_stage(scan_node))
 
-    def _settle_edited(self):
+    def _settle_edited(self, failed):
         """Ask what becomes of segments that the user edited and did not choose; not under an hourglass."""
-        for key in actions.edited_inputs(self.parameters):
-            question = _(
-                "The segment {name} was edited, but it is to be found automatically. Use the edited one (Yes), or find "
-                "it anew (No; the edited one stays, as a segment of its own)?"
-            ).format(name=actions.SEGMENTS[key][1])
-            actions.settle_edited(self.parameters, key, slicer.util.confirmYesNoDisplay(question, parent=self.parent))
+        with slicer.util.tryWithErrorDisplay(failed):
+            for key in actions.edited_inputs(self.parameters):
+                question = _(
+                    "The segment {name} was edited, but it is to be found automatically. Use the edited one (Yes), or "
+                    "find it anew (No; the edited one stays, as a segment of its own)?"
+                ).format(name=actions.SEGMENTS[key][1])
+                use = slicer.util.confirmYesNoDisplay(question, parent=self.parent)
+                actions.settle_edited(self.parameters, key, use)
 
     @contextmanager
     def _work(self, failed):
@@ -386,15 +389,17 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def show_stage(self, number):
         """Show one step of the analysis in its layout."""
+        failed = _("This step could not be shown.")
         if 1 < number < 6:  # the others are made of no mask
-            self._settle_edited()
-        with self._work(_("This step could not be shown.")) as progress:
+            self._settle_edited(failed)
+        with self._work(failed) as progress:
             self._show(actions.stage(number, self.parameters, self.logic, progress))
 
     def show_tissue(self):
         """Show the chosen tissue curves beside a map."""
-        self._settle_edited()
-        with self._work(_("The curves could not be shown.")) as progress:
+        failed = _("The curves could not be shown.")
+        self._settle_edited(failed)
+        with self._work(failed) as progress:
             self._show(actions.show_tissue(self.parameters, self.logic, progress))
 
     def compare(self):

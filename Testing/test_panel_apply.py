@@ -191,6 +191,14 @@ def test_an_error_is_shown_once_and_the_scene_is_as_before(panel, scan, dialogs)
     assert panel.ui.applyButton.enabled
 
 
+@pytest.mark.parametrize("button", ["applyButton", "stage2Button", "showTissueButton"])
+def test_an_error_while_edited_segments_are_looked_for_is_shown(panel, scan, dialogs, monkeypatch, button):
+    monkeypatch.setattr("PyPeTPanel.actions.edited_inputs", lambda _: 1 / 0)
+    getattr(panel.ui, button).click()
+    assert len(dialogs.errors()) == 1 and "division by zero" in dialogs.errors()[0]
+    assert panel.ui.applyButton.enabled
+
+
 def test_a_run_without_memory_says_what_it_needs(panel, scan, dialogs, monkeypatch):
     def full(*_):
         raise MemoryError

@@ -17,8 +17,17 @@ from scene_cases import (
 from PyPeTLib.analysis import Analysis, Lesions
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Geometry, Image
-from PyPeTScene.masks import SEGMENTS, find_segment, mask_from_segment, put_mask, show_lesions, show_mask, show_masks
-from PyPeTScene.nodes import put_values
+from PyPeTScene.masks import (
+    SEGMENTS,
+    find_segment,
+    is_edited,
+    mask_from_segment,
+    put_mask,
+    show_lesions,
+    show_mask,
+    show_masks,
+)
+from PyPeTScene.nodes import image_values, put_values
 from PyPeTScene.series import scan_volume, sequence_from_series
 from PyPeTScene.study import Request, own_segments
 
@@ -191,6 +200,19 @@ def test_empty_segments_are_refused(tiny_analysis, scan, masks):
     for segment in ("new", AIF):
         with pytest.raises(InputError, match="it is empty"):
             mask_from_segment(masks, segment, scan_volume(scan))
+
+
+def test_a_segment_that_was_emptied_is_empty_whatever_shares_its_labelmap(scan, masks):
+    """Slicer puts segments into one labelmap where it can, with a number each: a file is read so."""
+    segments = masks.GetSegmentation()
+    segments.CollapseBinaryLabelmaps(False)
+    artery = segments.GetSegment(AIF)
+    voxels = image_values(artery.GetRepresentation("Binary labelmap"))
+    assert voxels.max() > artery.GetLabelValue(), "a neighbour has a higher number"
+    voxels[voxels == artery.GetLabelValue()] = 0
+    assert is_edited(masks, "aif") is False and find_segment(masks, "aif") is None
+    with pytest.raises(InputError, match="it is empty"):
+        mask_from_segment(masks, AIF, scan_volume(scan))
 
 
 def test_segment_elsewhere_is_refused(scan, masks):

@@ -306,7 +306,9 @@ def _has_voxels(segment: Node) -> bool:
         names: list[str] = []
         segment.GetContainedRepresentationNames(names)
         return bool(names)
-    return bool(image.GetNumberOfPoints() and image.GetScalarRange()[1] >= segment.GetLabelValue())
+    if not image.GetNumberOfPoints():
+        return False
+    return bool((image_values(image) == segment.GetLabelValue()).any())  # segments may share a labelmap
 
 
 def _check_grid(mask: Image, reference: Node) -> None:
