@@ -73,7 +73,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = self.parameters = self._gui = self._browser = None
-        self._running = self._closing = False
+        self._running = self._closing = self._left = False
         self._followed = []
 
     def setup(self):
@@ -84,6 +84,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = PyPeTLogic()
+        self._refresh_soon = running.soon(panel, self.refresh)
         self._set_up_controls()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.on_scene_closing)
@@ -146,10 +147,12 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self):
         """Called when the user opens the module."""
+        self._left = False
         self.connect_parameters()
 
     def exit(self):
-        """Called when the user opens another module; the panel goes on following the scene."""
+        """Called when the user opens another module; nodes that go are then of interest when the panel is opened."""
+        self._left = True
 
     def cleanup(self):
         """Called when the panel goes away."""
@@ -202,9 +205,11 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             part_from(self.parameters, node)
 
     def on_node_removed(self, caller, event):
-        """Show what is left; a run, which removes many nodes that only passed, does so at its end."""
+        """Show what is left, once however many go; a run, whose nodes often only pass, does so at its end."""
         if not self._running:
-            self.refresh()
+            self.logic.keep_only_present()
+            if not self._left:
+                self._refresh_soon.start(0)
 
     # What the panel shows
 

@@ -131,6 +131,30 @@ def test_without_a_main_window(load, tiny_head, dialogs):
     assert own("map.cbf", panel.parameters.scan) is not None
 
 
+def test_nodes_that_go_are_shown_once_however_many_and_not_under_another_module(panel, scan, monkeypatch):
+    """A refresh for each of 500 nodes took 20 s."""
+    import slicer
+
+    from PyPeTPanel import tables
+
+    shown, show = [], tables.show_results
+    monkeypatch.setattr(tables, "show_results", lambda *given: shown.append(show(*given)))
+
+    def remove(count: int) -> int:
+        nodes = [slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode") for _ in range(count)]
+        shown.clear()
+        for node in nodes:
+            slicer.mrmlScene.RemoveNode(node)
+        slicer.app.processEvents()
+        return len(shown)
+
+    assert remove(20) == 1
+    panel.exit()
+    assert remove(20) == 0
+    panel.enter()
+    assert len(shown) == 1 and remove(1) == 1
+
+
 # A scene that comes from a file
 
 

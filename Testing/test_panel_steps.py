@@ -235,6 +235,7 @@ def test_a_map_that_was_removed_has_no_button(applied, scan):
 
     assert applied.ui.ttpButton.enabled
     slicer.mrmlScene.RemoveNode(own("map.ttp", scan))
+    slicer.app.processEvents()
     assert not applied.ui.ttpButton.enabled
 
 
@@ -267,6 +268,7 @@ def test_views_and_slider_are_those_of_the_scan_that_is_selected(applied, scan, 
     assert shown_volumes(6)[0] == "scan CBF"
     for node in [node for node in own_nodes(scan) if slicer.mrmlScene.IsNodePresent(node)]:
         slicer.mrmlScene.RemoveNode(node)
+    slicer.app.processEvents()
     assert not applied.ui.frame.enabled, "no results, nothing to scroll"
 
 

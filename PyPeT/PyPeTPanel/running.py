@@ -1,4 +1,4 @@
-"""A run with a progress dialog that can be cancelled."""
+"""A run with a progress dialog that can be cancelled, and what is done once the present events are over."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +54,22 @@ def cancellable(parent: Any, stopped: Callable[[], bool]) -> Iterator[Progress]:
     finally:
         dialog.close()
         dialog.deleteLater()
+
+
+def soon(parent: Any, function: Callable[[], None]) -> Any:
+    """Return a timer whose ``start(0)`` calls a function after the present events, once however often it is started.
+
+    Parameters
+    ----------
+    parent : QObject
+        The timer goes with it.
+    function : callable
+        What to call.
+    """
+    timer = qt.QTimer(parent)
+    timer.setSingleShot(True)
+    timer.connect("timeout()", function)
+    return timer
 
 
 def settle() -> None:

@@ -10,6 +10,7 @@ import qt
 from PyPeTLib.lesion_facts import LesionRow, lesion_values
 from PyPeTLib.similarity import similarity_rows
 from PyPeTLib.typeset import rounded, typeset
+from PyPeTPanel.running import soon
 from PyPeTScene.curves import PARTIAL_VOLUME
 from PyPeTScene.nodes import find_node
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, MEDIANS, SIMILARITY, rows_of
@@ -58,10 +59,8 @@ def set_up_checks(table: Any) -> None:
     """Make the table of the checks: its rows follow its width, for their text is wrapped."""
     set_up_table(table, CHECK_COLUMNS)
     table.setWordWrap(True)
-    soon = qt.QTimer(table)  # while a column is being resized the rows still see its former width
-    soon.setSingleShot(True)
-    soon.connect("timeout()", lambda: _fit_height(table, TALLEST_CHECKS))
-    table.horizontalHeader().connect("sectionResized(int,int,int)", lambda _index, _old, _new: soon.start(0))
+    fit = soon(table, lambda: _fit_height(table, TALLEST_CHECKS))  # a column being resized has its former width
+    table.horizontalHeader().connect("sectionResized(int,int,int)", lambda _index, _old, _new: fit.start(0))
 
 
 def fill_checks(table: Any, checks: Sequence[Sequence[Any]]) -> None:

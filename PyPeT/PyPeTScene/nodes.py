@@ -59,7 +59,7 @@ def find_node(role: str, scan: Node) -> Node | None:
 
 def own_nodes(scan: Node) -> Iterator[Node]:
     """Yield every node that PyPeT made for a scan, no copy that the user made of one."""
-    for node in list(scene_nodes()):
+    for node in scene_nodes():
         if node.GetAttribute(ROLE) and _is_of(node, scan):
             yield node
 
@@ -87,10 +87,8 @@ def put_under(node: Node, transform_id: str | None) -> None:
 
 
 def scene_nodes() -> Iterator[Node]:
-    """Yield every node of the scene."""
-    nodes = slicer.mrmlScene.GetNodes()
-    for k in range(nodes.GetNumberOfItems()):
-        yield nodes.GetItemAsObject(k)
+    """Yield every node that the scene has now; an item by its number would be looked for from the first on."""
+    yield from list(slicer.mrmlScene.GetNodes())
 
 
 @contextmanager
