@@ -334,7 +334,7 @@ def follow_crosshair(logic: Any, scan: Any) -> str:
     prepared = logic.prepared
     try:
         place = crosshair_ras_mm(scan)
-        show_voxel_curve(prepared, scan, voxel_region(prepared.series.geometry, place))
+        show_voxel_curve(prepared, scan, place)
     except InputError as error:
         return str(error)
     return "Voxel at ({}) mm RAS.".format(", ".join(typeset(f"{value:.0f}") for value in place))

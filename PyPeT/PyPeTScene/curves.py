@@ -24,6 +24,8 @@ from PyPeTScene.nodes import ROLE, Node, find_node, node_name, own_node, own_nod
 
 #: Values of one column of a table.
 Column = Sequence[str] | Sequence[float] | npt.NDArray[np.floating[Any]]
+#: A point in mm, right, anterior, superior.
+Point = tuple[float, float, float]
 #: Curves of the vessel chart: column, label, colour (RGB from 0 to 1), and whether it is a dashed line.
 VESSEL_CURVES = (
     ("aif_measured_hu", "AIF, measured", (0.80, 0.60, 1.00), False),
@@ -108,7 +110,7 @@ def show_tissue_curves(analysis: Prepared, scan: Node, regions: Mapping[str, Mas
     return table, chart
 
 
-def show_voxel_curve(analysis: Prepared, scan: Node, voxel: Mapping[str, MaskArray]) -> None:
+def show_voxel_curve(analysis: Prepared, scan: Node, ras_mm: Point) -> None:
     """Replace the curve of the picked voxel alone, many times a second; the chart of tissue curves shows it already.
 
     Parameters
@@ -117,23 +119,31 @@ def show_voxel_curve(analysis: Prepared, scan: Node, voxel: Mapping[str, MaskArr
         The run.
     scan : vtkMRMLNode
         The scan it is of.
-    voxel : mapping of str to ndarray of bool
-        What `voxel_region` returns.
+    ras_mm : tuple of float
+        The point in mm, as crosshair and markups have it.
 
     Raises
     ------
     InputError
-        If the voxel is not in the brain mask.
+        If the point lies outside the grid, or its voxel outside the brain mask.
     """
+    place, curves = _voxel_at(analysis.series.geometry, ras_mm), analysis.curves
     table = find_node("tissue.table", scan)
     if table is None or table.GetTable().GetColumnByName(VOXEL) is None:
         return
-    _check_inside(VOXEL, voxel[VOXEL], analysis)
+    if not curves.mask[place]:
+        raise _outside(VOXEL, 1)
     column = table.GetTable().GetColumnByName(VOXEL)
-    numpy_support.vtk_to_numpy(column)[:] = analysis.curves.mean(voxel[VOXEL])
+    numpy_support.vtk_to_numpy(column)[:] = curves.coefficients[_row(curves.mask, place)].astype(float) @ curves.basis
     column.Modified()
     table.GetTable().Modified()
     table.Modified()
+
+
+def _row(mask: MaskArray, place: tuple[int, int, int]) -> int:
+    """Return which of the mask's voxels one is, counted without an array as large as the scan."""
+    k, j, i = place
+    return int(sum(np.count_nonzero(before) for before in (mask[:k], mask[k, :j], mask[k, j, :i])))
 
 
 def show_bolus(analysis: Prepared, scan: Node) -> tuple[Node, Node]:
@@ -207,29 +217,21 @@ def _free_name(name: str, taken: Collection[str]) -> str:
     return next(one for one in names if one not in taken)
 
 
-def voxel_region(geometry: Geometry, ras_mm: tuple[float, float, float]) -> dict[str, MaskArray]:
-    """Return the voxel at a point of the scene as a region.
+def voxel_region(geometry: Geometry, ras_mm: Point) -> dict[str, MaskArray]:
+    """Return the voxel at a point of the scene as a region; parameters and errors as of `show_voxel_curve`."""
+    mask = np.zeros(geometry.shape, dtype=bool)
+    mask[_voxel_at(geometry, ras_mm)] = True
+    return {VOXEL: mask}
 
-    Parameters
-    ----------
-    geometry : Geometry
-        The scan's grid.
-    ras_mm : tuple of float
-        The point in mm, as crosshair and markups have it.
 
-    Raises
-    ------
-    InputError
-        If the point lies outside the grid.
-    """
+def _voxel_at(geometry: Geometry, ras_mm: Point) -> tuple[int, int, int]:
+    """Return the index (z, y, x) of the voxel at a point; refuse one outside the grid."""
     offset = np.array([-ras_mm[0], -ras_mm[1], ras_mm[2]]) - geometry.origin_mm
     i, j, k = (round(float(value)) for value in np.linalg.solve(geometry.axes, offset) / geometry.spacing_mm)
     if min(i, j, k) < 0 or i >= geometry.size[0] or j >= geometry.size[1] or k >= geometry.size[2]:
         point = ", ".join(typeset(f"{value:.4g}") for value in ras_mm)
         raise InputError(f"Curve at a point: a voxel of {geometry.describe()} is needed; found ({point}) mm RAS.")
-    mask = np.zeros(geometry.shape, dtype=bool)
-    mask[k, j, i] = True
-    return {VOXEL: mask}
+    return k, j, i
 
 
 def curve_from_table(table: Node, column: str = "aif_hu") -> TimeCurve:
@@ -290,10 +292,15 @@ def _number(cell: Any) -> float:
 
 def _check_inside(label: str, mask: MaskArray, analysis: Prepared) -> None:
     if mask.shape != analysis.curves.mask.shape or not (mask & analysis.curves.mask).any():
-        raise InputError(
-            f"Tissue curve '{label}': a voxel of the brain mask is needed; found none among {int(mask.sum())}. "
-            "Choose a place inside the brain."
-        )
+        raise _outside(label, int(mask.sum()))
+
+
+def _outside(label: str, voxels: int) -> InputError:
+    """Return the error of a curve without a voxel in the brain mask."""
+    return InputError(
+        f"Tissue curve '{label}': a voxel of the brain mask is needed; found none among {voxels}. "
+        "Choose a place inside the brain."
+    )
 
 
 def _chart(name: str, role: str, title: str, scan: Node, vertical: str = "enhancement in HU") -> Node:
