@@ -33,6 +33,7 @@ from PyPeTPanel.parameters import (
     time_axis,
 )
 from PyPeTScene import study
+from PyPeTScene.masks import show_only_masks_of
 
 #: What a run says that gets no memory.
 OUT_OF_MEMORY = (
@@ -293,6 +294,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if path:
             with slicer.util.tryWithErrorDisplay(_("The scan could not be loaded."), waitCursor=True):
                 self.parameters.scan = scan.show_scan(scan.load_scan(path))
+                show_only_masks_of(self.parameters.scan)
 
     def create_mask(self):
         """Make the brain mask and let Apply use it as a segment."""
@@ -303,11 +305,13 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         with slicer.util.tryWithErrorDisplay(_("The brain mask could not be made."), waitCursor=True):
             actions.create_brain(self.parameters)
+            show_only_masks_of(actions.scan_or_none(self.parameters.scan))
 
     def correct_mask(self):
         """Open the brain mask in the Segment Editor."""
         with slicer.util.tryWithErrorDisplay(_("The brain mask could not be opened."), waitCursor=True):
             actions.correct_brain(self.parameters)
+            show_only_masks_of(actions.scan_or_none(self.parameters.scan))
 
     def place_points(self, key):
         """Let the user drop points into the artery ("aif") or the vein ("vof")."""
@@ -390,7 +394,9 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def show_map(self, name):
         """Show one map in all slice views."""
-        views.show_volume(actions.map_volume(actions.scan_or_none(self.parameters.scan), name))
+        scan_node = actions.scan_or_none(self.parameters.scan)
+        views.show_volume(actions.map_volume(scan_node, name))
+        show_only_masks_of(scan_node)
 
     def show_stage(self, number):
         """Show one step of the analysis in its layout."""
@@ -436,6 +442,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         views.arrange(stage)
         running.settle()
         views.fill(stage)
+        show_only_masks_of(actions.scan_or_none(self.parameters.scan))
         self.ui.stageNote.text = stage.note
         self._set_up_frames(stage.frame, stage.volumes)
 

@@ -272,6 +272,29 @@ def test_views_and_slider_are_those_of_the_scan_that_is_selected(applied, scan, 
     assert not applied.ui.frame.enabled, "no results, nothing to scroll"
 
 
+def test_masks_of_another_scan_are_not_drawn_on_this_one(applied, scan, other_scan, dialogs):
+    """Two scans of one head lie in one place, and outlines say nothing of their scan."""
+    first = own("segmentation", scan).GetDisplayNode()
+    assert first.GetVisibility()
+    applied.parameters.scan = other = other_scan()
+    stage_note(applied, 1)
+    assert not first.GetVisibility()
+    applied.ui.createMaskButton.click()
+    second = own("segmentation", other).GetDisplayNode()
+    assert second.GetVisibility() and not first.GetVisibility()
+    applied.parameters.scan = scan
+    applied.ui.cbfButton.click()
+    assert first.GetVisibility() and not second.GetVisibility()
+    first.SetVisibility(False)
+    applied.parameters.scan = other
+    applied.ui.correctMaskButton.click()
+    assert second.GetVisibility(), "to be painted on"
+    applied.parameters.scan = scan
+    stage_note(applied, 6)
+    assert not first.GetVisibility(), "the user hid them"
+    assert not second.GetVisibility() and not dialogs.errors()
+
+
 def test_apply_shows_the_maps_again_where_there_are_others(applied, scan):
     names = [f"scan {name}" for name in ("CBF", "CBV", "MTT", "Tmax", "TTP")]
     applied.parameters.method = "bSVD"

@@ -16,6 +16,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Image
 from PyPeTLib.progress import Progress, silent
 from PyPeTScene.nodes import (
+    ROLE,
     SCAN,
     Node,
     find_node,
@@ -26,6 +27,7 @@ from PyPeTScene.nodes import (
     node_name,
     own_node,
     put_under,
+    scene_nodes,
 )
 from PyPeTScene.series import scan_volume
 
@@ -71,6 +73,8 @@ FILLING.update({"core": 0.0, "hypoperfusion": 0.0, "mismatch": 0.3})
 HIDDEN = frozenset({"csf", "vessels", "bone", "mismatch"})
 #: Tags of a segment: its key, and what tells whether it still holds what PyPeT wrote.
 MASK, WRITTEN = "PyPeT.Mask", "PyPeT.Written"
+#: Attribute of the display of a segmentation that PyPeT hid while another scan is looked at.
+ASIDE = "PyPeT.Aside"
 #: What a segment may consist of.
 LABELMAP = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
 SURFACE = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
@@ -140,6 +144,20 @@ def show_mask(key: str, mask: Image, scan: Node, reference: Node, name: str) -> 
     segmentation = _segmentation(scan, reference, name)
     put_mask(segmentation, key, mask, reference)
     return segmentation
+
+
+def show_only_masks_of(scan: Node) -> None:
+    """Hide PyPeT's masks of other scans, which would be drawn on this one; show this one's where PyPeT hid them."""
+    for node in scene_nodes():
+        if node.GetAttribute(ROLE) != "segmentation" or not is_own(node) or node.GetDisplayNode() is None:
+            continue
+        looks, mine = node.GetDisplayNode(), node.GetNodeReferenceID(SCAN) == scan.GetID()
+        if mine and looks.GetAttribute(ASIDE):
+            looks.SetAttribute(ASIDE, None)
+            looks.SetVisibility(True)
+        elif not mine and looks.GetVisibility():
+            looks.SetAttribute(ASIDE, "1")
+            looks.SetVisibility(False)
 
 
 def _segmentation(scan: Node, reference: Node, name: str) -> Node:
