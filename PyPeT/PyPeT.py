@@ -101,12 +101,12 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _set_up_controls(self):
         """Describe the controls and connect them."""
         controls.describe_controls(self.ui)
-        tables.set_up_table(self.ui.candidates, tables.CANDIDATE_COLUMNS)
-        tables.set_up_checks(self.ui.checks)
+        tables.set_up_wrapped(self.ui.candidates, tables.CANDIDATE_COLUMNS)
+        tables.set_up_wrapped(self.ui.checks, tables.CHECK_COLUMNS, tables.TALLEST_CHECKS)
         tables.set_up_table(self.ui.medians, tables.MEDIAN_COLUMNS)
         tables.set_up_table(self.ui.similarity, tables.SIMILARITY_COLUMNS)
         tables.set_up_table(self.ui.lesions, tables.LESION_COLUMNS)
-        tables.set_up_table(self.ui.criteria, tables.CRITERION_COLUMNS)
+        tables.set_up_wrapped(self.ui.criteria, tables.CRITERION_COLUMNS)
         self._segments = [
             controls.SegmentChoice(selector, key)
             for selector, key in (

@@ -91,10 +91,13 @@ def test_what_does_not_apply_is_grey(panel, scan, dialogs):
     assert panel.ui.checks.item(row, 0).foreground().color().name() == "#808080"
 
 
-def test_rows_of_the_checks_follow_the_width(applied):
+@pytest.mark.parametrize("name", ["checks", "criteria", "candidates"])
+def test_rows_of_tables_with_sentences_follow_the_width(applied, name):
     import slicer
 
-    table = applied.ui.checks
+    table = getattr(applied.ui, name)
+    if name == "candidates":  # nothing is to be remarked of these
+        table.item(0, table.columnCount - 1).setText("A remark that is wrapped where it has no room. " * 2)
     applied.parent.resize(900, 900)
     applied.parent.show()
     slicer.app.processEvents()

@@ -55,11 +55,11 @@ def fill_table(table: Any, rows: Iterable[Sequence[str]]) -> None:
     _fit_height(table, TALLEST)
 
 
-def set_up_checks(table: Any) -> None:
-    """Make the table of the checks: its rows follow its width, for their text is wrapped."""
-    set_up_table(table, CHECK_COLUMNS)
+def set_up_wrapped(table: Any, columns: Sequence[str], tallest: int = TALLEST) -> None:
+    """Make a table with sentences, which are wrapped: its rows follow its width, also when it gets its first."""
+    set_up_table(table, columns)
     table.setWordWrap(True)
-    fit = soon(table, lambda: _fit_height(table, TALLEST_CHECKS))  # a column being resized has its former width
+    fit = soon(table, lambda: _fit_height(table, tallest))  # a column being resized has its former width
     table.horizontalHeader().connect("sectionResized(int,int,int)", lambda _index, _old, _new: fit.start(0))
 
 
