@@ -188,7 +188,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._closing = True
         self.disconnect_parameters()
         self.logic.forget()
-        self._browser = None
+        self._scroll_with(None)
 
     def on_scene_importing(self, caller=None, event=None):
         """Part from the selectors, which forget their nodes while another scene is added."""
@@ -449,19 +449,41 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _set_up_frames(self, frame=None, volumes=()):
         """Let the slider run over the frames of these volumes, or of what is shown of the selected scan."""
         scan_node = actions.scan_or_none(self.parameters.scan)
-        self._browser = actions.browser_of(scan_node, volumes, self._browser)
+        self._scroll_with(actions.browser_of(scan_node, volumes, self._browser))
         if self._browser is None:
-            self.ui.frameTime.text = ""
             return
         current = self._browser.GetSelectedItemNumber() if frame is None else frame
         self.ui.frame.maximum = self._browser.GetNumberOfItems() - 1
         self.ui.frame.value = current
         self.show_frame(current)
 
+    def _scroll_with(self, browser):
+        """Let the slider scroll a browser and follow it, and no more the one before."""
+        event, former = vtk.vtkCommand.ModifiedEvent, self._browser
+        if browser is former:
+            return
+        if former is not None and self.hasObserver(former, event, self.follow_browser):
+            self.removeObserver(former, event, self.follow_browser)
+        if browser is None:
+            self.ui.frameTime.text = ""
+        else:
+            self.addObserver(browser, event, self.follow_browser)
+        self._browser = browser
+
+    def follow_browser(self, caller=None, event=None):
+        """Let the slider stand where the browser does, whoever scrolled: Slicer's toolbar, playback, a script."""
+        frame = -1 if self._browser is None else self._browser.GetSelectedItemNumber()
+        if frame >= 0:
+            blocked = self.ui.frame.blockSignals(True)  # it is there already
+            self.ui.frame.value = frame
+            self.ui.frame.blockSignals(blocked)
+            self.ui.frameTime.text = actions.time_of_frame(self._browser, frame)
+
     def show_frame(self, frame):
         """Scroll to a frame."""
         if self._browser is not None and slicer.mrmlScene.IsNodePresent(self._browser):
-            self.ui.frameTime.text = actions.go_to_frame(self._browser, frame)
+            actions.go_to_frame(self._browser, frame)
+            self.ui.frameTime.text = actions.time_of_frame(self._browser, frame)
 
 
 class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):

@@ -272,6 +272,27 @@ def test_views_and_slider_are_those_of_the_scan_that_is_selected(applied, scan, 
     assert not applied.ui.frame.enabled, "no results, nothing to scroll"
 
 
+def test_slider_follows_whoever_scrolls_the_scan_that_is_selected(applied, scan, other_scan):
+    """Slicer's toolbar and its playback scroll the browser, too."""
+    import slicer
+
+    from PyPeTScene.series import sequence_browser
+
+    browser = sequence_browser(scan)
+    applied.ui.frame.value = 3
+    browser.SetSelectedItemNumber(17)
+    assert (applied.ui.frame.value, applied.ui.frameTime.text) == (17, "17.0 s")
+    assert browser.GetSelectedItemNumber() == 17
+    applied.parameters.scan = other = other_scan()
+    stage_note(applied, 1)
+    sequence_browser(other).SetSelectedItemNumber(5)
+    browser.SetSelectedItemNumber(30)
+    assert (applied.ui.frame.value, applied.ui.frameTime.text) == (5, "5.0 s")
+    slicer.mrmlScene.Clear(False)
+    browser.SetSelectedItemNumber(12)
+    assert (applied.ui.frame.value, applied.ui.frameTime.text) == (5, "")
+
+
 def test_masks_of_another_scan_are_not_drawn_on_this_one(applied, scan, other_scan, dialogs):
     """Two scans of one head lie in one place, and outlines say nothing of their scan."""
     first = own("segmentation", scan).GetDisplayNode()

@@ -386,10 +386,14 @@ def browser_of(scan: Any, volumes: Sequence[Any] = (), current: Any = None) -> A
     return next((browser for browser in (*wanted, *found) if browser in found), None)
 
 
-def go_to_frame(browser: Any, frame: int) -> str:
-    """Scroll to a frame and return its time as text."""
+def go_to_frame(browser: Any, frame: int) -> None:
+    """Scroll to a frame."""
     browser.SetSelectedItemNumber(frame)
     slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+
+
+def time_of_frame(browser: Any, frame: int) -> str:
+    """Return the time of a frame as text, "" where it is not known."""
     sequence = browser.GetMasterSequenceNode()
     if sequence is None or not 0 <= frame < sequence.GetNumberOfDataNodes():
         return ""
