@@ -97,6 +97,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(actions.crosshair(), vtk.vtkCommand.ModifiedEvent, self.follow_crosshair)
         self.connect_parameters()  # tells the selector its types, without which a filter is none
         self.ui.scan.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
+        self.ui.scan.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # which proxy volumes have
 
     def _set_up_controls(self):
         """Describe the controls and connect them."""

@@ -114,8 +114,39 @@ def test_only_scans_are_offered(panel, scan):
 
     other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "of transforms")
     other.SetDataNodeAtValue(slicer.vtkMRMLLinearTransformNode(), "0")
-    offered = {panel.ui.scan.nodeFromIndex(k) for k in range(panel.ui.scan.nodeCount())}
-    assert scan in offered and other not in offered
+    assert scan in offered(panel) and other not in offered(panel)
+
+
+def test_maps_and_masks_are_not_offered_as_scans_and_proxy_volumes_are(panel, scan):
+    import slicer
+
+    from PyPeTScene.series import scan_volume, sequence_browser
+
+    for kind in ("ScalarVolume", "LabelMapVolume", "VectorVolume"):
+        slicer.mrmlScene.AddNewNodeByClass(f"vtkMRML{kind}Node", kind)
+    labels = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "labels")
+    labels.SetDataNodeAtValue(slicer.vtkMRMLLabelMapVolumeNode(), "0")
+    assert sequence_browser(labels).GetProxyNode(labels).GetAttribute("Sequences.BaseName")
+    assert offered(panel) == {scan, scan_volume(scan)}
+
+
+def test_multivolumes_are_offered(panel, scan):
+    """They are scalar volumes that are no proxies; their class comes with another module, and is the first named."""
+    import slicer
+
+    class MultiVolume(slicer.vtkMRMLScalarVolumeNode):
+        def IsA(self, name):  # noqa: N802
+            return name == "vtkMRMLMultiVolumeNode" or super().IsA(name)
+
+    multi = MultiVolume()
+    slicer.mrmlScene.AddNode(multi)
+    assert multi not in offered(panel)
+    panel.ui.scan.nodeTypes = ["vtkMRMLMultiVolumeNode", *panel.ui.scan.nodeTypes]
+    assert multi in offered(panel)
+
+
+def offered(panel) -> set:
+    return {panel.ui.scan.nodeFromIndex(k) for k in range(panel.ui.scan.nodeCount())}
 
 
 def test_without_a_main_window(load, tiny_head, dialogs):
