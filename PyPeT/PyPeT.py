@@ -86,6 +86,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = PyPeTLogic()
         self._refresh_soon = running.soon(panel, self.refresh)
+        self._tell_soon = running.soon(panel, self.tell_notice)
         self._set_up_controls()
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.on_scene_closing)
@@ -172,7 +173,15 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.parameters = self.logic.getParameterNode()
             self._gui = self.parameters.connectGui(self.ui)
             self.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.refresh)
+        if self.logic.notice:
+            self._tell_soon.start(0)  # a window that waits would hold up whoever is loading the scene
         self.refresh()
+
+    def tell_notice(self):
+        """Show once what the logic has to say of the scene's parameters."""
+        notice, self.logic.notice = self.logic.notice, ""
+        if notice:
+            slicer.util.warningDisplay(notice)
 
     def disconnect_parameters(self):
         """Part the controls from the parameter node."""
@@ -488,11 +497,18 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
-    """Scene in, nodes out, for the panel and for scripts; keeps the last run for stages and export."""
+    """Scene in, nodes out, for the panel and for scripts; keeps the last run for stages and export.
+
+    Attributes
+    ----------
+    notice : str
+        What is to be said of the parameters of the scene, "" where that is nothing; shown by the panel.
+    """
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         LastRun.__init__(self)
+        self.notice = ""
 
     def getParameterNode(self):  # noqa: N802 (Slicer's name)
         """Return the wrapped parameter node of the scene."""
@@ -503,7 +519,7 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         forgotten = forget_unknown(node)
         if forgotten:
             text = _("This scene was saved with another version of PyPeT, so these parameters have their defaults:")
-            slicer.util.warningDisplay("\n".join([text, *forgotten]))
+            self.notice = "\n".join([text, *forgotten])
         return PyPeTParameterNode(node)
 
     def load(self, path):

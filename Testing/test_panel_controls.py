@@ -61,6 +61,8 @@ def test_partial_volume_can_be_switched_off(panel):
 
 
 def test_parameters_of_another_version_become_the_defaults_and_are_named(panel, dialogs):
+    import slicer
+
     from PyPeTLib import Settings
 
     node = panel.parameters.parameterNode
@@ -74,10 +76,13 @@ def test_parameters_of_another_version_become_the_defaults_and_are_named(panel, 
     for name in ("method", "csf_hu", "bone_hu"):
         assert getattr(panel.parameters, name) == getattr(Settings(), name)
     assert panel.parameters.aif_source == "automatic" and panel.parameters.core_rcbf == 25.0
+    assert not dialogs.messages, "not amid the import of a scene"
+    slicer.app.processEvents()
     (warning,) = dialogs.messages
     assert warning.level == "WARNING" and "another version" in warning.text
     assert all(word in warning.text for word in ("method", "bayesian", "fancy", "guess", "1e9", "dense", "abc"))
     panel.connect_parameters()
+    slicer.app.processEvents()
     assert len(dialogs.messages) == 1, "said once"
 
 
