@@ -313,14 +313,21 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             question, parent=self.parent
         ):
             return
-        with slicer.util.tryWithErrorDisplay(_("The brain mask could not be made."), waitCursor=True):
-            actions.create_brain(self.parameters)
-            show_only_masks_of(actions.scan_or_none(self.parameters.scan))
+        self._make_mask(_("The brain mask could not be made."))
 
     def correct_mask(self):
-        """Open the brain mask in the Segment Editor."""
-        with slicer.util.tryWithErrorDisplay(_("The brain mask could not be opened."), waitCursor=True):
-            actions.correct_brain(self.parameters)
+        """Open the brain mask in the Segment Editor; it is made where there is none."""
+        failed = _("The brain mask could not be opened.")
+        if not actions.has_brain(self.parameters):
+            self._make_mask(failed)
+        if actions.has_brain(self.parameters):  # the user may have stopped its making
+            with slicer.util.tryWithErrorDisplay(failed, waitCursor=True):
+                actions.correct_brain(self.parameters)
+                show_only_masks_of(actions.scan_or_none(self.parameters.scan))
+
+    def _make_mask(self, failed):
+        with self._work(failed) as progress:
+            actions.create_brain(self.parameters, self.logic, progress)
             show_only_masks_of(actions.scan_or_none(self.parameters.scan))
 
     def place_points(self, key):

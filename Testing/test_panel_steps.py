@@ -293,6 +293,28 @@ def test_slider_follows_whoever_scrolls_the_scan_that_is_selected(applied, scan,
     assert (applied.ui.frame.value, applied.ui.frameTime.text) == (5, "")
 
 
+@pytest.mark.parametrize(
+    ("button", "percent"),
+    [("stage1", 1), ("stage1", 40), ("stage3", 60), ("createMask", 1), ("createMask", 60), ("correctMask", 60)],
+)
+def test_what_needs_no_curves_can_be_stopped(panel, scan, dialogs, button, percent):
+    before = ids()
+    cancel_at(percent, dialogs)
+    getattr(panel.ui, f"{button}Button").click()
+    assert ids() == before and not dialogs.messages
+    assert panel.parameters.brain_source == "automatic" and panel.ui.applyButton.enabled
+
+
+def test_a_scan_is_copied_once_whatever_is_looked_at(panel, scan, dialogs, monkeypatch):
+    from PyPeTScene import series
+
+    read, copies = series._sequence_values, []
+    monkeypatch.setattr(series, "_sequence_values", lambda *given: copies.append(1) or read(*given))
+    for button in ("stage1", "stage1", "stage3", "createMask", "stage2", "stage1"):
+        getattr(panel.ui, f"{button}Button").click()
+    assert len(copies) == 1 and not dialogs.errors()
+
+
 def test_masks_of_another_scan_are_not_drawn_on_this_one(applied, scan, other_scan, dialogs):
     """Two scans of one head lie in one place, and outlines say nothing of their scan."""
     first = own("segmentation", scan).GetDisplayNode()

@@ -58,7 +58,7 @@ from PyPeTScene.numbers import (
     show_candidates,
     show_checks,
 )
-from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, describe_time_axis, scan_of, scan_volume, series_from_node
+from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, describe_time_axis, scan_of, scan_volume
 
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
@@ -135,18 +135,23 @@ def _state(given: Any) -> tuple[Any, ...] | None:
     return given and (given.GetID(), given.GetMTime())
 
 
-def brain_of(parameters: PyPeTParameterNode, series: Series) -> Image:
+def brain_of(parameters: PyPeTParameterNode, series: Series, progress: Progress = silent) -> Image:
     """Return the brain mask: the user's segment, or the automatic one."""
     segment = segment_of(parameters, "brain")
     if segment is not None:
         return mask_from_segment(*segment, scan_volume(scan_of(parameters.scan)))
-    return brain_mask(_head(series).values, series.geometry, settings=settings_of(parameters))
+    return _automatic_brain(parameters, series, progress)
 
 
-def create_brain(parameters: PyPeTParameterNode) -> None:
+def _automatic_brain(parameters: PyPeTParameterNode, series: Series, progress: Progress) -> Image:
+    found = share(progress, 0.0, 1.0, "Finding the brain")
+    return brain_mask(_head(series).values, series.geometry, settings=settings_of(parameters), progress=found)
+
+
+def create_brain(parameters: PyPeTParameterNode, logic: Any, progress: Progress = silent) -> None:
     """Make the automatic brain mask as a segment, which the next Apply will use."""
-    series = series_from_node(parameters.scan, interval_of(parameters))
-    mask = brain_mask(_head(series).values, series.geometry, settings=settings_of(parameters))
+    series = logic.series_of(parameters, share(progress, 0.0, 0.5))
+    mask = _automatic_brain(parameters, series, share(progress, 0.5, 1.0))
     identity = study.show_brain(mask, series, parameters.scan)
     use_segment(parameters, "brain", slicer.mrmlScene.GetNodeByID(identity), SEGMENTS["brain"][0])
 
@@ -178,14 +183,19 @@ def _masks(parameters: PyPeTParameterNode) -> Any:
     return None if scan is None else find_node("segmentation", scan)
 
 
+def has_brain(parameters: PyPeTParameterNode) -> bool:
+    """Tell whether there is a brain mask to be corrected: the segment that was chosen, or the one that PyPeT made."""
+    return _chose_brain(parameters) or find_segment(_masks(parameters), "brain") is not None
+
+
+def _chose_brain(parameters: PyPeTParameterNode) -> bool:
+    return parameters.brain_source == SEGMENT and parameters.brain_segmentation is not None
+
+
 def correct_brain(parameters: PyPeTParameterNode) -> None:
-    """Open the brain mask in the Segment Editor; it is made where there is none, and the next Apply uses it."""
-    if parameters.brain_source != SEGMENT or parameters.brain_segmentation is None:
-        found = find_node("segmentation", scan_of(parameters.scan))
-        if find_segment(found, "brain"):
-            use_segment(parameters, "brain", found, SEGMENTS["brain"][0])
-        else:
-            create_brain(parameters)
+    """Open the brain mask, which is there, in the Segment Editor; the next Apply uses it."""
+    if not _chose_brain(parameters):
+        use_segment(parameters, "brain", _masks(parameters), SEGMENTS["brain"][0])
     segmentation, segment = segment_of(parameters, "brain")
     if slicer.util.mainWindow() is None:
         return
@@ -251,8 +261,7 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
     if number == 6:
         return views.maps_stage(scan)
     if number == 1 or (number == 3 and not logic.is_prepared_for(parameters)):
-        series = series_from_node(parameters.scan, interval_of(parameters))
-        return _early_stage(number, parameters, series, scan)
+        return _early_stage(number, parameters, logic, progress)
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     if number in (4, 5):
         logic.show_curves_of(parameters, share(progress, 0.8, 1.0))
@@ -263,11 +272,13 @@ def stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Pro
     return replace(shown, note=f"{shown.note}{_doubts(prepared, scan)}")
 
 
-def _early_stage(number: int, parameters: PyPeTParameterNode, series: Series, scan: Any) -> views.Stage:
+def _early_stage(number: int, parameters: PyPeTParameterNode, logic: Any, progress: Progress) -> views.Stage:
     """Return the raw scan or the mask, which need no curves."""
+    scan, series = scan_of(parameters.scan), logic.series_of(parameters, share(progress, 0.0, 0.5))
     if number == 1:
         return views.raw_stage(series, scan)
-    return views.mask_stage(_head(series), brain_of(parameters, series), series, scan)
+    brain = brain_of(parameters, series, share(progress, 0.5, 1.0))
+    return views.mask_stage(_head(series), brain, series, scan)
 
 
 def _mask_stage(prepared: Prepared, scan: Any) -> views.Stage:

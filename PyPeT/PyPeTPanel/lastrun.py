@@ -8,10 +8,12 @@ import slicer
 from PyPeTLib.analysis import Analysis, Prepared
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Candidate
+from PyPeTLib.scan import Series
 from PyPeTPanel import actions
-from PyPeTPanel.parameters import PyPeTParameterNode
+from PyPeTPanel.parameters import PyPeTParameterNode, interval_of
 from PyPeTScene import study
 from PyPeTScene.nodes import find_node
+from PyPeTScene.series import series_from_node
 
 #: Roles of what `LastRun.show_curves_of` shows.
 CURVES = ("stage.enhancement", "segmentation", "curves.table", "curves.chart", "bolus.table", "bolus.chart")
@@ -39,10 +41,11 @@ class LastRun:
         self.analysis: Analysis | None = None
         self.shown: study.SceneNodes | None = None
         self.prepared: Prepared | None = None
+        self._series: Series | None = None
         self._curves_shown: Prepared | None = None
         self._candidates: tuple[Candidate, ...] = ()
         self._given: frozenset[str] = frozenset()
-        self._state = self._candidates_of = None
+        self._state = self._candidates_of = self._series_of = None
 
     def run(self, request: study.Request, progress: Progress = silent) -> dict[str, Any]:
         """Analyse and show; return the nodes by name."""
@@ -56,6 +59,12 @@ class LastRun:
         nodes = self.run(actions.request_of(parameters), progress)
         self._state = actions.state_of(parameters)
         return nodes
+
+    def series_of(self, parameters: PyPeTParameterNode, progress: Progress = silent) -> Series:
+        """Return the scan, for steps that need no curves; one that was read before and is unchanged is kept."""
+        series = series_from_node(parameters.scan, interval_of(parameters), former=self._series, progress=progress)
+        self._series, self._series_of = series, actions.scan_or_none(parameters.scan).GetID()
+        return series
 
     def prepared_for(self, parameters: PyPeTParameterNode, progress: Progress = silent) -> Prepared:
         """Return what the steps before the maps show: kept from the last run where the parameters are the same."""
@@ -90,13 +99,16 @@ class LastRun:
         """Drop everything when the scan has left the scene."""
         if self._candidates_of and slicer.mrmlScene.GetNodeByID(self._candidates_of) is None:
             self.forget()
+        if self._series_of and slicer.mrmlScene.GetNodeByID(self._series_of) is None:
+            self._series = self._series_of = None
 
     def _with_former(self, request: study.Request) -> study.Request:
         """Let a scan that was read before, and is unchanged, not be copied again."""
-        return request if self.prepared is None else replace(request, former=self.prepared.raw)
+        return replace(request, former=self._series)
 
     def _keep(self, prepared: Prepared, scan_id: str) -> None:
         """Keep a run, or its first half; the candidates stay where the user's own input was taken."""
         self.prepared, self._state = prepared, None
+        self._series, self._series_of = prepared.raw, scan_id
         if prepared.aif.candidates or self._candidates_of != scan_id:
             self._candidates, self._candidates_of = prepared.aif.candidates, scan_id
