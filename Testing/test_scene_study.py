@@ -185,6 +185,24 @@ def test_stages_of_a_dicom_import_scroll_in_seconds_too(tiny_analysis):
     assert ids() == before
 
 
+def test_raw_stage_of_a_dicom_import_shares_the_voxels_of_the_scan_and_is_made_once(tiny_analysis, monkeypatch):
+    scan = dicom_sequence(tiny_analysis.series)
+    series = series_from_node(scan)
+    raw, proxy = stages.show_seconds(series, scan)
+    images = [scan.GetNthDataNode(k).GetImageData() for k in range(series.frames)]
+    assert all(raw.GetNthDataNode(k).GetImageData() is image for k, image in enumerate(images))
+    with monkeypatch.context() as patched:
+        patched.setattr(stages, "fill_sequence", lambda *_, **__: pytest.fail("filled again"))
+        assert stages.show_seconds(series, scan) == (raw, proxy)
+    values = np.array(series.values)
+    values[3] += 1  # in HU a scan may have other values than its node
+    stages.show_seconds(replace(series, values=values), scan)
+    for k in (3, 4):
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(raw.GetNthDataNode(k)), values[k])
+    assert raw.GetNthDataNode(3).GetImageData() is not images[3] and raw.GetNthDataNode(4).GetImageData() is images[4]
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(scan.GetNthDataNode(3)), series.values[3])
+
+
 def test_index_in_seconds_that_are_not_the_times_does_not_drive_the_stages(tiny_analysis):
     scan = dicom_sequence(replace(tiny_analysis.series, times_s=2.0 * tiny_analysis.series.times_s))
     scan.SetIndexUnit("s")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ FRAME_LABELS, FRAME_UNITS = "MultiVolume.FrameLabels", "MultiVolume.FrameIdentif
 #: What a scan may be, for error messages.
 KINDS = "a volume sequence, its proxy volume or a MultiVolume"
 CURE = "Type the time between frames"
+#: Voxels of one frame, shape (z, y, x); or a vtkImageData, which is shared and not copied.
+Frame = Any
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def series_from_node(
     axis = _time_axis(scan, interval_s)
     assert axis.times_s is not None
     name = node_name(scan)
-    if former is not None and _holds(scan, former, share(progress, 0.0, 1.0, "Reading the scan")):
+    if former is not None and holds(scan, former, share(progress, 0.0, 1.0, "Reading the scan")):
         return Series(former.values, axis.times_s, former.geometry, name, axis.text, former.checks)
     copying = share(progress, 0.0, 0.6, "Reading the scan")
     if scan.IsA("vtkMRMLSequenceNode"):
@@ -146,20 +148,20 @@ def sequence_browser(sequence: Node) -> Node:
 
 def fill_sequence(
     sequence: Node,
-    frames: Iterable[npt.NDArray[Any]],
+    frames: Iterable[Frame],
     times_s: FloatArray,
     geometry: Geometry,
     *,
     progress: Progress = silent,
 ) -> None:
-    """Replace the frames of a sequence: one copy of each, made when it comes; the index is time in s.
+    """Replace the frames of a sequence: one copy of each array, made when it comes; the index is time in s.
 
     Parameters
     ----------
     sequence : vtkMRMLSequenceNode
         What to fill; its former frames are dropped once all new ones are there.
-    frames : iterable of ndarray, shape (z, y, x)
-        One array a time.
+    frames : iterable of ndarray, shape (z, y, x), or of vtkImageData
+        One a time; image data are shared.
     times_s : ndarray, shape (t,)
         Times in s, written with every digit.
     geometry : Geometry
@@ -169,7 +171,7 @@ def fill_sequence(
     """
     images = []
     for frame in frames:
-        images.append(_image_of(frame))
+        images.append(_image_of(frame) if isinstance(frame, np.ndarray) else frame)
         progress(len(images) / len(times_s), "")
     sequence.RemoveAllDataNodes()
     sequence.SetIndexName("time")
@@ -181,6 +183,14 @@ def fill_sequence(
         frame = sequence.SetDataNodeAtValue(empty, repr(float(time_s)))
         place(frame, geometry)  # on the frame itself: copying a node's content rounds its directions
         frame.SetAndObserveImageData(image)
+
+
+def images_of(series: Series, scan: Node) -> Iterator[Frame]:
+    """Yield the frames of a series: image data of the scan's own frame where that holds the values, else the values."""
+    whole = scan.IsA("vtkMRMLSequenceNode") and scan.GetNumberOfDataNodes() == series.frames
+    for k, values in enumerate(series.values):
+        image = scan.GetNthDataNode(k).GetImageData() if whole else None
+        yield image if image is not None and np.array_equal(image_values(image), values) else values
 
 
 def _image_of(values: npt.NDArray[Any]) -> Any:
@@ -283,7 +293,7 @@ def _sequence_values(sequence: Node, progress: Progress) -> tuple[npt.NDArray[An
     return values, geometry
 
 
-def _holds(scan: Node, former: Series, progress: Progress) -> bool:
+def holds(scan: Node, former: Series, progress: Progress = silent) -> bool:
     """Tell whether a node holds what was read before, grid and voxels."""
     frames, sequence = _frame_count(scan), scan.IsA("vtkMRMLSequenceNode")
     if frames != former.frames:

@@ -17,8 +17,8 @@ from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Curves
 from PyPeTLib.scan import Series
 from PyPeTScene.maps import FLOW_TABLE, add_legend, colour_table, style_display
-from PyPeTScene.nodes import Node, own_node, put_values
-from PyPeTScene.series import fill_sequence, scan_volume, sequence_browser
+from PyPeTScene.nodes import Node, find_node, own_node, put_values
+from PyPeTScene.series import Frame, fill_sequence, holds, images_of, scan_volume, sequence_browser
 
 Array = npt.NDArray[Any]
 #: Built-in grey colours.
@@ -86,11 +86,17 @@ def show_masked_image(image: Image, brain: Image, name: str, scan: Node) -> Node
 def show_seconds(series: Series, scan: Node) -> tuple[Node, Node]:
     """Return a sequence and proxy of the raw scan whose index is time in s, so that it scrolls with the other stages.
 
-    A sequence with such an index is returned as it is; of any other scan (frame numbers, MultiVolume) one is made.
+    A sequence with such an index is returned as it is; of any other scan (frame numbers, MultiVolume) one is made,
+    which shares the voxels of the scan's frames where these hold the series' values.
     """
     if _counts_seconds(scan, series):
         return scan, _synchronised(scan, series, scan)
-    return _show("raw", "raw", series.values, series, scan, BRAIN_HU, GREY_ID)
+    made = find_node("stage.raw", scan)
+    if made is None or not (_counts_seconds(made, series) and holds(made, series)):
+        return _show("raw", "raw", images_of(series, scan), series, scan, BRAIN_HU, GREY_ID)
+    proxy = _synchronised(made, series, scan)
+    _style_once(proxy, BRAIN_HU, GREY_ID)
+    return made, proxy
 
 
 def style_scan(scan: Node) -> None:
@@ -133,7 +139,7 @@ def _slab(geometry: Geometry, part: slice) -> Geometry:
 def _show(
     label: str,
     role: str,
-    frames: Iterable[Array],
+    frames: Iterable[Frame],
     series: Series,
     scan: Node,
     window: tuple[float, float],
