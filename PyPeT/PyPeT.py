@@ -35,6 +35,8 @@ from PyPeTPanel.parameters import (
 from PyPeTScene import study
 from PyPeTScene.masks import show_only_masks_of
 
+#: Where the project lives, as in the extension's CMakeLists.txt; its README has a tutorial.
+HOME = "https://github.com/PyPeT/SlicerPyPeT"
 #: What a run says that gets no memory.
 OUT_OF_MEMORY = (
     "More memory is needed than this computer has free. Close other programs or scenes, or load fewer slices; "
@@ -55,9 +57,13 @@ class PyPeT(ScriptedLoadableModule):
         parent.contributors = ["PyPeT developers"]
         parent.helpText = _(
             "Quantitative maps of brain perfusion (CBF, CBV, MTT, Tmax, TTP) from a CT perfusion scan. "
-            "Select the scan, press Apply, look; correct the mask or the arterial input and apply again."
+            "Select the scan, press Apply, look; correct the mask or the arterial input and apply again. "
+            "Steps and remedies are in the {link}."
+        ).format(link=f'<a href="{HOME}#tutorial">{_("tutorial")}</a>')
+        parent.acknowledgementText = _(
+            "It began from M. Borghouts and R. Su, PyPeT: A Python Tool for Automated Quantitative Brain CT Perfusion "
+            "Analysis and Visualization, which is to be cited. Research use only."
         )
-        parent.acknowledgementText = _("Research use only.")
         icon = self.resourcePath("Icons/PyPeT.png")
 
         def started():

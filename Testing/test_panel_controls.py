@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import panel_cases
 import pytest
-from panel_cases import own, stage_note
+from panel_cases import MODULE, own, stage_note
 from slicer_double import fixtures
 
 dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
@@ -84,6 +86,22 @@ def test_parameters_of_another_version_become_the_defaults_and_are_named(panel, 
     panel.connect_parameters()
     slicer.app.processEvents()
     assert len(dialogs.messages) == 1, "said once"
+
+
+def test_help_leads_to_the_tutorial_and_names_whose_work_it_began_from(load):
+    root = MODULE.parents[1]
+    said = load(MODULE).module.parent
+    home = json.loads((root / "PyPeT.json").read_text(encoding="utf-8"))["scm_url"]
+    assert f'href="{home}#tutorial"' in said.helpText
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert "### Tutorial" in readme
+    cited = "M. Borghouts and R. Su", "PyPeT: A Python Tool for Automated Quantitative Brain CT Perfusion Analysis"
+    assert all(words in said.acknowledgementText and words in readme for words in cited)
+
+
+def test_that_it_is_for_research_only_can_be_read(panel):
+    """What is disabled is the palest text of a panel."""
+    assert "Not for diagnosis" in panel.ui.research.text and panel.ui.research.enabled
 
 
 def test_every_setting_shows_unit_and_meaning(panel):
