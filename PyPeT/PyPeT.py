@@ -109,7 +109,8 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _set_up_controls(self):
         """Describe the controls and connect them."""
         controls.describe_controls(self.ui)
-        tables.set_up_wrapped(self.ui.candidates, tables.CANDIDATE_COLUMNS)
+        tables.set_up_table(self.ui.candidates, tables.CANDIDATE_COLUMNS)
+        self.ui.candidates.setWordWrap(False)  # they are compared line by line; the whole remark is a tooltip
         tables.set_up_wrapped(self.ui.checks, tables.CHECK_COLUMNS, tables.TALLEST_CHECKS)
         tables.set_up_table(self.ui.medians, tables.MEDIAN_COLUMNS)
         tables.set_up_table(self.ui.similarity, tables.SIMILARITY_COLUMNS)

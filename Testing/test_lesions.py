@@ -595,8 +595,8 @@ def test_facts_are_for_research_only_and_unknown_is_no_number():
 def test_the_rule_is_described_with_its_numbers():
     text = describe_rule(Settings())
     assert text == (
-        "core: CBF below 30 % of normal inside the hypoperfusion, as is every volume of low CBF; hypoperfusion: Tmax above 6 s "
-        "(RAPID-like, maps by bayesian)"
+        "core: CBF below 30 % of normal inside the hypoperfusion, as is every volume of low CBF; hypoperfusion: Tmax "
+        "above 6 s (RAPID-like, maps by bayesian)"
     )
 
 

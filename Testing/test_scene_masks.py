@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
+from matplotlib import colormaps
 from scene_cases import (
     OBLIQUE,
     ids,
     scene,  # noqa: F401 (a fixture)
     small_series,
 )
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from PyPeTLib.analysis import Analysis, Lesions
 from PyPeTLib.errors import InputError
@@ -84,6 +86,15 @@ def test_segments_have_names_colours_and_terminology(masks):
     for key, thing in things.items():
         assert f"^{thing}~" in tag(segments, key)
     assert len({segments.GetSegment(SEGMENTS[key][0]).GetColor() for key in things}) == len(things)
+
+
+@pytest.mark.parametrize("key", ["core", "hypoperfusion"])
+@pytest.mark.parametrize(("table", "shares"), [("inferno", (0.0, 0.4)), ("viridis", (0.4, 1.0))])
+def test_outlines_of_lesions_are_seen_on_the_maps_of_what_they_enclose(key, table, shares):
+    """Little flow and volume, late times: thin lines have to be far from those colours (yellow was 8 from them)."""
+    seen = colormaps[table](np.linspace(*shares, 50))[None, :, :3]
+    outline = np.broadcast_to(SEGMENTS[key][2], seen.shape)
+    assert deltaE_ciede2000(rgb2lab(outline), rgb2lab(seen)).min() > 25.0
 
 
 def test_what_covers_the_maps_is_hidden_until_the_user_shows_it(tiny_analysis, scan, masks):

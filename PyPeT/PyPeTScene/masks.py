@@ -41,8 +41,8 @@ SEGMENTS = {
     "vessels": ("PyPeT_vessels", "Large vessels", (0.93, 0.45, 0.35)),
     "bone": ("PyPeT_bone", "Bone rim", (0.95, 0.84, 0.57)),
     "choice": ("PyPeT_aif_choice", "AIF, chosen", (0.85, 0.55, 1.0)),
-    "core": ("PyPeT_core", "Core", (0.86, 0.16, 0.20)),
-    "hypoperfusion": ("PyPeT_hypoperfusion", "Hypoperfusion", (0.95, 0.80, 0.25)),
+    "core": ("PyPeT_core", "Core", (1.0, 0.290, 0.322)),
+    "hypoperfusion": ("PyPeT_hypoperfusion", "Hypoperfusion", (1.0, 1.0, 1.0)),  # yellow is the colour of late tissue
     "mismatch": ("PyPeT_mismatch", "Mismatch", (0.30, 0.75, 0.35)),
 }
 #: Terminology entry of each segment: category, type and modifier in the form that Slicer keeps as a segment's tag.
