@@ -45,7 +45,7 @@ BEYOND = 0.25
 #: Steps of each level at most, and the step in mm at which it ends.
 MOST_STEPS = 12
 LAST_STEP_MM = 0.01
-#: So many mm between the poses of two frames are none: a head at rest seems to move by them.
+#: So many mm between the poses of two frames are none: a head at rest seems to move by them. It may move by half.
 AT_REST_MM = 0.2
 #: What lies outside this range of HU is bone or air and would spill into the tissue beside it; the first frame is
 #: smoothed by this SD in plane before, against noise and for the scanner's blur.
@@ -174,6 +174,20 @@ def corrected(
         return series, known, None
     still, restored = _resampled(series, _kept(known), progress)
     return still, known, restored
+
+
+def unseen_mm(motion: Motion | None) -> float:
+    """Return by how much the head may have moved in frames that are analysed where they were acquired.
+
+    The same for all heads at rest, whether their motion was measured or not.
+
+    Examples
+    --------
+    >>> unseen_mm(None)
+    0.1
+    """
+    seen = 0.0 if motion is None else motion.uncorrected_mm
+    return seen if seen > AT_REST_MM else 0.5 * AT_REST_MM
 
 
 def between_slices(motion: Motion, geometry: Geometry, mask: MaskArray) -> Iterator[Float32]:

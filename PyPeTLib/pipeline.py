@@ -33,7 +33,7 @@ from PyPeTLib.maps import perfusion_maps
 from PyPeTLib.methods import methods_text
 from PyPeTLib.midsagittal import find_midplane
 from PyPeTLib.mixtures import without_mixtures
-from PyPeTLib.motion import AT_REST_MM, between_slices, corrected, measure_motion
+from PyPeTLib.motion import between_slices, corrected, measure_motion, unseen_mm
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.quality import judge
 from PyPeTLib.quality_frames import (
@@ -342,8 +342,7 @@ def _vascular_curves(
     series = still.series
     times_s, geometry = series.times_s, series.geometry
     likely = likely_vessels(hu, progress=share(progress, 0.0, 0.5))
-    shift_mm = AT_REST_MM if still.motion is None else max(still.motion.uncorrected_mm, AT_REST_MM)
-    beyond = beyond_motion(likely, series.values[0], mask.values, geometry.spacing_zyx_mm, shift_mm)
+    beyond = beyond_motion(likely, series.values[0], mask.values, geometry.spacing_zyx_mm, unseen_mm(still.motion))
 
     def measured(bolus: Bolus, taken_hu: FloatArray, progress: Progress) -> tuple[VesselVoxels, VascularCurve]:
         steady = replace(beyond, hu=beyond.hu - taken_hu[:, None]) if taken_hu.any() else beyond
