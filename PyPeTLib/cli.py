@@ -141,7 +141,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_info(commands: Any) -> None:
-    info = commands.add_parser("info", help="say what a scan is, and what would stop a run")
+    info = commands.add_parser(
+        "info",
+        help="say what a scan is, and what would stop a run",
+        description="Say what a scan is: grid, times and where they are from, HU; and what would stop a run on it.",
+    )
     add_scan(info)
     info.set_defaults(command=_info)
 
@@ -187,7 +191,11 @@ def _what_stops(info: SeriesInfo) -> tuple[str, ...]:
 
 
 def _add_phantom(commands: Any) -> None:
-    phantom = commands.add_parser("phantom", help="write a digital phantom with known truth")
+    phantom = commands.add_parser(
+        "phantom",
+        help="write a digital phantom with known truth",
+        description="Write a digital phantom: the scan, its true maps with their units, and masks of its tissues.",
+    )
     phantom.add_argument("output", metavar="OUT", type=named, help="folder for scan and truth")
     phantom.add_argument("--kind", choices=("head", "tiles"), default="head", help="anatomical head, or uniform tiles")
     phantom.add_argument("--seed", type=int, default=0, help="draws anatomy and noise")
@@ -262,7 +270,11 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _add_settings(commands: Any) -> None:
-    settings = commands.add_parser("settings", help="list every setting with default, unit, range and meaning")
+    settings = commands.add_parser(
+        "settings",
+        help="list every setting with default, unit, range and meaning",
+        description="List every setting with default, unit, range and meaning, or write them as a file to edit.",
+    )
     settings.add_argument("--toml", action="store_true", help="as a file to edit, for 'pypet run --settings FILE'")
     settings.add_argument("--phantom", choices=("head", "tiles"), help="the options of 'pypet phantom --set' instead")
     settings.set_defaults(command=_settings)

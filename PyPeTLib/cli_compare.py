@@ -27,7 +27,12 @@ OK, PARTLY = 0, 4
 
 def add_compare(commands: Any, progress: Callable[[bool], AbstractContextManager[Progress]]) -> None:
     """Add the command to a parser; ``progress(quiet)`` gives the callback that shows how far it is."""
-    compare = commands.add_parser("compare", help="compare the maps of runs with reference maps")
+    compare = commands.add_parser(
+        "compare",
+        help="compare the maps of runs with reference maps",
+        description="Measure how alike the maps of a run and reference maps are, of one case or of a data set: "
+        "similarity, limits of agreement, volumes and criteria. Exit code 4: some cases could not be compared.",
+    )
     compare.add_argument("results", metavar="OUT", type=named, help="folder of 'pypet run', or of many of them")
     compare.add_argument(
         "reference",

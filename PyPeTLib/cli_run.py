@@ -26,7 +26,13 @@ def add_run(commands: Any) -> None:
     commands : argparse's subparsers
         Where the commands of ``pypet`` are added.
     """
-    run = commands.add_parser("run", help="compute perfusion maps of a scan")
+    run = commands.add_parser(
+        "run",
+        help="compute perfusion maps of a scan",
+        description="Compute the maps of a scan, with masks, curves, lesions, quality checks and a report. Exit codes: "
+        "0 done, 2 the call or the input has to change, 3 the data allow no trustworthy result (--force writes it all "
+        "the same), 4 the PDF was not printed, 130 stopped.",
+    )
     add_scan(run)
     run.add_argument("-o", "--output", metavar="OUT", type=named, required=True, help="folder for the results")
     add_analysis(run)
@@ -52,7 +58,11 @@ def add_scene(commands: Any) -> None:
     commands : argparse's subparsers
         Where the commands of ``pypet`` are added.
     """
-    scene = commands.add_parser("scene", help="compute perfusion maps and write them as a scene for 3D Slicer (.mrb)")
+    scene = commands.add_parser(
+        "scene",
+        help="compute perfusion maps and write them as a scene for 3D Slicer (.mrb)",
+        description="Compute the maps of a scan and write all of it as one scene, which 3D Slicer opens.",
+    )
     add_scan(scene)
     scene.add_argument("-o", "--output", metavar="OUT.mrb", type=named, required=True, help="the scene")
     add_analysis(scene)

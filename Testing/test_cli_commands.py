@@ -132,3 +132,11 @@ def test_help_of_the_demonstration_explains_its_folder(capsys):
         main(["demo", "--help"])
     words = " ".join(capsys.readouterr().out.split())
     assert "OUT folder (default: pypet-demo) for scan, truth, results and report" in words and "half a minute" in words
+
+
+@pytest.mark.parametrize("command", ["run", "compare", "scene", "info", "phantom", "demo", "settings"])
+def test_help_of_every_command_begins_with_what_it_does(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    described = capsys.readouterr().out.split("\n\n")[1]
+    assert stop.value.code == 0 and described[0].isupper() and "arguments:" not in described
