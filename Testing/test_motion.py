@@ -417,13 +417,15 @@ def test_without_correction_the_moving_head_is_refused(moving_head):
         analyze(moving_head.series, Settings(motion="off"))
 
 
-def test_maps_of_a_still_scan_are_identical_with_and_without(tiny_head, tiny_analysis):
-    off = analyze(tiny_head.series, Settings(motion="off"))
-    assert off.motion is None and tiny_analysis.motion is not None and not tiny_analysis.motion.mattered
-    assert tiny_analysis.series is tiny_head.series
-    for (_, one), (_, other) in zip(off.maps.items(), tiny_analysis.maps.items(), strict=True):
+@pytest.mark.parametrize("names", [("tiny_head", "tiny_analysis"), ("head", "analysis")])
+def test_maps_of_a_still_scan_are_identical_with_and_without(request, names):
+    still, found = map(request.getfixturevalue, names)
+    off = analyze(still.series, Settings(motion="off"))
+    assert off.motion is None and found.motion is not None and not found.motion.mattered
+    assert found.series is still.series
+    for (_, one), (_, other) in zip(off.maps.items(), found.maps.items(), strict=True):
         np.testing.assert_array_equal(one.values, other.values)
-    status = [{check.name: check.status for check in run.checks} for run in (off, tiny_analysis)]
+    status = [{check.name: check.status for check in run.checks} for run in (off, found)]
     assert [one.pop("motion") for one in status] == ["not applicable", "pass"]
     assert [one.pop("motion limit") for one in status] == ["not applicable", "pass"]
     assert status[0] == status[1]
