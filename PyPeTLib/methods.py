@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from PyPeTLib.analysis import Lesions, Prepared
 from PyPeTLib.checks import Check
-from PyPeTLib.records import Drift, Jumps, Motion, VascularCurve
+from PyPeTLib.records import Drift, Jumps, VascularCurve
 from PyPeTLib.settings import LINEAR, LesionRule, Settings
 from PyPeTLib.typeset import percent, typeset
 
@@ -86,7 +86,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
     settings, bolus, components = prepared.settings, prepared.bolus, len(prepared.curves.basis)
     to_curves = [
         *_on_slice_times(prepared.series.checks),
-        *_on_motion(prepared.motion, settings),
+        *_on_motion(prepared, settings),
         BRAIN_OTHERWISE.get(prepared.brain_source, BRAIN[settings.brain]),
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
@@ -232,8 +232,9 @@ def _with_article(shape: str) -> str:
     return f"an {shape}" if shape[0] in "aeiou" else f"a {shape}"
 
 
-def _on_motion(motion: Motion | None, settings: Settings) -> Iterator[str]:
+def _on_motion(prepared: Prepared, settings: Settings) -> Iterator[str]:
     """Yield what was done about motion; nothing where it was not measured."""
+    motion = prepared.motion
     if motion is None:
         return
     yield (
@@ -241,7 +242,8 @@ def _on_motion(motion: Motion | None, settings: Settings) -> Iterator[str]:
         f"(inverse compositional, Baker and Matthews 2004; largest displacement {motion.displacement_mm.max():.1f} mm)."
     )
     if motion.corrected.any():
-        beyond = f" that moved by more than {settings.motion_tolerance_mm:g} mm" if settings.motion == "auto" else ""
+        tolerated = settings.tolerated_motion_mm(prepared.series.geometry)
+        beyond = f" that moved by more than {tolerated:.2g} mm" if tolerated else ""
         yield (
             f"{motion.corrected.sum()} of {motion.times_s.size} frames{beyond} were resampled once, linearly and "
             "without bone and air, to the position of the first; all frames were given the same blur across slices."

@@ -148,7 +148,8 @@ def corrected(
     motion : Motion
         As measured on it.
     settings : Settings
-        ``motion`` and ``motion_tolerance_mm``: with "auto", frames that moved less stay where they are.
+        ``motion`` and ``motion_tolerance_mm``: with "auto", frames that moved less, or by less than a fifth of
+        a pixel, stay where they are.
         ``motion_beyond`` and ``motion_limit_mm``: frames that moved further are left out; the times of the others
         keep the gap.
     progress : callable
@@ -165,8 +166,7 @@ def corrected(
     """
     left_out = motion.displacement_mm > settings.motion_limit_mm
     left_out &= settings.motion_beyond == "leave-out"
-    tolerance_mm = settings.motion_tolerance_mm if settings.motion == "auto" else 0.0
-    moved = (motion.displacement_mm > tolerance_mm) & ~left_out
+    moved = (motion.displacement_mm > settings.tolerated_motion_mm(series.geometry)) & ~left_out
     known = replace(motion, corrected=moved, left_out=left_out)
     if left_out.any():
         series = replace(series, values=series.values[~left_out], times_s=series.times_s[~left_out])

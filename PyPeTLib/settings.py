@@ -7,9 +7,15 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from PyPeTLib.errors import InputError, decimal_comma, reason_of
+
+if TYPE_CHECKING:
+    from PyPeTLib.geometry import Geometry
+
+#: Less than this share of a pixel is tolerated as motion.
+LEAST_PIXELS = 0.2
 
 MotionCorrection = Literal["auto", "on", "off"]
 BeyondLimit = Literal["keep", "leave-out"]
@@ -102,7 +108,7 @@ class Settings:
         "auto", "motion of the head: correct frames that moved beyond the tolerance, all frames, or none"
     )
     motion_tolerance_mm: float = _number(
-        0.35, "mm", 0.0, 5.0, "auto: frames in which the skull moved less stay where they are"
+        0.35, "mm", 0.0, 5.0, "auto: frames in which the skull moved less, or by a fifth of a pixel, stay; 0: none"
     )
     motion_limit_mm: float = _number(10.0, "mm", 0.5, 100.0, "frames in which the skull moved further are flagged")
     motion_beyond: BeyondLimit = _choice("keep", "what becomes of frames beyond the limit of motion")
@@ -271,6 +277,20 @@ class Settings:
         """The same settings with the default denoising."""
         usual = Settings()
         return self.changed({name: getattr(usual, name) for name in ("denoise", *READ_WITH["denoise"][usual.denoise])})
+
+    def tolerated_motion_mm(self, geometry: Geometry) -> float:
+        """Return by how much a frame may have moved and stays where it is, in mm: poses on coarse grids are no better.
+
+        Examples
+        --------
+        >>> from PyPeTLib import Geometry
+        >>> [round(Settings().tolerated_motion_mm(Geometry((9, 9, 9), (x, x, 8.0))), 2) for x in (0.5, 1.0, 3.0)]
+        [0.35, 0.35, 0.6]
+        """
+        if self.motion != "auto" or not self.motion_tolerance_mm:
+            return 0.0
+        pixel_mm = max(mm for axis, mm in enumerate(geometry.spacing_mm) if axis != geometry.slice_axis)
+        return max(self.motion_tolerance_mm, LEAST_PIXELS * pixel_mm)
 
     def changed(self, changes: Mapping[str, Value]) -> Settings:
         """Return a copy with some values changed; unknown names are refused with the nearest ones."""

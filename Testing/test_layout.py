@@ -36,7 +36,7 @@ STEPS |= set(QUALITY)
 GROUND = {
     "errors": set(),
     "typeset": set(),
-    "settings": {"errors"},
+    "settings": {"errors", "geometry"},
     "progress": set(),
     "checks": set(),
     "geometry": {"errors", "typeset"},

@@ -514,6 +514,7 @@ OF_PICTURES = {"colours"}
 OTHER = {
     "residue": "box",
     "motion": "off",
+    "motion_tolerance_mm": 0.0,  # of a small head at rest poses are off by a tenth of a pixel
     "aif_minimum_volume_ml": 1.0,
     "aif_maximum_volume_ml": 0.05,
     "minimum_enhancement_hu": 50.0,
