@@ -294,7 +294,7 @@ def usual_delay_s(sample: Float32Array, aif_hu: FloatArray, times_s: FloatArray,
 def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float]:
     """Return mean transit time and delay in s that are usual in a patient: medians of posterior means.
 
-    To the millisecond: the last digits of sums in float32 depend on the number of threads.
+    To the millisecond: the last digits of sums in float32 depend on the processor.
     """
     weight, _ = log_weights(product(sample, single.directions), single)
     np.exp(weight, out=weight)

@@ -151,27 +151,26 @@ def prepare(
     step = _stepper(seconds, progress)
     with step("Motion", 0.0, 0.2) as inner:
         still = _enough_frames(_steadied(kept, settings, inner), series)
-    seen = still.series
     own_aif, own_vof = (_in(still, one, brain, settings) for one in given)
     with step("Brain mask", 0.2, 0.3) as inner:
         mask, skull, shown = _brain(still, kept, brain, settings, inner)
     with step("Reading curves", 0.3, 0.4) as inner:
-        hu = masked_hu(seen, mask.values, settings=settings, progress=inner)
+        hu = masked_hu(still.series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
         found = _as_given(_vascular_curves(still, hu, mask, settings, own_aif, own_vof, force, inner), *given)
     with step("Temporal components", 0.55, 0.7) as inner:
-        curves = _enhancement(seen, hu, mask, found, settings, inner)
-        noise_hu = frame_noise_hu(hu, mask.values, seen.times_s)
+        curves = _enhancement(still.series, hu, mask, found, settings, inner)
+        noise_hu = frame_noise_hu(hu, mask.values, still.series.times_s)
         del hu
-    checks = (*kept.checks, frames, shown, *still.checks, *_judged(seen, skull, found, curves, noise_hu, settings))
+    checks = (*kept.checks, frames, shown, *_judged(still, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
     shaped = _shaped(still, mask, found, settings, step)
     with step("CSF and large vessels", 0.97, 1.0):
-        csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, seen, settings)
+        csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, still.series, settings)
     return Prepared(
-        series=seen,
+        series=still.series,
         raw=series,
         settings=settings,
         motion=still.motion,
@@ -372,7 +371,7 @@ def _vascular_curves(
 
 
 def _judged(
-    series: Series,
+    still: _Still,
     skull: Skull | None,
     found: _Vascular,
     curves: Curves,
@@ -380,9 +379,15 @@ def _judged(
     settings: Settings,
 ) -> tuple[Check, ...]:
     """Return the checks of what the curves rest on."""
+    series = still.series
     head = judge_skull(skull, series.geometry), judge_metal(skull, series.geometry)
     steady = judge_drift(found.drift), judge_jumps(found.jumps), judge_frame_noise(noise_hu, series.times_s)
-    return *head, *steady, *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings)
+    return (
+        *still.checks,
+        *head,
+        *steady,
+        *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings),
+    )
 
 
 def _enhancement(
