@@ -71,12 +71,13 @@ def _likeness(curves: Curves, chosen: Places) -> Callable[[Places], Float32Array
     own = curves.coefficients[chosen]
     signal = share_of_signal(np.append(own.var(axis=0, dtype=float), curves.left[chosen].var(dtype=float)))
     scale = scale_of_courses(signal, SIMILARITY * robust_sd(curves.left[chosen]))
+    scale_native = 0.0 if curves.anatomy_hu is None else scale_of_anatomy(curves, ANATOMY)
 
     def likeness(other: Places) -> Float32Array:
         apart = (((curves.coefficients[other] - own) * scale) ** 2).sum(axis=1)
         if curves.anatomy_hu is not None:
             native = curves.anatomy_hu[other] - curves.anatomy_hu[chosen]
-            apart += (native * scale_of_anatomy(curves, ANATOMY)) ** 2
+            apart += (native * scale_native) ** 2
         return np.asarray(np.exp(-(apart**2)))
 
     return likeness
