@@ -42,6 +42,7 @@ from PyPeTLib.quality_frames import (
     judge_jumps,
     judge_motion,
     judge_noise,
+    judge_range,
     motion_unknown,
 )
 from PyPeTLib.quality_maps import (
@@ -162,7 +163,7 @@ def prepare(
         curves = _enhancement(still.series, hu, mask, found, settings, inner)
         noise_hu = frame_noise_hu(hu, mask.values, still.series.times_s)
         del hu
-    checks = (*kept.checks, frames, shown, *_judged(still, skull, found, curves, noise_hu, settings))
+    checks = (*kept.checks, frames, shown, *_judged(still, kept, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
         smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
@@ -372,6 +373,7 @@ def _vascular_curves(
 
 def _judged(
     still: _Still,
+    read: Series,
     skull: Skull | None,
     found: _Vascular,
     curves: Curves,
@@ -385,6 +387,7 @@ def _judged(
     return (
         *still.checks,
         *head,
+        judge_range(read, found.artery, found.vein),
         *steady,
         *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings),
     )

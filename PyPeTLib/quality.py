@@ -1,7 +1,7 @@
 """Quality checks of scan and result: each has a name, and passes, warns or fails, and says so with its number.
 
 Here are those of bolus, sampling, coverage and method, `quality_vessels` has those of artery and vein,
-`quality_frames` those of motion, drift and noise, `quality_maps` those of maps and brain.
+`quality_frames` those of motion, values, drift and noise, `quality_maps` those of maps and brain.
 """
 
 from __future__ import annotations

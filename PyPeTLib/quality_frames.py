@@ -9,7 +9,8 @@ import numpy as np
 from PyPeTLib.checks import Check, Status
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.geometry import FloatArray
-from PyPeTLib.records import Curves, Drift, Jumps, Motion
+from PyPeTLib.records import Curves, Drift, Jumps, Motion, VascularCurve
+from PyPeTLib.scan import Series
 from PyPeTLib.settings import Settings
 from PyPeTLib.typeset import typeset
 
@@ -22,6 +23,11 @@ LARGE_JUMP_HU, LARGE_JUMPS_HU = 5.0, 0.4
 #: A frame whose noise is so many times that of the quietest quarter of the frames is too unlike them; noise below
 #: 1 HU is rounding. Of heads without such frames, moved ones included, it is 1.4 at most. So many frames are named.
 UNLIKE_NOISE, LEAST_NOISE_HU, NAMED_FRAMES = 2.0, 1.0, 5
+#: Bone has more than this, in HU. A scan that ends below was cut there if so many values, and this share of them, in so
+#: many frames are its largest: chance makes it one or two, and a peak without noise is in one frame.
+BONE_HU, MANY_VALUES, MANY_SHARE, CUT_FRAMES = 500.0, 100, 2e-5, 3
+#: Blood with contrast agent has more than this, in HU.
+BLOOD_HU = 150.0
 
 
 def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
@@ -47,6 +53,33 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
 def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:
     """Return the checks of motion that was not measured, with the reason."""
     return Check("motion", status, reason), Check("motion limit", "not applicable", "Motion was not measured.")
+
+
+def judge_range(series: Series, artery: VascularCurve, vein: VascularCurve | None) -> Check:
+    """Return whether values are as they were: an export of what a window shows cuts all that is brighter.
+
+    Parameters
+    ----------
+    series : Series
+        The scan as it was read: where motion was put back no value is the largest any more.
+    artery, vein : VascularCurve
+        Where blood with contrast agent is.
+    """
+    if any((frame > BONE_HU).any() for frame in series.values):
+        return Check("HU range", "pass", f"Values reach more than {BONE_HU:.0f} HU, as bone has.")
+    top = float(series.values.max())
+    there = np.array([np.count_nonzero(frame >= top) for frame in series.values])
+    cut = there.sum() >= max(MANY_VALUES, MANY_SHARE * series.values.size)
+    if not cut or np.count_nonzero(there) < CUT_FRAMES:
+        return Check("HU range", "pass", f"Values reach {top:.0f} HU, and are not cut there.", top)
+    inside = artery.mask.values if vein is None else artery.mask.values | vein.mask.values
+    spoilt = top < BLOOD_HU or bool((series.values[:, inside] >= top).any())
+    brighter = "Blood with contrast agent is" if spoilt else "Where blood with contrast agent was"
+    text = (
+        f"Values are cut at {top:.0f} HU, as in an export of what a window shows: {there.sum():,} are just that, none "
+    )
+    text += f"is more. {brighter} brighter: flow is wrong. Export the scan uncut."
+    return Check("HU range", "fail" if spoilt else "warn", text, top)
 
 
 def judge_drift(drift: Drift | None) -> Check:

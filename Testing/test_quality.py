@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import get_args
 
@@ -14,7 +15,7 @@ from PyPeTLib.checks import Check
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import judge, worst_first
-from PyPeTLib.quality_frames import judge_motion, judge_noise, motion_unknown
+from PyPeTLib.quality_frames import judge_motion, judge_noise, judge_range, motion_unknown
 from PyPeTLib.quality_maps import (
     judge_hyperdense,
     judge_maps,
@@ -572,3 +573,51 @@ def test_hyperdense_parts_are_told_with_volume_side_slices_and_what_they_mean(co
         assert part in found.text
     nothing = judge_hyperdense(Image(np.zeros_like(dense), grid), Image(brain, grid))
     assert (nothing.status, nothing.value) == ("pass", 0.0)
+
+
+def ranged(hu, grid=GRID, dtype=np.int16):
+    """Judge the range of a scan whose first voxel has some HU, and of whose vessels the first few voxels are."""
+    times = np.arange(70.0)
+    values = np.random.default_rng(0).normal(40.0, 6.0, (times.size, *grid.shape)).astype(dtype)
+    values[:, 1, 0, 0] = 40 + bolus_curve(times, arrival_s=10.0, width_s=9.0, peak_hu=300.0, recirculation=0.0)
+    values[:, 0] = 1000  # bone
+    vessel = np.zeros(grid.shape, dtype=bool)
+    vessel[1, 0, 0] = True
+    artery = replace(good()[3], mask=Image(vessel, grid))
+    return judge_range(Series(np.minimum(values, hu), times, grid), artery, None)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@pytest.mark.parametrize(
+    ("hu", "status", "words"),
+    [
+        (2000, "pass", "more than 500 HU"),
+        (600, "pass", "more than 500 HU"),
+        (400, "warn", "Where blood with contrast agent was brighter: flow is wrong"),
+        (300, "fail", "Values are cut at 300 HU"),
+        (80, "fail", "Blood with contrast agent is brighter: flow is wrong. Export the scan uncut."),
+    ],
+)
+def test_values_that_a_window_cut_are_told(hu, status, words, dtype):
+    """What brain and vessels were in an export of 0 to 80 HU no other check said."""
+    check = ranged(hu, dtype=dtype)
+    assert (check.name, check.status) == ("HU range", status) and words in check.text
+    if status != "pass":
+        assert check.value == hu and re.search(r"shows: [0-9,]{3,} are just that, none is more", check.text)
+
+
+def test_the_peak_of_a_scan_without_bone_and_noise_is_not_cut():
+    times = np.arange(70.0)
+    grid = Geometry((20, 20, 1), (1.0, 1.0, 5.0))
+    bolus = bolus_curve(times, arrival_s=10.0, width_s=9.0, peak_hu=300.0, recirculation=0.0)
+    values = np.broadcast_to(bolus[:, None, None, None], (times.size, *grid.shape)).astype(np.float32)
+    artery = replace(good()[3], mask=Image(np.ones(grid.shape, dtype=bool), grid))
+    check = judge_range(Series(values, times, grid), artery, None)
+    assert check.status == "pass" and "298 HU, and are not cut" in check.text
+
+
+def test_blood_is_brighter_than_a_low_end_wherever_it_is():
+    """Cut voxels are no bolus, so that the artery is sought among diluted ones, which are below the end."""
+    vessel = Image(np.zeros(GRID.shape, dtype=bool), GRID)
+    series = replace(good()[0], values=np.full((70, *GRID.shape), 90, np.int16))
+    assert judge_range(series, replace(good()[3], mask=vessel), None).status == "fail"
