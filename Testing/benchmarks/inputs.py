@@ -42,7 +42,7 @@ REFUSALS = {"no bolus": "Bolus: ", "no artery": "Arterial input:"}
 
 @dataclass(frozen=True)
 class Case:
-    """Options of a phantom, the checks that must warn or fail on it, and those that may."""
+    """Options of a phantom, the checks that must warn or fail on it, and those that may; HU it is cut to."""
 
     options: dict[str, Any]
     must: frozenset[str] = frozenset()
@@ -50,6 +50,7 @@ class Case:
     tiles: bool = False
     slices: tuple[int, int | None] = (0, None)
     apart: str = ""
+    window_hu: tuple[float, float] | None = None
 
 
 def case(
@@ -59,11 +60,12 @@ def case(
     tiles: bool = False,
     slices: tuple[int, int | None] = (0, None),
     apart: str = "",
+    window_hu: tuple[float, float] | None = None,
     **options: Any,
 ) -> Case:
     """Return a case; checks are named in one string, separated by commas."""
     names = [frozenset(name.strip() for name in text.split(",") if name.strip()) for text in (must, may)]
-    return Case(options, names[0], names[1], tiles, slices, apart)
+    return Case(options, names[0], names[1], tiles, slices, apart, window_hu)
 
 
 #: Variants that have their own rows of the table.
@@ -102,6 +104,11 @@ MORE: dict[str, Case] = {
     "16 mm above the ventricles": case("coverage", size=(160, 160, 16), slices=(9, 11)),
     "no stroke": case(lesion_side="none"),
     "0.6 mm pixels, 5 mm slices": case("coverage", size=(300, 330, 8), spacing_mm=(0.6, 0.6, 5.0)),
+    "0 to 80 HU exported": case(
+        "HU range",
+        "motion, field of view, VOF quality, VOF tail, bolus strength, partial volume, AIF quality",
+        window_hu=(0, 80),
+    ),
     "tiles": case("coverage", tiles=True),
     "tiles, box": case("coverage", tiles=True, residue="box"),
     "tiles, linear": case("coverage", tiles=True, residue="linear"),
@@ -242,9 +249,12 @@ def measured(name: str, one: Case, seed: int) -> Measures:
         phantom = tiles_phantom(TilesOptions(**one.options, seed=seed))
     else:
         phantom = part_of(head_phantom(HeadOptions(**{**COARSE, **one.options, "seed": seed})), one.slices)
+    series = phantom.series
+    if one.window_hu is not None:
+        series = replace(series, values=series.values.clip(*one.window_hu))
     figures: dict[str, float] = {}
     try:
-        prepared = prepare(phantom.series, force=True)
+        prepared = prepare(series, force=True)
     except QualityError as error:
         found = refusal(str(error))
     else:

@@ -1,14 +1,21 @@
-"""What motion costs: a head at rest and the same head moved by 3 mm and 3°, measured for the table of `inputs.py`."""
+"""What motion costs: a head at rest and the same head moved by 3 mm and 3°, measured for the table of `inputs.py`.
+
+On its own, what motion so small costs that it may be tolerated: left as it is, and put back.
+
+Usage: python Testing/benchmarks/motion.py [--seeds N] [--first-seed N]
+"""
 
 from __future__ import annotations
 
+import argparse
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from accuracy import COARSE, VARIANTS
+from accuracy import COARSE, FIRST_SEED, VARIANTS
 from scipy.ndimage import binary_dilation
 from scipy.spatial.transform import Rotation
 
@@ -20,7 +27,7 @@ from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.progress import silent
 from PyPeTLib.records import Motion
 from PyPeTLib.scan import Series
-from PyPeTLib.truth import slope
+from PyPeTLib.truth import compare_with_truth, slope
 
 MOTION = {"motion_mm": 3.0, "motion_degrees": 3.0}
 #: Of the variants of the accuracy benchmark those that differ in what motion correction sees.
@@ -29,7 +36,49 @@ MOVING: dict[str, dict[str, Any]] = {
     for name in ("6 HU, every 1 s", "8 HU", "every 2 s", "oblique 20°", "2.5 mm slices", "four slices of 10 mm")
 }
 LARGE_MOVING: dict[str, dict[str, Any]] = {"0.9 mm pixels, 16 slices": {}}
+#: Small motions: largest shift in mm and turn in degrees, as the phantom takes them.
+SMALL = ((0.15, 0.06), (0.25, 0.1), (0.5, 0.2))
+#: So far from the axis of a turn the brain ends, in mm.
+HEAD_RADIUS_MM = 80.0
+#: The correction's settings that are compared.
+TREATMENTS = {"left": Settings(motion="off"), "put back": Settings(motion="on"), "default": Settings()}
 MAPS = ("cbv", "cbf", "mtt", "tmax")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="full-size heads")
+    parser.add_argument("--first-seed", type=int, default=FIRST_SEED, help="seed of the first head")
+    options = parser.parse_args()
+    print("| motion in the brain | | Dice of Tmax > 6 s, median | least | CBV RMS / still | CBF RMS / still |")
+    print("|---|---|---|---|---|---|")
+    found: dict[tuple[float, str], list[tuple[float, float, float]]] = {}
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for key, figures in small_motion(seed).items():
+            found.setdefault(key, []).append(figures)
+    for (moved_mm, treatment), figures in found.items():
+        dices, cbv, cbf = zip(*figures, strict=True)
+        numbers = f"{statistics.median(dices):.3f} | {min(dices):.3f} | "
+        numbers += f"{statistics.median(cbv):.2f} | {statistics.median(cbf):.2f}"
+        print(f"| {moved_mm:.2f} mm | {treatment} | {numbers} |")
+
+
+def small_motion(seed: int) -> dict[tuple[float, str], tuple[float, float, float]]:
+    """Return Dice of Tmax > 6 s, and errors of CBV and CBF over those at rest, of one head at rest and moved.
+
+    The keys are the largest displacement at 80 mm from the axis, in mm, and what is done about it.
+    """
+    rest = head_phantom(HeadOptions(seed=seed))
+    still = analyze(rest.series)
+    found = {(0.0, "at rest"): (compare_with_truth(still, rest)["tmax_dice"], 1.0, 1.0)}
+    for shift_mm, degrees in SMALL:
+        moved = head_phantom(HeadOptions(seed=seed, motion_mm=shift_mm, motion_degrees=degrees))
+        reach_mm = shift_mm + HEAD_RADIUS_MM * np.deg2rad(degrees)
+        for name, settings in TREATMENTS.items():
+            run = analyze(moved.series, settings)
+            ratios = error_ratios(still, run, rest)
+            found[reach_mm, name] = compare_with_truth(run, moved)["tmax_dice"], ratios["cbv_rms"], ratios["cbf_rms"]
+    return found
 
 
 def motion_figures(options: dict[str, Any], seed: int) -> dict[str, float]:
@@ -122,3 +171,7 @@ def processor_seconds(work: Callable[[], Any]) -> float:
 def curvature_flow(series: Series) -> None:
     for frame in series.values:
         sitk.CurvatureFlow(sitk.GetImageFromArray(frame.astype(np.float32)), 0.0625, 10)
+
+
+if __name__ == "__main__":
+    main()
