@@ -23,7 +23,7 @@ if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: th
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.progress import silent
-from PyPeTPanel import actions, controls, inputs, packages, running, scan, selftest, tables, views
+from PyPeTPanel import actions, controls, inputs, obstacles, packages, running, scan, selftest, tables, views
 from PyPeTPanel.lastrun import LastRun
 from PyPeTPanel.parameters import (
     CROSSHAIR,
@@ -42,6 +42,8 @@ OUT_OF_MEMORY = (
     "More memory is needed than this computer has free. Close other programs or scenes, or load fewer slices; "
     "pypet run on the same files needs less, for it shows nothing."
 )
+#: Steps that need no maps.
+STEPS_BEFORE_MAPS = tuple(f"stage{k}Button" for k in range(1, 6))
 #: Packages that Reload loads again.
 OWN_PACKAGES = ("PyPeTLib", "PyPeTScene", "PyPeTPanel")
 
@@ -81,7 +83,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = self.parameters = self._gui = self._browser = None
         self._running = self._closing = self._left = False
-        self._followed = []
+        self._followed, self._tips = [], {}
 
     def setup(self):
         """Build the panel; works without a main window."""
@@ -240,12 +242,9 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         controls.show_own_controls(self.ui, self.parameters)
         self._follow_inputs()
         self.logic.keep_only_present()
-        reason = _("A run is going on.") if self._running else inputs.obstacle(self.parameters)
-        self.ui.applyButton.enabled = not reason
-        self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
         self.ui.timeAxis.text = time_axis(self.parameters)
         self._follow_scan()
-        self._enable_what_can_be_done()
+        self._allow_what_can_be_done(_("A run is going on.") if self._running else "")
         tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))
 
     def _follow_inputs(self):
@@ -268,33 +267,27 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not self._running and self._browser is not actions.browser_of(scan_node, current=self._browser):
             self._set_up_frames()
 
-    def _enable_what_can_be_done(self):
-        """Enable the buttons that have something to work on."""
-        ui, scan = self.ui, actions.scan_or_none(self.parameters.scan)
-        known = not self._running and not inputs.obstacle(self.parameters)
-        for button in (ui.createMaskButton, ui.correctMaskButton):
-            button.enabled = not self._running and actions.times_known(self.parameters)
-        for button in (*(getattr(ui, f"stage{k}Button") for k in range(1, 6)), ui.showTissueButton):
-            button.enabled = known
-        maps = scan is not None and bool(views.maps_of(scan))
-        for button in (ui.stage6Button, ui.mapsButton, ui.curvesButton):
-            button.enabled = maps and not self._running
-        ui.stage7Button.enabled = ui.stage6Button.enabled and self.parameters.reference_map is not None
+    def _allow_what_can_be_done(self, running):
+        """Enable what has something to work on; what has not says what would change that."""
+        scan_node = actions.scan_or_none(self.parameters.scan)
+        no_run = obstacles.no_run_possible(self.parameters)
+        no_maps = obstacles.no_maps(scan_node, no_run)
+        self._allow(["createMaskButton", "correctMaskButton"], running or obstacles.no_times(self.parameters))
+        self._allow(["applyButton", *STEPS_BEFORE_MAPS, "showTissueButton"], running or no_run)
+        self._allow(["stage6Button", "mapsButton", "curvesButton"], running or no_maps)
+        self._allow(["stage7Button"], running or no_maps or obstacles.no_reference(self.parameters))
         for name in views.MAP_LABELS:
-            getattr(ui, f"{name}Button").enabled = scan is not None and actions.map_volume(scan, name) is not None
-        ui.delayButton.visible = ui.delayButton.enabled
-        ui.frame.enabled = self._browser is not None and slicer.mrmlScene.IsNodePresent(self._browser) > 0
-        self._enable_export(scan)
+            self._allow([f"{name}Button"], obstacles.no_map(scan_node, name, no_maps))
+        self.ui.delayButton.visible = self.ui.delayButton.enabled
+        self._allow(["frame"], obstacles.no_frames(self._browser))
+        self._allow(["exportButton"], running or obstacles.no_results(self.logic.analysis_of(scan_node)))
 
-    def _enable_export(self, scan):
-        """Export needs the run itself, which a scene from a file does not hold."""
-        ready = self.logic.analysis_of(scan) is not None and not self._running
-        self.ui.exportButton.enabled = ready
-        self.ui.exportButton.toolTip = (
-            _("Write maps, masks, curves, summary and report into a folder, as pypet run does.")
-            if ready
-            else _("Apply first: a run of this session is needed.")
-        )
+    def _allow(self, names, obstacle):
+        """Enable controls, or let their tooltips say what stands in the way."""
+        for name in names:
+            control = getattr(self.ui, name)
+            tip = self._tips.setdefault(name, control.toolTip)  # of the .ui file: nothing was written yet
+            control.enabled, control.toolTip = not obstacle, obstacle or tip
 
     # What the buttons do
 

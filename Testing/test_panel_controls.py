@@ -178,6 +178,58 @@ def test_nothing_can_be_done_without_a_scan(panel):
     assert not any(button.enabled for button in buttons)
 
 
+BEFORE_MAPS = ["applyButton", "showTissueButton", *(f"stage{k}Button" for k in range(1, 6))]
+OF_MAPS = ["stage6Button", "stage7Button", "mapsButton", "curvesButton", "cbfButton", "ttpButton"]
+
+
+def why_not(panel, names) -> set[str]:
+    """Return what the tooltips of buttons say, none of which can be pressed."""
+    buttons = [getattr(panel.ui, name) for name in names]
+    assert not any(button.enabled for button in buttons)
+    return {button.toolTip for button in buttons}
+
+
+def test_a_button_that_cannot_be_pressed_says_what_it_needs(panel, scan):
+    import slicer
+
+    usual = panel.ui.stage2Button.toolTip
+    assert why_not(panel, OF_MAPS) == {"Press Apply first: there are no maps of this scan."}
+    assert why_not(panel, ["frame"]) == {
+        "Show a step or press Apply first: nothing of this scan is there to be scrolled."
+    }
+    panel.parameters.scan = None
+    (text,) = why_not(panel, [*BEFORE_MAPS, *OF_MAPS, "createMaskButton", "correctMaskButton"])
+    assert "Load a 4D scan and select it" in text
+    panel.parameters.scan = scan
+    panel.parameters.aif_source = "points"
+    (text,) = why_not(panel, [*BEFORE_MAPS, *OF_MAPS])
+    assert "Press 'Place points'" in text and panel.ui.createMaskButton.enabled
+    panel.parameters.aif_source = "automatic"
+    assert panel.ui.stage2Button.enabled and panel.ui.stage2Button.toolTip == usual == "The same after denoising."
+    slicer.mrmlScene.Clear(False)
+    assert len(why_not(panel, [*BEFORE_MAPS, *OF_MAPS])) == 1
+
+
+def test_steps_after_apply_say_what_they_need(applied, scan):
+    import slicer
+
+    assert applied.ui.stage6Button.enabled and applied.ui.stage6Button.toolTip == "All maps side by side, linked."
+    assert why_not(applied, ["stage7Button"]) == {"Select a map to compare with, as Reference below."}
+    applied.parameters.reference_map = own("map.cbf", scan)
+    assert applied.ui.stage7Button.enabled and "metrics of their similarity" in applied.ui.stage7Button.toolTip
+    slicer.mrmlScene.RemoveNode(own("map.ttp", scan))
+    slicer.app.processEvents()
+    assert why_not(applied, ["ttpButton"]) == {"Apply again: this map is not in the scene."}
+
+
+def test_during_a_run_buttons_say_that_it_is_going_on(panel, scan, dialogs):
+    said = []
+    names = [*BEFORE_MAPS, "stage6Button", "stage7Button", "createMaskButton", "exportButton"]
+    dialogs.on_progress.append(lambda dialog: said.append(why_not(panel, names)))
+    panel.ui.stage1Button.click()
+    assert said == [{"A run is going on."}]
+
+
 def test_apply_is_possible_with_a_scan_whose_times_are_known(panel, scan):
     assert panel.ui.applyButton.enabled
     assert panel.ui.timeAxis.text == "45 frames, 0–44 s, every 1 s, from the sequence's index (s)."

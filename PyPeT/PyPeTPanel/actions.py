@@ -58,7 +58,7 @@ from PyPeTScene.numbers import (
     show_candidates,
     show_checks,
 )
-from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, describe_time_axis, scan_of, scan_volume
+from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, scan_of, scan_volume
 
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
@@ -74,15 +74,6 @@ def scan_or_none(node: Any) -> Any:
         return scan_of(node)
     except InputError:
         return None
-
-
-def times_known(parameters: PyPeTParameterNode) -> bool:
-    """Tell whether the scan is one and its times are known."""
-    try:
-        describe_time_axis(parameters.scan, interval_of(parameters))
-    except InputError:
-        return False
-    return True
 
 
 def map_volume(scan: Any, name: str) -> Any:

@@ -13,13 +13,10 @@ from PyPeTPanel.parameters import (
     POINTS,
     VESSELS,
     PyPeTParameterNode,
-    interval_of,
     segment_of,
-    settings_of,
 )
 from PyPeTScene.curves import curve_from_table, put_columns
 from PyPeTScene.points import points_mm
-from PyPeTScene.series import describe_time_axis
 
 #: What the file dialog of a curve offers.
 CURVE_FILES = "Curves (*.csv *.tsv *.txt)"
@@ -53,19 +50,6 @@ def vessel_of(parameters: PyPeTParameterNode, key: str) -> Any:
     except InputError as error:
         raise InputError(f"{VESSELS[key]}: {error}") from None
     return node
-
-
-def obstacle(parameters: PyPeTParameterNode) -> str:
-    """Return why Apply cannot run, "" where it can."""
-    try:
-        describe_time_axis(parameters.scan, interval_of(parameters))
-        segment_of(parameters, "brain")
-        for key in VESSELS:
-            vessel_of(parameters, key)
-        settings_of(parameters)
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def chosen_inputs(parameters: PyPeTParameterNode) -> list[tuple[Any, str]]:
