@@ -155,6 +155,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name in views.MAP_LABELS:
             getattr(ui, f"{name}Button").connect("clicked(bool)", lambda _checked=False, n=name: self.show_map(n))
         ui.candidates.connect("cellClicked(int,int)", self.choose_candidate)
+        ui.candidates.connect("cellActivated(int,int)", self.choose_candidate)  # by the keyboard
         ui.frame.connect("valueChanged(int)", self.show_frame)
 
     def enter(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import panel_cases
@@ -162,6 +163,56 @@ def test_segment_selectors_reach_the_parameter_node_and_back(panel, key):
     assert selector.currentSegmentID() == "one"
     slicer.mrmlScene.RemoveNode(node)
     assert getattr(panel.parameters, f"{key}_segmentation") is None
+
+
+# Keyboard
+
+
+def tab_stops(panel) -> list:
+    """Return what the tab key goes through, from the first section on."""
+    import qt
+
+    first = panel.ui.scanSection
+    found, widget = [first], first.nextInFocusChain()
+    while widget is not first:
+        reached = widget.isVisibleTo(panel.parent) and widget.enabled and widget.focusPolicy & qt.Qt.TabFocus
+        if reached and panel.parent.isAncestorOf(widget):
+            found.append(widget)
+        widget = widget.nextInFocusChain()
+    return found
+
+
+def test_the_tab_key_goes_down_the_panel_past_tables_to_every_control(applied):
+    import qt
+    import slicer
+
+    ui = applied.ui
+    sections = [ui.denoiseSection, ui.deconvolutionSection, ui.lesionRuleSection, ui.advancedSection]
+    for section in sections:
+        section.collapsed = False
+    applied.parent.resize(520, 4000)
+    applied.parent.show()
+    slicer.app.processEvents()
+    top = applied.parent
+    stops = [stop for stop in tab_stops(applied) if stop.objectName != "qt_spinbox_lineedit"]
+    places = [stop.mapTo(top, qt.QPoint(0, 0)) for stop in stops]
+    for (before, one), (after, other) in pairwise(zip(stops, places, strict=True)):
+        beside = abs(one.y() - other.y()) < 8 and one.x() < other.x()
+        assert beside or one.y() < other.y(), f"{before.objectName} is before {after.objectName}"
+    reached = {stop.objectName for stop in stops} | {stop.parent().objectName for stop in stops}
+    assert reached >= {"scan", "applyButton", "lesions", "checks", "cbfButton", "stage1Button", "frame"}
+    assert not any(stop.tabKeyNavigation for stop in stops if isinstance(stop, qt.QTableWidget))
+
+
+def test_a_candidate_can_be_chosen_by_the_keyboard(applied, dialogs):
+    import qt
+
+    table = applied.ui.candidates
+    table.setCurrentCell(1, 0)
+    key = qt.QKeyEvent(qt.QEvent.KeyPress, qt.Qt.Key_Return, qt.Qt.NoModifier)
+    qt.QApplication.sendEvent(table, key)
+    assert not dialogs.errors()
+    assert (applied.parameters.aif_source, applied.parameters.aif_segment) == ("segment", "PyPeT_aif_choice")
 
 
 # Apply: when

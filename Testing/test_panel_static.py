@@ -16,6 +16,8 @@ SOURCES = {path.relative_to(MODULE).as_posix(): path for path in sorted(MODULE.r
 PANEL = {name: path for name, path in SOURCES.items() if not name.startswith("PyPeTScene")}
 UI = ElementTree.parse(MODULE / "Resources/UI/PyPeT.ui").getroot()
 WIDGETS = {element.get("name") for element in UI.iter("widget")}
+#: What the tab key passes over.
+WITHOUT_FOCUS = {"QLabel", "QWidget", "qMRMLWidget"}
 #: What may be imported when the module is discovered: bundled with every Slicer, or PyPeT's own.
 AT_FILE_SCOPE = {"slicer", "qt", "ctk", "vtk", "numpy", "PyPeTLib", "PyPeTScene", "PyPeTPanel"}
 
@@ -84,6 +86,51 @@ def test_names_in_the_ui_are_unique_and_its_connections_have_ends():
     assert len(names) == len(set(names))
     for link in UI.iter("connection"):
         assert {link.findtext("sender"), link.findtext("receiver")} <= WIDGETS
+
+
+def test_the_answer_stands_right_below_apply():
+    """Volumes of lesions, then whether they can be trusted, then the maps; the steps are for whoever doubts."""
+    wanted = ["applyButton", "lesions", "criteria", "lesionsNote", "checks", "cbfButton", "medians", "stage1Button"]
+    assert [element.get("name") for element in UI.iter("widget") if element.get("name") in wanted] == wanted
+
+
+def focusable(cell) -> list[str]:
+    """Return the fields and buttons in a cell of a layout, in the order in which they are written."""
+    return [element.get("name") for element in cell.iter("widget") if element.get("class") not in WITHOUT_FOCUS]
+
+
+def rows_of_forms():
+    """Yield the cells of each form, by row and column."""
+    for form in (layout for layout in UI.iter("layout") if layout.get("class") == "QFormLayout"):
+        yield {(int(cell.get("row")), int(cell.get("column"))): cell for cell in form.findall("item")}
+
+
+def test_the_label_of_a_row_is_the_buddy_of_its_first_field():
+    """Screen readers then say the label with the field."""
+    for cells in rows_of_forms():
+        for (row, column), cell in cells.items():
+            label = cell.find("widget[@class='QLabel']")
+            field = cells.get((row, 1), cells.get((row + 1, 0)))  # a table lies below its label
+            if column == 0 and cell.get("colspan") is None and focusable(field) and label.findtext("property/string"):
+                assert label.findtext("property[@name='buddy']/cstring") == focusable(field)[0]
+                assert label.get("name").endswith("Label")
+    buddies = [element.text for element in UI.iterfind(".//property[@name='buddy']/cstring")]
+    assert len(buddies) == len(set(buddies)) > 60
+
+
+def test_a_table_without_a_label_has_a_name_for_screen_readers():
+    buddies = {element.text for element in UI.iterfind(".//property[@name='buddy']/cstring")}
+    tables = [element for element in UI.iter("widget") if element.get("class") == "QTableWidget"]
+    nameless = [table for table in tables if table.get("name") not in buddies]
+    assert nameless and all(table.findtext("property[@name='accessibleName']/string") for table in nameless)
+
+
+def test_fields_are_written_in_the_order_in_which_they_are_seen():
+    """The tab key goes through them in the order in which they are made; a list of tab stops would only grow old."""
+    assert UI.find("tabstops") is None
+    for layout in UI.iter("layout"):
+        places = [(int(cell.get("row", 0)), int(cell.get("column", 0))) for cell in layout.findall("item")]
+        assert places == sorted(places), layout.get("name")
 
 
 def test_every_widget_with_a_scene_gets_it():

@@ -39,6 +39,7 @@ def set_up_table(table: Any, columns: Sequence[str]) -> None:
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
     table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+    table.tabKeyNavigation = False  # the tab key goes on to the next field, not from cell to cell
     fill_table(table, [])
 
 
