@@ -181,11 +181,23 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Join the controls with the parameter node of the scene."""
         if self.parameters is None:
             self.parameters = self.logic.getParameterNode()
+            self._put_right_first(self.parameters.parameterNode)
             self._gui = self.parameters.connectGui(self.ui)
             self.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.refresh)
         if self.logic.notice:
             self._tell_soon.start(0)  # a window that waits would hold up whoever is loading the scene
         self.refresh()
+
+    def _put_right_first(self, node):
+        """Look at new values before Slicer's wrapper reads them, also one of before that is still about."""
+        event = vtk.vtkCommand.ModifiedEvent
+        if not self.hasObserver(node, event, self.put_right):
+            self.addObserver(node, event, self.put_right, priority=1.0)
+
+    def put_right(self, node, event=None):
+        """Return values to their defaults that this version does not take: another scene or a script brought them."""
+        if self.logic.put_right(node):
+            self._tell_soon.start(0)
 
     def tell_notice(self):
         """Show once what the logic has to say of the scene's parameters."""
@@ -525,11 +537,16 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         kept = vars(slicer.modules).setdefault("PyPeTNodes", [])  # outlives Reload
         if node not in kept:  # Slicer 5.10 ends if Python forgets the node while a part of its wrapper observes it
             kept.append(node)
+        self.put_right(node)
+        return PyPeTParameterNode(node)
+
+    def put_right(self, node):
+        """Return values of a parameter node to their defaults that this version does not take; tell whether any was."""
         forgotten = forget_unknown(node)
         if forgotten:
-            text = _("This scene was saved with another version of PyPeT, so these parameters have their defaults:")
-            self.notice = "\n".join([text, *forgotten])
-        return PyPeTParameterNode(node)
+            text = _("Parameters of another version of PyPeT, or of a script, cannot be used and have their defaults:")
+            self.notice = "\n".join([self.notice or text, *forgotten])
+        return bool(forgotten)
 
     def load(self, path):
         """Load a 4D file, or a folder of volumes or DICOM images, and return its sequence."""

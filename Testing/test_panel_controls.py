@@ -89,6 +89,41 @@ def test_parameters_of_another_version_become_the_defaults_and_are_named(panel, 
     assert len(dialogs.messages) == 1, "said once"
 
 
+def test_values_that_cannot_be_used_are_put_right_before_anything_reads_them(panel, dialogs):
+    """Slicer's wrapper keeps what it read, and reads whenever the node changes; what it cannot read is a traceback."""
+    import slicer
+
+    from PyPeTLib import Settings
+
+    node = panel.parameters.parameterNode
+    with slicer.util.NodeModify(node):
+        for name, value in (("csf_hu", "dense"), ("method", "fancy"), ("bone_hu", "1e9")):
+            node.SetParameter(name, value)
+    slicer.app.processEvents()
+    for name in ("csf_hu", "method", "bone_hu"):
+        assert getattr(panel.parameters, name) == getattr(Settings(), name)
+    (warning,) = dialogs.messages
+    assert all(word in warning.text for word in ("csf_hu", "dense", "fancy", "1e9"))
+
+
+def test_an_earlier_wrapper_reads_nothing_that_an_added_scene_cannot_mean(panel, dialogs, tmp_path):
+    """Slicer 5.10 keeps the wrapper of before, which reads along while another scene is added."""
+    import slicer
+
+    kept, file = panel.parameters, tmp_path / "other.mrml"
+    kept.csf_hu = 12.5
+    slicer.mrmlScene.SetURL(str(file))
+    slicer.mrmlScene.Commit()
+    text = file.read_text(encoding="utf-8")
+    assert text.count("12.5") == 1
+    file.write_text(text.replace("12.5", "dense"), encoding="utf-8")
+    slicer.mrmlScene.Import()
+    assert panel.parameters is not kept and panel.parameters.csf_hu == kept.csf_hu == 20.0
+    slicer.app.processEvents()
+    (warning,) = dialogs.messages
+    assert "csf_hu" in warning.text and "dense" in warning.text
+
+
 def test_help_leads_to_the_tutorial_and_names_whose_work_it_began_from(load):
     root = MODULE.parents[1]
     said = load(MODULE).module.parent

@@ -1,6 +1,7 @@
 """What the panel keeps in the scene: the scan, the segments, and every setting under the library's own name."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, get_args
 
 import slicer
@@ -195,18 +196,27 @@ def forget_unknown(node: Any) -> list[str]:
     node : vtkMRMLScriptedModuleNode
         Before it is wrapped.
     """
-    forgotten = []
+    refused = [*_unknown_words(node), *_unknown_numbers(node)]
+    with slicer.util.NodeModify(node):  # whoever reads along sees all of them put right at once
+        for name, default, _said in refused:
+            node.SetParameter(name, str(default))
+    return [said for _name, _default, said in refused]
+
+
+def _unknown_words(node: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and what is to be said of each setting of words that has another one."""
     for name, (allowed, default) in WORDS.items():
         found = node.GetParameter(name)
         if found and found not in allowed:
-            node.SetParameter(name, default)
-            forgotten.append(f"{name}: {default} instead of {found} (one of {', '.join(allowed)} is needed)")
+            yield name, default, f"{name}: {default} instead of {found} (one of {', '.join(allowed)} is needed)"
+
+
+def _unknown_numbers(node: Any) -> Iterator[tuple[str, float, str]]:
+    """Yield the same of each number that is none, or out of its range."""
     for name, info in NUMBERS.items():
         found = node.GetParameter(name)
         if found and not _in_range(found, info):
-            node.SetParameter(name, str(info.default))
-            forgotten.append(f"{name}: {info.default:g} instead of {found} ({info.allowed} is needed)")
-    return forgotten
+            yield name, info.default, f"{name}: {info.default:g} instead of {found} ({info.allowed} is needed)"
 
 
 def _in_range(text: str, info: SettingInfo) -> bool:

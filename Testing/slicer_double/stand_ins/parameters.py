@@ -12,6 +12,7 @@ import enum
 import pathlib
 import types
 import typing
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,8 +189,17 @@ class Wrapped:
             raise NotImplementedError("the test double has no prefix")
         self.parameterNode = parameterNode
         self._guis: dict[int, tuple[int, list]] = {}
+        self._read_all()  # writes the default where nothing was set
+        me = weakref.ref(self)  # as Slicer's cache does: it reads whenever the node changes, as long as it lives
+        self._cache = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: me() and me()._read_all())
+
+    def __del__(self):
+        if hasattr(self, "_cache"):
+            self.RemoveObserver(self._cache)
+
+    def _read_all(self):
         for field in self.allParameters.values():
-            field.read(parameterNode)  # writes the default where nothing was set
+            field.read(self.parameterNode)
 
     def getValue(self, name):
         return self._field(name).read(self.parameterNode)
