@@ -95,7 +95,6 @@ def test_values_that_cannot_be_used_are_put_right_before_anything_reads_them(pan
 
     from PyPeTLib import Settings
 
-    panel.on_scene_closed()  # wraps it again: of two observers VTK calls the later one first
     node = panel.parameters.parameterNode
     with slicer.util.NodeModify(node):
         for name, value in (("csf_hu", "dense"), ("method", "fancy"), ("bone_hu", "1e9")):

@@ -189,17 +189,18 @@ class Wrapped:
             raise NotImplementedError("the test double has no prefix")
         self.parameterNode = parameterNode
         self._guis: dict[int, tuple[int, list]] = {}
-        self._read_all()  # writes the default where nothing was set
-        me = weakref.ref(self)  # as Slicer's cache does: it reads whenever the node changes, as long as it lives
-        self._cache = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: me() and me()._read_all())
+        for field in self.allParameters.values():
+            field.read(parameterNode)  # writes the default where nothing was set
+        self._caches = [self._cache(field) for field in self.allParameters.values()]
+
+    def _cache(self, field) -> int:
+        """Read the field whenever the node changes, as long as the wrapper lives: so does Slicer's cache of it."""
+        me = weakref.ref(self)
+        return self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: me() and field.read(me().parameterNode))
 
     def __del__(self):
-        if hasattr(self, "_cache"):
-            self.RemoveObserver(self._cache)
-
-    def _read_all(self):
-        for field in self.allParameters.values():
-            field.read(self.parameterNode)
+        for tag in getattr(self, "_caches", ()):
+            self.RemoveObserver(tag)
 
     def getValue(self, name):
         return self._field(name).read(self.parameterNode)
