@@ -10,6 +10,7 @@ import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -38,7 +39,7 @@ from PyPeTScene.masks import show_only_masks_of
 #: Where the project lives, as in the extension's CMakeLists.txt; its README has a tutorial.
 HOME = "https://github.com/PyPeT/SlicerPyPeT"
 #: What a run says that gets no memory.
-OUT_OF_MEMORY = (
+OUT_OF_MEMORY = _(
     "More memory is needed than this computer has free. Close other programs or scenes, or load fewer slices; "
     "pypet run on the same files needs less, for it shows nothing."
 )
@@ -54,7 +55,7 @@ class PyPeT(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("PyPeT")
-        parent.categories = ["Neuroimaging"]
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Neuroimaging")]
         parent.dependencies = []
         parent.contributors = ["PyPeT developers"]
         parent.helpText = _(
@@ -394,9 +395,9 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 with running.cancellable(self.parent, lambda: self._closing) as progress:
                     yield progress
             except running.Cancelled as stop:
-                slicer.util.showStatusMessage(_(str(stop)), 3000)
+                slicer.util.showStatusMessage(str(stop), 3000)
             except MemoryError as error:  # which has no text of its own
-                raise InputError(_(OUT_OF_MEMORY)) from error
+                raise InputError(OUT_OF_MEMORY) from error
             finally:
                 self._start_or_end(False)
 

@@ -173,3 +173,83 @@ def test_adapters_and_logic_process_no_events():
     for name, path in SOURCES.items():
         if name != "PyPeTPanel/running.py":
             assert "processEvents" not in path.read_text(encoding="utf-8"), name
+
+
+# Translation
+
+#: What shows its arguments to the user, and properties whose value is shown.
+SHOWING = {"setText", "setToolTip", "setWindowTitle", "setHorizontalHeaderLabels", "addItem", "setPlaceholderText"}
+SHOWING |= {"delayDisplay", "errorDisplay", "warningDisplay", "infoDisplay", "messageBox", "showStatusMessage", "say"}
+SHOWING |= {"confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisplay", "tryWithErrorDisplay"}
+SHOWING |= {"createProgressDialog", "getOpenFileName", "getSaveFileName", "getExistingDirectory"}
+SHOWING |= {"InputError", "QualityError", "Cancelled"}
+SHOWN = {"text", "toolTip", "labelText", "windowTitle", "title", "noneDisplay", "specialValueText", "placeholderText"}
+SHOWN |= {"helpText", "acknowledgementText", "accessibleName", "note"}
+#: A literal of two words somewhere else is meant for the user, too.
+SENTENCE = re.compile(r"[A-Za-z]{2,}[,;:.]? [A-Za-z]{2,}")
+#: These need no translation.
+NO_SENTENCES = {
+    "brain and halves", "voxel under the crosshair", "not applicable",  # values, kept in the scene and in tables
+    "time between frames",  # the meaning of a setting, as the library's
+    "CT perfusion phantom", "PyPeT self-test", "PyPeT self-test MultiVolume", "AIF points",  # names of nodes
+    "PyPeT", "PyPeT developers",
+}  # fmt: skip
+
+
+def literals(path):
+    """Yield (literal, nodes around it, innermost first) for every string of a file that is no docstring."""
+    around = {}
+    for node in ast.walk(tree(path)):
+        for child in ast.iter_child_nodes(node):
+            around[child] = node
+    for node in around:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            chain = [node]
+            while chain[-1] in around:
+                chain.append(around[chain[-1]])
+            if not isinstance(chain[1], ast.Expr):
+                yield node.value, chain[1:]
+
+
+def called(node) -> str:
+    """Return the name of what is called, "" where nothing is."""
+    function = node.func if isinstance(node, ast.Call) else None
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def is_shown(text: str, around) -> bool:
+    """Tell whether a literal is handed to what shows it, directly or as part of an expression."""
+    for inner in around:
+        if called(inner) in SHOWING:
+            return True
+        if isinstance(inner, (ast.Call, ast.Subscript)):
+            return False  # what is handed to another function is not what is shown
+        if isinstance(inner, ast.keyword) and inner.arg in SHOWN:
+            return True
+        if isinstance(inner, ast.Assign):
+            return any(getattr(target, "attr", "") in SHOWN for target in inner.targets)
+    return False
+
+
+@pytest.mark.parametrize("name", PANEL)
+def test_what_the_user_reads_is_translated(name):
+    untranslated = []
+    for text, around in literals(PANEL[name]):
+        translated = any(called(outer) in ("_", "translate") for outer in around)
+        asserted = any(isinstance(outer, ast.Assert) for outer in around)
+        meant = is_shown(text, around) or SENTENCE.search(text)
+        bare = re.search("[A-Za-z]{2}", text) and not text.startswith("<")  # layouts are XML
+        if meant and bare and text not in NO_SENTENCES and not translated and not asserted:
+            untranslated.append(text)
+    assert not untranslated
+
+
+@pytest.mark.parametrize("name", PANEL)
+def test_what_is_translated_is_a_literal(name):
+    """Slicer's translators find nothing else; what belongs into it follows by ``format``."""
+    for node in ast.walk(tree(PANEL[name])):
+        if called(node) == "_":
+            (text,) = node.args
+            assert isinstance(text, ast.Constant) and isinstance(text.value, str), ast.unparse(node)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            assert node.id != "_", "this would be called instead of the translation"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom_options import HeadOptions
@@ -16,7 +17,7 @@ from PyPeTScene.nodes import ROLE, scene_nodes
 from PyPeTScene.series import scan_volume, sequence_from_series
 from PyPeTScene.stages import style_scan
 
-FILES = "CT perfusion scans (*.nii *.nii.gz *.nrrd *.nhdr)"
+FILES = _("CT perfusion scans") + " (*.nii *.nii.gz *.nrrd *.nhdr)"
 SAMPLE = "CTPerfusionHeadPhantom"
 
 
