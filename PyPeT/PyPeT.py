@@ -10,6 +10,7 @@ import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
+from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -23,7 +24,7 @@ if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: th
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.progress import silent
-from PyPeTPanel import actions, controls, inputs, packages, running, scan, selftest, tables, views
+from PyPeTPanel import actions, controls, inputs, obstacles, packages, running, scan, selftest, tables, views
 from PyPeTPanel.lastrun import LastRun
 from PyPeTPanel.parameters import (
     CROSSHAIR,
@@ -38,10 +39,12 @@ from PyPeTScene.masks import show_only_masks_of
 #: Where the project lives, as in the extension's CMakeLists.txt; its README has a tutorial.
 HOME = "https://github.com/PyPeT/SlicerPyPeT"
 #: What a run says that gets no memory.
-OUT_OF_MEMORY = (
+OUT_OF_MEMORY = _(
     "More memory is needed than this computer has free. Close other programs or scenes, or load fewer slices; "
     "pypet run on the same files needs less, for it shows nothing."
 )
+#: Steps that need no maps.
+STEPS_BEFORE_MAPS = tuple(f"stage{k}Button" for k in range(1, 6))
 #: Packages that Reload loads again.
 OWN_PACKAGES = ("PyPeTLib", "PyPeTScene", "PyPeTPanel")
 
@@ -52,7 +55,7 @@ class PyPeT(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("PyPeT")
-        parent.categories = ["Neuroimaging"]
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Neuroimaging")]
         parent.dependencies = []
         parent.contributors = ["PyPeT developers"]
         parent.helpText = _(
@@ -81,7 +84,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = self.parameters = self._gui = self._browser = None
         self._running = self._closing = self._left = False
-        self._followed = []
+        self._followed, self._tips = [], {}
 
     def setup(self):
         """Build the panel; works without a main window."""
@@ -153,6 +156,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name in views.MAP_LABELS:
             getattr(ui, f"{name}Button").connect("clicked(bool)", lambda _checked=False, n=name: self.show_map(n))
         ui.candidates.connect("cellClicked(int,int)", self.choose_candidate)
+        ui.candidates.connect("cellActivated(int,int)", self.choose_candidate)  # by the keyboard
         ui.frame.connect("valueChanged(int)", self.show_frame)
 
     def enter(self):
@@ -178,11 +182,23 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Join the controls with the parameter node of the scene."""
         if self.parameters is None:
             self.parameters = self.logic.getParameterNode()
+            self._put_right_first(self.parameters.parameterNode)
             self._gui = self.parameters.connectGui(self.ui)
             self.addObserver(self.parameters, vtk.vtkCommand.ModifiedEvent, self.refresh)
         if self.logic.notice:
             self._tell_soon.start(0)  # a window that waits would hold up whoever is loading the scene
         self.refresh()
+
+    def _put_right_first(self, node):
+        """Look at new values before Slicer's wrapper reads them, also one of before that is still about."""
+        event = vtk.vtkCommand.ModifiedEvent
+        if not self.hasObserver(node, event, self.put_right):
+            self.addObserver(node, event, self.put_right, priority=1.0)
+
+    def put_right(self, node, event=None):
+        """Return values to their defaults that this version does not take: another scene or a script brought them."""
+        if self.logic.put_right(node):
+            self._tell_soon.start(0)
 
     def tell_notice(self):
         """Show once what the logic has to say of the scene's parameters."""
@@ -240,12 +256,10 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         controls.show_own_controls(self.ui, self.parameters)
         self._follow_inputs()
         self.logic.keep_only_present()
-        reason = _("A run is going on.") if self._running else inputs.obstacle(self.parameters)
-        self.ui.applyButton.enabled = not reason
-        self.ui.applyButton.toolTip = reason or _("Compute the maps and show them in the scene.")
         self.ui.timeAxis.text = time_axis(self.parameters)
+        self.ui.scan.sortFilterProxyModel().hiddenNodeIDs = scan.made_of_scans(self.parameters.scan)
         self._follow_scan()
-        self._enable_what_can_be_done()
+        self._allow_what_can_be_done(_("A run is going on.") if self._running else "")
         tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))
 
     def _follow_inputs(self):
@@ -268,33 +282,27 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not self._running and self._browser is not actions.browser_of(scan_node, current=self._browser):
             self._set_up_frames()
 
-    def _enable_what_can_be_done(self):
-        """Enable the buttons that have something to work on."""
-        ui, scan = self.ui, actions.scan_or_none(self.parameters.scan)
-        known = not self._running and not inputs.obstacle(self.parameters)
-        for button in (ui.createMaskButton, ui.correctMaskButton):
-            button.enabled = not self._running and actions.times_known(self.parameters)
-        for button in (*(getattr(ui, f"stage{k}Button") for k in range(1, 6)), ui.showTissueButton):
-            button.enabled = known
-        maps = scan is not None and bool(views.maps_of(scan))
-        for button in (ui.stage6Button, ui.mapsButton, ui.curvesButton):
-            button.enabled = maps and not self._running
-        ui.stage7Button.enabled = ui.stage6Button.enabled and self.parameters.reference_map is not None
+    def _allow_what_can_be_done(self, running):
+        """Enable what has something to work on; what has not says what would change that."""
+        scan_node = actions.scan_or_none(self.parameters.scan)
+        no_run = obstacles.no_run_possible(self.parameters)
+        no_maps = obstacles.no_maps(scan_node, no_run)
+        self._allow(["createMaskButton", "correctMaskButton"], running or obstacles.no_times(self.parameters))
+        self._allow(["applyButton", *STEPS_BEFORE_MAPS, "showTissueButton"], running or no_run)
+        self._allow(["stage6Button", "mapsButton", "curvesButton"], running or no_maps)
+        self._allow(["stage7Button"], running or no_maps or obstacles.no_reference(self.parameters))
         for name in views.MAP_LABELS:
-            getattr(ui, f"{name}Button").enabled = scan is not None and actions.map_volume(scan, name) is not None
-        ui.delayButton.visible = ui.delayButton.enabled
-        ui.frame.enabled = self._browser is not None and slicer.mrmlScene.IsNodePresent(self._browser) > 0
-        self._enable_export(scan)
+            self._allow([f"{name}Button"], obstacles.no_map(scan_node, name, no_maps))
+        self.ui.delayButton.visible = self.ui.delayButton.enabled
+        self._allow(["frame"], obstacles.no_frames(self._browser))
+        self._allow(["exportButton"], running or obstacles.no_results(self.logic.analysis_of(scan_node)))
 
-    def _enable_export(self, scan):
-        """Export needs the run itself, which a scene from a file does not hold."""
-        ready = self.logic.analysis_of(scan) is not None and not self._running
-        self.ui.exportButton.enabled = ready
-        self.ui.exportButton.toolTip = (
-            _("Write maps, masks, curves, summary and report into a folder, as pypet run does.")
-            if ready
-            else _("Apply first: a run of this session is needed.")
-        )
+    def _allow(self, names, obstacle):
+        """Enable controls, or let their tooltips say what stands in the way."""
+        for name in names:
+            control = getattr(self.ui, name)
+            tip = self._tips.setdefault(name, control.toolTip)  # of the .ui file: nothing was written yet
+            control.enabled, control.toolTip = not obstacle, obstacle or tip
 
     # What the buttons do
 
@@ -387,9 +395,9 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 with running.cancellable(self.parent, lambda: self._closing) as progress:
                     yield progress
             except running.Cancelled as stop:
-                slicer.util.showStatusMessage(_(str(stop)), 3000)
+                slicer.util.showStatusMessage(str(stop), 3000)
             except MemoryError as error:  # which has no text of its own
-                raise InputError(_(OUT_OF_MEMORY)) from error
+                raise InputError(OUT_OF_MEMORY) from error
             finally:
                 self._start_or_end(False)
 
@@ -530,11 +538,16 @@ class PyPeTLogic(ScriptedLoadableModuleLogic, LastRun):
         kept = vars(slicer.modules).setdefault("PyPeTNodes", [])  # outlives Reload
         if node not in kept:  # Slicer 5.10 ends if Python forgets the node while a part of its wrapper observes it
             kept.append(node)
+        self.put_right(node)
+        return PyPeTParameterNode(node)
+
+    def put_right(self, node):
+        """Return values of a parameter node to their defaults that this version does not take; tell whether any was."""
         forgotten = forget_unknown(node)
         if forgotten:
-            text = _("This scene was saved with another version of PyPeT, so these parameters have their defaults:")
-            self.notice = "\n".join([text, *forgotten])
-        return PyPeTParameterNode(node)
+            text = _("Parameters of another version of PyPeT, or of a script, cannot be used and have their defaults:")
+            self.notice = "\n".join([self.notice or text, *forgotten])
+        return bool(forgotten)
 
     def load(self, path):
         """Load a 4D file, or a folder of volumes or DICOM images, and return its sequence."""

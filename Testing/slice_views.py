@@ -233,6 +233,9 @@ def chart_picture(chart: Any, size: Size) -> Picture:
         axis.GetTitleProperties().SetUseTightBoundingBox(True)  # Mesa repeats the upper rows of a looser one below it
         axis.GetTitleProperties().SetFontSize(chart.GetAxisTitleFontSize())
         axis.GetLabelProperties().SetFontSize(chart.GetAxisLabelFontSize())
+    if not chart.GetYAxisRangeAuto():
+        drawn.GetAxis(vtk.vtkAxis.LEFT).SetBehavior(vtk.vtkAxis.FIXED)
+        drawn.GetAxis(vtk.vtkAxis.LEFT).SetUnscaledRange(*chart.GetYAxisRange())
     return _grab(view.GetRenderWindow())
 
 

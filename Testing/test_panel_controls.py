@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import panel_cases
@@ -88,6 +89,41 @@ def test_parameters_of_another_version_become_the_defaults_and_are_named(panel, 
     assert len(dialogs.messages) == 1, "said once"
 
 
+def test_values_that_cannot_be_used_are_put_right_before_anything_reads_them(panel, dialogs):
+    """Slicer's wrapper keeps what it read, and reads whenever the node changes; what it cannot read is a traceback."""
+    import slicer
+
+    from PyPeTLib import Settings
+
+    node = panel.parameters.parameterNode
+    with slicer.util.NodeModify(node):
+        for name, value in (("csf_hu", "dense"), ("method", "fancy"), ("bone_hu", "1e9")):
+            node.SetParameter(name, value)
+    slicer.app.processEvents()
+    for name in ("csf_hu", "method", "bone_hu"):
+        assert getattr(panel.parameters, name) == getattr(Settings(), name)
+    (warning,) = dialogs.messages
+    assert all(word in warning.text for word in ("csf_hu", "dense", "fancy", "1e9"))
+
+
+def test_an_earlier_wrapper_reads_nothing_that_an_added_scene_cannot_mean(panel, dialogs, tmp_path):
+    """Slicer 5.10 keeps the wrapper of before, which reads along while another scene is added."""
+    import slicer
+
+    kept, file = panel.parameters, tmp_path / "other.mrml"
+    kept.csf_hu = 12.5
+    slicer.mrmlScene.SetURL(str(file))
+    slicer.mrmlScene.Commit()
+    text = file.read_text(encoding="utf-8")
+    assert text.count("12.5") == 1
+    file.write_text(text.replace("12.5", "dense"), encoding="utf-8")
+    slicer.mrmlScene.Import()
+    assert panel.parameters is not kept and panel.parameters.csf_hu == kept.csf_hu == 20.0
+    slicer.app.processEvents()
+    (warning,) = dialogs.messages
+    assert "csf_hu" in warning.text and "dense" in warning.text
+
+
 def test_help_leads_to_the_tutorial_and_names_whose_work_it_began_from(load):
     root = MODULE.parents[1]
     said = load(MODULE).module.parent
@@ -164,6 +200,56 @@ def test_segment_selectors_reach_the_parameter_node_and_back(panel, key):
     assert getattr(panel.parameters, f"{key}_segmentation") is None
 
 
+# Keyboard
+
+
+def tab_stops(panel) -> list:
+    """Return what the tab key goes through, from the first section on."""
+    import qt
+
+    first = panel.ui.scanSection
+    found, widget = [first], first.nextInFocusChain()
+    while widget is not first:
+        reached = widget.isVisibleTo(panel.parent) and widget.enabled and widget.focusPolicy & qt.Qt.TabFocus
+        if reached and panel.parent.isAncestorOf(widget):
+            found.append(widget)
+        widget = widget.nextInFocusChain()
+    return found
+
+
+def test_the_tab_key_goes_down_the_panel_past_tables_to_every_control(applied):
+    import qt
+    import slicer
+
+    ui = applied.ui
+    sections = [ui.denoiseSection, ui.deconvolutionSection, ui.lesionRuleSection, ui.advancedSection]
+    for section in sections:
+        section.collapsed = False
+    applied.parent.resize(520, 4000)
+    applied.parent.show()
+    slicer.app.processEvents()
+    top = applied.parent
+    stops = [stop for stop in tab_stops(applied) if stop.objectName != "qt_spinbox_lineedit"]
+    places = [stop.mapTo(top, qt.QPoint(0, 0)) for stop in stops]
+    for (before, one), (after, other) in pairwise(zip(stops, places, strict=True)):
+        beside = abs(one.y() - other.y()) < 8 and one.x() < other.x()
+        assert beside or one.y() < other.y(), f"{before.objectName} is before {after.objectName}"
+    reached = {stop.objectName for stop in stops} | {stop.parent().objectName for stop in stops}
+    assert reached >= {"scan", "applyButton", "lesions", "checks", "cbfButton", "stage1Button", "frame"}
+    assert not any(stop.tabKeyNavigation for stop in stops if isinstance(stop, qt.QTableWidget))
+
+
+def test_a_candidate_can_be_chosen_by_the_keyboard(applied, dialogs):
+    import qt
+
+    table = applied.ui.candidates
+    table.setCurrentCell(1, 0)
+    key = qt.QKeyEvent(qt.QEvent.KeyPress, qt.Qt.Key_Return, qt.Qt.NoModifier)
+    qt.QApplication.sendEvent(table, key)
+    assert not dialogs.errors()
+    assert (applied.parameters.aif_source, applied.parameters.aif_segment) == ("segment", "PyPeT_aif_choice")
+
+
 # Apply: when
 
 
@@ -176,6 +262,58 @@ def test_nothing_can_be_done_without_a_scan(panel):
     names = ["createMaskButton", "correctMaskButton", "exportButton", "cbfButton"]
     buttons = [getattr(panel.ui, name) for name in [*names, *(f"stage{k}Button" for k in range(1, 7))]]
     assert not any(button.enabled for button in buttons)
+
+
+BEFORE_MAPS = ["applyButton", "showTissueButton", *(f"stage{k}Button" for k in range(1, 6))]
+OF_MAPS = ["stage6Button", "stage7Button", "mapsButton", "curvesButton", "cbfButton", "ttpButton"]
+
+
+def why_not(panel, names) -> set[str]:
+    """Return what the tooltips of buttons say, none of which can be pressed."""
+    buttons = [getattr(panel.ui, name) for name in names]
+    assert not any(button.enabled for button in buttons)
+    return {button.toolTip for button in buttons}
+
+
+def test_a_button_that_cannot_be_pressed_says_what_it_needs(panel, scan):
+    import slicer
+
+    usual = panel.ui.stage2Button.toolTip
+    assert why_not(panel, OF_MAPS) == {"Press Apply first: there are no maps of this scan."}
+    assert why_not(panel, ["frame"]) == {
+        "Show a step or press Apply first: nothing of this scan is there to be scrolled."
+    }
+    panel.parameters.scan = None
+    (text,) = why_not(panel, [*BEFORE_MAPS, *OF_MAPS, "createMaskButton", "correctMaskButton"])
+    assert "Load a 4D scan and select it" in text
+    panel.parameters.scan = scan
+    panel.parameters.aif_source = "points"
+    (text,) = why_not(panel, [*BEFORE_MAPS, *OF_MAPS])
+    assert "Press 'Place points'" in text and panel.ui.createMaskButton.enabled
+    panel.parameters.aif_source = "automatic"
+    assert panel.ui.stage2Button.enabled and panel.ui.stage2Button.toolTip == usual == "The same after denoising."
+    slicer.mrmlScene.Clear(False)
+    assert len(why_not(panel, [*BEFORE_MAPS, *OF_MAPS])) == 1
+
+
+def test_steps_after_apply_say_what_they_need(applied, scan):
+    import slicer
+
+    assert applied.ui.stage6Button.enabled and applied.ui.stage6Button.toolTip == "All maps side by side, linked."
+    assert why_not(applied, ["stage7Button"]) == {"Select a map to compare with, as Reference below."}
+    applied.parameters.reference_map = own("map.cbf", scan)
+    assert applied.ui.stage7Button.enabled and "metrics of their similarity" in applied.ui.stage7Button.toolTip
+    slicer.mrmlScene.RemoveNode(own("map.ttp", scan))
+    slicer.app.processEvents()
+    assert why_not(applied, ["ttpButton"]) == {"Apply again: this map is not in the scene."}
+
+
+def test_during_a_run_buttons_say_that_it_is_going_on(panel, scan, dialogs):
+    said = []
+    names = [*BEFORE_MAPS, "stage6Button", "stage7Button", "createMaskButton", "exportButton"]
+    dialogs.on_progress.append(lambda dialog: said.append(why_not(panel, names)))
+    panel.ui.stage1Button.click()
+    assert said == [{"A run is going on."}]
 
 
 def test_apply_is_possible_with_a_scan_whose_times_are_known(panel, scan):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import panel_cases
 import pytest
-from panel_cases import MODULE, ids, own, shown_charts, shown_checks, shown_volumes, voxels
+from panel_cases import MODULE, ids, own, shown_charts, shown_checks, shown_volumes, stage_note, voxels
 from slicer_double import fixtures
 
 dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
@@ -128,6 +128,28 @@ def test_maps_and_masks_are_not_offered_as_scans_and_proxy_volumes_are(panel, sc
     labels.SetDataNodeAtValue(slicer.vtkMRMLLabelMapVolumeNode(), "0")
     assert sequence_browser(labels).GetProxyNode(labels).GetAttribute("Sequences.BaseName")
     assert offered(panel) == {scan, scan_volume(scan)}
+
+
+def test_what_pypet_made_of_a_scan_is_not_offered_as_one(reloaded):
+    from PyPeTScene.nodes import own_nodes
+    from PyPeTScene.series import scan_volume
+
+    scan = reloaded.parameters.scan
+    stage_note(reloaded, 1)
+    made = [node for node in own_nodes(scan) if node.IsA("vtkMRMLSequenceNode")]
+    assert len(made) == 2, "enhancement and projection"
+    assert offered(reloaded) == {scan, scan_volume(scan)}
+    assert reloaded.ui.scan.currentNode() is scan
+
+
+def test_what_is_chosen_already_is_not_left_out(applied, scan):
+    """The selector would take its neighbour for it."""
+    made = own("stage.enhancement", scan)
+    applied.ui.scan.sortFilterProxyModel().hiddenNodeIDs = []  # as in a scene that is just loaded
+    applied.ui.scan.setCurrentNode(made)
+    assert applied.parameters.scan is made and "found what PyPeT made of one" in applied.ui.timeAxis.text
+    applied.parameters.scan = scan
+    assert made not in offered(applied)
 
 
 def test_multivolumes_are_offered(panel, scan):

@@ -24,6 +24,7 @@ from PyPeTScene.curves import (
     curve_from_table,
     segment_regions,
     show_bolus,
+    show_motion,
     show_tissue_curves,
     show_vessel_curves,
     show_voxel_curve,
@@ -117,6 +118,38 @@ def test_the_title_of_the_bolus_follows_its_arrival(tiny_analysis, scan):
     assert "21.0" not in chart.GetTitle()
     show_bolus(later, scan)
     assert chart.GetTitle() == "Bolus, arriving at 21.0 s", "also after a run that was stopped"
+
+
+def moving(analysis, largest_mm: float):
+    """The same head, moved along x by so much in its second half."""
+    motion = analysis.motion
+    there = largest_mm * (np.arange(motion.times_s.size) >= motion.times_s.size / 2)
+    shifts = np.stack([-there, 0.0 * there, 0.0 * there], axis=1)
+    return replace(analysis, motion=replace(motion, shifts_mm=shifts, displacement_mm=there))
+
+
+def test_a_head_at_rest_does_not_fill_the_axis_of_the_motion_chart(tiny_analysis, scan):
+    chart = show_motion(moving(tiny_analysis, 0.1), scan)
+    assert not chart.GetYAxisRangeAuto() and chart.GetYAxisRange() == (-0.1, 1.0)
+    assert show_motion(moving(tiny_analysis, 0.3), scan) is chart
+    assert chart.GetYAxisRange() == (-0.3, 1.0)
+    show_motion(moving(tiny_analysis, 3.0), scan)
+    assert chart.GetYAxisRangeAuto(), "all of a large motion is seen"
+    show_motion(moving(tiny_analysis, 0.1), scan)
+    assert not chart.GetYAxisRangeAuto()
+
+
+def test_the_axis_of_the_motion_chart_stays_as_the_user_set_it(tiny_analysis, scan):
+    chart = show_motion(moving(tiny_analysis, 0.1), scan)
+    chart.SetYAxisRangeAuto(True)
+    show_motion(moving(tiny_analysis, 0.1), scan)
+    assert chart.GetYAxisRangeAuto()
+    other_scan = sequence_from_series(tiny_analysis.series, "other")[0]
+    other = show_motion(moving(tiny_analysis, 3.0), other_scan)
+    other.SetYAxisRange(0.0, 10.0)
+    other.SetYAxisRangeAuto(False)
+    show_motion(moving(tiny_analysis, 0.1), other_scan)
+    assert other.GetYAxisRange() == (0.0, 10.0) and not other.GetYAxisRangeAuto()
 
 
 def test_next_apply_updates_the_same_nodes_and_tells_the_chart(tiny_analysis, scan):

@@ -308,6 +308,22 @@ def test_node_combo_box_is_live_on_the_scene(slicer_app, scene):  # noqa: F811
     assert seen == [late, None]
 
 
+def test_node_combo_box_leaves_nodes_out_by_their_ids(slicer_app, scene):  # noqa: F811
+    import slicer
+
+    box = slicer.qMRMLNodeComboBox()
+    box.nodeTypes, box.noneEnabled = ["vtkMRMLSequenceNode"], True
+    box.setMRMLScene(scene)
+    one, other = sequence("one"), sequence("other")
+    box.setCurrentNode(one)
+    box.sortFilterProxyModel().hiddenNodeIDs = [one.GetID()]
+    assert box.nodeCount() == 1 and box.currentNode() is None
+    box.setCurrentNode(one)
+    assert box.currentNode() is None
+    box.sortFilterProxyModel().hiddenNodeIDs = []
+    assert [box.nodeFromIndex(index) for index in range(box.nodeCount())] == [one, other]
+
+
 def test_node_combo_box_with_none_keeps_none(slicer_app, scene):  # noqa: F811
     import slicer
 

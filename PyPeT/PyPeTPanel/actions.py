@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from PyPeTLib.analysis import Analysis, Prepared
 from PyPeTLib.brain import brain_mask
@@ -23,7 +24,7 @@ from PyPeTLib.results import write_analysis
 from PyPeTLib.scan import Series
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import remove_files, staged_output, without_successor
-from PyPeTPanel import inputs, views
+from PyPeTPanel import inputs, packages, views
 from PyPeTPanel.parameters import (
     AUTOMATIC,
     CROSSHAIR,
@@ -58,7 +59,7 @@ from PyPeTScene.numbers import (
     show_candidates,
     show_checks,
 )
-from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, describe_time_axis, scan_of, scan_volume
+from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, scan_of, scan_volume
 
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
@@ -74,15 +75,6 @@ def scan_or_none(node: Any) -> Any:
         return scan_of(node)
     except InputError:
         return None
-
-
-def times_known(parameters: PyPeTParameterNode) -> bool:
-    """Tell whether the scan is one and its times are known."""
-    try:
-        describe_time_axis(parameters.scan, interval_of(parameters))
-    except InputError:
-        return False
-    return True
 
 
 def map_volume(scan: Any, name: str) -> Any:
@@ -144,7 +136,7 @@ def brain_of(parameters: PyPeTParameterNode, series: Series, progress: Progress 
 
 
 def _automatic_brain(parameters: PyPeTParameterNode, series: Series, progress: Progress) -> Image:
-    found = share(progress, 0.0, 1.0, "Finding the brain")
+    found = share(progress, 0.0, 1.0, _("Finding the brain"))
     return brain_mask(_head(series).values, series.geometry, settings=settings_of(parameters), progress=found)
 
 
@@ -225,10 +217,11 @@ def choose_candidate(parameters: PyPeTParameterNode, logic: Any, row: int, progr
         if not _is_shown(prepared.aif.candidates, row, scan):
             with study.in_study(scan, prepared.series.name):
                 show_candidates(prepared, scan)
-            raise InputError(
+            text = _(
                 "Arterial input: a candidate of the present settings is needed; found one of other settings in the "
-                f"table, which now shows the {len(prepared.aif.candidates)} of a new search. Choose again."
+                "table, which now shows the {count} of a new search. Choose again."
             )
+            raise InputError(text.format(count=len(prepared.aif.candidates)))
     series, mask = logic.prepared.series, logic.candidates_of(scan)[row].mask
     with study.in_study(scan, series.name):
         segmentation = show_mask("choice", Image(mask, series.geometry), scan, scan_volume(scan), series.name)
@@ -291,7 +284,7 @@ def _doubts(prepared: Prepared, scan: Any) -> str:
     medians = find_node(MEDIANS, scan)
     made_of = medians.GetAttribute(MADE_OF) if medians is not None and views.maps_of(scan) else None
     older = made_of is not None and made_of != fingerprint(prepared)
-    return invalid + (" The maps are still those of the last Apply." if older else "")
+    return invalid + (" " + _("The maps are still those of the last Apply.") if older else "")
 
 
 def compare(parameters: PyPeTParameterNode) -> views.Stage:
@@ -310,7 +303,8 @@ def compare(parameters: PyPeTParameterNode) -> views.Stage:
     shown, beside = ours.GetDisplayNode(), other.GetDisplayNode()
     window = shown.GetWindowLevelMin(), shown.GetWindowLevelMax()
     style_display(beside, window, shown.GetColorNode() or colour_table(FLOW_TABLE))
-    return views.Stage([ours, other], note=f"{ours.GetName()} beside {other.GetName()}; the views are linked.")
+    note = _("{ours} beside {other}; the views are linked.").format(ours=ours.GetName(), other=other.GetName())
+    return views.Stage([ours, other], note=note)
 
 
 def _mask_of(scan: Any, key: str) -> Image | None:
@@ -328,7 +322,7 @@ def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress =
     regions = brain_regions(prepared.brain)
     if parameters.tissue_source == SEGMENTS_OF:
         if parameters.tissue_segmentation is None:
-            raise InputError("Tissue curves: a segmentation is needed; found none. Select one below.")
+            raise InputError(_("Tissue curves: a segmentation is needed; found none. Select one below."))
         regions.update(segment_regions(parameters.tissue_segmentation, scan_volume(scan)))
     elif parameters.tissue_source == CROSSHAIR:
         regions.update(voxel_region(prepared.series.geometry, crosshair_ras_mm(scan)))
@@ -348,7 +342,7 @@ def follow_crosshair(logic: Any, scan: Any) -> str:
         show_voxel_curve(prepared, scan, place)
     except InputError as error:
         return str(error)
-    return "Voxel at ({}) mm RAS.".format(", ".join(typeset(f"{value:.0f}") for value in place))
+    return _("Voxel at ({place}) mm RAS.").format(place=", ".join(typeset(f"{value:.0f}") for value in place))
 
 
 def crosshair_ras_mm(scan: Any) -> tuple[float, float, float]:
@@ -409,7 +403,7 @@ def time_of_frame(browser: Any, frame: int) -> str:
     if sequence is None or not 0 <= frame < sequence.GetNumberOfDataNodes():
         return ""
     value, unit = sequence.GetNthIndexValue(frame), sequence.GetIndexUnit()
-    return f"{float(value):.1f} {unit}" if unit else f"frame {frame + 1}"
+    return f"{float(value):.1f} {unit}" if unit else _("frame {number}").format(number=frame + 1)
 
 
 def in_the_way(analysis: Analysis, folder: str) -> list[str]:
@@ -424,4 +418,7 @@ def export(analysis: Analysis, folder: str) -> str:
         write_analysis(analysis, stage_folder, source=analysis.series.name, report=report)
         stale = without_successor(former_results(analysis, folder), stage_folder)
     remove_files(Path(folder), stale)
-    return f"Written into {folder}." + ("" if report else f" Without the report, which needs {' and '.join(NEEDED)}.")
+    if report:
+        return _("Written into {folder}.").format(folder=folder)
+    needed = packages.listed(NEEDED)
+    return _("Written into {folder}. Without the report, which needs {needed}.").format(folder=folder, needed=needed)

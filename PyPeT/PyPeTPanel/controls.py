@@ -3,6 +3,7 @@
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from PyPeTLib.settings import READ_WITH, is_read
 from PyPeTPanel.parameters import (
@@ -21,27 +22,39 @@ from PyPeTPanel.parameters import (
 OF_BRAIN = ("brain", "bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm")
 #: Tooltips of the controls that are no settings of the library.
 TIPS = {
-    "interval_s": "Time between frames in s; used only where the scan does not tell its times.",
-    "brain_source": "Find the brain automatically, or use a segment.",
-    "tissue_source": "Which curves the chart shows: always the brain and its halves; with them those of each segment, "
-    "or of the voxel under the crosshair (hold Shift and move the mouse over a slice).",
-    "tissue_segmentation": "The segmentation whose segments get a curve each.",
-    "compared_map": "The map to be compared with a reference; CBF of the last run where none is chosen.",
-    "reference_map": "Another volume of the same quantity, e.g. a map of another program or of another run; it is "
-    "shown beside the map in the same window and colours, and resampled to it for the metrics.",
-    "aif_source": "Find the arterial input automatically, take the mean curve of a segment or of the voxels around "
-    "points that behave alike, or take a curve from a table.",
-    "vof_source": "Find the venous output automatically, take the mean curve of a segment or of the voxels around "
-    "points that behave alike, or take a curve from a table.",
-    "brainSegment": "Segmentation and segment that is the brain mask.",
-    "aifSegment": "Segmentation and segment that is the arterial input.",
-    "vofSegment": "Segmentation and segment that is the venous output.",
-    "aif_points": "Points in the artery; each is moved to the brightest voxel within 3 mm, and its neighbours within "
-    "10 mm with the same curve are taken.",
-    "vof_points": "Points in the vein; each is moved to the brightest voxel within 3 mm, and its neighbours within "
-    "10 mm with the same curve are taken.",
-    "aif_curve": "Table of the arterial curve: columns time_s and aif_hu, or time in s and HU as the first two.",
-    "vof_curve": "Table of the venous curve: columns time_s and vof_hu, or time in s and HU as the first two.",
+    "interval_s": _("Time between frames in s; used only where the scan does not tell its times."),
+    "brain_source": _("Find the brain automatically, or use a segment."),
+    "tissue_source": _(
+        "Which curves the chart shows: always the brain and its halves; with them those of each segment, "
+        "or of the voxel under the crosshair (hold Shift and move the mouse over a slice)."
+    ),
+    "tissue_segmentation": _("The segmentation whose segments get a curve each."),
+    "compared_map": _("The map to be compared with a reference; CBF of the last run where none is chosen."),
+    "reference_map": _(
+        "Another volume of the same quantity, e.g. a map of another program or of another run; it is "
+        "shown beside the map in the same window and colours, and resampled to it for the metrics."
+    ),
+    "aif_source": _(
+        "Find the arterial input automatically, take the mean curve of a segment or of the voxels around "
+        "points that behave alike, or take a curve from a table."
+    ),
+    "vof_source": _(
+        "Find the venous output automatically, take the mean curve of a segment or of the voxels around "
+        "points that behave alike, or take a curve from a table."
+    ),
+    "brainSegment": _("Segmentation and segment that is the brain mask."),
+    "aifSegment": _("Segmentation and segment that is the arterial input."),
+    "vofSegment": _("Segmentation and segment that is the venous output."),
+    "aif_points": _(
+        "Points in the artery; each is moved to the brightest voxel within 3 mm, and its neighbours within "
+        "10 mm with the same curve are taken."
+    ),
+    "vof_points": _(
+        "Points in the vein; each is moved to the brightest voxel within 3 mm, and its neighbours within "
+        "10 mm with the same curve are taken."
+    ),
+    "aif_curve": _("Table of the arterial curve: columns time_s and aif_hu, or time in s and HU as the first two."),
+    "vof_curve": _("Table of the venous curve: columns time_s and vof_hu, or time in s and HU as the first two."),
 }
 
 
@@ -50,7 +63,8 @@ def describe_controls(ui: Any) -> None:
     for name, info in INFO.items():
         if name != "partial_volume":
             unit = f" [{info.unit}]" if info.unit else ""
-            _explain(ui, name, f"{info.meaning}{unit}; {info.allowed}; default {info.default}")
+            default = _("default {value}").format(value=info.default)
+            _explain(ui, name, f"{info.meaning}{unit}; {info.allowed}; {default}")
             if not info.choices and info.unit:
                 getattr(ui, name).suffix = f" {info.unit}"
             if isinstance(info.default, float):
@@ -60,7 +74,7 @@ def describe_controls(ui: Any) -> None:
         _explain(ui, name, text)
     ui.interval_s.suffix = " s"
     ui.interval_s.decimals, ui.interval_s.singleStep = 3, 0.1
-    ui.interval_s.specialValueText = "from the scan"
+    ui.interval_s.specialValueText = _("from the scan")
 
 
 def show_own_controls(ui: Any, parameters: PyPeTParameterNode) -> None:
@@ -122,7 +136,7 @@ class SegmentChoice:
         finally:
             self._showing = False
 
-    def choose(self, *_: Any) -> None:
+    def choose(self, *_given: Any) -> None:
         """Write what the user chose."""
         if self.parameters is None or self._showing:
             return

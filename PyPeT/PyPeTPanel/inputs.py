@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.inputs import TIME_COLUMN, read_curve
@@ -13,16 +14,23 @@ from PyPeTPanel.parameters import (
     POINTS,
     VESSELS,
     PyPeTParameterNode,
-    interval_of,
     segment_of,
-    settings_of,
 )
 from PyPeTScene.curves import curve_from_table, put_columns
 from PyPeTScene.points import points_mm
-from PyPeTScene.series import describe_time_axis
 
 #: What the file dialog of a curve offers.
-CURVE_FILES = "Curves (*.csv *.tsv *.txt)"
+CURVE_FILES = _("Curves") + " (*.csv *.tsv *.txt)"
+#: What is said where one of them is wanted and there is none.
+MISSING = {
+    POINTS: _(
+        "{vessel}: a list of points is needed; none is chosen, or it was deleted. Press 'Place points', or select one."
+    ),
+    CURVE: _(
+        "{vessel}: a table of its curve is needed; none is chosen, or it was deleted. Press 'Load curve', or select "
+        "one."
+    ),
+}
 #: What happens to a list of points, or to a table, that may change whether Apply can run.
 CHANGES = {
     POINTS: ("PointPositionDefinedEvent", "PointPositionUndefinedEvent"),
@@ -43,29 +51,15 @@ def vessel_of(parameters: PyPeTParameterNode, key: str) -> Any:
         return segment_of(parameters, key)
     node = getattr(parameters, f"{key}_{source}")
     if node is None:
-        need, cure = {
-            POINTS: ("a list of points", "Press 'Place points'"),
-            CURVE: ("a table of its curve", "Press 'Load curve'"),
-        }[source]
-        raise InputError(f"{VESSELS[key]}: {need} is needed; none is chosen, or it was deleted. {cure}, or select one.")
+        raise InputError(MISSING[source].format(vessel=VESSELS[key]))
     try:
-        _ = points_mm(node) if source == POINTS else curve_from_table(node, f"{key}_hu")
+        if source == POINTS:
+            points_mm(node)
+        else:
+            curve_from_table(node, f"{key}_hu")
     except InputError as error:
         raise InputError(f"{VESSELS[key]}: {error}") from None
     return node
-
-
-def obstacle(parameters: PyPeTParameterNode) -> str:
-    """Return why Apply cannot run, "" where it can."""
-    try:
-        describe_time_axis(parameters.scan, interval_of(parameters))
-        segment_of(parameters, "brain")
-        for key in VESSELS:
-            vessel_of(parameters, key)
-        settings_of(parameters)
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def chosen_inputs(parameters: PyPeTParameterNode) -> list[tuple[Any, str]]:

@@ -7,22 +7,27 @@ from collections.abc import Callable, Sequence
 from subprocess import CalledProcessError
 
 import slicer
+from slicer.i18n import tr as _
 
 from PyPeTLib.report import NEEDED, report_available
 from PyPeTLib.similarity import ssim_available
 
 #: What is asked before anything is installed.
-QUESTION = """{need}
-
-Install {names} now? Downloaded from the internet into the Python environment of this 3D Slicer, {folder}, where other \
-modules can use it as well."""
-SSIM = (
+QUESTION = _(
+    "Install {names} now? Downloaded from the internet into the Python environment of this 3D Slicer, {folder}, where "
+    "other modules can use it as well."
+)
+SSIM = _(
     "The structural similarity (SSIM) of two maps needs scikit-image, an open-source package for images, which is not "
     "installed. All other metrics do without."
 )
-REPORT = (
-    f"The report needs {' and '.join(NEEDED)}, open-source packages for figures and pages, which are not installed. "
-    "All other files do without."
+REPORT = _(
+    "The report needs {names}, open-source packages for figures and pages, which are not installed. All other files "
+    "do without."
+)
+FAILED = _(
+    "{names} could not be installed: {error}. Check the connection to the internet and that you may write to {folder}; "
+    "{others} do without."
 )
 
 
@@ -35,7 +40,7 @@ def ensure_skimage() -> bool:
         False where the user says no, nobody can be asked (testing mode, no main window) or the installation fails,
         which is shown. Nothing is remembered: the next call asks again.
     """
-    return _ensured(ssim_available, ("scikit-image",), SSIM, "the other metrics")
+    return _ensured(ssim_available, ("scikit-image",), SSIM, _("the other metrics"))
 
 
 def ensure_report() -> bool:
@@ -46,7 +51,7 @@ def ensure_report() -> bool:
     bool
         As `ensure_skimage`.
     """
-    return _ensured(report_available, NEEDED, REPORT, "the other files")
+    return _ensured(report_available, NEEDED, REPORT, _("the other files"))
 
 
 def _ensured(available: Callable[[], bool], names: Sequence[str], need: str, others: str) -> bool:
@@ -54,28 +59,30 @@ def _ensured(available: Callable[[], bool], names: Sequence[str], need: str, oth
         return True
     if slicer.app.testingEnabled() or slicer.util.mainWindow() is None:
         return False
-    listed = " and ".join(names)
-    question = QUESTION.format(need=need, names=listed, folder=sys.prefix)
-    if not slicer.util.confirmOkCancelDisplay(question, windowTitle="PyPeT"):
+    question = QUESTION.format(names=listed(names), folder=sys.prefix)
+    text = f"{need.format(names=listed(names))}\n\n{question}"
+    if not slicer.util.confirmOkCancelDisplay(text, windowTitle="PyPeT"):
         return False
-    if not _installed(names, listed, others):
+    if not _installed(names, others):
         return False
     importlib.invalidate_caches()
     return available()
 
 
-def _installed(names: Sequence[str], listed: str, others: str) -> bool:
+def listed(names: Sequence[str]) -> str:
+    """Return names as words of a sentence."""
+    return _(" and ").join(names)
+
+
+def _installed(names: Sequence[str], others: str) -> bool:
     """Install packages with Slicer's own means; show what went wrong."""
     try:
         for name in names:
             _install(name)
     except (CalledProcessError, RuntimeError, OSError) as error:
         if not _shown_by_slicer(error):
-            slicer.util.errorDisplay(
-                f"{listed} could not be installed: {error}. Check the connection to the internet and that you may "
-                f"write to {sys.prefix}; {others} do without.",
-                windowTitle="PyPeT",
-            )
+            text = FAILED.format(names=listed(names), error=error, folder=sys.prefix, others=others)
+            slicer.util.errorDisplay(text, windowTitle="PyPeT")
         return False
     return True
 

@@ -1,9 +1,11 @@
 """What the panel keeps in the scene: the scan, the segments, and every setting under the library's own name."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, get_args
 
 import slicer
+from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper
 
 from PyPeTLib.errors import InputError
@@ -17,7 +19,7 @@ NOTES = "PyPeT.Notes"
 #: Where a mask or a curve comes from.
 AUTOMATIC, SEGMENT, POINTS, CURVE = "automatic", "segment", "points", "curve"
 #: What "aif" and "vof" are called in messages.
-VESSELS = {"aif": "Arterial input", "vof": "Venous output"}
+VESSELS = {"aif": _("Arterial input"), "vof": _("Venous output")}
 #: Which tissue curves are shown beside those of the brain and its halves.
 HALVES, SEGMENTS_OF, CROSSHAIR = "brain and halves", "segments", "voxel under the crosshair"
 #: What may be a scan; the class of MultiVolumes exists only where their module is loaded.
@@ -195,18 +197,30 @@ def forget_unknown(node: Any) -> list[str]:
     node : vtkMRMLScriptedModuleNode
         Before it is wrapped.
     """
-    forgotten = []
+    refused = [*_unknown_words(node), *_unknown_numbers(node)]
+    with slicer.util.NodeModify(node):  # whoever reads along sees all of them put right at once
+        for name, default, _said in refused:
+            node.SetParameter(name, str(default))
+    return [said for _name, _default, said in refused]
+
+
+def _unknown_words(node: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and what is to be said of each setting of words that has another one."""
     for name, (allowed, default) in WORDS.items():
         found = node.GetParameter(name)
         if found and found not in allowed:
-            node.SetParameter(name, default)
-            forgotten.append(f"{name}: {default} instead of {found} (one of {', '.join(allowed)} is needed)")
+            text = _("{name}: {default} instead of {found} (one of {allowed} is needed)")
+            yield name, default, text.format(name=name, default=default, found=found, allowed=", ".join(allowed))
+
+
+def _unknown_numbers(node: Any) -> Iterator[tuple[str, float, str]]:
+    """Yield the same of each number that is none, or out of its range."""
     for name, info in NUMBERS.items():
         found = node.GetParameter(name)
         if found and not _in_range(found, info):
-            node.SetParameter(name, str(info.default))
-            forgotten.append(f"{name}: {info.default:g} instead of {found} ({info.allowed} is needed)")
-    return forgotten
+            text = _("{name}: {default} instead of {found} ({allowed} is needed)")
+            said = text.format(name=name, default=f"{info.default:g}", found=found, allowed=info.allowed)
+            yield name, info.default, said
 
 
 def _in_range(text: str, info: SettingInfo) -> bool:
@@ -239,9 +253,10 @@ def segment_of(parameters: PyPeTParameterNode, key: str) -> tuple[Any, str] | No
     if getattr(parameters, f"{key}_source") == AUTOMATIC:
         return None
     segmentation, segment = getattr(parameters, f"{key}_segmentation"), getattr(parameters, f"{key}_segment")
-    what = VESSELS.get(key, "Brain mask")
+    what = VESSELS.get(key, _("Brain mask"))
     if segmentation is None or segmentation.GetSegmentation().GetSegment(segment) is None:
-        raise InputError(f"{what}: a segment is needed; found none. Select one, or choose '{AUTOMATIC}'.")
+        text = _("{what}: a segment is needed; found none. Select one, or choose '{automatic}'.")
+        raise InputError(text.format(what=what, automatic=AUTOMATIC))
     return segmentation, segment
 
 
@@ -261,7 +276,7 @@ def time_axis(parameters: PyPeTParameterNode) -> str:
     except InputError as error:
         return str(error)
     notes = scan_of(parameters.scan).GetAttribute(NOTES) or ""
-    unread = " The interval typed is not used." if typed is not None and _tells_times(parameters.scan) else ""
+    unread = " " + _("The interval typed is not used.") if typed is not None and _tells_times(parameters.scan) else ""
     return f"{axis}.{unread} {notes}".rstrip()
 
 

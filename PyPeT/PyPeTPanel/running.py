@@ -7,6 +7,7 @@ from typing import Any
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.progress import Progress
@@ -27,7 +28,7 @@ def cancellable(parent: Any, stopped: Callable[[], bool]) -> Iterator[Progress]:
         Tells whether the scene was closed meanwhile, which ends the run, too.
     """
     dialog = slicer.util.createProgressDialog(
-        parent=parent, maximum=100, labelText="Reading the scan", windowTitle="PyPeT"
+        parent=parent, maximum=100, labelText=_("Reading the scan"), windowTitle="PyPeT"
     )
     dialog.windowModality = qt.Qt.ApplicationModal
     dialog.autoReset = dialog.autoClose = False
@@ -44,12 +45,12 @@ def cancellable(parent: Any, stopped: Callable[[], bool]) -> Iterator[Progress]:
     def progress(fraction: float, text: str) -> None:
         show(fraction, text)
         if stopped():
-            raise Cancelled("The scene was closed; PyPeT was stopped.")
+            raise Cancelled(_("The scene was closed; PyPeT was stopped."))
         if dialog.wasCanceled:
-            raise Cancelled("PyPeT was stopped; the scene is as it was.")
+            raise Cancelled(_("PyPeT was stopped; the scene is as it was."))
 
     try:
-        show(0.0, "Reading the scan")  # what is stopped here already ends at the first call
+        show(0.0, _("Reading the scan"))  # what is stopped here already ends at the first call
         yield progress
     finally:
         dialog.close()

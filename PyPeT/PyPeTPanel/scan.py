@@ -4,17 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from slicer.i18n import tr as _
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom_options import HeadOptions
 from PyPeTLib.read import inspect_series
 from PyPeTLib.scan import Series
 from PyPeTPanel import views
+from PyPeTPanel.actions import scan_or_none
 from PyPeTPanel.parameters import NOTES
+from PyPeTScene.nodes import ROLE, scene_nodes
 from PyPeTScene.series import scan_volume, sequence_from_series
 from PyPeTScene.stages import style_scan
 
-FILES = "CT perfusion scans (*.nii *.nii.gz *.nrrd *.nhdr)"
+FILES = _("CT perfusion scans") + " (*.nii *.nii.gz *.nrrd *.nhdr)"
 SAMPLE = "CTPerfusionHeadPhantom"
 
 
@@ -51,6 +54,17 @@ def load_phantom(options: HeadOptions | None = None) -> Any:
     sequence = sequence_from_series(series, "CT perfusion phantom")[0]
     style_scan(sequence)
     return sequence
+
+
+def made_of_scans(chosen: Any) -> list[str]:
+    """Return the IDs of sequences, and of their proxy volumes, that PyPeT made, without what is chosen.
+
+    The selector of scans leaves them out. In place of a chosen one it would take its neighbour, which nobody chose.
+    """
+    kinds = ("vtkMRMLSequenceNode", "vtkMRMLVolumeNode")
+    nodes = [node for node in scene_nodes() if node is not chosen and any(node.IsA(kind) for kind in kinds)]
+    scans = [(node, scan_or_none(node)) for node in nodes]
+    return [node.GetID() for node, scan in scans if scan is not None and scan.GetAttribute(ROLE)]
 
 
 def show_scan(sequence: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from PyPeTLib.phantom_options import HeadOptions
 from PyPeTLib.scan import Series
@@ -23,20 +24,20 @@ def check_phantom(logic: Any, say: Callable[[str], Any]) -> None:
     """Run everything once; raises AssertionError where something is wrong."""
     from PyPeTLib.phantom import head_phantom
 
-    say("Making the phantom")
+    say(_("Making the phantom"))
     phantom = head_phantom(SMALL)
     scan = sequence_from_series(phantom.series, "PyPeT self-test")[0]
-    say("Apply")
+    say(_("Apply"))
     nodes = logic.process(scan)
     figures = compare_with_truth(logic.analysis, phantom)
     for name, low in AT_LEAST.items():
         assert figures[name] >= low, f"{name} is {figures[name]:.2f}, below {low}"
-    say("Correcting the mask, and Apply again")
+    say(_("Correcting the mask, and Apply again"))
     _check_correction(logic, scan, nodes)
     if hasattr(slicer, "vtkMRMLMultiVolumeNode"):
-        say("The same scan as a MultiVolume")
+        say(_("The same scan as a MultiVolume"))
         _check_multivolume(logic, phantom.series, nodes)
-    say("PyPeT passed")
+    say(_("PyPeT passed"))
 
 
 def _check_correction(logic: Any, scan: Any, nodes: dict[str, Any]) -> None:

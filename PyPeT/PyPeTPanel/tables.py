@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 from PyPeTLib.lesion_facts import LesionRow, lesion_values
 from PyPeTLib.similarity import similarity_rows
@@ -16,12 +17,14 @@ from PyPeTScene.nodes import find_node
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, MEDIANS, SIMILARITY, rows_of
 
 #: Short, for a narrow panel; the table in the scene says more.
-CANDIDATE_COLUMNS = ("Score", "Confidence", "Side", "HU", "At s", "Width s", "SNR", "Tissue", "Remark")
-MEDIAN_COLUMNS = ("Map", "Median", "SD of a voxel", "Unit")
-LESION_COLUMNS = ("Lesion", "Value", "Bounds", "Unit")
-CRITERION_COLUMNS = ("Criterion", "Met", "Conditions")
-SIMILARITY_COLUMNS = ("Metric", "Value", "Unit")
-CHECK_COLUMNS = ("Result", "Check", "Finding")
+CANDIDATE_COLUMNS = (
+    _("Score"), _("Confidence"), _("Side"), _("HU"), _("At s"), _("Width s"), _("SNR"), _("Tissue"), _("Remark"),
+)  # fmt: skip
+MEDIAN_COLUMNS = (_("Map"), _("Median"), _("SD of a voxel"), _("Unit"))
+LESION_COLUMNS = (_("Lesion"), _("Value"), _("Bounds"), _("Unit"))
+CRITERION_COLUMNS = (_("Criterion"), _("Met"), _("Conditions"))
+SIMILARITY_COLUMNS = (_("Metric"), _("Value"), _("Unit"))
+CHECK_COLUMNS = (_("Result"), _("Check"), _("Finding"))
 #: Colour of each status, on light and on dark panels; the word says the same.
 STATUS_COLOURS = {"fail": "#d13438", "warn": "#b86e00", "pass": "#2e8b57", "not applicable": "#808080"}
 #: Colour of a status that the user typed, or that another version of PyPeT knows.
@@ -39,6 +42,7 @@ def set_up_table(table: Any, columns: Sequence[str]) -> None:
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
     table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
+    table.tabKeyNavigation = False  # the tab key goes on to the next field, not from cell to cell
     fill_table(table, [])
 
 
@@ -66,7 +70,8 @@ def set_up_wrapped(table: Any, columns: Sequence[str], tallest: int = TALLEST) -
 def fill_checks(table: Any, checks: Sequence[Sequence[Any]]) -> None:
     """Show name, status, text and value of each check: the status in its colour, the value as tooltip."""
     fill_table(
-        table, [("n/a" if status == "not applicable" else status, name, text) for name, status, text, _ in checks]
+        table,
+        [(_("n/a") if status == "not applicable" else status, name, text) for name, status, text, _value in checks],
     )
     for r, (name, status, text, value) in enumerate(checks):
         tip = text if math.isnan(value) else f"{text}\n{name}: {typeset(f'{value:.4g}')}"
@@ -85,11 +90,11 @@ def _fit_height(table: Any, tallest: int) -> None:
 
 def candidate_row(row: Sequence[float | str]) -> tuple[str, ...]:
     """Return the cells of one candidate, from a row of the table in the scene; empty where it is not known."""
-    score, confidence, side, peak_hu, _, peak_s, width_s, signal, tissue, _, remark = row
+    score, confidence, side, peak_hu, _arrival_s, peak_s, width_s, signal, tissue, _voxels, remark = row
     percent = 100.0 * float(tissue)
     known = ((peak_hu, "{:.0f}"), (peak_s, "{:.1f}"), (width_s, "{:.1f}"), (signal, "{:.0f}"), (percent, "{:.0f} %"))
     cells = (_text(value, form) for value, form in known)
-    return _text(score, "{:.2f}") or "refused", _text(confidence, "{:.2f}"), str(side), *cells, str(remark)
+    return _text(score, "{:.2f}") or _("refused"), _text(confidence, "{:.2f}"), str(side), *cells, str(remark)
 
 
 def _text(value: float | str, form: str) -> str:
@@ -105,7 +110,7 @@ def lesion_cells(rows: Sequence[LesionRow]) -> list[tuple[str, str, str, str]]:
     """Return volumes and ratios as text: a dash where one is not known, no bounds where there are none."""
     return [
         (name, text, "" if math.isnan(low) else f"{rounded(low, unit)} – {rounded(high, unit)}", unit)
-        for (name, _, low, high, unit), text in zip(rows, lesion_values(rows, unknown="–"), strict=True)
+        for (name, _value, low, high, unit), text in zip(rows, lesion_values(rows, unknown="–"), strict=True)
     ]
 
 
@@ -114,7 +119,7 @@ def show_lesions(ui: Any, scan: Any) -> None:
     volumes, criteria = rows_of(LESIONS, scan), rows_of(CRITERIA, scan)
     fill_table(ui.lesions, lesion_cells(volumes))
     fill_table(ui.criteria, criteria)
-    ui.lesionsNote.text = find_node(LESIONS, scan).GetDescription() if volumes else "No result yet."
+    ui.lesionsNote.text = find_node(LESIONS, scan).GetDescription() if volumes else _("No result yet.")
     ui.lesions.visible, ui.criteria.visible = bool(volumes), bool(criteria)
 
 
@@ -142,13 +147,16 @@ def show_results(ui: Any, scan: Any) -> None:
 def _checks_text(checks: Sequence[Sequence[Any]]) -> str:
     """Return how many checks there are of each status."""
     if not checks:
-        return "No result yet: select a scan and press Apply."
-    counts = Counter(status for _, status, _, _ in checks)
+        return _("No result yet: select a scan and press Apply.")
+    counts = Counter(status for _name, status, _text, _value in checks)
     known = {status: counts.pop(status) for status in STATUS_COLOURS if status in counts}
-    return f"{len(checks)} quality checks: " + ", ".join(f"{n} {s}" for s, n in {**known, **counts}.items()) + "."
+    found = ", ".join(f"{n} {s}" for s, n in {**known, **counts}.items())
+    return _("{count} quality checks: {found}.").format(count=len(checks), found=found)
 
 
 def _partial_volume_text(scan: Any) -> str:
     table = None if scan is None else find_node("curves.table", scan)
     factor = None if table is None else table.GetAttribute(PARTIAL_VOLUME)
-    return f"Factor {float(factor):.2f} in the last run." if factor else "The factor is shown after Apply."
+    if not factor:
+        return _("The factor is shown after Apply.")
+    return _("Factor {factor} in the last run.").format(factor=f"{float(factor):.2f}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from PyPeTLib.analysis import Prepared
 from PyPeTLib.display import MAP_LABELS
@@ -69,9 +70,9 @@ def raw_stage(series: Series, scan: Any) -> Stage:
     with in_study(scan, series.name) as node:
         volumes = [stages.show_seconds(series, node)[1], stages.show_projection(series, node)[1]]
     motion = find_node("motion.chart", scan)
-    note = "Raw scan; maximum of the middle third of the slices" + (
-        "; motion as measured in the last run." if motion else "."
-    )
+    note = _("Raw scan; maximum of the middle third of the slices.")
+    if motion:
+        note = _("Raw scan; maximum of the middle third of the slices; motion as measured in the last run.")
     return Stage(volumes, [motion] if motion else (), note=note)
 
 
@@ -79,7 +80,8 @@ def denoised_stage(prepared: Prepared, scan: Any) -> Stage:
     """2: the same after denoising."""
     with in_study(scan, prepared.series.name) as node:
         volumes = [stages.show_denoised(prepared, node)[1], stages.show_denoised_projection(prepared, node)[1]]
-    return Stage(volumes, note=f"Denoised ({prepared.settings.denoise}); maximum of the middle third of the slices.")
+    note = _("Denoised ({method}); maximum of the middle third of the slices.")
+    return Stage(volumes, note=note.format(method=prepared.settings.denoise))
 
 
 def mask_stage(image: Image, brain: Image, series: Series, scan: Any) -> Stage:
@@ -89,7 +91,8 @@ def mask_stage(image: Image, brain: Image, series: Series, scan: Any) -> Stage:
         mask, masked = stages.show_mask_volume(brain, name, node), stages.show_masked_image(image, brain, name, node)
         volumes = [mask, stages.show_seconds(series, node)[1], masked]
     volume_ml = float(np.asarray(brain.values).sum()) * brain.geometry.voxel_volume_ml
-    return Stage(volumes, note=f"Brain mask of {volume_ml:.0f} mL; the scan; its mean inside the mask.")
+    note = _("Brain mask of {volume} mL; the scan; its mean inside the mask.")
+    return Stage(volumes, note=note.format(volume=f"{volume_ml:.0f}"))
 
 
 def signal_stage(prepared: Prepared, scan: Any) -> Stage:
@@ -99,7 +102,8 @@ def signal_stage(prepared: Prepared, scan: Any) -> Stage:
     frame = int(prepared.curves.mean(np.asarray(prepared.brain.values)).argmax())
     arrival, peak = prepared.bolus.arrival_s, prepared.series.times_s[frame]
     before = prepared.bolus.baseline_frames
-    note = f"The bolus arrives at {arrival:.1f} s, after {before} frames; the brain enhances most at {peak:.1f} s."
+    note = _("The bolus arrives at {arrival} s, after {before} frames; the brain enhances most at {peak} s.")
+    note = note.format(arrival=f"{arrival:.1f}", before=before, peak=f"{peak:.1f}")
     return Stage([scan_volume(enhancement)], charts, note=note, frame=frame)
 
 
@@ -116,8 +120,10 @@ def input_stage(prepared: Prepared, scan: Any) -> Stage:
     scan_volume(scan).TransformPointToWorld([-x, -y, z], where)
     with in_study(scan, prepared.series.name) as node:
         shown = stages.show_seconds(frames_of(prepared), node)[1]
-    voxels = f"{int(found.sum())} voxels, {int(found[k].sum())} of them in this slice; " if found.any() else ""
-    note = f"Arterial input: {voxels}{prepared.aif.source}."
+    note = _("Arterial input: {source}.")
+    if found.any():
+        note = _("Arterial input: {count} voxels, {here} of them in this slice; {source}.")
+    note = note.format(count=int(found.sum()), here=int(found[k].sum()), source=prepared.aif.source)
     return Stage([shown], [chart], tuple(where), note, frame, INPUT_FIELD_MM if found.any() else None)
 
 
@@ -130,8 +136,9 @@ def maps_stage(scan: Any) -> Stage:
     """6: all maps side by side."""
     volumes = maps_of(scan)
     if not volumes:
-        raise InputError("Maps: a result in the scene is needed; found none of this scan. Apply first.")
-    return Stage(volumes, note=f"Maps by {volumes[0].GetDescription().partition('; ')[2]} The views are linked.")
+        raise InputError(_("Maps: a result in the scene is needed; found none of this scan. Apply first."))
+    made = volumes[0].GetDescription().partition("; ")[2]
+    return Stage(volumes, note=_("Maps by {made} The views are linked.").format(made=made))
 
 
 def maps_and_curves(scan: Any) -> Stage:
@@ -142,7 +149,7 @@ def maps_and_curves(scan: Any) -> Stage:
 
 def tissue_stage(volume: Any, scan: Any) -> Stage:
     """Return one volume beside the tissue curves."""
-    return Stage([volume], [_needed("tissue.chart", scan)], note="Mean enhancement of the tissue over time.")
+    return Stage([volume], [_needed("tissue.chart", scan)], note=_("Mean enhancement of the tissue over time."))
 
 
 def maps_of(scan: Any) -> list[Any]:
@@ -269,7 +276,8 @@ def _needed(role: str, scan: Any) -> Any:
     node = find_node(role, scan)
     if node is None:
         what = role.partition(".")[0] if role.endswith("chart") else role.partition(".")[2]
-        raise InputError(f"This step shows the {what} of a run; found none in the scene. Apply again.")
+        text = _("This step shows the {what} of a run; found none in the scene. Apply again.")
+        raise InputError(text.format(what=what))
     return node
 
 

@@ -43,6 +43,10 @@ MOTION_CURVES = (
     ("shift_z_mm", "Centre, upward", (0.47, 0.67, 0.19)),
 )
 MOTION_TITLE = "Motion of the head"
+#: The axis of the motion chart reaches at least so far, in mm: that of a head at rest would be full of its rest.
+LEAST_MOTION_MM = 1.0
+#: Attribute of the motion chart whose axis PyPeT set.
+AXIS_SET = "PyPeT.AxisSet"
 #: Colours of the tissue curves, in order, repeated where there are more.
 TISSUE_COLOURS = (
     (0.35, 0.38, 0.43),
@@ -168,11 +172,13 @@ def show_motion(analysis: Prepared, scan: Node) -> Node | None:
         return None
     name = analysis.series.name
     table = own_node("vtkMRMLTableNode", f"{name} motion", "motion.table", scan)
-    put_columns(table, motion_table(analysis.motion))
+    columns = motion_table(analysis.motion)
+    put_columns(table, columns)
     chart = _chart(f"{name} motion", "motion.chart", MOTION_TITLE, scan, "displacement from the first frame in mm")
     shown = [
         _plot(table, column, label, colour, False, "motion.plot.", scan) for column, label, colour in MOTION_CURVES
     ]
+    _widen_axis(chart, np.stack([columns[column] for column, _, _ in MOTION_CURVES]))
     _fill_chart(chart, shown)
     return chart
 
@@ -314,6 +320,18 @@ def _chart(name: str, role: str, title: str, scan: Node, vertical: str = "enhanc
         chart.SetTitle(title)
         chart.SetAttribute(TITLE, title)
     return chart
+
+
+def _widen_axis(chart: Node, drawn_mm: FloatArray) -> None:
+    """Let the axis of the motion chart show `LEAST_MOTION_MM`, unless its range is the user's."""
+    automatic, ours = bool(chart.GetYAxisRangeAuto()), chart.GetAttribute(AXIS_SET) is not None
+    if automatic == ours:
+        return
+    at_rest = bool(drawn_mm.max() < LEAST_MOTION_MM)
+    if at_rest:
+        chart.SetYAxisRange(min(0.0, float(drawn_mm.min())), LEAST_MOTION_MM)
+    chart.SetYAxisRangeAuto(not at_rest)
+    chart.SetAttribute(AXIS_SET, "at rest" if at_rest else None)
 
 
 def _plot(

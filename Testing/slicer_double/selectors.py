@@ -7,7 +7,7 @@ import weakref
 
 import shiboken6
 import slicer
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 from vtkmodules import vtkCommonCore
 from vtkmodules.util.misc import calldata_type
 
@@ -92,6 +92,21 @@ class SceneObserver:
             widget._forget()
 
 
+class qMRMLSortFilterProxyModel(QtCore.QObject):
+    """What leaves nodes out of a selector by their IDs: qMRMLSortFilterProxyModel, of which nothing else is here."""
+
+    def __init__(self, owner):
+        super().__init__(owner)
+        self._owner, self._hidden = owner, []
+
+    def _hide(self, ids):
+        if list(ids) != self._hidden:
+            self._hidden = list(ids)
+            self._owner._refresh()
+
+    hiddenNodeIDs = Property("QStringList", lambda self: self._hidden, _hide)
+
+
 class qMRMLNodeComboBox(qMRMLWidget):
     """A node selector: qMRMLNodeComboBox. Without ``noneEnabled`` it takes the first node that fits by itself.
 
@@ -112,6 +127,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self._current = self._wanted = ""
         self._attributes: dict[str, tuple[str, str | None]] = {}
         self._types: list[str] = []
+        self._proxy_model = qMRMLSortFilterProxyModel(self)
         self._none_enabled = False
         self._observer: SceneObserver | None = None
         row(self, self._box)
@@ -162,6 +178,9 @@ class qMRMLNodeComboBox(qMRMLWidget):
         if self._attributes.get(node_type, ("",))[0] == name:
             del self._attributes[node_type]
         self._refresh()
+
+    def sortFilterProxyModel(self):
+        return self._proxy_model
 
     def currentNode(self):
         return self._scene.GetNodeByID(self._current) if self._scene and self._current else None
@@ -215,6 +234,8 @@ class qMRMLNodeComboBox(qMRMLWidget):
 
     def _fits(self, node) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
+            return False
+        if node.GetID() in self._proxy_model.hiddenNodeIDs:
             return False
         kind = next((kind for kind in self._types if self._is_kind(node, kind)), None)
         if kind is None or any(node.IsA(hidden) for hidden in self.hideChildNodeTypes):

@@ -12,6 +12,7 @@ import enum
 import pathlib
 import types
 import typing
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,6 +191,16 @@ class Wrapped:
         self._guis: dict[int, tuple[int, list]] = {}
         for field in self.allParameters.values():
             field.read(parameterNode)  # writes the default where nothing was set
+        self._caches = [self._cache(field) for field in self.allParameters.values()]
+
+    def _cache(self, field) -> int:
+        """Read the field whenever the node changes, as long as the wrapper lives: so does Slicer's cache of it."""
+        me = weakref.ref(self)
+        return self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: me() and field.read(me().parameterNode))
+
+    def __del__(self):
+        for tag in getattr(self, "_caches", ()):
+            self.RemoveObserver(tag)
 
     def getValue(self, name):
         return self._field(name).read(self.parameterNode)
