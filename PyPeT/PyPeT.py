@@ -257,7 +257,9 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._follow_inputs()
         self.logic.keep_only_present()
         self.ui.timeAxis.text = time_axis(self.parameters)
-        self.ui.scan.sortFilterProxyModel().hiddenNodeIDs = scan.made_of_scans(self.parameters.scan)
+        offered, made = self.ui.scan.sortFilterProxyModel(), scan.made_of_scans(self.parameters.scan)
+        if list(offered.hiddenNodeIDs) != made:
+            offered.hiddenNodeIDs = made
         self._follow_scan()
         self._allow_what_can_be_done(_("A run is going on.") if self._running else "")
         tables.show_results(self.ui, actions.scan_or_none(self.parameters.scan))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import slicer
 from slicer.i18n import tr as _
 
 from PyPeTLib.errors import InputError
@@ -11,7 +12,6 @@ from PyPeTLib.phantom_options import HeadOptions
 from PyPeTLib.read import inspect_series
 from PyPeTLib.scan import Series
 from PyPeTPanel import views
-from PyPeTPanel.actions import scan_or_none
 from PyPeTPanel.parameters import NOTES
 from PyPeTScene.nodes import ROLE, scene_nodes
 from PyPeTScene.series import scan_volume, sequence_from_series
@@ -61,10 +61,10 @@ def made_of_scans(chosen: Any) -> list[str]:
 
     The selector of scans leaves them out. In place of a chosen one it would take its neighbour, which nobody chose.
     """
-    kinds = ("vtkMRMLSequenceNode", "vtkMRMLVolumeNode")
-    nodes = [node for node in scene_nodes() if node is not chosen and any(node.IsA(kind) for kind in kinds)]
-    scans = [(node, scan_or_none(node)) for node in nodes]
-    return [node.GetID() for node, scan in scans if scan is not None and scan.GetAttribute(ROLE)]
+    made = [node for node in scene_nodes() if node.IsA("vtkMRMLSequenceNode") and node.GetAttribute(ROLE)]
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode") if made else []
+    proxies = [browser.GetProxyNode(sequence) for browser in browsers for sequence in made]
+    return [node.GetID() for node in (*made, *proxies) if node is not None and node is not chosen]
 
 
 def show_scan(sequence: Any) -> Any:
