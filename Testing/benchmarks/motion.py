@@ -75,7 +75,7 @@ def small_motion(seed: int) -> dict[tuple[float, str], tuple[float, float, float
         moved = head_phantom(HeadOptions(seed=seed, motion_mm=shift_mm, motion_degrees=degrees))
         reach_mm = shift_mm + HEAD_RADIUS_MM * np.deg2rad(degrees)
         for name, settings in TREATMENTS.items():
-            run = analyze(moved.series, settings)
+            run = analyze(moved.series, settings, force=True)
             ratios = error_ratios(still, run, rest)
             found[reach_mm, name] = compare_with_truth(run, moved)["tmax_dice"], ratios["cbv_rms"], ratios["cbf_rms"]
     return found
