@@ -58,10 +58,13 @@ def motion_unknown(status: Status, reason: str) -> tuple[Check, ...]:
 def judge_range(series: Series, artery: VascularCurve, vein: VascularCurve | None) -> Check:
     """Return whether values are as they were: an export of what a window shows cuts all that is brighter.
 
+    Where bone is cut there mostly is no brain mask (`stripped.is_cut`). This sees what that cannot: cut vessels of a
+    brain alone or inside the user's own mask, and heads whose frames were put back, whose values end anywhere.
+
     Parameters
     ----------
     series : Series
-        The scan as it was read: where motion was put back no value is the largest any more.
+        The scan as it was read.
     artery, vein : VascularCurve
         Where blood with contrast agent is.
     """
@@ -75,10 +78,8 @@ def judge_range(series: Series, artery: VascularCurve, vein: VascularCurve | Non
     inside = artery.mask.values if vein is None else artery.mask.values | vein.mask.values
     spoilt = top < BLOOD_HU or bool((series.values[:, inside] >= top).any())
     brighter = "Blood with contrast agent is" if spoilt else "Where blood with contrast agent was"
-    text = (
-        f"Values are cut at {top:.0f} HU, as in an export of what a window shows: {there.sum():,} are just that, none "
-    )
-    text += f"is more. {brighter} brighter: flow is wrong. Export the scan uncut."
+    text = f"Values are cut at {top:.0f} HU, as in an export of what a window shows: {there.sum():,} are just that, "
+    text += f"none is more. {brighter} brighter: flow is wrong. Export the scan uncut."
     return Check("HU range", "fail" if spoilt else "warn", text, top)
 
 

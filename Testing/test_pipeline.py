@@ -224,12 +224,13 @@ def test_a_curve_without_a_bolus_is_invalid(tiny_head):
         analyze(tiny_head.series, aif=TimeCurve(np.arange(45.0), noise))
 
 
-def test_an_export_of_what_a_window_shows_is_refused(tiny_head):
-    """Of 0 to 80 HU, the usual window of a brain: it passed for a scan without its skull, and flow was a third off."""
-    series = tiny_head.series
+@pytest.mark.parametrize("own_mask", [False, True])
+def test_an_export_of_what_a_window_shows_is_refused(tiny_head, own_mask):
+    """Of 0 to 80 HU: once frames were put back it passed for a scan without its skull, and flow was a third off."""
+    series, brain = tiny_head.series, tiny_head.masks["brain"] if own_mask else None
     window = replace(series, values=series.values.clip(0, 80))
     with pytest.raises(QualityError, match=r"Values are cut at 80 HU, .* Blood with contrast agent is brighter"):
-        analyze(window)
+        analyze(window, brain=brain)
 
 
 def test_a_run_on_curves_is_written_and_described_without_voxels(tiny_head, tiny_analysis, tmp_path):
