@@ -20,13 +20,15 @@ OUTSIDE_HU = 80.0
 LARGEST_HU = 40.0
 #: Distances between the points of the whole brain that are compared with their mirror images, in mm.
 STEPS_MM = (8.0, 4.0)
-#: First guesses: angles in degrees and shifts in mm against the patient's left-right axis and the brain's centre.
-FIRST_DEGREES = (-18.0, -9.0, 0.0, 9.0, 18.0)
-FIRST_MM = (-12.0, -6.0, 0.0, 6.0, 12.0)
+#: First guesses: angles in degrees against the patient's left-right axis, of a head that leans to a shoulder (about the
+#: axis to the back) and of one that is turned (about the axis of the body), and shifts in mm from the brain's centre.
+LEANING_DEGREES, TURNED_DEGREES = np.arange(-27.0, 28.0, 9.0), np.arange(-45.0, 46.0, 9.0)
+FIRST_MM = (-10.0, 0.0, 10.0)
 #: At least this share of the brain needs a mirror image inside the scan.
 LEAST_MIRRORED = 0.4
-#: The plane is known where others, turned by 6 degrees or shifted by 6 mm, mirror worse by at least this share.
-STEP_DEGREES, STEP_MM, LEAST_WORSE = 6.0, 6.0, 0.3
+#: The plane is known where others, turned by 6 degrees or shifted by 6 mm, mirror worse by at least this share and by
+#: so many HU: along rows or diagonals of the grid a ball mirrors exactly, and hardly worse beside them.
+STEP_DEGREES, STEP_MM, LEAST_WORSE, LEAST_WORSE_HU = 6.0, 6.0, 0.3, 0.4
 #: Local middles: so many mm on both sides are compared, with shifts up to these, at places so far apart, each with a
 #: neighbourhood of this SD. Fissure, falx and the slits of the ventricles lie that near; halves differ further out.
 HALF_MM, SHIFT_MM, PLACE_MM, PATCH_MM = 10, 6, 4.0, 12.0
@@ -71,7 +73,7 @@ def find_midplane(
     volume = np.full(brain.shape, OUTSIDE_HU, dtype=np.float32)
     volume[brain] = np.clip(native_hu, 0.0, OUTSIDE_HU)
     coarse, fine = (_points(volume, brain, geometry, step_mm) for step_mm in STEPS_MM)
-    guesses = np.array(list(product(FIRST_DEGREES, FIRST_DEGREES, FIRST_MM)))
+    guesses = np.array(list(product(LEANING_DEGREES, TURNED_DEGREES, FIRST_MM)))
     best = _best(guesses, coarse, share(progress, 0.1, 0.3))
     for points, step, ends in ((coarse, STEPS_MM[0], (0.3, 0.4)), (fine, STEPS_MM[1], (0.4, 0.7))):
         best = _improved(best, points, step, share(progress, *ends))
@@ -173,8 +175,9 @@ def _normal(plane: FloatArray) -> FloatArray:
 def _flat(plane: FloatArray, points: _Points) -> bool:
     """Tell whether neighbours of a plane mirror about as well: a ball has no middle."""
     steps = np.diag([STEP_DEGREES, STEP_DEGREES, STEP_MM])
-    others = [_asymmetry(plane + sign * step, points) for step in steps for sign in (-1, 1)]
-    return min(others) < (1.0 + LEAST_WORSE) * _asymmetry(plane, points)
+    worse = min(_asymmetry(plane + sign * step, points) for step in steps for sign in (-1, 1))
+    best = _asymmetry(plane, points)
+    return worse < best + max(LEAST_WORSE * best, LEAST_WORSE_HU)
 
 
 def _fitted_to_middles(

@@ -232,7 +232,7 @@ class Settings:
         10.0, "mL", 0.0, 200.0, "both sides are ill only where the smaller hypoperfusion has this volume as well"
     )
     midplane_limit_degrees: float = _number(
-        25.0, "degrees", 5.0, 45.0, "the mid-sagittal plane is sought up to this angle from the patient's axis"
+        50.0, "degrees", 5.0, 60.0, "the mid-sagittal plane is sought up to this angle from the patient's axis"
     )
 
     def __post_init__(self) -> None:

@@ -42,11 +42,22 @@ def errors(plane, true, brain, geometry=GRID):
     return compare_midplanes(plane, true, Image(brain, geometry))
 
 
-@pytest.mark.parametrize("tilt", [(0, 0, 0), (0, 15, 0), (0, -15, 0), (0, 0, 15), (8, -9, 9), (15, 0, 0)])
+@pytest.mark.parametrize(
+    "tilt",
+    [(0, 0, 0), (0, 15, 0), (0, -15, 0), (0, 0, 15), (8, -9, 9), (15, 0, 0)],
+)
 def test_a_tilted_plane_is_found(tilt):
     hu, brain, true = egg(tilt_degrees=tilt, middle_mm=4.0)
     degrees, mm = errors(found(hu, brain), true, brain)
     assert degrees < 0.5 and mm < 0.5
+
+
+@pytest.mark.parametrize("tilt", [(0, 0, 44), (0, 0, -30), (0, -35, 0), (10, 20, -38)])
+def test_the_plane_of_a_head_that_looks_aside_or_leans_to_a_shoulder_is_found(tilt):
+    """Front and back differ, as in a head: else the plane between them would do as well."""
+    hu, brain, true = egg(tilt_degrees=tilt, middle_mm=4.0, extra=lambda own: own[..., 1] > 60.0)
+    degrees, mm = errors(found(hu, brain), true, brain)
+    assert degrees < 1.0 and mm < 1.0
 
 
 def test_a_bleeding_on_one_side_does_not_move_the_plane():
@@ -74,10 +85,12 @@ def test_the_plane_is_that_of_the_patient_not_of_the_grid():
     assert plane.normal[0] > 0  # the patient's left is positive
 
 
-def test_a_ball_has_no_plane():
+@pytest.mark.parametrize("radius_mm", [45.0, 55.0, 63.0])
+@pytest.mark.parametrize("centre_mm", [(0.0, 0.0, 0.0), (0.3, -0.7, 0.2), (1.25, 1.25, 3.0)])
+def test_a_ball_has_no_plane(radius_mm, centre_mm):
     z, y, x = np.meshgrid(*(np.arange(n) for n in GRID.shape), indexing="ij")
     place = np.stack([x, y, z], axis=-1) * GRID.spacing_mm + GRID.origin_mm
-    brain = np.linalg.norm(place, axis=-1) < 55
+    brain = np.linalg.norm(place - centre_mm, axis=-1) < radius_mm
     noise = np.random.default_rng(0).normal(30.0, 2.0, GRID.shape)
     assert found(noise, brain) is None
 
