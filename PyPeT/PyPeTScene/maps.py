@@ -78,9 +78,7 @@ def show_map(name: str, image: Image, analysis: Analysis, scan: Node) -> Node:
     volume.SetAttribute(UNIT, image.unit)
     table = colour_table(map_table(image.unit, analysis.settings.colours))
     if volume.GetDisplayNode() is None:
-        display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
-        volume.SetAndObserveDisplayNodeID(display.GetID())
-        style_display(display, map_window(name), table)
+        new_display(volume, map_window(name), table)
         title = f"{map_label(name)} [{image.unit}]" if image.unit else map_label(name)
         add_legend(volume, title, map_window(name)[1])
     else:
@@ -137,6 +135,14 @@ def map_description(name: str, image: Image, analysis: Analysis) -> str:
     resolution = "not known" if width_mm is None else f"{width_mm:.1f} mm (FWHM)"
     made = f"deconvolution {analysis.settings.method}{told}; resolution {resolution}"
     return f"{what}; {made}. Research use only.{invalid}"
+
+
+def new_display(volume: Node, window: tuple[float, float], colours: Node) -> Node:
+    """Give a volume a display, with its window from the first: Slicer would look for one in all voxels."""
+    display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+    style_display(display, window, colours)
+    volume.SetAndObserveDisplayNodeID(display.GetID())
+    return display
 
 
 def style_display(display: Node, window: tuple[float, float], colours: Node) -> None:

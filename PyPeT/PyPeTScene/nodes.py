@@ -88,7 +88,7 @@ def put_under(node: Node, transform_id: str | None) -> None:
 
 def scene_nodes() -> Iterator[Node]:
     """Yield every node that the scene has now; an item by its number would be looked for from the first on."""
-    yield from list(slicer.mrmlScene.GetNodes())
+    return iter(list(slicer.mrmlScene.GetNodes()))
 
 
 @contextmanager

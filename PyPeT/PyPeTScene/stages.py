@@ -16,7 +16,7 @@ from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Curves
 from PyPeTLib.scan import Series
-from PyPeTScene.maps import FLOW_TABLE, add_legend, colour_table, style_display
+from PyPeTScene.maps import FLOW_TABLE, add_legend, colour_table, new_display, style_display
 from PyPeTScene.nodes import Node, find_node, own_node, put_values
 from PyPeTScene.series import Frame, fill_sequence, holds, images_of, scan_volume, sequence_browser
 
@@ -185,10 +185,8 @@ def _counts_seconds(scan: Node, series: Series) -> bool:
 
 def _style_once(volume: Node, window: tuple[float, float], colours: str) -> None:
     """Give a new volume a display; one that PyPeT styled before keeps what the user made of it."""
-    if volume.GetDisplayNode() is None:
-        display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
-        volume.SetAndObserveDisplayNodeID(display.GetID())
-    display = volume.GetDisplayNode()  # the mark is on it: a proxy volume takes its attributes from each frame
-    if not display.GetAttribute(STYLED):
-        style_display(display, window, slicer.mrmlScene.GetNodeByID(colours) or colour_table(colours))
+    table = slicer.mrmlScene.GetNodeByID(colours) or colour_table(colours)
+    display = volume.GetDisplayNode() or new_display(volume, window, table)
+    if not display.GetAttribute(STYLED):  # on the display: a proxy volume takes its attributes from each frame
+        style_display(display, window, table)
         display.SetAttribute(STYLED, "1")

@@ -371,9 +371,9 @@ def _while_whole(scan: Node, progress: Progress) -> Progress:
     watched = _while_present(scan, progress)
 
     def checked(fraction: float, text: str) -> None:
-        before = {node.GetID() for node in own_nodes(scan)}
+        before = list(own_nodes(scan))
         watched(fraction, text)
-        gone = before - {node.GetID() for node in own_nodes(scan)}
+        gone = [node for node in before if not slicer.mrmlScene.IsNodePresent(node)]
         if gone:
             need = "PyPeT's nodes must stay in the scene while they are filled"
             raise InputError(f"Results of {node_name(scan)}: {need}; found {len(gone)} removed. Apply again.")
