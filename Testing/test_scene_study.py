@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from PyPeTScene.bootstrap import boot_scene
 from PyPeTScene.curves import brain_regions, put_columns, show_tissue_curves
 from PyPeTScene.maps import map_label
 from PyPeTScene.masks import SEGMENTS, SURFACE, is_edited, mask_from_segment, put_mask
-from PyPeTScene.nodes import find_node, node_geometry, scene_nodes
+from PyPeTScene.nodes import find_node, image_values, node_geometry, scene_nodes
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, candidate_columns, rows_of
 from PyPeTScene.points import points_mm
 from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
@@ -80,10 +81,18 @@ def contents() -> dict[str, object]:
         elif one.IsA("vtkMRMLPlotChartNode"):
             found[key] = [one.GetNthPlotSeriesNodeID(k) for k in range(one.GetNumberOfPlotSeriesNodes())]
         elif one.IsA("vtkMRMLSegmentationNode"):
-            volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            segments = one.GetSegmentation().GetSegmentIDs()
-            found[key] = [(s, mask_from_segment(one, s, volume).values.tobytes()) for s in segments]
+            found[key] = [(segment, where(one, segment)) for segment in one.GetSegmentation().GetSegmentIDs()]
     return found
+
+
+def where(segmentation, identity: str) -> tuple[bytes, list[float]]:
+    """The voxels of a segment, and where they lie, without a resampling to the grid of a volume."""
+    image = segmentation.GetBinaryLabelmapInternalRepresentation(identity)
+    inside = image_values(image) == segmentation.GetSegmentation().GetSegment(identity).GetLabelValue()
+    to_world = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(to_world)
+    grid = [to_world.GetElement(row, column) for row in range(4) for column in range(4)]
+    return (np.argwhere(inside) + image.GetExtent()[4::-2]).tobytes(), grid
 
 
 def places() -> list[tuple[str, str]]:
@@ -554,32 +563,97 @@ def test_a_run_tells_where_it_is_from_reading_to_the_end(scan):
     assert {"Arterial input", "Denoising", "Deconvolution", "Maps", "Showing the masks"} < set(texts)
 
 
-@pytest.mark.parametrize("brain", ["skull", "fast-marching"])
-@pytest.mark.parametrize("denoise", ["gaussian", "curvature-flow"])
-def test_cancelling_in_any_step_leaves_all_as_before(scan, denoise, brain):
-    chosen, told = Settings(denoise=denoise, brain=brain, curvature_flow_iterations=1), Told()
-    process(Request(scan, chosen), told)
-    before = contents()
-    for text in dict.fromkeys(text for _, text in told.calls):
-        with pytest.raises(Cancelled, match="by the test"):
-            process(Request(scan, chosen), Told(text, stop))
+def keeping(function, made, told):
+    """Return a function that also keeps what it made, and how many calls of the progress there were by then."""
+
+    def keep(*given, **named):
+        result = function(*given, **named)
+        made[function.__name__] = result, len(told.calls)
+        return result
+
+    return keep
+
+
+def test_cancelling_in_any_step_leaves_all_as_before(scan, monkeypatch):
+    """A half of the run that is over when the step begins was computed once, and is taken as it was."""
+    request, told, made = Request(scan, Settings(denoise="gaussian")), Told(), {}
+    with monkeypatch.context() as patched:
+        for name in ("prepare", "finish"):
+            patched.setattr(study, name, keeping(getattr(study, name), made, told))
+        process(request, told)
+    before, texts = contents(), [text for _, text in told.calls]
+    for text in dict.fromkeys(texts):
+        with monkeypatch.context() as patched, pytest.raises(Cancelled, match="by the test"):
+            for name, (result, calls) in made.items():
+                if calls <= texts.index(text):
+                    patched.setattr(study, name, lambda *_, result=result, **__: result)
+            process(request, Told(text, stop))
         assert contents() == before, text
 
 
 @pytest.mark.parametrize(
-    "at", ["Reading the scan", "Brain mask", "Denoising", "Showing the maps", "Showing the curves"]
+    ("functions", "settings"),
+    [
+        (["inside_skull"], Settings(brain="skull")),
+        (["from_fast_marching", "tell"], Settings(brain="fast-marching")),
+        (["_curvature_flow", "tell"], Settings(denoise="curvature-flow", curvature_flow_iterations=1)),
+        (["_gaussian"], Settings(denoise="gaussian")),
+        (["bilateral"], Settings()),
+    ],
 )
+def test_cancelling_amid_masks_and_denoisings_leaves_all_as_before(tiny_analysis, scan, functions, settings):
+    """Those that are SimpleITK's are called from it when they tell how far they are."""
+
+    def stop_inside(fraction, text):
+        if {frame.name for frame in traceback.extract_stack()} >= {*functions}:
+            stop()
+
+    show_analysis(tiny_analysis, scan)
+    before = contents()
+    with pytest.raises(Cancelled, match="by the test"):
+        process(Request(scan, settings), stop_inside)
+    assert contents() == before
+
+
+@pytest.fixture
+def computed(tiny_analysis, monkeypatch):
+    """The library has what it would compute: what is looked at comes later."""
+    for name in ("prepare", "finish"):
+        monkeypatch.setattr(study, name, lambda *_, **__: tiny_analysis)
+
+
+IN_THE_LIBRARY = ["Reading the scan", "Brain mask", "Denoising"]
+WHILE_SHOWING = ["Showing the maps", "Showing the curves"]
+
+
+@pytest.mark.parametrize("at", IN_THE_LIBRARY)
 def test_scan_removed_in_any_step_is_refused(scan, at):
+    refused_without(scan, at)
+
+
+@pytest.mark.parametrize("at", WHILE_SHOWING)
+def test_scan_removed_while_its_results_are_shown_is_refused(scan, computed, at):
+    refused_without(scan, at)
+
+
+def refused_without(scan, at):
     before = ids()
     with pytest.raises(InputError, match="Scan scan: it must be in the scene; it was removed"):
         process(Request(scan), Told(at, lambda: slicer.mrmlScene.RemoveNode(scan)))
     assert ids() <= before
 
 
-@pytest.mark.parametrize(
-    "at", ["Reading the scan", "Brain mask", "Denoising", "Showing the maps", "Showing the curves"]
-)
+@pytest.mark.parametrize("at", IN_THE_LIBRARY)
 def test_scene_closed_in_any_step_stays_empty(scan, at):
+    empty_after_closing(scan, at)
+
+
+@pytest.mark.parametrize("at", WHILE_SHOWING)
+def test_scene_closed_while_results_are_shown_stays_empty(scan, computed, at):
+    empty_after_closing(scan, at)
+
+
+def empty_after_closing(scan, at):
     with pytest.raises(InputError, match="it was removed"):
         process(Request(scan), Told(at, lambda: slicer.mrmlScene.Clear(False)))
     assert not [one for one in scene_nodes() if one.GetAttribute("PyPeT.Role") or one.IsA("vtkMRMLVolumeNode")]
