@@ -127,6 +127,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self._current = self._wanted = ""
         self._attributes: dict[str, tuple[str, str | None]] = {}
         self._types: list[str] = []
+        self._items: list[tuple[str, str]] = []
         self._proxy_model = qMRMLSortFilterProxyModel(self)
         self._none_enabled = False
         self._observer: SceneObserver | None = None
@@ -220,9 +221,10 @@ class qMRMLNodeComboBox(qMRMLWidget):
 
     def _all_nodes(self) -> list:
         """Return the nodes of the scene that a change may bring into the list."""
-        kind = self._types[0] if len(self._types) == 1 else "vtkMRMLNode"  # the scene's own filter is fast
-        nodes = slicer.util.getNodesByClass(kind, self._scene) if self._scene else []
-        return [node for node in nodes if self._may_list(node)]
+        types = self._types
+        kind = types[0] if len(types) == 1 else "vtkMRMLNode"  # the scene's own filter is fast
+        nodes = slicer.util.getNodesByClass(kind, self._scene) if self._scene and types else []
+        return nodes if len(types) == 1 else [node for node in nodes if any(node.IsA(kind) for kind in types)]
 
     def _may_list(self, node) -> bool:
         return any(node.IsA(kind) for kind in self._types)
@@ -235,7 +237,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
     def _fits(self, node) -> bool:
         if node.GetHideFromEditors() and not self.showHidden:
             return False
-        if node.GetID() in self._proxy_model.hiddenNodeIDs:
+        if node.GetID() in self._proxy_model._hidden:
             return False
         kind = next((kind for kind in self._types if self._is_kind(node, kind)), None)
         if kind is None or any(node.IsA(hidden) for hidden in self.hideChildNodeTypes):
@@ -253,16 +255,21 @@ class qMRMLNodeComboBox(qMRMLWidget):
         nodes = [node for node in known if self._fits(node)]
         if self._observer:
             self._observer.watch(known)
-        self._box.blockSignals(True)
-        self._box.clear()
-        if self._none_enabled:
-            self._box.addItem(self.noneDisplay, "")
-        for node in nodes:
-            self._box.addItem(node.GetName(), node.GetID())
-        self._box.blockSignals(False)
         shown = [node.GetID() for node in nodes]
+        self._list([(self.noneDisplay, "")] * self._none_enabled + [(node.GetName(), node.GetID()) for node in nodes])
         first = "" if self._none_enabled or not shown else shown[0]
         self._choose(self._current if self._current in shown else first)
+
+    def _list(self, items: list[tuple[str, str]]) -> None:
+        """Let the box hold these names and IDs; most of what happens in a scene changes none."""
+        if items == self._items:
+            return
+        self._items = items
+        self._box.blockSignals(True)
+        self._box.clear()
+        for name, node_id in items:
+            self._box.addItem(name, node_id)
+        self._box.blockSignals(False)
 
     def _part_from(self, node) -> None:
         """Choose the next node, or the last, when the chosen one goes: so does Qt's combo box, also with "none"."""
