@@ -5,28 +5,14 @@ from __future__ import annotations
 import numpy as np
 import panel_cases
 import pytest
-from panel_cases import cancel_at, ids, own, shown_checks, voxels
+from panel_cases import at_percent, cancel_at, ids, own, shown_checks, voxels
 from slicer_double import fixtures
 
 from PyPeTLib.map_facts import map_sds
 
 dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
-applied, computed, panel, scan = panel_cases.applied, panel_cases.computed, panel_cases.panel, panel_cases.scan
+applied, panel, scan = panel_cases.applied, panel_cases.panel, panel_cases.scan
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # VTK with numpy 2.5
-
-
-def at_percent(percent: int, dialogs, action):
-    """Do something, once, while the dialog takes clicks and stands at this or more."""
-    import qt
-
-    done = []
-
-    def act(value):
-        if value >= percent and not done:
-            done.append(value)
-            action()
-
-    dialogs.on_progress.append(lambda dialog: dialog.findChild(qt.QProgressBar).connect("valueChanged(int)", act))
 
 
 def test_apply_shows_maps_numbers_and_curves(applied, scan, tiny_analysis):

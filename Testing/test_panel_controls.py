@@ -12,7 +12,7 @@ from panel_cases import MODULE, own, stage_note
 from slicer_double import fixtures
 
 dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
-applied, computed, panel, scan = panel_cases.applied, panel_cases.computed, panel_cases.panel, panel_cases.scan
+applied, panel, scan = panel_cases.applied, panel_cases.panel, panel_cases.scan
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # VTK with numpy 2.5
 
 

@@ -9,9 +9,8 @@ from panel_cases import ids, own, shown_charts, shown_volumes, stage_note, voxel
 from slicer_double import fixtures
 
 dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
-applied, computed, other_scan, panel, scan = (
+applied, other_scan, panel, scan = (
     panel_cases.applied,
-    panel_cases.computed,
     panel_cases.other_scan,
     panel_cases.panel,
     panel_cases.scan,

@@ -9,9 +9,8 @@ from panel_cases import MODULE, ids, own, shown_charts, shown_checks, shown_volu
 from slicer_double import fixtures
 
 dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
-applied, computed, panel, reloaded, scan = (
+applied, panel, reloaded, scan = (
     panel_cases.applied,
-    panel_cases.computed,
     panel_cases.panel,
     panel_cases.reloaded,
     panel_cases.scan,

@@ -9,9 +9,8 @@ from panel_cases import cancel_at, ids, own, shown_charts, shown_volumes, stage_
 from slicer_double import fixtures
 
 dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
-applied, computed, other_scan, panel, reloaded, scan = (
+applied, other_scan, panel, reloaded, scan = (
     panel_cases.applied,
-    panel_cases.computed,
     panel_cases.other_scan,
     panel_cases.panel,
     panel_cases.reloaded,
