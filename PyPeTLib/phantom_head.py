@@ -7,8 +7,8 @@ surfaces sub-voxel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PyPeTLib.geometry import FloatArray, Geometry, MaskArray, read_only
 from PyPeTLib.phantom_anatomy import Fields, draw_fields
 from PyPeTLib.phantom_shapes import resample
+from PyPeTLib.smoothing import bounding_box
 
 Labels = npt.NDArray[np.uint8]
 
@@ -26,6 +27,9 @@ CHUNK_VOXELS = 3_000_000
 
 #: So far from the inside of the skull all is bone, in mm.
 LINING_MM = 2.0
+
+#: Fields that tell what lies around the brain.
+AROUND = frozenset({"inner", "outer", "bone", "air", "eye", "muscle"})
 
 #: Delays come in so many steps within each territory.
 STEPS = 16
@@ -154,11 +158,27 @@ def rotation(degrees: FloatArray) -> FloatArray:
 
 
 def _label_chunk(head: Head, geometry: Geometry) -> tuple[Labels, MaskArray]:
-    on_grid = {name: resample(field, head.to_head, geometry) for name, field in head.fields.items()}
-    inside = (on_grid["inner"] < 0) & (on_grid["bone"] > 0)
-    labels = _outside_labels(on_grid)
-    labels[inside] = _brain_labels({name: field[inside] for name, field in on_grid.items()})
+    def on_grid(names: Iterable[str], grid: Geometry) -> Fields:
+        return {name: resample(head.fields[name], head.to_head, grid) for name in names}
+
+    around = on_grid(AROUND, geometry)
+    inside = (around["inner"] < 0) & (around["bone"] > 0)
+    labels = _outside_labels(around)
+    if inside.any():  # what the other fields are elsewhere nobody asks
+        box = bounding_box(inside)
+        there = inside[box]
+        brain = on_grid(head.fields.keys() - AROUND, _crop(geometry, box))
+        brain["inner"] = around["inner"][box]
+        labels[box][there] = _brain_labels({name: field[there] for name, field in brain.items()})
     return labels, inside
+
+
+def _crop(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
+    """Return the grid of a box (z, y, x) of another."""
+    first, stop = (np.array([getattr(one, end) for one in reversed(box)]) for end in ("start", "stop"))
+    origin = np.asarray(geometry.origin_mm) + geometry.axes @ (first * geometry.spacing_mm)
+    x, y, z = (int(count) for count in stop - first)
+    return replace(geometry, size=(x, y, z), origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])))
 
 
 def _outside_labels(on_grid: Fields) -> Labels:
