@@ -33,9 +33,9 @@ def places(diameter_mm):
     return found
 
 
-def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, texture="smooth", **chosen):
-    """Mean flow and Tmax of the balls and of tissue far from them, and what they truly are."""
-    settings, aif, ill = Settings(**chosen), bolus.aif(TIMES), places(diameter_mm)
+def smoothed(bolus, kind, diameter_mm, settings, seed=0, noise_hu=6.0, texture="smooth"):
+    """Smoothed curves of a slab with the balls."""
+    aif, ill = bolus.aif(TIMES), places(diameter_mm)
     rng = np.random.default_rng(seed)
     courses = [
         volume * tissue_curves(aif, TIMES, delays_s=np.array([delay]), mtts_s=np.array([mtt]), shape=1.0)[0, 0]
@@ -48,13 +48,19 @@ def analysed(bolus, kind, diameter_mm, seed=0, noise_hu=6.0, texture="smooth", *
         ]
     ).astype(np.float32)
     mask = np.ones(GRID.shape, dtype=bool)
-    curves = smooth(
+    return smooth(
         enhancement(hu.reshape(len(TIMES), -1), BASELINE, mask, GRID, drift_hu=np.zeros(len(TIMES)), settings=settings),
         GRID,
         settings=settings,
         progress=silent,
     )
-    response = deconvolve(curves, aif, TIMES, settings=settings)
+
+
+def analysed(bolus, kind, diameter_mm, seed=0, texture="smooth", **chosen):
+    """Mean flow and Tmax of the balls and of tissue far from them, and what they truly are."""
+    settings, ill = Settings(**chosen), places(diameter_mm)
+    curves = smoothed(bolus, kind, diameter_mm, settings, seed=seed, texture=texture)
+    response = deconvolve(curves, bolus.aif(TIMES), TIMES, settings=settings)
     far = ~places(diameter_mm + 30.0)
     flow, tmax = response.height.reshape(GRID.shape), response.tmax_s.reshape(GRID.shape)
     true_flow = kind[0] / kind[2] - HEALTHY[0] / HEALTHY[2]
@@ -146,5 +152,5 @@ def test_noise_of_a_mean_is_not_that_of_outliers():
     ("method", "width_mm"), [("none", 0.9), ("curvature-flow", None), ("gaussian", 5.89), ("bilateral", 13.1)]
 )
 def test_resolution_is_stated_where_it_is_known(bolus, method, width_mm):
-    found = analysed(bolus, PENUMBRA, 10.0, denoise=method).curves.resolution_mm
+    found = smoothed(bolus, PENUMBRA, 10.0, Settings(denoise=method)).resolution_mm
     assert found == (width_mm if width_mm is None else pytest.approx(width_mm, rel=0.02))
