@@ -12,6 +12,8 @@ from PyPeTLib.kinetics import tissue_curves
 
 #: Steps of the central differences: in the logarithm of the mean transit time, and in s of delay.
 LOG_STEP, DELAY_STEP_S = 0.05, 0.25
+#: Voxels whose curves are made at a time.
+VOXELS = 128
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,11 @@ def cramer_rao(
     (True, True)
     """
     _, free = components_without_mean(basis)
-    covariance = np.empty((len(volumes), 3, 3))
-    for index, (mtt, delay) in enumerate(zip(mtts_s, delays_s, strict=True)):
-        derivatives = _derivatives(aif_hu, times_s, float(mtt), float(delay), shape) @ free.T
-        covariance[index] = np.linalg.pinv(derivatives @ derivatives.T)
+    derivatives = np.empty((len(volumes), 3, len(free)))
+    for start in range(0, len(volumes), VOXELS):
+        some = np.s_[start : start + VOXELS]
+        derivatives[some] = _derivatives(aif_hu, times_s, mtts_s[some], delays_s[some], shape) @ free.T
+    covariance = np.linalg.pinv(derivatives @ derivatives.transpose(0, 2, 1), hermitian=True)
     covariance *= (noise_hu / volumes)[:, None, None] ** 2
     flow = covariance[:, 0, 0] + covariance[:, 1, 1] - 2.0 * covariance[:, 0, 1]
     return Bound(
@@ -90,11 +93,15 @@ def cramer_rao(
     )
 
 
-def _derivatives(aif_hu: FloatArray, times_s: FloatArray, mtt_s: float, delay_s: float, shape: float) -> FloatArray:
-    """Return how a curve of unit volume changes with the logarithms of volume and MTT and with delay, shape (3, t)."""
-    mtts_s = mtt_s * np.exp(LOG_STEP * np.array([-1.0, 0.0, 1.0]))
-    delays_s = delay_s + DELAY_STEP_S * np.array([-1.0, 0.0, 1.0])
-    curves = tissue_curves(aif_hu, times_s, delays_s=delays_s, mtts_s=mtts_s, shape=shape)
-    by_mtt = (curves[2, 1] - curves[0, 1]) / (2.0 * LOG_STEP)
-    by_delay = (curves[1, 2] - curves[1, 0]) / (2.0 * DELAY_STEP_S)
-    return np.stack([curves[1, 1], by_mtt, by_delay])
+def _derivatives(
+    aif_hu: FloatArray, times_s: FloatArray, mtts_s: FloatArray, delays_s: FloatArray, shape: float
+) -> FloatArray:
+    """Return how curves of unit volume change with the logarithms of volume and MTT and with delay, (voxel, 3, t)."""
+    steps = np.array([-1.0, 0.0, 1.0])
+    mtts = np.asarray(mtts_s)[:, None] * np.exp(LOG_STEP * steps)
+    delays = np.repeat(np.asarray(delays_s)[:, None] + DELAY_STEP_S * steps, steps.size, axis=0)
+    curves = tissue_curves(aif_hu, times_s, delays_s=delays, mtts_s=mtts.ravel(), shape=shape)
+    curves = curves.reshape(-1, steps.size, steps.size, times_s.size)
+    by_mtt = (curves[:, 2, 1] - curves[:, 0, 1]) / (2.0 * LOG_STEP)
+    by_delay = (curves[:, 1, 2] - curves[:, 1, 0]) / (2.0 * DELAY_STEP_S)
+    return np.stack([curves[:, 1, 1], by_mtt, by_delay], axis=1)

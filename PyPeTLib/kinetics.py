@@ -29,9 +29,10 @@ def tissue_curves(
         Arterial enhancement in HU.
     times_s : ndarray, shape (t,)
         Acquisition times in s, strictly increasing; need not be even.
-    delays_s : ndarray, shape (delay,)
-        Arrival after the arterial input in s; negative where tissue is earlier (CAPLEX Q.PH1.007). Such tissue shows
-        what the input does after the last frame: from its last value on it decays as fast as in `curves.continuation`.
+    delays_s : ndarray, shape (delay,) or (mtt, delay)
+        Arrival after the arterial input in s, the same for every transit time or its own; negative where tissue is
+        earlier (CAPLEX Q.PH1.007). Such tissue shows what the input does after the last frame: from its last value on
+        it decays as fast as in `curves.continuation`.
     mtts_s : ndarray, shape (mtt,)
         Mean transit times in s, > 0 (Q.PH1.006).
     shape : float
@@ -64,7 +65,7 @@ def tissue_curves(
     length = 2 * fine.size
     spectra = np.fft.rfft(steps, length, axis=1) * np.fft.rfft(inflow, length)
     outflow = np.fft.irfft(spectra, length, axis=1)[:, : fine.size]
-    return _at(outflow, (times_s - times_s[0] - np.asarray(delays_s)[:, None]) / STEP_S)
+    return _at(outflow, (times_s - times_s[0] - np.asarray(delays_s)[..., None]) / STEP_S)
 
 
 def residue_area(times: FloatArray, shape: float) -> FloatArray:
@@ -91,9 +92,13 @@ def residue_area(times: FloatArray, shape: float) -> FloatArray:
 
 
 def _at(curves: FloatArray, place: FloatArray) -> FloatArray:
-    """Return curves, shape (curve, sample), between their samples: 0 before the first, the last after the end."""
+    """Return curves, shape (curve, sample), between their samples: 0 before the first, the last after the end.
+
+    Places are the same for all, shape (row, t), or each curve's own, shape (curve, row, t).
+    """
     padded = np.concatenate([np.zeros((len(curves), 1)), curves], axis=1)
     place = np.clip(place + 1.0, 0.0, padded.shape[1] - 1.0)
     left = np.minimum(place.astype(np.intp), padded.shape[1] - 2)
     share = place - left
-    return np.asarray((1.0 - share) * padded[:, left] + share * padded[:, left + 1])
+    each = np.s_[:] if place.ndim == 2 else np.arange(len(curves))[:, None, None]
+    return np.asarray((1.0 - share) * padded[each, left] + share * padded[each, left + 1])

@@ -85,3 +85,17 @@ def test_tissue_that_is_early_shows_what_the_input_does_after_the_scan():
     tissue = {"delays_s": np.array([-6.0]), "mtts_s": np.array([4.0]), "shape": 1.0}
     expected = tissue_curves(300.0 * rise, long, **tissue)[0, 0, :61]
     np.testing.assert_allclose(tissue_curves(300.0 * rise[:61], short, **tissue)[0, 0], expected, atol=0.05)
+
+
+@pytest.mark.parametrize("shape", [1.0, 3.0, BOX])
+def test_transit_times_may_have_delays_of_their_own(bolus, shape):
+    times, mtts, delays = (
+        np.arange(0.0, 60.0, 1.5),
+        np.array([2.0, 5.0, 11.0]),
+        np.array([[0.0, 3.2], [-2.0, 0.7], [8.0, 1.0]]),
+    )
+    found = tissue_curves(bolus.aif(times), times, delays_s=delays, mtts_s=mtts, shape=shape)
+    assert found.shape == (3, 2, times.size)
+    for own, delay, mtt in zip(found, delays, mtts, strict=True):
+        alone = tissue_curves(bolus.aif(times), times, delays_s=delay, mtts_s=np.array([mtt]), shape=shape)[0]
+        np.testing.assert_allclose(own, alone, atol=1e-9 * alone.max())
