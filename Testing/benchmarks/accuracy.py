@@ -51,6 +51,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "transit times 0.7 times": {"mtt_scale": 0.7},
     "transit times 1.5 times": {"mtt_scale": 1.5},
     "oblique 20°": {"oblique_degrees": 20.0},
+    "head turned by 35°": {"tilt_degrees": (0.0, 0.0, 35.0)},
+    "head leans to a shoulder by 25°": {"tilt_degrees": (8.0, 25.0, 0.0)},
     "2.5 mm slices": {"size": (180, 180, 40), "spacing_mm": (1.1, 1.1, 2.5)},
     "pixels of 0.43 mm, 12 HU": {"size": (512, 512, 8), "spacing_mm": (0.43, 0.43, 5.0), "noise_hu": 12.0},
     "four slices of 10 mm": {"size": (200, 200, 4), "spacing_mm": (1.0, 1.0, 10.0)},
