@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import in_chunks, share
+from PyPeTLib.chunks import in_chunks, product, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
     MOST_VOLUME,
@@ -108,7 +108,7 @@ def nlr(curves: Curves, aif_hu: FloatArray, times_s: FloatArray, *, settings: Se
     progress(0.1, "")
 
     def block(rows: Float32Array) -> FloatArray:
-        pieces = [_fit(rows[start : start + ROWS] @ rotation, grid) for start in range(0, len(rows), ROWS)]
+        pieces = [_fit(product(rows[start : start + ROWS], rotation), grid) for start in range(0, len(rows), ROWS)]
         best, heights = zip(*pieces, strict=True)
         return _refined(np.concatenate(best), np.concatenate(heights), grid)
 
@@ -154,7 +154,7 @@ def _grid(aif_hu: FloatArray, times_s: FloatArray, usual_s: float, free: FloatAr
 
 def _fit(rows: Float32Array, grid: Grid) -> tuple[npt.NDArray[np.intp], Float32Array]:
     """Return each voxel's best node, and the heights of the node and its neighbours in HU."""
-    heights = rows @ grid.directions
+    heights = product(rows, grid.directions)
     best = heights[:, : len(grid.neighbours)].argmax(axis=1)
     return best, np.take_along_axis(heights, grid.neighbours[best], axis=1)
 
