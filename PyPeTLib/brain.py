@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import execute, share
 from PyPeTLib.errors import QualityError
+from PyPeTLib.field_of_view import cut_slices, walled
 from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.progress import Progress, silent
@@ -90,7 +91,8 @@ def brain_in_skull(
 ) -> tuple[Image, Skull]:
     """Return what `brain_mask` returns, and what is to be known of the skull; parameters and errors are the same.
 
-    Where the skull was taken off before (`stripped.stripped_brain`) the mask is what the scan shows.
+    Where the skull was taken off before (`stripped.stripped_brain`) the mask is what the scan shows. Where the head
+    goes on beyond the image, its edge closes the skull (`field_of_view.walled`).
     """
     if _impossible(geometry):  # before anything is as large as its grid in mm
         raise QualityError(_no_brain(mean_hu, geometry, 0.0, settings))
@@ -99,16 +101,19 @@ def brain_in_skull(
     spacing_mm = displayed_spacing_mm(geometry)
     shown = stripped_brain(slices, spacing_mm)
     if shown is None:
-        brain, opened = METHODS[settings.brain](slices, spacing_mm, settings, progress)
+        wide, window = walled(slices, spacing_mm, _factors(spacing_mm[1:]))
+        found, opened = METHODS[settings.brain](wide, spacing_mm, settings, progress)
+        brain = found[window]
     else:
         brain, opened = _without_skull(slices, shown, spacing_mm, settings), np.zeros(len(slices), dtype=bool)
     radiological(mask, geometry)[:] = brain
-    found = float(mask.sum()) * geometry.voxel_volume_ml
-    if found < MINIMUM_BRAIN_ML:
-        raise QualityError(_no_brain(mean_hu, geometry, found, settings))
+    found_ml = float(mask.sum()) * geometry.voxel_volume_ml
+    if found_ml < MINIMUM_BRAIN_ML:
+        raise QualityError(_no_brain(mean_hu, geometry, found_ml, settings))
     left_out = _left_out(slices, brain, settings) if shown is None else np.zeros_like(opened)
     held = brain.any(axis=(1, 2))
-    return Image(mask, geometry), Skull(opened & held, left_out, _metal(slices) & held, stripped=shown is not None)
+    metal, cut = _metal(slices) & held, cut_slices(brain, spacing_mm)
+    return Image(mask, geometry), Skull(opened & held, left_out, metal, cut, stripped=shown is not None)
 
 
 def _no_brain(mean_hu: Float32Array, geometry: Geometry, found_ml: float, settings: Settings) -> str:
@@ -393,13 +398,19 @@ def _metal(mean_hu: Float32Array) -> MaskArray:
 
 def _search_pixels(mean_hu: Float32Array, spacing_mm: tuple[float, ...]) -> _Search:
     """Put pixels together in plane over blocks; the last block repeats the border."""
-    factors = tuple(max(1, round(SEARCH_PIXEL_MM / spacing)) for spacing in spacing_mm)
+    factors = _factors(spacing_mm)
     sizes = zip(mean_hu.shape[1:], factors, strict=True)
     padded = np.pad(mean_hu, [(0, 0)] + [(0, -length % factor) for length, factor in sizes], mode="edge")
     depth, height, width = padded.shape
     blocks = padded.reshape(depth, height // factors[0], factors[0], width // factors[1], factors[1])
     pixel_mm = tuple(spacing * factor for spacing, factor in zip(spacing_mm, factors, strict=True))
     return _Search(blocks.mean(axis=(2, 4)), blocks.max(axis=(2, 4)), pixel_mm, factors)
+
+
+def _factors(spacing_mm: tuple[float, ...]) -> tuple[int, int]:
+    """Return how many rows and columns make a search pixel."""
+    rows, columns = (max(1, round(SEARCH_PIXEL_MM / spacing)) for spacing in spacing_mm)
+    return rows, columns
 
 
 def _distance(mask: MaskArray, pixel_mm: tuple[float, ...]) -> FloatArray:

@@ -134,14 +134,16 @@ def label_head(head: Head, geometry: Geometry) -> tuple[Labels, MaskArray]:
 
 def crop_slices(geometry: Geometry, start: int, count: int) -> Geometry:
     """Return the grid of ``count`` slices from ``start``, which may be negative."""
-    shift = geometry.axes[:, 2] * (start * geometry.spacing_mm[2])
-    origin = tuple(float(o) for o in np.asarray(geometry.origin_mm) + shift)
-    return Geometry(
-        (geometry.size[0], geometry.size[1], count),
-        geometry.spacing_mm,
-        (origin[0], origin[1], origin[2]),
-        geometry.direction,
-    )
+    columns, rows, _ = geometry.size
+    return crop_box(geometry, (slice(start, start + count), slice(0, rows), slice(0, columns)))
+
+
+def crop_box(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
+    """Return the grid of a box (z, y, x) of another; slices have both ends."""
+    first, stop = (np.array([getattr(one, end) for one in reversed(box)]) for end in ("start", "stop"))
+    origin = np.asarray(geometry.origin_mm) + geometry.axes @ (first * geometry.spacing_mm)
+    x, y, z = (int(count) for count in stop - first)
+    return replace(geometry, size=(x, y, z), origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])))
 
 
 def rotation(degrees: FloatArray) -> FloatArray:
@@ -167,18 +169,10 @@ def _label_chunk(head: Head, geometry: Geometry) -> tuple[Labels, MaskArray]:
     if inside.any():  # what the other fields are elsewhere nobody asks
         box = bounding_box(inside)
         there = inside[box]
-        brain = on_grid(head.fields.keys() - AROUND, _crop(geometry, box))
+        brain = on_grid(head.fields.keys() - AROUND, crop_box(geometry, box))
         brain["inner"] = around["inner"][box]
         labels[box][there] = _brain_labels({name: field[there] for name, field in brain.items()})
     return labels, inside
-
-
-def _crop(geometry: Geometry, box: tuple[slice, ...]) -> Geometry:
-    """Return the grid of a box (z, y, x) of another."""
-    first, stop = (np.array([getattr(one, end) for one in reversed(box)]) for end in ("start", "stop"))
-    origin = np.asarray(geometry.origin_mm) + geometry.axes @ (first * geometry.spacing_mm)
-    x, y, z = (int(count) for count in stop - first)
-    return replace(geometry, size=(x, y, z), origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])))
 
 
 def _outside_labels(on_grid: Fields) -> Labels:

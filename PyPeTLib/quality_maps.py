@@ -149,6 +149,11 @@ def judge_skull(skull: Skull | None, geometry: Geometry) -> Check:
         text = "The skull was taken off before: the brain mask is what the scan shows. Look at it (step 3)."
         return Check("skull", "not applicable", text)
     doubts = []
+    if skull.cut.any():
+        doubts.append(
+            f"The image ends in the brain in {_slices(skull.cut, geometry)}: what lies beyond is in no map and no "
+            "volume. Reconstruct the scan with a wider field of view."
+        )
     if skull.left_out.any():
         doubts.append(
             f"{_slices(skull.left_out, geometry)} lie in the head and have no mask: brain is missing from maps and "
@@ -160,7 +165,7 @@ def judge_skull(skull: Skull | None, geometry: Geometry) -> Check:
             "gap continues, and may hold scalp or miss brain. Look at it (step 3), correct it, or give one (--mask)."
         )
     if doubts:
-        return Check("skull", "warn", " ".join(doubts), float((skull.opened | skull.left_out).sum()))
+        return Check("skull", "warn", " ".join(doubts), float((skull.opened | skull.left_out | skull.cut).sum()))
     return Check("skull", "pass", "Bone encloses the brain in all slices.", 0.0)
 
 

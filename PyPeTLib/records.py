@@ -112,6 +112,8 @@ class Skull:
         There is no mask, though soft tissue fills the place of the brain next to it.
     metal : ndarray of bool, shape (slice,)
         There is a mask, and somewhere something denser than any bone.
+    cut : ndarray of bool, shape (slice,)
+        The mask reaches the edge of the image: brain lies beyond it.
     stripped : bool
         There is no skull: it was taken off before, and the mask is what the scan shows.
     """
@@ -119,6 +121,7 @@ class Skull:
     opened: MaskArray
     left_out: MaskArray
     metal: MaskArray
+    cut: MaskArray
     stripped: bool = False
 
 

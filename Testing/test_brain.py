@@ -10,6 +10,7 @@ import pytest
 
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.brain import SMALL_HOLE_MM2, brain_in_skull, brain_mask
+from PyPeTLib.field_of_view import walled
 from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.settings import BrainMethod
@@ -137,6 +138,45 @@ def test_single_slice_is_enough(settings):
 def test_head_at_the_border_of_the_field_is_found(settings):
     image, geometry, truth = ball(1.0, field_mm=136.0)
     assert dice(brain_mask(image, geometry, settings=settings).values, truth) > 0.95
+
+
+#: Parts of an image that end in the brain of `HEAD`, which takes rows 13 to 85 and columns 17 to 78 of 96.
+WITHIN = {"back": np.s_[:, :75], "front": np.s_[:, 20:], "left": np.s_[:, :, :70], "right": np.s_[:, :, 25:]}
+
+
+def part_of(geometry, part):
+    """The grid of a part of an image; where it lies does not matter."""
+    slices, rows, columns = np.empty(geometry.shape)[part].shape
+    return replace(geometry, size=(columns, rows, slices))
+
+
+@pytest.mark.parametrize("method", BRAINS)
+@pytest.mark.parametrize("side", WITHIN)
+def test_a_field_of_view_that_ends_in_the_brain_closes_the_skull(head, mean_head, side, method):
+    """Without, the base of the brain is lost in slices whose skull is open there."""
+    settings, part, whole = Settings(brain=method), WITHIN[side], head.series.geometry
+    uncut = brain_mask(mean_head, whole, settings=settings).values[part]
+    mask, skull = brain_in_skull(mean_head[part], part_of(whole, part), settings=settings)
+    assert dice(mask.values, uncut) > 0.99
+    inside = head.masks["brain"].values[part]
+    edge_mm = 2.1 * (inside[:, [0, -1]].sum(axis=(1, 2)) + inside[:, :, [0, -1]].sum(axis=(1, 2)))
+    assert skull.cut[edge_mm > 30.0].all() and not skull.cut[edge_mm == 0.0].any() and (edge_mm > 30.0).sum() >= 2
+    assert not (skull.opened & skull.cut).any()
+
+
+def test_brain_at_the_edge_of_a_scan_without_its_skull_is_told(head, mean_head, settings):
+    stripped = np.where(head.masks["brain"].values, mean_head, -1024.0).astype(np.float32)
+    for part, cut in ((WITHIN["left"], True), (np.s_[:, :, :], False)):
+        skull = brain_in_skull(stripped[part], part_of(head.series.geometry, part), settings=settings)[1]
+        assert skull.stripped and skull.cut.any() == cut
+
+
+def test_a_head_within_the_field_of_view_is_looked_at_as_it_is(mean_head):
+    """Nor is a thin table a head, whose edges the image cuts."""
+    wide = mean_head.copy()
+    wide[:, 90:94] = 100.0
+    for image in (mean_head, wide):
+        assert walled(image, (8.0, 2.1, 2.1), (1, 1))[0] is image
 
 
 @pytest.mark.parametrize("spacing_mm", [(1.0, 2.0, 8.0), (2.0, 1.0, 8.0)])

@@ -48,6 +48,7 @@ GROUND = {
     "smoothing": {"chunks", "curves", "geometry", "progress"},
     "likeness": {"chunks", "geometry", "progress", "smoothing"},
     "bilateral": {"chunks", "curves", "geometry", "likeness", "progress", "records", "settings", "smoothing"},
+    "field_of_view": {"geometry"},
     "gamma": {"curves", "geometry", "records"},
     "transit": {"curves", "geometry", "records"},
     "vessels": {"chunks", "curves", "geometry", "progress"},

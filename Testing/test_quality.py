@@ -524,8 +524,8 @@ def test_too_little_tissue_is_a_warning_and_hardly_any_invalid(voxels, expected)
         assert "takes 4 mL, large vessels 1 mL, what shares bone (above 100 HU) 1 mL" in found.text
 
 
-def skull(opened=(), left_out=(), metal=()):
-    return Skull(*(np.isin(np.arange(10), chosen) for chosen in (opened, left_out, metal)))
+def skull(opened=(), left_out=(), metal=(), cut=()):
+    return Skull(*(np.isin(np.arange(10), chosen) for chosen in (opened, left_out, metal, cut)))
 
 
 def test_a_skull_that_was_open_is_told_with_its_slices_and_what_to_do():
@@ -541,6 +541,13 @@ def test_slices_of_the_head_without_a_mask_are_told_before_those_that_were_close
     assert (found.status, found.value) == ("warn", 3.0)
     assert found.text.startswith("2 of 10 slices (S 36 mm to S 45 mm) lie in the head and have no mask")
     assert "The skull is open in 1 of 10 slices (S 27 mm);" in found.text
+
+
+def test_slices_in_which_the_image_ends_in_the_brain_are_told_first():
+    found = judge_skull(skull(opened=(3,), cut=(5, 6)), GRID)
+    assert (found.status, found.value) == ("warn", 3.0)
+    assert found.text.startswith("The image ends in the brain in 2 of 10 slices (S 45 mm to S 54 mm)")
+    assert "wider field of view" in found.text and "The skull is open in 1 of 10 slices" in found.text
 
 
 def test_a_whole_skull_passes_and_that_around_the_users_mask_is_not_looked_at():

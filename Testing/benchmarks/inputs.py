@@ -32,23 +32,25 @@ from PyPeTLib.curves import area_weights
 from PyPeTLib.errors import QualityError
 from PyPeTLib.geometry import Image
 from PyPeTLib.phantom import HeadOptions, Phantom, TilesOptions, head_phantom, tiles_phantom
-from PyPeTLib.phantom_head import crop_slices
+from PyPeTLib.phantom_head import crop_box
 from PyPeTLib.pipeline import prepare
 from PyPeTLib.truth import ARTERIAL
 
+#: Slices, rows and columns of a whole image.
+WHOLE = (slice(None), slice(None), slice(None))
 #: Names of refusals, and the words that their message begins with.
 REFUSALS = {"no bolus": "Bolus: ", "no artery": "Arterial input:"}
 
 
 @dataclass(frozen=True)
 class Case:
-    """Options of a phantom, the checks that must warn or fail on it, and those that may; HU it is cut to."""
+    """Options of a phantom, the checks that must warn or fail on it, and those that may; part and HU it is cut to."""
 
     options: dict[str, Any]
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
     tiles: bool = False
-    slices: tuple[int, int | None] = (0, None)
+    part: tuple[slice, ...] = WHOLE
     apart: str = ""
     window_hu: tuple[float, float] | None = None
 
@@ -58,14 +60,14 @@ def case(
     may: str = "",
     *,
     tiles: bool = False,
-    slices: tuple[int, int | None] = (0, None),
+    part: tuple[slice, ...] = WHOLE,
     apart: str = "",
     window_hu: tuple[float, float] | None = None,
     **options: Any,
 ) -> Case:
     """Return a case; checks are named in one string, separated by commas."""
     names = [frozenset(name.strip() for name in text.split(",") if name.strip()) for text in (must, may)]
-    return Case(options, names[0], names[1], tiles, slices, apart, window_hu)
+    return Case(options, names[0], names[1], tiles, part, apart, window_hu)
 
 
 #: Variants that have their own rows of the table.
@@ -99,9 +101,12 @@ MORE: dict[str, Case] = {
     "width 16 s, ends at 40 s": case("VOF tail, time after arrival", apart=TRUNCATED, bolus_width_s=16.0, frames=40),
     "two slices of 10 mm": case("coverage", size=(200, 200, 2), spacing_mm=(1.0, 1.0, 10.0)),
     "top 24 mm, no artery": case(
-        "coverage, AIF before tissue, AIF quality, VOF found", size=(160, 160, 16), slices=(13, 16)
+        "coverage, AIF before tissue, AIF quality, VOF found", size=(160, 160, 16), part=np.s_[13:16, :, :]
     ),
-    "16 mm above the ventricles": case("coverage", size=(160, 160, 16), slices=(9, 11)),
+    "16 mm above the ventricles": case("coverage", size=(160, 160, 16), part=np.s_[9:11, :, :]),
+    "field of view ends in the left brain": case("skull", part=np.s_[:, :, :115]),
+    "field of view ends in the right brain": case("skull", part=np.s_[:, :, 45:]),
+    "field of view ends in the occiput": case("skull", part=np.s_[:, :130, :]),
     "no stroke": case(lesion_side="none"),
     "0.6 mm pixels, 5 mm slices": case("coverage", size=(300, 330, 8), spacing_mm=(0.6, 0.6, 5.0)),
     "0 to 80 HU exported": case(
@@ -248,7 +253,7 @@ def measured(name: str, one: Case, seed: int) -> Measures:
     if one.tiles:
         phantom = tiles_phantom(TilesOptions(**one.options, seed=seed))
     else:
-        phantom = part_of(head_phantom(HeadOptions(**{**COARSE, **one.options, "seed": seed})), one.slices)
+        phantom = part_of(head_phantom(HeadOptions(**{**COARSE, **one.options, "seed": seed})), one.part)
     series = phantom.series
     if one.window_hu is not None:
         series = replace(series, values=series.values.clip(*one.window_hu))
@@ -266,17 +271,17 @@ def measured(name: str, one: Case, seed: int) -> Measures:
     return Measures(name, one.apart, figures, one.must - found, found - one.must - one.may)
 
 
-def part_of(phantom: Phantom, ends: tuple[int, int | None]) -> Phantom:
-    """Return the phantom from the first to before the last slice named, None for all."""
-    series, slices = phantom.series, slice(*ends)
-    first, last, _ = slices.indices(series.geometry.size[2])
-    geometry = crop_slices(series.geometry, first, last - first)
+def part_of(phantom: Phantom, part: tuple[slice, ...]) -> Phantom:
+    """Return a part of the phantom (z, y, x)."""
+    series = phantom.series
+    box = tuple(slice(*one.indices(count)[:2]) for one, count in zip(part, series.geometry.shape, strict=True))
+    geometry = crop_box(series.geometry, box)
     parts = [
-        {name: Image(image.values[slices], geometry, image.unit) for name, image in images.items()}
+        {name: Image(image.values[box], geometry, image.unit) for name, image in images.items()}
         for images in (phantom.truth, phantom.masks)
     ]
-    thin = replace(series, values=series.values[:, slices], geometry=geometry)
-    return replace(phantom, series=thin, truth=parts[0], masks=parts[1])
+    cut = replace(series, values=np.ascontiguousarray(series.values[(slice(None), *box)]), geometry=geometry)
+    return replace(phantom, series=cut, truth=parts[0], masks=parts[1])
 
 
 def refusal(text: str) -> frozenset[str]:
