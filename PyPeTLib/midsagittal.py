@@ -28,7 +28,7 @@ FIRST_MM = (-10.0, 0.0, 10.0)
 LEAST_MIRRORED = 0.4
 #: The plane is known where others, turned by 6 degrees or shifted by 6 mm, mirror worse by at least this share and by
 #: so many HU: along rows or diagonals of the grid a ball mirrors exactly, and hardly worse beside them.
-STEP_DEGREES, STEP_MM, LEAST_WORSE, LEAST_WORSE_HU = 6.0, 6.0, 0.3, 0.4
+STEP_DEGREES, STEP_MM, LEAST_WORSE, LEAST_WORSE_HU = 6.0, 6.0, 0.3, 0.25
 #: Local middles: so many mm on both sides are compared, with shifts up to these, at places so far apart, each with a
 #: neighbourhood of this SD. Fissure, falx and the slits of the ventricles lie that near; halves differ further out.
 HALF_MM, SHIFT_MM, PLACE_MM, PATCH_MM = 10, 6, 4.0, 12.0

@@ -95,6 +95,18 @@ def test_a_ball_has_no_plane(radius_mm, centre_mm):
     assert found(noise, brain) is None
 
 
+def test_a_single_slice_has_its_plane():
+    """Its edge hardly tells by how much a head leans to a shoulder, and the fissure of one slice tells the rest."""
+    options = HeadOptions((160, 160, 12), (1.25, 1.25, 8.0), frames=2, interval_s=4.0, noise_hu=2.0, seed=101)
+    head = head_phantom(options)
+    brain = np.zeros_like(head.masks["brain"].values)
+    brain[6] = head.masks["brain"].values[6]
+    mean_hu = head.series.values.mean(axis=0, dtype=np.float32)
+    plane = find_midplane(mean_hu[brain], brain, head.series.geometry, settings=SETTINGS)
+    degrees, mm = compare_midplanes(plane, true_midplane(options), Image(brain, head.series.geometry))
+    assert degrees < 3.0 and mm < 1.0
+
+
 @pytest.mark.parametrize("apart_voxels", [5.0, 12.0])
 def test_a_plane_that_no_local_middle_supports_is_not_found(apart_voxels):
     """Two small parts that mirror each other, as a user may paint, and nothing of the mask between them."""
