@@ -178,6 +178,8 @@ class Prepared:
         Where the head is in every frame; None where it was not measured.
     brain : Image
         Brain mask (bool): everything inside the skull.
+    inside : Image
+        The same, with what frames that moved do not show: in these places HU are those of the first frame alone.
     brain_source : str
         "automatic", "scan without its skull" or "user's mask".
     bolus : Bolus
@@ -205,6 +207,7 @@ class Prepared:
     settings: Settings
     motion: Motion | None = None
     brain: Image
+    inside: Image
     brain_source: str
     bolus: Bolus
     drift: Drift | None = None

@@ -154,7 +154,8 @@ def prepare(
         still = _enough_frames(_steadied(kept, settings, inner), series)
     own_aif, own_vof = (_in(still, one, brain, settings) for one in given)
     with step("Brain mask", 0.2, 0.3) as inner:
-        mask, skull, shown = _brain(still, kept, brain, settings, inner)
+        inside, skull = _inside(still, brain, settings, share(inner, 0.0, 0.8))
+        mask, shown = _shown(still, kept, inside, share(inner, 0.8, 1.0))
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(still.series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
@@ -176,6 +177,7 @@ def prepare(
         settings=settings,
         motion=still.motion,
         brain=mask,
+        inside=inside,
         brain_source=_source(skull),
         bolus=found.bolus,
         drift=found.drift,
@@ -303,25 +305,23 @@ def _in(still: _Still, given: Given, brain: Image | None, settings: Settings) ->
     return given[~still.motion.left_out]
 
 
-def _brain(
-    still: _Still, raw: Series, given: Image | None, settings: Settings, progress: Progress
-) -> tuple[Image, Skull | None, Check]:
-    """Return the brain mask, the user's or an automatic one, as far as all frames show it.
+def _inside(still: _Still, given: Image | None, settings: Settings, progress: Progress) -> tuple[Image, Skull | None]:
+    """Return the brain mask, the user's or an automatic one, and what is to be known of the skull around the latter."""
+    if given is not None:
+        return given, None
+    mean_hu = mean_frame(still.series.values, progress=share(progress, 0.0, 0.5))
+    return brain_in_skull(mean_hu, still.series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
 
-    And what is to be known of the skull around the latter, and of brain that some frames do not show.
-    """
-    mask, skull = given, None
-    if mask is None:
-        mean_hu = mean_frame(still.series.values, progress=share(progress, 0.0, 0.4))
-        middle = share(progress, 0.4, 0.8)
-        mask, skull = brain_in_skull(mean_hu, still.series.geometry, settings=settings, progress=middle)
-    shown, check = in_all_frames(_restored(mask, still.restored), raw, progress=share(progress, 0.8, 1.0))
+
+def _shown(still: _Still, raw: Series, inside: Image, progress: Progress) -> tuple[Image, Check]:
+    """Return the part of a mask that all frames show, and what is to be known of brain that some do not show."""
+    shown, check = in_all_frames(_restored(inside, still.restored), raw, progress=progress)
     if np.count_nonzero(shown.values) < FEWEST_BRAIN_VOXELS:
         raise QualityError(
             f"Brain mask: at least {FEWEST_BRAIN_VOXELS} voxels that every frame shows are needed; found "
-            f"{np.count_nonzero(shown.values)} of {np.count_nonzero(mask.values)}. Leave out frames that show less."
+            f"{np.count_nonzero(shown.values)} of {np.count_nonzero(inside.values)}. Leave out frames that show less."
         )
-    return shown, skull, check
+    return shown, check
 
 
 def _vascular_curves(
@@ -485,9 +485,14 @@ def _residue(prepared: Prepared, progress: Progress) -> ResidueFit | None:
 
 
 def _midplane(prepared: Prepared, progress: Progress) -> Midplane | None:
-    """Return the plane between the halves of the brain."""
-    curves, geometry = prepared.curves, prepared.series.geometry
-    return find_midplane(curves.native_hu, curves.mask, geometry, settings=prepared.settings, progress=progress)
+    """Return the plane between the halves of the brain.
+
+    What some frames do not show is cut from one side more than from the other, so all that is inside the skull counts.
+    """
+    curves, inside, geometry = prepared.curves, prepared.inside.values, prepared.series.geometry
+    native_hu = prepared.series.values[0][inside].astype(float)
+    native_hu[curves.mask[inside]] = curves.native_hu
+    return find_midplane(native_hu, inside, geometry, settings=prepared.settings, progress=progress)
 
 
 def _lesions(prepared: Prepared, maps: Maps, plane: Midplane | None, step: Step) -> Lesions:
