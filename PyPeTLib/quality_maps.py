@@ -145,15 +145,15 @@ def judge_skull(skull: Skull | None, geometry: Geometry) -> Check:
     """Return whether bone encloses the automatic mask (None: the mask is the user's) in all slices that hold brain."""
     if skull is None:
         return Check("skull", "not applicable", "The brain mask is the user's.")
-    if skull.stripped:
-        text = "The skull was taken off before: the brain mask is what the scan shows. Look at it (step 3)."
-        return Check("skull", "not applicable", text)
     doubts = []
     if skull.cut.any():
         doubts.append(
             f"The image ends in the brain in {_slices(skull.cut, geometry)}: what lies beyond is in no map and no "
             "volume. Reconstruct the scan with a wider field of view."
         )
+    if skull.stripped:
+        doubts.append("The skull was taken off before: the brain mask is what the scan shows. Look at it (step 3).")
+        return Check("skull", "warn" if skull.cut.any() else "not applicable", " ".join(doubts))
     if skull.left_out.any():
         doubts.append(
             f"{_slices(skull.left_out, geometry)} lie in the head and have no mask: brain is missing from maps and "

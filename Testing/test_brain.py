@@ -164,7 +164,7 @@ def test_a_field_of_view_that_ends_in_the_brain_closes_the_skull(head, mean_head
     assert not (skull.opened & skull.cut).any()
 
 
-def test_brain_at_the_edge_of_a_scan_without_its_skull_is_told(head, mean_head, settings):
+def test_brain_at_the_edge_of_a_scan_without_its_skull_is_known(head, mean_head, settings):
     stripped = np.where(head.masks["brain"].values, mean_head, -1024.0).astype(np.float32)
     for part, cut in ((WITHIN["left"], True), (np.s_[:, :, :], False)):
         skull = brain_in_skull(stripped[part], part_of(head.series.geometry, part), settings=settings)[1]

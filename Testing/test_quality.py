@@ -568,6 +568,12 @@ def test_a_skull_that_was_taken_off_before_is_told():
     assert "taken off before" in found.text and "step 3" in found.text
 
 
+def test_an_image_that_ends_in_a_brain_without_its_skull_is_told_too():
+    found = judge_skull(replace(skull(cut=(5, 6)), stripped=True), GRID)
+    assert found.status == "warn" and "taken off before" in found.text
+    assert found.text.startswith("The image ends in the brain in 2 of 10 slices (S 45 mm to S 54 mm)")
+
+
 @pytest.mark.parametrize(("columns", "side"), [((0, 3), "on the patient's right"), ((7, 10), "on the patient's left")])
 def test_hyperdense_parts_are_told_with_volume_side_slices_and_what_they_mean(columns, side):
     grid = Geometry((10, 10, 10), (10.0, 10.0, 5.0))
