@@ -185,8 +185,12 @@ def _counts_seconds(scan: Node, series: Series) -> bool:
 
 def _style_once(volume: Node, window: tuple[float, float], colours: str) -> None:
     """Give a new volume a display; one that PyPeT styled before keeps what the user made of it."""
+    display = volume.GetDisplayNode()
+    if display is not None and display.GetAttribute(STYLED):  # a proxy volume takes its own attributes from each frame
+        return
     table = slicer.mrmlScene.GetNodeByID(colours) or colour_table(colours)
-    display = volume.GetDisplayNode() or new_display(volume, window, table)
-    if not display.GetAttribute(STYLED):  # on the display: a proxy volume takes its attributes from each frame
+    if display is None:
+        display = new_display(volume, window, table)
+    else:
         style_display(display, window, table)
-        display.SetAttribute(STYLED, "1")
+    display.SetAttribute(STYLED, "1")
