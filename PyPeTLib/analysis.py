@@ -179,7 +179,7 @@ class Prepared:
     brain : Image
         Brain mask (bool): everything inside the skull.
     inside : Image
-        The same, with what frames that moved do not show: in these places HU are those of the first frame alone.
+        The same, also where frames that moved do not show it (``brain`` is all of it where none moved).
     brain_source : str
         "automatic", "scan without its skull" or "user's mask".
     bolus : Bolus

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any, cast
@@ -148,14 +148,12 @@ def prepare(
     settings = settings or Settings()
     kept, frames = _with_head(series, brain)
     given = _given(kept, aif, "Arterial curve", "AIF mask"), _given(kept, vof, "Venous curve", "VOF mask")
-    seconds: dict[str, float] = {}
-    step = _stepper(seconds, progress)
+    step, seconds = _stepper(progress, {})
     with step("Motion", 0.0, 0.2) as inner:
         still = _enough_frames(_steadied(kept, settings, inner), series)
     own_aif, own_vof = (_in(still, one, brain, settings) for one in given)
     with step("Brain mask", 0.2, 0.3) as inner:
-        inside, skull = _inside(still, brain, settings, share(inner, 0.0, 0.8))
-        mask, shown = _shown(still, kept, inside, share(inner, 0.8, 1.0))
+        mask, inside, skull, shown = _brain(still, kept, brain, settings, inner)
     with step("Reading curves", 0.3, 0.4) as inner:
         hu = masked_hu(still.series, mask.values, settings=settings, progress=inner)
     with step("Arterial input", 0.4, 0.55) as inner:
@@ -202,8 +200,7 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
     QualityError
         If the maps cannot be those of a brain, without ``force``.
     """
-    seconds = dict(prepared.seconds)
-    step = _stepper(seconds, progress)
+    step, seconds = _stepper(progress, prepared.seconds)
     with step("Shape of the residue and mid-sagittal plane", 0.0, 0.1) as inner:
         told, still = stopping(inner)
         found = in_parallel(lambda find: find(prepared, still), [_residue, _midplane], progress=told)
@@ -305,23 +302,26 @@ def _in(still: _Still, given: Given, brain: Image | None, settings: Settings) ->
     return given[~still.motion.left_out]
 
 
-def _inside(still: _Still, given: Image | None, settings: Settings, progress: Progress) -> tuple[Image, Skull | None]:
-    """Return the brain mask, the user's or an automatic one, and what is to be known of the skull around the latter."""
-    if given is not None:
-        return given, None
-    mean_hu = mean_frame(still.series.values, progress=share(progress, 0.0, 0.5))
-    return brain_in_skull(mean_hu, still.series.geometry, settings=settings, progress=share(progress, 0.5, 1.0))
+def _brain(
+    still: _Still, raw: Series, given: Image | None, settings: Settings, progress: Progress
+) -> tuple[Image, Image, Skull | None, Check]:
+    """Return the brain mask, the user's or an automatic one, as far as all frames show it, and with what motion hides.
 
-
-def _shown(still: _Still, raw: Series, inside: Image, progress: Progress) -> tuple[Image, Check]:
-    """Return the part of a mask that all frames show, and what is to be known of brain that some do not show."""
-    shown, check = in_all_frames(_restored(inside, still.restored), raw, progress=progress)
+    And what is to be known of the skull around an automatic one, and of brain that some frames do not show.
+    """
+    whole, skull = given, None
+    if whole is None:
+        mean_hu = mean_frame(still.series.values, progress=share(progress, 0.0, 0.4))
+        middle = share(progress, 0.4, 0.8)
+        whole, skull = brain_in_skull(mean_hu, still.series.geometry, settings=settings, progress=middle)
+    inside, check = in_all_frames(whole, raw, progress=share(progress, 0.8, 1.0))
+    shown = _restored(inside, still.restored)
     if np.count_nonzero(shown.values) < FEWEST_BRAIN_VOXELS:
         raise QualityError(
             f"Brain mask: at least {FEWEST_BRAIN_VOXELS} voxels that every frame shows are needed; found "
-            f"{np.count_nonzero(shown.values)} of {np.count_nonzero(inside.values)}. Leave out frames that show less."
+            f"{np.count_nonzero(shown.values)} of {np.count_nonzero(whole.values)}. Leave out frames that show less."
         )
-    return shown, check
+    return shown, inside, skull, check
 
 
 def _vascular_curves(
@@ -558,8 +558,9 @@ def _refuse_failed(checks: tuple[Check, ...], force: bool) -> None:
         raise QualityError(" ".join([*failed, how]))
 
 
-def _stepper(seconds: dict[str, float], progress: Progress) -> Step:
-    """Return a context manager that times a step and reports where it begins."""
+def _stepper(progress: Progress, before: Mapping[str, float]) -> tuple[Step, dict[str, float]]:
+    """Return a context manager that times a step and reports where it begins; and its seconds, with those before."""
+    seconds = dict(before)
 
     @contextmanager
     def step(name: str, low: float, high: float) -> Iterator[Progress]:
@@ -570,4 +571,4 @@ def _stepper(seconds: dict[str, float], progress: Progress) -> Step:
         seconds[short] = time.perf_counter() - start
         progress(high, name)
 
-    return step
+    return step, seconds
