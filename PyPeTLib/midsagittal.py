@@ -78,7 +78,7 @@ def find_midplane(
     for points, step, ends in ((coarse, STEPS_MM[0], (0.3, 0.4)), (fine, STEPS_MM[1], (0.4, 0.7))):
         best = _improved(best, points, step, share(progress, *ends))
     too_far = np.abs(best[:2]).max() > settings.midplane_limit_degrees
-    if too_far or _mirrored(best, coarse)[1].mean() < LEAST_MIRRORED or _flat(best, coarse):
+    if too_far or _flat(best, coarse):
         return None
     normal, shift_mm = _normal(best), float(best[2])
     for done in range(ROUNDS):
@@ -88,7 +88,7 @@ def find_midplane(
             return None
         normal, shift_mm = fitted
     x, y, z = (float(value) for value in normal)
-    return Midplane((x, y, z), float(shift_mm + normal @ coarse.centre_mm), asymmetry_hu=_asymmetry(best, fine))
+    return Midplane((x, y, z), float(shift_mm + normal @ coarse.centre_mm), asymmetry_hu=_asymmetry(best, fine)[0])
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,11 @@ def _points(volume: FloatArray, brain: MaskArray, geometry: Geometry, step_mm: f
 
 def _best(guesses: FloatArray, points: _Points, progress: Progress) -> FloatArray:
     """Return the best of some planes."""
-    asymmetry = np.empty(len(guesses))
+    cost = np.empty(len(guesses))
     for done, guess in enumerate(guesses):
         progress(done / len(guesses), "")
-        asymmetry[done] = _asymmetry(guess, points)
-    return np.asarray(guesses[asymmetry.argmin()])
+        cost[done] = _cost(guess, points)
+    return np.asarray(guesses[cost.argmin()])
 
 
 def _improved(plane: FloatArray, points: _Points, step: float, progress: Progress) -> FloatArray:
@@ -137,20 +137,30 @@ def _improved(plane: FloatArray, points: _Points, step: float, progress: Progres
     start: Any = plane
     options: Any = {"initial_simplex": plane + np.vstack([np.zeros(3), step * np.eye(3)]), "xatol": 0.05, "fatol": 1e-3}
 
-    def asymmetry(changed: FloatArray) -> float:
+    def cost(changed: FloatArray) -> float:
         progress(0.5, "")  # how many steps it takes is not known
-        return _asymmetry(changed, points)
+        return _cost(changed, points)
 
-    return np.asarray(minimize(asymmetry, start, method="Nelder-Mead", options=options).x)
+    return np.asarray(minimize(cost, start, method="Nelder-Mead", options=options).x)
 
 
-def _asymmetry(plane: FloatArray, points: _Points) -> float:
-    """Return the mean limited difference in HU between points and their mirror images in the scan."""
+def _cost(plane: FloatArray, points: _Points) -> float:
+    """Return what is least for the plane sought: the asymmetry, dearer the fewer points have their image in the scan.
+
+    In a slab a plane that leans mirrors next to nothing but what is beside it, and that mirrors itself.
+    """
+    asymmetry, mirrored = _asymmetry(plane, points)
+    return asymmetry / max(mirrored, LEAST_MIRRORED) ** 2
+
+
+def _asymmetry(plane: FloatArray, points: _Points) -> tuple[float, float]:
+    """Return the mean limited difference in HU of points and their mirror images, and the share that has them."""
     index, inside = _mirrored(plane, points)
-    if not inside.any():
-        return LARGEST_HU
+    mirrored = float(inside.mean())
+    if mirrored < LEAST_MIRRORED:
+        return LARGEST_HU, mirrored
     difference = np.abs(_sampled(points.image, index.T) - points.values)
-    return float(np.minimum(difference, LARGEST_HU).mean(where=inside))
+    return float(np.minimum(difference, LARGEST_HU).mean(where=inside)), mirrored
 
 
 def _mirrored(plane: FloatArray, points: _Points) -> tuple[FloatArray, MaskArray]:
@@ -160,10 +170,7 @@ def _mirrored(plane: FloatArray, points: _Points) -> tuple[FloatArray, MaskArray
     distance = (ends - points.centre_mm) @ normal - plane[2]
     first, *others = _to_index(ends - 2.0 * distance[:, None] * normal, points.geometry)
     index = (np.stack(others, axis=1) - first[:, None]) @ points.points + first[:, None]
-    inside = np.ones(index.shape[1], dtype=bool)
-    for along, last in zip(index, np.asarray(points.image.shape) - 1, strict=True):
-        inside &= (along >= 0) & (along <= last)
-    return index, inside
+    return index, _in_scan(index, points.image.shape)
 
 
 def _normal(plane: FloatArray) -> FloatArray:
@@ -173,10 +180,16 @@ def _normal(plane: FloatArray) -> FloatArray:
 
 
 def _flat(plane: FloatArray, points: _Points) -> bool:
-    """Tell whether neighbours of a plane mirror about as well: a ball has no middle."""
-    steps = np.diag([STEP_DEGREES, STEP_DEGREES, STEP_MM])
-    worse = min(_asymmetry(plane + sign * step, points) for step in steps for sign in (-1, 1))
-    best = _asymmetry(plane, points)
+    """Tell whether neighbours of a plane mirror about as well: a ball has no middle.
+
+    How a plane leans is asked for as far as sides hang on it: in a slab, whose ends hardly know, not to a few degrees.
+    """
+    ends = np.array(list(product(*((-0.5, count - 0.5) for count in points.image.shape))))
+    high_mm = 0.5 * np.ptp(_to_mm(ends, points.geometry)[:, 2])
+    leaning = max(STEP_DEGREES, float(np.rad2deg(np.arctan2(STEP_MM, high_mm))))
+    steps = np.diag([leaning, STEP_DEGREES, STEP_MM])
+    worse = min(_asymmetry(plane + sign * step, points)[0] for step in steps for sign in (-1, 1))
+    best, _ = _asymmetry(plane, points)
     return worse < best + max(LEAST_WORSE * best, LEAST_WORSE_HU)
 
 
@@ -258,6 +271,13 @@ def _sampled(image: FloatArray, index: FloatArray, outside: float | None = None)
     from scipy.ndimage import map_coordinates
 
     places = np.moveaxis(index, -1, 0)
-    if outside is None:
-        return np.asarray(map_coordinates(image, places, order=1, mode="nearest"))
-    return np.asarray(map_coordinates(image, places, order=1, mode="constant", cval=outside))
+    values = np.asarray(map_coordinates(image, places, order=1, mode="nearest"))
+    return values if outside is None else np.where(_in_scan(places, image.shape), values, np.float32(outside))
+
+
+def _in_scan(index: FloatArray, shape: tuple[int, ...]) -> MaskArray:
+    """Tell which indices, shape (3, ...), lie in the voxels of an image, which reach beyond their middles."""
+    inside = np.ones(index.shape[1:], dtype=bool)
+    for along, last in zip(index, np.asarray(shape) - 1, strict=True):
+        inside &= (along >= -0.5) & (along <= last + 0.5)
+    return inside

@@ -107,6 +107,18 @@ def test_a_single_slice_has_its_plane():
     assert degrees < 3.0 and mm < 1.0
 
 
+@pytest.mark.parametrize(("slices", "mm"), [(4, 5.0), (2, 10.0)])
+@pytest.mark.parametrize("seed", [101, 103])
+def test_a_slab_has_its_plane(slices, mm, seed):
+    """A plane that leans mirrors little of a slab, and that well, for it lies beside itself: such a one was taken."""
+    options = HeadOptions((160, 160, slices), (1.25, 1.25, mm), frames=2, interval_s=4.0, seed=seed)
+    head = head_phantom(options)
+    brain, mean_hu = head.masks["brain"].values, head.series.values.mean(axis=0, dtype=np.float32)
+    plane = find_midplane(mean_hu[brain], brain, head.series.geometry, settings=SETTINGS)
+    degrees, apart_mm = compare_midplanes(plane, true_midplane(options), head.masks["brain"])
+    assert degrees < 2.0 and apart_mm < 1.0
+
+
 @pytest.mark.parametrize("apart_voxels", [5.0, 12.0])
 def test_a_plane_that_no_local_middle_supports_is_not_found(apart_voxels):
     """Two small parts that mirror each other, as a user may paint, and nothing of the mask between them."""

@@ -1,11 +1,12 @@
 """How well lesions, their side and the mid-sagittal plane are found in heads that were not looked at, in Markdown.
 
-Usage: python Testing/benchmarks/lesions.py [--planes [--tilt DEGREES] | --draws N] [--seeds N] [--noise-hu HU]
-       [--noise-texture NAME] [--peak-hu HU] [--jitter-hu HU] [--method NAME] [--set NAME=VALUE ...]
+Usage: python Testing/benchmarks/lesions.py [--planes [--tilt DEGREES] [--slices N] | --draws N] [--seeds N]
+       [--noise-hu HU] [--noise-texture NAME] [--peak-hu HU] [--jitter-hu HU] [--method NAME] [--set NAME=VALUE ...]
 
 Without an option: 16×220×220×55 heads, lesions left and right, a line a head, volumes in mL: truth → found (bounds).
 With ``--draws``: how errors differ between N scans of the same head, whose noise alone differs, and between heads.
-With ``--planes``: only the plane, of small heads tilted by 15° (``--tilt``) about an axis of every direction.
+With ``--planes``: only the plane, of small heads tilted by 15° (``--tilt``) about an axis of every direction, of which
+the scan shows a slab of 20 mm with ``--slices``.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ SHARE, LEAST_ML, RANGE_ML = 0.05, 1.0, (5.0, 150.0)
 SMALL: dict[str, Any] = {
     "size": (160, 160, 14), "spacing_mm": (1.25, 1.25, 8.0), "frames": 2, "interval_s": 4.0, "noise_hu": 1.0,
 }  # fmt: skip
+SLAB_MM = 20.0
 
 
 def main() -> None:
@@ -59,10 +61,13 @@ def main() -> None:
     parser.add_argument("--planes", action="store_true", help="only the mid-sagittal plane, tilted heads")
     parser.add_argument("--tilt", type=float, default=15.0, help="how far these are tilted, in degrees")
     parser.add_argument("--draws", type=int, default=0, help="scans of each head, and only how their errors differ")
+    parser.add_argument(
+        "--slices", type=int, default=0, help=f"slices of a slab of {SLAB_MM:.0f} mm; 0: the whole head"
+    )
     options = parser.parse_args()
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     if options.planes:
-        print_planes(seeds, options.tilt)
+        print_planes(seeds, options.tilt, options.slices)
     else:
         scan = {"noise_hu": options.noise_hu, "noise_texture": options.noise_texture, "bolus_peak_hu": options.peak_hu}
         settings = Settings(method=options.method).changed(dict(parse_assignment(text) for text in options.set))
@@ -115,14 +120,15 @@ def print_draws(seeds: range, draws: int, scan: dict[str, Any], settings: Settin
     row(f"scans within {percent(SHARE)}", [percent(one) for one in (np.abs(errors) <= SHARE).mean(axis=(0, 1))])
 
 
-def print_planes(seeds: range, tilt_degrees: float) -> None:
+def print_planes(seeds: range, tilt_degrees: float, slices: int) -> None:
     """Print angle and distance between found and true plane of heads tilted about axes of all directions."""
     head("head", ["tilt about x, y, z, °", "angle, °", "distance, mm"])
     for seed in seeds:
         way = np.random.default_rng(seed).standard_normal(3)
         way = np.eye(3)[seed % 4] if seed % 4 in (1, 2) else way
         tilt = tilt_degrees * way / np.linalg.norm(way)
-        options = HeadOptions(seed=seed, tilt_degrees=tuple(float(angle) for angle in tilt), **SMALL)
+        scan = {**SMALL, "size": (160, 160, slices), "spacing_mm": (1.25, 1.25, SLAB_MM / slices)} if slices else SMALL
+        options = HeadOptions(seed=seed, tilt_degrees=tuple(float(angle) for angle in tilt), **scan)
         series = head_phantom(options).series
         mean_hu = series.values.mean(axis=0, dtype=np.float32)
         brain = brain_mask(mean_hu, series.geometry, settings=Settings())
