@@ -188,6 +188,8 @@ class Prepared:
         How the HU change before the bolus; None where it could not be judged.
     jumps : Jumps
         How the HU of the brain jump from frame to frame.
+    slice_jumps : Jumps
+        How those of its slices do beyond that.
     curves : Curves
         Denoised enhancement of the brain.
     shaped : Curves or None
@@ -212,6 +214,7 @@ class Prepared:
     bolus: Bolus
     drift: Drift | None = None
     jumps: Jumps
+    slice_jumps: Jumps
     curves: Curves
     shaped: Curves | None = None
     aif: VascularCurve

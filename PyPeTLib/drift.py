@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from PyPeTLib.curves import LEAST_CORRELATION, noise_correlation, robust_sd
 from PyPeTLib.geometry import FloatArray
-from PyPeTLib.kinetics import tissue_curves
+from PyPeTLib.levels import noise_between, rough, unexplained
 from PyPeTLib.records import Drift, Jumps
 from PyPeTLib.settings import Settings
 
@@ -20,15 +20,9 @@ CHANCE = 0.01
 #: Few frames before the bolus may lie on a line by chance: their noise is at least that of this share of the scan, its
 #: last frames, in which contrast agent changes the mean smoothly.
 LATE_SHARE = 0.4
-#: Tissue of these delays and mean transit times, in s, makes up the mean of any brain, whatever its residue function.
-DELAYS_S, MTTS_S = np.arange(-3.0, 12.1, 1.0), np.geomspace(1.5, 24.0, 9)
-#: Frames that miss its fit by more than so many SDs count less, in so many rounds (Huber's weights).
-HUBER, ROUNDS = 1.5, 8
 #: Jumps of a smaller SD than this, in HU, do no harm; nor are they told from noise of the mean where they are not so
 #: many times larger. What parts of the brain, so many, do not share of it is noise.
 LEAST_JUMPS_HU, LEAST_OF_NOISE, PARTS = 0.15, 3.0, 8
-#: What differs less from frame to frame, against noise, is no jumps but a curve that the fit misses.
-LEAST_ROUGHNESS = 0.25
 
 
 def find_drift(
@@ -122,12 +116,9 @@ def find_jumps(
     settings : Settings
         ``drift``.
 
-    References
-    ----------
-    Lawson and Hanson 1974, doi:10.1137/1.9781611971217 (non-negative least squares)
-
     Examples
     --------
+    >>> from PyPeTLib.kinetics import tissue_curves
     >>> times = np.arange(40.0)
     >>> aif = 300 * (times / 8) ** 3 * np.exp(3 - 0.375 * times)
     >>> tissue = tissue_curves(aif, times, delays_s=np.array([1.0]), mtts_s=np.array([4.0]), shape=1.0)[0, 0]
@@ -141,11 +132,9 @@ def find_jumps(
         return Jumps(np.zeros_like(times_s), False, False)
     parts_hu = _part_means(hu, vessels)
     mean_hu = parts_hu.mean(axis=0) - (0.0 if drift is None else drift.line_hu)
-    least_hu = max(LEAST_JUMPS_HU, LEAST_OF_NOISE * _noise_between(parts_hu))
-    curves = tissue_curves(artery_hu, times_s, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=1.0).reshape(-1, times_s.size)
-    left_hu = _left_of(mean_hu, curves)
-    size, change = float(np.std(left_hu)), float(np.std(np.diff(left_hu)))
-    certain = size > least_hu and change**2 > 2.0 * LEAST_ROUGHNESS * size**2
+    least_hu = max(LEAST_JUMPS_HU, LEAST_OF_NOISE * noise_between(parts_hu))
+    (left_hu,) = unexplained(mean_hu[None], artery_hu, times_s)
+    certain = bool(np.std(left_hu) > least_hu and rough(left_hu))
     return Jumps(left_hu, certain, certain and settings.drift == "auto")
 
 
@@ -161,31 +150,6 @@ def _part_means(hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp]) -> FloatArr
     inside = np.split(known, np.searchsorted(known, ends[1:-1]))
     parts = zip(ends[:-1], ends[1:], inside, strict=True)
     return np.stack([_mean_hu(hu[:, a:b], some - a) for a, b, some in parts if b - a > some.size])
-
-
-def _noise_between(parts_hu: FloatArray) -> float:
-    """Return the SD of the noise of the mean of all parts, from how differently they bend in time."""
-    bends = np.diff(parts_hu - parts_hu.mean(axis=0), n=2, axis=1)
-    return robust_sd(bends) / float(np.sqrt(6.0 * max(1, len(parts_hu) - 1)))
-
-
-def _left_of(mean_hu: FloatArray, curves: FloatArray) -> FloatArray:
-    """Return what the best non-negative sum of curves, and a constant, leaves of a mean; jumps do not disturb it."""
-    from scipy.optimize import nnls
-
-    lengths = np.linalg.norm(curves, axis=1)
-    ones = np.ones((1, mean_hu.size))
-    columns = np.concatenate([curves[lengths > 0.0] / lengths[lengths > 0.0, None], ones, -ones]).T
-    weight, left = np.ones(mean_hu.size), mean_hu
-    for _ in range(ROUNDS):
-        root = np.sqrt(weight)
-        try:
-            found, _ = nnls(columns * root[:, None], (mean_hu - mean_hu.mean()) * root, maxiter=10 * columns.shape[1])
-        except RuntimeError:  # it finds no end: nothing is known
-            return np.zeros_like(mean_hu)
-        left = mean_hu - mean_hu.mean() - columns @ found
-        weight = np.minimum(1.0, HUBER * max(robust_sd(left), 1e-6) / np.maximum(np.abs(left), 1e-9))
-    return left
 
 
 def _mean_hu(hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp]) -> FloatArray:

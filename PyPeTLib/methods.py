@@ -91,7 +91,8 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
         f"Enhancement was measured above the mean of {bolus.baseline_frames} frames before bolus arrival "
         f"({bolus.arrival_s:.1f} s) and {DENOISING[settings.denoise]}.".format(s=settings, components=components),
         *_on_drift(prepared.drift),
-        *_on_jumps(prepared.jumps),
+        *_on_jumps(prepared.jumps, "frame to frame", "the brain's mean"),
+        *_on_jumps(prepared.slice_jumps, "slice to slice of each frame", "a slice's mean"),
         *_on_resolution(prepared.curves.resolution_mm),
         *_on_leakage(prepared.checks),
     ]
@@ -137,12 +138,12 @@ def _on_drift(drift: Drift | None) -> Iterator[str]:
         )
 
 
-def _on_jumps(jumps: Jumps) -> Iterator[str]:
-    """Yield what was taken off for frames that are brighter or darker; nothing where nothing was."""
+def _on_jumps(jumps: Jumps, between: str, mean: str) -> Iterator[str]:
+    """Yield what was taken off for frames or slices that are brighter or darker; nothing where nothing was."""
     if jumps.corrected:
         yield (
-            f"Jumps of all HU from frame to frame (SD {jumps.sd_hu:.1f} HU), which a non-negative sum of tissue curves "
-            "does not explain of the brain's mean, were taken off."
+            f"Jumps of all HU from {between} (SD {jumps.sd_hu:.1f} HU), which a non-negative sum of tissue curves "
+            f"does not explain of {mean}, were taken off."
         )
 
 

@@ -98,10 +98,13 @@ def _frames(
     rng = np.random.default_rng([options.seed, 3, options.noise_draw])
     frames = np.empty((len(times_s), *geometry.shape), np.int16)
     uneven = uneven_noise(geometry, options.noise_middle)
-    jitter_hu = np.random.default_rng([options.seed, 4]).normal(0.0, options.jitter_hu, len(times_s))
+    rng_of_levels = np.random.default_rng([options.seed, 4])
+    jitter_hu = rng_of_levels.normal(0.0, options.jitter_hu, len(times_s))
+    of_slices_hu = rng_of_levels.normal(0.0, options.slice_jitter_hu, (len(times_s), geometry.shape[0], 1, 1))
     turns, shifts_mm = true_motion(options, times_s)
     for index, hu in enumerate(images_hu(scene, curves, turns, shifts_mm, geometry)):
         level = options.drift_hu / 60.0 * (times_s[index] - times_s[0]) + jitter_hu[index]
         noise = correlated_noise(geometry.shape, options.noise_hu, rng, texture=options.noise_texture)
-        frames[index] = digitise(hu + np.float32(level) if level else hu, uneven * noise)
+        of_slices = of_slices_hu[index].astype(np.float32)
+        frames[index] = digitise(hu + np.float32(level) + of_slices, uneven * noise)
     return frames

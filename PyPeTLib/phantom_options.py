@@ -86,6 +86,7 @@ class HeadOptions:
     )
     drift_hu: float = _number(0.0, "HU/min", -30.0, 30.0, "by how much the scanner's HU rise, everywhere alike")
     jitter_hu: float = _number(0.0, "HU", 0.0, 30.0, "SD of what all HU of a frame differ by from those of the next")
+    slice_jitter_hu: float = _number(0.0, "HU", 0.0, 30.0, "SD of what all HU of a slice of a frame differ by likewise")
     taken_every_s: float = _number(
         0.0, "s", 0.0, 10.0, "frames are interpolated between such that were taken so often; 0: each was taken"
     )

@@ -43,6 +43,7 @@ from PyPeTLib.quality_frames import (
     judge_motion,
     judge_noise,
     judge_range,
+    judge_slice_jumps,
     motion_unknown,
 )
 from PyPeTLib.quality_maps import (
@@ -61,6 +62,7 @@ from PyPeTLib.residue import likeliest_residue
 from PyPeTLib.scan import Points, Series, TimeCurve
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
+from PyPeTLib.slice_levels import find_slice_jumps, without_slice_jumps
 from PyPeTLib.times import MINIMUM_FRAMES
 from PyPeTLib.tissue import hyperdense, not_tissue
 from PyPeTLib.veins import find_vein, scaled_to_vein
@@ -165,10 +167,10 @@ def prepare(
     checks = (*kept.checks, frames, shown, *_judged(still, kept, skull, found, curves, noise_hu, settings))
     _refuse_failed(checks, force)
     with step("Denoising", 0.7, 0.95) as inner:
-        smoothed, leak = _smoothed(curves, still, mask, found.artery, settings, inner)
+        smoothed, leak = _smoothed(curves, still, mask, found.aif, settings, inner)
     shaped = _shaped(still, mask, found, settings, step)
     with step("CSF and large vessels", 0.97, 1.0):
-        csf, vessels, bone, told = _not_tissue(smoothed, found.artery, mask, still.series, settings)
+        csf, vessels, bone, told = _not_tissue(smoothed, found.aif, mask, still.series, settings)
     return Prepared(
         series=still.series,
         raw=series,
@@ -177,13 +179,9 @@ def prepare(
         brain=mask,
         inside=inside,
         brain_source=_source(skull),
-        bolus=found.bolus,
-        drift=found.drift,
-        jumps=found.jumps,
+        **vars(found),
         curves=smoothed,
         shaped=shaped,
-        aif=found.artery,
-        vof=found.vein,
         csf=csf,
         vessels=vessels,
         bone=bone,
@@ -223,13 +221,14 @@ def finish(prepared: Prepared, *, force: bool = False, progress: Progress = sile
 
 @dataclass(frozen=True)
 class _Vascular:
-    """What the vessels tell: bolus, drift before it, jumps, arterial input and venous output."""
+    """What the vessels tell, by its names in `Prepared`."""
 
     bolus: Bolus
     drift: Drift | None
     jumps: Jumps
-    artery: VascularCurve
-    vein: VascularCurve | None
+    slice_jumps: Jumps
+    aif: VascularCurve
+    vof: VascularCurve | None
 
 
 @dataclass(frozen=True)
@@ -334,10 +333,11 @@ def _vascular_curves(
     force: bool,
     progress: Progress,
 ) -> _Vascular:
-    """Return bolus, drift, jumps, arterial input, scaled for partial volume, and venous output, the user's if given.
+    """Return bolus, drift, jumps of frames and slices, arterial input and venous output, the user's if given.
 
-    Where the arterial curve begins before the end of the baseline, both are found again with the shorter baseline; and
-    without drift and jumps, where there are any.
+    The input is scaled for partial volume. Where the arterial curve begins before the end of the baseline, both are
+    found again with the shorter baseline; and without drift and jumps of frames, where there are any. What slices jump
+    by is little against the contrast of a vessel.
     """
     series = still.series
     times_s, geometry = series.times_s, series.geometry
@@ -368,7 +368,9 @@ def _vascular_curves(
         vein = find_vein(vessels, artery, geometry, times_s)
     else:
         vein = _users_curve(series, vof, bolus, taken_hu, last)
-    return _Vascular(bolus, drift, jumps, scaled_to_vein(artery, vein, times_s, settings=settings), vein)
+    slice_jumps = find_slice_jumps(hu, likely.columns, mask, artery.curve_hu, taken_hu, times_s, settings=settings)
+    scaled = scaled_to_vein(artery, vein, times_s, settings=settings)
+    return _Vascular(bolus, drift, jumps, slice_jumps, scaled, vein)
 
 
 def _judged(
@@ -383,13 +385,14 @@ def _judged(
     """Return the checks of what the curves rest on."""
     series = still.series
     head = judge_skull(skull, series.geometry), judge_metal(skull, series.geometry)
-    steady = judge_drift(found.drift), judge_jumps(found.jumps), judge_frame_noise(noise_hu, series.times_s)
+    levels = judge_drift(found.drift), judge_jumps(found.jumps), judge_slice_jumps(found.slice_jumps)
     return (
         *still.checks,
         *head,
-        judge_range(read, found.artery, found.vein),
-        *steady,
-        *judge(series, found.bolus, curves, found.artery, found.vein, settings=settings),
+        judge_range(read, found.aif, found.vof),
+        *levels,
+        judge_frame_noise(noise_hu, series.times_s),
+        *judge(series, found.bolus, curves, found.aif, found.vof, settings=settings),
     )
 
 
@@ -398,8 +401,9 @@ def _enhancement(
 ) -> Curves:
     """Return the enhancement of the brain above the baseline, without drift and jumps."""
     taken_hu, baseline = taken_off(found.drift, found.jumps), found.bolus.baseline_frames
+    steady = without_slice_jumps(hu, mask, found.slice_jumps)
     return enhancement(
-        hu, baseline, mask.values, series.geometry, drift_hu=taken_hu, settings=settings, progress=progress
+        steady, baseline, mask.values, series.geometry, drift_hu=taken_hu, settings=settings, progress=progress
     )
 
 
@@ -415,7 +419,7 @@ def _shaped(still: _Still, mask: Image, found: _Vascular, settings: Settings, st
     with step("Denoising for the shape of the residue", 0.95, 0.97) as inner:
         hu = masked_hu(still.series, mask.values, settings=usual, progress=share(inner, 0.0, 0.1))
         curves = _enhancement(still.series, hu, mask, found, usual, share(inner, 0.1, 0.4))
-        return _smoothed(curves, still, mask, found.artery, usual, share(inner, 0.4, 1.0))[0]
+        return _smoothed(curves, still, mask, found.aif, usual, share(inner, 0.4, 1.0))[0]
 
 
 def _smoothed(
@@ -525,12 +529,12 @@ def _users_curve(
 
 def _as_given(found: _Vascular, aif: Given, vof: Given) -> _Vascular:
     """Return the curves so that they say where their mask was grown from the user's points."""
-    artery, vein = found.artery, found.vein
+    artery, vein = found.aif, found.vof
     if isinstance(aif, Points):
         artery = replace(artery, source="user's points")
     if vein is not None and isinstance(vof, Points):
         vein = replace(vein, source="user's points")
-    return replace(found, artery=artery, vein=vein)
+    return replace(found, aif=artery, vof=vein)
 
 
 def _check_mask(series: Series, mask: Image | None, name: str, fewest: int = 1) -> None:

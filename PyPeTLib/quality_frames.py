@@ -112,22 +112,37 @@ def judge_jumps(jumps: Jumps) -> Check:
     for in two of six heads, in three where nothing is taken off and in five without jumps
     (`Testing/benchmarks/lesions.py --jitter-hu 0.3 --noise-texture backprojection`, and ``--set drift=off``).
     """
-    sd, frame = jumps.sd_hu, jumps.largest
+    frame = jumps.largest
+    return _judged_level("frame", jumps, jumps.hu[frame], f"frame {frame + 1} of {len(jumps.hu)}")
+
+
+def judge_slice_jumps(jumps: Jumps) -> Check:
+    """Return whether the HU of slices jump from frame to frame beyond what all do, and what was done about it."""
+    frame = jumps.largest
+    index = int(np.abs(jumps.hu[frame]).argmax())
+    place = f"slice {index + 1} of {jumps.hu.shape[1]} in frame {frame + 1} of {len(jumps.hu)}"
+    return _judged_level("slice", jumps, jumps.hu[frame, index], place)
+
+
+def _judged_level(kind: str, jumps: Jumps, largest_hu: float, place: str) -> Check:
+    """Return the check of the levels of frames or slices; where they differ most is said."""
+    name, sd = f"{kind} level", jumps.sd_hu
     if not jumps.certain:
-        return Check("frame level", "pass", "Frames differ in level by no more than contrast agent explains.", sd)
+        return Check(name, "pass", f"{kind.capitalize()}s differ in level by no more than contrast agent explains.", sd)
+    whose = "the brain" if kind == "frame" else "slices"
     text = (
-        f"HU of the brain differ from frame to frame by {sd:.2f} HU (SD) more than contrast agent explains, most in "
-        f"frame {frame + 1} of {jumps.hu.size} ({typeset(f'{jumps.hu[frame]:+.1f}')} HU)"
+        f"HU of {whose} differ from frame to frame by {sd:.2f} HU (SD) more than contrast agent explains, most in "
+        f"{place} ({typeset(f'{largest_hu:+.1f}')} HU)"
     )
-    if jumps.corrected:
-        text += "; that was taken off every frame."
-        if abs(jumps.hu[frame]) > LARGE_JUMP_HU:
-            return Check("frame level", "warn", f"{text} Look at that frame (step 1).", sd)
-        if sd > LARGE_JUMPS_HU:
-            doubt = "What of it happens to look like a curve of tissue stays in: flow and lesions are doubtful."
-            return Check("frame level", "warn", f"{text} {doubt}", sd)
-        return Check("frame level", "pass", text, sd)
-    return Check("frame level", "warn", f"{text}. Nothing was taken off (drift=off): lesions are doubtful.", sd)
+    if not jumps.corrected:
+        return Check(name, "warn", f"{text}. Nothing was taken off (drift=off): lesions are doubtful.", sd)
+    text += f"; that was taken off every {kind}."
+    if abs(largest_hu) > LARGE_JUMP_HU:
+        return Check(name, "warn", f"{text} Look at that {kind} (step 1).", sd)
+    if sd > LARGE_JUMPS_HU:
+        doubt = "What of it happens to look like a curve of tissue stays in: flow and lesions are doubtful."
+        return Check(name, "warn", f"{text} {doubt}", sd)
+    return Check(name, "pass", text, sd)
 
 
 def judge_frame_noise(noise_hu: FloatArray | None, times_s: FloatArray) -> Check:

@@ -160,12 +160,12 @@ class Drift:
 
 @dataclass(frozen=True)
 class Jumps:
-    """By how much the HU of frames are higher or lower than contrast agent makes them, in the whole brain alike.
+    """By how much the HU of frames are higher or lower than contrast agent makes them, in brain or slice alike.
 
     Parameters
     ----------
-    hu : ndarray, shape (t,)
-        For each frame, in HU; noise of the brain's mean where there are no jumps.
+    hu : ndarray, shape (t,) or (t, slice)
+        For each frame, or each slice of each frame, in HU; noise of the mean where there are no jumps.
     certain : bool
         Whether they are jumps: larger than that noise, and not from one frame to the next alike.
     corrected : bool
@@ -183,8 +183,8 @@ class Jumps:
 
     @property
     def largest(self) -> int:
-        """Index of the frame that differs most."""
-        return int(np.abs(self.hu).argmax())
+        """Index of the frame that differs most, or of the frame with such a slice."""
+        return int(np.unravel_index(np.abs(self.hu).argmax(), self.hu.shape)[0])
 
 
 @dataclass(frozen=True)

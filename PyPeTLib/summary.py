@@ -47,6 +47,7 @@ def summary(analysis: Analysis, *, source: str = "", reference: Reference | None
         "baseline_frames": analysis.bolus.baseline_frames,
         "drift": None if analysis.drift is None else _drift(analysis.drift),
         "jumps": _jumps(analysis.jumps),
+        "slice_jumps": _slice_jumps(analysis.slice_jumps),
         "brain": {"source": analysis.brain_source, "volume_ml": analysis.brain.volume_ml},
         "csf": {"volume_ml": analysis.csf.volume_ml},
         "vessels": {"volume_ml": analysis.vessels.volume_ml},
@@ -106,3 +107,9 @@ def _drift(drift: Drift) -> dict[str, Any]:
 def _jumps(jumps: Jumps) -> dict[str, Any]:
     """Return by how much the level of frames jumps."""
     return {"sd_hu": jumps.sd_hu, "hu": jumps.hu, "corrected": jumps.corrected}
+
+
+def _slice_jumps(jumps: Jumps) -> dict[str, Any]:
+    """Return by how much the level of slices jumps; all numbers only where it does."""
+    all_hu = {"hu": jumps.hu} if jumps.certain else {}
+    return {"sd_hu": jumps.sd_hu, **all_hu, "corrected": jumps.corrected}

@@ -28,7 +28,7 @@ STEPS = {
     "deconvolve",
     "maps",
 }
-STEPS |= {"derive", "methods", "midsagittal", "lesions", "leakage"}
+STEPS |= {"derive", "methods", "midsagittal", "lesions", "leakage", "slice_levels"}
 #: The checks are one step; one of its files stands on another.
 QUALITY = {"quality": {"quality_vessels"}, "quality_frames": set(), "quality_maps": set(), "quality_vessels": set()}
 STEPS |= set(QUALITY)
@@ -56,6 +56,7 @@ GROUND = {
     "alike": {"curves", "geometry", "vessels"},
     "lesion_rules": {"analysis", "settings"},
     "kinetics": {"curves", "geometry"},
+    "levels": {"curves", "geometry", "kinetics"},
     "dictionary": {"chunks", "geometry", "kinetics", "records", "settings"},
     "wide_sample": {"bilateral", "curves", "likeness", "progress", "records", "smoothing"},
     "residue": {

@@ -87,6 +87,7 @@ MORE: dict[str, Case] = {
     "16 HU": case("noise", "AIF quality", noise_hu=16.0),
     "drift of 6 HU a minute": case("drift", drift_hu=6.0),
     "drift of -6 HU a minute": case("drift", drift_hu=-6.0),
+    "slices jump by 1 HU": case("slice level", slice_jitter_hu=1.0),
     "arrival 5 s, every 3 s": case("baseline", bolus_arrival_s=5.0, interval_s=3.0, frames=20),
     "starts 12 s late": case("bolus arrival", "motion, AIF quality", times_s=tuple(12.0 + i for i in range(45))),
     "arrival 30 s, ends at 45 s": case(

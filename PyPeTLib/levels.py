@@ -1,0 +1,94 @@
+"""What of the mean HU of a brain, or a part of it, is neither contrast agent nor noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from PyPeTLib.curves import robust_sd
+from PyPeTLib.geometry import FloatArray
+from PyPeTLib.kinetics import tissue_curves
+
+#: Tissue of these delays and mean transit times, in s, makes up the mean of any brain, whatever its residue function.
+DELAYS_S, MTTS_S = np.arange(-3.0, 12.1, 1.0), np.geomspace(1.5, 24.0, 9)
+#: Frames that miss its fit by more than so many SDs count less, in so many rounds (Huber's weights).
+HUBER, ROUNDS = 1.5, 8
+#: What differs less from frame to frame, against noise, is no jumps but a curve that the fit misses.
+LEAST_ROUGHNESS = 0.25
+
+
+def unexplained(means_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray) -> FloatArray:
+    """Return what the best non-negative sum of tissue curves, and a constant, leaves of means; jumps do not disturb it.
+
+    Parameters
+    ----------
+    means_hu : ndarray, shape (mean, t)
+        Mean HU of tissue.
+    artery_hu : ndarray, shape (t,)
+        Arterial enhancement, in any unit.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+
+    Returns
+    -------
+    ndarray, shape (mean, t)
+        In HU.
+
+    References
+    ----------
+    Lawson and Hanson 1974, doi:10.1137/1.9781611971217 (non-negative least squares)
+
+    Examples
+    --------
+    >>> times = np.arange(40.0)
+    >>> aif = 300 * (times / 8) ** 3 * np.exp(3 - 0.375 * times)
+    >>> mean = 35.0 + 0.04 * tissue_curves(aif, times, delays_s=np.array([1.0]), mtts_s=np.array([4.0]), shape=1.0)[0]
+    >>> bool(np.abs(unexplained(mean, aif, times)).max() < 0.01)  # HU
+    True
+    """
+    curves = tissue_curves(artery_hu, times_s, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=1.0).reshape(-1, times_s.size)
+    lengths = np.linalg.norm(curves, axis=1)
+    ones = np.ones((1, times_s.size))
+    columns = np.concatenate([curves[lengths > 0.0] / lengths[lengths > 0.0, None], ones, -ones]).T
+    return np.stack([_left_of(mean_hu, columns) for mean_hu in means_hu])
+
+
+def rough(left_hu: FloatArray) -> bool:
+    """Tell whether what is left differs from frame to frame, as jumps and noise do.
+
+    Parameters
+    ----------
+    left_hu : ndarray, shape (..., t)
+
+    Examples
+    --------
+    >>> rough(np.array([1.0, -1.0, 1.0, -1.0])), rough(np.sin(np.arange(40) / 8))
+    (True, False)
+    """
+    return bool(np.diff(left_hu).var() > 2.0 * LEAST_ROUGHNESS * left_hu.var())
+
+
+def noise_between(parts_hu: FloatArray) -> float:
+    """Return the SD of the noise of the mean of some parts, from how differently they bend in time.
+
+    Parameters
+    ----------
+    parts_hu : ndarray, shape (..., part, t)
+        Mean HU of parts that should bend alike.
+    """
+    bends = np.diff(parts_hu - parts_hu.mean(axis=-2, keepdims=True), n=2)
+    return robust_sd(bends) / float(np.sqrt(6.0 * max(1, parts_hu.shape[-2] - 1)))
+
+
+def _left_of(mean_hu: FloatArray, columns: FloatArray) -> FloatArray:
+    from scipy.optimize import nnls
+
+    weight, left = np.ones(mean_hu.size), mean_hu
+    for _ in range(ROUNDS):
+        root = np.sqrt(weight)
+        try:
+            found, _ = nnls(columns * root[:, None], (mean_hu - mean_hu.mean()) * root, maxiter=10 * columns.shape[1])
+        except RuntimeError:  # it finds no end: nothing is known
+            return np.zeros_like(mean_hu)
+        left = mean_hu - mean_hu.mean() - columns @ found
+        weight = np.minimum(1.0, HUBER * max(robust_sd(left), 1e-6) / np.maximum(np.abs(left), 1e-9))
+    return left
