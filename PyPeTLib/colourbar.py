@@ -84,7 +84,7 @@ def find_colour_bar(picture: Picture) -> ColourBar | None:
     A bar is a straight strip, upright or level, that stands out from what is beside it, of one colour across and of
     gradually changing colours along, none of which comes twice. An upright bar has its highest value at the top, a
     level one at the right. The bar with the most colours is taken. Bars in grey are not sought: a picture in grey is no
-    colour-coded map.
+    colour-coded map. A part of a bar, as letters on it leave, is none.
 
     Parameters
     ----------
@@ -266,6 +266,8 @@ def _bar_of(values: npt.NDArray[np.int16], first: int, last: int, column: int) -
     beside = apart[:, [x for x in (left - 1, right) if 0 <= x < values.shape[1]]]
     rows = np.flatnonzero(beside.max(axis=1, initial=-1) != 0)
     first, last = first + int(rows[0]), first + int(rows[-1]) + 1  # without a frame of the colour of an end
+    if not _is_whole(values, (left, first, right - left, last - first)):
+        return None  # between letters on a bar, or colours that are far apart: the ends are not those that were typed
     colours = np.median(values[first:last, left:right], axis=1)[::-1]
     bar = ColourBar(colours, (left, first, right - left, last - first))
     return None if bar.steps < LEAST_COLOURS or _comes_twice(colours) else bar
@@ -276,6 +278,21 @@ def _is_set_off(strip: npt.NDArray[np.int16], beside: npt.NDArray[np.int16]) -> 
     plain = _largest(beside - np.median(beside, axis=0).astype(np.int16)) <= ACROSS
     other = _largest(beside - strip[:, None]) > ACROSS
     return not beside.size or bool((plain & other).mean(axis=0).max() >= PLAIN_SHARE)
+
+
+def _is_whole(values: npt.NDArray[np.int16], box: Box) -> bool:
+    """Tell whether an upright bar ends at both ends of a box: what comes next is what is beside, or the picture's edge.
+
+    Between them may be a blurred line or two.
+    """
+    left, top, width, height = box
+    beside = [x for x in (left - BESIDE, left + width + BESIDE - 1) if 0 <= x < values.shape[1]]
+    for rows in (slice(max(0, top - BESIDE), top), slice(top + height, top + height + BESIDE)):
+        beyond = np.median(values[rows, left : left + width], axis=1).astype(np.int16)
+        apart = _largest(values[rows, beside] - beyond[:, None])
+        if apart.size and apart.min() > ACROSS:
+            return False
+    return True
 
 
 def _without_background(strip: npt.NDArray[np.int16], first: int) -> tuple[int, int]:

@@ -83,6 +83,16 @@ def test_a_soft_edge_does_not_cut_a_bar(picture, colours):
     assert bar.steps >= 80
 
 
+def test_a_part_of_a_bar_is_none_for_its_ends_are_not_the_values_typed(picture, colours):
+    """Letters on a bar, and colours further apart than in a gradual one, cut it: its rest passed for the whole."""
+    written = picture.copy()
+    written[18:25, 97:103:2] = 255  # letters
+    assert find_colour_bar(written) is None
+    np.testing.assert_allclose(bar_in_box(written, BOX).colours[:70], find_colour_bar(picture).colours[:70])
+    few = np.concatenate([np.repeat(colours[:160:10], 10, axis=0), np.repeat(colours[160::48], 48, axis=0)[:96]])
+    assert find_colour_bar(with_bar(np.zeros((112, 116, 3), dtype=np.uint8), few, BOX)) is None
+
+
 def test_there_is_no_bar_in_a_map_alone_nor_in_grey():
     colours = palette()
     assert find_colour_bar(coded(values_in_a_disc(), 0.0, 12.0, colours)) is None
