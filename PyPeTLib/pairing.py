@@ -9,7 +9,7 @@ import numpy as np
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
-from PyPeTLib.typeset import percent
+from PyPeTLib.typeset import percent, typeset
 
 #: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel
 #: midway between a value and none does not hang on rounding.
@@ -55,7 +55,8 @@ def pair_up(image: Image, reference: Image, mask: Image | None = None) -> Pair:
     A map has no value where it is NaN or infinite. Nor has it one in a background of zeros: those that reach the edge
     of their slice, unless NaN is the background there, as most of the edge tells. Zeros that do not reach it (a Tmax of
     0) are values, and so are all in a map that is known to be NaN outside its mask. Of a map that is known to have a
-    number outside its mask, that number takes the place of zero.
+    number outside its mask, that number takes the place of zero. Of another map a number below 0 that much of the edge
+    of its slices has (-1, -1024) is no value, wherever it is.
 
     Parameters
     ----------
@@ -213,24 +214,43 @@ def _without_background(image: Image) -> FloatArray:
 def _background(values: FloatArray, missing: MaskArray, outside: float | None) -> MaskArray:
     """Return where a map has zeros, or the number known to be outside its mask, up to the edge of their slice.
 
-    Where nothing is known and `MISSING_EDGE` of a slice's edge is missing, its background is what is missing.
+    Where nothing is known and `MISSING_EDGE` of a slice's edge is missing, its background is what is missing. What has
+    the number that `_filling` finds is missing, too.
     """
     from scipy.ndimage import generate_binary_structure, label
 
     alike = values == (0.0 if outside is None else outside)  # nothing is equal to NaN
-    edge = np.ones(values.shape[1:], dtype=bool)
-    edge[1:-1, 1:-1] = False
+    edge, filled = _edge(values), np.zeros(values.shape, dtype=bool)
     if outside is None:
-        alike[missing[:, edge].mean(axis=1) > MISSING_EDGE] = False
+        filled = values == _filling(values)
+        alike[(missing | filled)[:, edge].mean(axis=1) > MISSING_EDGE] = False
     in_slice = generate_binary_structure(3, 1)
     in_slice[[0, 2]] = False
     regions, _ = label(alike, structure=in_slice)
-    return np.asarray(alike & np.isin(regions, np.unique(regions[:, edge])))
+    return np.asarray(filled | (alike & np.isin(regions, np.unique(regions[:, edge]))))
+
+
+def _edge(values: FloatArray) -> MaskArray:
+    """Return the edge of a map's slices, shape (y, x)."""
+    edge = np.ones(values.shape[1:], dtype=bool)
+    edge[1:-1, 1:-1] = False
+    return edge
+
+
+def _filling(values: FloatArray) -> float:
+    """Return the number below 0 that `MISSING_EDGE` of the edge of a map's slices has; NaN where there is none.
+
+    No flow, volume or time is one such number over so much of what lies around the head.
+    """
+    around = values[:, _edge(values)]
+    numbers, count = np.unique(around[np.isfinite(around) & (around < 0)], return_counts=True)
+    often = count.size and count.max() > max(1.0, MISSING_EDGE * around.size)
+    return float(numbers[count.argmax()]) if often else float("nan")
 
 
 def _doubts(reference: Image, moved: Image, wanted: MaskArray, compared: MaskArray) -> tuple[str, ...]:
     """Return what makes the voxels compared doubtful, where they are few of those ``wanted``, which the map has."""
-    told, count, outside = [], float(wanted.sum()), reference.outside or 0.0
+    told, count = [], float(wanted.sum())
     covered = float(compared.sum()) / count
     if 1.0 - covered > TOLD_BACKGROUND:
         missing = ~np.isfinite(reference.values)
@@ -239,15 +259,23 @@ def _doubts(reference: Image, moved: Image, wanted: MaskArray, compared: MaskArr
         share = float((wanted & there & ~compared).sum()) / count
         if share > TOLD_BACKGROUND:
             told.append(
-                f"The reference has no value in {percent(share)} of the voxels to compare: it is {outside:g} there, up "
-                "to the edge of the slice, as a background is. If these are values, put its brain mask beside it, "
-                "PREFIX_brain_mask.nii.gz, or set its background to NaN."
+                f"The reference has no value in {percent(share)} of the voxels to compare: it is "
+                f"{_background_in_words(reference)}, as a background is. If these are values, put its brain mask "
+                "beside it, PREFIX_brain_mask.nii.gz, or set its background to NaN."
             )
     if covered < DOUBTFUL_COVERAGE:
         told.append(
             f"The reference has values in {percent(covered)} of the voxels to compare: does it lie where the map does?"
         )
     return tuple(told)
+
+
+def _background_in_words(reference: Image) -> str:
+    """Return what a reference is where it has no value."""
+    filling = _filling(reference.values) if reference.outside is None else np.nan
+    if np.isfinite(filling):
+        return f"{typeset(f'{filling:g}')} there and along the edge of its slices"
+    return f"{reference.outside or 0.0:g} there, up to the edge of the slice"
 
 
 def _check_sizes(image: Image, reference: Image) -> None:

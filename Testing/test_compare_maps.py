@@ -18,6 +18,7 @@ from PyPeTLib.compare_tables import markdown
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.pairing import pair_up
 from PyPeTLib.read import read_image
+from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_image
 
 comparison, isles = compare_cases.comparison, compare_cases.isles
@@ -131,6 +132,24 @@ def test_zeros_beside_a_background_of_nan_are_values_and_slices_of_zeros_none():
     theirs = changed(ring(5.0, np.nan), ((0, 2, slice(2, 6)), 0.0), ((0, slice(0, 3), 3), 0.0), (1, 0.0))
     pair = pair_up(ring(1.0, 9.0), theirs)
     assert (pair.compared[0].sum(), pair.compared[1].sum()) == (18, 0)
+
+
+@pytest.mark.parametrize("number", [-1.0, -1024.0])
+def test_a_number_below_0_around_the_head_is_no_value_which_is_said(number):
+    """As other programs fill what they leave out: it counted as flow, and nothing was said."""
+    theirs = changed(ring(np.linspace(1, 5, 16).reshape(4, 4), number), ((0, 2, slice(2, 6)), number), ((1, 4, 4), 0.0))
+    pair = pair_up(ring(1.0, 9.0), theirs)
+    assert pair.compared.sum() == 28, "a zero beside it is a value, as beside NaN"
+    assert np.nanmin(pair.reference.values) == 0.0
+    said = f"it is {typeset(f'{number:g}')} there and along the edge of its slices, as a background is"
+    assert said in pair.remarks[0]
+    known = replace(theirs, outside=0.0)
+    assert pair_up(ring(1.0, 9.0), known).compared.all(), "its JSON file says otherwise"
+
+
+def test_numbers_below_0_that_differ_are_values_up_to_the_edge():
+    values = np.random.default_rng(0).normal(0.0, 1.0, (2, 8, 8))
+    assert pair_up(ring(1.0, 9.0), replace(ring(1.0), values=values)).compared.all()
 
 
 def test_what_is_known_to_be_outside_the_mask_decides_what_has_no_value(tmp_path):
