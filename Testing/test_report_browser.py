@@ -430,6 +430,15 @@ def test_printed_the_pictures_remain(page):
     assert page.locator("figure.paper img").first.evaluate("(one) => one.currentSrc === one.src"), "on light paper"
 
 
+def test_printed_the_page_fits_its_paper(opened):
+    """What is wider makes a browser print all of it smaller."""
+    paper = {"width": int((210 - 2 * 14) / 25.4 * 96), "height": 1000}  # A4 without its margins
+    with opened(viewport=paper) as page:
+        page.emulate_media(media="print")
+        assert page.locator("table.of-12").count() == 2
+        assert page.evaluate("document.documentElement.scrollWidth") <= paper["width"]
+
+
 def test_pdf_has_pages_and_the_same_bytes(tmp_path, tiny_analysis):
     page = tmp_path / "page.html"
     page.write_text(render(Report("a name", "1", ())), encoding="utf-8")
