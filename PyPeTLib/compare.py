@@ -239,7 +239,7 @@ def compare_pairs(
     marked = [f"The reference is marked invalid: {text}" for text in reference.invalid]
     within = [f"Compared within the mask {mask}, not within the run's brain mask."] * bool(mask)
     about = [*marked, *within, *remarks, *grouped([*empty, *_map_remarks(run, references, maps)])]
-    told = (*run.remarks, *about, *findings.remarks)
+    told = (*run.remarks, *about, *_basis(findings, sds), *findings.remarks)
     return Comparison(run.name, maps, tissue, findings, run.provenance, reference, told)
 
 
@@ -374,6 +374,17 @@ def _coverage(tissue: MaskArray, common: MaskArray, mask: str) -> list[str]:
         return []
     where = f"it is within the mask {mask}, and there" if mask else "there"
     return [f"Regions are over {percent(share)} of the tissue: {where} the maps of both have values."]
+
+
+def _basis(findings: Findings, sds: tuple[Mapping[str, Image], Mapping[str, Image]]) -> list[str]:
+    """Return whose regions rest on standard deviations where only one has any: those of the same maps would differ."""
+    if not findings.regions or bool(sds[0]) == bool(sds[1]):
+        return []
+    one, other = ("results", "reference") if sds[0] else ("reference", "results")
+    return [
+        f"Regions of the {one} rest on standard deviations, too; those of the {other} are by the values alone, for there "
+        "are none: of the same maps they would differ."
+    ]
 
 
 def _withheld(both: Iterable[Lesions], absent: Collection[str]) -> list[str]:

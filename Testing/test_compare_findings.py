@@ -147,14 +147,19 @@ def test_standard_deviations_beside_the_maps_of_run_and_reference_are_read_and_h
         return find_lesions(maps, *others, **named)
 
     monkeypatch.setattr("PyPeTLib.compare.find_lesions", noted)
-    compared(runs / "ours", tmp_path / "copy")
+    both = compared(runs / "ours", tmp_path / "copy").cases[0]
+    assert not any("rest on standard deviations" in remark for remark in both.remarks)
     assert handed[0] == handed[1] and set(handed[0]) == {"cbf", "delay"}
     flow = read_image(runs / "ours" / "sub-01_ses-01_cbf_sd.nii.gz")
     assert handed[0]["cbf"] == (flow.unit, pytest.approx(float(np.nanmean(flow.values))))
     for name in ("cbf_sd", "delay_sd"):
         (tmp_path / "copy" / f"sub-01_ses-01_{name}.nii.gz").unlink()
-    compared(runs / "ours", tmp_path / "copy")
+    case = compared(runs / "ours", tmp_path / "copy").cases[0]
     assert [set(sds) for sds in handed[2:]] == [{"cbf", "delay"}, set()]
+    said = "those of the reference are by the values alone, for there are none: of the same maps they would differ."
+    assert any(remark.endswith(said) for remark in case.remarks)
+    swapped = compared(tmp_path / "copy", runs / "ours").cases[0]
+    assert any(remark.startswith("Regions of the reference rest on") for remark in swapped.remarks)
 
 
 def test_beside_large_vessels_both_have_the_lesions_of_the_tissue_around():
