@@ -12,7 +12,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Image
 from PyPeTLib.outputs import Provenance
 from PyPeTLib.reference_maps import doubts_of_choice, find_references, provenance_of, read_reference, reference_of
-from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
+from PyPeTLib.reference_remarks import bringing, doubt_of_range, doubt_of_unit, grouped
 from PyPeTLib.report import check_reference
 from PyPeTLib.similarity import assumed_unit
 
@@ -108,6 +108,7 @@ def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: 
             *bringing(given, image, density_g_ml=density_g_ml),
             assumed_unit(image.unit, like[name].unit),
             doubt_of_unit(means[0], means[1], image.unit),
+            doubt_of_range(like[name].values[pair.compared], image.unit),
         )
         remarks += [(name, remark) for remark in said]
     check_reference(like, ours)

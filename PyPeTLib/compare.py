@@ -21,7 +21,7 @@ from PyPeTLib.lesions import find_lesions, judge_lesions
 from PyPeTLib.outputs import Provenance, Run
 from PyPeTLib.pairing import EmptyReferenceError, Pair, pair_up, resampled
 from PyPeTLib.records import Midplane
-from PyPeTLib.reference_remarks import bringing, doubt_of_unit, grouped
+from PyPeTLib.reference_remarks import bringing, doubt_of_range, doubt_of_unit, grouped
 from PyPeTLib.settings import Settings
 from PyPeTLib.similarity import Region, Similarity, one_unit, pair_similarity, similarity_within
 from PyPeTLib.typeset import percent
@@ -238,7 +238,7 @@ def compare_pairs(
     empty = [(name, f"Not compared: {EMPTY}") for name in references if name in run.maps and name not in pairs]
     marked = [f"The reference is marked invalid: {text}" for text in reference.invalid]
     within = [f"Compared within the mask {mask}, not within the run's brain mask."] * bool(mask)
-    about = [*marked, *within, *remarks, *grouped([*empty, *_map_remarks(run, references, maps)])]
+    about = [*marked, *within, *remarks, *grouped([*empty, *_map_remarks(run, references, pairs, maps)])]
     told = (*run.remarks, *about, *_basis(findings, sds), *findings.remarks)
     return Comparison(run.name, maps, tissue, findings, run.provenance, reference, told)
 
@@ -382,8 +382,8 @@ def _basis(findings: Findings, sds: tuple[Mapping[str, Image], Mapping[str, Imag
         return []
     one, other = ("results", "reference") if sds[0] else ("reference", "results")
     return [
-        f"Regions of the {one} rest on standard deviations, too; those of the {other} are by the values alone, for there "
-        "are none: of the same maps they would differ."
+        f"Regions of the {one} rest on standard deviations, too; those of the {other} are by the values alone, for "
+        "there are none: of the same maps they would differ."
     ]
 
 
@@ -429,12 +429,15 @@ def _listed(names: Collection[str]) -> str:
     return ", ".join(label for name, label in MAP_LABELS.items() if name in names) or "no map"
 
 
-def _map_remarks(run: Run, references: Mapping[str, Image], maps: Mapping[str, Similarity]) -> list[tuple[str, str]]:
+def _map_remarks(
+    run: Run, references: Mapping[str, Image], pairs: Mapping[str, Pair], maps: Mapping[str, Similarity]
+) -> list[tuple[str, str]]:
     """Return remarks with the map that each is about."""
     remarks = []
     for name, found in maps.items():
         brought = bringing(references[name], run.maps[name], density_g_ml=run.settings.tissue_density_g_ml)
         same = one_unit(found.unit, found.reference_unit)
         doubt = doubt_of_unit(found.mean, found.reference_mean, found.unit) if same else ""
-        remarks += [(name, remark) for remark in (*brought, doubt, *found.remarks)]
+        end = doubt_of_range(pairs[name].reference.values[pairs[name].compared], found.reference_unit or found.unit)
+        remarks += [(name, remark) for remark in (*brought, doubt, end, *found.remarks)]
     return remarks

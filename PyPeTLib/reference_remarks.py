@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from PyPeTLib.display import MAP_LABELS
-from PyPeTLib.geometry import Image
+from PyPeTLib.geometry import FloatArray, Image
 from PyPeTLib.pairing import describe_resampling
+from PyPeTLib.similarity import ROUNDING
+from PyPeTLib.typeset import percent, typeset
 from PyPeTLib.units import in_unit
 
 #: Means further apart than this factor: a unit may be wrong.
 DOUBTFUL_FACTOR = 5.0
+#: More than this share of a map's values at its largest, and more voxels than this: larger ones were cut off.
+CUT_SHARE, CUT_VOXELS = 0.01, 10
 
 
 def bringing(reference: Image, image: Image, *, density_g_ml: float) -> list[str]:
@@ -41,6 +45,32 @@ def doubt_of_unit(mean: float, reference_mean: float, unit: str) -> str:
         return ""
     means = f"{mean:.3g} and, of the reference, {reference_mean:.3g} {unit}"
     return f"The means are {means}: does the reference have this unit?"
+
+
+def doubt_of_range(values: FloatArray, unit: str) -> str:
+    """Return a remark where so many values of a reference are its largest that larger ones may have been cut off.
+
+    Parameters
+    ----------
+    values : ndarray
+        Those compared, not all the same.
+    unit : str
+        Their unit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> tmax = np.linspace(0.0, 12.0, 1200)
+    >>> doubt_of_range(np.minimum(tmax, 6.0), "s"), doubt_of_range(tmax, "s")
+    ('50 % of the values of the reference are its largest, 6 s: larger ones may have been cut off.', '')
+    """
+    largest = float(values.max())
+    at_end = values >= largest - ROUNDING * abs(largest)
+    if at_end.all() or at_end.sum() <= max(CUT_VOXELS, CUT_SHARE * values.size):
+        return ""
+    share = percent(float(at_end.mean()))
+    end = f"its largest, {typeset(f'{largest:.3g}')} {unit}".rstrip()
+    return f"{share} of the values of the reference are {end}: larger ones may have been cut off."
 
 
 def grouped(remarks: Iterable[tuple[str, str]]) -> list[str]:

@@ -111,3 +111,14 @@ def test_known_units_are_converted(unit, wanted, factor):
     np.testing.assert_allclose(found.values, 3.0 * factor)
     assert bool(remark) == (factor != 1.0)
     assert found.unit == (wanted if unit and wanted else unit)
+
+
+def test_a_reference_that_ends_at_a_number_is_doubted(runs, tmp_path):
+    """As exports that hold what a display shows: of Tmax up to 6 s no tissue is later, and nothing was said."""
+    cut = maps_in(tmp_path / "cut", source=runs / "other", tmax=lambda im: replace(im, values=im.values.clip(max=6.0)))
+    case = compared(runs / "ours", cut).cases[0]
+    assert {one.name: one.reference_ml for one in case.findings.regions}["Tmax > 6 s"] == 0.0
+    said = [
+        remark for remark in case.remarks if remark.endswith("its largest, 6 s: larger ones may have been cut off.")
+    ]
+    assert len(said) == 1 and said[0].startswith("Tmax: ")
