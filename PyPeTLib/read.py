@@ -230,8 +230,8 @@ def read_image(path: str | Path) -> Image:
     Parameters
     ----------
     path : str or Path
-        A 3D NIfTI or NRRD file. Its unit is "Unit" in the JSON file beside it, "" where there is none, and what stands
-        outside its mask "OutsideMask".
+        A 3D NIfTI or NRRD file. Its unit is "Unit", or, as in BIDS, "Units", in the JSON file beside it, "" where there
+        is none, and what stands outside its mask "OutsideMask".
 
     Raises
     ------
@@ -253,7 +253,7 @@ def read_oriented(path: str | Path) -> tuple[Image, Check]:
     image = Image(
         stored.values.astype(np.float32, copy=False),
         stored.geometry,
-        str(about.get("Unit") or ""),
+        str(about.get("Unit") or about.get("Units") or ""),
         known,
     )
     return image, stored.orientation

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from PyPeTLib.geometry import Image
 
-#: Spellings without blanks, in lower case, and what they stand for.
+#: Spellings without blanks, in lower case, cc as ml, and what they stand for.
 _SPELLINGS = {
     "mL/100 g/min": ("ml/100g/min", "ml/min/100g", "ml/100g*min", "ml/(100g*min)", "ml/(min*100g)"),
-    "mL/100 mL/min": ("ml/100ml/min", "ml/min/100ml", "ml/100cc/min", "ml/min/100cc", "ml/100ml*min"),
+    "mL/100 mL/min": ("ml/100ml/min", "ml/min/100ml", "ml/100ml*min"),
     "mL/100 g": ("ml/100g",),
-    "mL/100 mL": ("ml/100ml", "ml/100cc", "%"),
+    "mL/100 mL": ("ml/100ml", "%"),
     "mL/100 g/s": ("ml/100g/s", "ml/s/100g"),
     "mL/100 mL/s": ("ml/100ml/s", "ml/s/100ml"),
     "mL/g/min": ("ml/g/min", "ml/min/g"),
@@ -50,7 +50,7 @@ def known_unit(text: str) -> str:
     >>> known_unit("ml/min/100cc"), known_unit("counts")
     ('mL/100 mL/min', 'counts')
     """
-    return _KNOWN.get("".join(text.split()).lower().replace("·", "*"), text)
+    return _KNOWN.get("".join(text.split()).lower().replace("·", "*").replace("cc", "ml"), text)
 
 
 def in_unit(image: Image, unit: str, *, density_g_ml: float) -> tuple[Image, str]:

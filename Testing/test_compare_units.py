@@ -80,6 +80,15 @@ def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
     )
 
 
+def test_a_unit_under_the_name_that_bids_has_is_read(runs, tmp_path):
+    """It was passed over, and ours assumed: times in ms passed for seconds."""
+    reference = maps_in(tmp_path / "bids", source=runs / "other", tmax=lambda im: replace(im, values=im.values * 1e3))
+    (reference / "x_tmax.json").write_text('{"Units": "ms"}')
+    case = compared(runs / "ours", reference).cases[0]
+    assert "Tmax: Reference: ms divided by 1000." in case.remarks
+    assert case.maps["tmax"].reference_unit == "s"
+
+
 @pytest.mark.parametrize(
     ("unit", "wanted", "factor"),
     [
@@ -100,6 +109,8 @@ def test_means_far_apart_raise_the_question_of_the_unit(runs, tmp_path):
         ("mL/g", "mL/100 mL", 100.0 * 1.05),
         ("ml/min/100cc", "mL/100 g/min", 1 / 1.05),
         ("ml / 100g / min", "mL/100 g/min", 1.0),
+        ("cc/100g/min", "mL/100 g/min", 1.0),
+        ("cc/100g", "mL/100 mL", 1.05),
         ("%", "mL/100 g", 1 / 1.05),
         ("", "s", 1.0),
         ("ms", "", 1.0),
