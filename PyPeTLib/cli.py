@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -107,7 +107,7 @@ class _UntilClosed(io.TextIOBase):
             yield self.output
         except OSError as error:
             if self.output is None or error.errno not in READER_GONE:
-                raise
+                raise OSError(error.errno, error.strerror, "What is printed") from error  # a full disk, by its name
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.output.fileno())
             os.close(nowhere)
@@ -120,7 +120,8 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _complain(what: str, error: BaseException | str, code: int) -> int:
-    print(one_line(f"pypet: {what}: {error}" if str(error) else f"pypet: {what}"), file=sys.stderr)
+    with suppress(OSError):  # a full disk: the exit code remains
+        print(one_line(f"pypet: {what}: {error}" if str(error) else f"pypet: {what}"), file=sys.stderr, flush=True)
     return code
 
 

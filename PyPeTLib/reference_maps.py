@@ -270,6 +270,11 @@ def _named(path: Path) -> tuple[str, Path]:
     """Return map and file of an argument: MAP=FILE, or a file whose name ends with the map."""
     word, equals, file = str(path).partition("=")
     if equals and word.lower() in MAP_LABELS:
+        if not file:  # Path("") would be this folder
+            raise InputError(
+                f"Reference {path}: a file is needed behind the sign; found none (a shell variable that is not set?). "
+                "Give one."
+            )
         return word.lower(), _present(Path(file))
     known = ", ".join(MAP_LABELS)
     if equals and Path(word).name == word and not path.exists():

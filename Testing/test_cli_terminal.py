@@ -89,6 +89,19 @@ def test_a_reader_that_has_gone_is_no_error_on_windows_either(scan, tmp_path, mo
             assert main(["settings"]) == code
 
 
+def test_on_a_full_disk_it_is_told_what_failed_and_the_exit_code_remains(monkeypatch, capsys):
+    """As with ``pypet ... > log 2> log``: it named nothing, and without room for it the code was 1."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=full, flush=lambda: None))
+    assert main(["settings"]) == 2
+    assert capsys.readouterr().err.startswith("pypet: error: What is printed: no space left on device. Check ")
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=full, flush=lambda: None))
+    assert main(["settings"]) == 2
+
+
 def test_a_run_needs_neither_output_nor_terminal(scan, monkeypatch):
     """As with ``pypet ... >&-`` or in a program without a console."""
     monkeypatch.setattr(sys, "stdout", None)

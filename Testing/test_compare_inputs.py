@@ -253,6 +253,11 @@ def test_a_word_that_is_no_map_is_called_so(runs, tmp_path, capsys, monkeypatch)
     assert "this path does not exist" in refused([runs / "ours", tmp_path / "c=d_cbf.nii.gz"], capsys)
 
 
+def test_a_map_without_its_file_is_no_folder(runs, capsys):
+    message = refused([runs / "ours", "cbf="], capsys)
+    assert "Reference cbf=: a file is needed behind the sign; found none (a shell variable that is not set?)" in message
+
+
 def test_a_unit_of_null_is_none(runs, tmp_path):
     shutil.copy(runs / "other" / "sub-01_ses-01_cbf.nii.gz", tmp_path / "x_cbf.nii.gz")
     (tmp_path / "x_cbf.json").write_text('{"Unit": null}')
