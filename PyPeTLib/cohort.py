@@ -102,7 +102,7 @@ def compare_folders(
         If there is no run or no reference, a mask is given for many, or no case can be compared.
     """
     runs = _runs(results, references)
-    found, alone = find_references(references), len(runs) == 1
+    found, alone = _but_for_own(find_references(references), runs), len(runs) == 1
     if mask is not None and not alone:
         raise InputError(f"Mask {mask}: a mask is of one case; found {len(runs)} runs in {results}. Leave it out.")
     files, failed = _assigned(runs, found, alone=alone)
@@ -188,6 +188,28 @@ def _agreed(both: Sequence[tuple[str, str]]) -> tuple[int, int, float]:
     return len(both), sum(a == b for a, b in both), kappa([a for a, _ in both], [b for _, b in both])
 
 
+def _but_for_own(references: Mapping[str, Files], runs: Mapping[str, Path]) -> Mapping[str, Files]:
+    """Leave out the runs' own maps, as where their folder is in the references'; keep them if there is no other.
+
+    Then it is said that they are no reference.
+    """
+    own = {_own_map(summary, run, name) for run, summary in runs.items() for name in MAP_LABELS}
+    others = {
+        prefix: {name: kept for name, paths in files.items() if (kept := _not_among(own, paths))}
+        for prefix, files in references.items()
+    }
+    return {prefix: files for prefix, files in others.items() if files} or references
+
+
+def _own_map(summary: Path, run: str, name: str) -> str:
+    """Return the path of a map of a run, without links."""
+    return os.path.realpath(summary.with_name(f"{run}_{name}.nii.gz"))
+
+
+def _not_among(own: Collection[str], paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if os.path.realpath(path) not in own]
+
+
 def _assigned(
     runs: Iterable[str], references: Mapping[str, Files], *, alone: bool
 ) -> tuple[dict[str, dict[str, Path]], dict[str, str]]:
@@ -247,8 +269,7 @@ def _compared(
 ) -> tuple[Comparison, dict[str, Pair]]:
     """Read a case and compare it; what was found out about its files before is among its remarks."""
     run = read_run(summary, files)
-    own = Path(os.path.realpath(summary))
-    if any(Path(os.path.realpath(file)) == own.with_name(f"{run.name}_{name}.nii.gz") for name, file in files.items()):
+    if any(os.path.realpath(file) == _own_map(summary, run.name, name) for name, file in files.items()):
         raise InputError(
             f"Case {run.name}: maps of another run or program are needed as reference; found its own. "
             "Give another folder as reference."

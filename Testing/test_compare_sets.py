@@ -77,6 +77,17 @@ def test_the_same_input_gives_the_same_bytes(written, data_set, monkeypatch):
         assert (written[0] / name).read_bytes() == (data_set / "again" / name).read_bytes(), name
 
 
+def test_results_may_lie_among_the_reference_maps(runs, tmp_path):
+    """As in BIDS, whose results are derivatives: each case had two maps of one kind, its own and the reference's."""
+    for subject in ("sub-01", "sub-02"):
+        put_isles(tmp_path, runs / "other", subject, "ses-01")
+        put_run(tmp_path / "derivatives", runs / "ours", f"{subject}_ses-01")
+    found = compared(tmp_path / "derivatives", tmp_path)
+    assert [case.name for case in found.cases] == ["sub-01_ses-01", "sub-02_ses-01"] and not found.failed
+    assert all("perfusion-maps" in case.reference.place for case in found.cases)
+    assert not any("passed over" in remark for case in found.cases for remark in case.remarks)
+
+
 def test_one_mask_does_not_serve_many(data_set, runs, capsys):
     mask = runs / "ours" / "sub-01_ses-01_brain_mask.nii.gz"
     message = refused([data_set / "results", data_set / "isles", "--mask", mask], capsys)
