@@ -24,6 +24,8 @@ TICKS_SHARE = 0.1
 #: Within so many pixels beside a bar there is a line of one colour, frame or background, along this share of it, from
 #: which this share of the bar differs.
 BESIDE, PLAIN_SHARE = 3, 0.75
+#: What tells the ends of a bar is beside it and differs from it by more than this: not its blurred edge.
+SET_OFF = 24
 #: At least this share of a bar's colours is no grey: its channels differ by more than this.
 COLOURED_SHARE, COLOURED = 0.5, 30
 #: The bar's end is where one colour goes on for this many times its usual length: there the background begins.
@@ -283,10 +285,13 @@ def _is_set_off(strip: npt.NDArray[np.int16], beside: npt.NDArray[np.int16]) -> 
 def _is_whole(values: npt.NDArray[np.int16], box: Box) -> bool:
     """Tell whether an upright bar ends at both ends of a box: what comes next is what is beside, or the picture's edge.
 
-    Between them may be a blurred line or two.
+    Between them may be a blurred line or two. What is beside, frame or background, is of other colours than the bar.
     """
     left, top, width, height = box
-    beside = [x for x in (left - BESIDE, left + width + BESIDE - 1) if 0 <= x < values.shape[1]]
+    strip = np.median(values[top : top + height, left : left + width], axis=1).astype(np.int16)
+    near = [*range(max(0, left - BESIDE), left), *range(left + width, min(left + width + BESIDE, values.shape[1]))]
+    other = np.median(_largest(values[top : top + height, near] - strip[:, None]), axis=0) > SET_OFF
+    beside = np.asarray(near, dtype=int)[other]
     for rows in (slice(max(0, top - BESIDE), top), slice(top + height, top + height + BESIDE)):
         beyond = np.median(values[rows, left : left + width], axis=1).astype(np.int16)
         apart = _largest(values[rows, beside] - beyond[:, None])

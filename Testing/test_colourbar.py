@@ -93,6 +93,13 @@ def test_a_part_of_a_bar_is_none_for_its_ends_are_not_the_values_typed(picture, 
     assert find_colour_bar(with_bar(np.zeros((112, 116, 3), dtype=np.uint8), few, BOX)) is None
 
 
+def test_a_framed_bar_may_stand_on_the_map(colours):
+    """Its ends are known by the frame, though beyond that are colours of the bar again."""
+    y, x = np.indices((112, 116))
+    everywhere = 6.0 + 5.0 * np.sin(0.11 * x) * np.cos(0.07 * y)
+    assert find_colour_bar(with_bar(coded(everywhere, 0.0, 12.0, colours), colours, BOX)).box == BOX
+
+
 def test_there_is_no_bar_in_a_map_alone_nor_in_grey():
     colours = palette()
     assert find_colour_bar(coded(values_in_a_disc(), 0.0, 12.0, colours)) is None
