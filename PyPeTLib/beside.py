@@ -11,7 +11,15 @@ from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Image
 from PyPeTLib.outputs import Provenance
-from PyPeTLib.reference_maps import doubts_of_choice, find_references, provenance_of, read_reference, reference_of
+from PyPeTLib.reference_maps import (
+    but_for_own,
+    doubts_of_choice,
+    find_references,
+    maps_of_run,
+    provenance_of,
+    read_reference,
+    reference_of,
+)
 from PyPeTLib.reference_remarks import bringing, doubt_of_range, doubt_of_unit, grouped
 from PyPeTLib.report import check_reference
 from PyPeTLib.similarity import assumed_unit
@@ -44,7 +52,7 @@ class Reference:
         return [f"From {self.source.place}, {method}.", *marked, *self.remarks]
 
 
-def read_beside(folder: Path, case: str) -> Reference:
+def read_beside(folder: Path, case: str, output: Path | None = None) -> Reference:
     """Read the reference maps of a case, as `pypet compare` reads them, on their own grid and in their own units.
 
     Parameters
@@ -53,13 +61,16 @@ def read_beside(folder: Path, case: str) -> Reference:
         Folder of reference maps.
     case : str
         What the names of the run's files begin with.
+    output : Path, optional
+        Folder of the run's results: what an earlier run left there is no reference, unless there is no other.
 
     Raises
     ------
     InputError
         If there are none, it is not clear which, or one cannot be read.
     """
-    found = find_references([folder])
+    own = set() if output is None else maps_of_run(output / case, case)
+    found = but_for_own(find_references([folder]), own)
     files = reference_of(case, found, alone=True)
     read = {name: read_reference(name, path, {}) for name, path in files.items()}
     told = grouped((name, remark and f"Reference {remark}.") for name, (_, remark) in read.items())

@@ -137,7 +137,7 @@ def _reference(options: argparse.Namespace) -> Reference | None:
         return None
     from PyPeTLib.beside import read_beside
 
-    return read_beside(options.reference, _prefix(options))
+    return read_beside(options.reference, _prefix(options), options.output)
 
 
 def _prefix(options: argparse.Namespace) -> str:

@@ -24,9 +24,11 @@ from PyPeTLib.progress import Progress
 from PyPeTLib.read import read_mask
 from PyPeTLib.reference_maps import (
     Files,
+    but_for_own,
     case_of,
     doubts_of_choice,
     find_references,
+    maps_of_run,
     provenance_of,
     read_reference,
     read_sds,
@@ -102,7 +104,8 @@ def compare_folders(
         If there is no run or no reference, a mask is given for many, or no case can be compared.
     """
     runs = _runs(results, references)
-    found, alone = _but_for_own(find_references(references), runs), len(runs) == 1
+    ours = {path for name, summary in runs.items() for path in maps_of_run(summary, name)}
+    found, alone = but_for_own(find_references(references), ours), len(runs) == 1
     if mask is not None and not alone:
         raise InputError(f"Mask {mask}: a mask is of one case; found {len(runs)} runs in {results}. Leave it out.")
     files, failed = _assigned(runs, found, alone=alone)
@@ -188,28 +191,6 @@ def _agreed(both: Sequence[tuple[str, str]]) -> tuple[int, int, float]:
     return len(both), sum(a == b for a, b in both), kappa([a for a, _ in both], [b for _, b in both])
 
 
-def _but_for_own(references: Mapping[str, Files], runs: Mapping[str, Path]) -> Mapping[str, Files]:
-    """Leave out the runs' own maps, as where their folder is in the references'; keep them if there is no other.
-
-    Then it is said that they are no reference.
-    """
-    own = {_own_map(summary, run, name) for run, summary in runs.items() for name in MAP_LABELS}
-    others = {
-        prefix: {name: kept for name, paths in files.items() if (kept := _not_among(own, paths))}
-        for prefix, files in references.items()
-    }
-    return {prefix: files for prefix, files in others.items() if files} or references
-
-
-def _own_map(summary: Path, run: str, name: str) -> str:
-    """Return the path of a map of a run, without links."""
-    return os.path.realpath(summary.with_name(f"{run}_{name}.nii.gz"))
-
-
-def _not_among(own: Collection[str], paths: Iterable[Path]) -> list[Path]:
-    return [path for path in paths if os.path.realpath(path) not in own]
-
-
 def _assigned(
     runs: Iterable[str], references: Mapping[str, Files], *, alone: bool
 ) -> tuple[dict[str, dict[str, Path]], dict[str, str]]:
@@ -269,7 +250,7 @@ def _compared(
 ) -> tuple[Comparison, dict[str, Pair]]:
     """Read a case and compare it; what was found out about its files before is among its remarks."""
     run = read_run(summary, files)
-    if any(os.path.realpath(file) == _own_map(summary, run.name, name) for name, file in files.items()):
+    if maps_of_run(summary, run.name) & {os.path.realpath(file) for file in files.values()}:
         raise InputError(
             f"Case {run.name}: maps of another run or program are needed as reference; found its own. "
             "Give another folder as reference."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,32 @@ def find_references(paths: Sequence[Path]) -> dict[str, dict[str, list[Path]]]:
         found = [("", *_named(path)) for path in paths]
         _one_each(_grouped(found)[""], "Leave one out.")
     return _grouped(found)
+
+
+def maps_of_run(beside: Path, run: str) -> set[str]:
+    """Return the paths, without links, that the maps of a run have in the folder of one of its files."""
+    return {os.path.realpath(beside.with_name(f"{run}_{name}.nii.gz")) for name in MAP_LABELS}
+
+
+def but_for_own(references: Mapping[str, Files], own: Collection[str]) -> Mapping[str, Files]:
+    """Leave out the maps of runs, as where their folder is in the references'; keep them if there are no others.
+
+    Parameters
+    ----------
+    references : mapping
+        From `find_references`.
+    own : collection of str
+        From `maps_of_run`.
+    """
+    others = {
+        prefix: {name: kept for name, paths in files.items() if (kept := _not_among(own, paths))}
+        for prefix, files in references.items()
+    }
+    return {prefix: files for prefix, files in others.items() if files} or references
+
+
+def _not_among(own: Collection[str], paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if os.path.realpath(path) not in own]
 
 
 def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> dict[str, Path]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from compare_cases import MAPS, compared, put_isles, put_run, refused
 
+from PyPeTLib.beside import read_beside
 from PyPeTLib.cli import main
 from PyPeTLib.cohort import Cohort
 from PyPeTLib.compare_tables import markdown, tables_of, write_tables
@@ -86,6 +87,8 @@ def test_results_may_lie_among_the_reference_maps(runs, tmp_path):
     assert [case.name for case in found.cases] == ["sub-01_ses-01", "sub-02_ses-01"] and not found.failed
     assert all("perfusion-maps" in case.reference.place for case in found.cases)
     assert not any("passed over" in remark for case in found.cases for remark in case.remarks)
+    earlier = tmp_path / "derivatives" / "sub-01_ses-01"  # where the run's page is to show the reference, too
+    assert "perfusion-maps" in read_beside(tmp_path, "sub-01_ses-01", earlier).source.place
 
 
 def test_one_mask_does_not_serve_many(data_set, runs, capsys):
