@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PyPeTLib.cli_print import print_tables
 from PyPeTLib.errors import InputError
 from PyPeTLib.packages import mending
 from PyPeTLib.typeset import one_line
@@ -79,7 +80,7 @@ def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractCon
             former = without_successor(comparison_files(output), folder)
         remove_files(output, former)
     if not options.quiet:
-        print(text, end="")
+        print_tables(text)
         if output is not None:
             print(f"\nTables{' and figures' * pictures} in {output}.")
     return _code(cohort)

@@ -58,6 +58,21 @@ def print_result(analysis: Analysis, output: Path, reference: Reference | None =
     print(f"Results in {output}. Research use only.")
 
 
+def print_tables(text: str) -> None:
+    """Print a text of tables; on a terminal its sentences have lines of the terminal's width, rows stay whole.
+
+    Parameters
+    ----------
+    text : str
+        Markdown.
+    """
+    for line in text.splitlines():
+        if line.startswith("|"):
+            print(line)
+        else:
+            _say(line)
+
+
 def _say(text: str, indent: str = "") -> None:
     """Print a sentence, on a terminal in lines of its width; in a pipe it stays one line, for programs to search."""
     columns = shutil.get_terminal_size().columns

@@ -15,7 +15,7 @@ from cli_cases import refused
 
 from PyPeTLib import read
 from PyPeTLib.cli import _UntilClosed, main
-from PyPeTLib.cli_print import print_result, progress_bar
+from PyPeTLib.cli_print import print_result, print_tables, progress_bar
 from PyPeTLib.lesion_facts import criterion_rows
 from PyPeTLib.read import read_series
 from PyPeTLib.report_facts import key_numbers
@@ -54,6 +54,19 @@ def test_lines_have_the_width_of_a_terminal_and_no_end_in_a_pipe(tiny_analysis, 
     print_result(tiny_analysis, Path("out"))
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) < 60 and shown.split() == piped.split()
+
+
+def test_sentences_of_a_comparison_have_the_width_of_a_terminal_and_rows_stay_whole(capsys, monkeypatch):
+    row, remark = f"| {'x' * 60} |", f"* {'word ' * 20}end"
+    text = f"# Title\n\n{row}\n\n{remark}\n"
+    print_tables(text)
+    assert capsys.readouterr().out == text, "a pipe has it as in comparison.md"
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_tables(text)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == ["# Title", "", row, ""] and len(lines) == 7
+    assert max(map(len, lines[4:])) < 40 and " ".join(" ".join(lines[4:]).split()) == remark
 
 
 def test_the_command_wraps_where_its_output_is_a_terminal(monkeypatch, capsys):
