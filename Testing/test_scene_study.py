@@ -41,7 +41,7 @@ from PyPeTScene.masks import SEGMENTS, SURFACE, is_edited, mask_from_segment, pu
 from PyPeTScene.nodes import find_node, image_values, node_geometry, scene_nodes
 from PyPeTScene.numbers import CANDIDATES, CHECKS, CRITERIA, LESIONS, candidate_columns, rows_of
 from PyPeTScene.points import points_mm
-from PyPeTScene.series import scan_volume, sequence_from_series, series_from_node
+from PyPeTScene.series import fill_sequence, scan_volume, sequence_from_series, series_from_node
 from PyPeTScene.study import Request, gather, in_study, process, save_scene, show_analysis, show_brain
 
 pytestmark = pytest.mark.usefixtures("scene")
@@ -219,6 +219,24 @@ def test_index_in_seconds_that_are_not_the_times_does_not_drive_the_stages(tiny_
     assert series.interval_s == pytest.approx(2.0)
     shown = show_analysis(replace(tiny_analysis, series=series), scan)
     assert not node(shown.browser).IsSynchronizedSequenceNode(scan, True)
+
+
+def test_a_scan_that_scrolls_with_one_of_other_times_does_not_drive_the_stages(tiny_analysis):
+    series = tiny_analysis.series
+    other = replace(series, values=series.values[:20], times_s=2.0 * series.times_s[:20])
+    browser = sequence_from_series(other, "first of the browser")[1]
+    scan = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "scan")
+    fill_sequence(scan, series.values, series.times_s, series.geometry)
+    browser.AddSynchronizedSequenceNode(scan)
+    shown = show_analysis(tiny_analysis, scan)
+    steps = node(shown.browser)
+    assert steps is not browser and steps.GetNumberOfItems() == series.frames
+    with in_study(scan, "scan"):
+        raw = stages.show_seconds(series, scan)[1]
+    for frame in (17, 44):
+        steps.SetSelectedItemNumber(frame)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(steps)
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(raw), series.values[frame])
 
 
 def test_results_of_a_multivolume(tiny_analysis):

@@ -86,10 +86,11 @@ def show_masked_image(image: Image, brain: Image, name: str, scan: Node) -> Node
 def show_seconds(series: Series, scan: Node) -> tuple[Node, Node]:
     """Return a sequence and proxy of the raw scan whose index is time in s, so that it scrolls with the other stages.
 
-    A sequence with such an index is returned as it is; of any other scan (frame numbers, MultiVolume) one is made,
-    which shares the voxels of the scan's frames where these hold the series' values.
+    A sequence with such an index is returned as it is; of any other scan (frame numbers, MultiVolume, one that scrolls
+    with a sequence of other times) one is made, which shares the voxels of the scan's frames where these hold the
+    series' values.
     """
-    if _counts_seconds(scan, series):
+    if _scrolls_in_seconds(scan, series):
         return scan, _synchronised(scan, series, scan)
     made = find_node("stage.raw", scan)
     if made is None or not (_counts_seconds(made, series) and holds(made, series)):
@@ -169,10 +170,21 @@ def _synchronised(sequence: Node, series: Series, scan: Node) -> Node:
 
 
 def stage_browser(series: Series, scan: Node) -> Node:
-    """Return the sequence browser that all stages of a scan share: the scan's own where its index is time in s."""
-    if _counts_seconds(scan, series):
+    """Return the sequence browser that all stages of a scan share: the scan's own where that scrolls in its times."""
+    if _scrolls_in_seconds(scan, series):
         return sequence_browser(scan)
     return own_node("vtkMRMLSequenceBrowserNode", f"{series.name} stages", "stage.browser", scan)
+
+
+def _scrolls_in_seconds(scan: Node, series: Series) -> bool:
+    """Tell whether scrolling a scan goes through the series' times in s, frame by frame.
+
+    A browser counts in the index of its first sequence, which is another one where the user lets scans scroll together.
+    """
+    if not _counts_seconds(scan, series):
+        return False
+    browser = slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(scan)
+    return browser is None or _counts_seconds(browser.GetMasterSequenceNode(), series)
 
 
 def _counts_seconds(scan: Node, series: Series) -> bool:
