@@ -92,6 +92,21 @@ def segment_voxels(scan, identity: str) -> np.ndarray:
     return np.array(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identity, scan_volume(scan))) > 0
 
 
+def test_the_mask_is_corrected_over_the_scan_also_where_its_browser_was_deleted(panel, dialogs, tiny_head):
+    import slicer
+
+    from PyPeTScene.series import scan_volume, sequence_from_series
+
+    slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "other")  # its ID is that of a frame in the sequence
+    panel.parameters.scan = scan = sequence_from_series(tiny_head.series, "scan")[0]
+    panel.ui.createMaskButton.click()
+    slicer.mrmlScene.RemoveNode(slicer.modules.sequences.logic().GetFirstBrowserNodeForSequenceNode(scan))
+    panel.ui.correctMaskButton.click()
+    source = slicer.modules.segmenteditor.widgetRepresentation().self().editor.sourceVolumeNode()
+    assert source is scan_volume(scan) and slicer.mrmlScene.IsNodePresent(source)
+    assert not dialogs.errors()
+
+
 def test_a_painted_mask_is_seen_by_the_steps_and_stays(panel, scan, dialogs):
     panel.ui.createMaskButton.click()
     panel.ui.stage2Button.click()

@@ -59,7 +59,7 @@ from PyPeTScene.numbers import (
     show_candidates,
     show_checks,
 )
-from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, scan_of, scan_volume
+from PyPeTScene.series import FRAME_LABELS, FRAME_UNITS, scan_of, scan_volume, shown_volume
 
 
 def nodes_of(shown: study.SceneNodes) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def correct_brain(parameters: PyPeTParameterNode) -> None:
     nothing = slicer.vtkMRMLSegmentEditorNode.OverwriteNone  # vessels lie inside the brain: painting would erase them
     editor.mrmlSegmentEditorNode().SetOverwriteMode(nothing)
     editor.setSegmentationNode(segmentation)
-    editor.setSourceVolumeNode(scan_volume(scan_of(parameters.scan)))
+    editor.setSourceVolumeNode(shown_volume(scan_of(parameters.scan)))
     editor.setCurrentSegmentID(segment)
 
 
@@ -224,7 +224,7 @@ def choose_candidate(parameters: PyPeTParameterNode, logic: Any, row: int, progr
             raise InputError(text.format(count=len(prepared.aif.candidates)))
     series, mask = logic.prepared.series, logic.candidates_of(scan)[row].mask
     with study.in_study(scan, series.name):
-        segmentation = show_mask("choice", Image(mask, series.geometry), scan, scan_volume(scan), series.name)
+        segmentation = show_mask("choice", Image(mask, series.geometry), scan, shown_volume(scan), series.name)
     use_segment(parameters, "aif", segmentation, SEGMENTS["choice"][0])
 
 

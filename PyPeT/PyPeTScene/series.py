@@ -111,6 +111,16 @@ def scan_volume(scan: Node) -> Node:
     return scan.GetNthDataNode(0) if proxy is None else proxy
 
 
+def shown_volume(scan: Node) -> Node:
+    """Return what `scan_volume` does, in the scene: browser and proxy volume are made where there are none, or no more.
+
+    Slicer refers to nodes by their IDs, and a frame inside a sequence may have that of another node of the scene.
+    """
+    if scan.IsA("vtkMRMLSequenceNode"):
+        sequence_browser(scan)
+    return scan_volume(scan)
+
+
 def sequence_from_series(series: Series, name: str, node: Node | None = None) -> tuple[Node, Node, Node]:
     """Put a scan into the scene as a sequence over time in s, with browser and proxy volume.
 

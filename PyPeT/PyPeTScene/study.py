@@ -35,7 +35,7 @@ from PyPeTScene.nodes import Node, find_node, follow_transform, node_name, own_n
 from PyPeTScene.numbers import SIMILARITY, show_candidates, show_checks, show_numbers, show_volumes
 from PyPeTScene.points import points_mm
 from PyPeTScene.restore import unchanged_on_error
-from PyPeTScene.series import scan_of, scan_volume, sequence_browser, series_from_node
+from PyPeTScene.series import scan_of, scan_volume, series_from_node, shown_volume
 from PyPeTScene.stages import show_enhancement, stage_browser
 
 #: What is done where nothing else is asked for.
@@ -260,9 +260,7 @@ def show_brain(brain: Image, series: Series, scan_node: Node) -> str:
         Its node, or its proxy volume.
     """
     with in_study(scan_node, series.name) as scan:
-        if scan.IsA("vtkMRMLSequenceNode"):
-            sequence_browser(scan)
-        segmentation = show_mask("brain", brain, scan, scan_volume(scan), series.name)
+        segmentation = show_mask("brain", brain, scan, shown_volume(scan), series.name)
     return str(segmentation.GetID())
 
 
