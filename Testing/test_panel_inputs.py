@@ -22,6 +22,14 @@ def test_created_mask_is_used_by_apply(panel, scan):
     assert panel.logic.analysis.brain_source == "user's mask"
 
 
+def test_a_mask_is_made_whatever_does_not_go_together_of_other_settings(panel, scan, dialogs, tiny_analysis):
+    panel.parameters.method, panel.parameters.lesion_rule = "bSVD", "MIStar-like"
+    assert panel.ui.createMaskButton.enabled and not panel.ui.applyButton.enabled
+    panel.ui.createMaskButton.click()
+    assert not dialogs.errors()
+    np.testing.assert_array_equal(segment_voxels(scan, "PyPeT_brain"), tiny_analysis.brain.values)
+
+
 def test_a_mask_that_is_made_before_apply_is_of_the_frames_that_apply_takes(panel, tiny_head, dialogs):
     from PyPeTLib import prepare
     from PyPeTScene.series import sequence_from_series

@@ -31,6 +31,7 @@ from PyPeTPanel.parameters import (
     SEGMENT,
     SEGMENTS_OF,
     PyPeTParameterNode,
+    brain_settings_of,
     interval_of,
     segment_of,
     settings_of,
@@ -137,7 +138,7 @@ def brain_of(parameters: PyPeTParameterNode, series: Series, progress: Progress 
 
 def _automatic_brain(parameters: PyPeTParameterNode, series: Series, progress: Progress) -> Image:
     found = share(progress, 0.0, 1.0, _("Finding the brain"))
-    return brain_mask(_head(series).values, series.geometry, settings=settings_of(parameters), progress=found)
+    return brain_mask(_head(series).values, series.geometry, settings=brain_settings_of(parameters), progress=found)
 
 
 def create_brain(parameters: PyPeTParameterNode, logic: Any, progress: Progress = silent) -> None:

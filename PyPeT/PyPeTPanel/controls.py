@@ -10,6 +10,7 @@ from PyPeTPanel.parameters import (
     AUTOMATIC,
     CURVE,
     INFO,
+    OF_BRAIN,
     POINTS,
     SEGMENT,
     SEGMENTS_OF,
@@ -18,8 +19,6 @@ from PyPeTPanel.parameters import (
     digits_and_step,
 )
 
-#: Controls of the automatic brain mask.
-OF_BRAIN = ("brain", "bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm")
 #: Tooltips of the controls that are no settings of the library.
 TIPS = {
     "interval_s": _("Time between frames in s; used only where the scan does not tell its times."),

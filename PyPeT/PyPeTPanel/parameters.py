@@ -14,6 +14,8 @@ from PyPeTLib.times import MAXIMUM_INTERVAL_S
 from PyPeTScene.series import describe_time_axis, scan_of
 
 INFO = {info.name: info for info in describe_settings()}
+#: Settings of the automatic brain mask.
+OF_BRAIN = ("brain", "bone_hu", "tissue_low_hu", "tissue_high_hu", "brain_opening_mm")
 #: Attribute of a scan's node: what reading its files brought to light.
 NOTES = "PyPeT.Notes"
 #: Where a mask or a curve comes from.
@@ -235,6 +237,11 @@ def settings_of(parameters: PyPeTParameterNode) -> Settings:
     """Return the settings as the library takes them; `InputError` where they do not go together."""
     values = {name: getattr(parameters, name) for name in INFO if name != "partial_volume"}
     return Settings(**values, partial_volume="venous" if parameters.scale_to_vein else "none")
+
+
+def brain_settings_of(parameters: PyPeTParameterNode) -> Settings:
+    """Return the settings of the automatic brain mask alone: whether others go together does not matter to it."""
+    return Settings(**{name: getattr(parameters, name) for name in OF_BRAIN})
 
 
 def interval_of(parameters: PyPeTParameterNode) -> float | None:
