@@ -107,6 +107,18 @@ def test_a_map_of_another_scan_is_refused_and_one_without_display_compared(
 # Tissue curves
 
 
+def test_a_map_of_whose_display_the_legend_alone_is_left_is_compared(applied, scan, other_map, dialogs, monkeypatch):
+    import slicer
+
+    monkeypatch.setattr("PyPeTPanel.packages.ensure_skimage", lambda: False)
+    cbf = own("map.cbf", scan)
+    slicer.mrmlScene.RemoveNode(cbf.GetVolumeDisplayNode())
+    assert cbf.GetDisplayNode().IsA("vtkMRMLColorLegendDisplayNode")
+    applied.parameters.reference_map, applied.parameters.compared_map = other_map, cbf
+    applied.ui.stage7Button.click()
+    assert not dialogs.errors() and cbf.GetVolumeDisplayNode().GetColorNode() is not None
+
+
 def test_curves_that_were_deleted_are_shown_again(applied, scan, dialogs):
     import slicer
 

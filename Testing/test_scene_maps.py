@@ -17,7 +17,7 @@ from PyPeTLib.checks import Check
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.display import MAP_WINDOWS
 from PyPeTLib.geometry import Image
-from PyPeTScene.maps import FLOW_TABLE, RAINBOW_TABLE, TIME_TABLE, colour_table, map_label, show_maps
+from PyPeTScene.maps import FLOW_TABLE, RAINBOW_TABLE, TIME_TABLE, colour_table, map_label, map_window, show_maps
 from PyPeTScene.nodes import image_values, node_geometry
 from PyPeTScene.series import sequence_from_series
 from PyPeTScene.study import show_analysis
@@ -93,6 +93,18 @@ def test_two_colour_tables_serve_all_maps_and_are_found_by_name(tiny_analysis, s
     assert used == {name: FLOW_TABLE if name.startswith("cb") else TIME_TABLE for name in shown}
     assert slicer.mrmlScene.GetNodesByClassByName("vtkMRMLColorTableNode", FLOW_TABLE).GetNumberOfItems() == 1
     assert not colour_table(FLOW_TABLE).GetHideFromEditors()
+
+
+def test_a_display_that_was_deleted_is_made_again_and_its_legend_stays(tiny_analysis, scan):
+    volume = show_maps(tiny_analysis, scan)["cbf"]
+    former = legend(volume)
+    slicer.mrmlScene.RemoveNode(volume.GetVolumeDisplayNode())
+    assert volume.GetDisplayNode() is former, "which Slicer takes for the display of the volume"
+    show_maps(tiny_analysis, scan)
+    assert volume.GetVolumeDisplayNode().GetColorNode().GetName() == FLOW_TABLE
+    assert volume.GetVolumeDisplayNode().GetWindowLevelMax() == map_window("cbf")[1]
+    assert legend(volume) is former and former.GetPrimaryDisplayNode() is volume.GetVolumeDisplayNode()
+    assert volume.GetNumberOfDisplayNodes() == 2
 
 
 def test_window_is_fixed(tiny_analysis, scan):

@@ -299,9 +299,9 @@ def compare(parameters: PyPeTParameterNode) -> views.Stage:
             tissue = replace(tissue, values=tissue.values & ~part.values)
     reference.compare(ours, other, brain, scan, tissue=tissue, vessels=vessels, settings=settings_of(parameters))
     for volume in (ours, other):
-        if volume.GetDisplayNode() is None:  # never shown, or deleted
+        if volume.GetVolumeDisplayNode() is None:  # never shown, or deleted; a colour legend may be left of it
             volume.CreateDefaultDisplayNodes()
-    shown, beside = ours.GetDisplayNode(), other.GetDisplayNode()
+    shown, beside = ours.GetVolumeDisplayNode(), other.GetVolumeDisplayNode()
     window = shown.GetWindowLevelMin(), shown.GetWindowLevelMax()
     style_display(beside, window, shown.GetColorNode() or colour_table(FLOW_TABLE))
     note = _("{ours} beside {other}; the views are linked.").format(ours=ours.GetName(), other=other.GetName())

@@ -77,14 +77,15 @@ def show_map(name: str, image: Image, analysis: Analysis, scan: Node) -> Node:
     volume.SetDescription(map_description(name, image, analysis))
     volume.SetAttribute(UNIT, image.unit)
     table = colour_table(map_table(image.unit, analysis.settings.colours))
-    if volume.GetDisplayNode() is None:
+    display = volume.GetVolumeDisplayNode()
+    if display is None:
         new_display(volume, map_window(name), table)
         title = f"{map_label(name)} [{image.unit}]" if image.unit else map_label(name)
         add_legend(volume, title, map_window(name)[1])
     else:
-        shown = volume.GetDisplayNode().GetColorNode()
+        shown = display.GetColorNode()
         if shown is None or shown.GetName() in ANCHORS:  # deleted, or not one that the user chose
-            volume.GetDisplayNode().SetAndObserveColorNodeID(table.GetID())
+            display.SetAndObserveColorNodeID(table.GetID())
     return volume
 
 
@@ -141,7 +142,12 @@ def new_display(volume: Node, window: tuple[float, float], colours: Node) -> Nod
     """Give a volume a display, with its window from the first: Slicer would look for one in all voxels."""
     display = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
     style_display(display, window, colours)
+    left = [volume.GetNthDisplayNode(k) for k in range(volume.GetNumberOfDisplayNodes())]
+    volume.RemoveAllDisplayNodeIDs()
     volume.SetAndObserveDisplayNodeID(display.GetID())
+    for legend in filter(None, left):  # of a display that was deleted, whose place it took
+        legend.SetAndObservePrimaryDisplayNode(display)
+        volume.AddAndObserveDisplayNodeID(legend.GetID())
     return display
 
 

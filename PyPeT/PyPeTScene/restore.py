@@ -61,7 +61,7 @@ def _undo_volume(volume: Node) -> Undo:
     image, description = volume.GetImageData(), volume.GetDescription()
     attributes = {name: volume.GetAttribute(name) for name in volume.GetAttributeNames()}
     geometry = None if image is None else node_geometry(volume)
-    display = volume.GetDisplayNode()
+    display = volume.GetVolumeDisplayNode()
     colours = None if display is None else display.GetColorNodeID()
 
     def restore() -> None:

@@ -197,7 +197,7 @@ def _counts_seconds(scan: Node, series: Series) -> bool:
 
 def _style_once(volume: Node, window: tuple[float, float], colours: str) -> None:
     """Give a new volume a display; one that PyPeT styled before keeps what the user made of it."""
-    display = volume.GetDisplayNode()
+    display = volume.GetVolumeDisplayNode()  # a colour legend is a display node, too
     if display is not None and display.GetAttribute(STYLED):  # a proxy volume takes its own attributes from each frame
         return
     table = slicer.mrmlScene.GetNodeByID(colours) or colour_table(colours)
