@@ -13,6 +13,7 @@ from slicer_double import fixtures
 
 dialogs, load, scene, slicer_app = fixtures.dialogs, fixtures.load, fixtures.scene, fixtures.slicer_app
 applied, panel, scan = panel_cases.applied, panel_cases.panel, panel_cases.scan
+other_scan = panel_cases.other_scan
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # VTK with numpy 2.5
 
 
@@ -399,3 +400,14 @@ def test_scan_removed_from_the_scene(applied, scan):
     assert not applied.ui.applyButton.enabled
     assert not applied.ui.exportButton.enabled
     assert applied.logic.analysis is None, "the last run does not outlive its scan"
+
+
+def test_the_last_run_goes_with_its_scan_also_after_a_step_of_another(applied, scan, other_scan):
+    """In a scene from a file Slicer gives the ID of a node that went to a new one: a run would be exported as its."""
+    import slicer
+
+    applied.parameters.scan = other_scan()
+    applied.ui.stage2Button.click()
+    assert applied.logic.analysis is not None
+    slicer.mrmlScene.RemoveNode(scan)
+    assert applied.logic.analysis is None and applied.logic.prepared is not None

@@ -96,9 +96,11 @@ class LastRun:
         return self.analysis if scan is not None and self.shown and self.shown.scan == scan.GetID() else None
 
     def keep_only_present(self) -> None:
-        """Drop everything when the scan has left the scene."""
+        """Drop everything when the scan has left the scene, and the last whole run when the one it was of has."""
         if self._candidates_of and slicer.mrmlScene.GetNodeByID(self._candidates_of) is None:
             self.forget()
+        if self.shown and slicer.mrmlScene.GetNodeByID(self.shown.scan) is None:
+            self.analysis = self.shown = None  # its ID may become that of another scan
         if self._series_of and slicer.mrmlScene.GetNodeByID(self._series_of) is None:
             self._series = self._series_of = None
 
