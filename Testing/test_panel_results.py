@@ -165,6 +165,26 @@ def test_tissue_curves_of_each_segment(applied, scan, dialogs):
     assert ids() < before, "the curves no longer shown are gone"
 
 
+def test_segments_without_a_voxel_of_the_brain_are_left_out_of_the_curves_and_named(applied, scan, dialogs):
+    import slicer
+
+    from PyPeTScene.series import scan_volume
+
+    segments = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    for name in ("tissue", "just added", "air"):
+        segments.GetSegmentation().AddEmptySegment(name, name)
+    brain = applied.logic.analysis.brain.values
+    for name, mask in (("tissue", brain), ("air", ~brain)):
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), segments, name, scan_volume(scan))
+    applied.parameters.tissue_source, applied.parameters.tissue_segmentation = "segments", segments
+    applied.ui.showTissueButton.click()
+    assert not dialogs.errors() and tissue_names(scan) == [*HALVES, "tissue"]
+    assert "without a voxel of the brain mask: just added, air." in applied.ui.stageNote.text
+    segments.GetSegmentation().RemoveSegment("tissue")
+    applied.ui.showTissueButton.click()
+    assert "found none in mine" in dialogs.errors()[0]
+
+
 def test_the_curve_of_a_voxel_follows_the_crosshair(applied, scan, dialogs):
     from PyPeTPanel.actions import crosshair
 

@@ -15,7 +15,7 @@ from PyPeTLib.checks import invalid_why
 from PyPeTLib.chunks import mean_frame, share
 from PyPeTLib.errors import InputError
 from PyPeTLib.frames import with_head
-from PyPeTLib.geometry import Image
+from PyPeTLib.geometry import Image, MaskArray
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Candidate
 from PyPeTLib.report import NEEDED, report_available
@@ -320,11 +320,10 @@ def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress =
     scan = scan_of(parameters.scan)
     prepared = logic.prepared_for(parameters, share(progress, 0.0, 0.8))
     logic.show_curves_of(parameters, share(progress, 0.8, 1.0))
-    regions = brain_regions(prepared.brain)
+    regions, outside = brain_regions(prepared.brain), list[str]()
     if parameters.tissue_source == SEGMENTS_OF:
-        if parameters.tissue_segmentation is None:
-            raise InputError(_("Tissue curves: a segmentation is needed; found none. Select one below."))
-        regions.update(segment_regions(parameters.tissue_segmentation, scan_volume(scan)))
+        found, outside = _segments_of_tissue(parameters, prepared)
+        regions.update(found)
     elif parameters.tissue_source == CROSSHAIR:
         regions.update(voxel_region(prepared.series.geometry, crosshair_ras_mm(scan)))
     with study.in_study(scan, prepared.series.name):
@@ -332,7 +331,25 @@ def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress =
         for node in stale_plots(scan):
             remove_node(node)
     shown = next(iter(views.maps_of(scan)), None) or scan_volume(find_node("stage.enhancement", scan))
-    return views.tissue_stage(shown, scan)
+    told = views.tissue_stage(shown, scan)
+    without = " " + _("Left out, without a voxel of the brain mask: {names}.").format(names=", ".join(outside))
+    return replace(told, note=told.note + without) if outside else told
+
+
+def _segments_of_tissue(parameters: PyPeTParameterNode, prepared: Prepared) -> tuple[dict[str, MaskArray], list[str]]:
+    """Return the segments that the user chose, by name, and the names of those without a voxel in the brain mask."""
+    segmentation = parameters.tissue_segmentation
+    if segmentation is None:
+        raise InputError(_("Tissue curves: a segmentation is needed; found none. Select one below."))
+    regions = segment_regions(segmentation, scan_volume(scan_of(parameters.scan)))
+    inside = {name: mask for name, mask in regions.items() if (mask & prepared.curves.mask).any()}
+    if not inside:
+        text = _(
+            "Tissue curves: a segment with voxels in the brain mask is needed; found none in {name}. Paint one there, "
+            "or select another segmentation."
+        )
+        raise InputError(text.format(name=segmentation.GetName()))
+    return inside, [name for name in regions if name not in inside]
 
 
 def follow_crosshair(logic: Any, scan: Any) -> str:

@@ -20,7 +20,7 @@ from PyPeTLib.result_tables import curve_table, motion_table
 from PyPeTLib.scan import TimeCurve
 from PyPeTLib.typeset import typeset
 from PyPeTScene.masks import mask_from_segment
-from PyPeTScene.nodes import ROLE, Node, find_node, node_name, own_node, own_nodes
+from PyPeTScene.nodes import ROLE, Node, find_node, node_geometry, node_name, own_node, own_nodes
 
 #: Values of one column of a table.
 Column = Sequence[str] | Sequence[float] | npt.NDArray[np.floating[Any]]
@@ -205,7 +205,7 @@ def brain_regions(brain: Image) -> dict[str, MaskArray]:
 
 
 def segment_regions(segmentation: Node, reference: Node) -> dict[str, MaskArray]:
-    """Return every segment of a segmentation on the grid of a volume, by name; errors as `mask_from_segment`.
+    """Return every segment of a segmentation on the grid of a volume, by name; some may have no voxel on it.
 
     Of segments of one name, which Slicer allows, the later ones are numbered; so is one that is called as the column of
     the times.
@@ -213,7 +213,10 @@ def segment_regions(segmentation: Node, reference: Node) -> dict[str, MaskArray]
     segments, regions = segmentation.GetSegmentation(), dict[str, MaskArray]()
     for identity in segments.GetSegmentIDs():
         name = _free_name(segments.GetSegment(identity).GetName(), {TIME_COLUMN, *regions})
-        regions[name] = np.asarray(mask_from_segment(segmentation, identity, reference).values)
+        try:
+            regions[name] = np.asarray(mask_from_segment(segmentation, identity, reference).values)
+        except InputError:  # empty, as the Segment Editor adds them, or elsewhere
+            regions[name] = np.zeros(node_geometry(reference).shape, dtype=bool)
     return regions
 
 
