@@ -19,6 +19,8 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+if sys.version_info < (3, 10):  # noqa: UP036 - 3D Slicer before 5.10, where the imports below fail
+    raise RuntimeError(_("PyPeT needs 3D Slicer 5.10 or later; this is an earlier one."))
 if importlib.util.find_spec("PyPeTLib") is None:  # run from the source tree: the library is the folder beside
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 

@@ -86,6 +86,12 @@ def test_headless_script_has_the_exit_codes_of_pypet_run(script, tmp_path, capsy
     assert not (tmp_path / "out").exists()
 
 
+def test_a_slicer_that_is_too_old_is_told_so(load, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 10))
+    with pytest.raises(RuntimeError, match=r"PyPeT needs 3D Slicer 5\.10 or later"):
+        load(MODULE)
+
+
 def test_reload_reads_the_packages_again(code):
     before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in code.OWN_PACKAGES}
     try:
