@@ -95,8 +95,9 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     """Read a dynamic scan from DICOM images, one or many in a file.
 
     The series that shows places over and over is taken: one of enough frames for a run before shorter ones, such as a
-    localiser taken twice; where every frame is a series of its own, all of them. The images of a place are put in order
-    by their times. A frame that lacks images, or an image of no frame, is left out and told, and damaged files are.
+    localiser taken twice; where every frame is a series of its own, all of them, but no volume of another part, slice
+    thickness or study. The images of a place are put in order by their times. A frame that lacks images, or an image of
+    no frame, is left out and told, and damaged files are.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     name : str
         What to call the scan in messages.
     series_number : int, optional
-        Which series to take, of several that are dynamic.
+        Which series to take, of several that are dynamic; that of any frame where each is a series of its own.
 
     Raises
     ------
@@ -164,7 +165,7 @@ def _dynamic(
     """
     wanted = "" if series_number is None else f" with number {series_number}"
     chosen = [image for image in images if series_number is None or _number(image) == series_number]
-    dynamic = _over_time(chosen)
+    dynamic = _over_time(images, series_number)
     if len(dynamic) == 1:
         return dynamic[0]
     if doubt is not None and not dynamic:
@@ -192,23 +193,49 @@ def _by_series(images: list[DicomImage]) -> list[list[DicomImage]]:
     return list(series.values())
 
 
-def _over_time(images: list[DicomImage]) -> list[list[DicomImage]]:
+def _over_time(images: list[DicomImage], series_number: int | None = None) -> list[list[DicomImage]]:
     """Return the series that show their places as often as a run needs, else those that show them more than once.
 
-    Series that show places once are one scan together, where no series is a scan of itself.
+    Series that show places once are one scan together, where no series is a scan of itself: those of one study, or, of
+    images whose studies are not told alike, all. With a number, what has a series of that number is returned.
     """
     series = [_on_one_grid(members) for members in _by_series(images)]
-    together = _on_one_grid([image for members in series if _repeats(members) <= 1 for image in members])
+    once = [members for members in series if _repeats(members) <= 1]
+    asked = [
+        [members for members in found if series_number is None or series_number in map(_number, members)]
+        for found in (series, _together(once, STUDY_UID), _together(once))
+    ]
     for fewer in (MINIMUM_FRAMES - 1, 1):
-        for found in (series, [together]):
+        for found in asked:
             if dynamic := [members for members in found if _repeats(members) > fewer]:
                 return dynamic
     return []
 
 
+def _together(series: list[list[DicomImage]], *same: str) -> list[list[DicomImage]]:
+    """Return series that show places once as scans: those on one grid, of slices as thick, where tags are the same."""
+    groups: dict[tuple[Any, ...], list[list[DicomImage]]] = {}
+    for members in series:
+        one = members[0]
+        key = (one.grid, one.about.get(THICKNESS_MM), *(one.about.get(tag) for tag in same))
+        groups.setdefault(key, []).append(members)
+    return [_of_usual_places(group) for group in groups.values()]
+
+
+def _of_usual_places(series: list[list[DicomImage]]) -> list[DicomImage]:
+    """Return the images of series of whose places most are shown by many: no single volume of another part."""
+    shown = Counter(place for members in series for place in set(_rounded_places(members)))
+    many = 0.5 * max(shown.values())
+    usual = [
+        members for members in series if np.mean([shown[place] >= many for place in _rounded_places(members)]) >= 0.5
+    ]
+    return [image for members in usual for image in members]
+
+
 def _choice(dynamic: list[list[DicomImage]]) -> str:
     """Return how one of several series can be chosen: not by a number that they share."""
-    if len({_number(members[0]) for members in dynamic}) == len(dynamic):
+    numbers = [set(map(_number, members)) for members in dynamic]
+    if sum(map(len, numbers)) == len(set().union(*numbers)):
         return "Give --series NUMBER, or the files of one"
     studies = len({members[0].about.get(STUDY_UID, "") for members in dynamic})
     return f"They are of {studies} studies: give the folder of one" if studies > 1 else "Give the files of one"
@@ -232,8 +259,12 @@ def _repeats(images: list[DicomImage]) -> float:
     """Return how often a place is usually shown."""
     if not images:
         return 0.0
-    heights = np.round([image.height_mm / SAME_MM for image in images])
-    return float(np.median(np.unique(heights, return_counts=True)[1]))
+    return float(np.median([*Counter(_rounded_places(images)).values()]))
+
+
+def _rounded_places(images: list[DicomImage]) -> list[int]:
+    """Return where images lie along the normal, in steps within which places are one."""
+    return [round(image.height_mm / SAME_MM) for image in images]
 
 
 def _described(images: list[DicomImage]) -> str:

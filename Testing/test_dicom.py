@@ -173,6 +173,61 @@ def test_frames_that_are_series_of_their_own_are_joined_beside_a_localiser_taken
         read_series(tmp_path, series_number=9)
 
 
+def frames_as_series(folder, values, *, first=100, **tags):
+    """Write a scan of which every frame is a series of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for t, frame in enumerate(values):
+        for z, pixels in enumerate(frame):
+            uid = f"1.2.{first}.{t}"
+            image(folder / f"{first}_{t:02d}_{z}", pixels, z, 2.0 * t, series=uid, number=first + t, **tags)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("slices", "step", "first", "tags"),
+    [
+        (60, 0.12, 0.0, {"PixelSpacing": [0.4, 0.4]}),
+        (20, 1.0, -1.3, {}),
+        (9, 1.0, 0.0, {}),
+        (4, 1.0, 0.0, {"SliceThickness": 1.0}),
+        (4, 1.0, 0.0, {"StudyInstanceUID": "1.8"}),
+    ],
+)
+def test_frames_that_are_series_of_their_own_are_joined_without_other_volumes(tmp_path, slices, step, first, tags):
+    """Such as a CT angiography, with more images than the scan, or a volume without contrast on its grid."""
+    folder = frames_as_series(tmp_path / "a", head(), StudyInstanceUID="1.7")
+    for z in range(slices):
+        there = {"ImagePositionPatient": place(first + step * z), "StudyInstanceUID": "1.7", **tags}
+        image(folder / f"plain{z}", head(1)[0, 0], 0, -200.0, series="1.2.9", number=2, **there)
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 2.0 * np.arange(FRAMES))
+
+
+def test_of_several_scans_whose_frames_are_series_one_is_taken_by_any_of_its_numbers(tmp_path):
+    folder = frames_as_series(tmp_path / "a", head(), StudyInstanceUID="1.7")
+    frames_as_series(folder / "b", head(5), first=300, StudyInstanceUID="1.8")
+    with pytest.raises(
+        InputError, match=r"found 2: number 100 .*; number 300 \(Perfusion\), 48 images\. Give --series"
+    ):
+        read_series(folder)
+    for number, shift in ((100, 0), (105, 0), (311, 5)):
+        np.testing.assert_array_equal(read_series(folder, series_number=number).values, head(shift))
+    frames_as_series(folder / "c", head(6), first=106, StudyInstanceUID="1.9")
+    with pytest.raises(InputError, match="They are of 3 studies: give the folder of one"):
+        read_series(folder)
+
+
+def test_frames_whose_images_are_of_studies_of_their_own_are_joined(tmp_path):
+    """As programs that take out the patient's data make them, with new UIDs for every file."""
+    folder = scan(tmp_path / "a")
+    for path in folder.iterdir():
+        one = pydicom.dcmread(path)
+        one.StudyInstanceUID, one.SeriesInstanceUID = f"1.7.1{path.name[2:]}", f"1.6.1{path.name[2:]}"
+        one.save_as(path)
+    np.testing.assert_array_equal(read_series(folder).values, head())
+
+
 def test_numbers_of_series_are_listed_where_none_is_a_scan(tmp_path):
     for number in range(7):
         image(tmp_path / f"{number}", head()[0, 0], number, 0.0, series=f"1.2.{number}", number=number)
