@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +46,7 @@ from PyPeTLib.dicom_headers import (
     voxels,
 )
 from PyPeTLib.errors import InputError
+from PyPeTLib.files import natural_order
 from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.image_faults import refuse_odd_grid
 from PyPeTLib.times import MINIMUM_FRAMES
@@ -58,6 +60,8 @@ STEP_TOLERANCE = 0.1
 TILT_VOXELS = 0.1
 #: At least this share of the frames has to be complete.
 LEAST_COMPLETE = 0.8
+#: What copies of an image have in common, whose names may have been taken out or be one for all.
+OWN = (PLACE, DATE_TIME, TIME, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE, SERIES_NUMBER)
 #: So many numbers of series, or names of files, are listed.
 SHOWN = 5
 DAY_S = 86_400.0
@@ -137,9 +141,9 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
 
 def _images(files: Iterable[Path]) -> tuple[list[DicomImage], ManyImagesError | None, str]:
     """Return the CT images with a place, each once, what keeps others from being read, and which files are damaged."""
-    found: dict[tuple[str, int], DicomImage] = {}
+    found: dict[tuple[Any, ...], DicomImage] = {}
     doubt, damaged = None, []
-    for path in sorted(files):
+    for path in sorted(files, key=lambda path: [natural_order(part) for part in path.parts]):
         try:
             images = images_of(path)
         except ManyImagesError as error:
@@ -148,7 +152,8 @@ def _images(files: Iterable[Path]) -> tuple[list[DicomImage], ManyImagesError | 
         if not images and is_damaged(path):
             damaged.append(path.name)
         for image in images:
-            found.setdefault((image.about.get(SOP_UID, str(path)), image.index), image)
+            name = image.about.get(SOP_UID) or str(path)
+            found.setdefault((name, image.index, *map(image.about.get, OWN)), image)
     return list(found.values()), doubt, f" Truncated or damaged: {_listed(damaged)}." if damaged else ""
 
 
@@ -187,9 +192,9 @@ def _number(image: DicomImage) -> int | None:
 
 
 def _by_series(images: list[DicomImage]) -> list[list[DicomImage]]:
-    series: dict[str, list[DicomImage]] = {}
-    for image in images:
-        series.setdefault(image.about.get(SERIES_UID, ""), []).append(image)
+    series: dict[tuple[str, int | None], list[DicomImage]] = {}
+    for image in images:  # numbers tell apart those that have lost their names
+        series.setdefault((image.about.get(SERIES_UID, ""), _number(image)), []).append(image)
     return list(series.values())
 
 
@@ -326,7 +331,7 @@ def _seconds(images: list[DicomImage], number: npt.NDArray[np.intp], name: str) 
             if _tells_apart(found, number):
                 return found, source
             _refuse_copies(found, number, name)
-    for tag in (FRAME, ACQUISITION, INSTANCE):
+    for tag in (FRAME, ACQUISITION, INSTANCE, SERIES_NUMBER):
         order = np.array([next(iter(image.numbers(tag)), np.nan) for image in images])
         if np.isfinite(order).all() and _tells_apart(order, number):
             return order, None
@@ -349,16 +354,22 @@ def _tells_apart(found: FloatArray, number: npt.NDArray[np.intp]) -> bool:
 def _moment(date: str, time: str) -> float:
     """Return a date and a time of day in s since an arbitrary day; NaN where there is no time.
 
+    What is no date, as where dates were taken out, is passed over: times of a day tell a scan's frames apart.
+
     Examples
     --------
     >>> _moment("20240101", "101502.5") - _moment("20231231", "101500")
     86402.5
+    >>> _moment("00000000", "101502") - _moment("removed", "101500")
+    2.0
     >>> _moment("", "") != _moment("", "")
     True
     """
     clock, _, fraction = time.partition(".")
+    day = 0
+    with suppress(ValueError):
+        day = datetime.strptime(date, "%Y%m%d").toordinal()
     try:
-        day = datetime.strptime(date or "20000101", "%Y%m%d").toordinal()
         at = datetime.strptime(clock.replace(":", "").ljust(6, "0"), "%H%M%S") if clock else None
         part = float(f"0.{fraction or 0}")
     except ValueError:

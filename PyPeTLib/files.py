@@ -137,6 +137,18 @@ def full_path(path: str | Path) -> Path:
     return Path(*parts[:up]).resolve().joinpath(*parts[up:]) if up else Path(*parts)
 
 
+def natural_order(name: str) -> list[str | int]:
+    """Return a sort key that puts frame2 before frame10.
+
+    Examples
+    --------
+    >>> sorted(["frame10", "frame2"], key=natural_order)
+    ['frame2', 'frame10']
+    """
+    parts = re.split(r"([0-9]+)", name.lower())
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]  # every second one is a number
+
+
 def extension(path: Path) -> str:
     """Return the extension that tells the format, "" for a file that is no image."""
     return next((e for e in READERS if path.name.lower().endswith(e)), "")

@@ -17,7 +17,7 @@ from PyPeTLib.checks import Check
 from PyPeTLib.dicom import read_dicom
 from PyPeTLib.dicom_headers import holds_many
 from PyPeTLib.errors import InputError
-from PyPeTLib.files import Stored, extension, frames_told, full_path, is_dicom, load, scan_name
+from PyPeTLib.files import Stored, extension, frames_told, full_path, is_dicom, load, natural_order, scan_name
 from PyPeTLib.geometry import FloatArray, Geometry, Image
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.scan import Series
@@ -417,19 +417,13 @@ def _frame_numbers(files: list[Path]) -> list[int]:
 
 def _stack(files: list[Path]) -> _Opened:
     """Read one 3D file a frame, in natural order of the names; their folder names the scan."""
-    files = sorted(files, key=_natural_order)
+    files = sorted(files, key=lambda file: natural_order(file.name))
     frames = [_load_frame(file, "Frame", cure=ONE_SCAN) for file in files]
     first = frames[0]
     for file, frame in zip(files, frames, strict=True):
         _refuse_other_grid(f"Frame {file.name}", frame.geometry, first.geometry)
     checks = (first.orientation, *_numbering(files))
     return _Opened(files[0].parent, np.stack([f.values for f in frames]), first.geometry, checks)
-
-
-def _natural_order(path: Path) -> list[str | int]:
-    """Return a sort key that puts frame2 before frame10."""
-    parts = re.split(r"([0-9]+)", path.name.lower())
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]  # every second one is a number
 
 
 def _load_frame(path: Path, what: str, *, cure: str = "Give a single volume") -> Stored:

@@ -113,6 +113,22 @@ def test_images_that_are_there_twice_count_once(tmp_path):
     assert check(series, "frames complete").status == "pass"
 
 
+@pytest.mark.parametrize("uid", ["", "1.2.3.4"])
+def test_images_whose_names_were_taken_out_or_made_one_are_no_copies(tmp_path, uid):
+    """As programs that take out the patient's data do; series without names are told apart by their numbers."""
+    folder = scan(tmp_path / "a")
+    scan(folder / "b", head(5), number=8)
+    for path in folder.rglob("IM*"):
+        one = pydicom.dcmread(path)
+        one.SOPInstanceUID = one.SeriesInstanceUID = one.StudyInstanceUID = uid
+        one.save_as(path)
+    first = next(folder.glob("IM*"))
+    if uid:
+        (folder / "copy").write_bytes(first.read_bytes())
+    for number, shift in ((7, 0), (8, 5)):
+        np.testing.assert_array_equal(read_series(folder, series_number=number).values, head(shift))
+
+
 def test_frames_that_are_series_of_their_own_are_joined(tmp_path):
     for t, frame in enumerate(head()):
         for z, pixels in enumerate(frame):
@@ -377,6 +393,29 @@ def test_images_without_times_are_in_the_order_of_their_numbers_and_times_are_as
     assert "the time of each frame is needed; found DICOM images, which tell no times" in info.problems[0]
     series = read_series(folder, interval_s=2.0)
     np.testing.assert_allclose(series.times_s, 2.0 * np.arange(FRAMES))
+
+
+def test_without_times_frames_are_in_the_order_of_their_series_or_of_the_names_of_files(tmp_path):
+    """Frame 2 before frame 10."""
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            uid = f"1.2.3.{t}"
+            image(tmp_path / f"{(5 * t) % FRAMES}_{z}", pixels, z, None, series=uid, number=95 + t, instance=z + 1)
+            (tmp_path / "b" / f"S{t}").mkdir(parents=True, exist_ok=True)
+            image(tmp_path / "b" / f"S{t}" / f"{z}", pixels, z, None, series="1.2.4", number=8)
+    for number in (95, 8):
+        series = read_series(tmp_path, interval_s=2.0, series_number=number)
+        np.testing.assert_array_equal(series.values, head())
+
+
+@pytest.mark.parametrize("date", ["00000000", "removed"])
+def test_dates_that_were_taken_out_leave_times(tmp_path, date):
+    folder = scan(tmp_path / "a", times_s=86391.0 - 36000.0 + 1.5 * np.arange(FRAMES))
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"20240131", date.ljust(8).encode()))
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 1.5 * np.arange(FRAMES), atol=1e-4)
 
 
 def test_a_time_that_is_typed_wins_and_is_compared(tmp_path):
