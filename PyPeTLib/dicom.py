@@ -322,20 +322,24 @@ def _geometry(images: list[DicomImage], places: FloatArray, heights: FloatArray,
 def _seconds(images: list[DicomImage], number: npt.NDArray[np.intp], name: str) -> tuple[FloatArray, str | None]:
     """Return when each image was acquired in s and what says so; what else orders them, and None, where nothing does.
 
-    What is the same for two images of a place is no time of acquisition.
+    What is the same for two images of a place is no time of acquisition; times of whole seconds, of frames that follow
+    each other faster, are such.
     """
-    for source, when in SOURCES.items():
-        found = np.array([when(image) for image in images])
-        if np.isfinite(found).all():
-            found = _past_midnight(found)
-            if _tells_apart(found, number):
-                return found, source
-            _refuse_copies(found, number, name)
-    for tag in (FRAME, ACQUISITION, INSTANCE, SERIES_NUMBER):
-        order = np.array([next(iter(image.numbers(tag)), np.nan) for image in images])
-        if np.isfinite(order).all() and _tells_apart(order, number):
-            return order, None
-    return np.arange(float(len(images))), None
+    found = {source: np.array([when(image) for image in images]) for source, when in SOURCES.items()}
+    found = {source: _past_midnight(seconds) for source, seconds in found.items() if np.isfinite(seconds).all()}
+    orders = [_numbered(images, tag) for tag in (FRAME, ACQUISITION, INSTANCE, SERIES_NUMBER)]
+    source = next((one for one, seconds in found.items() if _tells_apart(seconds, number)), None)
+    if source in (RECONSTRUCTED, None) and not any(_tells_apart(order, number) for order in orders[:2]):
+        for seconds in found.values():
+            _refuse_copies(seconds, number, name)
+    if source is not None:
+        return found[source], source
+    return next((order for order in orders if _tells_apart(order, number)), np.arange(float(len(images)))), None
+
+
+def _numbered(images: list[DicomImage], tag: str) -> FloatArray:
+    """Return a number of each image, NaN where one has none."""
+    return np.array([next(iter(image.numbers(tag)), np.nan) for image in images])
 
 
 def _refuse_copies(seconds: FloatArray, number: npt.NDArray[np.intp], name: str) -> None:
@@ -348,7 +352,8 @@ def _refuse_copies(seconds: FloatArray, number: npt.NDArray[np.intp], name: str)
 
 
 def _tells_apart(found: FloatArray, number: npt.NDArray[np.intp]) -> bool:
-    return len({*zip(number.tolist(), found.tolist(), strict=True)}) == found.size
+    """Tell whether all images have a number, and those of a place different ones."""
+    return bool(np.isfinite(found).all()) and len({*zip(number.tolist(), found.tolist(), strict=True)}) == found.size
 
 
 def _moment(date: str, time: str) -> float:
@@ -403,11 +408,12 @@ SOURCES: dict[str, Callable[[DicomImage], float]] = {
     "TriggerTime": _after(TRIGGER_MS, 1e-3),
     "ContentTime": _at(CONTENT_DATE, CONTENT_TIME),
 }
+RECONSTRUCTED = "ContentTime"
 
 
 def _trust(source: str) -> Check:
     """Tell whether times are those of acquisition."""
-    if source != list(SOURCES)[-1]:
+    if source != RECONSTRUCTED:
         return Check("DICOM times", "pass", f"Times are those of acquisition ({source}).")
     text = (
         f"Times are those at which the images were made ({source}), for no time of acquisition tells the frames apart: "

@@ -452,6 +452,24 @@ def test_two_reconstructions_in_one_series_are_refused(tmp_path):
         read_series(folder)
 
 
+@pytest.mark.parametrize(
+    ("tags", "source"),
+    [
+        (lambda t: {"TriggerTime": 500.0 * t}, "TriggerTime"),
+        (lambda t: {"AcquisitionNumber": t + 1, "ContentTime": of_day(50.0 + 0.5 * t)}, "ContentTime"),
+        (lambda t: {"AcquisitionNumber": t + 1}, None),
+    ],
+)
+def test_frames_of_half_a_second_with_times_of_whole_ones_are_no_reconstructions(tmp_path, tags, source):
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            image(tmp_path / f"{t}_{z}", pixels, z, None, AcquisitionTime=of_day(t // 2)[:6], **tags(t))
+    series = read_series(tmp_path, interval_s=None if source else 0.5)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 0.5 * np.arange(FRAMES))
+    assert source is None or series.time_source == f"DICOM ({source})"
+
+
 def test_an_image_too_many_belongs_to_no_frame(tmp_path):
     folder = scan(tmp_path / "a")
     image(folder / "more", head()[0, 1], 1, -40.0)
