@@ -65,6 +65,8 @@ OWN = (PLACE, DATE_TIME, TIME, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INS
 #: So many numbers of series, or names of files, are listed.
 SHOWN = 5
 DAY_S = 86_400.0
+#: Slices have the same times within every frame, or every second one: a table that moves to and fro scans both ways.
+WAYS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -451,16 +453,15 @@ def _frames(
     """
     counts = [len(column) for column in columns]
     most = max(counts)
-    if min(counts) == most and (not timed or _in_step(columns)):
+    if min(counts) == most and (not timed or any(_in_step(columns, way) for way in WAYS)):
         table = np.array([[index for _, index in column] for column in columns]).T
         text = f"Each of {most} frames has its {len(columns)} slices.{damage}"
         return table, Check("frames complete", "warn" if damage else "pass", text, 0.0)
     if not timed:
         found = f"{min(counts)} to {most}, and no times that tell which are missing"
         raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.{damage}")
-    frames_s = np.array([time for time, _ in columns[counts.index(most)]])
-    placed = [_placed(column, frames_s) for column in columns]
-    full = [frame for frame in range(most) if all(frame in one for one in placed)]
+    placed = max((_all_placed(columns, way) for way in WAYS), key=lambda found: len(_full(found)))
+    full = _full(placed)
     if len(full) < LEAST_COMPLETE * most:
         found = f"{len(full)} of {most} frames with all {len(columns)} slices"
         raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.{damage}")
@@ -473,25 +474,43 @@ def _frames(
     return table, Check("frames complete", "warn", text, float(left_out))
 
 
-def _in_step(columns: list[list[tuple[float, int]]]) -> bool:
+def _in_step(columns: list[list[tuple[float, int]]], way: int) -> bool:
     """Tell whether the images of all places, in order, belong to the same frames: places may lack different ones."""
     own_s = np.array([[time for time, _ in column] for column in columns]).T
     if len(own_s) < 2:
         return True
     apart_s = own_s - np.median(own_s, axis=1, keepdims=True)
-    apart_s -= np.median(apart_s, axis=0)
+    for first in range(way):
+        apart_s[first::way] -= np.median(apart_s[first::way], axis=0)
     return bool(np.abs(apart_s).max() <= 0.25 * np.median(np.diff(own_s, axis=0)))
 
 
-def _placed(column: list[tuple[float, int]], frames_s: FloatArray) -> dict[int, int]:
+def _all_placed(columns: list[list[tuple[float, int]]], way: int) -> list[dict[int, int]]:
+    """Return for every place which image each frame shows; frames are those of the most regular of the full places."""
+    most = max(map(len, columns))
+    full = (np.array([time for time, _ in column]) for column in columns if len(column) == most)
+    frames_s = min(full, key=lambda own_s: float(np.abs(np.diff(own_s, 2)).sum()))
+    return [_placed(column, frames_s, way) for column in columns]
+
+
+def _full(placed: list[dict[int, int]]) -> list[int]:
+    """Return the frames that have an image at every place."""
+    return sorted(set(placed[0]).intersection(*placed[1:]))
+
+
+def _placed(column: list[tuple[float, int]], frames_s: FloatArray, way: int) -> dict[int, int]:
     """Return which image of a place each frame shows: the nearest in time, no further than half a step.
 
-    Slices may all be earlier or later than those whose times are the frames'; that is taken off first.
+    Slices may all be earlier or later than those whose times are the frames'; that is taken off first, for each of
+    ``way`` turns of the table.
     """
     half_s = 0.5 * float(np.median(np.diff(frames_s))) if frames_s.size > 1 else np.inf
     own_s = np.array([time for time, _ in column])
     apart_s = own_s[:, None] - frames_s
-    apart_s -= np.median(np.take_along_axis(apart_s, np.abs(apart_s).argmin(axis=1)[:, None], axis=1))
+    first = np.abs(apart_s).argmin(axis=1)
+    for turn in range(way):
+        if (mine := first % way == turn).any():
+            apart_s[:, turn::way] -= np.median(apart_s[mine, first[mine]])
     nearest: dict[int, tuple[float, int]] = {}
     for (_, index), apart in zip(column, np.abs(apart_s), strict=True):
         frame = int(apart.argmin())

@@ -354,6 +354,26 @@ def test_a_frame_is_found_among_slices_of_other_times(tmp_path):
     assert check(series, "frames complete").value == 3.0
 
 
+@pytest.mark.parametrize("missing", [(), (3, 1), (3, 0)])
+@pytest.mark.parametrize("way_s", [0.45, 1.2])
+def test_frames_of_a_table_that_moves_to_and_fro_are_complete(tmp_path, way_s, missing):
+    """Every second frame begins at the other end of the head: the outer slices come in pairs, soon after each other."""
+    values = np.concatenate([head(), head(1)[:1]])
+    along = np.linspace(0.0, way_s, SHAPE[0])
+    own = np.stack([1.5 * t + (along if t % 2 else along[::-1]) for t in range(len(values))])
+    for t, frame in enumerate(values):
+        for z, pixels in enumerate(frame):
+            if (t, z) != missing:
+                image(tmp_path / f"{t}_{z}", pixels, z, own[t, z])
+    found = read_dicom(tmp_path.iterdir(), name="a")
+    kept = [t for t in range(len(values)) if t not in missing[:1]]
+    np.testing.assert_array_equal(found.values, values[kept])
+    np.testing.assert_allclose(found.slices_s, own[kept] - own[0].mean(), atol=1e-4)
+    assert [(one.status, one.value) for one in found.checks if one.name == "frames complete"] == [
+        ("warn", 3.0) if missing else ("pass", 0.0)
+    ]
+
+
 @pytest.mark.parametrize(("start", "changes_date"), [(86391.0, True), (86391.0, False)])
 def test_midnight_between_frames(tmp_path, start, changes_date):
     """The date changes with it, or is that of the start of the scan."""
