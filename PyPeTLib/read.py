@@ -294,9 +294,13 @@ def _files_of(path: ScanPath) -> tuple[Path, list[Path], list[Path]]:
     scan = full_path(path)
     if scan.is_dir():
         frames = _frames_in(scan)
-        return scan, frames, [] if frames else [file for file in scan.rglob("*") if is_dicom(file)]
+        return scan, frames, [] if frames else list(_dicom_in(scan))
     many = not extension(scan) and is_dicom(scan) and holds_many(scan)
     return scan, [scan], [scan] if many else []
+
+
+def _dicom_in(folder: Path) -> Iterator[Path]:
+    return (file for file in folder.rglob("*") if is_dicom(file))
 
 
 def _dicom_among(files: list[Path]) -> list[Path]:
@@ -361,9 +365,12 @@ def _of_images(images: list[Path], scan: Path, series_number: int | None) -> _Op
 
 
 def _frames_in(folder: Path) -> list[Path]:
-    """Return the image files of a folder; hidden files and sidecars are left out."""
+    """Return the image files of a folder; hidden files and sidecars are left out, and masks and maps beside DICOM."""
     frames = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and extension(p)]
     patterns = Counter(re.sub(r"[0-9]+", "#", p.name.lower()) for p in frames)
+    few = 0 < max(patterns.values(), default=0) < MINIMUM_FRAMES and max(map(frames_told, frames)) == 1
+    if few and any(_dicom_in(folder)):
+        return []
     if len(patterns) > 1:
         odd = min(patterns, key=lambda pattern: patterns[pattern])
         name = next(p.name for p in frames if re.sub(r"[0-9]+", "#", p.name.lower()) == odd)

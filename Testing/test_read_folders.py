@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import dicom_images
 import numpy as np
 import pytest
 import read_cases
@@ -14,6 +15,9 @@ from read_cases import FRAMES, GRIDS, LIST_FIRST, LIST_LAST, doubts, head, nrrd,
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import scan_name
 from PyPeTLib.read import inspect_series, naming_path, read_series
+
+#: NRRD fields of a 3D image.
+ONE_FRAME = LIST_LAST.replace(" none", "").replace(" list", "")
 
 scan = read_cases.scan
 
@@ -154,6 +158,21 @@ def test_a_list_of_dicom_images_and_other_files_is_refused(tmp_path: Path) -> No
         read_series([tmp_path / "IM1", *frames])
     with pytest.raises(InputError, match=r"found notes\.txt beside 1 DICOM images\. Leave them out"):
         read_series([tmp_path / "notes.txt", tmp_path / "IM1"])
+
+
+def test_masks_and_maps_beside_dicom_images_are_no_scan(tmp_path: Path) -> None:
+    """As they are drawn or written into the folder of the scan; a 4D file there is one, and so are ten frames."""
+    images = dicom_images.scan(tmp_path / "stroke" / "DICOM").parent
+    for name in ("aif_mask.nii.gz", "brain.nrrd", "stroke_cbf.nii.gz"):
+        (save if "nii" in name else nrrd)(images / name, head()[0], **{} if "nii" in name else {"fields": ONE_FRAME})
+        np.testing.assert_array_equal(read_series(images).values, dicom_images.head())
+        assert naming_path(images) == images
+    save(images / "moved.nii.gz", head())
+    with pytest.raises(InputError, match=r"moved\.nii\.gz is a 4D scan: give that file itself"):
+        read_series(images)
+    frames = folder(tmp_path / "frames", [f"{i}.nii.gz" for i in range(FRAMES)])
+    dicom_images.image(frames / "a.dcm", head()[0, 0], 0, 0.0)
+    np.testing.assert_array_equal(read_series(frames, interval_s=2.0).values, head())
 
 
 def test_number_of_a_series_is_refused_beside_other_files_than_dicom(scan: Path) -> None:
