@@ -65,6 +65,8 @@ OWN = (PLACE, DATE_TIME, TIME, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INS
 #: So many numbers of series, or names of files, are listed.
 SHOWN = 5
 DAY_S = 86_400.0
+#: Steps in s that differ from whole ones by less than this are whole.
+WHOLE_S = 1e-4
 #: Slices have the same times within every frame, or every second one: a table that moves to and fro scans both ways.
 WAYS = (1, 2)
 
@@ -125,17 +127,19 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     places = _distinct(heights)
     geometry, upright = _geometry(images, places, heights, name)
     number = np.searchsorted(places, heights + 0.5 * SAME_MM) - 1
-    seconds, source = _seconds(images, number, name)
+    seconds, source, timed = _seconds(images, number, name)
     members = [np.flatnonzero(number == place) for place in range(places.size)]
     columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
-    table, complete = _frames(columns, name, timed=source is not None, damage=damage)
+    table, complete = _frames(columns, name, timed=timed, damage=damage)
     values = voxels([[images[index] for index in row] for row in table], geometry.shape)
     checks = (upright, complete)
-    if source is None:
-        return DicomScan(values, geometry, None, None, "DICOM images, which tell no times", checks)
+    if not timed:
+        return DicomScan(values, geometry, None, None, f"DICOM images, which tell no times ({source})", checks)
     slices_s = seconds[table]
     slices_s -= slices_s[0].mean()
-    return DicomScan(values, geometry, slices_s.mean(axis=1), slices_s, f"DICOM ({source})", (*checks, _trust(source)))
+    return DicomScan(
+        values, geometry, slices_s.mean(axis=1), slices_s, f"DICOM ({source})", (*checks, _trust(source, slices_s))
+    )
 
 
 # --- which images ---------------------------------------------------------------------------------------------------
@@ -321,22 +325,43 @@ def _geometry(images: list[DicomImage], places: FloatArray, heights: FloatArray,
     return geometry, Check("orientation", "warn", text, shifted_mm)
 
 
-def _seconds(images: list[DicomImage], number: npt.NDArray[np.intp], name: str) -> tuple[FloatArray, str | None]:
-    """Return when each image was acquired in s and what says so; what else orders them, and None, where nothing does.
+def _seconds(images: list[DicomImage], number: npt.NDArray[np.intp], name: str) -> tuple[FloatArray, str, bool]:
+    """Return when each image was acquired in s, what says so, and True; where nothing does what orders them, and why.
 
     What is the same for two images of a place is no time of acquisition; times of whole seconds, of frames that follow
     each other faster, are such.
     """
-    found = {source: np.array([when(image) for image in images]) for source, when in SOURCES.items()}
-    found = {source: _past_midnight(seconds) for source, seconds in found.items() if np.isfinite(seconds).all()}
+    every = {source: np.array([when(image) for image in images]) for source, when in SOURCES.items()}
+    found = {source: _past_midnight(seconds) for source, seconds in every.items() if np.isfinite(seconds).all()}
     orders = [_numbered(images, tag) for tag in (FRAME, ACQUISITION, INSTANCE, SERIES_NUMBER)]
+    acquired = any(_tells_apart(order, number) for order in orders[:2])
+    order = next((order for order in orders if _tells_apart(order, number)), None)
     source = next((one for one, seconds in found.items() if _tells_apart(seconds, number)), None)
-    if source in (RECONSTRUCTED, None) and not any(_tells_apart(order, number) for order in orders[:2]):
+    if source in (RECONSTRUCTED, None) and not acquired:
         for seconds in found.values():
             _refuse_copies(seconds, number, name)
+    if source == RECONSTRUCTED and order is not None and _disagree(found[source], order, number):
+        return order, f"{source} has the images in another order than their numbers", False
     if source is not None:
-        return found[source], source
-    return next((order for order in orders if _tells_apart(order, number)), np.arange(float(len(images)))), None
+        return found[source], source, True
+    return np.arange(float(len(images))) if order is None else order, _untimed(every, number), False
+
+
+def _disagree(seconds: FloatArray, order: FloatArray, number: npt.NDArray[np.intp]) -> bool:
+    """Tell whether times put the images of a place in another order than numbers: images made side by side."""
+    return bool((np.lexsort((seconds, number)) != np.lexsort((order, number))).any())
+
+
+def _untimed(every: dict[str, FloatArray], number: npt.NDArray[np.intp]) -> str:
+    """Return in words why none of the sources has times of acquisition."""
+    for source, seconds in every.items():
+        there = np.isfinite(seconds)
+        if there.all():
+            shared = seconds.size - len(_pairs(seconds, number))
+            return f"{source} is that of another image of the place in {shared} of {seconds.size} images"
+        if there.any():
+            return f"{source} is there in {np.count_nonzero(there)} of {seconds.size} images"
+    return "none of the tags that would is there"
 
 
 def _numbered(images: list[DicomImage], tag: str) -> FloatArray:
@@ -355,7 +380,11 @@ def _refuse_copies(seconds: FloatArray, number: npt.NDArray[np.intp], name: str)
 
 def _tells_apart(found: FloatArray, number: npt.NDArray[np.intp]) -> bool:
     """Tell whether all images have a number, and those of a place different ones."""
-    return bool(np.isfinite(found).all()) and len({*zip(number.tolist(), found.tolist(), strict=True)}) == found.size
+    return bool(np.isfinite(found).all()) and len(_pairs(found, number)) == found.size
+
+
+def _pairs(found: FloatArray, number: npt.NDArray[np.intp]) -> set[tuple[int, float]]:
+    return {*zip(number.tolist(), found.tolist(), strict=True)}
 
 
 def _moment(date: str, time: str) -> float:
@@ -413,15 +442,33 @@ SOURCES: dict[str, Callable[[DicomImage], float]] = {
 RECONSTRUCTED = "ContentTime"
 
 
-def _trust(source: str) -> Check:
-    """Tell whether times are those of acquisition."""
-    if source != RECONSTRUCTED:
-        return Check("DICOM times", "pass", f"Times are those of acquisition ({source}).")
-    text = (
-        f"Times are those at which the images were made ({source}), for no time of acquisition tells the frames apart: "
-        "compare them with the protocol, or give --interval SECONDS."
-    )
-    return Check("DICOM times", "warn", text)
+def _trust(source: str, slices_s: FloatArray) -> Check:
+    """Tell whether times are those of acquisition, to a fraction of a second."""
+    if source == RECONSTRUCTED:
+        text = (
+            f"Times are those at which the images were made ({source}), for no time of acquisition tells the frames "
+            "apart: compare them with the protocol, or give --interval SECONDS."
+        )
+        return Check("DICOM times", "warn", text)
+    if _cut_to_seconds(slices_s):
+        text = f"Times are whole seconds ({source}), up to 1 s early: if frames are regular give --interval SECONDS."
+        return Check("DICOM times", "warn", text)
+    return Check("DICOM times", "pass", f"Times are those of acquisition ({source}).")
+
+
+def _cut_to_seconds(slices_s: FloatArray) -> bool:
+    """Tell whether steps of whole seconds change by one more often than a protocol does: their fractions were cut off.
+
+    Examples
+    --------
+    >>> _cut_to_seconds(np.array([[0.0], [1.0], [3.0], [4.0], [6.0]]))
+    True
+    >>> _cut_to_seconds(np.array([[0.0], [2.0], [4.0], [7.0], [10.0]]))
+    False
+    """
+    steps = np.diff(slices_s, axis=0)
+    whole = bool(np.abs(steps - np.rint(steps)).max(initial=0.0) < WHOLE_S)
+    return whole and int((np.abs(np.diff(np.rint(steps[:, :1]), axis=0)) == 1.0).sum()) > 2
 
 
 def _past_midnight(seconds: FloatArray) -> FloatArray:

@@ -406,6 +406,44 @@ def test_times_come_from_the_first_tag_that_tells_images_of_a_place_apart(tmp_pa
     assert check(series, "DICOM times").status == ("warn" if source == "ContentTime" else "pass")
 
 
+@pytest.mark.parametrize("tag", ["AcquisitionNumber", "InstanceNumber"])
+def test_times_at_which_images_were_made_in_another_order_are_not_taken(tmp_path, tag):
+    """By several processes at once: the order of the frames would be theirs, with a typed interval too."""
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            tags = {"AcquisitionTime": CLOCK, "ContentTime": of_day(50.0 + 2.0 * (5 * t % FRAMES)), tag: t + 1}
+            image(tmp_path / f"{t}_{z}", pixels, z, None, **tags)
+    with pytest.raises(InputError, match=r"tell no times \(ContentTime has the images in another order than their num"):
+        read_series(tmp_path)
+    np.testing.assert_array_equal(read_series(tmp_path, interval_s=2.0).values, head())
+
+
+def test_why_times_are_none_is_told(tmp_path):
+    """One image lacks its time, or one frame is there again as another series, at the time of its own."""
+    folder = frames_as_series(tmp_path / "a", head(), StudyInstanceUID="1.7")
+    for z in range(SHAPE[0]):
+        again = {"series": "1.2.9", "number": 300, "StudyInstanceUID": "1.7"}
+        image(folder / f"again{z}", head()[5, z], z, 10.0, **again)
+    with pytest.raises(
+        InputError, match=r"\(AcquisitionTime is that of another image of the place in 4 of 52 images\)"
+    ):
+        read_series(folder)
+    folder = scan(tmp_path / "b")
+    one = pydicom.dcmread(folder / "IM0000")
+    del one.AcquisitionTime
+    one.save_as(folder / "IM0000")
+    with pytest.raises(InputError, match=r"\(AcquisitionTime is there in 47 of 48 images\)"):
+        read_series(folder)
+
+
+def test_times_whose_fractions_were_cut_off_are_told(tmp_path):
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            image(tmp_path / f"{t}_{z}", pixels, z, None, AcquisitionTime=of_day(1000.0 + int(1.4 * t))[:6])
+    told = check(read_series(tmp_path), "DICOM times")
+    assert told.status == "warn" and "Times are whole seconds (AcquisitionTime), up to 1 s early" in told.text
+
+
 def test_images_without_times_are_in_the_order_of_their_numbers_and_times_are_asked_for(tmp_path):
     folder = scan(tmp_path / "a", times_s=False)
     info = inspect_series(folder)
