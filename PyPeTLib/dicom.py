@@ -27,6 +27,7 @@ from PyPeTLib.dicom_headers import (
     DATE_TIME,
     FRAME,
     INSTANCE,
+    KIND,
     MIDDLE,
     OFFSET_S,
     PIXEL_MM,
@@ -224,11 +225,15 @@ def _over_time(images: list[DicomImage], series_number: int | None = None) -> li
 
 
 def _together(series: list[list[DicomImage]], *same: str) -> list[list[DicomImage]]:
-    """Return series that show places once as scans: those on one grid, of slices as thick, where tags are the same."""
+    """Return series that show places once as scans: those on one grid, of slices as thick, where tags are the same.
+
+    What was derived from images, such as maps of the scanner's own program, is no frame of them.
+    """
     groups: dict[tuple[Any, ...], list[list[DicomImage]]] = {}
     for members in series:
         one = members[0]
-        key = (one.grid, one.about.get(THICKNESS_MM), *(one.about.get(tag) for tag in same))
+        kind = one.about.get(KIND, "").partition("\\")[0]
+        key = (one.grid, one.about.get(THICKNESS_MM), kind, *(one.about.get(tag) for tag in same))
         groups.setdefault(key, []).append(members)
     return [_of_usual_places(group) for group in groups.values()]
 

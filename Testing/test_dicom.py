@@ -207,13 +207,15 @@ def frames_as_series(folder, values, *, first=100, **tags):
         (9, 1.0, 0.0, {}),
         (4, 1.0, 0.0, {"SliceThickness": 1.0}),
         (4, 1.0, 0.0, {"StudyInstanceUID": "1.8"}),
+        (4, 1.0, 0.0, {"ImageType": ["DERIVED", "SECONDARY", "CBF"], "AcquisitionTime": of_day(36002.0)}),
     ],
 )
 def test_frames_that_are_series_of_their_own_are_joined_without_other_volumes(tmp_path, slices, step, first, tags):
-    """Such as a CT angiography, with more images than the scan, or a volume without contrast on its grid."""
-    folder = frames_as_series(tmp_path / "a", head(), StudyInstanceUID="1.7")
+    """Such as a CT angiography, with more images than the scan, a volume without contrast on its grid, or a map."""
+    folder = frames_as_series(tmp_path / "a", head(), StudyInstanceUID="1.7", ImageType=["ORIGINAL", "PRIMARY"])
     for z in range(slices):
-        there = {"ImagePositionPatient": place(first + step * z), "StudyInstanceUID": "1.7", **tags}
+        there = {"ImagePositionPatient": place(first + step * z), "StudyInstanceUID": "1.7"}
+        there |= {"ImageType": ["ORIGINAL", "PRIMARY"], **tags}
         image(folder / f"plain{z}", head(1)[0, 0], 0, -200.0, series="1.2.9", number=2, **there)
     series = read_series(folder)
     np.testing.assert_array_equal(series.values, head())
