@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ from PyPeTLib.errors import InputError
 from PyPeTLib.files import natural_order
 from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.image_faults import refuse_odd_grid
-from PyPeTLib.times import MINIMUM_FRAMES
+from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_FRAMES
 from PyPeTLib.typeset import counted
 
 #: Slices whose places along the normal differ by less than this, in mm, are one.
@@ -132,6 +132,7 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     members = [np.flatnonzero(number == place) for place in range(places.size)]
     columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
     table, complete = _frames(columns, name, timed=timed, damage=damage)
+    table, complete = _without_pauses(table, seconds, complete) if timed else (table, complete)
     values = voxels([[images[index] for index in row] for row in table], geometry.shape)
     checks = (upright, complete)
     if not timed:
@@ -524,6 +525,25 @@ def _frames(
         f"{CURE} if there should be more.{damage}"
     )
     return table, Check("frames complete", "warn", text, float(left_out))
+
+
+def _without_pauses(
+    table: npt.NDArray[np.intp], seconds: FloatArray, complete: Check
+) -> tuple[npt.NDArray[np.intp], Check]:
+    """Return the frames without those before or after a pause that no scan has: another volume, or a scan broken off.
+
+    Where both sides of a pause are long enough for a scan, all are returned: which is meant, nobody knows.
+    """
+    pauses = np.flatnonzero(np.diff(seconds[table].mean(axis=1)) > MAXIMUM_INTERVAL_S)
+    parts = sorted(np.split(table, pauses + 1), key=len)
+    if not pauses.size or len(parts[-1]) < MINIMUM_FRAMES or len(parts[-2]) >= MINIMUM_FRAMES:
+        return table, complete
+    kept = parts[-1]
+    text = (
+        f" {counted(len(table) - len(kept), 'frame')}, more than {MAXIMUM_INTERVAL_S:g} s before or after the others, "
+        "were left out: another volume, or a scan that was broken off."
+    )
+    return kept, replace(complete, status="warn", text=complete.text + text)
 
 
 def _in_step(columns: list[list[tuple[float, int]]], way: int) -> bool:

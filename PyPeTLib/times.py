@@ -220,7 +220,9 @@ def _checked(axis: TimeAxis, scan: Path, frames: int) -> TimeAxis:
         first = int(np.argmax(wrong))
         need = f"times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTERVAL_S:g} s from frame to frame"
         found = f"{steps[first]:g} s from frame {first + 1} to {first + 2} ({axis.source})"
-        raise InputError(f"Scan {scan.name}: {need}; found {found}. {CURE}, in seconds and not milliseconds.")
+        paused = steps[first] > MAXIMUM_INTERVAL_S >= np.median(steps)
+        cure = "Give the frames before or after that pause" if paused else f"{CURE}, in seconds and not milliseconds"
+        raise InputError(f"Scan {scan.name}: {need}; found {found}. {cure}.")
     return axis
 
 

@@ -530,6 +530,22 @@ def test_frames_of_half_a_second_with_times_of_whole_ones_are_no_reconstructions
     assert source is None or series.time_source == f"DICOM ({source})"
 
 
+def test_frames_before_or_after_a_pause_are_left_out_and_told(tmp_path):
+    """A scan that was broken off and begun again, and a volume of the same grid without contrast."""
+    folder = scan(tmp_path / "a")
+    scan(folder / "broken off", head(5)[:3], times_s=-200.0 + 1.5 * np.arange(3))
+    scan(folder / "late", head(6)[:1], times_s=np.array([300.0]))
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 1.5 * np.arange(FRAMES), atol=1e-4)
+    told = check(series, "frames complete")
+    assert told.status == "warn"
+    assert "Each of 16 frames has its 4 slices. 4 frames, more than 30 s before or after the others, were" in told.text
+    scan(folder / "again", head(7), times_s=500.0 + 1.5 * np.arange(FRAMES))
+    with pytest.raises(InputError, match=r"found 197 s from frame 3 to 4 .*\. Give the frames before or after that"):
+        read_series(folder)
+
+
 def test_an_image_too_many_belongs_to_no_frame(tmp_path):
     folder = scan(tmp_path / "a")
     image(folder / "more", head()[0, 1], 1, -40.0)
