@@ -50,6 +50,9 @@ NIFTI_TIME_UNITS = {8: ("s", 1.0), 16: ("ms", 1e-3), 24: ("µs", 1e-6)}
 #: Names of time units in NRRD files, in s.
 SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
 
+#: Where a multi-volume of 3D Slicer keeps what it was sorted by, the times of its frames most often, and their unit.
+MULTI_LABELS, MULTI_UNIT = "multivolume.framelabels", "multivolume.frameidentifyingdicomtagunits"
+
 CURE = "Give --interval SECONDS or --times FILE"
 
 
@@ -108,7 +111,7 @@ def resolve_times(
     1. ``times_s`` or ``interval_s``, what the user gives;
     2. a sidecar (same name, ``.json``) that lists every frame: VolumeTiming, FrameTimesStart or FrameTimes, in s;
     3. ``stored``, or the file: NIfTI ``pixdim[4]`` > 0 with a time unit; NRRD index values or spacing of the time axis
-       with a unit;
+       with a unit, or the labels of a multi-volume's frames;
     4. the sidecar's RepetitionTime, in s.
 
     An offset of the whole axis in the header (NIfTI ``toffset``) is left out: no result depends on it.
@@ -331,15 +334,17 @@ def _nrrd_clue(scan: Path, frames: int) -> Clue:
     axis = next((i for i, kind in enumerate(kinds) if kind in ("list", "time")), 3)
     unit = _nrrd_unit(fields, axis)
     listed, spacing = fields.get(f"axis {axis} index values", "").split(), _nrrd_spacing(fields, axis)
+    what = "index values" if listed else "spacing"
+    if MULTI_LABELS in fields and unit not in SECONDS:
+        listed, unit, what = fields[MULTI_LABELS].split(","), fields.get(MULTI_UNIT, "").lower(), "frame labels"
     if not listed and spacing is None:
         return Clue(None, f"NRRD header without index values or spacing of axis {axis}")
-    what = "index values" if listed else "spacing"
     if unit not in SECONDS:
         return Clue(None, f"NRRD header with {what} of axis {axis} in {unit or 'no unit'}")
     try:
         times = np.array(listed, dtype=float) if listed else _regular(frames, spacing or 0.0)
     except ValueError:
-        return Clue(None, f"NRRD header with index values that are no numbers, such as {listed[0]!r}")
+        return Clue(None, f"NRRD header with {what} that are no numbers, such as {listed[0]!r}")
     return Clue(times * SECONDS[unit], f"NRRD header ({what}, {unit})")
 
 

@@ -282,6 +282,28 @@ def test_index_values_in_milliseconds_become_seconds(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_series(nrrd(tmp_path / "a.nrrd", head(), fields)).times_s, np.arange(FRAMES) * 1.5)
 
 
+@pytest.mark.parametrize(
+    ("labels", "unit", "found"),
+    [
+        (",".join(str(1500 * i) for i in range(FRAMES)), "ms", ""),
+        ("0,1500", "ms", "12 in all; found 2"),
+        ("0,1500", "na", r"frame labels of axis 3 in na"),
+        ("a,b", "ms", "frame labels that are no numbers, such as 'a'"),
+    ],
+)
+def test_labels_of_the_frames_of_a_multi_volume_are_times(tmp_path: Path, labels: str, unit: str, found: str) -> None:
+    """As 3D Slicer wrote perfusion scans before it had sequences."""
+    keys = f"MultiVolume.FrameIdentifyingDICOMTagUnits:={unit}\nMultiVolume.FrameLabels:={labels}"
+    path = nrrd(tmp_path / "a.nrrd", head(), f"{LIST_LAST}\n{keys}")
+    if found:
+        with pytest.raises(InputError, match=found):
+            read_series(path)
+        return
+    series = read_series(path)
+    np.testing.assert_allclose(series.times_s, np.arange(FRAMES) * 1.5)
+    assert series.time_source == "NRRD header (frame labels, ms)"
+
+
 def test_wrong_number_of_index_values_is_refused(tmp_path: Path) -> None:
     fields = f'{LIST_LAST}\nunits: "" "" "" "s"\naxis 3 index values:=0 1 2'
     assert DIRECTIONS in fields
