@@ -41,6 +41,8 @@ from PyPeTLib.nrrd_headers import (
 READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
 #: NRRD ``kinds`` of the axes of a grid; the values along the one axis of another kind are those of a voxel for ITK.
 NRRD_GRID_KINDS = ("domain", "space", "time", "none", "???")
+#: How the names of NRRD spaces begin whose axes are the patient's; others are those of a scanner, or of nothing.
+PATIENT_SPACES = ("left-", "right-")
 #: Grid axes are perpendicular when no cosine between two of them is larger: beyond, ITK straightens on writing.
 AXES_TOLERANCE = 1e-4
 #: Where the sform puts a corner further than this share of a voxel from the grid that ITK chose, the user is told.
@@ -232,7 +234,8 @@ def _reader(path: Path) -> str:
     except OSError as error:
         raise InputError(f"File {path}: cannot be opened: {error.strerror}. Check path and permissions.") from error
     if not extension(path):
-        found = "one DICOM file: give the folder of the scan" if is_dicom(path) else path.suffix or "no extension"
+        other = f"{path.suffix or 'no extension'}. Convert it to NIfTI"
+        found = "one DICOM file: give the folder of the scan" if is_dicom(path) else other
         raise InputError(f"File {path}: {', '.join(READERS)} can be read; found {found}.")
     return READERS[extension(path)]
 
@@ -290,7 +293,7 @@ def _orientation(path: Path, about: dict[str, str], geometry: Geometry) -> Check
 
 
 def _placed(path: Path, about: dict[str, str]) -> bool:
-    """Tell whether a file says where it lies: ITK takes one that does not to lie along the patient's axes at 0 mm."""
+    """Tell whether a file says where it lies in the patient: ITK takes one that does not to lie along their axes."""
     if extension(path).startswith(".nii"):
         return any(int(about.get(f"{form}_code", 0)) for form in ("sform", "qform"))
-    return "NRRD_space" in about
+    return about.get("NRRD_space", "").startswith(PATIENT_SPACES)

@@ -229,7 +229,7 @@ def test_missing_file_and_other_extension_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No such file"):
         read_series(tmp_path / "a.nii.gz")
     (tmp_path / "a.txt").write_text("1")
-    with pytest.raises(InputError, match=r"\.nii\.gz.*can be read; found \.txt"):
+    with pytest.raises(InputError, match=r"\.nii\.gz.*can be read; found \.txt\. Convert it to NIfTI\.$"):
         read_series(tmp_path / "a.txt")
 
 

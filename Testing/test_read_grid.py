@@ -80,7 +80,8 @@ def test_a_file_that_does_not_say_where_it_lies_is_told(tmp_path: Path) -> None:
     assert "a.nii.gz does not say where it lies" in doubts(read_series(tmp_path / "a.nii.gz"))["orientation"].text
     header = "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"
     placed = "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,2)\n"
-    for space, doubtful in (("spacings: 1 1 2\n", True), (placed, False)):
+    scanner = placed.replace("left-posterior-superior", "scanner-xyz")
+    for space, doubtful in (("spacings: 1 1 2\n", True), (placed, False), (scanner, True)):
         (tmp_path / "b.nrrd").write_bytes(f"{header}{space}\n".encode() + bytes(8))
         assert read_oriented(tmp_path / "b.nrrd")[1].doubtful == doubtful
     moved = "space dimension: 3\nspace directions: (1,0,0) (0,1,0) (0,0,2)\nspace origin: (-7.5,4,30)\n"
