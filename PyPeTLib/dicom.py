@@ -85,7 +85,8 @@ class DicomScan:
     times_s : ndarray, shape (t,), or None
         Time of each frame in s, the first at 0; None where the images do not tell.
     slices_s : ndarray, shape (t, z), or None
-        The same for each slice, of which the times of the frames are the means.
+        The same for each slice, of which the times of the frames are the means; None where they are those at which
+        images were made, one after the other, whenever they were acquired.
     time_source : str
         Where the times come from, or what was found instead.
     checks : tuple of Check
@@ -139,8 +140,9 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
         return DicomScan(values, geometry, None, None, f"DICOM images, which tell no times ({source})", checks)
     slices_s = seconds[table]
     slices_s -= slices_s[0].mean()
+    times_s, checks = slices_s.mean(axis=1), (*checks, _trust(source, slices_s))
     return DicomScan(
-        values, geometry, slices_s.mean(axis=1), slices_s, f"DICOM ({source})", (*checks, _trust(source, slices_s))
+        values, geometry, times_s, None if source == RECONSTRUCTED else slices_s, f"DICOM ({source})", checks
     )
 
 
@@ -453,7 +455,8 @@ def _trust(source: str, slices_s: FloatArray) -> Check:
     if source == RECONSTRUCTED:
         text = (
             f"Times are those at which the images were made ({source}), for no time of acquisition tells the frames "
-            "apart: compare them with the protocol, or give --interval SECONDS."
+            "apart: compare them with the protocol, or give --interval SECONDS. All slices of a frame count as "
+            "acquired at once."
         )
         return Check("DICOM times", "warn", text)
     if _cut_to_seconds(slices_s):

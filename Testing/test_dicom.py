@@ -420,6 +420,19 @@ def test_times_at_which_images_were_made_in_another_order_are_not_taken(tmp_path
     np.testing.assert_array_equal(read_series(tmp_path, interval_s=2.0).values, head())
 
 
+@pytest.mark.parametrize("interval_s", [None, 2.0])
+def test_slices_are_not_moved_by_when_their_images_were_made(tmp_path, interval_s):
+    """One after the other, though all were acquired at once."""
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            made = of_day(50.0 + 2.0 * t + 0.45 * z)
+            image(tmp_path / f"{t}_{z}", pixels, z, None, AcquisitionTime=CLOCK, ContentTime=made)
+    series = read_series(tmp_path, interval_s=interval_s)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, 2.0 * np.arange(FRAMES), atol=1e-4)
+    assert "All slices of a frame count as acquired at once." in check(series, "DICOM times").text
+
+
 def test_why_times_are_none_is_told(tmp_path):
     """One image lacks its time, or one frame is there again as another series, at the time of its own."""
     folder = frames_as_series(tmp_path / "a", head(), StudyInstanceUID="1.7")
