@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     table, complete = _frames(columns, name, timed=timed, damage=damage)
     table, complete = _without_pauses(table, seconds, complete) if timed else (table, complete)
     values = voxels([[images[index] for index in row] for row in table], geometry.shape)
-    checks = (upright, complete)
+    checks: tuple[Check, ...] = (upright, complete)
     if not timed:
         return DicomScan(values, geometry, None, None, f"DICOM images, which tell no times ({source})", checks)
     slices_s = seconds[table]
@@ -212,7 +213,8 @@ def _over_time(images: list[DicomImage], series_number: int | None = None) -> li
     """Return the series that show their places as often as a run needs, else those that show them more than once.
 
     Series that show places once are one scan together, where no series is a scan of itself: those of one study, or, of
-    images whose studies are not told alike, all. With a number, what has a series of that number is returned.
+    images whose studies are not told alike, all. One place alone, such as that where the bolus is awaited, is a scan
+    where there is no other. With a number, what has a series of that number is returned.
     """
     series = [_on_one_grid(members) for members in _by_series(images)]
     once = [members for members in series if _repeats(members) <= 1]
@@ -220,9 +222,9 @@ def _over_time(images: list[DicomImage], series_number: int | None = None) -> li
         [members for members in found if series_number is None or series_number in map(_number, members)]
         for found in (series, _together(once, STUDY_UID), _together(once))
     ]
-    for fewer in (MINIMUM_FRAMES - 1, 1):
+    for fewer, least in product((MINIMUM_FRAMES - 1, 1), (2, 1)):
         for found in asked:
-            if dynamic := [members for members in found if _repeats(members) > fewer]:
+            if dynamic := [one for one in found if _repeats(one) > fewer and len({*_rounded_places(one)}) >= least]:
                 return dynamic
     return []
 

@@ -236,6 +236,16 @@ def test_of_several_scans_whose_frames_are_series_one_is_taken_by_any_of_its_num
         read_series(folder)
 
 
+@pytest.mark.parametrize("each", [True, False])
+def test_one_slice_in_which_the_bolus_is_awaited_is_passed_over_beside_a_scan(tmp_path, each):
+    """As for the CT angiography of the same study; it has as many images of its place as a scan."""
+    folder = frames_as_series(tmp_path / "a", head()) if each else scan(tmp_path / "a")
+    for t in range(FRAMES):
+        image(folder / f"awaited{t}", head(5)[t, 0], 0, 300.0 + t, series="1.2.9", number=5)
+    np.testing.assert_array_equal(read_series(folder).values, head())
+    np.testing.assert_array_equal(read_series(folder, series_number=5).values, head(5)[:, :1])
+
+
 def test_frames_whose_images_are_of_studies_of_their_own_are_joined(tmp_path):
     """As programs that take out the patient's data make them, with new UIDs for every file."""
     folder = scan(tmp_path / "a")
