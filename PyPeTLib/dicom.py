@@ -371,7 +371,7 @@ def _untimed(every: dict[str, FloatArray], number: npt.NDArray[np.intp]) -> str:
             return f"{source} is that of another image of the place in {shared} of {seconds.size} images"
         if there.any():
             return f"{source} is there in {np.count_nonzero(there)} of {seconds.size} images"
-    return "none of the tags that would is there"
+    return "no image has one"
 
 
 def _numbered(images: list[DicomImage], tag: str) -> FloatArray:

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ class DicomImage:
         columns = columns / np.linalg.norm(columns)
         return np.stack([rows, columns, np.cross(rows, columns)], axis=1)
 
-    @property
+    @cached_property
     def height_mm(self) -> float:
         """Place along the normal."""
         return float(self.numbers(PLACE) @ self.axes[:, 2])
