@@ -28,6 +28,7 @@ from PyPeTLib.dicom_headers import (
     DATE_TIME,
     FRAME,
     INSTANCE,
+    KERNEL,
     KIND,
     MIDDLE,
     OFFSET_S,
@@ -41,6 +42,7 @@ from PyPeTLib.dicom_headers import (
     THICKNESS_MM,
     TIME,
     TRIGGER_MS,
+    TUBE_KV,
     DicomImage,
     ManyImagesError,
     images_of,
@@ -106,8 +108,8 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     """Read a dynamic scan from DICOM images, one or many in a file.
 
     The series that shows places over and over is taken: one of enough frames for a run before shorter ones, such as a
-    localiser taken twice; where every frame is a series of its own, all of them, but no volume of another part, slice
-    thickness or study. The images of a place are put in order by their times. A frame that lacks images, or an image of
+    localiser taken twice; where every frame is a series of its own, all of them, but no volume of another part, kind
+    or study. The images of a place are put in order by their times. A frame that lacks images, or an image of
     no frame, is left out and told, and damaged files are.
 
     Parameters
@@ -230,17 +232,17 @@ def _over_time(images: list[DicomImage], series_number: int | None = None) -> li
 
 
 def _together(series: list[list[DicomImage]], *same: str) -> list[list[DicomImage]]:
-    """Return series that show places once as scans: those on one grid, of slices as thick, where tags are the same.
-
-    What was derived from images, such as maps of the scanner's own program, is no frame of them.
-    """
+    """Return series that show places once as scans: those that were made alike, where tags are the same."""
     groups: dict[tuple[Any, ...], list[list[DicomImage]]] = {}
     for members in series:
-        one = members[0]
-        kind = one.about.get(KIND, "").partition("\\")[0]
-        key = (one.grid, one.about.get(THICKNESS_MM), kind, *(one.about.get(tag) for tag in same))
-        groups.setdefault(key, []).append(members)
+        groups.setdefault((*_made(members[0]), *map(members[0].about.get, same)), []).append(members)
     return [_of_usual_places(group) for group in groups.values()]
+
+
+def _made(image: DicomImage) -> tuple[Any, ...]:
+    """Return what frames of a scan have in common: grid, thickness, voltage, kernel, and whether derived (maps)."""
+    kind = image.about.get(KIND, "").partition("\\")[0]
+    return image.grid, kind, *map(image.about.get, (THICKNESS_MM, TUBE_KV, KERNEL))
 
 
 def _of_usual_places(series: list[list[DicomImage]]) -> list[DicomImage]:

@@ -207,6 +207,8 @@ def frames_as_series(folder, values, *, first=100, **tags):
         (9, 1.0, 0.0, {}),
         (4, 1.0, 0.0, {"SliceThickness": 1.0}),
         (4, 1.0, 0.0, {"StudyInstanceUID": "1.8"}),
+        (4, 1.0, 0.0, {"KVP": 120, "AcquisitionTime": of_day(35990.0)}),
+        (4, 1.0, 0.0, {"ConvolutionKernel": "sharp", "AcquisitionTime": of_day(36002.0)}),
         (4, 1.0, 0.0, {"ImageType": ["DERIVED", "SECONDARY", "CBF"], "AcquisitionTime": of_day(36002.0)}),
     ],
 )
