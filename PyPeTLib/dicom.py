@@ -218,7 +218,7 @@ def _over_time(images: list[DicomImage], series_number: int | None = None) -> li
     images whose studies are not told alike, all. One place alone, such as that where the bolus is awaited, is a scan
     where there is no other. With a number, what has a series of that number is returned.
     """
-    series = [_on_one_grid(members) for members in _by_series(images)]
+    series = _continued([_on_one_grid(members) for members in _by_series(images)])
     once = [members for members in series if _repeats(members) <= 1]
     asked = [
         [members for members in found if series_number is None or series_number in map(_number, members)]
@@ -229,6 +229,39 @@ def _over_time(images: list[DicomImage], series_number: int | None = None) -> li
             if dynamic := [one for one in found if _repeats(one) > fewer and len({*_rounded_places(one)}) >= least]:
                 return dynamic
     return []
+
+
+def _continued(series: list[list[DicomImage]]) -> list[list[DicomImage]]:
+    """Return series, as one those that go on where another over time ends: arterial and venous phase of one scan.
+
+    They are of one study, made alike, at the same places, and follow each other within what frames do.
+    """
+    groups: dict[tuple[Any, ...], list[list[DicomImage]]] = {}
+    for members in series:
+        key = (*_made(members[0]), members[0].about.get(STUDY_UID), frozenset(_rounded_places(members)))
+        groups.setdefault(key, []).append(members)
+    found: list[list[DicomImage]] = []
+    for group in groups.values():
+        if len(group) == 1 or max(map(_repeats, group)) <= 1:
+            found += group
+            continue
+        last_s = np.inf
+        for begin_s, end_s, place in sorted((*_span(members), place) for place, members in enumerate(group)):
+            if 0.0 < begin_s - last_s <= MAXIMUM_INTERVAL_S:
+                found[-1] = found[-1] + group[place]
+            else:
+                found.append(group[place])
+            last_s = end_s
+    return found
+
+
+def _span(images: list[DicomImage]) -> tuple[float, float]:
+    """Return when the first and the last image were acquired in s; infinite where that is not told."""
+    for source in CLOCKS:
+        seconds = np.array([SOURCES[source](image) for image in images])
+        if np.isfinite(seconds).all():
+            return float(seconds.min()), float(seconds.max())
+    return np.inf, np.inf
 
 
 def _together(series: list[list[DicomImage]], *same: str) -> list[list[DicomImage]]:
@@ -452,6 +485,8 @@ SOURCES: dict[str, Callable[[DicomImage], float]] = {
     "ContentTime": _at(CONTENT_DATE, CONTENT_TIME),
 }
 RECONSTRUCTED = "ContentTime"
+#: Those that one clock tells, of all series.
+CLOCKS = ("FrameReferenceDateTime", "FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
 
 
 def _trust(source: str, slices_s: FloatArray) -> Check:

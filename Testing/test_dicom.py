@@ -238,6 +238,19 @@ def test_of_several_scans_whose_frames_are_series_one_is_taken_by_any_of_its_num
         read_series(folder)
 
 
+def test_series_that_go_on_where_another_ends_are_one_scan(tmp_path):
+    """A first volume, the arterial phase, and the venous one in longer steps: each alone is too short."""
+    times = np.concatenate([[0.0], 5.0 + 1.5 * np.arange(7), 20.0 + 5.0 * np.arange(4)])
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            part = int(t > 0) + int(t > 7)
+            image(tmp_path / f"{t}_{z}", pixels, z, times[t], series=f"1.2.{part}", number=part)
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.values, head())
+    np.testing.assert_allclose(series.times_s, times, atol=1e-4)
+    np.testing.assert_array_equal(read_series(tmp_path, series_number=2).values, head())
+
+
 @pytest.mark.parametrize("each", [True, False])
 def test_one_slice_in_which_the_bolus_is_awaited_is_passed_over_beside_a_scan(tmp_path, each):
     """As for the CT angiography of the same study; it has as many images of its place as a scan."""
