@@ -17,8 +17,7 @@ from PyPeTLib.smoothing import Float32Array
 PARTS, LEAST_PART = 4, 100
 #: About so many voxels of the brain are looked at.
 SAMPLE = 60_000
-#: Slices jump if what tissue curves leave of their means is so many times its noise and larger than this SD in HU: 1.1
-#: times, and up to 0.17 HU, are left in steady heads, 1.9 times and 0.3 HU where slices jump by 0.3 HU.
+#: Slices jump if what tissue curves leave of their means is so many times its noise, and larger than this SD in HU.
 LEAST_OF_NOISE, LEAST_HU = 1.5, 0.2
 #: Slices that bend in time as all do, but for so many times the noise of their means, are not looked at further.
 LEAST_BENDS = 1.2
