@@ -61,7 +61,21 @@ def find_slice_jumps(
     Returns
     -------
     Jumps
-        ``hu`` of shape (t, slice), 0 in slices of hardly any brain.
+        ``hu`` of shape (t, slice), 0 in slices of hardly any brain, and where slices bend no more than their noise.
+
+    Examples
+    --------
+    >>> from PyPeTLib.geometry import Geometry
+    >>> times, mask = np.arange(40.0), Image(np.ones((2, 30, 30), bool), Geometry((30, 30, 2), (1.0, 1.0, 8.0)))
+    >>> hu = np.random.default_rng(0).normal(35.0, 2.0, (40, 1800))
+    >>> hu[7, :900] += 9.0  # a slice of the eighth frame
+    >>> aif = 300 * (times / 8) ** 3 * np.exp(3 - 0.375 * times)
+    >>> nothing = np.arange(0)
+    >>> found = find_slice_jumps(hu, nothing, mask, aif, np.zeros(40), times, settings=Settings())
+    >>> found.corrected, found.largest, float(found.hu[7, 0].round())
+    (True, 7, 9.0)
+    >>> float(without_slice_jumps(hu, mask, found)[7, :900].mean().round())
+    35.0
     """
     slices = _slice_of(mask)
     count = mask.values.shape[2 - mask.geometry.slice_axis]
