@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise, zip_longest
 
@@ -23,6 +23,8 @@ MOST_IN_PASS, IN_PASSES = 7, np.array([1, 3, 5, 7, 9, 15, 25, 27, 45, 75, 81, 12
 MOST_KEPT = 64e6
 #: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
 KERNEL_PART = 6
+#: So many voxels in a row are summed at a time: their values and sums stay in the cache of a processor.
+SPAN = 32768
 
 Shift = tuple[int, int, int]
 Offset = tuple[Shift, float]
@@ -84,16 +86,26 @@ class Neighbours:
         return _averaged(values, None, self.mask, self.far, self.kept_weight, progress)[0]
 
     def weight(self, offset: Offset) -> Float32Array:
-        """Return the weight of each voxel and its neighbour at an offset for each other, where both exist."""
+        """Return the weight of each voxel and its neighbour at an offset for each other, 0 where one of them is none.
+
+        Voxels are counted along the rows of the grid, as far as there is one `_step` voxels on.
+        """
         shift, nearness = offset
-        here, there = _overlap(self.mask.shape, shift)
-        weight = _squared_distance(self.guide[(slice(None), *here)], self.guide[(slice(None), *there)])
-        weight *= weight
-        np.subtract(np.float32(np.log(nearness)), weight, out=weight)
-        np.exp(weight, out=weight)
-        weight *= self.mask[here]
-        weight *= self.mask[there]
+        step, guide = _step(self.mask.shape, shift), self.guide.reshape(len(self.guide), -1)
+        weight = np.empty(self.mask.size - step, dtype=np.float32)
+        for part in _spans(weight.size):
+            distance = _squared_distance(guide[:, part], guide[:, _moved(part, step)])
+            distance *= distance
+            np.exp(np.subtract(np.float32(np.log(nearness)), distance, out=distance), out=weight[part])
+        weight *= self._pairs(shift).ravel()[: weight.size]
         return weight
+
+    def _pairs(self, shift: Shift) -> MaskArray:
+        """Tell which voxels of the mask have a neighbour in it, none being beyond the end of a row or a slice."""
+        here, there = _overlap(self.mask.shape, shift)
+        pairs = np.zeros_like(self.mask)
+        np.logical_and(self.mask[here], self.mask[there], out=pairs[here])
+        return pairs
 
     def kept_weight(self, offset: Offset) -> Float32Array:
         """Return the same, calculated once where the weights of all far neighbours are not too many."""
@@ -111,7 +123,7 @@ def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_m
 
     Examples
     --------
-    >>> grid = Geometry((9, 9, 3), (2.0, 2.0, 8.0))
+    >>> grid = Geometry((21, 21, 5), (2.0, 2.0, 8.0))
     >>> found = neighbours(np.zeros((1, *grid.shape), np.float32), np.ones(grid.shape, bool), grid, 8.0)
     >>> [len(offsets) for offsets in found.close], len(found.far)
     ([4], 60)
@@ -122,7 +134,15 @@ def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_m
     if len(close[0]) > MOST_PAIRS:
         odd = [_nearest(stride) for stride in strides]
         close = _in_passes(geometry, sigma_mm, odd)
-    return Neighbours(guide, mask, close, _half_kernel(geometry, sigma_mm, _reach(geometry, sigma_mm), odd))
+    far = _half_kernel(geometry, sigma_mm, _reach(geometry, sigma_mm), odd)
+    return Neighbours(guide, mask, [_within(mask, offsets) for offsets in close], _within(mask, far))
+
+
+def _within(mask: MaskArray, offsets: list[Offset]) -> list[Offset]:
+    """Return the offsets that lead from some voxel of the grid to another one."""
+    return [
+        offset for offset in offsets if all(abs(step) < size for step, size in zip(offset[0], mask.shape, strict=True))
+    ]
 
 
 def _averaged(
@@ -156,22 +176,21 @@ def _neighbour_sums(
     weight_of: Callable[[Offset], Float32Array],
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Return weighted sum of values, sum of weights and variance of the first, over offsets and their opposites."""
-    total = np.zeros_like(values)
-    weight, spread = np.zeros((2, *values.shape[1:]), dtype=np.float32)
+    images = values.reshape(len(values), -1)
+    total, of_first = np.zeros_like(images), None if variance is None else variance.ravel()
+    weight, spread = np.zeros((2, images.shape[1]), dtype=np.float32)
     for offset in offsets:
-        here, there = _overlap(weight.shape, offset[0])
         likeness = weight_of(offset)
-        weight[here] += likeness
-        weight[there] += likeness
-        product = np.empty_like(likeness)
-        for target, source in zip(total, values, strict=True):
-            target[here] += np.multiply(likeness, source[there], out=product)
-            target[there] += np.multiply(likeness, source[here], out=product)
-        if variance is not None:
-            square = likeness * likeness
-            spread[here] += np.multiply(square, variance[there], out=product)
-            spread[there] += np.multiply(square, variance[here], out=product)
-    return total, weight, spread
+        for part, target, source in _ways(likeness.size, _step(values.shape[1:], offset[0])):
+            alike = likeness[part]
+            weight[target] += alike
+            product = np.empty_like(alike)
+            for sums, image in zip(total, images, strict=True):
+                sums[target] += np.multiply(alike, image[source], out=product)
+            if of_first is not None:
+                spread[target] += np.multiply(alike * alike, of_first[source], out=product)
+    shape = values.shape[1:]
+    return total.reshape(values.shape), weight.reshape(shape), spread.reshape(shape)
 
 
 def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
@@ -246,6 +265,34 @@ def _half_kernel(geometry: Geometry, sigma_mm: float, reach: list[int], strides:
     return [
         ((int(z), int(y), int(x)), float(weight)) for (z, y, x), weight in zip(offsets[chosen], nearness, strict=True)
     ]
+
+
+def _step(shape: tuple[int, ...], shift: Shift) -> int:
+    """Return how many voxels along the rows of a grid an offset leads on, at least one.
+
+    Examples
+    --------
+    >>> _step((4, 10, 20), (0, 0, 3)), _step((4, 10, 20), (1, -9, -19))
+    (3, 1)
+    """
+    slices, rows, columns = shift
+    return (slices * shape[1] + rows) * shape[2] + columns
+
+
+def _spans(size: int) -> Iterator[slice]:
+    """Yield the parts of a row of voxels that fit into the cache."""
+    for start in range(0, size, SPAN):
+        yield slice(start, min(start + SPAN, size))
+
+
+def _moved(part: slice, step: int) -> slice:
+    return slice(part.start + step, part.stop + step)
+
+
+def _ways(size: int, step: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Yield parts of pairs, what they are added to and what is added: the second to the first, then the reverse."""
+    yield from ((part, part, _moved(part, step)) for part in _spans(size))
+    yield from ((part, _moved(part, step), part) for part in _spans(size))
 
 
 def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
