@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
 
 import numpy as np
 
-from PyPeTLib.chunks import in_parallel, share
+from PyPeTLib.chunks import share
 from PyPeTLib.geometry import Geometry, MaskArray
+from PyPeTLib.likeness_pass import Offset, Pairs, Shift, averaged, within
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.smoothing import KERNEL_REACH, Float32Array
 
@@ -19,15 +20,8 @@ STRIDE_SHARE = 0.85
 MOST_PAIRS = 75
 #: ... else in passes of at most so many voxels in a row, which average so many.
 MOST_IN_PASS, IN_PASSES = 7, np.array([1, 3, 5, 7, 9, 15, 25, 27, 45, 75, 81, 125])
-#: Weights are kept if all of them take no more than this, in bytes: they grow with voxels and neighbours.
-MOST_KEPT = 64e6
-#: So many pairs of neighbours are summed in one task: fixed, so that rounding does not depend on the machine.
-KERNEL_PART = 6
-#: So many voxels in a row are summed at a time: their values and sums stay in the cache of a processor.
-SPAN = 32768
-
-Shift = tuple[int, int, int]
-Offset = tuple[Shift, float]
+#: Weights take this share of a pass that calculates them first.
+WEIGHING = 0.3
 
 
 @dataclass(frozen=True)
@@ -71,51 +65,34 @@ class Neighbours:
         pairs = np.cumsum([len(offsets) for offsets in (*self.close, self.far)])
         ends = np.append(0.0, pairs / max(1, pairs[-1]))
         *close, far = [share(progress, *part) for part in pairwise(ends.tolist())]
-        first, of_first, seen = values, self.mask.astype(np.float32), self
+        first, of_first, guide = values, self.mask.astype(np.float32), self.guide
         for index, (offsets, part) in enumerate(zip(self.close, close, strict=True), start=1):
             several = index < len(self.close)  # the next pass compares what this one made of the guide
-            stack = np.concatenate([first, seen.guide]) if several else first
-            stack, of_first = _averaged(stack, of_first, self.mask, offsets, seen.weight, part)
+            stack = np.concatenate([first, guide]) if several else first
+            stack, of_first = _averaged(stack, of_first, Pairs(guide, self.mask), offsets, {}, part)
             first, guide = np.split(stack, [len(values)])
-            seen = replace(self, guide=guide)
-        second, of_second = _averaged(first, of_first, self.mask, self.far, self.kept_weight, far)
+        second, of_second = _averaged(first, of_first, Pairs(self.guide, self.mask), self.far, self.kept, far)
         return first, second, (of_first, of_second)
 
     def wide(self, values: Float32Array, *, progress: Progress = silent) -> Float32Array:
         """Return the means over far neighbours alone, of what hardly differs from close ones."""
-        return _averaged(values, None, self.mask, self.far, self.kept_weight, progress)[0]
+        return _averaged(values, None, Pairs(self.guide, self.mask), self.far, self.kept, progress)[0]
 
-    def weight(self, offset: Offset) -> Float32Array:
-        """Return the weight of each voxel and its neighbour at an offset for each other, 0 where one of them is none.
 
-        Voxels are counted along the rows of the grid, as far as there is one `_step` voxels on.
-        """
-        shift, nearness = offset
-        step, guide = _step(self.mask.shape, shift), self.guide.reshape(len(self.guide), -1)
-        weight = np.empty(self.mask.size - step, dtype=np.float32)
-        for part in _spans(weight.size):
-            distance = _squared_distance(guide[:, part], guide[:, _moved(part, step)])
-            distance *= distance
-            np.exp(np.subtract(np.float32(np.log(nearness)), distance, out=distance), out=weight[part])
-        weight *= self._pairs(shift).ravel()[: weight.size]
-        return weight
-
-    def _pairs(self, shift: Shift) -> MaskArray:
-        """Tell which voxels of the mask have a neighbour in it, none being beyond the end of a row or a slice."""
-        here, there = _overlap(self.mask.shape, shift)
-        pairs = np.zeros_like(self.mask)
-        np.logical_and(self.mask[here], self.mask[there], out=pairs[here])
-        return pairs
-
-    def kept_weight(self, offset: Offset) -> Float32Array:
-        """Return the same, calculated once where the weights of all far neighbours are not too many."""
-        shift, _ = offset
-        if shift in self.kept:
-            return self.kept[shift]
-        found = self.weight(offset)
-        if len(self.far) * self.mask.size * found.itemsize <= MOST_KEPT:
-            self.kept[shift] = found
-        return found
+def _averaged(
+    values: Float32Array,
+    variance: Float32Array | None,
+    pairs: Pairs,
+    offsets: list[Offset],
+    kept: dict[Shift, Float32Array],
+    progress: Progress,
+) -> tuple[Float32Array, Float32Array]:
+    """Return what `averaged` does; weights are put into ``kept`` where they are not too many."""
+    ready = float(not kept) * WEIGHING
+    if not kept:
+        kept |= pairs.weights(offsets, progress=share(progress, 0.0, ready))
+    weight_of, last = pairs.weight_of(kept), share(progress, ready, 1.0)
+    return averaged(values, variance, pairs.mask, offsets, weight_of, progress=last)
 
 
 def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float) -> Neighbours:
@@ -135,72 +112,7 @@ def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_m
         odd = [_nearest(stride) for stride in strides]
         close = _in_passes(geometry, sigma_mm, odd)
     far = _half_kernel(geometry, sigma_mm, _reach(geometry, sigma_mm), odd)
-    return Neighbours(guide, mask, [_within(mask, offsets) for offsets in close], _within(mask, far))
-
-
-def _within(mask: MaskArray, offsets: list[Offset]) -> list[Offset]:
-    """Return the offsets that lead from some voxel of the grid to another one."""
-    return [
-        offset for offset in offsets if all(abs(step) < size for step, size in zip(offset[0], mask.shape, strict=True))
-    ]
-
-
-def _averaged(
-    values: Float32Array,
-    variance: Float32Array | None,
-    mask: MaskArray,
-    offsets: list[Offset],
-    weight_of: Callable[[Offset], Float32Array],
-    progress: Progress,
-) -> tuple[Float32Array, Float32Array]:
-    """Return mean and variance over a voxel and its neighbours; the variance is 0 where that of the values is None."""
-    total, weight, spread = values.copy(), mask.astype(np.float32), np.zeros(mask.shape, dtype=np.float32)
-    if variance is not None:
-        spread += variance
-    parts = [offsets[start : start + KERNEL_PART] for start in range(0, len(offsets), KERNEL_PART)]
-    sums = in_parallel(lambda part: _neighbour_sums(values, variance, part, weight_of), parts, progress=progress)
-    for part_total, part_weight, part_spread in sums:
-        total += part_total
-        weight += part_weight
-        spread += part_spread
-    np.maximum(weight, np.float32(1.0), out=weight)
-    total /= weight
-    spread /= weight * weight
-    return total, spread
-
-
-def _neighbour_sums(
-    values: Float32Array,
-    variance: Float32Array | None,
-    offsets: list[Offset],
-    weight_of: Callable[[Offset], Float32Array],
-) -> tuple[Float32Array, Float32Array, Float32Array]:
-    """Return weighted sum of values, sum of weights and variance of the first, over offsets and their opposites."""
-    images = values.reshape(len(values), -1)
-    total, of_first = np.zeros_like(images), None if variance is None else variance.ravel()
-    weight, spread = np.zeros((2, images.shape[1]), dtype=np.float32)
-    for offset in offsets:
-        likeness = weight_of(offset)
-        for part, target, source in _ways(likeness.size, _step(values.shape[1:], offset[0])):
-            alike = likeness[part]
-            weight[target] += alike
-            product = np.empty_like(alike)
-            for sums, image in zip(total, images, strict=True):
-                sums[target] += np.multiply(alike, image[source], out=product)
-            if of_first is not None:
-                spread[target] += np.multiply(alike * alike, of_first[source], out=product)
-    shape = values.shape[1:]
-    return total.reshape(values.shape), weight.reshape(shape), spread.reshape(shape)
-
-
-def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
-    """Return the squared distance of two stacks of components, one by one to spare memory."""
-    distance = np.zeros(one.shape[1:], dtype=np.float32)
-    for first, second in zip(one, other, strict=True):
-        difference = first - second
-        difference *= difference
-        distance += difference
-    return distance
+    return Neighbours(guide, mask, [within(offsets, mask.shape) for offsets in close], within(far, mask.shape))
 
 
 def _nearest(voxels: float) -> int:
@@ -265,39 +177,3 @@ def _half_kernel(geometry: Geometry, sigma_mm: float, reach: list[int], strides:
     return [
         ((int(z), int(y), int(x)), float(weight)) for (z, y, x), weight in zip(offsets[chosen], nearness, strict=True)
     ]
-
-
-def _step(shape: tuple[int, ...], shift: Shift) -> int:
-    """Return how many voxels along the rows of a grid an offset leads on, at least one.
-
-    Examples
-    --------
-    >>> _step((4, 10, 20), (0, 0, 3)), _step((4, 10, 20), (1, -9, -19))
-    (3, 1)
-    """
-    slices, rows, columns = shift
-    return (slices * shape[1] + rows) * shape[2] + columns
-
-
-def _spans(size: int) -> Iterator[slice]:
-    """Yield the parts of a row of voxels that fit into the cache."""
-    for start in range(0, size, SPAN):
-        yield slice(start, min(start + SPAN, size))
-
-
-def _moved(part: slice, step: int) -> slice:
-    return slice(part.start + step, part.stop + step)
-
-
-def _ways(size: int, step: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield parts of pairs, what they are added to and what is added: the second to the first, then the reverse."""
-    yield from ((part, part, _moved(part, step)) for part in _spans(size))
-    yield from ((part, _moved(part, step), part) for part in _spans(size))
-
-
-def _overlap(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Return the slices of a grid and of its copy shifted by an offset, where both exist."""
-    pairs = [(length, max(0, step), max(0, -step)) for length, step in zip(shape, offset, strict=True)]
-    here = tuple(slice(back, max(0, length - ahead)) for length, ahead, back in pairs)
-    there = tuple(slice(ahead, max(0, length - back)) for length, ahead, back in pairs)
-    return here, there

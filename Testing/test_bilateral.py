@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from PyPeTLib import Settings, bilateral, likeness
+from PyPeTLib import Settings, bilateral, likeness, likeness_pass
 from PyPeTLib.bilateral import _height, _noise_sd
 from PyPeTLib.curves import robust_sd
 from PyPeTLib.geometry import Geometry
@@ -153,9 +153,9 @@ def test_weights_of_a_large_grid_are_not_kept(monkeypatch):
     values = np.random.default_rng(0).normal(size=(2, *GRID.shape)).astype(np.float32)
     kept, not_kept = (neighbours(values[:1], EVERYWHERE, GRID, 7.0) for _ in range(2))
     needed = 4 * len(kept.far) * EVERYWHERE.size
-    monkeypatch.setattr(likeness, "MOST_KEPT", needed)
+    monkeypatch.setattr(likeness_pass, "MOST_KEPT", needed)
     expected = kept.wide(values)
-    monkeypatch.setattr(likeness, "MOST_KEPT", needed - 1)
+    monkeypatch.setattr(likeness_pass, "MOST_KEPT", needed - 1)
     np.testing.assert_array_equal(not_kept.wide(values), expected)
     assert kept.kept and not not_kept.kept
 
