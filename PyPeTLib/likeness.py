@@ -20,8 +20,6 @@ STRIDE_SHARE = 0.85
 MOST_PAIRS = 75
 #: ... else in passes of at most so many voxels in a row, which average so many.
 MOST_IN_PASS, IN_PASSES = 7, np.array([1, 3, 5, 7, 9, 15, 25, 27, 45, 75, 81, 125])
-#: Weights take this share of a pass that calculates them first.
-WEIGHING = 0.3
 
 
 @dataclass(frozen=True)
@@ -69,30 +67,15 @@ class Neighbours:
         for index, (offsets, part) in enumerate(zip(self.close, close, strict=True), start=1):
             several = index < len(self.close)  # the next pass compares what this one made of the guide
             stack = np.concatenate([first, guide]) if several else first
-            stack, of_first = _averaged(stack, of_first, Pairs(guide, self.mask), offsets, {}, part)
+            stack, of_first = averaged(stack, of_first, Pairs(guide, self.mask), offsets, progress=part)
             first, guide = np.split(stack, [len(values)])
-        second, of_second = _averaged(first, of_first, Pairs(self.guide, self.mask), self.far, self.kept, far)
+        alike = Pairs(self.guide, self.mask)
+        second, of_second = averaged(first, of_first, alike, self.far, kept=self.kept, progress=far)
         return first, second, (of_first, of_second)
 
     def wide(self, values: Float32Array, *, progress: Progress = silent) -> Float32Array:
         """Return the means over far neighbours alone, of what hardly differs from close ones."""
-        return _averaged(values, None, Pairs(self.guide, self.mask), self.far, self.kept, progress)[0]
-
-
-def _averaged(
-    values: Float32Array,
-    variance: Float32Array | None,
-    pairs: Pairs,
-    offsets: list[Offset],
-    kept: dict[Shift, Float32Array],
-    progress: Progress,
-) -> tuple[Float32Array, Float32Array]:
-    """Return what `averaged` does; weights are put into ``kept`` where they are not too many."""
-    ready = float(not kept) * WEIGHING
-    if not kept:
-        kept |= pairs.weights(offsets, progress=share(progress, 0.0, ready))
-    weight_of, last = pairs.weight_of(kept), share(progress, ready, 1.0)
-    return averaged(values, variance, pairs.mask, offsets, weight_of, progress=last)
+        return averaged(values, None, Pairs(self.guide, self.mask), self.far, kept=self.kept, progress=progress)[0]
 
 
 def neighbours(guide: Float32Array, mask: MaskArray, geometry: Geometry, sigma_mm: float) -> Neighbours:

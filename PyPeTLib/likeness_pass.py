@@ -7,28 +7,28 @@ summed several times as fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import in_parallel
+from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.geometry import MaskArray
 from PyPeTLib.progress import Progress
 from PyPeTLib.smoothing import Float32Array
 
-#: Weights of a pass are kept if all of them take no more than this, in bytes: they grow with voxels and neighbours.
+#: So many bytes of weights are calculated at a time, and kept where they are all: they grow with voxels and neighbours.
 MOST_KEPT = 64e6
+#: They take this share of the time that sums take with them.
+WEIGHING = 0.3
 #: So many voxels are averaged in one task: what they and their neighbours hold stays in the cache of a processor.
 SPAN = 16384
 
 #: Steps (z, y, x) in voxels, the first that is not 0 being positive, and the Gaussian weight of a neighbour there.
 Shift = tuple[int, int, int]
 Offset = tuple[Shift, float]
-#: Weights of pairs at an offset, the first voxels of which are those of a slice.
-WeightOf = Callable[[Offset, slice], Float32Array]
 
 
 @dataclass(frozen=True)
@@ -45,42 +45,26 @@ class Pairs:
     guide: Float32Array
     mask: MaskArray
 
-    def weight(self, offset: Offset, part: slice) -> Float32Array:
+    def weight(self, offset: Offset) -> Float32Array:
         """Return the weights of voxels and their neighbours at an offset for each other, 0 where one of them is none.
 
         Examples
         --------
         >>> three = Pairs(np.zeros((1, 1, 2, 3), dtype=np.float32), np.ones((1, 2, 3), dtype=bool))
-        >>> three.weight(((0, 0, 1), 0.5), slice(0, 5))  # a row's last voxel and the next row's first are no pair
+        >>> three.weight(((0, 0, 1), 0.5))  # a row's last voxel and the next row's first are no pair
         array([0.5, 0.5, 0. , 0.5, 0.5], dtype=float32)
         """
         (shift, nearness), shape = offset, self.mask.shape
-        there = moved(part, step(shape, shift))
+        by, of_pair = _step(shape, shift), _step(_room(shape), shift)
         guide, inside = self.guide.reshape(len(self.guide), -1), self.mask.ravel()
-        weight = _squared_distance(guide[:, part], guide[:, there])
-        weight *= weight
-        np.subtract(np.float32(np.log(nearness)), weight, out=weight)
-        np.exp(weight, out=weight)
-        weight *= inside[part]
-        weight *= inside[there]
-        weight *= self._roomy[there] - self._roomy[part] == step(_room(shape), shift)
+        weight = np.empty(self.mask.size - by, dtype=np.float32)
+        for part in _spans(weight.size):
+            there, alike = _moved(part, by), weight[part]
+            distance = _squared_distance(guide[:, part], guide[:, there])
+            distance *= distance
+            np.exp(np.subtract(np.float32(np.log(nearness)), distance, out=distance), out=alike)
+            alike *= inside[part] & inside[there] & (self._roomy[there] - self._roomy[part] == of_pair)
         return weight
-
-    def weights(self, offsets: list[Offset], *, progress: Progress) -> dict[Shift, Float32Array]:
-        """Return all weights by offset, or none where they are too many to be kept."""
-        if len(offsets) * self.mask.size * self.guide.itemsize > MOST_KEPT:
-            return {}
-
-        def all_of(offset: Offset) -> Float32Array:
-            parts = _spans(self.mask.size - step(self.mask.shape, offset[0]))
-            return np.concatenate([self.weight(offset, part) for part in parts])
-
-        found = in_parallel(all_of, offsets, progress=progress)
-        return dict(zip((shift for shift, _ in offsets), found, strict=True))
-
-    def weight_of(self, kept: dict[Shift, Float32Array]) -> WeightOf:
-        """Return what gives weights: as kept, or calculated anew."""
-        return (lambda offset, part: kept[offset[0]][part]) if kept else self.weight
 
     @cached_property
     def _roomy(self) -> npt.NDArray[np.int32]:
@@ -92,10 +76,10 @@ class Pairs:
 def averaged(
     values: Float32Array,
     variance: Float32Array | None,
-    mask: MaskArray,
+    pairs: Pairs,
     offsets: list[Offset],
-    weight_of: WeightOf,
     *,
+    kept: dict[Shift, Float32Array] | None = None,
     progress: Progress,
 ) -> tuple[Float32Array, Float32Array]:
     """Return the means over voxels and their neighbours, and the variances of these.
@@ -106,35 +90,53 @@ def averaged(
         float32, 0 outside the mask.
     variance : ndarray, shape (z, y, x), or None
         That of the values; the variance of their means is 0 where it is None.
-    mask : ndarray of bool, shape (z, y, x)
+    pairs : Pairs
     offsets : list of Offset
         One of each pair of opposite offsets; each leads from some voxel of the grid to another (`within`).
-    weight_of : callable
+    kept : dict, optional
+        Weights by offset, put in here for another pass, or taken from here; none where they are too many.
     progress : callable
         ``progress(fraction, text)``; raising from it cancels.
     """
-    images, inside = values.reshape(len(values), -1), mask.ravel()
+    mask, images = pairs.mask, values.reshape(len(values), -1)
     of_one = np.zeros(mask.size, dtype=np.float32) if variance is None else variance.ravel()
+    total, spread, weight = images.copy(), of_one.copy(), mask.ravel().astype(np.float32)
 
-    def average(part: slice) -> tuple[Float32Array, Float32Array]:
-        total, spread, weight = images[:, part].copy(), of_one[part].copy(), inside[part].astype(np.float32)
-        product = np.empty_like(total)
-        for offset in offsets:
-            for here, pairs, there in _ways(part, step(mask.shape, offset[0]), mask.size):
-                alike = weight_of(offset, pairs)
+    def add(weights: dict[Shift, Float32Array], part: slice) -> None:
+        product = np.empty((len(images), SPAN), dtype=np.float32)
+        for shift, of_pairs in weights.items():
+            for here, pair, there in _ways(part, _step(mask.shape, shift), mask.size):
+                alike = of_pairs[pair]
                 weight[here] += alike
                 total[:, here] += np.multiply(alike, images[:, there], out=product[:, : alike.size])
                 if variance is not None:
                     spread[here] += alike * alike * of_one[there]
-        np.maximum(weight, np.float32(1.0), out=weight)
-        total /= weight
-        spread /= weight * weight
-        return total, spread
 
-    means, of_means, parts = np.empty_like(images), np.empty_like(of_one), list(_spans(mask.size))
-    for part, found in zip(parts, in_parallel(average, parts, progress=progress), strict=True):
-        means[:, part], of_means[part] = found
-    return means.reshape(values.shape), of_means.reshape(mask.shape)
+    for weights, part_of in _weights(pairs, offsets, kept, progress):
+        for _ in in_parallel(partial(add, weights), list(_spans(mask.size)), progress=part_of):
+            pass
+    np.maximum(weight, np.float32(1.0), out=weight)
+    total /= weight
+    spread /= weight * weight
+    return total.reshape(values.shape), spread.reshape(mask.shape)
+
+
+def _weights(
+    pairs: Pairs, offsets: list[Offset], kept: dict[Shift, Float32Array] | None, progress: Progress
+) -> Iterator[tuple[dict[Shift, Float32Array], Progress]]:
+    """Yield weights by offset, of as many offsets as memory allows, and progress of what is done with them."""
+    if kept:
+        yield kept, progress
+        return
+    many = max(1, int(MOST_KEPT // (pairs.mask.size * pairs.guide.itemsize)))
+    for start in range(0, len(offsets), many):
+        some = offsets[start : start + many]
+        of_some = share(progress, start / len(offsets), (start + len(some)) / len(offsets))
+        found = in_parallel(pairs.weight, some, progress=share(of_some, 0.0, WEIGHING))
+        weights = dict(zip((shift for shift, _ in some), found, strict=True))
+        if kept is not None and len(some) == len(offsets):
+            kept.update(weights)
+        yield weights, share(of_some, WEIGHING, 1.0)
 
 
 def within(offsets: list[Offset], shape: tuple[int, ...]) -> list[Offset]:
@@ -148,19 +150,19 @@ def within(offsets: list[Offset], shape: tuple[int, ...]) -> list[Offset]:
     return [(shift, near) for shift, near in offsets if all(map(int.__lt__, map(abs, shift), shape))]
 
 
-def step(shape: tuple[int, ...], shift: Shift) -> int:
+def _step(shape: tuple[int, ...], shift: Shift) -> int:
     """Return how many voxels along the rows of a grid an offset leads on, at least one if it is `within` the grid.
 
     Examples
     --------
-    >>> step((4, 10, 20), (0, 0, 3)), step((4, 10, 20), (1, -9, -19))
+    >>> _step((4, 10, 20), (0, 0, 3)), _step((4, 10, 20), (1, -9, -19))
     (3, 1)
     """
     slices, rows, columns = shift
     return (slices * shape[1] + rows) * shape[2] + columns
 
 
-def moved(part: slice, by: int) -> slice:
+def _moved(part: slice, by: int) -> slice:
     """Return a slice moved by a number of voxels."""
     return slice(part.start + by, part.stop + by)
 
@@ -176,12 +178,12 @@ def _spans(size: int) -> Iterator[slice]:
 
 
 def _ways(part: slice, by: int, size: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield voxels of a part, counted within it, their pairs and their neighbours: those on from them, those before."""
+    """Yield voxels of a part, their pairs and their neighbours: those on from them, those before."""
     ahead, back = slice(part.start, min(part.stop, size - by)), slice(max(part.start, by), part.stop)
     if ahead.start < ahead.stop:
-        yield moved(ahead, -part.start), ahead, moved(ahead, by)
+        yield ahead, ahead, _moved(ahead, by)
     if back.start < back.stop:
-        yield moved(back, -part.start), moved(back, -by), moved(back, -by)
+        yield back, _moved(back, -by), _moved(back, -by)
 
 
 def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
