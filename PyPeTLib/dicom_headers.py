@@ -67,6 +67,8 @@ NESTED, DEEPEST = re.compile(rb"\xfe\xff(?:\x00\xe0\xff{4}|\x0d\xe0\x00{4})"), 1
 RESCALE = "PixelValueTransformationSequence"
 #: Cosines of rows and columns, often rounded to a few digits, are perpendicular unit vectors to within this.
 ROUNDED_COSINES = 0.02
+#: Images whose places along the normal differ by less than this, in mm, are of one place.
+SAME_MM = 0.01
 CURE = "Export the scan again"
 
 
