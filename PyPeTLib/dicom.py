@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,8 @@ STEP_TOLERANCE = 0.1
 TILT_VOXELS = 0.1
 #: At least this share of the frames has to be complete.
 LEAST_COMPLETE = 0.8
-#: Slices have the same times within every frame, or every second one: a table that moves to and fro scans both ways.
-WAYS = (1, 2)
+#: Places that are shown so many times as often as usual are those where slabs of a table that jumps overlap.
+CROWDED = 1.5
 
 
 @dataclass(frozen=True)
@@ -171,23 +172,22 @@ def _frames(
         What is to be said of damaged files.
     """
     counts = [len(column) for column in columns]
-    most = max(counts)
-    if min(counts) == most and (not timed or any(_in_step(columns, way) for way in WAYS)):
-        table = np.array([[index for _, index in column] for column in columns]).T
+    if not timed and min(counts) < max(counts):
+        found = f"{min(counts)} to {max(counts)}, and no times that tell which are missing"
+        raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.{damage}")
+    crowded = CROWDED * float(np.median(counts))
+    most = max(count for count in counts if count < crowded)
+    table = _in_frames(columns, crowded) if timed else np.array([[one for _, one in column] for column in columns]).T
+    if len(table) < LEAST_COMPLETE * most:
+        found = f"{len(table)} of {most} frames with all {len(columns)} slices"
+        raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.{damage}")
+    left_out = sum(counts) - table.size
+    if not left_out:
         text = f"Each of {most} frames has its {len(columns)} slices.{damage}"
         return table, Check("frames complete", "warn" if damage else "pass", text, 0.0)
-    if not timed:
-        found = f"{min(counts)} to {most}, and no times that tell which are missing"
-        raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.{damage}")
-    placed = max((_all_placed(columns, way) for way in WAYS), key=lambda found: len(_full(found)))
-    full = _full(placed)
-    if len(full) < LEAST_COMPLETE * most:
-        found = f"{len(full)} of {most} frames with all {len(columns)} slices"
-        raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.{damage}")
-    table = np.array([[one[frame] for one in placed] for frame in full])
-    left_out = sum(counts) - table.size
+    whose = "theirs or of no frame" if max(counts) < crowded else "theirs, of no frame or where slabs overlap"
     text = (
-        f"{most - len(full)} of {most} frames lack slices; {left_out} images, theirs or of no frame, were left out. "
+        f"{most - len(table)} of {most} frames lack slices; {left_out} images, {whose}, were left out. "
         f"{CURE} if there should be more.{damage}"
     )
     return table, Check("frames complete", "warn", text, float(left_out))
@@ -212,46 +212,48 @@ def _without_pauses(
     return kept, replace(complete, status="warn", text=complete.text + text)
 
 
-def _in_step(columns: list[list[tuple[float, int]]], way: int) -> bool:
-    """Tell whether the images of all places, in order, belong to the same frames: places may lack different ones."""
-    own_s = np.array([[time for time, _ in column] for column in columns]).T
-    if len(own_s) < 2:
-        return True
-    apart_s = own_s - np.median(own_s, axis=1, keepdims=True)
-    for first in range(way):
-        apart_s[first::way] -= np.median(apart_s[first::way], axis=0)
-    return bool(np.abs(apart_s).max() <= 0.25 * np.median(np.diff(own_s, axis=0)))
+def _in_frames(columns: list[list[tuple[float, int]]], crowded: float) -> npt.NDArray[np.intp]:
+    """Return which image each frame that has all shows at each place, shape (t, z).
 
-
-def _all_placed(columns: list[list[tuple[float, int]]], way: int) -> list[dict[int, int]]:
-    """Return for every place which image each frame shows; frames are those of the most regular of the full places."""
-    most = max(map(len, columns))
-    full = (np.array([time for time, _ in column]) for column in columns if len(column) == most)
-    frames_s = min(full, key=lambda own_s: float(np.abs(np.diff(own_s, 2)).sum()))
-    return [_placed(column, frames_s, way) for column in columns]
-
-
-def _full(placed: list[dict[int, int]]) -> list[int]:
-    """Return the frames that have an image at every place."""
-    return sorted(set(placed[0]).intersection(*placed[1:]))
-
-
-def _placed(column: list[tuple[float, int]], frames_s: FloatArray, way: int) -> dict[int, int]:
-    """Return which image of a place each frame shows: the nearest in time, no further than half a step.
-
-    Slices may all be earlier or later than those whose times are the frames'; that is taken off first, for each of
-    ``way`` turns of the table.
+    Places beside each other were scanned soon after each other, or all at once, whatever way the table moves, so frames
+    are followed from place to place. A place with ``crowded`` images or more, as where slabs of a table that jumps
+    overlap, is left to the end: of its images those nearest in time are taken.
     """
-    half_s = 0.5 * float(np.median(np.diff(frames_s))) if frames_s.size > 1 else np.inf
-    own_s = np.array([time for time, _ in column])
-    apart_s = own_s[:, None] - frames_s
-    first = np.abs(apart_s).argmin(axis=1)
-    for turn in range(way):
-        if (mine := first % way == turn).any():
-            apart_s[:, turn::way] -= np.median(apart_s[mine, first[mine]])
-    nearest: dict[int, tuple[float, int]] = {}
-    for (_, index), apart in zip(column, np.abs(apart_s), strict=True):
-        frame = int(apart.argmin())
-        if apart[frame] <= half_s and apart[frame] < nearest.get(frame, (np.inf, 0))[0]:
-            nearest[frame] = float(apart[frame]), index
-    return {frame: index for frame, (_, index) in nearest.items()}
+    own_s = [np.array([time for time, _ in column]) for column in columns]
+    rounded_s = 1.0 if all((times == np.rint(times)).all() for times in own_s) else 0.0
+    usual = [place for place, times in enumerate(own_s) if times.size < crowded]
+    rows = {usual[0]: np.arange(own_s[usual[0]].size)}
+    for before, place in pairwise(usual):
+        mine, theirs = _paired(own_s[before], own_s[place], rounded_s=rounded_s)
+        there = np.isin(rows[before], mine)
+        rows = {other: frames[there] for other, frames in rows.items()}
+        rows[place] = theirs[np.searchsorted(mine, rows[before])]
+    for place in sorted(set(range(len(columns))) - set(usual)):
+        beside = min(usual, key=lambda other: abs(other - place))
+        rows[place] = np.abs(own_s[place] - own_s[beside][rows[beside], None]).argmin(axis=1)
+    once = np.all([np.diff(rows[place], prepend=-1) > 0 for place in rows], axis=0)
+    return np.array([[columns[place][one][1] for one in rows[place][once]] for place in range(len(columns))]).T
+
+
+def _paired(
+    first_s: FloatArray, second_s: FloatArray, *, rounded_s: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return which images of two places, in order, are of one frame: as many as can be, the nearest in time.
+
+    Those further apart than usual by half a step or more are not, but for what ``rounded_s`` took off their times: one
+    that is missing must not shift the others.
+
+    Examples
+    --------
+    >>> _paired(np.array([0.0, 3.0, 6.0]), np.array([1.5, 7.4]), rounded_s=0.0)
+    (array([0, 2]), array([0, 1]))
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    apart_s = np.abs(second_s - first_s[:, None])
+    step_s = np.minimum(np.diff(first_s, prepend=-np.inf), np.diff(first_s, append=np.inf))
+    reach_s = np.median(apart_s.min(axis=1)) + 0.5 * np.minimum(step_s, MAXIMUM_INTERVAL_S) + rounded_s
+    gain_s = np.maximum(reach_s[:, None] - apart_s, 0.0)
+    first, second = linear_sum_assignment(gain_s, maximize=True)
+    near = gain_s[first, second] > 0.0
+    return first[near], np.sort(second[near])

@@ -401,6 +401,67 @@ def test_frames_of_a_table_that_moves_to_and_fro_are_complete(tmp_path, way_s, m
     ]
 
 
+def to_and_fro(turns):
+    """When slices are scanned by a table whose every second turn begins at the other end of the head."""
+    along = np.linspace(0.0, 1.2, SHAPE[0])
+    return np.stack([1.5 * t + (along if t % 2 else along[::-1]) for t in range(turns)])
+
+
+def jumping(turns):
+    """When slices are scanned by a table that jumps between two slabs, each half-way between frames of the other."""
+    return 3.0 * np.arange(turns)[:, None] + np.repeat([0.0, 1.5], SHAPE[0] // 2)
+
+
+LOWER, UPPER = range(SHAPE[0] // 2), range(SHAPE[0] // 2, SHAPE[0])
+
+
+@pytest.mark.parametrize(
+    ("when", "lost"),
+    [
+        (to_and_fro, {(t, z) for t in (4, 7) for z in range(SHAPE[0])}),
+        (to_and_fro, {(4, z) for z in range(SHAPE[0])}),
+        (to_and_fro, {(3, z) for z in LOWER} | {(8, z) for z in UPPER}),
+        (to_and_fro, {(6, 3), (9, 0)}),
+        (jumping, {(4, z) for z in range(SHAPE[0])}),
+        (jumping, {(4, 0), (9, 3)}),
+        (jumping, {(6, z) for z in UPPER}),
+    ],
+)
+def test_frames_that_a_moving_table_has_lost_leave_the_others_together(tmp_path, when, lost):
+    """Whichever way it moved after the gap."""
+    own = when(14)
+    for t, z in np.ndindex(own.shape):
+        if (t, z) not in lost:
+            image(tmp_path / f"{t}_{z}", np.full(SHAPE[1:], 50 * t + z), z, own[t, z])
+    found = read_dicom(tmp_path.iterdir(), name="a")
+    shown, place = np.divmod(found.values[:, :, 0, 0], 50)
+    np.testing.assert_array_equal(place, np.broadcast_to(range(SHAPE[0]), place.shape))
+    np.testing.assert_allclose(
+        found.slices_s - found.slices_s[0, 0], own[shown, place] - own[shown[0, 0], 0], atol=1e-4
+    )
+    complete = [t for t in range(len(own)) if not any((t, z) in lost for z in range(SHAPE[0]))]
+    assert len(shown) >= len(complete)
+    assert np.ptp(found.slices_s, axis=1).max() <= 1.5 + 1e-4
+    assert (np.diff(shown, axis=0) > 0).all()
+
+
+@pytest.mark.parametrize("lost", [(), (4, 3)])
+def test_slabs_of_a_table_that_jumps_may_overlap(tmp_path, lost):
+    """A slice that both show is there twice as often as the others: that nearest in time to its neighbours is taken."""
+    values, own = head(), jumping(FRAMES)
+    for t, z in np.ndindex(own.shape):
+        if (t, z) != lost:
+            image(tmp_path / f"{t}_{z}", values[t, z], z, own[t, z])
+        if z == 2:
+            image(tmp_path / f"{t}_again", values[t, z], z, own[t, 0] + 0.01)
+    found = read_dicom(tmp_path.iterdir(), name="a")
+    kept = [t for t in range(FRAMES) if t not in lost[:1]]
+    np.testing.assert_array_equal(found.values, values[kept])
+    told = next(one for one in found.checks if one.name == "frames complete")
+    assert told.status == "warn"
+    assert "images, theirs, of no frame or where slabs overlap, were left out" in told.text
+
+
 @pytest.mark.parametrize(("start", "changes_date"), [(86391.0, True), (86391.0, False)])
 def test_midnight_between_frames(tmp_path, start, changes_date):
     """The date changes with it, or is that of the start of the scan."""
