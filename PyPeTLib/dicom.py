@@ -25,7 +25,7 @@ from PyPeTLib.dicom_headers import (
     voxels,
 )
 from PyPeTLib.dicom_series import images_of_scan
-from PyPeTLib.dicom_times import RECONSTRUCTED, seconds_of, trust
+from PyPeTLib.dicom_times import RECONSTRUCTED, REGULAR, seconds_of, trust
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.image_faults import refuse_odd_grid
@@ -36,6 +36,8 @@ from PyPeTLib.typeset import counted
 STEP_TOLERANCE = 0.1
 #: Where slices are shifted against each other by more than this share of a voxel in all, the user is told.
 TILT_VOXELS = 0.1
+#: Images of one slice may lie beside each other by this share of a voxel.
+MOVED_VOXELS = 0.5
 #: At least this share of the frames has to be complete.
 LEAST_COMPLETE = 0.8
 #: Places that are shown so many times as often as usual are those where slabs of a table that jumps overlap.
@@ -55,8 +57,8 @@ class DicomScan:
     times_s : ndarray, shape (t,), or None
         Time of each frame in s, the first at 0; None where the images do not tell.
     slices_s : ndarray, shape (t, z), or None
-        The same for each slice, of which the times of the frames are the means; None where they are those at which
-        images were made, one after the other, whenever they were acquired.
+        The same for each slice, of which the times of the frames are the means; None where no time of acquisition is
+        told: images are made one after the other, whenever they were acquired.
     time_source : str
         Where the times come from, or what was found instead.
     checks : tuple of Check
@@ -98,10 +100,14 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     places = _distinct(heights)
     geometry, upright = _geometry(images, places, heights, name)
     number = np.searchsorted(places, heights + 0.5 * SAME_MM) - 1
+    _refuse_moved(images, number, geometry, name)
     seconds, source, timed = seconds_of(images, number, name)
     members = [np.flatnonzero(number == place) for place in range(places.size)]
     columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
-    table, complete = _frames(columns, name, timed=timed, damage=damage)
+    in_order = not timed or (source == RECONSTRUCTED and _in_step(columns))
+    if not in_order:
+        _refuse_slabs_of_other_times(columns, name)
+    table, complete = _frames(columns, name, in_order=in_order, damage=damage)
     table, complete = _without_pauses(table, seconds, complete) if timed else (table, complete)
     values = voxels([[images[index] for index in row] for row in table], geometry.shape)
     checks: tuple[Check, ...] = (upright, complete)
@@ -110,9 +116,8 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     slices_s = seconds[table]
     slices_s -= slices_s[0].mean()
     times_s, checks = slices_s.mean(axis=1), (*checks, trust(source, slices_s))
-    return DicomScan(
-        values, geometry, times_s, None if source == RECONSTRUCTED else slices_s, f"DICOM ({source})", checks
-    )
+    own = None if source in (RECONSTRUCTED, REGULAR) else slices_s
+    return DicomScan(values, geometry, times_s, own, f"DICOM ({source})", checks)
 
 
 # --- where and when -------------------------------------------------------------------------------------------------
@@ -156,11 +161,22 @@ def _geometry(images: list[DicomImage], places: FloatArray, heights: FloatArray,
     return geometry, Check("orientation", "warn", text, shifted_mm)
 
 
+def _refuse_moved(images: list[DicomImage], number: npt.NDArray[np.intp], geometry: Geometry, name: str) -> None:
+    """Refuse images of one place whose pixels do not lie above each other: fields of view of several centres."""
+    across_mm = np.array([image.numbers(PLACE) for image in images]) @ geometry.axes[:, :2]
+    first_mm = across_mm[np.unique(number, return_index=True)[1]][number]
+    moved_mm = np.abs(across_mm - first_mm).max(axis=0)
+    if (moved_mm > MOVED_VOXELS * np.array(geometry.spacing_mm[:2])).any():
+        need = "images of a slice that lie above each other are needed"
+        found = f"some {moved_mm.max():.3g} mm beside the first, as of fields of view of several centres"
+        raise InputError(f"Scan {name}: {need}; found {found}. {CURE}, reconstructed on one field of view.")
+
+
 # --- frames ---------------------------------------------------------------------------------------------------------
 
 
 def _frames(
-    columns: list[list[tuple[float, int]]], name: str, *, timed: bool, damage: str
+    columns: list[list[tuple[float, int]]], name: str, *, in_order: bool, damage: str
 ) -> tuple[npt.NDArray[np.intp], Check]:
     """Return which image each frame shows at each place, shape (t, z), and whether all are there.
 
@@ -168,16 +184,18 @@ def _frames(
     ----------
     columns : list
         For every place its images in order: time and index.
+    in_order : bool
+        Whether the frames are told by this order alone, not by the times.
     damage : str
         What is to be said of damaged files.
     """
     counts = [len(column) for column in columns]
-    if not timed and min(counts) < max(counts):
+    if in_order and min(counts) < max(counts):
         found = f"{min(counts)} to {max(counts)}, and no times that tell which are missing"
         raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.{damage}")
     crowded = CROWDED * float(np.median(counts))
     most = max(count for count in counts if count < crowded)
-    table = _in_frames(columns, crowded) if timed else np.array([[one for _, one in column] for column in columns]).T
+    table = np.array([[one for _, one in column] for column in columns]).T if in_order else _in_frames(columns, crowded)
     if len(table) < LEAST_COMPLETE * most:
         found = f"{len(table)} of {most} frames with all {len(columns)} slices"
         raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.{damage}")
@@ -210,6 +228,27 @@ def _without_pauses(
         "were left out: another volume, or a scan that was broken off."
     )
     return kept, replace(complete, status="warn", text=complete.text + text)
+
+
+def _in_step(columns: list[list[tuple[float, int]]]) -> bool:
+    """Tell whether images of all places, in order, are equally far apart in all frames, however long they took."""
+    if len({len(column) for column in columns}) > 1:
+        return False
+    own_s = np.array([[time for time, _ in column] for column in columns]).T
+    apart_s = own_s - np.median(own_s, axis=1, keepdims=True)
+    return bool(np.ptp(apart_s, axis=0).max() <= 0.5 * np.median(np.diff(own_s, axis=0)))
+
+
+def _refuse_slabs_of_other_times(columns: list[list[tuple[float, int]]], name: str) -> None:
+    """Refuse slices of which some were scanned when others had been: each saw a bolus of its own."""
+    often = 0.5 * max(map(len, columns))
+    spans = [(column[0][0], column[-1][0]) for column in columns if len(column) > often]
+    first, last = min(spans, key=lambda span: span[1]), max(spans)
+    if last[0] <= first[1]:
+        return
+    need = "slices that were scanned together are needed"
+    found = f"some within {first[1] - first[0]:.3g} s, and others from {last[0] - first[0]:.3g} s after these began"
+    raise InputError(f"Scan {name}: {need}; found {found}, as of an injection a slab. Give the files of one slab.")
 
 
 def _in_frames(columns: list[list[tuple[float, int]]], crowded: float) -> npt.NDArray[np.intp]:

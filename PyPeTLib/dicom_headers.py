@@ -34,11 +34,11 @@ PLACE, AXES, PIXEL_MM, THICKNESS_MM = "0020|0032", "0020|0037", "0028|0030", "00
 TUBE_KV, KERNEL = "0018|0060", "0018|1210"
 DATE_TIME, DATE, TIME = "0008|002a", "0008|0022", "0008|0032"
 CONTENT_DATE, CONTENT_TIME, TRIGGER_MS = "0008|0023", "0008|0033", "0018|1060"
-FRAME, ACQUISITION, INSTANCE = "0020|0100", "0020|0012", "0020|0013"
+FRAME, STEP_MS, ACQUISITION, INSTANCE = "0020|0100", "0020|0110", "0020|0012", "0020|0013"
 TAGS = (
     *(SERIES_UID, SERIES_NUMBER, SERIES_NAME, STUDY_UID, MODALITY, SOP_UID, IMAGES, KIND, SAMPLES, BITS),
     *(PLACE, AXES, PIXEL_MM, THICKNESS_MM, TUBE_KV, KERNEL),
-    *(DATE_TIME, DATE, TIME, CONTENT_DATE, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE),
+    *(DATE_TIME, DATE, TIME, CONTENT_DATE, CONTENT_TIME, TRIGGER_MS, FRAME, STEP_MS, ACQUISITION, INSTANCE),
 )
 #: When an image of an enhanced file was acquired, on the whole and from when on, and s since the first one.
 MIDDLE, BEGIN, OFFSET_S = "0018|9151", "0018|9074", "0020|930d"
@@ -67,6 +67,8 @@ NESTED, DEEPEST = re.compile(rb"\xfe\xff(?:\x00\xe0\xff{4}|\x0d\xe0\x00{4})"), 1
 RESCALE = "PixelValueTransformationSequence"
 #: Cosines of rows and columns, often rounded to a few digits, are perpendicular unit vectors to within this.
 ROUNDED_COSINES = 0.02
+#: Sizes of pixels that differ by this share, and cosines that differ by this, are those of one grid.
+ROUNDED_GRID = 5e-4
 #: Images whose places along the normal differ by less than this, in mm, are of one place.
 SAME_MM = 0.01
 CURE = "Export the scan again"
@@ -122,6 +124,19 @@ class DicomImage:
         """What images on one grid have in common."""
         return self.size, tuple(self.numbers(PIXEL_MM).round(4)), tuple(self.numbers(AXES).round(4))
 
+    @property
+    def of_grid(self) -> dict[str, str]:
+        """The tags of its grid."""
+        return {tag: self.about[tag] for tag in (PIXEL_MM, AXES)}
+
+    def on_grid_of(self, other: DicomImage) -> bool:
+        """Tell whether pixels and axes are those of another image, but for rounding."""
+        if self.of_grid == other.of_grid:
+            return True
+        return np.allclose(
+            self.numbers(PIXEL_MM), other.numbers(PIXEL_MM), rtol=ROUNDED_GRID, atol=0.0
+        ) and np.allclose(self.numbers(AXES), other.numbers(AXES), atol=ROUNDED_GRID)
+
 
 def images_of(path: Path) -> list[DicomImage]:
     """Return the CT images with a place that a DICOM file holds; a picture in colours (of a report, a map) is none.
@@ -134,7 +149,7 @@ def images_of(path: Path) -> list[DicomImage]:
         If their values are not on one scale, or the name of the file is not in UTF-8.
     """
     one = _as_one(path)
-    if one is None or one.components > 1 or one.about.get(MODALITY, "CT") != "CT":
+    if one is None or one.components > 1 or (one.about.get(MODALITY) or "CT") != "CT":
         return []
     if not _several(one):
         return [one] if one.placed else []

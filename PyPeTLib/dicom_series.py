@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from PyPeTLib.dicom_headers import (
     INSTANCE,
     KERNEL,
     KIND,
+    PIXEL_MM,
     PLACE,
     SAME_MM,
     SERIES_NAME,
@@ -45,12 +47,14 @@ from PyPeTLib.typeset import counted
 OWN = (PLACE, DATE_TIME, TIME, CONTENT_TIME, TRIGGER_MS, FRAME, ACQUISITION, INSTANCE, SERIES_NUMBER)
 #: So many numbers of series, or names of files, are listed.
 SHOWN = 5
+#: Images are seen from one side where the cosine between their normals is more than this.
+SAME_VIEW = 0.9
 
 
 def images_of_scan(
     files: Iterable[Path], *, name: str, series_number: int | None = None
 ) -> tuple[list[DicomImage], str]:
-    """Return the images of the one dynamic scan among DICOM files, and what is to be said of damaged ones.
+    """Return the images of the one dynamic scan among DICOM files, and what is to be said of others.
 
     Parameters
     ----------
@@ -63,7 +67,8 @@ def images_of_scan(
         If no series or several are dynamic.
     """
     images, doubt, damage = _images(files)
-    return _dynamic(images, name, series_number, doubt, damage), damage
+    scan = _dynamic(images, name, series_number, doubt, damage)
+    return scan, damage + _on_other_grids(images, scan)
 
 
 def _images(files: Iterable[Path]) -> tuple[list[DicomImage], ManyImagesError | None, str]:
@@ -81,7 +86,31 @@ def _images(files: Iterable[Path]) -> tuple[list[DicomImage], ManyImagesError | 
         for image in images:
             name = image.about.get(SOP_UID) or str(path)
             found.setdefault((name, image.index, *map(image.about.get, OWN)), image)
-    return list(found.values()), doubt, f" Truncated or damaged: {_listed(damaged)}." if damaged else ""
+    return _alike(list(found.values())), doubt, f" Truncated or damaged: {_listed(damaged)}." if damaged else ""
+
+
+def _alike(images: list[DicomImage]) -> list[DicomImage]:
+    """Return images of which those on one grid, but for the last digits of their headers, say the same about it."""
+    grids: list[DicomImage] = []
+    found = []
+    for image in images:
+        first = next((one for one in grids if one.size == image.size and one.on_grid_of(image)), None)
+        if first is None:
+            grids.append(image)
+        found.append(image if first is None else replace(image, about={**image.about, **first.of_grid}))
+    return found
+
+
+def _on_other_grids(images: list[DicomImage], scan: list[DicomImage]) -> str:
+    """Return in words what of the scan's series lies on another grid, but for views from another side (localisers)."""
+    series, grid, normal = set(map(_series, scan)), scan[0].grid, scan[0].axes[:, 2]
+    others = [image for image in images if image.grid != grid and _series(image) in series]
+    others = [image for image in others if image.axes[:, 2] @ normal > SAME_VIEW]
+    if not others:
+        return ""
+    (width, height), (row_mm, column_mm) = others[0].size, others[0].numbers(PIXEL_MM)
+    text = f"{width}×{height} pixels of {column_mm:g}×{row_mm:g} mm"
+    return f" {counted(len(others), 'image')} of the series on another grid ({text}) left out: {CURE.lower()} on one."
 
 
 def _listed(texts: list[str]) -> str:
@@ -109,7 +138,7 @@ def _dynamic(
     elif images:
         found = f"{_offered(images)}. Give one of them"
     else:
-        found = f"no CT image. {CURE}, or convert it to NIfTI"
+        found = f"no CT image that tells where it lies. {CURE}, or convert it to NIfTI"
     need = f"one DICOM series{wanted} that shows the head over time is needed"
     raise InputError(f"Scan {name}: {need}; found {found}.{damage}")
 
@@ -120,9 +149,14 @@ def _number(image: DicomImage) -> int | None:
 
 def _by_series(images: list[DicomImage]) -> list[list[DicomImage]]:
     series: dict[tuple[str, int | None], list[DicomImage]] = {}
-    for image in images:  # numbers tell apart those that have lost their names
-        series.setdefault((image.about.get(SERIES_UID, ""), _number(image)), []).append(image)
+    for image in images:
+        series.setdefault(_series(image), []).append(image)
     return list(series.values())
+
+
+def _series(image: DicomImage) -> tuple[str, int | None]:
+    """Return name and number of the series: numbers tell apart those that have lost their names."""
+    return image.about.get(SERIES_UID, ""), _number(image)
 
 
 def _over_time(images: list[DicomImage], series_number: int | None = None) -> list[list[DicomImage]]:

@@ -23,12 +23,14 @@ from PyPeTLib.dicom_headers import (
     MIDDLE,
     OFFSET_S,
     SERIES_NUMBER,
+    STEP_MS,
     TIME,
     TRIGGER_MS,
     DicomImage,
 )
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import FloatArray
+from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_INTERVAL_S
 
 DAY_S = 86_400.0
 #: Steps in s that differ from whole ones by less than this are whole.
@@ -55,6 +57,8 @@ def seconds_of(images: list[DicomImage], number: npt.NDArray[np.intp], name: str
         If every slice of every time is there several times.
     """
     every = {source: np.array([when(image) for image in images]) for source, when in SOURCES.items()}
+    if len({image.about.get(STEP_MS) for image in images}) > 1:  # frames are not equally far apart
+        del every[REGULAR]
     found = {source: _past_midnight(seconds) for source, seconds in every.items() if np.isfinite(seconds).all()}
     orders = [_numbered(images, tag) for tag in (FRAME, ACQUISITION, INSTANCE, SERIES_NUMBER)]
     acquired = any(_tells_apart(order, number) for order in orders[:2])
@@ -85,6 +89,12 @@ def trust(source: str, slices_s: FloatArray) -> Check:
             f"Times are those at which the images were made ({source}), for no time of acquisition tells the frames "
             "apart: compare them with the protocol, or give --interval SECONDS. All slices of a frame count as "
             "acquired at once."
+        )
+        return Check("DICOM times", "warn", text)
+    if source == REGULAR:
+        text = (
+            f"Frames count as equally far apart, {np.diff(slices_s.mean(axis=1)).min():g} s ({source}), for no time of "
+            "acquisition tells them apart: compare that with the protocol, or give --interval SECONDS or --times FILE."
         )
         return Check("DICOM times", "warn", text)
     if _cut_to_seconds(slices_s):
@@ -180,6 +190,13 @@ def _after(seconds: str, unit_s: float) -> Callable[[DicomImage], float]:
     return lambda image: unit_s * float(next(iter(image.numbers(seconds)), np.nan))
 
 
+def _regular(image: DicomImage) -> float:
+    """Return the time of the image's temporal position; NaN where the step is none of frames, as of a single image."""
+    position, step_ms = (next(iter(image.numbers(tag)), np.nan) for tag in (FRAME, STEP_MS))
+    fits = MINIMUM_INTERVAL_S <= 1e-3 * step_ms <= MAXIMUM_INTERVAL_S
+    return float(1e-3 * step_ms * position) if fits else float("nan")
+
+
 def _at(date: str, time: str) -> Callable[[DicomImage], float]:
     return lambda image: _moment(image.about.get(date, ""), image.about.get(time, ""))
 
@@ -192,9 +209,10 @@ SOURCES: dict[str, Callable[[DicomImage], float]] = {
     "AcquisitionTime": _at(DATE, TIME),
     "TemporalPositionTimeOffset": _after(OFFSET_S, 1.0),
     "TriggerTime": _after(TRIGGER_MS, 1e-3),
+    "TemporalResolution": _regular,
     "ContentTime": _at(CONTENT_DATE, CONTENT_TIME),
 }
-RECONSTRUCTED = "ContentTime"
+RECONSTRUCTED, REGULAR = "ContentTime", "TemporalResolution"
 #: Those that one clock tells, of all series.
 CLOCKS = ("FrameReferenceDateTime", "FrameAcquisitionDateTime", "AcquisitionDateTime", "AcquisitionTime")
 

@@ -494,6 +494,50 @@ def test_times_come_from_the_first_tag_that_tells_images_of_a_place_apart(tmp_pa
     assert check(series, "DICOM times").status == ("warn" if source == "ContentTime" else "pass")
 
 
+@pytest.mark.parametrize("step_ms", [1500, 75])
+def test_temporal_positions_with_a_step_are_times_that_are_doubted(tmp_path, step_ms):
+    """Before those at which images were made; a step that no frames have is that of the tube's turn."""
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            tags = {"TemporalPositionIdentifier": t + 1, "TemporalResolution": step_ms, "AcquisitionTime": CLOCK}
+            image(tmp_path / f"{t}_{z}", pixels, z, None, ContentTime=of_day(50.0 + 0.3 * t + 0.01 * z), **tags)
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.values, head())
+    regular = step_ms == 1500
+    np.testing.assert_allclose(series.times_s, (1.5 if regular else 0.3) * np.arange(FRAMES), atol=1e-4)
+    told = check(series, "DICOM times")
+    assert told.status == "warn"
+    assert ("equally far apart, 1.5 s (TemporalResolution)" in told.text) is regular
+
+
+def test_temporal_positions_with_several_steps_are_no_times(tmp_path):
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            tags = {"TemporalPositionIdentifier": t + 1, "TemporalResolution": 1500 if t < 6 else 3000}
+            image(tmp_path / f"{t}_{z}", pixels, z, None, AcquisitionTime=CLOCK, **tags)
+    with pytest.raises(InputError, match="which tell no times"):
+        read_series(tmp_path)
+    np.testing.assert_array_equal(read_series(tmp_path, interval_s=2.0).values, head())
+
+
+def test_frames_are_in_order_however_long_after_each_other_images_of_their_slices_were_made(tmp_path):
+    """All images of a slice before those of the next."""
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            made = of_day(50.0 + 0.2 * t + 10.0 * z)
+            image(tmp_path / f"{t}_{z}", pixels, z, None, AcquisitionTime=CLOCK, ContentTime=made)
+    np.testing.assert_array_equal(read_series(tmp_path).values, head())
+
+
+@pytest.mark.parametrize("later_s", [18.0, 300.0])
+def test_slabs_that_were_scanned_one_after_the_other_are_refused(tmp_path, later_s):
+    """Each sees a bolus of its own; spread over one time they were no scan."""
+    folder = scan(tmp_path / "a", offsets_s=(0.0, 0.0, later_s, later_s))
+    found = rf"some within 16\.5 s, and others from {later_s:.3g} s after these began, as of an injection a slab"
+    with pytest.raises(InputError, match=f"slices that were scanned together are needed; found {found}"):
+        read_series(folder)
+
+
 @pytest.mark.parametrize("tag", ["AcquisitionNumber", "InstanceNumber"])
 def test_times_at_which_images_were_made_in_another_order_are_not_taken(tmp_path, tag):
     """By several processes at once: the order of the frames would be theirs, with a typed interval too."""
@@ -677,6 +721,58 @@ def test_a_tilted_gantry_is_told(tmp_path):
     told = check(read_series(folder), "orientation")
     assert told.status == "warn"
     assert told.value == pytest.approx(3.0, abs=0.01)
+
+
+def test_images_of_a_slice_that_lie_beside_each_other_are_refused(tmp_path):
+    """A field of view of another centre in the later frames: they were put above the others as if they lay there."""
+    aside = [ORIGIN_MM + np.array([mm, 0.0, 0.0]) for mm in (0.3, 5.0)]
+    for name, there in zip("ab", aside, strict=True):
+        (tmp_path / name).mkdir()
+        for t, frame in enumerate(head()):
+            for z, pixels in enumerate(frame):
+                origin = (there if t > 6 else ORIGIN_MM) + [0.0, 0.0, STEP_MM * z]
+                image(tmp_path / name / f"{t}_{z}", pixels, z, 1.5 * t, ImagePositionPatient=origin.tolist())
+    np.testing.assert_array_equal(read_series(tmp_path / "a").values, head())
+    with pytest.raises(InputError, match=r"lie above each other are needed; found some 4\.8 mm beside the first"):
+        read_series(tmp_path / "b")
+
+
+def test_images_on_another_grid_in_the_series_are_told(tmp_path):
+    """A later phase with smaller pixels was left out without a word; a view from the side is a localiser."""
+    folder = scan(tmp_path / "a")
+    scan(folder / "late", head(5)[:4], times_s=30.0 + 1.5 * np.arange(4), PixelSpacing=[0.4, 0.4])
+    image(folder / "scout", head()[0, 0], 9, 0.0, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
+    series = read_series(folder)
+    np.testing.assert_array_equal(series.values, head())
+    told = check(series, "frames complete")
+    assert told.status == "warn"
+    assert "16 images of the series on another grid (20×24 pixels of 0.4×0.4 mm) left out" in told.text
+
+
+def test_grids_that_differ_in_the_last_digits_of_headers_are_one(tmp_path):
+    """On two sides of where they are rounded."""
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            off = 1e-6 if t % 2 else -1e-6
+            axes = {
+                "ImageOrientationPatient": [
+                    "0.96005",
+                    f"{0.27985 + off:.8f}",
+                    "0",
+                    f"{-0.27985 + off:.8f}",
+                    "0.96005",
+                    "0",
+                ]
+            }
+            image(tmp_path / f"{t}_{z}", pixels, z, 1.5 * t, PixelSpacing=[f"{0.85005 + off:.8f}", "0.9"], **axes)
+    np.testing.assert_array_equal(read_series(tmp_path).values, head())
+
+
+def test_an_empty_modality_is_none_and_images_without_a_place_are_said_to_be_so(tmp_path):
+    np.testing.assert_array_equal(read_series(scan(tmp_path / "a", Modality="")).values, head())
+    folder = scan(tmp_path / "b", PixelSpacing=None)
+    with pytest.raises(InputError, match="found no CT image that tells where it lies"):
+        read_series(folder)
 
 
 def test_volumes_once_and_images_that_nothing_tells_apart_are_refused(tmp_path):
