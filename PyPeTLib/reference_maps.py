@@ -30,6 +30,8 @@ _NAME = re.compile(rf"(?:(?P<prefix>.*)[_-])?(?P<map>{'|'.join(MAP_LABELS)})", r
 _CASE = re.compile(r"(sub-[^_]+(?:_ses-[^_]+)?)(?:_.*)?")
 #: The space that maps were resampled into, in the names of BIDS.
 _SPACE = re.compile(r"(?:^|_)space-([^_]+)")
+#: How a map is named that may be relative, to the other side or to a mean: PREFIX_rCBF.nii.gz.
+_RELATIVE = re.compile(rf"(?:(?P<prefix>.*)[_-])?r(?:el)?(?P<map>{'|'.join(MAP_LABELS)})", re.IGNORECASE)
 #: What helps where a folder holds two files of one map.
 _LEAVE_ONE = "Leave one in the folder, or give 'pypet compare' the files one by one."
 
@@ -124,7 +126,8 @@ def reference_of(name: str, references: Mapping[str, Files], *, alone: bool) -> 
 def doubts_of_choice(name: str, references: Mapping[str, Files], files: Mapping[str, Path]) -> list[str]:
     """Return remarks where `reference_of` had to choose, or where what it took may be in another space than the run.
 
-    ISLES 2024 has each map twice, as ``raw_data`` and, resampled, as ``derivatives``.
+    ISLES 2024 has each map twice, as ``raw_data`` and, resampled, as ``derivatives``. Maps named as relative ones,
+    ``PREFIX_rCBF.nii.gz``, are not taken, which is said where there is no other of the kind.
 
     Parameters
     ----------
@@ -136,16 +139,31 @@ def doubts_of_choice(name: str, references: Mapping[str, Files], files: Mapping[
     taken, own = set(files.values()), [maps for prefix, maps in references.items() if case_of(prefix) == case_of(name)]
     others = [path for maps in own for paths in maps.values() for path in paths if path not in taken]
     spaces = {found[1] for path in files.values() if (found := _SPACE.search(_prefix(path)))}
+    relative = _relative(files)
     if spaces and not _SPACE.search(name):
         return [
             f"The reference was brought into another space before, {', '.join(sorted(spaces))}, as its name says: maps "
-            f"named as the run, {name}_, were not found."
+            f"named as the run, {name}_, were not found.",
+            *relative,
         ]
     if not others:
-        return []
+        return relative
     more = f" and {len(others) - 1} more" if len(others) > 1 else ""
     which = f"Those whose names begin as the run's, {name}_, were taken."
-    return [f"This case has other reference maps, too, which were passed over: {others[0]}{more}. {which}"]
+    return [f"This case has other reference maps, too, which were passed over: {others[0]}{more}. {which}", *relative]
+
+
+def _relative(files: Mapping[str, Path]) -> list[str]:
+    """Return remarks on maps beside the reference's that are named as relative ones, where it has none of the kind."""
+    cases = {case_of(_prefix(path)) for path in files.values()}
+    beside = sorted({file for path in files.values() for file in path.parent.glob("*") if is_image(file)})
+    named = [(file, match) for file in beside if (match := _RELATIVE.fullmatch(_stem(file)))]
+    return [
+        f"{file.name} was passed over: by its name it may be relative. If it holds {MAP_LABELS[name]} in physical "
+        f"units, give 'pypet compare' the files one by one, this one as {name}=FILE."
+        for file, match in named
+        if (name := match["map"].lower()) not in files and case_of(match["prefix"] or "") in cases
+    ]
 
 
 def case_of(prefix: str) -> str:

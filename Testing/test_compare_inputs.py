@@ -212,6 +212,20 @@ def test_maps_of_a_case_that_are_passed_over_are_named(runs, isles, tmp_path):
     assert not any("passed over" in one for one in compared(runs / "ours", isles).cases[0].remarks)
 
 
+def test_maps_named_as_relative_ones_are_passed_over_and_said_to_be(runs, tmp_path):
+    """As those of a program that writes rCBF beside Tmax: it was missing without a word."""
+    for name, file in {"cbf": "RAPID_rCBF", "mtt": "RAPID_rMTT", "cbv": "other_rCBV", "tmax": "RAPID_Tmax"}.items():
+        shutil.copy(runs / "other" / f"sub-01_ses-01_{name}.nii.gz", tmp_path / f"{file}.nii.gz")
+    found = find_references([tmp_path])
+    taken = reference_of("sub-01_ses-01", found, alone=True)
+    assert set(taken) == {"tmax"}
+    first, second = doubts_of_choice("sub-01_ses-01", found, taken)
+    assert first.startswith("RAPID_rCBF.nii.gz was passed over: by its name it may be relative. If it holds CBF in")
+    assert first.endswith("give 'pypet compare' the files one by one, this one as cbf=FILE.")
+    assert second.startswith("RAPID_rMTT.nii.gz")
+    assert doubts_of_choice("sub-01_ses-01", found, taken | {"cbf": tmp_path / "RAPID_cbf.nii.gz"}) == [second]
+
+
 def test_a_reference_of_another_space_or_of_several_runs_is_doubted(runs, tmp_path):
     """Where a case has no maps named as the run."""
     results, reference = tmp_path / "results", tmp_path / "isles"
