@@ -138,7 +138,7 @@ def _dynamic(
     elif images:
         found = f"{_offered(images)}. Give one of them"
     else:
-        found = f"no CT image that tells where it lies. {CURE}, or convert it to NIfTI"
+        found = f"no CT image. {CURE}, or convert it to NIfTI: images need place, orientation and size of pixels"
     need = f"one DICOM series{wanted} that shows the head over time is needed"
     raise InputError(f"Scan {name}: {need}; found {found}.{damage}")
 

@@ -59,7 +59,7 @@ def seconds_of(images: list[DicomImage], number: npt.NDArray[np.intp], name: str
     every = {source: np.array([when(image) for image in images]) for source, when in SOURCES.items()}
     if len({image.about.get(STEP_MS) for image in images}) > 1:  # frames are not equally far apart
         del every[REGULAR]
-    found = {source: _past_midnight(seconds) for source, seconds in every.items() if np.isfinite(seconds).all()}
+    found = {source: past_midnight(seconds) for source, seconds in every.items() if np.isfinite(seconds).all()}
     orders = [_numbered(images, tag) for tag in (FRAME, ACQUISITION, INSTANCE, SERIES_NUMBER)]
     acquired = any(_tells_apart(order, number) for order in orders[:2])
     order = next((order for order in orders if _tells_apart(order, number)), None)
@@ -112,6 +112,44 @@ def span_s(images: list[DicomImage]) -> tuple[float, float]:
     return np.inf, np.inf
 
 
+def moment_s(date: str, time: str) -> float:
+    """Return a date and a time of day in s since an arbitrary day; NaN where there is no time.
+
+    What is no date, as where dates were taken out, is passed over: times of a day tell a scan's frames apart.
+
+    Examples
+    --------
+    >>> moment_s("20240101", "101502.5") - moment_s("20231231", "101500")
+    86402.5
+    >>> moment_s("00000000", "101502") - moment_s("removed", "101500")
+    2.0
+    >>> moment_s("", "") != moment_s("", "")
+    True
+    """
+    clock, _, fraction = time.partition(".")
+    day = 0
+    with suppress(ValueError):
+        day = datetime.strptime(date, "%Y%m%d").toordinal()
+    try:
+        at = datetime.strptime(clock.replace(":", "").ljust(6, "0"), "%H%M%S") if clock else None
+        part = float(f"0.{fraction or 0}")
+    except ValueError:
+        return float("nan")
+    return float("nan") if at is None else day * DAY_S + at.hour * 3600.0 + at.minute * 60.0 + at.second + part
+
+
+def past_midnight(seconds: FloatArray) -> FloatArray:
+    """Return times in one row where the clock began anew and the date did not.
+
+    Examples
+    --------
+    >>> past_midnight(np.array([86398.0, 86399.0, 0.0, 1.0])).tolist()
+    [86398.0, 86399.0, 86400.0, 86401.0]
+    """
+    late = seconds >= seconds.min() + 0.5 * DAY_S
+    return seconds if late.all() or not late.any() else np.where(late, seconds, seconds + DAY_S)
+
+
 def _disagree(seconds: FloatArray, order: FloatArray, number: npt.NDArray[np.intp]) -> bool:
     """Tell whether times put the images of a place in another order than numbers: images made side by side."""
     return bool((np.lexsort((seconds, number)) != np.lexsort((order, number))).any())
@@ -152,36 +190,10 @@ def _pairs(found: FloatArray, number: npt.NDArray[np.intp]) -> set[tuple[int, fl
     return {*zip(number.tolist(), found.tolist(), strict=True)}
 
 
-def _moment(date: str, time: str) -> float:
-    """Return a date and a time of day in s since an arbitrary day; NaN where there is no time.
-
-    What is no date, as where dates were taken out, is passed over: times of a day tell a scan's frames apart.
-
-    Examples
-    --------
-    >>> _moment("20240101", "101502.5") - _moment("20231231", "101500")
-    86402.5
-    >>> _moment("00000000", "101502") - _moment("removed", "101500")
-    2.0
-    >>> _moment("", "") != _moment("", "")
-    True
-    """
-    clock, _, fraction = time.partition(".")
-    day = 0
-    with suppress(ValueError):
-        day = datetime.strptime(date, "%Y%m%d").toordinal()
-    try:
-        at = datetime.strptime(clock.replace(":", "").ljust(6, "0"), "%H%M%S") if clock else None
-        part = float(f"0.{fraction or 0}")
-    except ValueError:
-        return float("nan")
-    return float("nan") if at is None else day * DAY_S + at.hour * 3600.0 + at.minute * 60.0 + at.second + part
-
-
 def _on(date_time: str) -> Callable[[DicomImage], float]:
     def when(image: DicomImage) -> float:
         both = image.about.get(date_time, "").partition("+")[0].partition("-")[0]
-        return _moment(both[:8], both[8:])
+        return moment_s(both[:8], both[8:])
 
     return when
 
@@ -198,7 +210,7 @@ def _regular(image: DicomImage) -> float:
 
 
 def _at(date: str, time: str) -> Callable[[DicomImage], float]:
-    return lambda image: _moment(image.about.get(date, ""), image.about.get(time, ""))
+    return lambda image: moment_s(image.about.get(date, ""), image.about.get(time, ""))
 
 
 #: What may tell when an image was acquired, the surest first; the last may be when it was reconstructed.
@@ -230,15 +242,3 @@ def _cut_to_seconds(slices_s: FloatArray) -> bool:
     steps = np.diff(slices_s, axis=0)
     whole = bool(np.abs(steps - np.rint(steps)).max(initial=0.0) < WHOLE_S)
     return whole and int((np.abs(np.diff(np.rint(steps[:, :1]), axis=0)) == 1.0).sum()) > 2
-
-
-def _past_midnight(seconds: FloatArray) -> FloatArray:
-    """Return times in one row where the clock began anew and the date did not.
-
-    Examples
-    --------
-    >>> _past_midnight(np.array([86398.0, 86399.0, 0.0, 1.0])).tolist()
-    [86398.0, 86399.0, 86400.0, 86401.0]
-    """
-    late = seconds >= seconds.min() + 0.5 * DAY_S
-    return seconds if late.all() or not late.any() else np.where(late, seconds, seconds + DAY_S)

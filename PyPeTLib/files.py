@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
-from PyPeTLib.file_contents import first_bytes
+from PyPeTLib.file_contents import GZIP_MAGIC, first_bytes
 from PyPeTLib.geometry import Geometry
 from PyPeTLib.image_faults import itk_reason, refuse_odd_grid
 from PyPeTLib.nifti_headers import (
@@ -43,6 +43,8 @@ READERS = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImag
 NRRD_GRID_KINDS = ("domain", "space", "time", "none", "???")
 #: How the names of NRRD spaces begin whose axes are the patient's; others are those of a scanner, or of nothing.
 PATIENT_SPACES = ("left-", "right-")
+#: Names of lengths other than mm in NRRD files, which ITK takes for mm.
+LENGTHS = ("m", "cm", "dm", "um", "µm", "nm", "in", "meter", "metre", "centimeter", "centimetre", "micron", "inch")
 #: Grid axes are perpendicular when no cosine between two of them is larger: beyond, ITK straightens on writing.
 AXES_TOLERANCE = 1e-4
 #: Where the sform puts a corner further than this share of a voxel from the grid that ITK chose, the user is told.
@@ -207,6 +209,7 @@ def _execute(path: Path) -> Any:
     else:
         refuse_other_decimal_point(path)
         refuse_other_data(path)
+        _refuse_other_lengths(path)
     with quiet():
         try:
             return reader.Execute()
@@ -237,7 +240,18 @@ def _reader(path: Path) -> str:
         other = f"{path.suffix or 'no extension'}. Convert it to NIfTI"
         found = "one DICOM file: give the folder of the scan" if is_dicom(path) else other
         raise InputError(f"File {path}: {', '.join(READERS)} can be read; found {found}.")
+    if extension(path) == ".nii" and first_bytes(path, 2) == GZIP_MAGIC:
+        raise InputError(f"File {path}: a name that ends with .nii.gz is needed for gzip; found .nii. Rename it.")
     return READERS[extension(path)]
+
+
+def _refuse_other_lengths(path: Path) -> None:
+    """Refuse NRRD whose lengths are not in mm, as ITK takes them to be: voxels would be ten times too small."""
+    fields, _ = nrrd_header(path)
+    units = re.findall(r'"([^"]*)"', " ".join(fields.get(name, "") for name in ("units", "space units")))
+    found = next((unit for unit in units if unit.strip().lower() in LENGTHS), None)
+    if found is not None:
+        raise InputError(f"File {path}: lengths in mm are needed; found {found}. Convert it again, in mm.")
 
 
 def _kind_of_values(path: Path) -> str:

@@ -16,6 +16,7 @@ from PyPeTLib.axis_order import axis_like_time
 from PyPeTLib.checks import Check
 from PyPeTLib.dicom import read_dicom
 from PyPeTLib.dicom_headers import holds_many
+from PyPeTLib.dicom_times import moment_s, past_midnight
 from PyPeTLib.errors import InputError
 from PyPeTLib.files import Stored, extension, frames_told, full_path, is_dicom, load, natural_order, scan_name
 from PyPeTLib.geometry import FloatArray, Geometry, Image
@@ -35,6 +36,8 @@ LABEL_TOLERANCE = 1e-3
 #: What to do about 4D files where each file should be a frame.
 ONE_SCAN = "A 4D file is a scan of its own: give one scan a call, that file alone, or one 3D file a frame"
 
+#: Entry of a frame's own sidecar that tells when it was acquired, as a time of day.
+CLOCK = "AcquisitionTime"
 #: So many of the scans in a folder are named.
 SHOWN_SCANS = 3
 #: Between two files a frame is missing where their numbers are further apart than so many usual steps; numbers may be
@@ -430,7 +433,23 @@ def _stack(files: list[Path]) -> _Opened:
     for file, frame in zip(files, frames, strict=True):
         _refuse_other_grid(f"Frame {file.name}", frame.geometry, first.geometry)
     checks = (first.orientation, *_numbering(files))
-    return _Opened(files[0].parent, np.stack([f.values for f in frames]), first.geometry, checks)
+    return _Opened(files[0].parent, np.stack([f.values for f in frames]), first.geometry, checks, _told_by_each(files))
+
+
+def _told_by_each(files: list[Path]) -> Clue | None:
+    """Return the times of frames that each have a sidecar with the time of day, as converters of DICOM write them."""
+    try:
+        told = [str(read_sidecar(file).get(CLOCK, "")) for file in files]
+    except InputError:  # one that cannot be read
+        return None
+    seconds = np.array([moment_s("", time) for time in told])
+    if not np.isfinite(seconds).all():
+        return None
+    seconds = past_midnight(seconds)
+    source = f"sidecars of the frames ({CLOCK})"
+    if np.unique(seconds).size < seconds.size:
+        return Clue(None, f"{source} with one time for several")
+    return Clue(seconds - seconds[0], source)
 
 
 def _load_frame(path: Path, what: str, *, cure: str = "Give a single volume") -> Stored:

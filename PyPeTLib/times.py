@@ -127,7 +127,7 @@ def resolve_times(
     interval_s : float, optional
         Time between frames in s; the first frame is at 0 s.
     stored : Clue, optional
-        What the scan itself says, where whoever read it knows.
+        What the scan itself says, where whoever read it knows: DICOM, or a sidecar beside each frame.
 
     Returns
     -------
@@ -223,8 +223,12 @@ def _checked(axis: TimeAxis, scan: Path, frames: int) -> TimeAxis:
         first = int(np.argmax(wrong))
         need = f"times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTERVAL_S:g} s from frame to frame"
         found = f"{steps[first]:g} s from frame {first + 1} to {first + 2} ({axis.source})"
-        paused = steps[first] > MAXIMUM_INTERVAL_S >= np.median(steps)
-        cure = "Give the frames before or after that pause" if paused else f"{CURE}, in seconds and not milliseconds"
+        if steps[first] > MAXIMUM_INTERVAL_S >= np.median(steps):
+            cure = "Give the frames before or after that pause"
+        elif steps[first] <= 0.0:
+            cure = "Put the frames in the order of their times, or correct these"
+        else:
+            cure = f"{CURE}, in seconds and not milliseconds"
         raise InputError(f"Scan {scan.name}: {need}; found {found}. {cure}.")
     return axis
 

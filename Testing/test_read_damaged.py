@@ -187,6 +187,14 @@ def test_plain_file_named_gz_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_series(path).values, head())
 
 
+def test_gzip_without_its_ending_is_refused_with_the_name_it_needs(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", head()).rename(tmp_path / "a.nii")
+    with pytest.raises(
+        InputError, match=r"a name that ends with \.nii\.gz is needed for gzip; found \.nii\. Rename it"
+    ):
+        read_series(path)
+
+
 def test_scaled_and_swapped_voxels_are_read(tmp_path: Path) -> None:
     stored = (head().astype(int) + 1024).astype(np.uint16)
     scaled = save(tmp_path / "a.nii.gz", stored, scl_slope=1, scl_inter=-1024)

@@ -68,6 +68,27 @@ def test_numbers_that_jitter_or_do_not_count_are_no_gap(tmp_path: Path, names: l
     assert next(check for check in series.checks if check.name == "frame numbers").status == status
 
 
+@pytest.mark.parametrize("start", [36000.0, 86390.0])
+def test_sidecars_of_the_frames_tell_their_times(tmp_path: Path, start: float) -> None:
+    """As converters of DICOM write them where every frame becomes a file; over midnight, too."""
+    path = folder(tmp_path / "a", [f"frame{i}.nii.gz" for i in range(FRAMES)])
+    own = np.array([2.5 * i + (i > 6) for i in range(FRAMES)])
+    for i, seconds in enumerate(own):
+        clock = dicom_images.of_day(start + seconds)
+        told = {"AcquisitionTime": f"{clock[:2]}:{clock[2:4]}:{clock[4:]}"}
+        (path / f"frame{i}.json").write_text(json.dumps(told), encoding="utf-8")
+    series = read_series(path)
+    np.testing.assert_allclose(series.times_s, own, atol=1e-4)
+    assert series.time_source == "sidecars of the frames (AcquisitionTime)"
+    (path / "frame3.json").write_text((path / "frame2.json").read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"found sidecars of the frames \(AcquisitionTime\) with one time for several"):
+        read_series(path)
+    for text in ("{}", "[", '{"AcquisitionTime": 3}'):
+        (path / "frame3.json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match="found one file a frame, which holds no time"):
+            read_series(path)
+
+
 def test_frames_named_in_other_digits_are_put_in_order(tmp_path: Path) -> None:
     """Digits of other scripts are letters of a name, whose order ended in a traceback."""
     files = [save(tmp_path / f"1{letter}1.nii", head()[k]) for k, letter in enumerate("abcdefghijk١")]

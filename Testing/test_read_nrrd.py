@@ -78,3 +78,16 @@ def test_nrrd_with_a_time_axis_in_3d_space_is_refused(tmp_path: Path) -> None:
         read_series(path)
     before = "nrrd's #independent axes (4) doesn't match dimension of space in which orientation is defined (3)"
     assert 'must be of kind "list"' in image_faults.itk_reason(path, before), "as SimpleITK before 2.5.6 says it"
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ('spacings: 0.09 0.08 0.5 1.5\nunits: "cm" "cm" "cm" "s"', "cm"),
+        (f'{LIST_LAST}\nspace units: "m" "m" "m"\naxis 3 index values:={INDEX}', "m"),
+    ],
+)
+def test_nrrd_in_other_lengths_than_mm_is_refused(tmp_path: Path, fields: str, found: str) -> None:
+    """Their numbers were taken for mm: voxels ten times too small."""
+    with pytest.raises(InputError, match=rf"lengths in mm are needed; found {found}\. Convert it again"):
+        read_series(nrrd(tmp_path / "a.nrrd", head(), fields))
