@@ -100,7 +100,6 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     places = _distinct(heights)
     geometry, upright = _geometry(images, places, heights, name)
     number = np.searchsorted(places, heights + 0.5 * SAME_MM) - 1
-    _refuse_moved(images, number, geometry, name)
     seconds, source, timed = seconds_of(images, number, name)
     members = [np.flatnonzero(number == place) for place in range(places.size)]
     columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
@@ -109,7 +108,9 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
         _refuse_slabs_of_other_times(columns, name)
     table, complete = _frames(columns, name, in_order=in_order, damage=damage)
     table, complete = _without_pauses(table, seconds, complete) if timed else (table, complete)
-    values = voxels([[images[index] for index in row] for row in table], geometry.shape)
+    shown = [[images[index] for index in row] for row in table]
+    _refuse_moved(shown, geometry, name)
+    values = voxels(shown, geometry.shape)
     checks: tuple[Check, ...] = (upright, complete)
     if not timed:
         return DicomScan(values, geometry, None, None, f"DICOM images, which tell no times ({source})", checks)
@@ -161,11 +162,10 @@ def _geometry(images: list[DicomImage], places: FloatArray, heights: FloatArray,
     return geometry, Check("orientation", "warn", text, shifted_mm)
 
 
-def _refuse_moved(images: list[DicomImage], number: npt.NDArray[np.intp], geometry: Geometry, name: str) -> None:
+def _refuse_moved(frames: list[list[DicomImage]], geometry: Geometry, name: str) -> None:
     """Refuse images of one place whose pixels do not lie above each other: fields of view of several centres."""
-    across_mm = np.array([image.numbers(PLACE) for image in images]) @ geometry.axes[:, :2]
-    first_mm = across_mm[np.unique(number, return_index=True)[1]][number]
-    moved_mm = np.abs(across_mm - first_mm).max(axis=0)
+    across_mm = np.array([[image.numbers(PLACE) for image in row] for row in frames]) @ geometry.axes[:, :2]
+    moved_mm = np.abs(across_mm - across_mm[0]).max(axis=(0, 1))
     if (moved_mm > MOVED_VOXELS * np.array(geometry.spacing_mm[:2])).any():
         need = "images of a slice that lie above each other are needed"
         found = f"some {moved_mm.max():.3g} mm beside the first, as of fields of view of several centres"

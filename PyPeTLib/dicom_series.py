@@ -186,7 +186,7 @@ def _continued(series: list[list[DicomImage]]) -> list[list[DicomImage]]:
     """
     groups: dict[tuple[Any, ...], list[list[DicomImage]]] = {}
     for members in series:
-        key = (*_made(members[0]), members[0].about.get(STUDY_UID), frozenset(_rounded_places(members)))
+        key = (*_made(members), members[0].about.get(STUDY_UID), frozenset(_rounded_places(members)))
         groups.setdefault(key, []).append(members)
     found: list[list[DicomImage]] = []
     for group in groups.values():
@@ -207,14 +207,19 @@ def _together(series: list[list[DicomImage]], *same: str) -> list[list[DicomImag
     """Return series that show places once as scans: those that were made alike, where tags are the same."""
     groups: dict[tuple[Any, ...], list[list[DicomImage]]] = {}
     for members in series:
-        groups.setdefault((*_made(members[0]), *map(members[0].about.get, same)), []).append(members)
+        groups.setdefault((*_made(members), *map(members[0].about.get, same)), []).append(members)
     return [_of_usual_places(group) for group in groups.values()]
 
 
-def _made(image: DicomImage) -> tuple[Any, ...]:
-    """Return what frames of a scan have in common: grid, thickness, voltage, kernel, and whether derived (maps)."""
-    kind = image.about.get(KIND, "").partition("\\")[0]
-    return image.grid, kind, *map(image.about.get, (THICKNESS_MM, TUBE_KV, KERNEL))
+def _made(images: list[DicomImage]) -> tuple[Any, ...]:
+    """Return what frames of a scan have in common.
+
+    These are grid and centre of the pixels, thickness, voltage, kernel, and whether they are derived (maps).
+    """
+    lowest = min(images, key=lambda image: image.height_mm)
+    centre_mm = tuple((lowest.numbers(PLACE) @ lowest.axes[:, :2]).round(1))
+    kind = lowest.about.get(KIND, "").partition("\\")[0]
+    return lowest.grid, centre_mm, kind, *map(lowest.about.get, (THICKNESS_MM, TUBE_KV, KERNEL))
 
 
 def _of_usual_places(series: list[list[DicomImage]]) -> list[DicomImage]:

@@ -737,6 +737,17 @@ def test_images_of_a_slice_that_lie_beside_each_other_are_refused(tmp_path):
         read_series(tmp_path / "b")
 
 
+@pytest.mark.parametrize(("each", "after_s"), [(True, -5.0), (False, 300.0)])
+def test_a_volume_of_another_centre_beside_a_scan_is_passed_over(tmp_path, each, after_s):
+    """Of a series of its own beside those of frames, or of the scan's series, long after it."""
+    folder = frames_as_series(tmp_path / "a", head()) if each else scan(tmp_path / "a")
+    for z, pixels in enumerate(head(1)[0]):
+        aside = {"ImagePositionPatient": [one + mm for one, mm in zip(place(z), (5.0, 0.0, 0.0), strict=True)]}
+        own = {"series": "1.2.9", "number": 2} if each else {}
+        image(folder / f"plain{z}", pixels, z, after_s, **own, **aside)
+    np.testing.assert_array_equal(read_series(folder).values, head())
+
+
 def test_images_on_another_grid_in_the_series_are_told(tmp_path):
     """A later phase with smaller pixels was left out without a word; a view from the side is a localiser."""
     folder = scan(tmp_path / "a")
