@@ -42,6 +42,8 @@ MOVED_VOXELS = 0.5
 LEAST_COMPLETE = 0.8
 #: Places that are shown so many times as often as usual are those where slabs of a table that jumps overlap.
 CROWDED = 1.5
+#: Slices of one frame are no further apart in time than this share of the time between frames.
+WITHIN_STEP = 0.95
 
 
 @dataclass(frozen=True)
@@ -201,7 +203,7 @@ def _frames(
         raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.{damage}")
     left_out = sum(counts) - table.size
     if not left_out:
-        text = f"Each of {most} frames has its {len(columns)} slices.{damage}"
+        text = f"Each of {most} frames has its {counted(len(columns), 'slice')}.{damage}"
         return table, Check("frames complete", "warn" if damage else "pass", text, 0.0)
     whose = "theirs or of no frame" if max(counts) < crowded else "theirs, of no frame or where slabs overlap"
     text = (
@@ -277,10 +279,11 @@ def _in_frames(columns: list[list[tuple[float, int]]], crowded: float) -> npt.ND
 def _paired(
     first_s: FloatArray, second_s: FloatArray, *, rounded_s: float
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return which images of two places, in order, are of one frame: as many as can be, the nearest in time.
+    """Return which images of two places, in order, are of one frame.
 
-    Those further apart than usual by half a step or more are not, but for what ``rounded_s`` took off their times: one
-    that is missing must not shift the others.
+    These are all of them where they are equally far apart, and else the nearest in time; not those further apart than
+    usual by half a step or more, but for what ``rounded_s`` took off their times: one that is missing must not shift
+    the others.
 
     Examples
     --------
@@ -289,10 +292,14 @@ def _paired(
     """
     from scipy.optimize import linear_sum_assignment
 
+    steps_s = np.minimum(np.diff(first_s, prepend=-np.inf), np.diff(first_s, append=np.inf))
+    half_s = 0.5 * np.minimum(steps_s, MAXIMUM_INTERVAL_S) + rounded_s
+    if first_s.size == second_s.size:
+        away_s = np.abs(second_s - first_s)
+        if np.ptp(away_s) < half_s.min() and (away_s < WITHIN_STEP * steps_s).all():
+            return np.arange(away_s.size), np.arange(away_s.size)
     apart_s = np.abs(second_s - first_s[:, None])
-    step_s = np.minimum(np.diff(first_s, prepend=-np.inf), np.diff(first_s, append=np.inf))
-    reach_s = np.median(apart_s.min(axis=1)) + 0.5 * np.minimum(step_s, MAXIMUM_INTERVAL_S) + rounded_s
-    gain_s = np.maximum(reach_s[:, None] - apart_s, 0.0)
+    gain_s = np.maximum((np.median(apart_s.min(axis=1)) + half_s)[:, None] - apart_s, 0.0)
     first, second = linear_sum_assignment(gain_s, maximize=True)
     near = gain_s[first, second] > 0.0
     return first[near], np.sort(second[near])

@@ -445,6 +445,17 @@ def test_frames_that_a_moving_table_has_lost_leave_the_others_together(tmp_path,
     assert (np.diff(shown, axis=0) > 0).all()
 
 
+def test_a_complete_scan_is_one_however_long_the_table_takes(tmp_path):
+    """More than half of the time between frames: images of the frame before are nearer."""
+    own = 2.0 * np.arange(FRAMES)[:, None] + 1.2 * np.arange(2)
+    for t, z in np.ndindex(own.shape):
+        image(tmp_path / f"{t}_{z}", head()[t, z], z, own[t, z])
+    found = read_dicom(tmp_path.iterdir(), name="a")
+    np.testing.assert_array_equal(found.values, head()[:, :2])
+    told = next(one for one in found.checks if one.name == "frames complete")
+    assert (told.status, told.text) == ("pass", "Each of 12 frames has its 2 slices.")
+
+
 @pytest.mark.parametrize("lost", [(), (4, 3)])
 def test_slabs_of_a_table_that_jumps_may_overlap(tmp_path, lost):
     """A slice that both show is there twice as often as the others: that nearest in time to its neighbours is taken."""
