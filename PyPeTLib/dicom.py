@@ -97,7 +97,7 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     InputError
         If no series or several are dynamic, images are missing, or slices are unevenly spaced.
     """
-    images, damage = images_of_scan(files, name=name, series_number=series_number)
+    images, others = images_of_scan(files, name=name, series_number=series_number)
     heights = np.array([image.height_mm for image in images])
     places = _distinct(heights)
     geometry, upright = _geometry(images, places, heights, name)
@@ -106,9 +106,9 @@ def read_dicom(files: Iterable[Path], *, name: str, series_number: int | None = 
     members = [np.flatnonzero(number == place) for place in range(places.size)]
     columns = [sorted(zip(seconds[one].tolist(), one.tolist(), strict=True)) for one in members]
     in_order = not timed or (source == RECONSTRUCTED and _in_step(columns))
-    if not in_order:
+    if not in_order and source != RECONSTRUCTED:
         _refuse_slabs_of_other_times(columns, name)
-    table, complete = _frames(columns, name, in_order=in_order, damage=damage)
+    table, complete = _frames(columns, name, in_order=in_order, others=others)
     table, complete = _without_pauses(table, seconds, complete) if timed else (table, complete)
     shown = [[images[index] for index in row] for row in table]
     _refuse_moved(shown, geometry, name)
@@ -178,7 +178,7 @@ def _refuse_moved(frames: list[list[DicomImage]], geometry: Geometry, name: str)
 
 
 def _frames(
-    columns: list[list[tuple[float, int]]], name: str, *, in_order: bool, damage: str
+    columns: list[list[tuple[float, int]]], name: str, *, in_order: bool, others: str
 ) -> tuple[npt.NDArray[np.intp], Check]:
     """Return which image each frame shows at each place, shape (t, z), and whether all are there.
 
@@ -188,27 +188,27 @@ def _frames(
         For every place its images in order: time and index.
     in_order : bool
         Whether the frames are told by this order alone, not by the times.
-    damage : str
-        What is to be said of damaged files.
+    others : str
+        What is to be said of damaged files, and of images on another grid.
     """
     counts = [len(column) for column in columns]
     if in_order and min(counts) < max(counts):
         found = f"{min(counts)} to {max(counts)}, and no times that tell which are missing"
-        raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.{damage}")
+        raise InputError(f"Scan {name}: as many images of every slice are needed; found {found}. {CURE}.{others}")
     crowded = CROWDED * float(np.median(counts))
     most = max(count for count in counts if count < crowded)
     table = np.array([[one for _, one in column] for column in columns]).T if in_order else _in_frames(columns, crowded)
     if len(table) < LEAST_COMPLETE * most:
         found = f"{len(table)} of {most} frames with all {len(columns)} slices"
-        raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.{damage}")
+        raise InputError(f"Scan {name}: complete frames are needed; found {found}. {CURE}, all its images.{others}")
     left_out = sum(counts) - table.size
     if not left_out:
-        text = f"Each of {most} frames has its {counted(len(columns), 'slice')}.{damage}"
-        return table, Check("frames complete", "warn" if damage else "pass", text, 0.0)
+        text = f"Each of {most} frames has its {counted(len(columns), 'slice')}.{others}"
+        return table, Check("frames complete", "warn" if others else "pass", text, 0.0)
     whose = "theirs or of no frame" if max(counts) < crowded else "theirs, of no frame or where slabs overlap"
     text = (
         f"{most - len(table)} of {most} frames lack slices; {left_out} images, {whose}, were left out. "
-        f"{CURE} if there should be more.{damage}"
+        f"{CURE} if there should be more.{others}"
     )
     return table, Check("frames complete", "warn", text, float(left_out))
 

@@ -540,6 +540,17 @@ def test_frames_are_in_order_however_long_after_each_other_images_of_their_slice
     np.testing.assert_array_equal(read_series(tmp_path).values, head())
 
 
+def test_images_made_long_after_each_other_are_not_said_to_be_scanned_so(tmp_path):
+    """An image is missing, and no time of acquisition tells which."""
+    for t, frame in enumerate(head()):
+        for z, pixels in enumerate(frame):
+            if (t, z) != (4, 2):
+                tags = {"AcquisitionTime": CLOCK, "ContentTime": of_day(50.0 + 0.2 * t + 10.0 * z)}
+                image(tmp_path / f"{t}_{z}", pixels, z, None, **tags)
+    with pytest.raises(InputError, match=r"complete frames are needed; found 0 of 12 frames"):
+        read_series(tmp_path)
+
+
 @pytest.mark.parametrize("later_s", [18.0, 300.0])
 def test_slabs_that_were_scanned_one_after_the_other_are_refused(tmp_path, later_s):
     """Each sees a bolus of its own; spread over one time they were no scan."""
