@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,6 +87,7 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = self.parameters = self._gui = self._browser = None
         self._running = self._closing = self._left = False
+        self._chosen, self._chosen_until = None, 0.0
         self._followed, self._tips = [], {}
 
     def setup(self):
@@ -362,9 +364,17 @@ class PyPeTWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 inputs.load_curve(self.parameters, key, path)
 
     def choose_candidate(self, row, _column=0):
-        """Let the next Apply use another arterial candidate; the first is the automatic one."""
+        """Let the next Apply use another arterial candidate; the first is the automatic one.
+
+        A double click counts once, though Qt tells of it as a click, as an activation and as a second click.
+        """
+        if self._chosen == row and time.monotonic() < self._chosen_until:
+            return
+        self._chosen = None
         with self._work(_("The candidate could not be chosen.")) as progress:
             actions.choose_candidate(self.parameters, self.logic, row, progress)
+            self._chosen = row
+        self._chosen_until = time.monotonic() + slicer.app.doubleClickInterval / 1000.0
 
     def apply(self):
         """Compute and show; a cancelled run leaves the scene as it was."""

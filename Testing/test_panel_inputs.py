@@ -344,6 +344,23 @@ def test_another_candidate_is_used_and_the_first_returns_to_automatic(applied, s
     assert applied.parameters.aif_source == "automatic"
 
 
+def test_a_double_click_on_a_candidate_chooses_once(applied, scan, dialogs, monkeypatch):
+    """Qt tells of it as a click, an activation and a second click; the same row later is a choice again."""
+    table, made = applied.ui.candidates, len(dialogs.progress)
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    for signal in (table.cellClicked, table.cellActivated, table.cellClicked):
+        signal.emit(1, 0)
+    assert len(dialogs.progress) == made + 1 and applied.parameters.aif_segment == "PyPeT_aif_choice"
+    table.cellClicked.emit(0, 0)
+    assert applied.parameters.aif_source == "automatic", "another row is no second click"
+    table.cellClicked.emit(1, 0)
+    assert applied.parameters.aif_source == "segment"
+    applied.parameters.aif_source = "automatic"
+    monkeypatch.setattr("time.monotonic", lambda: 110.0)
+    table.cellClicked.emit(1, 0)
+    assert applied.parameters.aif_source == "segment"
+
+
 def test_a_candidate_is_the_one_of_its_row_or_is_asked_for_again(applied, scan, dialogs):
     from PyPeTPanel.parameters import use_segment
 

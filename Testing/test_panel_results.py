@@ -165,6 +165,28 @@ def test_tissue_curves_of_each_segment(applied, scan, dialogs):
     assert ids() < before, "the curves no longer shown are gone"
 
 
+def test_a_segment_named_as_a_curve_of_pypets_own_has_its_own_curve(applied, scan):
+    import slicer
+
+    from PyPeTScene.series import scan_volume
+
+    segments = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    brain = np.array(applied.logic.analysis.brain.values)
+    part = brain.copy()
+    part[0] = False
+    for name, mask in (("Brain", part), ("Voxel", part), ("Left half", brain)):
+        segments.GetSegmentation().AddEmptySegment(name, name)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), segments, name, scan_volume(scan))
+    applied.ui.showTissueButton.click()
+    table = own("tissue.table", scan)
+    whole = np.array(slicer.util.arrayFromTableColumn(table, "Brain"))
+    applied.parameters.tissue_source, applied.parameters.tissue_segmentation = "segments", segments
+    applied.ui.showTissueButton.click()
+    assert tissue_names(scan) == [*HALVES, "Brain 2", "Voxel 2", "Left half 2"]
+    np.testing.assert_array_equal(slicer.util.arrayFromTableColumn(table, "Brain"), whole)
+    assert not np.array_equal(slicer.util.arrayFromTableColumn(table, "Brain 2"), whole)
+
+
 def test_segments_without_a_voxel_of_the_brain_are_left_out_of_the_curves_and_named(applied, scan, dialogs):
     import slicer
 

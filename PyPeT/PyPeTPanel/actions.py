@@ -40,6 +40,7 @@ from PyPeTPanel.parameters import (
 from PyPeTScene import reference, study
 from PyPeTScene.curves import (
     brain_regions,
+    joined_regions,
     segment_regions,
     show_tissue_curves,
     show_voxel_curve,
@@ -323,7 +324,7 @@ def show_tissue(parameters: PyPeTParameterNode, logic: Any, progress: Progress =
     regions, outside = brain_regions(prepared.brain), list[str]()
     if parameters.tissue_source == SEGMENTS_OF:
         found, outside = _segments_of_tissue(parameters, prepared)
-        regions.update(found)
+        regions = joined_regions(regions, found)
     elif parameters.tissue_source == CROSSHAIR:
         regions.update(voxel_region(prepared.series.geometry, crosshair_ras_mm(scan)))
     with study.in_study(scan, prepared.series.name):

@@ -220,6 +220,19 @@ def segment_regions(segmentation: Node, reference: Node) -> dict[str, MaskArray]
     return regions
 
 
+def joined_regions(regions: Mapping[str, MaskArray], segments: Mapping[str, MaskArray]) -> dict[str, MaskArray]:
+    """Return regions of the brain and segments of the user's; a segment whose name is taken is numbered.
+
+    Taken is that of the picked voxel, too, whose curve is written over. A segment that is a region of that name is
+    there already.
+    """
+    joined = dict(regions)
+    for name, mask in segments.items():
+        if name not in regions or not np.array_equal(regions[name], mask):
+            joined[_free_name(name, {VOXEL, *joined})] = mask
+    return joined
+
+
 def _free_name(name: str, taken: Collection[str]) -> str:
     """Return a name that is not taken: the one given, or with the first number that makes it another."""
     names = (f"{name} {k}" if k > 1 else name for k in count(1))
