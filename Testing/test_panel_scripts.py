@@ -86,6 +86,20 @@ def test_headless_script_has_the_exit_codes_of_pypet_run(script, tmp_path, capsy
     assert not (tmp_path / "out").exists()
 
 
+def test_headless_script_ends_with_a_code_after_an_error_that_nobody_foresaw(script, monkeypatch, capsys):
+    """Slicer prints what a script raises, and waits for somebody to close its window, of which it has none."""
+    monkeypatch.setattr("PyPeTLib.cli.main", lambda arguments: 1 / 0)
+    assert script.run(["scan.nii.gz", "-o", "out"]) == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    monkeypatch.setattr(script, "find_packages", lambda: importlib.import_module("no_such_package"))
+    assert script.run([]) == 1
+
+
+def test_headless_script_can_be_read_in_every_encoding():
+    """Slicer opens it with that of the machine: where that is not UTF-8, other letters would end the run."""
+    assert (MODULE.parent / "Scripts" / "analyze.py").read_bytes().isascii()
+
+
 def test_a_slicer_that_is_too_old_is_told_so(load, monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 9, 10))
     with pytest.raises(RuntimeError, match=r"PyPeT needs 3D Slicer 5\.10 or later"):

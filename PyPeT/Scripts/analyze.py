@@ -1,11 +1,14 @@
-"""Without a window: ``Slicer --no-splash --no-main-window --additional-module-paths PyPeT --python-script FILE -- …``.
+"""Run without a window: ``Slicer --no-splash --no-main-window --python-script FILE -- ARGUMENTS``.
 
-Does what ``pypet run`` does, and writes the scene into the same folder; arguments and exit codes are those of
-``pypet run``, e.g. ``-- scan_ctp.nii.gz -o out``.
+With a clone ``--additional-module-paths PyPeT`` comes before ``--python-script``. Does what ``pypet run`` does, and
+writes the scene into the same folder; arguments and exit codes are those of ``pypet run``, e.g.
+``-- scan_ctp.nii.gz -o out``; 1 after an error that nobody foresaw. This file has ASCII letters only: Slicer reads it
+in the encoding of the machine.
 """
 
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 
 MODULE = Path(__file__).resolve().parents[1]
@@ -30,6 +33,15 @@ def own_arguments(arguments):
     return arguments[arguments.index("--") + 1 :] if "--" in arguments else arguments
 
 
+def run(arguments):
+    """Return the exit code, whatever happens: without one Slicer stays, and there is no window to close it by."""
+    try:
+        find_packages()
+        return analyze(own_arguments(arguments))
+    except Exception:
+        traceback.print_exc()
+        return 1
+
+
 if __name__ == "__main__":
-    find_packages()
-    sys.exit(analyze(own_arguments(sys.argv[1:])))
+    sys.exit(run(sys.argv[1:]))
