@@ -213,6 +213,14 @@ def test_empty_segments_are_refused(tiny_analysis, scan, masks):
             mask_from_segment(masks, segment, scan_volume(scan))
 
 
+def test_a_segment_that_cannot_be_used_is_called_by_its_name(scan, masks):
+    """As the user sees it: Slicer makes identities of letters by chance."""
+    identity = masks.GetSegmentation().AddEmptySegment("", "My artery", (1.0, 0.0, 0.0))
+    with pytest.raises(InputError, match=r"segment 'My artery' of .* with voxels is needed") as told:
+        mask_from_segment(masks, identity, scan_volume(scan))
+    assert identity not in str(told.value)
+
+
 def test_a_segment_that_was_emptied_is_empty_whatever_shares_its_labelmap(scan, masks):
     """Slicer puts segments into one labelmap where it can, with a number each: a file is read so."""
     segments = masks.GetSegmentation()

@@ -253,8 +253,11 @@ def test_frames_of_another_size_place_or_type_are_refused():
 
 
 def test_frame_without_voxels_is_refused():
-    with pytest.raises(InputError, match="voxels are needed; found none"):
-        series_from_node(sequence([slicer.vtkMRMLScalarVolumeNode() for _ in range(12)], unit="s"))
+    empty = slicer.vtkMRMLScalarVolumeNode()
+    for k in (0, 7):
+        frames = [*volumes(k), empty, *volumes(11 - k)]
+        with pytest.raises(InputError, match=f"voxels are needed in every frame; found none in frame {k + 1}\\."):
+            series_from_node(sequence(frames, unit="s"))
 
 
 def test_too_few_frames_are_refused():

@@ -260,13 +260,14 @@ def mask_from_segment(segmentation: Node, segment_id: str, reference: Node) -> I
     if not identity:
         have = ", ".join(segments.GetSegmentIDs()) or "none"
         raise InputError(f"Mask: segment '{segment_id}' of {name} is needed; found {have}. Select one of these.")
-    geometry = node_geometry(reference)
-    if not _has_voxels(segments.GetSegment(identity)):
-        raise InputError(f"Mask: segment '{identity}' of {name} with voxels is needed; it is empty. Paint it.")
+    geometry, segment = node_geometry(reference), segments.GetSegment(identity)
+    seen = segment.GetName() or identity  # identities are made of letters by chance, and shown nowhere
+    if not _has_voxels(segment):
+        raise InputError(f"Mask: segment '{seen}' of {name} with voxels is needed; it is empty. Paint it.")
     values = _values(segmentation, identity, reference)
     if values.shape != geometry.shape or not values.any():
         raise InputError(
-            f"Mask: segment '{identity}' of {name} must overlap the scan, {geometry.describe()}; "
+            f"Mask: segment '{seen}' of {name} must overlap the scan, {geometry.describe()}; "
             "found no voxel in it. Draw the segment on this scan."
         )
     return Image(values, geometry)

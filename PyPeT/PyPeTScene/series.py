@@ -323,14 +323,17 @@ def _scalar_frame(sequence: Node, k: int) -> npt.NDArray[Any]:
     if node is None or not node.IsA("vtkMRMLScalarVolumeNode"):
         what = "nothing" if node is None else f"a {node.GetNodeTagName()}"
         raise InputError(f"Scan {name}: a sequence of volumes is needed; found {what} as frame {k + 1}. Select a scan.")
-    node_geometry(node)
-    components = node.GetImageData().GetNumberOfScalarComponents()
+    image = node.GetImageData()
+    if image is None or min(image.GetDimensions()) < 1:
+        need = "voxels are needed in every frame"
+        raise InputError(f"Scan {name}: {need}; found none in frame {k + 1}. Load the series again.")
+    components = image.GetNumberOfScalarComponents()
     if components != 1:
         raise InputError(
             f"Scan {name}: one number (HU) a voxel is needed; found {components} in frame {k + 1} (colour). "
             "Select the original CT series."
         )
-    return image_values(node.GetImageData())
+    return image_values(image)
 
 
 def _multivolume_values(scan: Node, progress: Progress) -> npt.NDArray[Any]:
