@@ -101,15 +101,27 @@ def test_what_reading_brought_to_light_is_shown(panel, scan):
     assert panel.ui.timeAxis.text.endswith("Values were shifted.")
 
 
-def test_phantom_is_offered_as_sample_data(panel, tiny_head, monkeypatch):
+def test_phantom_is_offered_as_sample_data(panel, tiny_head, dialogs, monkeypatch):
+    import slicer
     from slicer_double.sample_data import registered
 
     offered = registered[-1]
     assert (offered["category"], offered["sampleName"]) == ("PyPeT", "CTPerfusionHeadPhantom")
     assert Path(offered["thumbnailFileName"]).is_file()
-    monkeypatch.setattr("PyPeTLib.phantom.head_phantom", lambda options: tiny_head)
+    cursors = []
+
+    def make(options):
+        cursors.append(slicer.app.overrideCursor())
+        return tiny_head
+
+    monkeypatch.setattr("PyPeTLib.phantom.head_phantom", make)
     sequence = offered["customDownloader"](None)
     assert sequence.GetNumberOfDataNodes() == tiny_head.series.frames
+    assert cursors[0] is not None and slicer.app.overrideCursor() is None, "an hourglass as long as it takes"
+    monkeypatch.setattr("PyPeTLib.phantom.head_phantom", lambda options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        offered["customDownloader"](None)
+    assert "The phantom could not be made." in dialogs.errors()[0] and slicer.app.overrideCursor() is None
 
 
 def test_scan_that_pypet_loads_has_the_brain_window_and_keeps_what_the_user_sets(panel, tiny_head, monkeypatch):

@@ -73,6 +73,12 @@ def show_scan(sequence: Any) -> Any:
     return sequence
 
 
+def show_phantom(source: Any = None) -> Any:
+    """Make and show the phantom, which takes some seconds, as the SampleData module has it done; it is returned."""
+    with slicer.util.tryWithErrorDisplay(_("The phantom could not be made."), waitCursor=True):
+        return show_scan(load_phantom())
+
+
 def offer_phantom(icon: str) -> None:
     """Register the phantom with the SampleData module, where that is there."""
     try:
@@ -85,5 +91,5 @@ def offer_phantom(icon: str) -> None:
         uris=[],  # nothing is downloaded; without lists of files it raises
         fileNames=[],
         thumbnailFileName=icon,
-        customDownloader=lambda source: show_scan(load_phantom()),
+        customDownloader=show_phantom,
     )
