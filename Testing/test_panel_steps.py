@@ -157,6 +157,21 @@ def test_maps_stand_side_by_side_linked(applied, scan):
     assert all(node.GetLinkedControl() for node in composites)
 
 
+def test_views_are_found_whatever_the_user_calls_them(applied, scan, dialogs):
+    """The layout manager knows them by the names of their nodes, the layout by tags that stay."""
+    import slicer
+
+    views = {view.GetLayoutName(): view for view in slicer.util.getNodesByClass("vtkMRMLSliceNode")}
+    for tag in ("PyPeT1", "Red"):
+        views[tag].SetName("my view")
+    applied.ui.stage6Button.click()
+    applied.ui.applyButton.click()
+    shown = slicer.app.applicationLogic().GetSliceLogicByLayoutName("PyPeT1").GetSliceCompositeNode()
+    assert shown.GetBackgroundVolumeID() == own("map.cbf", scan).GetID()
+    applied.ui.tmaxButton.click()
+    assert shown.GetBackgroundVolumeID() == own("map.tmax", scan).GetID() and not dialogs.errors()
+
+
 def test_time_slider_scrolls_scan_and_enhancement(applied, scan, tiny_head):
     from PyPeTScene.series import scan_volume
 

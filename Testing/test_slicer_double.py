@@ -550,6 +550,9 @@ def test_layouts_are_real_and_unknown_ones_raise(example):
     assert manager.sliceWidget("Map").mrmlSliceNode().IsMappedInLayout() and not red.IsMappedInLayout()
     assert set(manager.sliceViewNames()) == {"Red", "Green", "Yellow", "Map"}, "Slicer names hidden ones, too"
     assert manager.sliceWidget("Red").mrmlSliceNode() is red
+    red.SetName("mine")
+    assert manager.sliceWidget("Red") is None, "Slicer goes by the names of the nodes"
+    assert manager.sliceWidget("mine").mrmlSliceNode() is red
 
 
 def test_dialogs_are_recorded_and_questions_need_an_answer(slicer_app, dialogs):  # noqa: F811

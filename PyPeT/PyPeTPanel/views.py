@@ -171,22 +171,22 @@ def fill(stage: Stage) -> None:
     manager = slicer.app.layoutManager()
     if manager is None or not stage.volumes:
         return
-    for k, volume in enumerate(stage.volumes):
-        widget = manager.sliceWidget(_slice_tag(k))
-        composite = widget.mrmlSliceCompositeNode()
+    logics = [_slice_logic(k) for k in range(len(stage.volumes))]
+    for logic, volume in zip(logics, stage.volumes, strict=True):
+        composite, view = logic.GetSliceCompositeNode(), logic.GetSliceNode()
         composite.SetLinkedControl(False)
         composite.SetBackgroundVolumeID(volume.GetID())
         composite.SetForegroundVolumeID(None)
         composite.SetLabelVolumeID(None)
-        widget.mrmlSliceNode().RotateToVolumePlane(volume)
-        widget.sliceLogic().FitSliceToBackground()
+        view.RotateToVolumePlane(volume)
+        logic.FitSliceToBackground()
         if stage.place_ras_mm:
-            widget.mrmlSliceNode().JumpSliceByCentering(*stage.place_ras_mm)
+            view.JumpSliceByCentering(*stage.place_ras_mm)
         if stage.field_mm:
-            _zoom(widget.mrmlSliceNode(), stage.field_mm)
-        _tell_legend(widget.sliceLogic())
-    for k in range(len(stage.volumes)):
-        manager.sliceWidget(_slice_tag(k)).mrmlSliceCompositeNode().SetLinkedControl(True)
+            _zoom(view, stage.field_mm)
+        _tell_legend(logic)
+    for logic in logics:
+        logic.GetSliceCompositeNode().SetLinkedControl(True)
     for k, chart in enumerate(stage.charts):
         slicer.mrmlScene.GetSingletonNode(_chart_tag(k), "vtkMRMLPlotViewNode").SetPlotChartNodeID(chart.GetID())
 
@@ -226,8 +226,8 @@ def wants_maps(scan: Any, former: Sequence[Any]) -> bool:
     manager = slicer.app.layoutManager()
     if manager is None or not in_own_layout():
         return manager is not None
-    own = (manager.layout - FIRST_LAYOUT) // 10  # the manager names views of other layouts, too
-    composites = [manager.sliceWidget(_slice_tag(k)).mrmlSliceCompositeNode() for k in range(own)]
+    own = (manager.layout - FIRST_LAYOUT) // 10  # there are views of other layouts, too
+    composites = [_slice_logic(k).GetSliceCompositeNode() for k in range(own)]
     shown = [slicer.mrmlScene.GetNodeByID(one.GetBackgroundVolumeID() or "") for one in composites]
     first = next((volume for volume in shown if volume is not None), None)
     if first is None or _scan_id(first) not in ("", scan.GetID()):
@@ -251,9 +251,8 @@ def show_volume(volume: Any) -> None:
     window = slicer.app.layoutManager() is not None
     slicer.util.setSliceViewerLayers(background=volume, foreground=None, label=None, fit=window)
     if window:
-        manager = slicer.app.layoutManager()
-        for name in manager.sliceViewNames():
-            _tell_legend(manager.sliceWidget(name).sliceLogic())
+        for logic in slicer.app.applicationLogic().GetSliceLogics():
+            _tell_legend(logic)
 
 
 def _zoom(node: Any, field_mm: float) -> None:
@@ -279,6 +278,11 @@ def _needed(role: str, scan: Any) -> Any:
         text = _("This step shows the {what} of a run; found none in the scene. Apply again.")
         raise InputError(text.format(what=what))
     return node
+
+
+def _slice_logic(k: int) -> Any:
+    """Return the logic of a slice view of PyPeT's: the layout manager finds views by their names, which may change."""
+    return slicer.app.applicationLogic().GetSliceLogicByLayoutName(_slice_tag(k))
 
 
 def _slice_tag(k: int) -> str:

@@ -84,7 +84,7 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())
         self._logic.SetMRMLScene(slicer.mrmlScene)
-        self._slices: dict[str, qMRMLSliceWidget] = {}
+        self._slices: dict[slicer.vtkMRMLSliceNode, qMRMLSliceWidget] = {}
         self._shown = None
         self._logic.GetLayoutNode().AddObserver("ModifiedEvent", self._arrange)
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
@@ -114,19 +114,20 @@ class qSlicerLayoutManager(QtCore.QObject):
         mapped = [views.GetItemAsObject(index) for index in range(views.GetNumberOfItems())]
         for view in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode"):
             view.SetMappedInLayout(view in mapped)
-            if view.IsA("vtkMRMLSliceNode") and view.GetLayoutName() not in self._slices:
-                self._slices[view.GetLayoutName()] = qMRMLSliceWidget(view)
+            if view.IsA("vtkMRMLSliceNode") and view not in self._slices:
+                self._slices[view] = qMRMLSliceWidget(view)
         self.layoutChanged.emit(shown[0])
 
     layout = QtCore.Property(int, lambda self: self._logic.GetLayoutNode().GetViewArrangement(), setLayout)
 
     def sliceViewNames(self):
         """Return the slices of all layouts there ever were, in no order that means anything, as Slicer does."""
-        return tuple(sorted(self._slices, key=lambda name: hashlib.md5(name.encode()).digest()))
+        names = [view.GetName() for view in self._slices]
+        return tuple(sorted(names, key=lambda name: hashlib.md5(name.encode()).digest()))
 
     def sliceWidget(self, name):
-        """Return the slice of this name, in the current layout or not; None where there never was one."""
-        return self._slices.get(name)
+        """Return the slice whose node has this name, in the current layout or not; None where there is none."""
+        return next((widget for view, widget in self._slices.items() if view.GetName() == name), None)
 
     def mrmlSliceLogics(self):
         return slicer.app.applicationLogic().GetSliceLogics()
