@@ -125,6 +125,14 @@ def test_a_table_without_a_label_has_a_name_for_screen_readers():
     assert nameless and all(table.findtext("property[@name='accessibleName']/string") for table in nameless)
 
 
+def test_what_names_of_scans_get_into_is_plain_text():
+    """Qt takes what looks like HTML for HTML: a scan called <h1> would be shown as a heading."""
+    wrapped = [one for one in UI.iter("widget") if one.find("property[@name='wordWrap']") is not None]
+    formats = {one.get("name"): one.findtext("property[@name='textFormat']/enum") for one in wrapped}
+    assert {"timeAxis", "stageNote", "exported"} <= set(formats)
+    assert set(formats.values()) == {"Qt::PlainText"}
+
+
 def test_fields_are_written_in_the_order_in_which_they_are_seen():
     """The tab key goes through them in the order in which they are made; a list of tab stops would only grow old."""
     assert UI.find("tabstops") is None
