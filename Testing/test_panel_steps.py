@@ -157,6 +157,20 @@ def test_maps_stand_side_by_side_linked(applied, scan):
     assert all(node.GetLinkedControl() for node in composites)
 
 
+def test_a_scan_that_was_taken_off_its_browser_is_shown_again(panel, scan, dialogs):
+    """Its playback was switched off in the Sequences module, and its volume deleted."""
+    import slicer
+
+    from PyPeTScene.series import scan_volume, sequence_browser
+
+    browser = sequence_browser(scan)
+    browser.SetPlayback(scan, False)
+    slicer.mrmlScene.RemoveNode(scan_volume(scan))
+    panel.ui.stage1Button.click()
+    assert not dialogs.errors() and shown_volumes(2)[0] == "scan"
+    assert slicer.mrmlScene.IsNodePresent(scan_volume(scan)) and sequence_browser(scan) is browser
+
+
 def test_views_are_found_whatever_the_user_calls_them(applied, scan, dialogs):
     """The layout manager knows them by the names of their nodes, the layout by tags that stay."""
     import slicer

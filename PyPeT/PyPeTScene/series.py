@@ -145,13 +145,15 @@ def sequence_from_series(series: Series, name: str, node: Node | None = None) ->
 
 
 def sequence_browser(sequence: Node) -> Node:
-    """Return the browser of a sequence; it is made, with the proxy volume, where there is none."""
+    """Return the browser of a sequence; it is made, and so is the proxy volume, where there is none."""
     logic = slicer.modules.sequences.logic()
     browser = logic.GetFirstBrowserNodeForSequenceNode(sequence)
     if browser is None:
         name = f"{node_name(sequence)} browser"
         browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
         browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    if browser.GetProxyNode(sequence) is None:
+        browser.SetPlayback(sequence, True)  # without which none is made; the user may have switched it off
         logic.UpdateProxyNodesFromSequences(browser)
     return browser
 
