@@ -200,7 +200,7 @@ def test_weak_prior_keeps_noisy_transit_times_from_running_away(bolus, as_curves
     assert spreads[0] < spreads[1]
 
 
-@pytest.mark.parametrize("by_s", [-2.0, 5.0, 9.0])
+@pytest.mark.parametrize("by_s", [-2.0, 5.0, 9.0, 12.0])
 def test_grid_of_delays_follows_the_patients_usual_delay(bolus, as_curves, by_s):
     aif = bolus.aif(TIMES)
     rows, volume, delay, _ = many(aif, 200, 0.2)
@@ -221,6 +221,15 @@ def test_tissue_that_is_not_late_is_found_where_most_of_the_brain_is(bolus, as_c
     for part in (late, ~late):
         assert np.median(response.delay_s[part] - delays[part]) == pytest.approx(0.0, abs=0.3)
         assert np.median((response.height * mtts / volume)[part]) == pytest.approx(1.0, abs=0.07)
+
+
+@pytest.mark.parametrize("later_s", [-3.5, 15.5])
+def test_tissue_is_found_four_seconds_before_to_sixteen_after_the_usual(bolus, as_curves, later_s):
+    aif, delays = bolus.aif(TIMES), 0.5 + later_s * (np.arange(240) % 12 == 0)
+    rows = np.stack([bolus.washout(TIMES, 0.01, 4.0, one) for one in delays])
+    rows += np.random.default_rng(0).normal(0.0, 0.2, rows.shape)
+    response = found(curves_of(as_curves, rows, 0.2), aif)
+    np.testing.assert_allclose(response.delay_s, delays, atol=0.3)
 
 
 def test_voxels_are_found_in_their_order_and_progress_can_cancel(bolus, as_curves):

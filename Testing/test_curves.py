@@ -8,16 +8,20 @@ import time
 
 import numpy as np
 import pytest
+from scipy.interpolate import CubicSpline
 
 from PyPeTLib import chunks
 from PyPeTLib.chunks import BLOCK_ROWS, execute, in_chunks, in_parallel, mean_frame, share
 from PyPeTLib.curves import (
+    area_share,
     area_weights,
+    between_frames,
     continuation,
     end_share,
     mean_enhancement,
     noise_correlation,
     noise_level,
+    own_noise,
     peaks,
     robust_sd,
     uniform_grid,
@@ -101,6 +105,14 @@ def test_area_of_uneven_times_equals_that_of_even_ones(bolus):
     assert areas[1] == pytest.approx(areas[0], rel=0.01)
 
 
+@pytest.mark.parametrize("times", [np.arange(0.0, 80.0, 2.0), np.append(np.arange(40.0), np.arange(40.0, 80.0, 4.0))])
+def test_share_of_blood_is_the_ratio_of_areas_tails_included(bolus, as_curves, times):
+    """Blood that stays longer has a longer tail, and the scan ends in it."""
+    aif, tissue = bolus.aif(times), bolus.washout(times, flow=0.04 / 20.0, mtt_s=20.0)
+    assert np.trapezoid(tissue, times) < 0.97 * 0.04 * np.trapezoid(aif, times)
+    np.testing.assert_allclose(area_share(as_curves([0.03 * aif, tissue]), aif, times), [0.03, 0.04], rtol=0.01)
+
+
 def test_continuation_keeps_the_curve_and_lets_it_decay_from_its_last_level():
     curve = np.linspace(0.0, 40.0, 60)
     longer = continuation(60) @ curve
@@ -138,6 +150,20 @@ def test_noise_of_averaged_frames_is_that_which_as_many_independent_ones_leave_i
     np.testing.assert_array_equal(noise_correlation(averaged[:4]), np.eye(4))  # too few to tell
 
 
+@pytest.mark.parametrize(("part", "shared"), [(0.18, False), (0.4, True)])
+def test_noise_is_shared_from_a_correlation_of_a_quarter_on(part, shared):
+    """A frame with a part of the one before has a correlation of part / (1 + part²): 0.17, and 0.34."""
+    own = np.random.default_rng(0).normal(30.0, 6.0, (61, 4000))
+    found = noise_correlation(own[1:] + part * own[:-1])[0, 1]
+    assert found == pytest.approx(part / (1.0 + part**2) if shared else 0.0, abs=0.03)
+
+
+def test_noise_of_three_frames_is_known_and_of_two_is_not():
+    noise = np.random.default_rng(0).normal(0.0, 2.0, (3, 40_000))
+    assert own_noise(noise) == pytest.approx(2.0, rel=0.02)
+    assert own_noise(noise[:2]) == 0.0
+
+
 def test_contrast_is_no_noise_that_frames_share(bolus):
     """Of other height in every voxel it changes slowly, and more the further frames are apart."""
     rng, times = np.random.default_rng(1), np.arange(60.0)
@@ -165,7 +191,7 @@ def test_even_times_are_left_alone():
     np.testing.assert_array_equal(resample, np.eye(20))
 
 
-@pytest.mark.parametrize(("off_s", "left_alone"), [(0.004, True), (0.1, False)])
+@pytest.mark.parametrize(("off_s", "left_alone"), [(0.004, True), (0.006, False), (0.1, False)])
 def test_times_that_differ_by_more_than_a_hundredth_are_uneven(off_s, left_alone):
     times = np.arange(20.0)
     times[7] += off_s
@@ -181,6 +207,18 @@ def test_uneven_times_are_interpolated_linearly_on_an_even_grid():
     assert (grid[0], grid[-1]) == (UNEVEN[0], UNEVEN[-1])
     assert grid[1] - grid[0] <= np.diff(UNEVEN).min() + 1e-9
     np.testing.assert_allclose(resample @ curve, np.interp(grid, UNEVEN, curve), atol=1e-12)
+
+
+def test_a_curve_between_uneven_frames_is_no_steeper_at_them_than_three_times_its_flatter_side():
+    rng = np.random.default_rng(0)
+    times, curve = np.cumsum(rng.uniform(0.2, 6.0, 40)), rng.normal(0.0, 20.0, 40)
+    sides = np.abs(np.diff(curve) / np.diff(times))
+    steepness = np.abs(between_frames(curve, times)(times[1:-1], 1)) / np.minimum(sides[:-1], sides[1:])
+    assert steepness.max() == pytest.approx(3.0)
+    smooth = np.exp(times / 40.0)  # no steeper anyway: that of the cubic spline
+    np.testing.assert_array_equal(
+        between_frames(smooth, times)(times, 1)[5:-5], CubicSpline(times, smooth)(times, 1)[5:-5]
+    )
 
 
 # --- blocks ---------------------------------------------------------------------------------------------------------

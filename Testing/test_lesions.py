@@ -209,6 +209,37 @@ def test_hir_is_the_share_of_very_late_tissue_and_the_cbv_index_is_relative():
     assert lesions.cbv_index == pytest.approx(mean_cbv / 4.0)
 
 
+def test_late_is_beyond_six_and_very_late_beyond_ten_seconds():
+    maps = maps_of("left", late_s=7.0)
+    tmax, cbv = maps.tmax.values.copy(), maps.cbv.values.copy()
+    tmax[on("left", CORE)] = 12.0
+    z, y, x = on("left", LATE)
+    tmax[z, y.start : y.start + 3, x] = 9.0
+    tmax[z, y.stop : y.stop + 5, x], cbv[z, y.stop : y.stop + 5, x] = 5.0, 40.0
+    lesions = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s"), cbv=Image(cbv, GRID)))
+    assert lesions.hir == pytest.approx(VOXELS_CORE / VOXELS_LATE)
+    assert lesions.cbv_index < 1.0, "that of what is late, not of what comes at 5 s"
+
+
+def test_criteria_are_judged_on_the_whole_hypoperfusion():
+    """A core of its half is exceeded by as much: what is left beside the core alone would not be 1.8 times as much."""
+    maps, half = maps_of("left"), on("left", (slice(2, 6), LATE[1], LATE[2]))
+    cbf = np.where(maps.cbf.values == 10.0, np.float32(20.0), maps.cbf.values)
+    cbf[half] = 10.0
+    lesions = lesions_of(replace(maps, cbf=Image(cbf, GRID)))
+    assert lesions.volumes_ml["core"].ml == pytest.approx(0.5 * VOXELS_LATE * ML)
+    assert [one.met for one in lesions.criteria] == [True, True]
+
+
+def test_normal_tissue_has_flow_and_volume():
+    """Reference maps may lack the volume where they have a flow."""
+    maps = maps_of("left")
+    cbf, cbv = maps.cbf.values.copy(), maps.cbv.values.copy()
+    cbf[0, :, RIGHT], cbv[0, :, RIGHT] = 500.0, np.nan
+    normal = lesions_of(replace(maps, cbf=Image(cbf, GRID), cbv=Image(cbv, GRID))).normal
+    assert normal == pytest.approx({"cbf": 50.0, "cbv": 4.0, "mtt": 4.8})
+
+
 def test_normal_tissue_is_the_other_sides_without_csf_and_vessels_and_late_tissue():
     maps = maps_of("left")
     cbf, tmax = maps.cbf.values.copy(), maps.tmax.values.copy()
@@ -482,6 +513,25 @@ def test_bounds_reach_six_mm_beyond_a_lesion():
     tmax[2:10, 30:40, 40:50] = 5.0  # possible: 2, 4, 6 mm beside the lesion, and farther
     volume = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s"))).volumes_ml["tmax_over_6s"]
     assert volume.high_ml == pytest.approx((VOXELS_LATE + 3 * 80) * ML)
+
+
+def test_bounds_reach_one_slice_of_five_mm_beyond_a_lesion_and_not_two():
+    maps = maps_of("left", sd=1.5)
+    tmax = maps.tmax.values.copy()
+    tmax[on("left", LATE)] = 9.0
+    tmax[0:2, 15:25, 40:50] = 5.0  # possible
+    volume = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s"))).volumes_ml["tmax_over_6s"]
+    assert volume.high_ml == pytest.approx((VOXELS_LATE + 100) * ML)
+
+
+def test_the_upper_bound_holds_all_that_was_found():
+    """What blood does not reach may be late with 1 in 20, and belongs to the hypoperfusion with 1 in 1000."""
+    maps, place = maps_of("left", sd=0.5), on("left", CORE)
+    cbf, tmax, sd = (one.values.copy() for one in (maps.cbf, maps.tmax, maps.sd["delay"]))
+    cbf[place], tmax[place], sd[place] = 0.5, 2.0, 2.0
+    seen = replace(maps, cbf=Image(cbf, GRID), tmax=Image(tmax, GRID, "s"), sd={**maps.sd, "delay": Image(sd, GRID)})
+    volume = lesions_of(seen, late_probability=0.999).volumes_ml["hypoperfusion"]
+    assert volume.ml == volume.high_ml == pytest.approx(VOXELS_LATE * ML)
 
 
 def test_bounds_are_those_of_95_percent_in_tissue_that_has_a_value():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from PyPeTLib import Settings
 from PyPeTLib.bayes import bayesian
@@ -306,6 +306,20 @@ def test_rounds_sharpen_what_is_learned_from_noisy_curves():
     rows[:, :2] += 1.5
     learned = with_patients_times(by_hand(), rows).mass
     assert learned[:2].sum() > 0.73
+
+
+def test_stated_transit_times_are_log_normal_about_five_seconds_and_flat_ones_lie_anywhere(aif):
+    """Of an SD of 0.8 in the logarithm; either as far as it is on the grid, from 1 to 30 s: percentiles of both."""
+    chosen = {"mtts_s": MTTS_S, "delays_s": DELAYS_S, "shape": 1.0}
+    half_step = 0.5 * np.log(MTTS_S[1] / MTTS_S[0])
+    ends, shares = np.array([-half_step, np.log(30.0) + half_step]), np.array([0.05, 0.5, 0.95])
+    low, high = ndtr((ends - np.log(5.0)) / 0.8)
+    log_normal = np.log(5.0) + 0.8 * ndtri(low + shares * (high - low))
+    for prior, expected in (("weak", log_normal), ("flat", ends[0] + shares * np.ptp(ends))):
+        made = tissue_dictionary(aif, TIMES, FREE, **chosen, settings=Settings(mtt_prior=prior))
+        mass = made.mass.reshape(MTTS_S.size, -1).sum(axis=1)
+        found = np.interp(shares, np.cumsum(mass) - 0.5 * mass, np.log(MTTS_S))
+        np.testing.assert_allclose(found, expected, atol=0.03)
 
 
 def test_mass_holds_the_lengths_over_which_the_prior_was_divided():
