@@ -17,6 +17,7 @@ from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality import judge, worst_first
 from PyPeTLib.quality_frames import judge_motion, judge_noise, judge_range, motion_unknown
 from PyPeTLib.quality_maps import (
+    judge_fit,
     judge_hyperdense,
     judge_maps,
     judge_metal,
@@ -28,6 +29,7 @@ from PyPeTLib.quality_maps import (
 from PyPeTLib.records import Bolus, Candidate, Curves, GammaVariate, Motion, ResidueFit, Skull, Traits, VascularCurve
 from PyPeTLib.scan import Series
 from PyPeTLib.settings import LINEAR, DeconvolutionMethod
+from PyPeTLib.transit import fit_transit
 
 GRID = Geometry((2, 2, 10), (1.0, 1.0, 9.0))
 MASK = np.ones(GRID.shape, dtype=bool)
@@ -155,6 +157,80 @@ def test_each_check_is_doubtful_where_it_is_due_and_passes_on_a_good_scan(name):
     assert passed.text.endswith(".") and not passed.text[0].islower()
 
 
+def later(curve, delay_s):
+    """Return a curve so many s later."""
+    return measured(lambda hu: np.interp(np.arange(hu.size) - delay_s, np.arange(hu.size), hu))(curve)
+
+
+def tissue_before(time_s):
+    """Return an artery whose curve is the mean of tissue, so many s earlier."""
+    _, _, curves, artery, _ = good()
+    tissue = curves.coefficients.mean(axis=0) @ curves.basis
+    return later(replace(artery, measured_hu=20.0 * tissue), -time_s)
+
+
+def ending_at(share):
+    """Change a curve into one that falls no further than to a share of its peak."""
+    return measured(lambda hu: np.where(np.arange(hu.size) < hu.argmax(), hu, np.maximum(hu, share * hu.max())))
+
+
+def with_peak(peak_hu):
+    return lambda curve: scaled(peak_hu / curve.measured_hu.max())(curve)
+
+
+def with_gain(gain):
+    """A vein of so many times the area of the artery."""
+    artery, vein = good()[3:]
+    return measured(lambda hu: gain / fit_transit(artery.measured_hu, vein.measured_hu, np.arange(70.0)).gain * hu)
+
+
+def with_filled(filled):
+    """Change a vein into one that fills so much of its voxels."""
+    return lambda vein: replace(
+        vein, candidates=(Candidate(MASK, vein.curve_hu, vein.fit, 1.0, 0.5, "midline", filled=filled),)
+    )
+
+
+def noisy(sd_hu, left_hu):
+    """Change curves into such of so much noise, and of so much after denoising."""
+    noise, sd = (np.full(40, one, np.float32) for one in (0.6745 * sd_hu, left_hu))
+    return lambda curves: replace(curves, noise=noise, sd=sd)
+
+
+#: Name of a check, what is just good enough for it, and what is not any more.
+JUST = [
+    ("bolus arrival", {"bolus": (lambda bolus, one: replace(bolus, falling_share=one), 0.049, 0.051)}),
+    ("bolus arrival", {"bolus": (lambda bolus, one: replace(bolus, baseline_frames=one), 2, 1)}),
+    ("baseline", {"bolus": (lambda bolus, one: replace(bolus, baseline_frames=one), 4, 3)}),
+    ("noise", {"curves": (lambda curves, one: noisy(one, 9.0)(curves), 11.9, 12.1)}),
+    ("noise", {"curves": (lambda curves, one: noisy(20.0, one)(curves), 1.79, 1.81)}),
+    ("AIF quality", {"artery": (lambda artery, one: with_confidence(one)(artery), 0.31, 0.29)}),
+    ("AIF height", {"artery": (lambda artery, one: with_peak(one)(artery), 40.5, 39.5)}),
+    ("AIF signal", {"artery": (lambda artery, one: with_peak(one)(artery), 990.0, 1010.0)}),
+    ("AIF tail", {"artery": (lambda artery, one: ending_at(one)(artery), 0.39, 0.41)}),
+    ("AIF before tissue", {"artery": (lambda _, one: tissue_before(one), 1.1, 0.9)}),
+    ("VOF quality", {"vein": (lambda _, one: later(good()[3], one), 1.0, 0.5)}),
+    ("VOF quality", {"vein": (lambda vein, one: with_gain(one)(vein), 0.91, 0.89)}),
+    ("VOF tail", {"vein": (lambda vein, one: ending_at(one)(vein), 0.34, 0.36)}),
+    ("partial volume", {"vein": (lambda vein, one: with_filled(one)(vein), 0.89, 0.87)}),
+    ("partial volume", {"artery": (lambda artery, one: replace(artery, partial_volume_factor=one), 5.8, 6.01)}),
+]
+
+
+@pytest.mark.parametrize(("name", "changed"), JUST, ids=[f"{name}-{one[next(iter(one))][2]}" for name, one in JUST])
+def test_each_check_begins_to_doubt_at_its_number(name, changed):
+    ((part, (change, enough, too_little)),) = changed.items()
+    for value, doubtful in ((enough, False), (too_little, True)):
+        found = {check.name: check for check in checks(**{part: lambda old, one=value: change(old, one)})}[name]
+        assert found.doubtful == doubtful, found
+
+
+@pytest.mark.parametrize(("artery_hu", "vein_hu", "status"), [(79, 78, "warn"), (81, 60, "pass"), (60, 81, "pass")])
+def test_a_bolus_is_weak_where_neither_artery_nor_vein_reaches_80_hu(artery_hu, vein_hu, status):
+    found = {check.name: check for check in checks(artery=with_peak(artery_hu), vein=with_peak(vein_hu))}
+    assert found["bolus strength"].status == status
+
+
 @pytest.mark.parametrize("name", DOUBTFUL)
 def test_every_run_tells_of_every_check_once(name):
     assert sorted(check.name for check in checks(**DOUBTFUL[name][1])) == sorted(DOUBTFUL)
@@ -215,8 +291,9 @@ def test_a_vein_with_less_area_than_the_artery_is_told_and_one_without_area_is_i
     assert "fail" in {finding.status for finding in found}
 
 
-def test_maps_without_positive_flow_and_volume_are_invalid():
-    image = Image(np.full(GRID.shape, -1.0, dtype=np.float32), GRID, "mL/100 g")
+@pytest.mark.parametrize("value", [-1.0, 0.0])
+def test_maps_without_positive_flow_and_volume_are_invalid(value):
+    image = Image(np.full(GRID.shape, value, dtype=np.float32), GRID, "mL/100 g")
     good = Image(np.full(GRID.shape, 6.0, dtype=np.float32), GRID, "mL/100 g")
     brain = Image(MASK, GRID)
     assert [check.status for check in judge_maps(Maps(good, good, good, good, good), brain)] == ["pass", "pass"]
@@ -225,7 +302,17 @@ def test_maps_without_positive_flow_and_volume_are_invalid():
         assert failed.name == f"plausible {name}" and name in failed.text
 
 
-@pytest.mark.parametrize(("cbf", "cbv", "doubted"), [(45, 3, []), (4, 3, ["CBF"]), (200, 20, ["CBF", "CBV"])])
+@pytest.mark.parametrize(
+    ("cbf", "cbv", "doubted"),
+    [
+        (45, 3, []),
+        (4, 3, ["CBF"]),
+        (5.1, 0.51, []),
+        (4.9, 0.49, ["CBF", "CBV"]),
+        (149, 11.9, []),
+        (151, 12.1, ["CBF", "CBV"]),
+    ],
+)
 def test_flow_and_volume_of_no_brain_are_doubted(cbf, cbv, doubted):
     """A curve in tenths of a HU, or of another scan, makes them ten times too large or small."""
     flow, volume = (Image(np.full(GRID.shape, value, dtype=np.float32), GRID, "mL/100 g") for value in (cbf, cbv))
@@ -251,7 +338,9 @@ def test_a_vein_that_nothing_was_scaled_to_is_not_said_to_have_been():
         assert "factor" not in found["VOF tail"].text
 
 
-@pytest.mark.parametrize(("width_s", "frames", "needed"), [(9.0, 37, None), (15.0, 41, None), (15.0, 39, "29")])
+@pytest.mark.parametrize(
+    ("width_s", "frames", "needed"), [(9.0, 37, None), (4.0, 37, None), (15.0, 41, None), (15.0, 39, "29")]
+)
 def test_a_wide_bolus_needs_more_scan_after_its_arrival(width_s, frames, needed):
     times = np.arange(float(frames))
     hu = bolus_curve(times, arrival_s=10.0, width_s=width_s, peak_hu=300.0, recirculation=0.0)
@@ -260,6 +349,14 @@ def test_a_wide_bolus_needs_more_scan_after_its_arrival(width_s, frames, needed)
     assert check.status == ("warn" if needed else "pass")
     assert needed is None or "is wide (15 s) and the scan short: 28 s of scan" in check.text
     assert needed is None or f"at least {needed} s are needed" in check.text
+
+
+@pytest.mark.parametrize(("frames", "status"), [(37, "pass"), (35, "warn")])
+def test_a_narrow_bolus_needs_25_s_after_its_arrival_as_well(frames, status):
+    times = np.arange(float(frames))
+    hu = bolus_curve(times, arrival_s=10.0, width_s=4.0, peak_hu=300.0, recirculation=0.0)
+    found = checks(times=times, artery=lambda artery: replace(artery, curve_hu=hu))
+    assert {check.name: check.status for check in found}["time after arrival"] == status
 
 
 @pytest.mark.parametrize(("sd_s", "status"), [(0.55, "pass"), (0.65, "warn")])
@@ -396,12 +493,6 @@ def test_a_large_partial_volume_factor_is_told_where_noise_may_hide_it():
 
 def test_a_vein_without_a_middle_of_blood_is_a_warning_with_consequence_and_cure():
     """Both vessels are diluted alike, so their ratio, in the factor, tells nothing."""
-
-    def with_filled(filled):
-        return lambda vein: replace(
-            vein, candidates=(Candidate(MASK, vein.curve_hu, vein.fit, 1.0, 0.5, "midline", filled=filled),)
-        )
-
     told = only(vein=with_filled(0.75), artery=lambda artery: replace(artery, partial_volume_factor=1.5))
     assert (told.name, told.status) == ("partial volume", "warn")
     for words in ("1.50 ± 0.50", "75 % of the middle", "CBF and CBV may be too large by 33 %", "a wider vein"):
@@ -438,6 +529,32 @@ def test_thin_slabs_are_told_with_their_thickness(slices, severity):
     found = doubts(curves=lambda curves: replace(curves, mask=mask))
     assert [finding.status for finding in found] == ([severity] if severity else [])
     assert all(finding.text.startswith(f"{9 * slices} mm of brain") for finding in found)
+
+
+@pytest.mark.parametrize(("slices", "status", "thin"), [(10, "pass", False), (9, "warn", False), (4, "warn", True)])
+def test_eighty_mm_of_brain_are_asked_for_and_forty_may_hold_no_artery(slices, status, thin):
+    grid = Geometry((20, 20, 10), (5.0, 5.0, 8.0))
+    mask = np.zeros(grid.shape, dtype=bool)
+    mask[:slices] = True
+    series = Series(np.zeros((70, *grid.shape), np.int16), np.arange(70.0), grid)
+    found = {check.name: check for check in checks(series=series, curves=lambda one: replace(one, mask=mask))}[
+        "coverage"
+    ]
+    assert found.status == status and ("no feeding artery" in found.text) == thin
+    assert found.text.startswith(f"{8 * slices} mm of brain, {80 * slices} mL, are covered")
+
+
+def test_forty_mm_of_brain_are_no_slab_without_an_artery():
+    grid = Geometry((2, 2, 10), (1.0, 1.0, 4.0))
+    series = Series(np.zeros((70, *grid.shape), np.int16), np.arange(70.0), grid)
+    assert "artery" not in only(series=series).text
+
+
+@pytest.mark.parametrize(("missed", "status"), [(0.049, "pass"), (0.051, "warn")])
+def test_curves_that_miss_those_of_tissue_by_more_than_a_twentieth_are_told(missed, status):
+    (check,) = judge_fit(ResidueFit("exponential", {"exponential": 0.0}, {"exponential": 4.0}, missed=missed))
+    assert (check.name, check.status, check.value) == ("curve fit", status, missed)
+    assert judge_fit(None) == ()
 
 
 def test_coverage_is_from_feet_to_head_however_the_scan_is_stored():
@@ -522,6 +639,14 @@ def test_too_little_tissue_is_a_warning_and_hardly_any_invalid(voxels, expected)
     if voxels == 6:
         assert "Only 40 % of the brain mask is tissue, at least 50 % is expected" in found.text
         assert "takes 4 mL, large vessels 1 mL, what shares bone (above 100 HU) 1 mL" in found.text
+
+
+@pytest.mark.parametrize(("left", "status"), [(51, "pass"), (49, "warn"), (21, "warn"), (19, "fail")])
+def test_half_of_a_brain_is_tissue_and_with_less_than_a_fifth_nothing_holds(left, status):
+    grid = Geometry((100, 1, 1), (10.0, 10.0, 10.0))
+    nothing, csf = np.zeros((1, 1, 100), bool), np.arange(100)[None, None] >= left
+    masks = [Image(values, grid) for values in (~nothing, csf, nothing, nothing)]
+    assert judge_tissue(*masks, settings=Settings()).status == status
 
 
 def skull(opened=(), left_out=(), metal=(), cut=()):
@@ -629,8 +754,38 @@ def test_the_peak_of_a_scan_without_bone_and_noise_is_not_cut():
     assert check.status == "pass" and "298 HU, and are not cut" in check.text
 
 
-def test_blood_is_brighter_than_a_low_end_wherever_it_is():
+@pytest.mark.parametrize(("end_hu", "status"), [(90, "fail"), (145, "fail"), (155, "warn")])
+def test_blood_is_brighter_than_a_low_end_wherever_it_is(end_hu, status):
     """Cut voxels are no bolus, so that the artery is sought among diluted ones, which are below the end."""
     vessel = Image(np.zeros(GRID.shape, dtype=bool), GRID)
-    series = replace(good()[0], values=np.full((70, *GRID.shape), 90, np.int16))
-    assert judge_range(series, replace(good()[3], mask=vessel), None).status == "fail"
+    series = replace(good()[0], values=np.full((70, *GRID.shape), end_hu, np.int16))
+    assert judge_range(series, replace(good()[3], mask=vessel), None).status == status
+
+
+def test_a_vein_that_is_cut_makes_flow_wrong_as_an_artery_does():
+    values = np.random.default_rng(0).normal(40.0, 6.0, (70, *GRID.shape)).astype(np.int16)
+    values[:, 1:, :, :1] = 200
+    masks = [np.zeros(GRID.shape, dtype=bool), np.zeros(GRID.shape, dtype=bool)]
+    masks[0][0], masks[1][5, 0, 0] = True, True
+    artery, vein = (replace(one, mask=Image(mask, GRID)) for one, mask in zip(good()[3:], masks, strict=True))
+    series = replace(good()[0], values=values)
+    assert [judge_range(series, artery, one).status for one in (None, vein)] == ["warn", "fail"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "frames", "status"),
+    [
+        ((10, 2, 20, 20), 99, 3, "pass"),
+        ((10, 2, 20, 20), 101, 3, "warn"),
+        ((10, 2, 20, 20), 101, 2, "pass"),
+        ((20, 4, 300, 300), 140, 3, "pass"),  # two in 100,000 are 144
+        ((20, 4, 300, 300), 150, 3, "warn"),
+    ],
+)
+def test_values_are_cut_where_so_many_in_so_many_frames_are_the_largest(shape, values, frames, status):
+    hu, grid = np.full(shape, 40, np.int16), Geometry(shape[:0:-1], (1.0, 1.0, 5.0))
+    for frame in range(frames):
+        hu[frame].ravel()[frame:values:frames] = 200
+    vessel = Image(np.zeros(grid.shape, dtype=bool), grid)
+    check = judge_range(Series(hu, np.arange(float(len(hu))), grid), replace(good()[3], mask=vessel), None)
+    assert np.count_nonzero(hu == 200) == values and check.status == status
