@@ -285,6 +285,17 @@ def test_features_of_vessel_voxels_are_those_of_their_curves():
     np.testing.assert_allclose(vessels.curves_hu[row], artery_curve(), atol=3.0)
 
 
+def test_peak_and_area_of_vessel_voxels_are_in_seconds_however_frames_are_spaced():
+    times = np.concatenate([np.arange(0.0, 30.0, 1.5), np.arange(30.0, 90.0, 3.0)])
+    hu = 40.0 + np.outer(artery_curve(times), [1.0, 0.5])
+    found = vessel_voxels(LikelyVessels(np.arange(2), hu, np.ones(2)), 6, np.ones((1, 1, 2), dtype=bool), times)
+    fine = np.arange(0.0, 90.0, 0.01)
+    np.testing.assert_allclose(found.peak_s, fine[artery_curve(fine).argmax()], atol=0.3)
+    assert found.area_hu_s[0] == pytest.approx(2.0 * found.area_hu_s[1])
+    long = np.arange(0.0, 600.0, 0.1)
+    assert 0.9 * np.trapezoid(artery_curve(fine), fine) < found.area_hu_s[0] < np.trapezoid(artery_curve(long), long)
+
+
 def test_what_enhances_by_no_more_than_five_sds_of_its_noise_is_no_vessel():
     course, mask = np.exp(-0.5 * ((TIMES - 20.0) / 4.0) ** 2), np.ones((1, 1, 4), dtype=bool)
     heights, noise_hu = np.array([9.8, 10.2, 4.9, 5.1]), np.array([2.0, 2.0, 1.0, 1.0])
@@ -403,6 +414,14 @@ def test_contrast_of_an_injection_before_is_no_bone_and_bone_stays_bone(left_hu)
     vessels = vessels_of(SHARES, left_hu, bone)
     assert np.flatnonzero(vessels.foreign).tolist() == list(bone)
     assert vessels.blood_hu == pytest.approx(40.0 + left_hu, abs=0.1 * (10.0 + left_hu))
+
+
+@pytest.mark.parametrize(("off_hu", "foreign"), [(-31.0, True), (-29.0, False), (29.0, False), (31.0, True)])
+def test_what_is_30_hu_from_the_usual_mixture_is_foreign(off_hu, foreign):
+    usual = vessels_of(SHARES, 0.0, bone=())
+    before = usual.baseline_hu.copy()
+    before[[0, 120]] += off_hu
+    assert replace(usual, baseline_hu=before).foreign[[0, 120]].tolist() == [foreign, foreign]
 
 
 def test_blood_before_the_bolus_is_told_by_voxels_that_it_fills_in_part():
@@ -690,3 +709,26 @@ def test_what_the_heads_motion_explains_is_no_vessel(shift_mm, left):
     assert np.isin(columns[beside], found.columns).all() == (shift_mm == 0.0)
     steep = frame + 300.0 * np.arange(12.0)
     assert beyond_motion(likely, steep, mask, (5.0, 1.0, 1.0), 9.0) is likely  # none would be left
+
+
+@pytest.mark.parametrize(
+    ("step_hu", "pixel_mm", "change_hu", "noise_hu", "explained"),
+    [
+        (300.0, 1.0, 55.0, 1.0, True),  # twice 0.1 mm in 300 HU/mm
+        (300.0, 1.0, 65.0, 1.0, False),
+        (300.0, 4.0, 16.0, 1.0, False),  # in 75 HU/mm
+        (40.0, 1.0, 7.0, 1.0, True),
+        (40.0, 1.0, 7.0, 10.0, False),  # neighbours differ by no more than three SDs of a voxel's noise
+    ],
+)
+def test_what_motion_explains_goes_with_the_steepness_in_mm_beyond_noise(
+    step_hu, pixel_mm, change_hu, noise_hu, explained
+):
+    frame, mask = np.full((1, 10, 12), 35.0), np.ones((1, 10, 12), dtype=bool)
+    frame[..., 9:] += step_hu
+    mask[..., 9:] = False
+    columns = np.flatnonzero((np.indices(mask.shape)[2] > 2)[mask])
+    changes = np.where(columns % 9 == 8, change_hu, 100.0) * np.linspace(0.0, 1.0, 8)[:, None]
+    likely = LikelyVessels(columns, changes, np.full(60, noise_hu))
+    found = beyond_motion(likely, frame, mask, (5.0, pixel_mm, pixel_mm), 0.1)
+    assert found.columns.size == (50 if explained else 60)
