@@ -168,6 +168,28 @@ def test_bolus_below_the_wanted_enhancement_is_refused_with_both_numbers():
         bolus_of(brain_hu(times, 12.0) / 10.0, times, settings=Settings(minimum_enhancement_hu=50.0))
 
 
+def test_arrival_counts_from_four_sds_of_the_noise_of_the_vessels_mean(settings):
+    """Of five vessels of 300 HU with noise of 20 HU each 35.8 HU, 12 % of the rise; the baseline lies below 26.8 HU."""
+    times = np.arange(0.0, 60.0, 0.5)
+    curve = bolus_curve(times, arrival_s=12.0, width_s=9.0, peak_hu=300.0, recirculation=0.15)
+    found = find_bolus(40.0 + np.repeat(curve[:, None], 5, axis=1), np.full(5, 20.0), times, settings=settings)
+    noise_hu = 4.0 * 20.0 / np.sqrt(5.0)
+    assert found.threshold == pytest.approx(noise_hu / curve.max(), rel=0.01)
+    assert found.arrival_s == pytest.approx(rise_time(times, 12.0, noise_hu / curve.max()), abs=0.05)
+    assert curve[found.baseline_frames - 1] < 0.75 * noise_hu < curve[found.baseline_frames]
+
+
+@pytest.mark.parametrize(("sds", "share"), [(5.0, 0.0), (8.0, 0.2)])
+def test_vessels_fall_where_the_first_frame_is_six_sds_above_the_last_tenth(settings, sds, share):
+    """Of a scan that ends soon after the peak: in its second half contrast is still there, in its last tenth hardly."""
+    times, noise_hu = np.arange(41.0), 5.0
+    curve = bolus_curve(times, arrival_s=12.0, width_s=9.0, peak_hu=300.0, recirculation=0.0)
+    hu = 40.0 + np.repeat(curve[:, None], 50, axis=1)
+    hu[0, :10] += sds * noise_hu
+    assert curve[-4:].mean() < noise_hu and curve[20:].mean() > 8.0 * noise_hu
+    assert find_bolus(hu, np.full(50, noise_hu), times, settings=settings).falling_share == pytest.approx(share)
+
+
 def test_artery_that_begins_within_the_baseline_shortens_it(settings):
     times = np.arange(60.0)
     found = bolus_of(brain_hu(times, 12.0), times, settings=settings)
@@ -176,6 +198,8 @@ def test_artery_that_begins_within_the_baseline_shortens_it(settings):
     mended = before_artery(late, artery, times, settings=settings)
     assert mended.baseline_frames == 13  # at 12 s the curve is 0, at 13 s 5.6 % of its peak
     assert mended.arrival_s == pytest.approx(12.95, abs=0.05)  # 5 %
+    early = before_artery(replace(late, arrival_s=12.2), artery, times, settings=settings)
+    assert (early.baseline_frames, early.arrival_s) == (13, 12.2)  # never later than it was
     assert before_artery(found, artery, times, settings=settings) is found
     assert before_artery(late, None, times, settings=settings) is late
 

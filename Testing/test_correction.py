@@ -10,7 +10,7 @@ import pytest
 from conftest import HEAD
 
 from PyPeTLib import Settings, analyze
-from PyPeTLib.correction import MTTS_S, _growing, inverted, looked_up
+from PyPeTLib.correction import MTTS_S, _growing, corrected, inverted, looked_up
 from PyPeTLib.deconvolve import INVERSES, deconvolve
 from PyPeTLib.kinetics import BOX, tissue_curves
 from PyPeTLib.maps import perfusion_maps
@@ -112,6 +112,19 @@ def test_a_curve_without_volume_stays_as_it_was(bolus, as_curves):
         corrected, plain = (getattr(response, name) for response in both)
         np.testing.assert_array_equal(corrected[1:], plain[1:])
         assert corrected[0] != plain[0]
+
+
+def test_a_response_without_a_maximum_stays_as_it_was(bolus, as_curves):
+    curves, aif = as_curves([bolus.washout(EVEN)] * 2), bolus.aif(EVEN)
+
+    def plain(rows):
+        return deconvolve(replace(curves, coefficients=rows), aif, EVEN, settings=Settings(method="bSVD"))
+
+    response = plain(curves.coefficients)
+    response = replace(response, height=response.height * [1.0, 0.0])
+    made = corrected(response, plain, curves, aif, EVEN, settings=simulated("bSVD", residue="exponential"))
+    assert (made.height[1], made.tmax_s[1]) == (0.0, response.tmax_s[1])
+    assert made.height[0] == pytest.approx(0.01, rel=0.03) and made.height[0] != response.height[0]
 
 
 def test_transit_times_end_where_the_simulation_does(bolus, as_curves):

@@ -46,6 +46,15 @@ def test_truth_between_the_nodes_is_found_from_curves_without_noise(bolus, as_cu
     np.testing.assert_allclose(response.tmax_s, delay + 0.5 * mtt, atol=0.05)
 
 
+def test_a_box_of_nearly_thirty_seconds_is_found_among_usual_ones(bolus, as_curves):
+    long = np.arange(0.0, 120.0)
+    mtts = np.array([4.0] * 30 + [28.0])
+    rows = tissue_curves(bolus.aif(long), long, delays_s=np.array([1.2]), mtts_s=mtts, shape=BOX)[:, 0]
+    response = found(bolus, as_curves, long, rows=VOLUME * rows)
+    np.testing.assert_allclose(response.volume / response.height, mtts, rtol=0.02)
+    np.testing.assert_allclose(response.delay_s, 1.2, atol=0.2)
+
+
 def test_the_quadratic_beats_the_grid(bolus, as_curves):
     mtt, delay = truth()
     middle = found(bolus, as_curves, EVEN).tmax_s

@@ -27,6 +27,7 @@ from PyPeTLib.vessels import (
     beyond_motion,
     kept_components,
     likely_vessels,
+    middle_of,
     vessel_voxels,
 )
 
@@ -198,6 +199,15 @@ def test_vein_is_found_in_the_sinus(settings):
     np.testing.assert_allclose(vein.curve_hu, vein_curve(), atol=0.05 * 300.0)
 
 
+@pytest.mark.parametrize(("area", "refused"), [(0.7, True), (0.8, False)])
+def test_a_vein_of_less_than_three_quarters_of_the_arterial_area_is_refused_with_both_numbers(area, refused):
+    whole = partial_volume_factor(artery_curve(), vein_curve(), TIMES)
+    vessels = voxels_of(scan_hu(noise=1.0, vein=area / whole))
+    best, *_ = venous_candidates(vessels, GRID, TIMES, artery_peak_s=17.0, artery_hu=artery_curve())
+    assert best.area_ratio == pytest.approx(area, abs=0.02) and best.refused == refused
+    assert ("times the area of the artery; at least 0.75 is needed" in best.reason) == refused
+
+
 def test_no_vein_is_found_where_nothing_enhances_later(settings):
     hu = scan_hu()[:, :, :, :20]
     mask = np.zeros(GRID.shape, dtype=bool)
@@ -306,6 +316,21 @@ def test_what_enhances_by_no_more_than_five_sds_of_its_noise_is_no_vessel():
     assert found.index.tolist() == [1, 3]
     np.testing.assert_allclose(found.baseline_hu, level[[1, 3]], atol=1e-2)
     np.testing.assert_allclose(found.height_hu, heights[[1, 3]], rtol=2e-3)
+
+
+def test_likely_vessels_are_those_that_vary_about_their_mean_not_about_the_first_frame():
+    """The first frame may be another kind of scan: voxels that it shows darker than they are do not vary for that."""
+    hu = np.random.default_rng(2).normal(30.0, 3.0, (60, 1000)).astype(np.float32)
+    vessels = np.arange(0, 1000, 20)
+    hu[:, vessels] += 0.1 * artery_curve()[:, None].astype(np.float32)
+    hu[0, 500:] -= 40.0
+    assert likely_vessels(hu).columns.tolist() == vessels.tolist()
+
+
+def test_middle_of_a_mask_is_an_index_along_x_y_and_z():
+    mask = np.zeros((3, 10, 20), dtype=bool)
+    mask[1:, 2:5, 12:19] = True
+    assert middle_of(mask).tolist() == [15.0, 3.0, 1.5]
 
 
 def test_a_quiet_voxel_is_taken_to_have_the_noise_that_is_usual():
@@ -688,6 +713,13 @@ def test_factor_of_a_scan_that_ends_early_counts_the_tails(bolus):
     factor = partial_volume_factor(bolus.aif(times), bolus.washout(times, flow=1 / 10, mtt_s=10.0), times)
     assert np.trapezoid(bolus.washout(times, flow=1 / 10, mtt_s=10.0), times) < 0.9 * bolus.area_hu_s
     assert factor == pytest.approx(1.0, abs=0.03)
+
+
+def test_factor_of_a_vein_that_does_not_follow_the_artery_is_the_ratio_of_areas(bolus):
+    times = np.arange(0.0, 90.0)
+    two = np.sum([100.0 * np.exp(-0.5 * ((times - at) / 2.0) ** 2) for at in (10.0, 50.0)], axis=0)
+    factor = partial_volume_factor(bolus.aif(times), two, times)
+    assert factor == pytest.approx(two.sum() / bolus.area_hu_s, rel=0.01)
 
 
 def test_a_candidate_is_refused_when_it_has_a_reason_but_no_score():
