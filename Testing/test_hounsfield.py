@@ -109,6 +109,62 @@ def test_a_little_dense_bone_above_a_background_of_zeros_is_no_offset():
     assert in_hu(values, "scan")[0] is values
 
 
+def test_a_scan_whose_air_was_cut_at_0_has_no_offset():
+    """Its bone is as dense as soft tissue with an offset, but more of it is less dense."""
+    bone = np.random.default_rng(1).uniform(300.0, 1500.0, (12, 4, 24, 20))
+    radius = np.hypot(*np.meshgrid(np.linspace(-1.1, 1.1, 24), np.linspace(-1.1, 1.1, 20), indexing="ij"))
+    values = np.select([radius < 0.6, radius < 1.0], [np.abs(head()), bone], 0.0)
+    assert ((values >= 974.0) & (values <= 1174.0)).mean() > 0.05
+    assert in_hu(values, "scan")[0] is values
+
+
+def test_a_scan_without_air_has_no_offset():
+    """A block of 1050 HU in every voxel is no head in air."""
+    values = 1050.0 + 0.0 * head() + np.random.default_rng(0).normal(0.0, 5.0, head().shape)
+    assert in_hu(values, "scan")[0] is values
+
+
+def test_the_offset_of_a_small_head_in_much_air_is_taken_off():
+    values = np.pad(head(int), [(0, 0), (0, 0), (20, 20), (20, 20)], constant_values=-1000) + 1024
+    found, checks = in_hu(values, "scan")
+    assert 0.05 < (np.abs(found - 35) < 40).mean() < 0.15
+    assert checks[0].status == "warn" and (found == values - 1024).all()
+
+
+def test_values_beyond_16_bits_keep_their_size_without_the_offset():
+    values = np.maximum(head(int) + 1024, 0).astype(np.uint16)
+    values[3, 1, 12, 10] = 40_000
+    found, _ = in_hu(values, "scan")
+    assert found[3, 1, 12, 10] == 40_000 - 1024
+
+
+@pytest.mark.parametrize(("rim_hu", "head_too"), [(-250.0, False), (-150.0, True)])
+def test_fat_belongs_to_the_head_and_what_is_lighter_does_not(rim_hu, head_too):
+    values = head()
+    values[..., 10, :1] = values[..., 11, :1] = rim_hu  # beside the skull
+    values[3, 1, 10, 0] = np.nan
+    if head_too:
+        with pytest.raises(InputError, match=r"found 1 with NaN or infinite values, in frame 4\."):
+            in_hu(values, "scan")
+    else:
+        assert in_hu(values, "scan")[0][3, 1, 10, 0] == -1024
+
+
+def test_a_scan_may_have_no_value_anywhere_around_the_head():
+    values = head()
+    values[head().mean(axis=0)[None].repeat(12, axis=0) < -500.0] = np.nan
+    found, checks = in_hu(values, "scan")
+    assert (found[np.isnan(values)] == -1024).all() and checks[1].status == "warn"
+
+
+@pytest.mark.parametrize(("number", "told"), [(1, False), (3, True), (4, False)])
+def test_a_slice_without_values_between_others_of_the_head_is_told(number, told):
+    values = head()
+    values[:, number - 1] = np.nan
+    _, checks = in_hu(values, "scan")
+    assert (f"found none in 1 of 4 slices (number {number}) between others of the head" in checks[1].text) == told
+
+
 @pytest.mark.parametrize("make", [lambda: np.maximum(head(int) + 1024, 0).astype(np.uint16), with_gaps])
 def test_input_stays_as_it_is(make):
     values = make()
