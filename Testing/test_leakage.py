@@ -70,6 +70,24 @@ def test_slow_and_fast_tissue_is_no_leakage_and_stays_as_it_is(bolus, mtt_s):
     assert np.array_equal(corrected.coefficients, curves.coefficients) and np.array_equal(corrected.sd, curves.sd)
 
 
+def test_agent_that_seems_to_come_back_is_no_leakage(bolus):
+    curves, aif = brain(bolus, -0.002)
+    corrected, leak = taken_off(curves, aif)
+    assert not leak.values.any() and np.array_equal(corrected.coefficients, curves.coefficients)
+
+
+def test_what_was_taken_off_is_as_uncertain_as_it_is_wrong(bolus):
+    """Standard deviations of curves that leak are those of what is left of them less the curves of blood alone."""
+    (curves, aif), (blood, _) = brain(bolus, 0.003), brain(bolus, 0.0)
+    corrected, leak = taken_off(curves, aif)
+    inside = leak.values.ravel() & BALL.ravel()
+    left, true = (one.coefficients[inside] @ one.basis for one in (corrected, blood))
+    missed = (left - left.mean(axis=1, keepdims=True)) - (true - true.mean(axis=1, keepdims=True))
+    stated = corrected.sd[inside] * np.sqrt(np.linalg.matrix_rank(curves.basis))
+    ratio = np.sqrt(np.mean(np.sum(missed**2, axis=1))) / np.sqrt(np.mean(stated**2))
+    assert 0.5 < ratio < 2.0
+
+
 def test_what_is_as_thin_as_a_vessel_is_left_alone(bolus):
     thin = np.zeros(GRID.shape, dtype=bool)
     thin[:, 2:22, 10:13] = True  # 6 mm

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from PyPeTLib.agreement import icc_agreement
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Geometry, Image
-from PyPeTLib.pairing import resampled
+from PyPeTLib.pairing import pair_up, resampled
 from PyPeTLib.similarity import (
     Differences,
     Region,
@@ -18,6 +19,7 @@ from PyPeTLib.similarity import (
     similarity,
     similarity_entries,
     similarity_rows,
+    similarity_within,
     ssim_available,
 )
 
@@ -355,6 +357,24 @@ def test_a_mask_on_another_grid_is_brought_onto_the_maps():
     assert similarity(smooth(), smooth(), Image(inside, fine)).voxels == box().values.sum()
     beside = replace(GRID, origin_mm=(-9.6, 4.0, 30.0))  # by less than half a voxel
     assert similarity(smooth(), smooth(), Image(box().values, beside)).voxels == box().values.sum()
+
+
+@pytest.mark.parametrize(("factor", "added"), [(1.0, 0.0), (1.0, 15.0), (0.7, 0.0)])
+def test_icc_is_that_of_both_maps_and_is_lowered_by_bias_and_scale(factor, added):
+    image = smooth()
+    other = factor * image.values + added
+    found = similarity(image, with_values(image, other), box())
+    both = np.stack([image.values[box().values], other[box().values]], axis=1)
+    assert found.physical.icc == pytest.approx(icc_agreement(both))
+    assert found.relative.icc == pytest.approx(icc_agreement(both / both.mean(axis=0)))
+    assert (found.physical.icc > 0.999) == (factor == 1.0 and not added)
+
+
+def test_within_a_part_coverage_is_of_the_whole_mask():
+    values, part = smooth().values.copy(), np.zeros(GRID.shape, dtype=bool)
+    values[0], part[1] = np.nan, True
+    found = similarity_within(pair_up(with_values(smooth(), values), smooth(), box()), part)
+    assert found.voxels == box().values[1].sum() and found.coverage == pytest.approx(0.25)
 
 
 # Which voxels count

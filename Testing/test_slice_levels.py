@@ -103,6 +103,42 @@ def test_slices_without_brain_and_single_ones_have_none_and_they_may_be_left_in(
     assert not jumps_of(np.full((4, mask.values.sum()), 35.0), mask, few, few).certain
 
 
+def test_what_is_taken_off_all_slices_anyway_is_no_jump_of_slices():
+    mask, jumps_hu, common_hu = mask_of(), drawn(1.0), np.random.default_rng(1).normal(0.0, 5.0, TIMES.size)
+    hu = brain_hu(mask, jumps_hu=jumps_hu)
+    plain = jumps_of(hu, mask)
+    nothing = np.arange(5)
+    both = find_slice_jumps(hu + common_hu[:, None], nothing, mask, ARTERY, common_hu, TIMES, settings=Settings())
+    assert both.corrected
+    np.testing.assert_allclose(both.hu, plain.hu, atol=1e-6)
+
+
+def test_vessels_that_flicker_make_no_slice_jump():
+    mask, vessels = mask_of(), 1600 + 40 * np.arange(40)
+    hu = brain_hu(mask, noise=2.0)
+    hu[20, vessels] += 300.0
+    for known, certain in ((vessels, False), (np.arange(5), True)):
+        found = find_slice_jumps(hu, known, mask, ARTERY, np.zeros(TIMES.size), TIMES, settings=Settings())
+        assert found.certain == certain
+
+
+@pytest.mark.parametrize(("sd", "certain"), [(0.15, False), (0.27, True)])
+def test_jumps_below_a_fifth_of_a_hu_do_no_harm(sd, certain):
+    mask = mask_of()
+    assert jumps_of(brain_hu(mask, jumps_hu=drawn(sd), noise=0.5), mask).certain == certain
+
+
+@pytest.mark.parametrize(("rows", "known"), [(9, False), (11, True)])
+def test_slices_of_fewer_than_four_hundred_voxels_tell_nothing(rows, known):
+    """Rows of 40 voxels; each of four parts needs a hundred."""
+    whole, jumps_hu = mask_of(), drawn(2.0)
+    inside = whole.values.copy()
+    inside[2, rows:] = False
+    mask = Image(inside, whole.geometry)
+    found = jumps_of(brain_hu(mask, jumps_hu=jumps_hu), mask)
+    assert found.corrected and found.hu[:, 2].any() == known and found.hu[:, 3].any()
+
+
 @pytest.mark.parametrize(
     ("hu", "certain", "corrected", "status", "words"),
     [
