@@ -9,8 +9,9 @@ import pytest
 
 from PyPeTLib import Settings, leakage
 from PyPeTLib.curves import area_share
+from PyPeTLib.dictionary import tissue_dictionary
 from PyPeTLib.geometry import Geometry, Image
-from PyPeTLib.leakage import without_leak
+from PyPeTLib.leakage import _compared, _leaked, without_leak
 from PyPeTLib.methods import _on_leakage
 from PyPeTLib.quality_maps import judge_leakage
 from PyPeTLib.records import Curves
@@ -86,6 +87,30 @@ def test_what_was_taken_off_is_as_uncertain_as_it_is_wrong(bolus):
     stated = corrected.sd[inside] * np.sqrt(np.linalg.matrix_rank(curves.basis))
     ratio = np.sqrt(np.mean(np.sum(missed**2, axis=1))) / np.sqrt(np.mean(stated**2))
     assert 0.5 < ratio < 2.0
+
+
+def test_gain_height_and_uncertainty_of_a_leak_are_those_of_least_squares_with_both(bolus):
+    """Written out for every tissue: where tissue and leak are both positive they are fitted, otherwise tissue alone."""
+    aif, free = bolus.aif(TIMES), np.linalg.svd(np.eye(TIMES.size) - 1.0 / TIMES.size)[2][:-1]
+    chosen = {"mtts_s": np.array([3.0, 6.0]), "delays_s": np.array([0.0, 1.0, 2.0]), "shape": 1.0}
+    tissue = tissue_dictionary(aif, TIMES, free, **chosen, settings=Settings())
+    leaks = _leaked(aif, TIMES, chosen["delays_s"]) @ free.T
+    rng = np.random.default_rng(0)
+    heights = rng.uniform(-20.0, 60.0, (40, 1)) * tissue.directions.T[rng.integers(0, 6, 40)]
+    rows = heights + rng.uniform(-0.01, 0.02, (40, 1)) * leaks[rng.integers(0, 3, 40)] + rng.normal(size=heights.shape)
+    for row, found in zip(rows, _compared(rows.astype(np.float32), tissue, leaks), strict=True):
+        alone, both = [], []
+        for atom, direction in enumerate(tissue.directions.T):
+            columns = np.stack([direction, leaks[atom % 3]], axis=1)
+            fit, left, *_ = np.linalg.lstsq(columns, row)
+            alone.append(max(float(direction @ row), 0.0) ** 2)
+            sd = np.sqrt(np.linalg.inv(columns.T @ columns)[1, 1])
+            explained = float(row @ row - left[0]) if fit.min() > 0.0 else alone[-1]
+            both.append((explained, float(fit[1]) if fit.min() > 0.0 else 0.0, sd, atom % 3))
+        best = max(both)
+        np.testing.assert_allclose(found[0], 0.5 * (best[0] - max(alone)), atol=0.02)
+        if found[0] > 0.1:
+            np.testing.assert_allclose(found[1:], best[1:], rtol=2e-3)
 
 
 def test_what_is_as_thin_as_a_vessel_is_left_alone(bolus):
