@@ -138,11 +138,21 @@ def test_parts_continue_across_slices(bolus, as_curves, settings):
 
 
 @pytest.mark.parametrize(
-    ("share", "wide_mm", "is_vessel"), [(0.15, 20.0, False), (0.3, 20.0, False), (0.15, 8.0, True), (0.9, 20.0, True)]
+    ("share", "wide_mm", "slices", "is_vessel"),
+    [
+        (0.15, 20.0, 3, False),
+        (0.39, 20.0, 3, False),
+        (0.41, 20.0, 3, True),
+        (0.9, 20.0, 3, True),
+        (0.15, 9.5, 3, True),
+        (0.15, 12.5, 3, False),
+        (0.15, 15.0, 1, True),  # 0.9 mL
+        (0.15, 17.0, 1, False),  # 1.1 mL
+    ],
 )
-def test_what_is_wide_and_not_full_of_blood_is_tissue(bolus, as_curves, settings, share, wide_mm, is_vessel):
+def test_what_is_wide_and_not_full_of_blood_is_tissue(bolus, as_curves, settings, share, wide_mm, slices, is_vessel):
     """A tumour of 10 to 20 mL/100 g was taken for a large vessel, and left out of all that is said of tissue."""
-    grid = Geometry((40, 40, 3), (1.0, 1.0, 5.0))
+    grid = Geometry((40, 40, slices), (1.0, 1.0, 5.0))
     row, column = np.mgrid[:40, :40] - 19.5
     part = np.broadcast_to(np.hypot(row, column) < 0.5 * wide_mm, grid.shape)
     curves = as_curves(np.where(part.reshape(-1, 1), share, GRAY[1]) * bolus.aif(TIMES))
