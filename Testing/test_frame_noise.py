@@ -55,6 +55,14 @@ def test_contrast_drift_and_jumps_are_no_noise(bolus):
     np.testing.assert_allclose(found / np.sqrt(2.0), 5.0, rtol=0.2)
 
 
+def test_vessels_hardly_change_the_noise_of_frames(bolus):
+    """One voxel in fifty, whose curve bends within a frame or two by ten times the noise."""
+    inside = np.random.default_rng(3).random(MASK.shape) < 0.02
+    course = 60.0 * np.isin(EVEN, [11.0, 12.0])[:, None, None, None] * inside
+    found = measured(noise(EVEN, 5.0) + course, EVEN)
+    np.testing.assert_allclose(found / np.sqrt(2.0), 5.0, rtol=0.2)
+
+
 def test_whole_numbers_do_not_make_quiet_frames_leap():
     found = measured(noise(EVEN, 1.2), EVEN)
     assert found.max() < 1.3 * found.min()

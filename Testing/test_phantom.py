@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from scipy.stats import lognorm
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.phantom import (
@@ -113,6 +114,23 @@ def test_tissue_curve_is_the_analytic_convolution_for_a_box():
         residue="box",
     )[0]
     np.testing.assert_allclose(curve, truth, atol=0.01 * truth.max())
+
+
+def test_mixed_transit_times_are_half_exponential_and_half_log_normal():
+    """Of the latter the logarithm has an SD of 0.65, and the mean is that of the former."""
+    times, log_normal = np.linspace(0.0, 40.0, 4001), lognorm(0.65, scale=4.0 * np.exp(-0.5 * 0.65**2))
+    expected = 0.5 * np.exp(-times / 4.0) + 0.5 * log_normal.sf(times)
+    np.testing.assert_allclose(residue_curve(times, mtt_s=4.0, residue="mixed"), expected, atol=1e-12)
+    area = np.append(0.0, np.cumsum(0.5 * 0.01 * (expected[1:] + expected[:-1])))
+    np.testing.assert_allclose(residue_area(times, mtt_s=4.0, residue="mixed"), area, atol=1e-4)
+
+
+def test_tissue_curve_is_the_analytic_convolution_for_an_exponential(bolus):
+    times = np.arange(0.0, 60.0)
+    one = {"height_per_s": np.array([0.01]), "mtt_s": np.array([2.0]), "delay_s": np.array([1.3])}
+    found = tissue_curves(times, bolus.aif, start_s=10.0, **one, residue="exponential")[0]
+    exact = bolus.washout(times, flow=0.01, mtt_s=2.0, delay_s=1.3)
+    np.testing.assert_allclose(found, exact, atol=5e-4 * exact.max())
 
 
 def test_delay_shifts_the_curve():
