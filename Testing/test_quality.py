@@ -616,14 +616,19 @@ def test_a_large_partial_volume_factor_is_a_warning():
 
 
 def test_units_stand_with_their_numbers():
-    for finding in doubts(
+    found = doubts(
         bolus=lambda bolus: replace(bolus, baseline_frames=1),
         curves=lambda curves: replace(curves, noise=np.full(40, 20.0, np.float32)),
         artery=lambda artery: replace(
             artery, measured_hu=0.1 * artery.measured_hu, fit=None, partial_volume_factor=8.0
         ),
-    ):
-        assert finding.text.endswith(".") and finding.text[0].isupper()
+    )
+    told = {"bolus arrival": "2 frames", "noise": "29.7 HU", "AIF height": "30 HU (usual: above 40)"}
+    texts = {check.name: check.text for check in found}
+    assert set(texts) == {*told, "AIF fit", "partial volume"}
+    assert [name for name, words in told.items() if words not in texts[name]] == []
+    for text in texts.values():
+        assert text.endswith(".") and text[0].isupper()
 
 
 @pytest.mark.parametrize(("voxels", "expected"), [(5, False), (6, True), (9, True)])
