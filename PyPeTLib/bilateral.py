@@ -207,7 +207,7 @@ def _plain_guide(curves: Curves, geometry: Geometry, settings: Settings, progres
     """
     height = np.sqrt(np.einsum("vk,vk->v", curves.coefficients, curves.coefficients))
     most = np.float32(BRIGHTEST * np.median(height))
-    kept = np.minimum(most / np.maximum(height, most), np.float32(1.0))
+    kept = np.divide(most, height, out=np.ones_like(height), where=height > most)  # both may be 0
     both = np.column_stack([curves.coefficients * kept[:, None], curves.noise])
     return gaussian_in_mask(
         both, curves.mask, geometry.spacing_zyx_mm, GUIDE_SHARE * settings.bilateral_sigma_mm, progress=progress

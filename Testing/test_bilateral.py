@@ -293,6 +293,14 @@ def test_no_curve_counts_as_higher_than_twice_the_median_one_in_the_first_guide(
     np.testing.assert_allclose(guide[:5, :3], np.array([0.1, 1.9, 2.0, 2.0, 1.0])[:, None] * rows[-1], rtol=1e-5)
 
 
+def test_curves_of_which_most_are_nothing_are_smoothed_to_numbers():
+    """The median curve is 0 then, and by it a height of 0 was divided."""
+    rows = np.zeros((EVERYWHERE.size, 3))
+    rows[: len(rows) // 3] = 20.0, 10.0, 5.0
+    found = smoothed(rows, np.zeros(len(rows)))
+    assert np.isfinite(found.coefficients).all() and np.isfinite(found.sd).all()
+
+
 def test_a_bright_vessel_does_not_make_the_faint_tissue_beside_it_look_like_other_tissue():
     """To the first guide, 1 to 2 mm beside a vessel 6 mm wide, it is still more like itself than like the rest."""
     *_, y, x = np.indices(GRID.shape)
