@@ -301,7 +301,7 @@ def usual_tissue(sample: Float32Array, single: Dictionary) -> tuple[float, float
     grid = np.column_stack([np.ones_like(single.mtt_s), np.log(single.mtt_s), single.delay_s]).astype(np.float32)
     total, log_mtt, delay_s = product(weight, grid).T
     log_mtt, delay_s = log_mtt / total, delay_s / total
-    usual = float(np.median(delay_s))
+    usual = float(np.percentile(delay_s, 50.0, method="lower"))  # that of a voxel: between two halves there may be none
     near = np.abs(delay_s - usual) <= USUAL_WITHIN_S
     return round(float(np.exp(np.median(log_mtt[near]))), 3), round(usual, 3)
 

@@ -314,6 +314,15 @@ def test_usual_tissue_has_the_transit_time_of_what_comes_at_the_usual_time(bolus
     assert mtt_s == pytest.approx(4.0, rel=0.1) and delay_s == pytest.approx(0.5, abs=0.3)
 
 
+def test_of_two_equal_halves_the_earlier_one_is_usual(bolus):
+    """The mean of both delays is that of no tissue, which then had no transit time, and no voxel had maps."""
+    aif, free = bolus.aif(TIMES), np.eye(TIMES.size) - 1.0 / TIMES.size
+    single = tissue_dictionary(aif, TIMES, free, mtts_s=MTTS_S, delays_s=DELAYS_S, shape=1.0, settings=Settings())
+    rows = np.stack([tissue(aif, 0.03, *one) for one in [(0.5, 4.0), (6.0, 9.0)] * 20]) @ free.T / 0.2
+    mtt_s, delay_s = usual_tissue(rows.astype(np.float32), single)
+    assert mtt_s == pytest.approx(4.0, rel=0.1) and delay_s == pytest.approx(0.5, abs=0.3)
+
+
 def test_late_part_holds_a_fifth_of_what_single_tissue_does_beforehand(bolus):
     """The prior that is stated: all mixtures together against all single tissues."""
     aif, free = bolus.aif(TIMES), np.eye(TIMES.size) - 1.0 / TIMES.size
