@@ -204,6 +204,21 @@ def test_jumps_may_be_left_in_and_drift_comes_off_beside_them():
     np.testing.assert_allclose(taken_off(drift, both), drift.line_hu + both.hu)
 
 
+@pytest.mark.parametrize(("largest_hu", "status"), [(4.9, "pass"), (5.1, "warn"), (-5.1, "warn")])
+def test_a_single_frame_that_is_off_by_more_than_five_hu_is_to_be_looked_at(largest_hu, status):
+    jumps_hu = np.zeros(400)
+    jumps_hu[30] = largest_hu
+    told = judge_jumps(Jumps(jumps_hu, True, True))
+    assert told.status == status and ("Look at that frame (step 1)" in told.text) == (status == "warn")
+    assert "most in frame 31 of 400" in told.text
+
+
+@pytest.mark.parametrize(("sd_hu", "status"), [(0.39, "pass"), (0.41, "warn")])
+def test_jumps_of_more_than_four_tenths_of_a_hu_leave_doubt(sd_hu, status):
+    told = judge_jumps(Jumps(np.resize([sd_hu, -sd_hu], 100), True, True))
+    assert told.status == status and told.value == pytest.approx(sd_hu)
+
+
 @pytest.mark.parametrize(
     ("hu", "certain", "corrected", "status", "words"),
     [

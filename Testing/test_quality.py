@@ -275,6 +275,14 @@ def test_motion_warns_where_frames_were_moved_or_moved_too_far(motion, statuses)
     assert [check.status for check in found] == statuses
 
 
+@pytest.mark.parametrize(("share", "statuses"), [(0.99, ["pass", "pass"]), (1.01, ["pass", "warn"])])
+def test_frames_beyond_the_limit_of_the_settings_are_counted(share, statuses):
+    chosen = Settings(motion_limit_mm=8.0)
+    found = judge_motion(moved(0.0, 8.0 * share, 8.0 * share), settings=chosen)
+    assert [check.status for check in found] == statuses
+    assert share < 1.0 or "2 of 3 frames moved by more than 8 mm: kept" in found[1].text
+
+
 def test_standard_svd_is_a_warning():
     assert "sSVD depends on delay" in only(settings=Settings(method="sSVD")).text
 
