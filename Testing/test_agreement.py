@@ -42,7 +42,7 @@ def test_icc_of_what_does_not_vary_is_not_defined(ratings):
     assert np.isnan(icc_agreement(ratings))
 
 
-@pytest.mark.parametrize("count", [3, 5, 7])
+@pytest.mark.parametrize("count", [2, 3, 5, 7])
 def test_rounding_is_no_number(count):
     """Numbers that binary fractions only approach: their mean is not quite one of them."""
     ratings = np.tile([1.1, 0.1], (count, 1))

@@ -108,6 +108,15 @@ def test_tissue_that_no_blood_reaches_belongs_to_the_hypoperfusion_around_it(flo
     assert lesions.volumes_ml["core"].ml == pytest.approx(core * ML)
 
 
+def test_tissue_that_no_blood_reaches_may_touch_the_hypoperfusion_at_a_corner():
+    maps, (z, y, x) = maps_of("left", sd=0.5), on("left", LATE)
+    cbf, sd = maps.cbf.values.copy(), maps.sd["delay"].values.copy()
+    corner = (slice(z.stop, z.stop + 2), slice(y.stop, y.stop + 3), slice(x.stop, x.stop + 3))
+    cbf[corner], sd[corner] = 0.5, 9.0
+    seen = replace(maps, cbf=Image(cbf, GRID, "mL/100 g/min"), sd={**maps.sd, "delay": Image(sd, GRID, "s")})
+    assert lesions_of(seen).volumes_ml["hypoperfusion"].ml == pytest.approx((VOXELS_LATE + 18) * ML)
+
+
 @pytest.mark.parametrize(("early", "expected"), [(1.0, VOXELS_LATE), (9.0, 0)])
 def test_beside_a_large_vessel_tissue_counts_as_that_around(early, expected):
     """An artery's blood makes late tissue early and full of flow, a vein's makes early tissue late."""
