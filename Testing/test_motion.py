@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from PyPeTLib import InputError, Points, QualityError, Settings, analyze
 from PyPeTLib.curves import area_weights
 from PyPeTLib.geometry import Geometry
-from PyPeTLib.motion import _blocks, between_slices, corrected, measure_motion
+from PyPeTLib.motion import _blocks, between_slices, corrected, measure_motion, unseen_mm
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_scan import true_motion
 from PyPeTLib.pipeline import finish, prepare
@@ -90,10 +90,21 @@ def pose_errors(motion: Motion, poses) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("name", GRIDS)
-def test_a_known_pose_is_found_in_mm_on_any_grid(name):
-    poses = [STILL, MOVED]
+@pytest.mark.parametrize("times", [1.0, 3.0])
+def test_a_known_pose_is_found_in_mm_on_any_grid(name, times):
+    """To a sixtieth of a voxel, also where the frame before is 11 degrees and 8 mm away."""
+    poses = [STILL, (times * TURN, times * SHIFT_MM)]
     apart_mm, apart_degrees = pose_errors(measure_motion(scan(GRIDS[name], poses), settings=ON, progress=silent), poses)
-    assert apart_mm < 0.3 and apart_degrees < 0.3
+    assert apart_mm < 0.05 and apart_degrees < 0.2
+
+
+@pytest.mark.parametrize(("moved_mm", "unseen"), [(0.15, 0.1), (0.19, 0.1), (0.21, 0.21), (1.5, 1.5)])
+def test_a_head_at_rest_may_move_by_a_tenth_of_a_mm_and_others_as_far_as_they_did(moved_mm, unseen):
+    nothing, two = np.zeros(2, dtype=bool), np.arange(2.0)
+    turns, shifts_mm = np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 3))
+    motion = Motion(two, turns, shifts_mm, np.zeros(3), np.array([0.0, moved_mm]), nothing, nothing)
+    assert unseen_mm(motion) == unseen_mm(replace(motion, displacement_mm=np.array([moved_mm, 0.0]))) == unseen
+    assert unseen_mm(replace(motion, corrected=~nothing)) == 0.1
 
 
 def test_the_same_pose_is_found_on_every_grid():
