@@ -113,6 +113,23 @@ def test_the_same_pose_is_found_on_every_grid():
         np.testing.assert_allclose(one.rotations_degrees[1], np.rad2deg(TURN), atol=0.3)
 
 
+@pytest.mark.parametrize("name", GRIDS)
+def test_between_slices_lies_what_a_pose_takes_there(name):
+    """Written out: each voxel's place in mm, where the head has it in the moved frame, and how far from a slice."""
+    grid, centre = GRIDS[name], np.array([3.0, -8.0, 5.0])
+    turn = Rotation.from_rotvec(TURN).as_matrix()
+    two, moved = np.arange(2.0), np.array([False, True])
+    motion = Motion(
+        two, np.stack([np.eye(3), turn]), np.stack([0 * SHIFT_MM, SHIFT_MM]), centre, two, moved, ~(two < 9)
+    )
+    still, found = between_slices(motion, grid, np.ones(grid.shape, dtype=bool))
+    there = (points_mm(grid) - centre) @ turn.T + centre + SHIFT_MM - grid.origin_mm
+    place = (there @ grid.axes / grid.spacing_mm)[..., grid.slice_axis]
+    share = place - np.floor(place)
+    np.testing.assert_allclose(found, (share * (1.0 - share)).ravel(), atol=1e-5)
+    assert not still.any() and np.ptp(found) > 0.2
+
+
 def test_a_head_that_does_not_move_has_the_identity():
     motion = measure_motion(scan(GRIDS["axial"], [STILL] * 3), settings=ON, progress=silent)
     np.testing.assert_allclose(motion.turns, np.broadcast_to(np.eye(3), (3, 3, 3)), atol=1e-6)
