@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import QualityError, Settings
-from PyPeTLib.brain import SMALL_HOLE_MM2, brain_in_skull, brain_mask
+from PyPeTLib.brain import SMALL_HOLE_MM2, _filled, _metal, brain_in_skull, brain_mask
 from PyPeTLib.field_of_view import walled
 from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import HeadOptions, head_phantom
@@ -450,3 +450,19 @@ def test_a_face_is_no_skull_with_a_gap(settings):
     image[:2, np.hypot(y, x - 20.0) < 25.0] = -1000.0
     found, skull = brain_in_skull(image, geometry, settings=settings)
     assert not skull.opened.any() and not found.values[:2].any() and dice(found.values[2:], truth[2:]) > 0.98
+
+
+@pytest.mark.parametrize(("rows", "filled"), [(4, True), (6, False)])
+def test_a_hole_that_is_open_below_is_filled_where_it_is_as_small_as_a_vessel(rows, filled):
+    """Of 16 mm², and of 24 mm²: up to 20 mm² it is no bone of the base."""
+    mask = np.ones((2, 12, 12), dtype=bool)
+    mask[:, [0, -1]] = mask[:, :, [0, -1]] = False
+    mask[1, 3 : 3 + rows, 4] = False
+    mask[0] = False
+    assert _filled(mask, (2.0, 2.0))[1, 3, 4] == filled
+
+
+def test_metal_is_denser_than_any_bone():
+    hu = np.full((3, 4, 4), 40.0)
+    hu[1, 2, 2], hu[2, 2, 2] = 2400.0, 2600.0
+    assert _metal(hu).tolist() == [False, False, True]
