@@ -70,6 +70,7 @@ def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractCon
     from PyPeTLib.comparison_files import comparison_files
     from PyPeTLib.write import remove_files, staged_output, without_successor
 
+    _check_wishes(options)
     scales, output = _scales(options.colour_bar), options.output
     pictures = False
     if output is None:
@@ -84,6 +85,14 @@ def _compare(options: argparse.Namespace, progress: Callable[[bool], AbstractCon
         if output is not None:
             print(f"\nTables{' and figures' * pictures} in {output}.")
     return _code(cohort)
+
+
+def _check_wishes(options: argparse.Namespace) -> None:
+    """Refuse what is about files where none are to be written."""
+    for wish in ("--no-figures", "--overwrite"):
+        if options.output is None and getattr(options, wish.removeprefix("--").replace("-", "_")):
+            need = f"{wish} is about the files that are written: -o RESULT is needed"
+            raise InputError(f"{need}; found none. Give it, or leave {wish} out.")
 
 
 def _compared(

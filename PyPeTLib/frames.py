@@ -14,7 +14,7 @@ from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.geometry import FloatArray, Image, MaskArray
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.scan import Series
-from PyPeTLib.times import MINIMUM_FRAMES
+from PyPeTLib.times import MINIMUM_FRAMES, require_steps
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -37,16 +37,18 @@ FILLED_SHARE = 0.05
 
 
 def check_values(series: Series) -> None:
-    """Refuse a scan of too few frames or with voxels that are no numbers.
+    """Refuse a scan of too few frames, at times that no scan has or with voxels that are no numbers.
 
     Raises
     ------
     InputError
-        Files with such voxels are read so that they have numbers (`hounsfield.in_hu`); arrays are taken as they are.
+        Files with such voxels are read so that they have numbers (`hounsfield.in_hu`) and such times are refused
+        there; arrays are taken as they are.
     """
     if series.frames < MINIMUM_FRAMES:
         need = f"Scan {series.name}: at least {MINIMUM_FRAMES} frames are needed"
         raise InputError(f"{need}; found {series.frames}. Give the complete scan.")
+    require_steps(series.times_s, f"Scan {series.name}", series.time_source)
     if series.values.dtype.kind != "f":
         return
     without = [k + 1 for k, frame in enumerate(series.values) if not np.isfinite(frame).all()]

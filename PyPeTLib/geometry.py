@@ -36,7 +36,12 @@ class Geometry:
     Raises
     ------
     InputError
-        If a spacing is not above 0, a number is NaN or infinite, or the axes are not independent.
+        If size, spacing or origin are not three numbers or the direction not nine, a size is not a whole number above
+        0, a spacing not above 0, a number NaN or infinite, or the axes are not independent.
+
+    Notes
+    -----
+    Lists and arrays become tuples, so that grids can be compared; a direction of shape (3, 3) is read row by row.
 
     Examples
     --------
@@ -51,10 +56,16 @@ class Geometry:
     direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
     def __post_init__(self) -> None:
+        for name, count in (("size", 3), ("spacing_mm", 3), ("origin_mm", 3), ("direction", 9)):
+            object.__setattr__(self, name, _numbers(getattr(self, name), name, count))
+        if not all(1 <= voxels < np.inf and voxels == int(voxels) for voxels in self.size):
+            found = ", ".join(f"{voxels:g}" for voxels in self.size)
+            raise InputError(f"Grid: whole numbers of voxels along x, y, z are needed, 1 or more; found {found}.")
+        object.__setattr__(self, "size", tuple(map(int, self.size)))
         if not all(0.0 < mm < np.inf for mm in self.spacing_mm):  # NaN is neither
             raise InputError(f"Voxel spacing must be positive and finite in mm; found {self.spacing_mm}.")
         finite = np.isfinite([*self.origin_mm, *self.direction]).all()
-        if not finite or len(self.direction) != 9 or abs(np.linalg.det(self.axes)) < 1e-6:
+        if not finite or abs(np.linalg.det(self.axes)) < 1e-6:
             raise InputError(
                 "Origin in mm and direction, nine cosines of three independent axes, are needed; found "
                 f"{self.origin_mm} and {self.direction}."
@@ -135,7 +146,7 @@ class Image:
     Raises
     ------
     InputError
-        If shape and grid differ.
+        If the values are no array of real numbers, or shape and grid differ.
     """
 
     values: npt.NDArray[Any]
@@ -144,6 +155,7 @@ class Image:
     outside: float | None = None
 
     def __post_init__(self) -> None:
+        require_array(self.values, "Image")
         if self.values.shape != self.geometry.shape:
             raise InputError(f"Image of shape {self.values.shape} does not fit its grid {self.geometry.shape}.")
         object.__setattr__(self, "values", read_only(self.values))
@@ -152,6 +164,47 @@ class Image:
     def volume_ml(self) -> float:
         """Volume of the voxels that are not 0 in mL: that of a mask."""
         return np.count_nonzero(self.values) * self.geometry.voxel_volume_ml
+
+
+def _numbers(values: Any, name: str, count: int) -> tuple[float, ...]:
+    """Return numbers as a tuple; refuse more, fewer and what is none."""
+    try:
+        numbers = np.asarray(values, dtype=float).ravel().tolist()
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != count:
+        raise InputError(f"Grid: {count} numbers are needed as {name}; found {values!r}.")
+    return tuple(numbers)
+
+
+def require_array(values: object, what: str) -> None:
+    """Refuse values that are no array of real numbers, or that hide some behind a mask of their own.
+
+    Parameters
+    ----------
+    values : ndarray
+        Booleans, whole numbers or floats.
+    what : str
+        What they are, for the message.
+
+    Raises
+    ------
+    InputError
+        If they are a list, complex, texts or objects, or a masked array.
+
+    Examples
+    --------
+    >>> require_array(np.zeros(3), "Scan")
+    >>> require_array([0.0], "Scan")
+    Traceback (most recent call last):
+    PyPeTLib.errors.InputError: Scan: a numpy array of real numbers is needed; found list. Convert it.
+    """
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        found = f"values of type {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise InputError(f"{what}: a numpy array of real numbers is needed; found {found}. Convert it.")
+    if isinstance(values, np.ma.MaskedArray):
+        need = "a plain numpy array is needed, for values behind a mask would count"
+        raise InputError(f"{what}: {need}; found a masked one. Fill it (.filled).")
 
 
 def read_only(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -116,7 +116,8 @@ def analyze(
     Raises
     ------
     InputError
-        If the scan has too few frames or voxels that are no numbers, a mask lies on another grid or has too few
+        If an argument is of another kind, such as a bare array, the scan has too few frames, less than 0.1 or more than
+        30 s between two, or voxels that are no numbers, a mask lies on another grid or has too few
         voxels, a curve does not cover the scan, or points are in no vessel.
     QualityError
         If the data allow no trustworthy result: no brain, no bolus, nothing that enhances (even with ``force``); no
@@ -147,6 +148,7 @@ def prepare(
     progress: Progress = silent,
 ) -> Prepared:
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
+    _check_kinds(series, settings, brain, aif, vof)
     settings = settings or Settings()
     kept, frames = _with_head(series, brain)
     given = _given(kept, aif, "Arterial curve", "AIF mask"), _given(kept, vof, "Venous curve", "VOF mask")
@@ -239,6 +241,23 @@ class _Still:
     motion: Motion | None
     restored: MaskArray | None = None
     checks: tuple[Check, ...] = ()
+
+
+def _check_kinds(series: object, settings: object, brain: object, aif: object, vof: object) -> None:
+    """Refuse an argument of another kind: an array, say, does not tell where it lies in the patient."""
+    mask = "For a mask give Image(values, series.geometry), or read it with read_mask"
+    arguments = (
+        ("series", series, (Series,), "Read it with read_series, or give Series(values, times_s, geometry)"),
+        ("settings", settings, (Settings, type(None)), "Give Settings(NAME=VALUE)"),
+        ("brain", brain, (Image, type(None)), mask),
+        ("aif", aif, (Image, Points, TimeCurve, type(None)), mask),
+        ("vof", vof, (Image, Points, TimeCurve, type(None)), mask),
+    )
+    for name, given, kinds, cure in arguments:
+        if not isinstance(given, kinds):
+            *others, last = [kind.__name__ for kind in kinds if kind is not type(None)]
+            need = f"{', '.join(others)} or {last}" if others else last
+            raise InputError(f"Argument {name}: {need} is needed; found {type(given).__name__}. {cure}.")
 
 
 def _with_head(series: Series, brain: Image | None) -> tuple[Series, Check]:
@@ -548,7 +567,8 @@ def _check_mask(series: Series, mask: Image | None, name: str, fewest: int = 1) 
         )
     if mask.values.dtype != bool or not mask.values.any():
         found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"
-        raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. Check it.")
+        cure = "Compare them with a number (values > 0)" if mask.values.dtype != bool else "Check it"
+        raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. {cure}.")
     if np.count_nonzero(mask.values) < fewest:
         found = f"{np.count_nonzero(mask.values)} voxels"
         raise InputError(f"{name}: at least {fewest} voxels are needed; found {found}. Give all of the brain.")

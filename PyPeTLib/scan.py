@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
-from PyPeTLib.geometry import FloatArray, Geometry, read_only
+from PyPeTLib.geometry import FloatArray, Geometry, read_only, require_array
 
 #: Fewest points of a curve that a user gives: a baseline, a rise, a peak and a fall.
 FEWEST_POINTS = 5
@@ -44,7 +44,8 @@ class Series:
     Raises
     ------
     InputError
-        If the values are not 4D or do not fit the grid, or there is not one time a frame, each later than the last.
+        If the values are no array of real numbers, not 4D or do not fit the grid, or there is not one time a frame,
+        each later than the last.
     """
 
     values: npt.NDArray[Any]
@@ -55,6 +56,7 @@ class Series:
     checks: tuple[Check, ...] = ()
 
     def __post_init__(self) -> None:
+        require_array(self.values, f"Scan {self.name}")
         if self.values.ndim != 4:
             raise InputError(f"Scan {self.name}: 4 dimensions (t, z, y, x) are needed; found {self.values.ndim}.")
         if self.values.shape[1:] != self.geometry.shape:
@@ -178,5 +180,5 @@ class Points:
 
     def __post_init__(self) -> None:
         for place in self.places_mm:
-            if len(place) != 3 or not np.isfinite(place).all():
+            if np.shape(place) != (3,) or not np.isfinite(place).all():
                 raise InputError(f"Points: x, y, z in mm of each are needed; found {place}. Give all three, LPS.")

@@ -215,22 +215,48 @@ def _checked(axis: TimeAxis, scan: Path, frames: int) -> TimeAxis:
     if times.shape != (frames,):
         need = f"one time a frame is needed, {frames} in all"
         raise InputError(f"Scan {scan.name}: {need}; found {times.size} ({axis.source}). {CURE} that fits the scan.")
+    require_steps(times, f"Scan {scan.name}", axis.source)
+    return axis
+
+
+def require_steps(times_s: FloatArray, what: str, source: str) -> None:
+    """Refuse times, shape (t,), in s, between which lies an interval that no scan has.
+
+    Parameters
+    ----------
+    times_s : ndarray, shape (t,)
+        Times of the frames in s.
+    what : str
+        What has them, for the message.
+    source : str
+        Where they are from, likewise.
+
+    Raises
+    ------
+    InputError
+        If they do not increase by 0.1 to 30 s from each frame to the next, as those in milliseconds or minutes.
+
+    Examples
+    --------
+    >>> require_steps(np.arange(3) * 1000.0, "Scan a", "given by the caller")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    PyPeTLib.errors.InputError: Scan a: times must increase by 0.1 to 30 s from frame to frame; found 1000 s ...
+    """
     with np.errstate(invalid="ignore", over="ignore"):
-        steps = np.diff(times)
+        steps = np.diff(times_s)
     slack = 1e-6 * MINIMUM_INTERVAL_S
     wrong = ~((steps >= MINIMUM_INTERVAL_S - slack) & (steps <= MAXIMUM_INTERVAL_S + slack))
     if wrong.any():
         first = int(np.argmax(wrong))
         need = f"times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTERVAL_S:g} s from frame to frame"
-        found = f"{steps[first]:g} s from frame {first + 1} to {first + 2} ({axis.source})"
+        found = f"{steps[first]:g} s from frame {first + 1} to {first + 2} ({source})"
         if steps[first] > MAXIMUM_INTERVAL_S >= np.median(steps):
             cure = "Give the frames before or after that pause"
         elif steps[first] <= 0.0:
             cure = "Put the frames in the order of their times, or correct these"
         else:
             cure = f"{CURE}, in seconds and not milliseconds"
-        raise InputError(f"Scan {scan.name}: {need}; found {found}. {cure}.")
-    return axis
+        raise InputError(f"{what}: {need}; found {found}. {cure}.")
 
 
 def sidecar_path(scan: Path) -> Path:

@@ -133,6 +133,12 @@ def test_nothing_is_written_where_nothing_is_asked_for_nor_over_other_files(runs
     assert {path.suffix for path in tmp_path.iterdir()} <= {".txt", ".csv", ".md", ".xlsx"}
 
 
+@pytest.mark.parametrize("wish", ["--overwrite", "--no-figures"])
+def test_what_is_about_files_is_refused_where_none_are_written(runs, isles, capsys, wish):
+    told = refused([runs / "ours", isles, wish], capsys)
+    assert f"{wish} is about the files that are written: -o RESULT is needed; found none" in told
+
+
 @pytest.fixture
 def overwritten(written, tmp_path):
     """The tables of a data set, with files of others beside them and a map that is named as a figure."""

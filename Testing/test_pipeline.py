@@ -20,8 +20,10 @@ import pytest
 
 from PyPeTLib import (
     Cancelled,
+    Geometry,
     Image,
     InputError,
+    Points,
     Prepared,
     QualityError,
     Series,
@@ -325,6 +327,40 @@ def test_arrays_of_few_frames_or_without_numbers_are_refused(tiny_head):
         analyze(replace(series, values=values))
 
 
+@pytest.mark.parametrize("factor, step", [(1000.0, "1000 s"), (1 / 60, "0.0166667 s")])
+def test_times_of_no_scan_are_refused_in_arrays_as_in_files(tiny_head, factor, step):
+    series = replace(tiny_head.series, times_s=tiny_head.series.times_s * factor, time_source="by hand")
+    with pytest.raises(InputError, match=f"increase by 0.1 to 30 s from frame to frame; found {step}.*by hand"):
+        analyze(series)
+
+
+def test_an_argument_of_another_kind_is_refused_by_its_name(tiny_head):
+    series, ones = tiny_head.series, np.ones(tiny_head.series.geometry.shape, dtype=bool)
+    need = r"Argument {}: {} is needed; found {}\. {}"
+    for arguments, words in (
+        ({"series": "scan.nii.gz"}, ("series", "Series", "str", "Read it with read_series")),
+        ({"series": series, "settings": {"method": "bSVD"}}, ("settings", "Settings", "dict", "Give Settings")),
+        ({"series": series, "brain": ones}, ("brain", "Image", "ndarray", "For a mask give Image")),
+        ({"series": series, "vof": ones}, ("vof", "Image, Points or TimeCurve", "ndarray", "For a mask give Image")),
+    ):
+        with pytest.raises(InputError, match=need.format(*words)):
+            analyze(**arguments)
+
+
+@pytest.mark.parametrize("kind", [list, np.ma.masked_array, lambda values: values.astype(complex)])
+def test_values_that_are_no_plain_array_of_real_numbers_are_refused(tiny_head, kind):
+    series = tiny_head.series
+    with pytest.raises(InputError, match=r"Scan phantom_ctp: a (plain )?numpy array .*; found"):
+        replace(series, values=kind(series.values))
+    with pytest.raises(InputError, match=r"Image: a (plain )?numpy array .*; found"):
+        Image(kind(series.values[0]), series.geometry)
+
+
+def test_a_point_is_three_numbers():
+    with pytest.raises(InputError, match=r"x, y, z in mm of each are needed; found 1\.0\. Give all three"):
+        Points((1.0, 2.0, 3.0))
+
+
 def test_what_was_read_holds_the_frames_that_are_left_out(tiny_head):
     values = tiny_head.series.values.copy()
     values[20] = 0
@@ -366,6 +402,29 @@ def test_what_of_a_mask_was_never_scanned_is_left_out_and_told(tiny_head, tiny_a
     (check,) = (check for check in found.checks if check.name == "field of view")
     assert check.status == "warn" and "filled with one value there: left out" in check.text
     assert np.isfinite(found.maps.cbf.values[found.brain.values]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": (4, 3)},
+        {"size": (4.5, 3, 2)},
+        {"size": (4, 3, 0)},
+        {"spacing_mm": (1.0, 1.0)},
+        {"spacing_mm": None},
+        {"origin_mm": (1.0, 2.0)},
+        {"direction": (1.0, 0.0, 0.0)},
+    ],
+)
+def test_a_grid_of_fewer_numbers_is_refused(wrong):
+    with pytest.raises(InputError, match=r"Grid: .* needed.*; found"):
+        Geometry(**{"size": (4, 3, 2), "spacing_mm": (1.0, 1.0, 1.0), **wrong})
+
+
+def test_grids_of_lists_and_arrays_are_those_of_tuples():
+    grid = Geometry((4, 3, 2), (1.0, 1.0, 5.0))
+    lists = Geometry([4, 3, 2], [1, 1, 5], [0, 0, 0], np.eye(3))
+    assert lists == grid and lists.matches(grid) and hash(lists) == hash(grid)
 
 
 @pytest.mark.parametrize("without", [float("nan"), float("inf")])
