@@ -21,7 +21,7 @@ from PyPeTLib.geometry import FloatArray, Image
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
-from PyPeTLib.similarity import RELATIVE_UNIT, Differences, Similarity
+from PyPeTLib.similarity import RELATIVE_UNIT, Differences, Similarity, metric_digits
 from PyPeTLib.typeset import typeset
 from PyPeTLib.write import write_bytes
 
@@ -280,7 +280,7 @@ def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:
                 "ha": side,
                 "va": up,
             }
-            text = f"{name}: {typeset(f'{value:.3g}')} {unit}"
+            text = f"{name}: {metric_digits('Bias', value)} {unit}"
             axes.annotate(text, (x, value), (3 - 6 * x, 3 if up == "bottom" else -3), color=ink, fontsize=7.5, **place)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
-from PyPeTLib.typeset import percent, typeset
+from PyPeTLib.typeset import counted, percent, typeset
 
 #: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel
 #: midway between a value and none does not hang on rounding.
@@ -251,6 +251,12 @@ def _filling(values: FloatArray) -> float:
 def _doubts(reference: Image, moved: Image, wanted: MaskArray, compared: MaskArray) -> tuple[str, ...]:
     """Return what makes the voxels compared doubtful, where they are few of those ``wanted``, which the map has."""
     told, count = [], float(wanted.sum())
+    infinite = Image(np.isinf(reference.values).astype(np.float32), reference.geometry)
+    if infinite.values.any() and (lost := int((wanted & (resampled(infinite, moved.geometry).values > 0)).sum())):
+        told.append(
+            f"The reference is infinite in {counted(lost, 'voxel')} of those to compare: no values. If times were not "
+            "found there or flow divided by 0, regions lack these voxels."
+        )
     covered = float(compared.sum()) / count
     if 1.0 - covered > TOLD_BACKGROUND:
         missing = ~np.isfinite(reference.values)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.geometry import FloatArray, Image
 from PyPeTLib.pairing import describe_resampling
-from PyPeTLib.similarity import ROUNDING
+from PyPeTLib.similarity import ROUNDING, metric_digits
 from PyPeTLib.typeset import percent, typeset
 from PyPeTLib.units import in_unit
 
@@ -38,12 +38,12 @@ def doubt_of_unit(mean: float, reference_mean: float, unit: str) -> str:
     Examples
     --------
     >>> doubt_of_unit(4.2, 4150.0, "s"), doubt_of_unit(4.2, 6.0, "s")
-    ('The means are 4.2 and, of the reference, 4.15e+03 s: does the reference have this unit?', '')
+    ('The means are 4.20 and, of the reference, 4150 s: does the reference have this unit?', '')
     """
     low, high = sorted((mean, reference_mean))
     if low <= 0 or high <= DOUBTFUL_FACTOR * low:
         return ""
-    means = f"{mean:.3g} and, of the reference, {reference_mean:.3g} {unit}"
+    means = f"{metric_digits('Mean', mean)} and, of the reference, {metric_digits('Mean', reference_mean)} {unit}"
     return f"The means are {means}: does the reference have this unit?"
 
 

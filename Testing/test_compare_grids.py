@@ -142,6 +142,21 @@ def test_one_reference_without_values_does_not_refuse_the_others(runs, tmp_path,
     assert any("need CBV in both; only Tmax is compared" in one for one in case.findings.remarks)
 
 
+def test_infinite_values_of_a_reference_are_left_out_and_counted(runs, tmp_path):
+    """Where another program found no time, it is just the late tissue that has none."""
+
+    def endless(image):
+        return replace(image, values=np.where(image.values > 6.0, np.inf, image.values).astype(np.float32))
+
+    cut = maps_in(tmp_path / "x", source=runs / "other", tmax=endless, cbf=None, cbv=None, mtt=None)
+    case = compared(runs / "ours", cut).cases[0]
+    lost = np.isinf(read_image(cut / "x_tmax.nii.gz").values) & (
+        read_image(runs / "ours" / "sub-01_ses-01_brain_mask.nii.gz").values > 0
+    )
+    assert lost.sum() > 100
+    assert any(one.startswith(f"Tmax: The reference is infinite in {lost.sum()} voxels") for one in case.remarks)
+
+
 def test_a_map_without_values_is_refused_as_such():
     grid = Geometry((8, 8, 2), (1.0, 1.0, 5.0))
     some, none = Image(np.ones(grid.shape), grid), Image(np.full(grid.shape, np.nan), grid)
