@@ -188,18 +188,18 @@ def _result(analysis: Analysis) -> Section:
 
 def _numbers(analysis: Analysis) -> Section:
     """Return medians and quartiles of the maps."""
+    found = key_numbers(analysis.maps, analysis.tissue)
+    known = any(row.voxel_sd for row in found)  # not by every method
+    spread: tuple[tuple[str, Kind], ...] = (("SD of a voxel", "number"),) * known
     heads: tuple[tuple[str, Kind], ...] = (
         ("Map", "name"),
         ("In full", "text"),
         ("Median", "key"),
         ("Quartiles", "number"),
-        ("SD of a voxel", "number"),
+        *spread,
         ("Unit", "unit"),
     )
-    rows = tuple(
-        (row.short, row.name, row.median, row.quartiles, row.voxel_sd, row.unit)
-        for row in key_numbers(analysis.maps, analysis.tissue)
-    )
+    rows = tuple((row.short, row.name, row.median, row.quartiles, *(row.voxel_sd,) * known, row.unit) for row in found)
     lead = "Over the brain mask without CSF, large vessels and bone, lesions included. "
     lead += conversion_note(analysis.settings)
     return Section("numbers", "Key numbers", (Table(heads, rows, name="Key numbers"),), lead=lead)

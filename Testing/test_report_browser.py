@@ -317,6 +317,8 @@ def test_page_of_a_run_that_knows_little_opens_too(opened, tiny_analysis, tmp_pa
         assert shown(page, 1)[0] == "ttp" and cell(page, 0, 1) == ""
         assert page.locator("figure img").count() == 3  # maps, curves, bolus
         assert page.locator(".tile b").all_inner_texts() == ["–"] * 4
+        assert "SD of a voxel" not in page.locator("#section-numbers th").all_inner_texts()
+        assert not page.locator("#values .sd").first.is_visible(), "no column without numbers"
 
 
 def one_slice(analysis):
@@ -420,6 +422,26 @@ def test_without_scripts_the_pictures_remain(opened):
         assert not page.locator("#section-viewer").is_visible()
         assert not page.locator("nav a[href='#section-viewer']").is_visible()
         assert page.locator("figure img").first.is_visible()
+
+
+@pytest.mark.parametrize("width, media", [(1280, "screen"), (800, "screen"), (390, "screen"), (687, "print")])
+def test_words_in_the_place_of_a_number_stay_in_their_tile(opened, width, media):
+    """The longest are those of a scan without a lesion; on paper they ended beyond the edge."""
+    with opened(viewport={"width": width, "height": 900}) as page:
+        page.emulate_media(media=media)
+        tile = page.locator(".tile").last
+        tile.locator("b").evaluate("(one) => { one.textContent = 'no hypoperfusion'; one.className = 'words'; }")
+        right = "(one) => one.getBoundingClientRect().right"
+        padding = tile.evaluate("(one) => parseFloat(getComputedStyle(one).paddingRight)")
+        assert tile.locator("b").evaluate(right) <= tile.evaluate(right) - padding
+
+
+def test_printed_a_folded_table_stays_with_its_head(page):
+    page.emulate_media(media="print")
+    kept = page.locator("summary + .scroll").evaluate_all(
+        "(all) => all.map((one) => getComputedStyle(one).breakBefore)"
+    )
+    assert kept and set(kept) == {"avoid"}
 
 
 def test_printed_the_pictures_remain(page):
