@@ -369,7 +369,8 @@ def _agreement_markdown(cohort: Cohort) -> list[str]:
         limits, icc = volume_agreement(volumes)
         overlap = spread([r.dice for case in cohort.cases for r in case.findings.regions if r.name == name])
         means = [f"{value:.1f}" for value in volumes.mean(axis=0)]
-        interval = f"{_number(limits.low, '{:.1f}')} to {_number(limits.high, '{:.1f}')}"
+        ends = [_number(limit, "{:.1f}") for limit in (limits.low, limits.high)]
+        interval = " to ".join(ends) if np.isfinite(limits.low) else ends[0]
         cells = [*means, _number(limits.bias, "{:.1f}"), interval, _number(icc, "{:.2f}")]
         rows.append([name, str(len(volumes)), *cells, f"{_number(overlap.mean, '{:.2f}')} (N = {overlap.count})"])
     heads = ["Region", "N", "Results, mL", "Reference, mL", "Bias, mL", "Limits of agreement, mL", "ICC(A,1)", "Dice"]

@@ -238,6 +238,14 @@ def test_one_case_of_several_is_told_as_one(comparison):
     assert one.endswith("**Remarks**" + alone.partition("**Remarks**")[2])
 
 
+def test_limits_of_a_region_of_one_case_are_not_defined_once(comparison):
+    """A second case has regions of its own name only."""
+    region = replace(comparison.findings.regions[0], name="Other")
+    other = replace(comparison, name="2", findings=replace(comparison.findings, regions=(region,)))
+    (row,) = (line for line in markdown(Cohort((comparison, other), {})).splitlines() if line.startswith("| Other"))
+    assert row.split("|")[6].strip() == "not defined"
+
+
 def test_spread_and_agreement_of_a_made_up_set(comparison):
     cases = []
     for k, (ours, theirs, met) in enumerate(

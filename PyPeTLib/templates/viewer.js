@@ -138,15 +138,14 @@
   }
 
   // Values and curve of one voxel.
-  const cells = {}, [compared, uncertain] = ["Reference", "Uncertainty"].map((group) => layers.some((layer) => layer.group === group)), maps = layers.filter((layer) => layer.group === "Maps");
+  const cells = {}, maps = layers.filter((layer) => layer.group === "Maps"), holds = (group) => layers.some((layer) => layer.group === group);
   for (const { key, label, unit } of maps) {
     const row = find("#values tbody").insertRow();
     row.append(Object.assign(document.createElement("th"), { scope: "row", textContent: label }));
     cells[key] = ["number", "number sd", "number reference", "unit"].map((kind) => Object.assign(row.insertCell(), { className: kind }));
     cells[key][3].textContent = unit;
   }
-  for (const cell of [...document.querySelectorAll("#viewer .reference"), find("#beside")]) cell.hidden = !compared;
-  for (const cell of document.querySelectorAll("#viewer .sd")) cell.hidden = !uncertain;
+  for (const one of document.querySelectorAll("#viewer :is(.reference, .sd)")) one.hidden = !holds(one.matches(".sd") ? "Uncertainty" : "Reference");
   function written(layer, voxel) {
     if (!layer) return "";
     const value = valueAt(layer, voxel), sign = layer.levels[voxel] === layer.top ? "≥ " : layer.group === "Uncertainty" ? "± " : "";
