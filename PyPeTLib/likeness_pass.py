@@ -23,8 +23,9 @@ from PyPeTLib.smoothing import Float32Array
 MOST_KEPT = 64e6
 #: They take this share of the time that sums take with them.
 WEIGHING = 0.3
-#: So many voxels are averaged in one task: what they and their neighbours hold stays in the cache of a processor.
-SPAN = 16384
+#: So many voxels are averaged in one task: few enough for the cache of a processor, so many that threads, which begin one
+#: array operation at a time, hardly wait for one another.
+SPAN = 65536
 
 #: Steps (z, y, x) in voxels, the first that is not 0 being positive, and the Gaussian weight of a neighbour there.
 Shift = tuple[int, int, int]
