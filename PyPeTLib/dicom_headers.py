@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from PyPeTLib.chunks import in_parallel
 from PyPeTLib.errors import InputError, installing
 from PyPeTLib.files import quiet, utf8_name
 from PyPeTLib.geometry import FloatArray
@@ -242,7 +243,7 @@ def _end_of_items(content: mmap.mmap, start: int) -> int:
 
 
 def voxels(frames: Sequence[Sequence[DicomImage]], shape: tuple[int, int, int]) -> npt.NDArray[Any]:
-    """Return the HU of all images of all frames, shape (t, z, y, x); each file is read once."""
+    """Return the HU of all images of all frames, shape (t, z, y, x); each file is read once, several side by side."""
     whole = all(image.whole for row in frames for image in row)
     values = np.empty((len(frames), *shape), dtype=np.int16 if whole else np.float32)
     limits = np.iinfo(np.int16)
@@ -250,11 +251,16 @@ def voxels(frames: Sequence[Sequence[DicomImage]], shape: tuple[int, int, int]) 
     for frame, row in zip(values, frames, strict=True):
         for target, image in zip(frame, row, strict=True):
             targets.setdefault(image.path, []).append((image.index, target))
-    for path, wanted in targets.items():
+
+    def read(path: Path) -> None:
         stack = _stack(path)
-        _refuse_other_size(path, stack, (1 + max(index for index, _ in wanted), *shape[1:]))
-        for index, target in wanted:
-            target[:] = np.clip(stack[index], limits.min, limits.max)
+        _refuse_other_size(path, stack, (1 + max(index for index, _ in targets[path]), *shape[1:]))
+        for index, target in targets[path]:
+            np.clip(stack[index], limits.min, limits.max, out=target, casting="unsafe")
+
+    with quiet():
+        for _ in in_parallel(read, list(targets)):
+            pass
     return values
 
 
@@ -262,12 +268,11 @@ def _stack(path: Path) -> npt.NDArray[Any]:
     """Return the HU of the images of a file, in its order."""
     import SimpleITK as sitk
 
-    with quiet():
-        try:
-            return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(utf8_name(path), imageIO="GDCMImageIO")))
-        except RuntimeError as error:
-            what = "damaged, or compressed in a way that ITK cannot read"
-            raise InputError(f"File {path}: cannot be read: {what}. {CURE}.") from error
+    try:
+        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(utf8_name(path), imageIO="GDCMImageIO")))
+    except RuntimeError as error:
+        what = "damaged, or compressed in a way that ITK cannot read"
+        raise InputError(f"File {path}: cannot be read: {what}. {CURE}.") from error
 
 
 def _refuse_other_size(path: Path, stack: npt.NDArray[Any], needed: tuple[int, ...]) -> None:
