@@ -23,8 +23,8 @@ from PyPeTLib.smoothing import Float32Array
 MOST_KEPT = 64e6
 #: They take this share of the time that sums take with them.
 WEIGHING = 0.3
-#: So many voxels are averaged in one task: few enough for the cache of a processor, so many that threads, which begin one
-#: array operation at a time, hardly wait for one another.
+#: So many voxels are averaged in one task: few enough for the cache of a processor, so many that threads, which begin
+#: one array operation at a time, hardly wait for one another.
 SPAN = 65536
 
 #: Steps (z, y, x) in voxels, the first that is not 0 being positive, and the Gaussian weight of a neighbour there.
@@ -46,26 +46,33 @@ class Pairs:
     guide: Float32Array
     mask: MaskArray
 
-    def weight(self, offset: Offset) -> Float32Array:
-        """Return the weights of voxels and their neighbours at an offset for each other, 0 where one of them is none.
+    def weights(self, offsets: list[Offset], *, progress: Progress) -> dict[Shift, Float32Array]:
+        """Return the weights of voxels and their neighbours for each other, by offset; 0 where one of them is none.
 
         Examples
         --------
         >>> three = Pairs(np.zeros((1, 1, 2, 3), dtype=np.float32), np.ones((1, 2, 3), dtype=bool))
-        >>> three.weight(((0, 0, 1), 0.5))  # a row's last voxel and the next row's first are no pair
+        >>> found = three.weights([((0, 0, 1), 0.5)], progress=lambda fraction, text: None)
+        >>> found[0, 0, 1]  # a row's last voxel and the next row's first are no pair
         array([0.5, 0.5, 0. , 0.5, 0.5], dtype=float32)
         """
+        size, shape = self.mask.size, self.mask.shape
+        found = {shift: np.empty(size - _step(shape, shift), dtype=np.float32) for shift, _ in offsets}
+        tasks = [(offset, part) for offset in offsets for part in _spans(found[offset[0]].size)]
+
+        for _ in in_parallel(lambda task: self._weigh(*task, found[task[0][0]][task[1]]), tasks, progress=progress):
+            pass
+        return found
+
+    def _weigh(self, offset: Offset, part: slice, weight: Float32Array) -> None:
+        """Write the weights of a part of the voxels and their neighbours at an offset."""
         (shift, nearness), shape = offset, self.mask.shape
-        by, of_pair = _step(shape, shift), _step(_room(shape), shift)
+        there, of_pair = _moved(part, _step(shape, shift)), _step(_room(shape), shift)
         guide, inside = self.guide.reshape(len(self.guide), -1), self.mask.ravel()
-        weight = np.empty(self.mask.size - by, dtype=np.float32)
-        for part in _spans(weight.size):
-            there, alike = _moved(part, by), weight[part]
-            distance = _squared_distance(guide[:, part], guide[:, there])
-            distance *= distance
-            np.exp(np.subtract(np.float32(np.log(nearness)), distance, out=distance), out=alike)
-            alike *= inside[part] & inside[there] & (self._roomy[there] - self._roomy[part] == of_pair)
-        return weight
+        distance = _squared_distance(guide[:, part], guide[:, there])
+        distance *= distance
+        np.exp(np.subtract(np.float32(np.log(nearness)), distance, out=distance), out=weight)
+        weight *= inside[part] & inside[there] & (self._roomy[there] - self._roomy[part] == of_pair)
 
     @cached_property
     def _roomy(self) -> npt.NDArray[np.int32]:
@@ -133,8 +140,7 @@ def _weights(
     for start in range(0, len(offsets), many):
         some = offsets[start : start + many]
         of_some = share(progress, start / len(offsets), (start + len(some)) / len(offsets))
-        found = in_parallel(pairs.weight, some, progress=share(of_some, 0.0, WEIGHING))
-        weights = dict(zip((shift for shift, _ in some), found, strict=True))
+        weights = pairs.weights(some, progress=share(of_some, 0.0, WEIGHING))
         if kept is not None and len(some) == len(offsets):
             kept.update(weights)
         yield weights, share(of_some, WEIGHING, 1.0)
