@@ -187,6 +187,7 @@ def _markup_points(text: str, path: Path) -> list[Point]:
     """Return the points with a position of all lists of a markup file; without a system it is LPS, as in 3D Slicer."""
     try:
         lists = json.loads(text)["markups"]
+        _refuse_other_units([markup.get("coordinateUnits", "mm") for markup in lists], path)
         return [
             _to_lps(point["position"], str(markup.get("coordinateSystem", "LPS")), path)
             for markup in lists
@@ -199,6 +200,15 @@ def _markup_points(text: str, path: Path) -> list[Point]:
         need = "3D Slicer's markups, with the position of every control point, are needed"
         found = reason_of(error) if isinstance(error, ValueError | RecursionError) else "none"
         raise InputError(f"Points {path}: {need}; found {found}. Save them again.") from error
+
+
+def _refuse_other_units(units: list[Any], path: Path) -> None:
+    """Refuse coordinates that are not in mm; a markup file names one unit, or one an axis."""
+    odd = next((unit for unit in units if unit not in ("mm", ["mm"] * 3)), None)
+    if odd is not None:
+        raise InputError(
+            f"Points {path}: coordinates in mm are needed; found the unit {odd!s:.60}. Save the points in mm."
+        )
 
 
 def _fcsv_points(text: str, path: Path) -> list[Point]:

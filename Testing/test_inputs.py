@@ -197,6 +197,16 @@ def test_older_point_files_are_read(tmp_path, system, sign):
             '{"markups": [{"coordinateSystem": "IJK", "controlPoints": [{"position": [1, 2, 3]}]}]}',
             "RAS are needed; found 'IJK'",
         ),
+        (
+            "F.json",
+            '{"markups": [{"coordinateUnits": "um", "controlPoints": [{"position": [1, 2, 3]}]}]}',
+            "coordinates in mm are needed; found the unit um. Save",
+        ),
+        (
+            "F.json",
+            '{"markups": [{"coordinateUnits": ["mm", "mm", "cm"], "controlPoints": [{"position": [1, 2, 3]}]}]}',
+            r"found the unit \['mm', 'mm', 'cm'\]",
+        ),
         ("F.fcsv", "F-1,1,2,3\n", "a line '# CoordinateSystem = RAS' or LPS is needed; found none"),
         (
             "F.json",
