@@ -97,7 +97,7 @@ def _print_lesions(lesions: Lesions) -> None:
 
     from PyPeTLib.lesion_facts import RESEARCH_USE, criterion_rows, lesion_rows, lesion_values
 
-    _say(f"Lesions ({lesions.rule}); side: {lesions.side}. {RESEARCH_USE}")
+    _say(f"Lesions: {lesions.rule}. Side: {lesions.side}. {RESEARCH_USE}")
     rows = lesion_rows(lesions)
     for (name, value, low, high, unit), text in zip(rows, lesion_values(rows, unknown="not known"), strict=True):
         interval = "" if math.isnan(low) else f" ({low:.1f} to {high:.1f})"

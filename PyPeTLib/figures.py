@@ -14,8 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_rgba
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize, to_hex, to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from PyPeTLib.analysis import Analysis, Maps
 from PyPeTLib.display import (
@@ -133,16 +134,17 @@ class Strip:
     marks: Sequence[Mark] = ()
 
 
-def maps_figure(analysis: Analysis) -> Figure:
+def maps_figure(analysis: Analysis, title: str = "Perfusion maps") -> Figure:
     """Return the montage of all maps: one row a map, evenly spread slices from feet to head.
 
     Parameters
     ----------
     analysis : Analysis
         The run; its maps are shown in `MAP_WINDOWS`, black outside the brain.
+    title : str
+        What it is of, before the method.
     """
-    note = f"Perfusion maps · deconvolution: {method_label(analysis.settings)}"
-    return _montage(analysis, note, _map_rows(analysis.maps))
+    return _montage(analysis, f"{title} · {method_label(analysis.settings)}", _map_rows(analysis.maps))
 
 
 def reference_figure(analysis: Analysis, reference: Mapping[str, Image]) -> Figure:
@@ -266,11 +268,12 @@ def heading(figure: Figure, name: str, note: str, theme: Theme = "dark") -> None
     figure.set_label("".join(letter if letter.isprintable() else "?" for letter in label))
 
 
-def mark_invalid(figure: Figure, theme: Theme) -> Figure:
+def mark_invalid(figure: Figure) -> Figure:
     """Return a figure whose title says that it is of a run that is marked invalid: it is passed on without its page."""
     title = figure.texts[0]
     title.set_text(INVALID + printable(title.get_text(), _title_letters(figure) - len(INVALID)))
-    title.set_color(THEMES[theme]["fail"])
+    on_black = to_hex(figure.get_facecolor()) == THEMES["dark"]["paper"]  # as maps are on every page
+    title.set_color(THEMES["dark" if on_black else "light"]["fail"])
     figure.set_label(f"{INVALID}{figure.get_label()}")
     return figure
 
@@ -354,7 +357,8 @@ def webp(figure: Figure, *, lossless: bool) -> bytes:
 
 def mark_sides(axes: Axes, left: float, columns: int, rows: int) -> None:
     """Mark right and left of the patient in the upper corners of a picture that begins at column ``left``."""
-    style: dict[str, Any] = {"color": "#d0d4d8", "fontsize": 8.5, "va": "top"}
+    rim = [withStroke(linewidth=2.0, foreground="black")]  # below a letter there may be bone
+    style: dict[str, Any] = {"color": "#d0d4d8", "fontsize": 8.5, "va": "top", "path_effects": rim}
     axes.text(left + 0.02 * columns, 0.02 * rows, "R", ha="left", **style)
     axes.text(left + 0.97 * columns, 0.02 * rows, "L", ha="right", **style)
 

@@ -27,9 +27,9 @@ def curves_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
     theme : {"light", "dark"}
         Dark curves on white or light curves on black.
     """
-    figure = canvas(9.0, TITLE_IN + 4.9, THEMES[theme]["paper"])
+    figure = canvas(9.0, TITLE_IN + 5.1, THEMES[theme]["paper"])
     heading(figure, analysis.series.name, "Arterial input, venous output and mean of the brain", theme)
-    top_in = TITLE_IN + 0.17
+    top_in = TITLE_IN + 0.37
     vessels, brain = axes_in(figure, 0.77, top_in, 8.09, 3.0), axes_in(figure, 0.77, top_in + 3.27, 8.09, 0.94)
     brain.sharex(vessels)
     draw_vessels(vessels, analysis, theme)
@@ -78,8 +78,7 @@ def motion_figure(name: str, motion: Motion, theme: Theme = "light") -> Figure:
     shift.plot(motion.times_s, motion.displacement_mm, "--", color=THEMES[theme]["ink"], lw=1.2, label="skull, most")
     low, high = shift.get_ylim()
     shift.set_ylim(low, max(high, 1.05 * float(motion.displacement_mm.max())))
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 0.98), "ncols": 4}
-    shift.legend(frameon=False, fontsize=8.5, labelcolor=THEMES[theme]["ink"], **place)
+    _name_lines(shift, theme)
     draw_motion(turn, motion, motion.rotations_degrees, "turn in °", theme)
     shift.tick_params(labelbottom=False)
     turn.set_xlabel("time in s", color=THEMES[theme]["ink"], fontsize=9)
@@ -122,7 +121,7 @@ def draw_vessels(axes: Axes, analysis: Prepared, theme: Theme) -> None:
         axes.plot(times, analysis.vof.measured_hu, "-.", color=colours["vein"], lw=1.6, label="VOF, measured")
     axes.set_ylabel("enhancement in HU", color=colours["ink"], fontsize=9)
     axes.set_xlim(times[0], times[-1])
-    axes.legend(loc="upper right", frameon=False, fontsize=8.5, labelcolor=colours["ink"], handlelength=2.2)
+    _name_lines(axes, theme)
 
 
 def draw_brain(axes: Axes, analysis: Prepared, theme: Theme) -> None:
@@ -131,9 +130,8 @@ def draw_brain(axes: Axes, analysis: Prepared, theme: Theme) -> None:
     style_axes(axes, theme)
     _mark_arrival(axes, analysis, theme, labelled=False)
     curve = analysis.curves.mean(analysis.brain.values)
-    axes.plot(analysis.series.times_s, curve, "-", color=colours["brain"], lw=1.8, label="brain mean")
-    axes.set_ylabel("HU", color=colours["ink"], fontsize=9)
-    axes.legend(loc="upper right", frameon=False, fontsize=8.5, labelcolor=colours["ink"], handlelength=2.2)
+    axes.plot(analysis.series.times_s, curve, "-", color=colours["brain"], lw=1.8)
+    axes.set_ylabel("brain mean\nin HU", color=colours["ink"], fontsize=9)
 
 
 def draw_bolus(axes: Axes, analysis: Prepared, theme: Theme, shown_s: FloatArray) -> None:
@@ -163,6 +161,12 @@ def style_axes(axes: Axes, theme: Theme) -> None:
     axes.grid(axis="y", color=colours["line"], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_ymargin(0.13)
+
+
+def _name_lines(axes: Axes, theme: Theme) -> None:
+    """Name the lines above the axes: inside, some scan's curves pass through any corner."""
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 0.98), "ncols": 4}
+    axes.legend(frameon=False, fontsize=8.5, labelcolor=THEMES[theme]["ink"], handlelength=2.2, **place)
 
 
 def _mark_arrival(axes: Axes, analysis: Prepared, theme: Theme, *, labelled: bool) -> None:

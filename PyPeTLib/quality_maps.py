@@ -39,7 +39,8 @@ def judge_maps(maps: Maps, brain: Image) -> tuple[Check, ...]:
 def _plausible(name: str, image: Image, brain: Image) -> Check:
     median = float(np.nanmedian(image.values[brain.values]))
     low, high = PLAUSIBLE[name]
-    text = f"The median {name} of the brain is {typeset(f'{median:.3g}')} {image.unit}"
+    digits = f"{median:,.0f}" if abs(median) >= 100 else f"{median:.3g}"
+    text = f"The median {name} of the brain is {typeset(digits)} {image.unit}"
     if median <= 0:
         return Check(f"plausible {name}", "fail", f"{text}; it must be positive. Check AIF and VOF.", median)
     if not low <= median <= high:
@@ -61,7 +62,7 @@ def judge_timing(maps: Maps, tissue: Image) -> tuple[Check, ...]:
     if not known.size:
         return ()
     median_s = float(np.median(known))
-    text = f"The delay of a voxel of tissue is uncertain by {median_s:.1f} s (median SD)"
+    text = f"The delay of a voxel of tissue is uncertain by {median_s:.2f} s (median SD)"
     if median_s > LARGEST_DELAY_SD_S:
         found = f"{text}, more than {LARGEST_DELAY_SD_S:g} s: the signal is weak or noisy, and late tissue is missed."
         more = "Volumes of lesions are too small (at 0.7 s by a sixth to a third, at 1 s by half), as bounds may be."
@@ -100,16 +101,21 @@ def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
         return (told,)
     flows = fit.flows(LEAST_ODDS)
     if not flows:
-        text = f"{fit.shape}; no other shape that was tried has odds of 1:100 or more."
+        text = f"{_begins(fit.shape)}; no other shape that was tried has odds of 1:100 or more."
         return (Check("residue shape", "pass", text, 0.0),)
     far = max(flows, key=lambda name: abs(flows[name] - 1.0))
     change = abs(flows[far] - 1.0)
     others = "is another possible shape" if len(flows) == 1 else f"is one of {len(flows)} other possible shapes"
-    text = f"{fit.shape}; {far} {others}, with which flow would be {flows[far]:.2f} times as large"
+    text = f"{_begins(fit.shape)}; {far} {others}, with which flow would be {flows[far]:.2f} times as large"
     if change <= LARGEST_FLOW_CHANGE:
         return (Check("residue shape", "pass", f"{text}.", change),)
     doubt = "Flow and MTT are uncertain by as much, beyond their standard deviations (the setting residue fixes it)."
     return (Check("residue shape", "warn", f"{text}. {doubt}", change),)
+
+
+def _begins(text: str) -> str:
+    """Return a text as the beginning of a sentence."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _two_shapes(fit: ResidueFit) -> Check | None:
@@ -119,10 +125,10 @@ def _two_shapes(fit: ResidueFit) -> Check | None:
         return None
     flows = {name: fit.mtt_s[fit.shape] / fit.mtt_s[name] for name in (bright, dark)}
     text = (
-        f"{fit.shape} for all of the brain, but one shape does not suit it: what is bright without contrast (gray "
-        f"matter) asks for {bright}, with which its flow would be {flows[bright]:.2f} times as large, and what is dark "
-        f"(white matter) for {dark}, with {flows[dark]:.2f} times. Two shapes are more than {np.exp(CERTAIN):,.0f} "
-        "times as probable as one: flow and MTT of one kind of tissue are wrong."
+        f"{_begins(fit.shape)} for all of the brain, but one shape does not suit it: what is bright without contrast "
+        f"(gray matter) asks for {bright}, with which its flow would be {flows[bright]:.2f} times as large, and what "
+        f"is dark (white matter) for {dark}, with {flows[dark]:.2f} times. Two shapes are more than "
+        f"{np.exp(CERTAIN):,.0f} times as probable as one: flow and MTT of one kind of tissue are wrong."
     )
     return Check("residue shape", "warn", text, max(abs(flow - 1.0) for flow in flows.values()))
 
@@ -134,9 +140,9 @@ def _longer_tail(fit: ResidueFit) -> Check | None:
         return None
     (longer, flow), *_ = flows.items()
     text = (
-        f"{fit.shape}, the longest tail that maps are made with; the curves ask for a longer one: {longer} is more "
-        f"than {np.exp(CERTAIN):,.0f} times as probable, with which flow would be {flow:.2f} times as large and MTT "
-        "as much shorter. CBF is too low by about as much, more with still longer tails."
+        f"{_begins(fit.shape)}, the longest tail that maps are made with; the curves ask for a longer one: {longer} "
+        f"is more than {np.exp(CERTAIN):,.0f} times as probable, with which flow would be {flow:.2f} times as large "
+        "and MTT as much shorter. CBF is too low by about as much, more with still longer tails."
     )
     return Check("residue shape", "warn", text, abs(flow - 1.0))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Optional packages that the report needs.
 NEEDED = ("matplotlib", "jinja2")
 #: What no line may end within.
-WHOLE = re.compile(r"\b[A-Z]\w*-like\b|κ/ρ")
+WHOLE = re.compile(r"\b[A-Z]\w*-like\b|κ/ρ|[\d.]+ – [\d.]+ mL|[\d.]+ %")
 
 
 def report_available() -> bool:
@@ -91,7 +91,7 @@ def render(report: Report) -> str:
 
 
 def _unbroken(text: str) -> Markup:
-    """Return a text, escaped, in which no line ends within a name such as RAPID-like, or within κ/ρ.
+    """Return a text, escaped, in which no line ends within a name such as RAPID-like, κ/ρ, bounds, or a percentage.
 
     Signs that do the same would be in what is copied from the page, and found by no search.
     """

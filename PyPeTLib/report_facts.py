@@ -100,7 +100,7 @@ def lesion_note(lesions: Lesions, settings: Settings) -> str:
     own = settings.lesion_rule == "own" or (settings.method in LINEAR and settings.correction == "none")
     other = "those of Tmax mark less tissue, those of CBF more" if settings.method == "bayesian" else "they mark others"
     thresholds = "" if own else ON_THRESHOLDS.format(settings.method, other)
-    return f"{rule}; {SIDES[lesions.side]}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
+    return f"{rule}. Found: {SIDES[lesions.side]}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:

@@ -128,7 +128,7 @@ def _marked(draw: Callable[[Theme], Figure]) -> Callable[[Theme], Figure]:
     """Return how the figure of an invalid run is drawn."""
     from PyPeTLib.figures import mark_invalid
 
-    return lambda theme: mark_invalid(draw(theme), theme)
+    return lambda theme: mark_invalid(draw(theme))
 
 
 def _maps(analysis: Analysis, reference: Reference | None, numbers: Numbers) -> dict[str, Drawing]:

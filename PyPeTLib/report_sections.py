@@ -170,6 +170,8 @@ def _result(analysis: Analysis) -> Section:
     for name, colour in colours.items():
         value, bounds, unit = rows[name]
         note = f"bounds {bounds} {unit}" if bounds else ""
+        if value == "–":
+            value, unit = "not known", ""
         tiles.append(Tile(name, value, unit, note, colour))
     criteria = Table(
         (("Criterion", "name"), ("Met", "text"), ("Conditions", "text")),

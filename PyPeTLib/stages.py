@@ -110,7 +110,7 @@ def aif_figure(analysis: Prepared) -> Figure:
     heading(figure, analysis.series.name, f"5 · Arterial input, {analysis.aif.source}")
     panels = [axes_in(figure, 3.2 * k + 0.03, 0.95, 3.14, height_in) for k in range(3)]
     draw_vessel(panels, analysis, analysis.aif)
-    curve = axes_in(figure, 0.75, height_in + SCALE_IN + 1.2, 8.6, 2.85)
+    curve = axes_in(figure, 0.75, height_in + SCALE_IN + 1.4, 8.6, 2.65)
     draw_vessels(curve, analysis, "dark")
     curve.set_xlabel("time in s", color=curve.yaxis.label.get_color(), fontsize=9)
     return figure
@@ -151,5 +151,5 @@ STAGES: Mapping[str, Callable[[Analysis], Figure]] = {
     "3_mask": mask_figure,
     "4_contrast": contrast_figure,
     "5_aif": aif_figure,
-    "6_maps": maps_figure,
+    "6_maps": lambda analysis: maps_figure(analysis, "6 · Perfusion maps"),
 }

@@ -329,6 +329,12 @@ def test_flow_and_volume_of_no_brain_are_doubted(cbf, cbv, doubted):
     assert all("Check AIF and VOF, and the HU" in check.text for check in found if check.status == "warn")
 
 
+def test_a_flow_of_thousands_is_written_in_full():
+    flow = Image(np.full(GRID.shape, 5872.3, dtype=np.float32), GRID, "mL/100 g/min")
+    found, _ = judge_maps(Maps(flow, flow, flow, flow, flow), Image(MASK, GRID))
+    assert "is 5,872 mL/100 g/min; 5 to 150" in found.text
+
+
 @pytest.mark.parametrize(("factor", "status"), [(0.01, "fail"), (1.0, None), (10.0, "warn")])
 def test_arterial_curves_lower_or_higher_than_blood_can_be_are_told(factor, status):
     """Without noise, as an average or a table in another unit is."""
@@ -367,7 +373,7 @@ def test_a_narrow_bolus_needs_25_s_after_its_arrival_as_well(frames, status):
     assert {check.name: check.status for check in found}["time after arrival"] == status
 
 
-@pytest.mark.parametrize(("sd_s", "status"), [(0.55, "pass"), (0.65, "warn")])
+@pytest.mark.parametrize(("sd_s", "status"), [(0.55, "pass"), (0.62, "warn"), (0.65, "warn")])
 def test_delays_too_uncertain_to_find_late_tissue_are_told(sd_s, status):
     """Of tissue alone: fluid hardly enhances."""
     image = Image(np.ones(GRID.shape, dtype=np.float32), GRID, "s")
@@ -377,6 +383,7 @@ def test_delays_too_uncertain_to_find_late_tissue_are_told(sd_s, status):
     maps = Maps(image, image, image, image, image, sd={"delay": Image(sd, GRID, "s")})
     (check,) = judge_timing(maps, Image(inside, GRID))
     assert check.name == "timing" and check.status == status and check.value == pytest.approx(sd_s)
+    assert f"uncertain by {sd_s:.2f} s" in check.text  # not "0.6 s, more than 0.6 s"
     assert judge_timing(replace(maps, sd={}), Image(inside, GRID)) == ()
 
 
@@ -396,6 +403,7 @@ def test_shapes_of_the_residue_that_are_possible_too_are_told(odds, mtt_s, statu
     assert judge_residue(None) == ()
     (alone,) = judge_residue(replace(fit, log_odds=dict.fromkeys(shapes, -9.0)))
     assert alone.status == "pass" and alone.value == 0.0
+    assert all(one.text.startswith("Exponential; ") for one in (check, alone))
 
 
 def test_the_shape_that_changes_flow_most_is_told_whichever_way():

@@ -59,6 +59,7 @@ from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion
 from PyPeTLib.report_pictures import FIGURES, drawings, former_figures, write_figures
 from PyPeTLib.report_sections import Report, Section, Table, Text, report_sections
 from PyPeTLib.report_viewer import viewer_data
+from PyPeTLib.stages import aif_figure
 from PyPeTLib.vessel_facts import candidate_facts
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
@@ -183,7 +184,7 @@ def test_maps_montage_marks_sides_and_method(tiny_analysis):
 @pytest.mark.parametrize("tiles", [1, 2, 4])
 def test_what_is_written_above_pictures_stays_inside_them(tiny_analysis, tiles):
     strip = Strip("CBF", "s", [np.zeros((20, 20))] * tiles, (0.0, 1.0))
-    note = "Perfusion maps · deconvolution: Bayesian, weak prior of MTT"
+    note = "Perfusion maps · Bayesian, weak prior of MTT"
     figure = sheet("sub-01_ses-01_ctp", note, ["S 0 mm"] * tiles, [strip], 1.0)
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in figure.texts]
@@ -251,9 +252,12 @@ def test_everything_of_an_invalid_run_says_so(tiny_analysis):
     run = replace(tiny_analysis, checks=(Check("one", "fail", "bad"),))
     for name, one in drawings(run, Reference({"cbf": run.maps.cbf})).items():
         for theme in THEMES if one.themed else ("light",):
-            title = one.draw(theme).texts[0]
+            figure = one.draw(theme)
+            title, paper = figure.texts[0], to_hex(figure.get_facecolor())
             assert title.get_text() == f"INVALID · {run.series.name}", name
-            assert title.get_color() == THEMES[theme]["fail"]
+            (fail,) = (colours["fail"] for colours in THEMES.values() if colours["paper"] == paper)  # maps are on black
+            assert title.get_color() == fail, (name, theme)
+            assert paper == THEMES[theme]["paper"] or not one.themed
     text, valid = (render(report_sections(one, {}, {"note": ""})) for one in (run, tiny_analysis))
     assert f"<title>INVALID: {run.series.name}" in text and '@bottom-left { content: "INVALID\\000020' in text
     assert "INVALID" not in valid
@@ -264,7 +268,7 @@ def test_everything_of_an_invalid_run_says_so(tiny_analysis):
 def test_a_long_name_ends_before_its_figure(tiles):
     strip = Strip("CBF", "s", [np.zeros((20, 20))] * tiles, (0.0, 1.0))
     figure = sheet("sub-WMWM_" * 40, "note", ["S 0 mm"] * tiles, [strip], 1.0)
-    for change in (lambda figure: figure, lambda figure: mark_invalid(figure, "dark")):
+    for change in (lambda figure: figure, lambda figure: mark_invalid(figure)):
         title = change(figure).texts[0]
         figure.canvas.draw()
         assert title.get_window_extent().x1 <= figure.bbox.x1 and title.get_text().endswith("…")
@@ -285,6 +289,52 @@ def test_lines_differ_by_more_than_their_colour(tiny_analysis):
         looks = [(line.get_marker(), line._unscaled_dash_pattern) for line in named]
         assert len(looks) == len(set(map(str, looks))), [line.get_label() for line in named]
     assert max(len(figure.axes[0].lines) for figure in figures) >= 4
+
+
+def test_letters_of_the_sides_have_a_rim(tiny_analysis):
+    """Below those of a close-up there may be bone, as light as they are."""
+    for figure in (vessels_figure(tiny_analysis), maps_figure(tiny_analysis)):
+        letters = [text for axes in figure.axes for text in axes.texts if text.get_text() in ("R", "L")]
+        assert letters and all(text.get_path_effects() for text in letters)
+
+
+def test_names_of_curves_lie_above_them(tiny_analysis):
+    """A scan that ends at the peak has curves in the corner where names usually are."""
+    for figure in (
+        curves_figure(tiny_analysis),
+        aif_figure(tiny_analysis),
+        motion_figure("scan", tiny_analysis.motion),
+    ):
+        figure.canvas.draw()
+        legends = [(axes, axes.get_legend()) for axes in figure.axes if axes.get_legend()]
+        assert legends
+        for axes, legend in legends:
+            box, names = axes.get_window_extent(), [text.get_window_extent() for text in legend.get_texts()]
+            assert all(name.y0 > box.y1 and name.x1 < figure.bbox.x1 for name in names), figure.get_label()
+            others = [text.get_window_extent() for text in figure.texts]
+            others += [text.get_window_extent() for one in figure.axes if one is not axes for text in one.texts]
+            assert not any(name.overlaps(other) for name in names for other in others), figure.get_label()
+
+
+def test_no_picture_calls_maximum_slope_a_deconvolution(tiny_analysis):
+    chosen = replace(tiny_analysis, settings=replace(tiny_analysis.settings, method="max-slope"))
+    note = maps_figure(chosen).texts[1].get_text()
+    assert note.startswith("Perfusion maps · Maximum slope over 4 s ·") and "deconvolution" not in note
+
+
+def test_tiles_say_in_words_that_a_volume_is_not_known_and_keep_bounds_on_one_line(tiny_analysis):
+    lesions, unknown = tiny_analysis.lesions, replace(tiny_analysis.lesions.volumes_ml["core"], ml=float("nan"))
+    run = replace(tiny_analysis, lesions=replace(lesions, volumes_ml=dict(lesions.volumes_ml) | {"core": unknown}))
+    tiles = report_sections(run, {}, {"note": ""}).sections[0].blocks[0].tiles
+    assert (tiles[0].value, tiles[0].unit) == ("not known", "") and tiles[1].unit == "mL"
+    shares = (Check("noise", "warn", "It ends at 39 % of it."),)
+    page = render(report_sections(replace(tiny_analysis, checks=shares), {}, {"note": ""}))
+    assert 'at <span class="whole">39 %</span> of' in page
+    assert re.search(r'bounds <span class="whole">[\d.]+ – [\d.]+ mL</span></dd>', page)
+
+
+def test_keys_name_as_many_maps_as_there_are(page, tiny_analysis):
+    assert f"<kbd>1</kbd>–<kbd>{len(dict(tiny_analysis.maps.items()))}</kbd> map" in page
 
 
 def test_outlines_of_lesions_differ_by_their_lines_and_have_a_rim(tiny_analysis):

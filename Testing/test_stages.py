@@ -82,6 +82,11 @@ def test_enhancement_volume_is_one_frame_of_the_curves(tiny_analysis):
     assert not volume[~mask].any()
 
 
+def test_titles_have_the_numbers_of_their_files(tiny_analysis):
+    for name, draw in STAGES.items():
+        assert draw(tiny_analysis).texts[1].get_text().startswith(f"{name[0]} · "), name
+
+
 def test_a_scan_of_one_slice_can_be_shown(tiny_analysis):
     place = int(tiny_analysis.aif.mask.values.sum(axis=(1, 2)).argmax())
     grid = replace(tiny_analysis.series.geometry, size=(64, 64, 1))
