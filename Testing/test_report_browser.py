@@ -316,7 +316,7 @@ def test_page_of_a_run_that_knows_little_opens_too(opened, tiny_analysis, tmp_pa
             page.keyboard.press(key)
         assert shown(page, 1)[0] == "ttp" and cell(page, 0, 1) == ""
         assert page.locator("figure img").count() == 3  # maps, curves, bolus
-        assert page.locator(".tile b").all_inner_texts() == ["–"] * 4
+        assert page.locator(".tile b").all_inner_texts() == ["not known"] * 4
         assert "SD of a voxel" not in page.locator("#section-numbers th").all_inner_texts()
         assert not page.locator("#values .sd").first.is_visible(), "no column without numbers"
 
