@@ -41,6 +41,8 @@ def test_numbers_have_the_digits_of_the_report_and_no_verdict_stands_twice(tiny_
     for name, met, why in criterion_rows(tiny_analysis.lesions):
         assert f"{name}: {met} ({why})" in said
     assert "not met (not met" not in said
+    lesions = tiny_analysis.lesions
+    assert f"\nLesions: {lesions.rule}. Side: {lesions.side}. " in said  # no brackets around a rule that has some
 
 
 def test_lines_have_the_width_of_a_terminal_and_no_end_in_a_pipe(tiny_analysis, capsys, monkeypatch):
