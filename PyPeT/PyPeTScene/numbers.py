@@ -93,7 +93,8 @@ def show_volumes(analysis: Analysis, scan: Node) -> Node:
     table = _show(LESIONS, "lesions", volume_columns(analysis.lesions), analysis, scan)
     for node in (criteria, table):
         rule, conditions = analysis.lesions.rule, lesion_conditions(analysis.settings)
-        node.SetDescription(f"{rule}; side: {analysis.lesions.side}. {conditions} {RESEARCH_USE}")
+        text = f"{rule[0].upper()}{rule[1:]}. Side: {analysis.lesions.side}. {conditions} {RESEARCH_USE}"
+        node.SetDescription(text)
     return table
 
 
