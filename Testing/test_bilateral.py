@@ -241,6 +241,104 @@ def test_height_is_that_of_blood_and_of_the_own_curve():
     assert (height * other).sum() == pytest.approx(-0.25, rel=1e-3)
 
 
+def test_a_curve_below_its_noise_counts_as_high_as_the_noise_is():
+    """A length of 5 in a noise of 10, and a blood of 10 in one of 10·√5."""
+    rows, blood = np.float32([[4.0, 3.0]]), np.float32([1.0, 2.0])
+    height = _height(rows, blood, np.full(1, 10.0, dtype=np.float32))
+    assert (height * rows).sum() == pytest.approx(0.5 * (5.0**2 / 10.0**2 + 1.0 / np.sqrt(5.0)), rel=1e-3)
+
+
+def weight_of(guide):
+    """What two voxels count for each other that lie beside one another."""
+    pairs = likeness_pass.Pairs(np.float32(guide).reshape(-1, 1, 1, 2), np.ones((1, 1, 2), dtype=bool))
+    return float(pairs.weight(((0, 0, 1), 1.0))[0])
+
+
+@pytest.mark.parametrize("similarity", [2.0, 5.0])
+def test_mean_hu_are_alike_within_so_many_times_the_noise_of_a_mean_over_all_frames(similarity):
+    """An image of the noise of one component, SD 6 HU: the mean over 30 frames has 6/√30."""
+    noise = np.random.default_rng(0).normal(0.0, 6.0, EVERYWHERE.size).astype(np.float32)
+    curves = Curves(np.zeros((noise.size, 3), dtype=np.float32), BASIS, noise, EVERYWHERE)
+    apart = similarity * 6.0 / np.sqrt(30.0)
+    for widths in (0.5, 1.0, 1.5):
+        weight = weight_of(np.array([35.0, 35.0 + widths * apart]) * bilateral.scale_of_anatomy(curves, similarity))
+        assert weight == pytest.approx(np.exp(-0.25 * widths**4), abs=0.01)
+
+
+def test_courses_are_alike_within_a_width_and_components_count_as_far_as_they_are_signal():
+    width, signal = 8.0, np.array([0.8, 0.2, 0.05])
+    scale = bilateral.scale_of_courses(signal, width)
+    for differing, share in (([0, 1, 2], 1.0), ([0], 0.8 / 1.05), ([1], 0.2 / 1.05), ([2], 0.05 / 1.05)):
+        other = np.where(np.isin(np.arange(3), differing), 1.5 * width, 0.0)
+        found = weight_of(np.stack([np.zeros(3), other * scale], axis=1))
+        assert found == pytest.approx(np.exp(-0.25 * (1.5**2 * share) ** 2), rel=1e-4), differing
+
+
+def test_the_second_guide_tells_apart_two_thirds_of_what_the_first_does_in_units_of_their_noise(monkeypatch):
+    _, rows, noise = lesion_rows(0.33, 8.0)
+    widths, sds, scale, plain = [], [], bilateral.scale_of_courses, bilateral._plain_guide
+
+    def spy(signal, width):
+        widths.append(width)
+        return scale(signal, width)
+
+    def guide(*given):
+        sds.append(robust_sd(plain(*given)[:, -1]))
+        return plain(*given)
+
+    monkeypatch.setattr(bilateral, "scale_of_courses", spy)
+    monkeypatch.setattr(bilateral, "_plain_guide", guide)
+    monkeypatch.setattr(bilateral, "NARROWEST", 0.0)
+    averages = []
+    both = likeness.Neighbours.both
+    monkeypatch.setattr(
+        likeness.Neighbours, "both", lambda *given, **how: averages.append(both(*given, **how)) or averages[-1]
+    )
+    smoothed(rows, noise, bilateral_similarity=4.0)
+    sds.append(robust_sd(averages[0][1][-1][EVERYWHERE]))
+    assert widths == pytest.approx([4.0 * sds[0], 0.65 * 4.0 * sds[1]], rel=1e-5)
+
+
+def test_the_first_guide_is_smoothed_by_less_than_half_of_the_kernel():
+    """Blood along a line across the slices spreads by 0.45 of 6 mm, but for the cut at 2.5 SD."""
+    *_, y, x = np.indices(GRID.shape)
+    rows = np.ones((EVERYWHERE.size, 3), dtype=np.float32)
+    rows[((y == 40) & (x == 40)).ravel(), 0] = 1.5
+    curves = Curves(rows, BASIS, np.zeros(len(rows), dtype=np.float32), EVERYWHERE)
+    guide = bilateral._plain_guide(curves, GRID, Settings(bilateral_sigma_mm=6.0), silent)[:, 0]
+    spread = np.average((x - 40.0).ravel() ** 2, weights=guide - 1.0)
+    assert np.sqrt(spread) == pytest.approx(0.45 * 6.0, rel=0.06)
+
+
+def unlike(changes, lessened, height=20.0):
+    """What `_unlike` tells of changes of three components and of the noise, of curves of one height; on the grid."""
+    smooth = np.zeros((EVERYWHERE.size, 4), dtype=np.float32)
+    smooth[:, 0] = height
+    told = bilateral._unlike(np.float32(changes), np.float32(lessened), smooth, EVERYWHERE, GRID)
+    return [one.reshape(GRID.shape) for one in told]
+
+
+def test_neighbours_that_differ_do_so_along_the_curve_as_a_share_of_its_height_and_across_it_in_hu():
+    """Within 15 mm of a line averaging changed 30 % of the height, and one of two other components by 4 HU."""
+    *_, y, x = np.indices(GRID.shape)
+    away, changes = np.hypot(y - 40, x - 40), np.zeros((4, EVERYWHERE.size))
+    changes[:2, (away < 15).ravel()] = [[0.3 * 20.0], [4.0]]
+    across, along = unlike(changes, np.ones(EVERYWHERE.size))
+    assert across[away < 5].mean() == pytest.approx(4.0**2 / 2.0, rel=0.02)
+    assert along[away < 5].mean() == pytest.approx(0.3, rel=0.02)
+    assert max(across[away > 35].max(), along[away > 35].max()) < 1e-3
+
+
+def test_noise_alone_does_not_make_neighbours_unlike():
+    """Stronger on one side, less averaged on the other: less than a tenth of it is taken for tissue that differs."""
+    *_, x = np.indices(GRID.shape)
+    lessened = np.where(x < 30, 0.3, 0.9).ravel()
+    sd = np.where(x > 50, 8.0, 3.0).ravel() * np.sqrt(lessened)
+    across, along = unlike(np.random.default_rng(0).normal(0.0, sd, (4, sd.size)), lessened)
+    assert np.sqrt(across.mean()) < 0.1 * np.sqrt(np.mean(sd**2))
+    assert along.mean() < 0.1 * np.sqrt(np.mean(sd**2)) / 20.0
+
+
 def test_components_without_signal_do_not_tell_curves_apart(monkeypatch):
     """Of thirteen components, ten of which are noise, both guides have three."""
     _, rows, noise = lesion_rows(0.33, 4.0)
@@ -314,21 +412,22 @@ def test_a_bright_vessel_does_not_make_the_faint_tissue_beside_it_look_like_othe
 
 
 def test_mixing_is_that_of_unlike_neighbours_and_of_what_was_given_back(monkeypatch):
-    """Two errors of the height that do not know of each other."""
+    """Two errors of the height that do not know of each other; what changes the timing adds to the noise."""
     _, rows, noise = lesion_rows(0.33, 8.0)
     given = np.linspace(0.0, 0.2, len(rows), dtype=np.float32)
-    mixed, unlike = [], bilateral._unlike
+    mixed, stated, told = [], [], bilateral._unlike
 
     def spy(*parts):
-        mixed.append(unlike(*parts))
+        mixed.append(told(*parts))
         return mixed[-1]
 
     monkeypatch.setattr(bilateral, "_unlike", spy)
-    monkeypatch.setattr(bilateral, "_given_back", lambda *_: (np.zeros_like(given), given))
+    monkeypatch.setattr(bilateral, "_given_back", lambda *parts: stated.append(parts[3]) or (0.0 * given, given))
     found = smoothed(rows, noise)
     ((across, along),) = mixed
     assert along.max() > 0.05 and across.max() > 0.0
     np.testing.assert_allclose(found.mixing, np.sqrt(along**2 + given**2), rtol=1e-6)
+    np.testing.assert_allclose(found.sd, np.sqrt(stated[0] ** 2 + across), rtol=1e-6)
 
 
 def test_noise_in_more_components_hides_no_edge():
