@@ -7,12 +7,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from PyPeTLib import truth
 from PyPeTLib.analysis import Maps
 from PyPeTLib.bound import cramer_rao
-from PyPeTLib.geometry import Image
+from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import TilesOptions, head_phantom, tiles_phantom
-from PyPeTLib.truth import chance_above, compare_by_class, compare_tiles, tissue_classes
+from PyPeTLib.records import Midplane
+from PyPeTLib.settings import Settings
+from PyPeTLib.truth import (
+    chance_above,
+    compare_by_class,
+    compare_midplanes,
+    compare_tiles,
+    compare_with_truth,
+    tissue_classes,
+    true_volumes,
+)
 
 ERRORS = {"cbf": 1.5, "cbv": 0.08, "mtt": 0.7, "delay": 0.4}
 
@@ -54,6 +65,106 @@ def test_known_errors_are_found(tiny_head, tiny_analysis):
         assert one["mtt_bias_s"] == pytest.approx(2.0, abs=1e-5)
         assert one["tmax_bias_s"] == pytest.approx(2.5, abs=1e-5)
         assert one["delay_bias_s"] == pytest.approx(-0.5, abs=1e-5)
+
+
+def test_figures_of_a_run_are_those_of_pure_tissue_away_from_vessels(tiny_head, tiny_analysis):
+    """Whatever stands elsewhere; errors are found minus true."""
+    masks = {name: image.values for name, image in tiny_head.masks.items()}
+    tissue = masks["pure_tissue"] & ~masks["near_vessel"] & tiny_analysis.brain.values
+    shift = {"cbf": 0.8, "cbv": 1.1, "mtt": 1.0, "delay": 1.0, "tmax": 1.0}
+
+    def changed(name, truth, noise):
+        return np.where(tissue, shift[name] * truth + (name == "tmax") * 1.2 + noise, 99.0)
+
+    run = invented(tiny_head, tiny_analysis, changed)
+    figures, both = compare_with_truth(run, tiny_head), (tiny_head.truth, dict(run.maps.items()))
+    true, made = ({name: one[name].values[tissue] for name in shift} for one in both)
+    for name in ("cbf", "cbv", "mtt", "tmax"):
+        assert figures[f"{name}_r"] == pytest.approx(np.corrcoef(true[name], made[name])[0, 1], abs=1e-6), name
+    assert figures["cbf_slope"] == pytest.approx(0.8, abs=0.01)
+    assert figures["cbv_slope"] == pytest.approx(1.1, abs=0.01)
+    assert figures["tmax_bias_s"] == pytest.approx(1.2, abs=1e-4)
+    late, true_late = made["tmax"] > 6.0, true["tmax"] > 6.0
+    assert 0 < true_late.sum() < late.sum()
+    assert figures["tmax_dice"] == pytest.approx(2.0 * true_late.sum() / (true_late.sum() + late.sum()))
+
+
+def test_figures_of_masks_and_input_are_shares_of_what_was_found(tiny_head, tiny_analysis):
+    true, share = tiny_head.masks["brain"].values, tiny_head.truth["arterial_share"].values.ravel()
+    brain = true.copy()
+    brain[:, :2] = True  # rows of air
+    extra = brain.sum() - true.sum()
+    chosen = np.concatenate([np.flatnonzero(share >= 0.9)[:6], np.flatnonzero((share > 0.5) & (share < 0.88))[:2]])
+    artery = np.zeros(true.shape, dtype=bool)
+    artery.ravel()[chosen] = True
+    run = replace(
+        tiny_analysis,
+        brain=replace(tiny_analysis.brain, values=brain),
+        aif=replace(
+            tiny_analysis.aif,
+            mask=replace(tiny_analysis.aif.mask, values=artery),
+            measured_hu=0.4 * tiny_head.aif_hu,
+            curve_hu=0.7 * tiny_head.aif_hu,
+        ),
+    )
+    figures = compare_with_truth(run, tiny_head)
+    assert figures["brain_dice"] == pytest.approx(2.0 * true.sum() / (2.0 * true.sum() + extra))
+    assert figures["outside_share"] == pytest.approx(extra / brain.sum())
+    assert figures["aif_arterial_share"] == pytest.approx(6 / 8)
+    assert figures["aif_area_ratio"] == pytest.approx(0.7)
+
+
+def test_a_voxel_is_inside_where_no_tissue_beyond_an_edge_of_core_or_penumbra_lies_within_3_mm(tiny_head):
+    """Voxels of 1.5 mm in a row: the first three lie 1.5, 3 and 4.5 mm from the last one on the other side."""
+    row = Geometry((40, 1, 1), (1.5, 1.5, 5.0))
+    x = np.arange(40).reshape(1, 1, 40)
+    where = {"core": x < 10, "hypoperfused": x < 25, "penumbra": (x >= 10) & (x < 25)}
+    where |= {name: np.ones_like(x, dtype=bool) for name in ("pure_tissue", "gray_matter")}
+    where |= {name: np.zeros_like(x, dtype=bool) for name in ("near_vessel", "white_matter")}
+    made = replace(
+        tiny_head,
+        series=replace(tiny_head.series, values=np.zeros((45, 1, 1, 40), np.int16), geometry=row),
+        truth={"cbf": Image(np.where(x < 38, 30.0, np.nan), row)},
+        masks={name: Image(values, row) for name, values in where.items()},
+    )
+    classes = {name: np.flatnonzero(values).tolist() for name, values in tissue_classes(made).items()}
+    assert classes["core inside"] == list(range(8))
+    assert classes["penumbra inside"] == list(range(12, 23))
+    assert classes["pure tissue inside"] == [*range(8), *range(12, 23), *range(27, 38)]
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_true_volumes_are_those_of_the_thresholds_with_normal_tissue_of_the_other_side(tiny_head, monkeypatch, side):
+    """Flow is twice as high on the side of the lesion, and half as high where tissue is late on the other side."""
+    options = replace(tiny_head.options, lesion_side=side)
+    grid = tiny_head.series.geometry
+    plane = Midplane((0.8, 0.6, 0.0), 5.0, 0.0)
+    monkeypatch.setattr(truth, "true_midplane", lambda options: plane)
+    away_mm = (1 if side == "left" else -1) * plane.distance_mm(grid)
+    known = np.isfinite(tiny_head.truth["cbf"].values)
+    cbf, tmax = np.where(known, np.where(away_mm > 0, 100.0, 50.0), np.nan), np.where(known, 1.0, np.nan)
+    other, own = (np.flatnonzero(where & known) for where in (away_mm < -20, away_mm > 20))
+    cbf.ravel()[other[:300]], tmax.ravel()[other[:300]] = 25.0, 5.0
+    for k, (share, late_s) in enumerate([(0.15, 11.0), (0.25, 9.0), (0.35, 7.0), (0.45, 7.0), (0.1, 5.0)]):
+        some = own[100 * k : 100 * (k + 1)]
+        cbf.ravel()[some], tmax.ravel()[some] = 50.0 * share, late_s
+    maps = {"cbf": Image(cbf, grid), "tmax": Image(tmax, grid)}
+    found = true_volumes(replace(tiny_head, truth=maps, options=options), Settings())
+    expected = {"core": 2, "hypoperfusion": 4, "mismatch": 2, "tmax_over_4s": 8, "tmax_over_6s": 4}
+    expected |= {"tmax_over_8s": 2, "tmax_over_10s": 1, "rcbf_below_20": 1, "rcbf_below_30": 2, "rcbf_below_38": 3}
+    assert {name: one / (100 * grid.voxel_volume_ml) for name, one in found.items()} == pytest.approx(expected)
+
+
+def test_planes_are_compared_by_their_angle_and_at_the_centre_of_the_brain(tiny_head):
+    grid, brain = tiny_head.series.geometry, np.zeros(tiny_head.series.geometry.shape, dtype=bool)
+    brain[1:3, 30:40, 44:54] = True
+    turn, shift_mm = np.deg2rad(10.0), 3.0
+    true = Midplane((1.0, 0.0, 0.0), 0.0, 0.0)
+    found = Midplane((float(np.cos(turn)), float(np.sin(turn)), 0.0), shift_mm, 0.0)
+    z, y, x = np.argwhere(brain).mean(axis=0)
+    place = grid.axes @ (np.array([x, y, z]) * grid.spacing_mm) + grid.origin_mm
+    apart = place @ found.normal - shift_mm - place[0]
+    assert compare_midplanes(found, true, Image(brain, grid)) == pytest.approx((10.0, abs(apart)), abs=1e-3)
 
 
 @pytest.mark.parametrize(("sd", "held"), [(1.0, 0.9), (0.5, 0.589)])
