@@ -17,11 +17,13 @@ from PyPeTLib.dictionary import (
     Grid,
     components_without_mean,
     log_weights,
+    middling,
     misfit,
     sample_of,
     tissue_dictionary,
     usual_delay_s,
 )
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.pipeline import _residue, analyze, prepare
@@ -34,11 +36,12 @@ from PyPeTLib.residue import (
     _common_change,
     _Fit,
     _peak,
+    _sample,
     _taken,
     likeliest_residue,
     pulse_responses,
 )
-from PyPeTLib.smoothing import averaged_voxels
+from PyPeTLib.smoothing import averaged_voxels, averaged_width_mm
 
 EVEN = np.arange(0.0, 56.0)
 UNEVEN = np.append(np.arange(0.0, 36.0, 1.5), np.arange(36.0, 61.0, 3.0))
@@ -245,6 +248,33 @@ def test_smoothed_voxels_count_as_the_averages_that_fit_into_the_brain(
     second_shape(30.0)
     curves = replace(brain(aif, EVEN, as_curves), resolution_mm=width_mm, spacing_zyx_mm=(1.0, 1.0, 1.0))
     assert likeliest_residue(curves, aif, EVEN, aif_noise_hu=noise_hu, settings=Settings()).shape == name
+
+
+@pytest.mark.parametrize("aif_noise_hu", [0.0, 1.0])
+def test_voxels_that_share_their_noise_tell_no_more_than_one_of_them(bolus, as_curves, aif_noise_hu):
+    """Neither of the shape nor of the change of the input: so many averages fit into four copies as are asked of one."""
+    aif, one_mm = bolus.aif(EVEN), Geometry((1, 1, 1), (1.0, 1.0, 1.0))
+    curves = replace(brain(aif, EVEN, as_curves, 1.3, noise_hu=2.0), spacing_zyx_mm=one_mm.spacing_zyx_mm)
+    four = replace(
+        as_curves(np.repeat(curves.coefficients, 4, axis=0)),
+        sd=np.repeat(curves.sd, 4),
+        spacing_zyx_mm=one_mm.spacing_zyx_mm,
+        resolution_mm=averaged_width_mm(4.0 * 600 / middling(curves.coefficients).size, one_mm),
+    )
+    alone, copied = (
+        likeliest_residue(one, aif, EVEN, aif_noise_hu=aif_noise_hu, settings=Settings()).log_odds
+        for one in (curves, four)
+    )
+    assert copied == pytest.approx(alone, rel=0.02, abs=0.1)
+
+
+def test_a_voxel_averaged_until_half_of_its_noise_is_left_counts_a_quarter(bolus, as_curves, monkeypatch):
+    curves = brain(bolus.aif(EVEN), EVEN, as_curves)
+    plain, _, whole = _sample(curves, silent)
+    monkeypatch.setattr("PyPeTLib.residue.wide_sample", lambda curves, chosen, **_: (curves.coefficients[chosen], 0.5))
+    averaged, _, counted = _sample(curves, silent)
+    assert (whole, counted) == (1.0, 0.25)
+    np.testing.assert_allclose(averaged, 2.0 * plain, rtol=1e-6)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
