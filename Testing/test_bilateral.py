@@ -16,6 +16,7 @@ from PyPeTLib.pipeline import prepare
 from PyPeTLib.progress import silent
 from PyPeTLib.records import Curves
 from PyPeTLib.settings import describe_settings
+from PyPeTLib.smoothing import gaussian_in_mask
 
 GRID = Geometry((80, 80, 4), (1.0, 1.0, 6.0))
 EVERYWHERE = np.ones(GRID.shape, dtype=bool)
@@ -330,13 +331,14 @@ def test_neighbours_that_differ_do_so_along_the_curve_as_a_share_of_its_height_a
 
 
 def test_noise_alone_does_not_make_neighbours_unlike():
-    """Stronger on one side, less averaged on the other: less than a tenth of it is taken for tissue that differs."""
+    """Stronger on one side, less averaged on the other: most of what is left of it over 3 mm is taken off."""
     *_, x = np.indices(GRID.shape)
     lessened = np.where(x < 30, 0.3, 0.9).ravel()
-    sd = np.where(x > 50, 8.0, 3.0).ravel() * np.sqrt(lessened)
-    across, along = unlike(np.random.default_rng(0).normal(0.0, sd, (4, sd.size)), lessened)
-    assert np.sqrt(across.mean()) < 0.1 * np.sqrt(np.mean(sd**2))
-    assert along.mean() < 0.1 * np.sqrt(np.mean(sd**2)) / 20.0
+    changes = np.random.default_rng(0).normal(0.0, np.where(x > 50, 8.0, 3.0).ravel() * np.sqrt(lessened), (4, x.size))
+    left = gaussian_in_mask(changes.T.astype(np.float32), EVERYWHERE, GRID.spacing_zyx_mm, 3.0)
+    across, along = unlike(changes, lessened)
+    assert across.mean() < 0.5 * np.mean(left**2)
+    assert np.mean((20.0 * along) ** 2) < 0.5 * np.mean(left**2)
 
 
 def test_components_without_signal_do_not_tell_curves_apart(monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from PyPeTLib import midsagittal
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.midsagittal import _local_middles, find_midplane
 from PyPeTLib.phantom import HeadOptions, head_phantom
@@ -148,6 +149,59 @@ def test_a_local_middle_is_that_of_the_parabola_through_limited_differences(midd
         np.testing.assert_allclose(weight, worse.mean() / least - 1.0, rtol=1e-5)
     else:
         np.testing.assert_array_equal(weight, 0.0)
+
+
+def test_local_middles_turn_and_shift_a_plane_that_is_off():
+    """By 5 degrees and 3 mm: in three rounds, from a plane along the grid."""
+    hu, brain, true = egg(tilt_degrees=(0, 3, 4), middle_mm=3.0)
+    volume = np.where(brain, hu, midsagittal.OUTSIDE_HU).astype(np.float32)
+    centre = midsagittal._to_mm(np.argwhere(brain).mean(axis=0), GRID)
+    normal, shift_mm = np.array([1.0, 0.0, 0.0]), 0.0
+    for _ in range(3):
+        normal, shift_mm = midsagittal._fitted_to_middles(volume, brain, GRID, centre, normal, shift_mm)
+    plane = Midplane(tuple(normal), float(shift_mm + normal @ centre), float("nan"))
+    assert true.tilt_degrees == pytest.approx(5.0, abs=0.1)
+    degrees, mm = errors(plane, true, brain)
+    assert degrees < 0.3 and mm < 0.3
+
+
+def test_a_local_middle_weighs_as_the_root_of_how_much_better_it_mirrors(monkeypatch):
+    """Every other one lies 1 mm to the left and mirrors 16 times as well as the others, 1 mm to the right."""
+    _, brain, _ = egg()
+
+    def middles(values, inside):
+        left = np.indices(inside.shape)[1] % 2 == 0
+        return np.where(left, 1.0, -1.0), np.where(inside, np.where(left, 16.0, 1.0), 0.0)
+
+    monkeypatch.setattr(midsagittal, "_local_middles", middles)
+    monkeypatch.setattr(midsagittal, "REWEIGHTINGS", 1)
+    centre = midsagittal._to_mm(np.argwhere(brain).mean(axis=0), GRID)
+    volume, normal = np.zeros(GRID.shape, dtype=np.float32), np.array([1.0, 0.0, 0.0])
+    _, shift_mm = midsagittal._fitted_to_middles(volume, brain, GRID, centre, normal, 0.0)
+    assert shift_mm == pytest.approx((4.0 - 1.0) / (4.0 + 1.0), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("best_hu", "worse_hu", "flat"),
+    [(2.0, 2.55, True), (2.0, 2.65, False), (0.2, 0.44, True), (0.2, 0.46, False)],
+)
+def test_a_plane_is_known_where_its_neighbours_mirror_worse_by_30_percent_and_a_quarter_hu(
+    monkeypatch, best_hu, worse_hu, flat
+):
+    volume = np.zeros(GRID.shape, dtype=np.float32)
+    points = midsagittal._points(volume, np.ones(GRID.shape, dtype=bool), GRID, 20.0)
+    plane = np.array([3.0, -2.0, 1.0])
+    around = {tuple(plane + sign * step) for sign in (-1, 1) for step in 6.0 * np.eye(3)}
+    told = {one: best_hu + 9.0 for one in around}
+    told[min(around)], told[tuple(plane)] = worse_hu, best_hu
+    monkeypatch.setattr(midsagittal, "_asymmetry", lambda one, _: (told[tuple(one)], 1.0))
+    assert midsagittal._flat(plane, points) == flat
+
+
+@pytest.mark.parametrize(("mirrored", "cost"), [(1.0, 3.0), (0.5, 12.0), (0.4, 18.75), (0.1, 18.75)])
+def test_planes_are_dearer_the_fewer_points_have_their_image_in_the_scan(monkeypatch, mirrored, cost):
+    monkeypatch.setattr(midsagittal, "_asymmetry", lambda plane, points: (3.0, mirrored))
+    assert midsagittal._cost(np.zeros(3), None) == pytest.approx(cost)
 
 
 def test_the_plane_is_that_of_the_fissure_not_of_the_outline():

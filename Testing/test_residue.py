@@ -252,7 +252,7 @@ def test_smoothed_voxels_count_as_the_averages_that_fit_into_the_brain(
 
 @pytest.mark.parametrize("aif_noise_hu", [0.0, 1.0])
 def test_voxels_that_share_their_noise_tell_no_more_than_one_of_them(bolus, as_curves, aif_noise_hu):
-    """Neither of the shape nor of the change of the input: so many averages fit into four copies as are asked of one."""
+    """Neither of the shape nor of the change of the input: into four copies fit as many averages as one is asked by."""
     aif, one_mm = bolus.aif(EVEN), Geometry((1, 1, 1), (1.0, 1.0, 1.0))
     curves = replace(brain(aif, EVEN, as_curves, 1.3, noise_hu=2.0), spacing_zyx_mm=one_mm.spacing_zyx_mm)
     four = replace(
