@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.arteries import _scored_artery, arterial_candidates, find_artery
-from PyPeTLib.candidates import _arterial_share
+from PyPeTLib.candidates import _arterial_share, side_of, traits_of
 from PyPeTLib.gamma import _first_pass_end, fit_gamma_variate
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.given_curves import measured_curve
@@ -20,7 +20,17 @@ from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality_vessels import LEAST_FILLED
 from PyPeTLib.records import Candidate, GammaVariate, Traits, VascularCurve
 from PyPeTLib.scan import Series
-from PyPeTLib.veins import _blood, _full, filled, find_vein, partial_volume_factor, scaled_to_vein, venous_candidates
+from PyPeTLib.typeset import percent
+from PyPeTLib.veins import (
+    _blood,
+    _full,
+    _scored_vein,
+    filled,
+    find_vein,
+    partial_volume_factor,
+    scaled_to_vein,
+    venous_candidates,
+)
 from PyPeTLib.vessels import (
     LikelyVessels,
     VesselVoxels,
@@ -397,6 +407,39 @@ def test_score_and_confidence_are_products_of_what_they_are_said_to_be_made_of()
     assert judged(fit, lead_s=-1.0)[0].confidence == 0.0, "veins that are earlier do not follow"
 
 
+def test_what_is_against_an_artery_is_said_with_its_number():
+    found, _ = judged(GammaVariate(10.0, 5.5, 3.0, 280.0, 0.05))
+    for words in (f"{percent(0.8)} of the tallest", "1.5 s after", f"about {percent(0.1)} of its area is tissue"):
+        assert words in found.reason
+
+
+def test_the_curve_of_all_voxels_that_are_alike_is_as_high_as_the_artery_chosen():
+    """A branch nine tenths as full shows the same course: it takes noise away, and no height."""
+    found = find_artery(two_arteries(other=0.9), GRID, TIMES, arrival_s=ARRIVAL_S, settings=Settings())
+    assert np.flatnonzero(found.mask.values).tolist() == [*FIRST_LINE, *OTHER_LINE]
+    np.testing.assert_allclose(found.measured_hu, artery_curve(), atol=1e-6)
+    assert found.fit.peak_hu == pytest.approx(350.0, rel=0.02)
+
+
+def test_traits_of_a_cluster_are_those_of_its_mean_and_of_the_latest_quarter_of_vessels():
+    """The noise of a mean of four voxels is half of theirs; they peak at 16 s on average, a quarter after 24 s."""
+    curves = np.ones((40, 1)) * artery_curve()
+    peak_s = np.concatenate([[14.0, 16.0, 16.0, 18.0], np.full(24, 20.0), np.full(12, 24.0)])
+    noise = np.append([2.0, 2.0, 4.0, 4.0], np.full(36, 9.0))
+    features = (curves.max(axis=1), peak_s, curves.sum(axis=1), np.full(40, 42.0), np.arange(40) < 1, noise)
+    vessels = VesselVoxels(FIRST_LINE[0] + np.arange(40), curves, *features, np.array([19.5, 19.5, 1.5]))
+    found = traits_of(vessels, np.arange(4), curves[0], GRID)
+    assert found.signal_to_noise == pytest.approx(curves[0].max() / (3.0 / 2.0))
+    assert (found.lead_s, found.baseline_hu, found.at_edge) == (24.0 - 16.0, 42.0, 0.25)
+
+
+@pytest.mark.parametrize(("voxels", "side"), [(3.0, "midline"), (3.4, "left"), (-3.0, "midline"), (-3.4, "right")])
+def test_a_vessel_is_on_a_side_from_5_mm_beside_the_middle_on(voxels, side):
+    """Pixels of 1.5 mm: three are 4.5 mm, 3.4 are 5.1 mm."""
+    middle = np.array([19.5, 19.5, 1.5])
+    assert side_of(middle + np.array([voxels, 9.0, 1.0]), middle, GRID) == side
+
+
 def test_an_artery_beside_bone_loses_to_one_of_similar_height_in_the_brain():
     plain = two_arteries()
     assert candidate_at(plain, FIRST_LINE[0]).score > candidate_at(plain, OTHER_LINE[0]).score
@@ -410,6 +453,15 @@ def test_voxels_beside_bone_are_left_out_where_enough_others_remain():
     candidate = candidate_at(two_arteries(baseline=(120.0, 90.0, 40.0, 40.0, 40.0)), FIRST_LINE[2])
     assert np.flatnonzero(candidate.mask).tolist() == FIRST_LINE[2:].tolist()
     assert candidate.traits.beside_bone == 0.0
+
+
+@pytest.mark.parametrize(("least_ml", "kept"), [(0.04, 3), (0.042, 5)])
+def test_voxels_beside_bone_stay_where_the_others_are_less_than_an_artery_has(least_ml, kept):
+    """Three voxels of 13.5 µL are 0.0405 mL."""
+    vessels, settings = two_arteries(baseline=(120.0, 90.0, 40.0, 40.0, 40.0)), Settings(aif_minimum_volume_ml=least_ml)
+    found = arterial_candidates(vessels, GRID, TIMES, settings=settings)
+    (candidate,) = (one for one in found if one.mask.ravel()[FIRST_LINE[2]])
+    assert candidate.mask.sum() == kept and not candidate.refused
 
 
 def test_blood_that_is_bright_before_the_bolus_everywhere_is_no_bone():
@@ -585,7 +637,7 @@ def section(radius_mm, pixel_mm, off=(0.0, 0.0), spread_mm=1.1):
     return blurred.reshape(11, fine, 11, fine).mean(axis=(1, 3))
 
 
-def filled_share(seen, pixel_mm, mask=None):
+def filled_share(seen, pixel_mm, mask=None, spacing_zyx_mm=None):
     """How much of its fullest pixel, and of those about as full, a vein is told to fill, and does."""
     shown = np.flatnonzero(seen > 0.1)
     blood = 7.0 * seen.ravel()[shown]
@@ -593,7 +645,9 @@ def filled_share(seen, pixel_mm, mask=None):
     features = (nothing, nothing, nothing, nothing, nothing > 0, nothing, np.zeros(3))
     vessels = VesselVoxels(shown, blood[:, None] * artery_curve(), *features, mask)
     rows = np.flatnonzero(blood >= 0.95 * blood.max())
-    told = filled(vessels, rows, blood, Geometry((11, 11, 1), (pixel_mm, pixel_mm, 8.0)))
+    shape = seen.shape if seen.ndim == 3 else (1, *seen.shape)
+    spacing_mm = (8.0, pixel_mm, pixel_mm) if spacing_zyx_mm is None else spacing_zyx_mm
+    told = filled(vessels, rows, blood, Geometry(shape[::-1], tuple(map(float, spacing_mm[::-1]))))
     return told, float(seen.ravel()[shown[rows]].mean())
 
 
@@ -618,6 +672,32 @@ def test_what_lies_outside_the_brain_is_not_taken_for_an_edge_of_the_vein():
     mask = np.broadcast_to(np.arange(11)[:, None] <= 5, (11, 11))[None]
     assert filled_share(cut, 1.25, mask)[0] == pytest.approx(filled_share(seen, 1.25)[0], abs=0.03)
     assert filled_share(cut, 1.25)[0] < filled_share(seen, 1.25)[0] - 0.1
+
+
+def test_a_vein_at_the_edge_of_the_image_is_not_taken_to_end_there():
+    seen = section(2.0, 1.25)
+    assert filled_share(seen[:6], 1.25)[0] == pytest.approx(filled_share(seen, 1.25)[0], abs=0.03)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_how_much_of_its_voxels_a_vein_fills_is_seen_in_plane_however_the_scan_is_stored(axis):
+    """Slices of 8 mm, the longest side of a voxel, may come along any axis."""
+    seen = section(1.0, 1.25)
+    turned = np.moveaxis(seen[None], 0, axis)
+    told = filled_share(turned, 1.25, spacing_zyx_mm=np.where(np.arange(3) == axis, 8.0, 1.25))[0]
+    assert told == pytest.approx(filled_share(seen, 1.25)[0], rel=1e-6)
+
+
+def test_the_best_vein_has_the_largest_area_times_the_root_of_its_volume_up_to_what_is_enough():
+    """0.05 mL are enough."""
+    traits = Traits("left", 9.0, 40.0, 0.0, 0.0, 3.0, 0.9)
+    blank = Candidate(np.ones((1, 1, 1), dtype=bool), TIMES, None, 0.05, float("nan"), "", traits)
+    veins = [
+        replace(blank, area_ratio=ratio, volume_ml=ml)
+        for ratio, ml in ((1.2, 0.05), (1.2, 9.0), (0.9, 1.0), (1.5, 0.0125))
+    ]
+    scores = [_scored_vein(one, veins).score for one in veins]
+    assert scores == pytest.approx([1.0, 1.0, 0.9 / 1.2, 0.5 * 1.5 / 1.2])
 
 
 @pytest.mark.parametrize(("thin", "least", "most"), [(False, LEAST_FILLED, 1.0), (True, 0.5, LEAST_FILLED)])
