@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import lognorm
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import (
     HeadOptions,
     Phantom,
@@ -23,7 +24,8 @@ from PyPeTLib.phantom import (
     tiles_phantom,
 )
 from PyPeTLib.phantom_curves import residue_area, tissue_curves
-from PyPeTLib.phantom_scan import correlated_noise
+from PyPeTLib.phantom_head import Label
+from PyPeTLib.phantom_scan import Scene, correlated_noise, describe, label_table
 
 SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.0, 3.0, 10.0), frames=3)
 #: All contrast has left at the end, and a little noise keeps the rounding to whole HU without bias.
@@ -347,6 +349,61 @@ def test_masks_are_nested_and_disjoint_as_their_names_say():
     for name, mask in masks.items():
         assert mask.dtype == bool, name
         assert mask.any(), name
+
+
+def seen_of(parts, across=None):
+    """Truth and masks of slices of eight parts each, the same all over a slice but for some columns of the last."""
+    fine = Geometry((12, 12, 8 * len(parts)), (1.9, 1.9, 1.25))
+    labels = np.concatenate([np.concatenate([np.full(n, label) for label, n in one]) for one in parts])
+    labels = np.broadcast_to(labels.astype(np.uint8)[:, None, None], fine.shape).copy()
+    if across is not None:
+        labels[-8:, :, across] = Label.ARTERY
+    scene = Scene(labels, fine, 0, (1, 1, 8), np.ones(fine.shape, dtype=bool))
+    return describe(scene, label_table(1.0), "exponential", Geometry((12, 12, len(parts)), (1.9, 1.9, 10.0)))
+
+
+def test_truth_of_a_voxel_is_the_mean_of_its_parts_and_its_delay_is_weighted_by_flow():
+    """Less than half of tissue has none; times are those of the flow, not of the volume."""
+    late, early = Label.WHITE + 15, Label.GRAY
+    truth, _ = seen_of(
+        [[(early, 8)], [(early, 4), (late, 4)], [(early, 4), (Label.CSF, 4)], [(early, 3), (Label.CSF, 5)]]
+    )
+    cbf, cbv, mtt, delay = (truth[name].values[:, 6, 6].astype(float) for name in ("cbf", "cbv", "mtt", "delay"))
+    table = label_table(1.0)
+    flow, volume = table.cbf[[early, late]], table.cbv[[early, late]]
+    assert cbf[:3] == pytest.approx([flow[0], flow.mean(), 0.5 * flow[0]], rel=1e-5)
+    assert cbv[:3] == pytest.approx([volume[0], volume.mean(), 0.5 * volume[0]], rel=1e-5)
+    assert mtt[:3] == pytest.approx(
+        60.0 * np.array([volume[0], volume.mean(), volume[0]]) / [flow[0], flow.mean(), flow[0]]
+    )
+    assert (table.delay_s[early], table.delay_s[late]) == (0.0, 1.5)
+    assert delay[:3] == pytest.approx([0.0, 1.5 * flow[1] / flow.sum(), 0.0], rel=1e-5)
+    assert np.isnan([cbf[3], cbv[3], mtt[3], delay[3]]).all()
+
+
+def test_masks_are_of_what_is_most_of_the_tissue_or_pure():
+    """Core and penumbra by the tissue of a voxel, not by the whole of it."""
+    gray, core, ill, csf = Label.GRAY, Label.CORE_GRAY, Label.PENUMBRA_GRAY, Label.CSF
+    parts = [[(gray, 8)], [(gray, 7), (csf, 1)], [(core, 2), (gray, 2), (csf, 4)], [(core, 1), (gray, 3), (csf, 4)]]
+    parts += [[(ill, 4), (gray, 4)], [(core, 2), (ill, 2), (gray, 4)], [(Label.WHITE, 8)], [(csf, 4), (gray, 4)]]
+    _, masks = seen_of(parts)
+    found = {name: np.flatnonzero(mask.values[:, 6, 6]).tolist() for name, mask in masks.items()}
+    assert found["pure_tissue"] == [0, 4, 5, 6] and found["gray_matter"] == [0, 4, 5] and found["white_matter"] == [6]
+    assert (found["core"], found["hypoperfused"], found["penumbra"]) == ([2], [2, 4, 5], [4, 5])
+    assert found["csf"] == [2, 3, 7]
+
+
+def test_arteries_are_told_by_their_share_of_the_blood_and_tissue_is_near_them_within_4_mm():
+    """An artery fills an eighth of the voxels of two slices; columns of 1.9 mm beside one are near up to the second."""
+    parts = [[(Label.ARTERY, 1), (Label.CSF, 7)], [(Label.ARTERY, 1), (Label.GRAY, 7)], [(Label.GRAY, 8)]]
+    truth, masks = seen_of([*parts, [(Label.CSF, 8)]], across=0)
+    share = truth["arterial_share"].values[:, 6, 6]
+    tissue = 7 / 8 * label_table(1.0).cbv[Label.GRAY] / 100.0 * RHO_G_ML / KAPPA
+    assert share == pytest.approx([1.0, 0.125 / (0.125 + tissue), 0.0, 0.0], rel=1e-5)
+    assert np.flatnonzero(masks["arteries"].values[:, 6, 6]).tolist() == [0, 1]
+    assert np.flatnonzero(masks["arteries"].values[3, 6]).tolist() == [0]
+    assert np.flatnonzero(masks["near_vessel"].values[3, 6]).tolist() == [0, 1, 2]
+    assert not masks["near_vessel"].values[2].any()
 
 
 def test_thin_arteries_in_thick_slices_show_less_than_the_true_peak():
