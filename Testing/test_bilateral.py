@@ -252,7 +252,7 @@ def test_a_curve_below_its_noise_counts_as_high_as_the_noise_is():
 def weight_of(guide):
     """What two voxels count for each other that lie beside one another."""
     pairs = likeness_pass.Pairs(np.float32(guide).reshape(-1, 1, 1, 2), np.ones((1, 1, 2), dtype=bool))
-    return float(pairs.weight(((0, 0, 1), 1.0))[0])
+    return float(pairs.weights([((0, 0, 1), 1.0)], progress=silent)[0, 0, 1][0])
 
 
 @pytest.mark.parametrize("similarity", [2.0, 5.0])
