@@ -24,8 +24,8 @@ from PyPeTLib.phantom import (
     tiles_phantom,
 )
 from PyPeTLib.phantom_curves import residue_area, tissue_curves
-from PyPeTLib.phantom_head import Label
-from PyPeTLib.phantom_scan import Scene, correlated_noise, describe, label_table
+from PyPeTLib.phantom_head import Label, rotation
+from PyPeTLib.phantom_scan import Scene, _move, correlated_noise, describe, label_table
 
 SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.0, 3.0, 10.0), frames=3)
 #: All contrast has left at the end, and a little noise keeps the rounding to whole HU without bias.
@@ -433,6 +433,21 @@ def test_motion_moves_the_head_and_leaves_truth_and_first_frame():
     assert np.array_equal(still.series.values[0], moved.series.values[0])
     assert np.array_equal(still.masks["brain"].values, moved.masks["brain"].values)
     assert np.abs(still.series.values[-1].astype(float) - moved.series.values[-1]).mean() > 20.0
+
+
+def test_a_point_of_the_head_moves_as_it_is_said_to():
+    """A ball, turned about the origin of the patient frame and shifted; at both ends are slices to move in from."""
+    fine = Geometry((60, 50, 40), (1.0, 1.25, 1.5), (-20.0, -30.0, -40.0))
+    z, y, x = np.indices((48, *fine.shape[1:]))
+    place = np.stack([x, y, z - 4], axis=-1) * fine.spacing_mm + fine.origin_mm
+    ball = np.linalg.norm(place - (18.0, 6.0, -12.0), axis=-1) < 7.0
+    labels = np.where(ball, Label.VEIN, Label.AIR).astype(np.uint8)
+    values = np.zeros(Label.COUNT, dtype=np.float32)
+    values[Label.VEIN] = 100.0
+    turn, shift_mm = rotation(np.array([8.0, -6.0, 12.0])), np.array([2.5, -1.5, 3.0])
+    moved = _move(Scene(labels, fine, 4, (1, 1, 1), ball), values, turn, shift_mm)
+    found = np.average(place[4:-4].reshape(-1, 3), axis=0, weights=moved.ravel())
+    np.testing.assert_allclose(found, turn @ place[ball].mean(axis=0) + shift_mm, atol=0.02)
 
 
 @pytest.mark.parametrize("residue", ["linear", "gamma", "mixed"])
