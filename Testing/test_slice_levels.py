@@ -13,7 +13,7 @@ from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality_frames import judge_slice_jumps
 from PyPeTLib.records import Jumps
-from PyPeTLib.slice_levels import find_slice_jumps, without_slice_jumps
+from PyPeTLib.slice_levels import _bends, find_slice_jumps, without_slice_jumps
 
 TIMES = np.arange(50.0)
 ARTERY = bolus_curve(TIMES, arrival_s=10.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
@@ -83,6 +83,23 @@ def test_a_steady_scan_has_none_whatever_its_noise_and_times(times, noise):
     found = jumps_of(hu, mask, times, artery)
     assert not found.certain and not found.corrected
     assert without_slice_jumps(hu, mask, found) is hu
+
+
+@pytest.mark.parametrize("slices", [2, 3, 20])
+def test_noise_of_slices_bends_them_as_much_as_it_is_whatever_all_slices_do(slices):
+    """A mean over few slices holds part of the noise of each."""
+    course = 40.0 * np.sin(np.arange(3000.0) / 5.0)
+    noise = np.random.default_rng(0).normal(0.0, 0.7, (slices, course.size))
+    assert _bends(course + noise) == pytest.approx(0.7, rel=0.05)
+
+
+@pytest.mark.parametrize("noise", [1.0, 12.0])
+def test_slices_that_bend_as_all_do_but_for_their_noise_have_none(noise):
+    """Six slices of one tissue."""
+    mask = mask_of()
+    curve = 0.04 * tissue_curves(ARTERY, TIMES, delays_s=np.array([1.0]), mtts_s=np.array([5.0]), shape=1.0)[0, 0]
+    hu = 35.0 + curve[:, None] + np.random.default_rng(0).normal(0.0, noise, (TIMES.size, mask.values.size))
+    assert not jumps_of(hu, mask).hu.any()
 
 
 def test_what_a_wrong_artery_leaves_is_smooth_and_no_jumps():
