@@ -411,7 +411,8 @@ def test_where_the_late_parts_of_a_brain_gain_clearly_more_the_early_ones_decide
     usual, dispersed = _Fit(0.0, 4.0, np.zeros(640)), np.where(np.arange(640) < 320, -0.1, 1.0) + chance
     assert _Fit(0.0, 4.0, dispersed).gains_late(usual, early, late)
     assert not _Fit(0.0, 4.0, dispersed).gains_late(usual, late, early)
-    assert not _Fit(0.0, 4.0, 0.5 + chance).gains_late(usual, early, late)
+    for halves in ((early, late), (late, early)):  # one of which is better by chance
+        assert not _Fit(0.0, 4.0, 0.5 + chance).gains_late(usual, *halves)
     assert not _Fit(0.0, 4.0, dispersed).gains_late(usual, parts[:1], parts[-1:])
     assert _Fit(0.0, 4.0, dispersed).of_most(usual, early) < 0.0 < _Fit(0.0, 4.0, dispersed).of_most(usual, parts)
 
