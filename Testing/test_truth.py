@@ -9,7 +9,7 @@ import pytest
 
 from PyPeTLib import truth
 from PyPeTLib.analysis import Maps
-from PyPeTLib.bound import cramer_rao
+from PyPeTLib.bound import Bound, cramer_rao
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import TilesOptions, head_phantom, tiles_phantom
@@ -182,6 +182,34 @@ def test_intervals_hold_the_share_that_their_width_says(tiny_head, tiny_analysis
         assert figures[f"{name}_held"] == pytest.approx(held, abs=0.03), name
         spread = figures[f"{name}_width"] / figures[f"{name}_to_bound"]
         assert spread == pytest.approx(sd, rel=0.1), name
+
+
+def test_the_bound_is_asked_for_with_the_volume_times_and_noise_of_each_voxel(tiny_head, tiny_analysis, monkeypatch):
+    """Blood as that of the artery fills CBV·ρ/κ of a voxel; errors of flow and volume are shares of the true ones."""
+    asked = []
+
+    def bound(aif_hu, times_s, basis, **tissue):
+        asked.append(tissue)
+        return Bound(*(share * np.ones(tissue["volumes"].size) for share in (0.1, 0.2, 3.0, 4.0)))
+
+    monkeypatch.setattr(truth, "cramer_rao", bound)
+    monkeypatch.setattr(truth, "SAMPLE", 10**6)
+    mask = tiny_analysis.curves.mask
+    noise_hu = np.zeros(mask.shape, dtype=np.float32)
+    noise_hu[mask] = np.arange(np.count_nonzero(mask))
+    run = invented(tiny_head, tiny_analysis, lambda name, truth, noise: truth + noise)
+    figures = compare_by_class(replace(run, curves=replace(run.curves, sd=noise_hu[mask])), tiny_head)["gray matter"]
+    where = tissue_classes(tiny_head)["gray matter"] & run.brain.values
+    true = {name: tiny_head.truth[name].values[where] for name in ERRORS}
+    kappa, rho_g_ml = (1 - 0.45) / (1 - 0.25), 1.05
+    np.testing.assert_allclose(asked[0]["volumes"], true["cbv"] * rho_g_ml / kappa / 100.0, rtol=1e-5)
+    np.testing.assert_allclose(asked[0]["mtts_s"], true["mtt"], rtol=1e-6)
+    np.testing.assert_allclose(asked[0]["delays_s"], true["delay"], atol=1e-6)
+    np.testing.assert_array_equal(asked[0]["noise_hu"], noise_hu[where])
+    for name, least in zip(ERRORS, (0.1, 0.2, 3.0, 4.0), strict=True):
+        apart = np.abs(dict(run.maps.items())[name].values[where] - true[name])
+        error = np.median(apart / true[name] if name in ("cbf", "cbv") else apart)
+        assert figures[f"{name}_to_bound"] == pytest.approx(error / 0.6745 / least, rel=1e-4), name
 
 
 def test_a_voxel_without_a_value_is_counted_and_left_out(tiny_head, tiny_analysis):
