@@ -62,6 +62,16 @@ def test_averaging_keeps_the_mean_of_noise_and_lowers_its_spread():
     np.testing.assert_allclose(found, blocks, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("pixel_mm", "points"), [(0.7, 1), (1.4, 1), (1.5, 2), (2.4, 2), (2.6, 3)])
+def test_a_voxel_is_averaged_from_one_and_a_half_of_those_of_the_image_on(pixel_mm, points):
+    """Along x, over points that lie evenly in it: of a curved row the mean of those interpolated there."""
+    row, coarse = Geometry((30, 2, 1), (1.0, 1.0, 5.0)), Geometry((5, 2, 1), (pixel_mm, 1.0, 5.0), (10.0, 0.0, 0.0))
+    squares = np.arange(30.0) ** 2
+    within = 10.0 + pixel_mm * (np.arange(5)[:, None] + (np.arange(points) + 0.5) / points - 0.5)
+    found = resampled(Image(np.broadcast_to(squares, row.shape).copy(), row), coarse).values[0, 0]
+    np.testing.assert_allclose(found, np.interp(within, np.arange(30.0), squares).mean(axis=1), rtol=1e-6)
+
+
 @pytest.mark.parametrize("turn", [np.eye(3), np.diag((-1.0, 1.0, 1.0)), np.array([[0, 1, 0], [-1, 0, 0], [0, 0, 1.0]])])
 def test_averaging_does_not_shift(turn):
     coarse = Geometry((12, 9, 3), (3.0, 3.0, 6.0), (-17.0, -12.0, -6.0))

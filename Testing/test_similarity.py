@@ -426,6 +426,15 @@ def test_zeros_of_a_map_that_marks_missing_with_nan_are_values():
     assert found.voxels == tmax.size - np.isnan(tmax).sum()
 
 
+def test_zeros_up_to_the_edge_are_the_background_where_little_of_the_edge_is_missing():
+    """NaN in a corner is a gap, not the background."""
+    tmax = smooth().values.copy()
+    tmax[:, :3] = 0.0
+    tmax[:, -1, -1] = np.nan
+    found = similarity(with_values(smooth(), tmax), smooth())
+    assert found.voxels == tmax[:, 3:].size - len(tmax)
+
+
 # What is not defined
 
 
