@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from PyPeTLib import QualityError, Settings
-from PyPeTLib.brain import SMALL_HOLE_MM2, _filled, _metal, brain_in_skull, brain_mask
-from PyPeTLib.field_of_view import walled
+from PyPeTLib.brain import SMALL_HOLE_MM2, _filled, _left_out, _metal, brain_in_skull, brain_mask
+from PyPeTLib.field_of_view import cut_slices, walled
 from PyPeTLib.geometry import Geometry
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.settings import BrainMethod
@@ -466,3 +466,31 @@ def test_metal_is_denser_than_any_bone():
     hu = np.full((3, 4, 4), 40.0)
     hu[1, 2, 2], hu[2, 2, 2] = 2400.0, 2600.0
     assert _metal(hu).tolist() == [False, False, True]
+
+
+def test_the_edge_of_a_slice_is_counted_in_mm_along_rows_and_columns():
+    """Fifteen pixels of 1 × 2 mm: 30 mm along a row, 15 mm along a column; twenty are enough."""
+    brain = np.zeros((3, 40, 40), dtype=bool)
+    brain[0, 0, 10:25] = brain[1, 10:25, -1] = True
+    assert cut_slices(brain, (5.0, 1.0, 2.0)).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(("reached", "wall"), [(40, False), (38, True)])
+def test_air_that_is_not_told_from_the_head_for_its_values_were_cut_gets_no_wall(reached, wall):
+    """It has more than half of the edge of 40 × 40 pixels, which is two of its sides."""
+    image = np.full((1, 40, 40), -1000.0, dtype=np.float32)
+    image[:, [0, -1], :reached] = 30.0
+    image[:, 20, 0] = 30.0
+    wide, _ = walled(image, (5.0, 1.0, 1.0), (1, 1))
+    assert (wide is not image) == wall
+
+
+@pytest.mark.parametrize(("filled", "left_out"), [(84, False), (86, True)])
+def test_a_slice_is_left_out_where_soft_tissue_fills_85_percent_of_the_brain_beside_it(settings, filled, left_out):
+    """What holds bone is not soft."""
+    mean_hu, mask = np.full((3, 12, 12), 35.0, dtype=np.float32), np.zeros((3, 12, 12), dtype=bool)
+    mask[[0, 2], 1:11, 1:11] = True
+    inside = np.full(100, 200.0)  # more than half of the HU of bone
+    inside[:filled] = 35.0
+    mean_hu[1, 1:11, 1:11] = inside.reshape(10, 10)
+    assert _left_out(mean_hu, mask, settings).tolist() == [False, left_out, False]
