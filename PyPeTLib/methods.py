@@ -8,7 +8,7 @@ from PyPeTLib.analysis import Lesions, Prepared
 from PyPeTLib.checks import Check
 from PyPeTLib.records import Drift, Jumps, VascularCurve
 from PyPeTLib.settings import LINEAR, LesionRule, Settings
-from PyPeTLib.typeset import percent, typeset
+from PyPeTLib.typeset import begins, percent, typeset
 
 DENOISING = {
     "bilateral": "projected on {components} principal temporal components and smoothed twice by a bilateral filter "
@@ -203,7 +203,7 @@ def _on_late_tissue(settings: Settings) -> Iterator[str]:
 def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     """Yield what core and hypoperfusion are, and what they are compared with."""
     share, least_ml = settings.both_sides_share, settings.both_sides_ml
-    rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
+    rule = begins(lesions.rule)
     source = PUBLISHED.get(settings.lesion_rule)
     rule += f" (thresholds of {source})" if source else ""
     yield f"{rule}; connected parts of less than {settings.smallest_lesion_ml:g} mL were left out."

@@ -12,7 +12,7 @@ from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.records import ResidueFit, Skull
 from PyPeTLib.residue import CERTAIN, LONGER_TAIL
 from PyPeTLib.settings import Settings
-from PyPeTLib.typeset import percent, typeset
+from PyPeTLib.typeset import begins, percent, typeset
 from PyPeTLib.vessels import middle_of
 
 #: Where half of the tissue has a more uncertain delay than this, in s, late tissue is missed.
@@ -101,21 +101,16 @@ def judge_residue(fit: ResidueFit | None) -> tuple[Check, ...]:
         return (told,)
     flows = fit.flows(LEAST_ODDS)
     if not flows:
-        text = f"{_begins(fit.shape)}; no other shape that was tried has odds of 1:100 or more."
+        text = f"{begins(fit.shape)}; no other shape that was tried has odds of 1:100 or more."
         return (Check("residue shape", "pass", text, 0.0),)
     far = max(flows, key=lambda name: abs(flows[name] - 1.0))
     change = abs(flows[far] - 1.0)
     others = "is another possible shape" if len(flows) == 1 else f"is one of {len(flows)} other possible shapes"
-    text = f"{_begins(fit.shape)}; {far} {others}, with which flow would be {flows[far]:.2f} times as large"
+    text = f"{begins(fit.shape)}; {far} {others}, with which flow would be {flows[far]:.2f} times as large"
     if change <= LARGEST_FLOW_CHANGE:
         return (Check("residue shape", "pass", f"{text}.", change),)
     doubt = "Flow and MTT are uncertain by as much, beyond their standard deviations (the setting residue fixes it)."
     return (Check("residue shape", "warn", f"{text}. {doubt}", change),)
-
-
-def _begins(text: str) -> str:
-    """Return a text as the beginning of a sentence."""
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _two_shapes(fit: ResidueFit) -> Check | None:
@@ -125,7 +120,7 @@ def _two_shapes(fit: ResidueFit) -> Check | None:
         return None
     flows = {name: fit.mtt_s[fit.shape] / fit.mtt_s[name] for name in (bright, dark)}
     text = (
-        f"{_begins(fit.shape)} for all of the brain, but one shape does not suit it: what is bright without contrast "
+        f"{begins(fit.shape)} for all of the brain, but one shape does not suit it: what is bright without contrast "
         f"(gray matter) asks for {bright}, with which its flow would be {flows[bright]:.2f} times as large, and what "
         f"is dark (white matter) for {dark}, with {flows[dark]:.2f} times. Two shapes are more than "
         f"{np.exp(CERTAIN):,.0f} times as probable as one: flow and MTT of one kind of tissue are wrong."
@@ -140,7 +135,7 @@ def _longer_tail(fit: ResidueFit) -> Check | None:
         return None
     (longer, flow), *_ = flows.items()
     text = (
-        f"{_begins(fit.shape)}, the longest tail that maps are made with; the curves ask for a longer one: {longer} "
+        f"{begins(fit.shape)}, the longest tail that maps are made with; the curves ask for a longer one: {longer} "
         f"is more than {np.exp(CERTAIN):,.0f} times as probable, with which flow would be {flow:.2f} times as large "
         "and MTT as much shorter. CBF is too low by about as much, more with still longer tails."
     )

@@ -17,7 +17,7 @@ from PyPeTLib.lesion_facts import RESEARCH_USE, lesion_rows, lesion_values
 from PyPeTLib.records import Candidate, VascularCurve
 from PyPeTLib.scan import describe_times
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
-from PyPeTLib.typeset import percent, rounded, typeset
+from PyPeTLib.typeset import begins, percent, rounded, typeset
 from PyPeTLib.vessel_facts import candidate_facts
 
 Places = npt.NDArray[np.intp]
@@ -95,12 +95,12 @@ def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
 
 def lesion_note(lesions: Lesions, settings: Settings) -> str:
     """Return what the volumes are of, what their thresholds are from, and what they are not for."""
-    rule = f"{lesions.rule[0].upper()}{lesions.rule[1:]}"
     bounded = any(volume.high_ml > 0.0 for volume in lesions.volumes_ml.values())
     own = settings.lesion_rule == "own" or (settings.method in LINEAR and settings.correction == "none")
     other = "those of Tmax mark less tissue, those of CBF more" if settings.method == "bayesian" else "they mark others"
     thresholds = "" if own else ON_THRESHOLDS.format(settings.method, other)
-    return f"{rule}. Found: {SIDES[lesions.side]}. {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
+    found = f"{begins(lesions.rule)}. Found: {SIDES[lesions.side]}."
+    return f"{found} {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
 def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:

@@ -24,6 +24,7 @@ from PyPeTLib.report_facts import (
     volume_rows,
 )
 from PyPeTLib.settings import without_effect
+from PyPeTLib.typeset import begins
 
 #: What the status of a check is called on the page.
 STATUSES: dict[Status, str] = {"fail": "Fail", "warn": "Warning", "pass": "Pass", "not applicable": "Not applicable"}
@@ -260,7 +261,7 @@ def _settings(analysis: Analysis) -> Section:
 def _software(analysis: Analysis) -> Section:
     """Return scan, software, versions, hash and computing time."""
     columns: tuple[tuple[str, Kind], ...] = (("", "name"), ("", "text"))
-    seconds = tuple((f"{step[0].upper()}{step[1:]}", f"{time:.2f} s") for step, time in analysis.seconds.items())
+    seconds = tuple((begins(step), f"{time:.2f} s") for step, time in analysis.seconds.items())
     total = f"Computing time: {sum(analysis.seconds.values()):.1f} s"
     blocks = (
         Table(columns, (*scan_facts(analysis), *software_facts(analysis)), name="Scan and software"),

@@ -33,6 +33,17 @@ def typeset(digits: str) -> str:
     return digits.removeprefix(HYPHEN) if zero else digits.replace(HYPHEN, MINUS)
 
 
+def begins(text: str) -> str:
+    """Return a text as the beginning of a sentence.
+
+    Examples
+    --------
+    >>> begins("gamma of shape 2"), begins("CBF"), begins("")
+    ('Gamma of shape 2', 'CBF', '')
+    """
+    return f"{text[:1].upper()}{text[1:]}"
+
+
 def rounded(value: float, unit: str) -> str:
     """Return a number with as many decimals as its unit deserves, a dash for none.
 

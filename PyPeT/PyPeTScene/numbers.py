@@ -15,6 +15,7 @@ from PyPeTLib.map_facts import conversion_note, map_medians, map_sds
 from PyPeTLib.quality import worst_first
 from PyPeTLib.records import Candidate
 from PyPeTLib.settings import Settings, Value, is_read
+from PyPeTLib.typeset import begins
 from PyPeTLib.vessel_facts import candidate_facts
 from PyPeTScene.curves import Column, put_columns
 from PyPeTScene.maps import map_label
@@ -93,8 +94,7 @@ def show_volumes(analysis: Analysis, scan: Node) -> Node:
     table = _show(LESIONS, "lesions", volume_columns(analysis.lesions), analysis, scan)
     for node in (criteria, table):
         rule, conditions = analysis.lesions.rule, lesion_conditions(analysis.settings)
-        text = f"{rule[0].upper()}{rule[1:]}. Side: {analysis.lesions.side}. {conditions} {RESEARCH_USE}"
-        node.SetDescription(text)
+        node.SetDescription(f"{begins(rule)}. Side: {analysis.lesions.side}. {conditions} {RESEARCH_USE}")
     return table
 
 
