@@ -15,6 +15,7 @@ from PyPeTLib.lesion_rules import Limit, describe_rule, judge_criteria, map_of, 
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
+from PyPeTLib.smoothing import bounding_box
 
 Box = tuple[slice, slice, slice]
 
@@ -371,12 +372,10 @@ def _volumes(scene: _Scene, regions: Mapping[str, _Region], progress: Progress) 
 
 def _box(mask: MaskArray, geometry: Geometry) -> Box:
     """Return the part of the grid that holds a mask and what is near it."""
-    from scipy.ndimage import find_objects
-
     margins = [int(np.ceil(REACH_MM / mm)) for mm in geometry.spacing_zyx_mm]
     z, y, x = (
         slice(max(0, along.start - margin), along.stop + margin)
-        for along, margin in zip(find_objects(mask.astype(np.uint8))[0], margins, strict=True)
+        for along, margin in zip(bounding_box(mask), margins, strict=True)
     )
     return z, y, x
 
@@ -427,14 +426,16 @@ def _means(scene: _Scene, where: MaskArray) -> Mapping[str, float]:
 
 def _large(mask: MaskArray, geometry: Geometry, smallest_ml: float) -> MaskArray:
     """Leave out connected parts, touching at corners, that are too small."""
-    from scipy.ndimage import find_objects, label
+    from scipy.ndimage import label
 
     kept = np.zeros_like(mask)
-    for box in find_objects(mask.astype(np.uint8)):  # one box or none: most of the grid holds no lesion
-        labels, _ = label(mask[box], np.ones((3, 3, 3)))
-        large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= smallest_ml
-        large[0] = False
-        kept[box] = large[labels]
+    if not mask.any():
+        return kept
+    box = bounding_box(mask)  # most of the grid holds no lesion
+    labels, _ = label(mask[box], np.ones((3, 3, 3)))
+    large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= smallest_ml
+    large[0] = False
+    kept[box] = large[labels]
     return kept
 
 

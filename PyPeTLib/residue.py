@@ -126,7 +126,8 @@ def likeliest_residue(
     >>> likeliest_residue(curves, aif, times, aif_noise_hu=0.0, settings=Settings()).shape
     'box'
     """
-    sample, free, counted = _sample(curves, share(progress, 0.0, 0.1))
+    chosen = middling(curves.coefficients)
+    sample, free, counted = _sample(curves, chosen, share(progress, 0.0, 0.1))
     usual_s = usual_delay_s(sample, aif_hu, times_s, free)
 
     def of(name: str, input_hu: FloatArray, mtts_s: FloatArray, delays_s: FloatArray) -> Dictionary:
@@ -149,31 +150,29 @@ def likeliest_residue(
         return _Fit(float(cost), mtt_s, counted * fits)
 
     def each(function: Callable[[str], Any], part: Progress) -> dict[str, Any]:
-        return dict(zip(SHAPES, in_parallel(function, list(SHAPES), progress=part), strict=True))
+        return dict(zip(KNOWN, in_parallel(function, list(KNOWN), progress=part), strict=True))
 
     tried = each(as_measured, share(progress, 0.1, 0.3))
-    closest = min(tried.values(), key=lambda single: misfit(sample, single))
+    closest = min((tried[name] for name in SHAPES), key=lambda single: misfit(sample, single))
     scaled = sample / np.float32(misfit(sample, closest))
     found = each(with_change, share(progress, 0.3, 1.0))
-    parts, usual = _parts(_places_mm(curves)), found["exponential"]
-    best = _taken(found, parts, *_by_arrival(parts, scaled, tried["exponential"]))
-    if best == "exponential" and found[SHARPER].over(usual) < -CERTAIN:
-        tried |= {name: as_measured(name) for name in LONGER_TAIL}
-        found |= {name: with_change(name) for name in LONGER_TAIL}
-    odds = {name: one.over(found[best]) for name, one in found.items()}
-    thirds = _thirds(curves, {name: found[name].fits - found[best].fits for name in SHAPES})
-    mtts_s, missed = {name: one.mtt_s for name, one in found.items()}, missed_share(sample_of(curves)[0], closest)
+    parts, usual = _parts(_places_mm(curves, chosen)), found["exponential"]
+    of_maps = {name: found[name] for name in SHAPES}
+    best = _taken(of_maps, parts, *_by_arrival(parts, scaled, tried["exponential"]))
+    told = found if best == "exponential" and found[SHARPER].over(usual) < -CERTAIN else of_maps
+    odds = {name: one.over(found[best]) for name, one in told.items()}
+    thirds = _thirds(curves, chosen, {name: one.fits - found[best].fits for name, one in of_maps.items()})
+    mtts_s, missed = {name: one.mtt_s for name, one in told.items()}, missed_share(sample_of(curves)[0], closest)
     return ResidueFit(cast("ResidueShape", best), odds, mtts_s, *thirds, missed=missed)
 
 
-def _sample(curves: Curves, progress: Progress) -> tuple[Float32Array, FloatArray, float]:
-    """Return curves of middling enhancement in units of their noise, their components, and as how much each counts.
+def _sample(curves: Curves, chosen: npt.NDArray[np.intp], progress: Progress) -> tuple[Float32Array, FloatArray, float]:
+    """Return the curves of some voxels in units of their noise, their components, and as how much each counts.
 
     They are averaged further than those of the maps (`wide_sample`): the best tissue of a noisy voxel fits its noise,
     too, and the better the sharper the residue is.
     """
     rotation, free = components_without_mean(curves.basis)
-    chosen = middling(curves.coefficients)
     wide, left = wide_sample(curves, chosen, progress=progress)
     noise_hu = np.ones(chosen.size, dtype=np.float32) if curves.sd is None else curves.sd[chosen]
     sample = product(wide, rotation) / (np.float32(left) * noise_hu)[:, None]
@@ -227,10 +226,10 @@ class _Fit:
         return bool(later.mean() - soon.mean() > CLEARLY * uncertain)
 
 
-def _places_mm(curves: Curves) -> FloatArray:
+def _places_mm(curves: Curves, chosen: npt.NDArray[np.intp]) -> FloatArray:
     """Return where the voxels of a sample lie, shape (voxel, 3)."""
     spacing_mm = (1.0, 1.0, 1.0) if curves.spacing_zyx_mm is None else curves.spacing_zyx_mm
-    return np.asarray(np.argwhere(curves.mask)[middling(curves.coefficients)] * np.array(spacing_mm))
+    return np.asarray(np.argwhere(curves.mask)[chosen] * np.array(spacing_mm))
 
 
 def _parts(places_mm: FloatArray) -> Parts:
@@ -274,14 +273,16 @@ def _by_arrival(parts: Parts, sample: Float32Array, single: Dictionary) -> tuple
     return ordered[:middle], ordered[middle:]
 
 
-def _thirds(curves: Curves, gains: dict[str, FloatArray]) -> tuple[dict[str, float], dict[str, float]]:
+def _thirds(
+    curves: Curves, chosen: npt.NDArray[np.intp], gains: dict[str, FloatArray]
+) -> tuple[dict[str, float], dict[str, float]]:
     """Return the sums of a sample's gains over voxels that are bright without contrast, and over dark ones.
 
     A division by the curves themselves would put voxels together whose noise looks like one shape.
     """
     if curves.anatomy_hu is None:
         return {}, {}
-    native_hu = curves.native_hu[middling(curves.coefficients)]
+    native_hu = curves.native_hu[chosen]
     low, high = np.percentile(native_hu, (100.0 / 3.0, 200.0 / 3.0))
     bright, dark = (
         {name: float(gain[part].sum()) for name, gain in gains.items()}

@@ -270,9 +270,9 @@ def test_voxels_that_share_their_noise_tell_no_more_than_one_of_them(bolus, as_c
 
 def test_a_voxel_averaged_until_half_of_its_noise_is_left_counts_a_quarter(bolus, as_curves, monkeypatch):
     curves = brain(bolus.aif(EVEN), EVEN, as_curves)
-    plain, _, whole = _sample(curves, silent)
+    plain, _, whole = _sample(curves, middling(curves.coefficients), silent)
     monkeypatch.setattr("PyPeTLib.residue.wide_sample", lambda curves, chosen, **_: (curves.coefficients[chosen], 0.5))
-    averaged, _, counted = _sample(curves, silent)
+    averaged, _, counted = _sample(curves, middling(curves.coefficients), silent)
     assert (whole, counted) == (1.0, 0.25)
     np.testing.assert_allclose(averaged, 2.0 * plain, rtol=1e-6)
 
