@@ -4,7 +4,7 @@ A new method is a function with the arguments of `MODELS` (or a matrix, with tho
 its name in `settings.DeconvolutionMethod`, where the command line and the panel find it. If it is a matrix, its name
 is in `settings.LINEAR` too; if it gives the delay, in `settings.WITH_DELAY`. That runs. Words of its own are one entry
 each in `methods.DECONVOLUTION` (Methods), `display` (title of the maps), `map_facts.REGULARISATION` (sidecar)
-and the panel's `controls.OWN_OF` (its settings); without them it goes by its name.
+and `settings.READ_WITH` (its own settings, which the panel then shows); without them it goes by its name.
 """
 
 from __future__ import annotations

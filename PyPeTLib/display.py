@@ -38,7 +38,8 @@ RAINBOW_COLOURS = "ASIST-like"
 RAINBOW_ANCHORS = "000000 00007a 0028ff 00a4ff 00d9a0 22c421 b9e000 ffe600 ff9000 ff3a00 d00000"
 #: Display ranges in HU: brain tissue, projections with vessels, enhancement.
 BRAIN_HU, VESSELS_HU, ENHANCEMENT_HU = (0.0, 80.0), (0.0, 250.0), (0.0, 30.0)
-#: The arterial input is purple wherever it is shown. Core is red and hypoperfusion yellow, as in Slicer's segmentation.
+#: Arterial input, vein and core have the same colours in 3D Slicer; hypoperfusion is white there, for its outline lies
+#: on colours of late tissue, which are yellow.
 PURPLE = "#b14dff"
 VEIN_COLOUR, CORE_COLOUR, HYPOPERFUSION_COLOUR = "#4fc3d9", "#ff4a52", "#f2cc40"
 #: Most slices that a montage shows, and that of the lesions, and the smallest area, as a share of the largest, worth a

@@ -134,13 +134,13 @@ def corrected(
 ) -> tuple[Series, Motion, MaskArray | None]:
     """Return the scan with every frame that moved resampled once to the first frame's position.
 
-    A step of brightness where the head moves would be taken for contrast agent, so interpolation is linear and twice
-    careful. It is normalised: bone and air, whose thousand HU would spill into the brain in the slice beside them, get
-    no weight; where they are is known from the first frame, which no contrast agent reached, moved along with the
-    head. And all frames are equally sharp: a place between two voxels is averaged over both, which adds a second
-    moment. In plane it is taken off again. Slices are too thick for that (an artery that one slice alone shows would
-    rise where the head moves): where any frame is blurred across them the others, the first one too, are smoothed to
-    the same second moment.
+    A step of brightness where the head moves would be taken for contrast agent. So the linear interpolation minds two
+    things. Bone and air get no weight, for their thousand HU would spill into the brain in the slice beside them; the
+    weights of the rest are made up to 1. Where bone and air are is known from the first frame, which no contrast agent
+    reached, moved along with the head. And all frames are equally sharp: a place at a share f of the way between two
+    voxels is averaged over both, a blur of variance f·(1 − f) in voxels². In plane that is taken off again. Slices are
+    too thick for that (an artery that one slice alone shows would rise where the head moves): where any frame is
+    blurred across them the others, the first one too, are smoothed to the same variance.
 
     Parameters
     ----------

@@ -55,13 +55,13 @@ def judge_artery(
     Parameters
     ----------
     artery : VascularCurve
-        The arterial input, (time,) in HU, and what it was found by.
+        The arterial input, its fit and its candidates.
     curves : Curves
         Those of the brain; their mean says when tissue peaks.
-    times_s : (time,) floats
-        When the frames were taken, in s.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
     settings : Settings
-        Of these `minimum_enhancement_hu` is read.
+        ``minimum_enhancement_hu``.
 
     Returns
     -------
@@ -84,9 +84,9 @@ def judge_vein(artery: VascularCurve, vein: VascularCurve | None, times_s: Float
     Parameters
     ----------
     artery, vein : VascularCurve
-        Their curves, (time,) in HU; a vein of None: none was found, which is a doubt of its own.
-    times_s : (time,) floats
-        When the frames were taken, in s.
+        A vein of None: none was found, which is a doubt of its own.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
 
     Yields
     ------
@@ -195,7 +195,7 @@ def _artery_fit(artery: VascularCurve) -> Check:
 
 def _artery_order(artery: VascularCurve, curves: Curves, times_s: FloatArray) -> Check:
     """Return whether the arterial input comes before the tissue that it feeds."""
-    tissue = curves.coefficients.mean(axis=0, dtype=float) @ curves.basis
+    tissue = curves.mean(curves.mask)
     if not tissue.max() > 0:
         return Check("AIF before tissue", "not applicable", "The mean of the brain does not enhance.")
     places = peaks(np.stack([artery.measured_hu, tissue]))[:, 1]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 KNOTS_S = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50], dtype=float)
 #: It is convolved as so short boxes, in s.
 STEP_S = 0.25
-#: What evidence chooses from, beside the delay: times in s in which a response dies (its SD falls by exp(-1.5); a
-#: transit time of 2 s or more), ...
+#: What evidence chooses from, beside the delay: times in s in which a response dies (its SD falls to exp(-1.5) of
+#: itself; a transit time of 2 s or more), ...
 DECAYS_S = np.geomspace(3.0, 36.0, 6)
 #: ... and SD of its beginning in 1/s, in a voxel of median noise; where there is more noise, it is as much larger.
 STRENGTHS = 0.01 * np.geomspace(0.02, 6.0, 7)

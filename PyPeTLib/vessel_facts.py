@@ -39,7 +39,11 @@ def candidate_facts(candidate: Candidate) -> dict[str, Any]:
 
 
 def curve_facts(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:
-    """Return the facts of an arterial or venous curve; times are on the scan's axis, but for the time to peak."""
+    """Return the facts of an arterial or venous curve.
+
+    ``peak_s``, on the scan's axis, and ``time_to_peak_s``, after the bolus' arrival, are those of the fitted first pass
+    (of the measured curve without a fit); both heights are those of the samples.
+    """
     times = analysis.series.times_s
     peak_s = float(times[np.argmax(curve.measured_hu)]) if curve.fit is None else curve.fit.peak_s
     return {
