@@ -21,7 +21,6 @@ from PyPeTLib.reference_maps import (
     reference_of,
 )
 from PyPeTLib.reference_remarks import bringing, doubt_of_range, doubt_of_unit, grouped
-from PyPeTLib.report import check_reference
 from PyPeTLib.similarity import assumed_unit
 
 
@@ -126,3 +125,21 @@ def like_ours(reference: Reference, ours: Mapping[str, Image], *, density_g_ml: 
     lonely = ", ".join(MAP_LABELS[name] for name in reference.maps if name not in ours)
     only = [f"Not shown, only in the reference: {lonely}."] * bool(lonely)
     return replace(reference, maps=like, remarks=(*reference.remarks, *only, *grouped(remarks)))
+
+
+def check_reference(reference: Mapping[str, Image], ours: Mapping[str, Image]) -> None:
+    """Refuse reference maps that the run, whose maps are ``ours``, has not, on another grid, or in another unit."""
+    unknown = sorted(set(reference) - set(ours))
+    if unknown:
+        raise InputError(
+            f"Reference maps: names among {', '.join(ours)} are needed; found {', '.join(unknown)}. Leave them out."
+        )
+    for name, image in reference.items():
+        geometry, unit = ours[name].geometry, ours[name].unit
+        if image.unit not in ("", unit):
+            raise InputError(f"Reference {MAP_LABELS[name]}: {unit} are needed; found {image.unit}. Convert the map.")
+        if not image.geometry.matches(geometry):
+            raise InputError(
+                f"Reference {MAP_LABELS[name]}: the grid of the scan is needed, {geometry.describe()}; found "
+                f"{image.geometry.describe()}. Resample the map to the scan."
+            )

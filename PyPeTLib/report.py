@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from PyPeTLib.analysis import Analysis
-from PyPeTLib.display import LONGEST_NAME, MAP_LABELS
+from PyPeTLib.display import LONGEST_NAME
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Image
 from PyPeTLib.packages import mending, usable, why_not
@@ -57,8 +57,12 @@ def report_html(analysis: Analysis, *, reference: Reference | None = None) -> st
     from PyPeTLib.report_sections import report_sections
     from PyPeTLib.report_viewer import viewer_data
 
-    given = {} if reference is None else reference.maps
-    check_reference(given, dict(analysis.maps.items()))
+    given: Mapping[str, Image] = {}
+    if reference is not None:
+        from PyPeTLib.beside import check_reference
+
+        given = reference.maps
+        check_reference(given, dict(analysis.maps.items()))
     with ThreadPoolExecutor(1) as pool:  # its compression leaves the interpreter to the drawing
         viewer = pool.submit(viewer_data, analysis, given)
         pictures = report_pictures(analysis, reference)
@@ -112,21 +116,3 @@ def _foot_of_pages(report: Report) -> str:
 def _hash(source: str) -> str:
     """Return what allows an inline style or script, and no other, in a content security policy."""
     return "'sha256-" + base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii") + "'"
-
-
-def check_reference(reference: Mapping[str, Image], ours: Mapping[str, Image]) -> None:
-    """Refuse reference maps that the run, whose maps are ``ours``, has not, on another grid, or in another unit."""
-    unknown = sorted(set(reference) - set(ours))
-    if unknown:
-        raise InputError(
-            f"Reference maps: names among {', '.join(ours)} are needed; found {', '.join(unknown)}. Leave them out."
-        )
-    for name, image in reference.items():
-        geometry, unit = ours[name].geometry, ours[name].unit
-        if image.unit not in ("", unit):
-            raise InputError(f"Reference {MAP_LABELS[name]}: {unit} are needed; found {image.unit}. Convert the map.")
-        if not image.geometry.matches(geometry):
-            raise InputError(
-                f"Reference {MAP_LABELS[name]}: the grid of the scan is needed, {geometry.describe()}; found "
-                f"{image.geometry.describe()}. Resample the map to the scan."
-            )
