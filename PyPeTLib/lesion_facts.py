@@ -10,7 +10,7 @@ import numpy as np
 
 from PyPeTLib.analysis import Lesions
 from PyPeTLib.settings import Settings
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import rounded
 
 #: Stands wherever numbers about lesions are shown.
 RESEARCH_USE = "Research use only: not for diagnosis or treatment."
@@ -92,8 +92,15 @@ def lesion_values(rows: Sequence[LesionRow], *, unknown: str) -> list[str]:
     core_ml, late_ml = (volumes.get(VOLUME_NAMES[name], float("nan")) for name in ("core", "hypoperfusion"))
     missing = {MISMATCH_RATIO: why_no_ratio(core_ml, late_ml)}
     return [
-        typeset(f"{value:.1f}" if unit else f"{value:.2f}") if np.isfinite(value) else missing.get(name) or unknown
-        for name, value, _, _, unit in rows
+        rounded(value, unit) if np.isfinite(value) else missing.get(name) or unknown for name, value, _, _, unit in rows
+    ]
+
+
+def lesion_cells(rows: Sequence[LesionRow]) -> list[tuple[str, str, str, str]]:
+    """Return name, value, bounds and unit of `lesion_rows` as text: a dash where a value is not known."""
+    return [
+        (name, text, "" if np.isnan(low) else f"{rounded(low, unit)} – {rounded(high, unit)}", unit)
+        for (name, _, low, high, unit), text in zip(rows, lesion_values(rows, unknown="–"), strict=True)
     ]
 
 

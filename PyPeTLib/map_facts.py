@@ -40,17 +40,17 @@ REGULARISATION: dict[DeconvolutionMethod, str | None] = {
 def map_medians(analysis: Analysis) -> dict[str, float]:
     """Return the median of each map over the tissue, in the map's unit; NaN where there is none."""
     tissue = analysis.tissue.values
-    return {name: _median(image.values[tissue]) for name, image in analysis.maps.items()}
+    return {name: median_known(image.values[tissue]) for name, image in analysis.maps.items()}
 
 
 def map_sds(analysis: Analysis) -> dict[str, float]:
     """Return the median over the tissue of a single voxel's standard deviation, of the maps that have one."""
     tissue = analysis.tissue.values
-    return {name: _median(image.values[tissue]) for name, image in analysis.maps.sd.items()}
+    return {name: median_known(image.values[tissue]) for name, image in analysis.maps.sd.items()}
 
 
-def _median(values: FloatArray) -> float:
-    """Return the median of what is known."""
+def median_known(values: FloatArray) -> float:
+    """Return the median of what is known, NaN where nothing is."""
     known = values[np.isfinite(values)]
     return float(np.median(known)) if known.size else float("nan")
 

@@ -9,9 +9,10 @@ import numpy as np
 from PyPeTLib.analysis import Analysis, Lesions
 from PyPeTLib.display import LESION_SLICES, MAP_LABELS, MOST_SLICES, spread_slices
 from PyPeTLib.geometry import FloatArray, Image, MaskArray
+from PyPeTLib.map_facts import median_known
 from PyPeTLib.orientation import radiological, slice_labels
 from PyPeTLib.records import Motion, VascularCurve
-from PyPeTLib.report_facts import SIDES, KeyNumber, median_known
+from PyPeTLib.report_facts import SIDES, KeyNumber
 from PyPeTLib.typeset import rounded, typeset
 
 

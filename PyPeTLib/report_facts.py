@@ -12,8 +12,10 @@ import numpy.typing as npt
 from PyPeTLib import __version__
 from PyPeTLib.analysis import Analysis, Lesions, Maps
 from PyPeTLib.curves import end_share
+from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.geometry import FloatArray, Image
-from PyPeTLib.lesion_facts import RESEARCH_USE, lesion_rows, lesion_values
+from PyPeTLib.lesion_facts import RESEARCH_USE, lesion_cells, lesion_rows
+from PyPeTLib.map_facts import LONG_NAMES, median_known
 from PyPeTLib.records import Candidate, VascularCurve
 from PyPeTLib.scan import describe_times
 from PyPeTLib.settings import LINEAR, SettingInfo, Settings, Value, describe_settings
@@ -21,15 +23,6 @@ from PyPeTLib.typeset import begins, percent, rounded, typeset
 from PyPeTLib.vessel_facts import candidate_facts
 
 Places = npt.NDArray[np.intp]
-#: Names of the maps, short and in full.
-MAP_NAMES = {
-    "cbf": ("CBF", "cerebral blood flow"),
-    "cbv": ("CBV", "cerebral blood volume"),
-    "mtt": ("MTT", "mean transit time"),
-    "tmax": ("Tmax", "time to the maximum of the response"),
-    "ttp": ("TTP", "time from bolus arrival to peak"),
-    "delay": ("Delay", "arrival after the arterial input"),
-}
 #: What published thresholds are from.
 ON_THRESHOLDS = "Published thresholds are those of truncated deconvolution: with maps by {} {}. "
 #: What bounds of volumes are.
@@ -86,11 +79,7 @@ def key_numbers(maps: Maps, tissue: Image) -> list[KeyNumber]:
 
 def volume_rows(lesions: Lesions) -> list[tuple[str, str, str, str]]:
     """Return name, value, bounds and unit of the volumes and ratios, as text; a dash where not known."""
-    rows = lesion_rows(lesions)
-    return [
-        (name, text, "" if np.isnan(low) else f"{rounded(low, unit)} – {rounded(high, unit)}", unit)
-        for (name, _, low, high, unit), text in zip(rows, lesion_values(rows, unknown="–"), strict=True)
-    ]
+    return lesion_cells(lesion_rows(lesions))
 
 
 def lesion_note(lesions: Lesions, settings: Settings) -> str:
@@ -103,7 +92,7 @@ def lesion_note(lesions: Lesions, settings: Settings) -> str:
     return f"{found} {thresholds}{ON_BOUNDS if bounded else ''}{RESEARCH_USE}"
 
 
-def vessel_facts(analysis: Analysis) -> list[tuple[str, str, str]]:
+def vessel_rows(analysis: Analysis) -> list[tuple[str, str, str]]:
     """Return name, arterial and venous value of what is known of the vascular curves, as text; a dash if unknown."""
     times_s, arrival_s = analysis.series.times_s, analysis.bolus.arrival_s
     artery = _curve_facts(analysis.aif, times_s, arrival_s)
@@ -159,18 +148,12 @@ def setting_rows(settings: Settings) -> list[tuple[SettingInfo, Value]]:
     return [(info, getattr(settings, info.name)) for info in describe_settings()]
 
 
-def median_known(values: FloatArray) -> float:
-    """Return the median of what is known, NaN where nothing is."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.size else float("nan")
-
-
 def _key_number(name: str, image: Image, sd: Image | None, inside: Places) -> KeyNumber:
     """Summarise one map over the voxels ``inside``."""
     low, median, high = _quartiles(np.take(image.values, inside))
     spread = "" if sd is None else f"± {rounded(median_known(np.take(sd.values, inside)), image.unit)}"
     middle, *ends = (rounded(value, image.unit) for value in (median, low, high))
-    return KeyNumber(*MAP_NAMES[name], middle, " – ".join(ends), spread, image.unit)
+    return KeyNumber(MAP_LABELS[name], LONG_NAMES[name], middle, " – ".join(ends), spread, image.unit)
 
 
 def _quartiles(values: FloatArray) -> FloatArray:

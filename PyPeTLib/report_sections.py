@@ -20,7 +20,7 @@ from PyPeTLib.report_facts import (
     scan_facts,
     setting_rows,
     software_facts,
-    vessel_facts,
+    vessel_rows,
     volume_rows,
 )
 from PyPeTLib.settings import without_effect
@@ -212,7 +212,7 @@ def _vessels(analysis: Analysis, pictures: tuple[Picture, ...]) -> Section:
     """Return pictures, what is known of the vascular curves, and the candidates."""
     columns: tuple[tuple[str, Kind], ...] = (("Measure", "name"), ("AIF", "text"), ("VOF", "text"))
     title = "Arterial input and venous output"
-    blocks: list[Block] = [*pictures, Table(columns, tuple(vessel_facts(analysis)), name=title)]
+    blocks: list[Block] = [*pictures, Table(columns, tuple(vessel_rows(analysis)), name=title)]
     titles = "Side", "Peak, HU", "Arrival, s", "Peak, s", "Width, s", "Signal / noise", "Tissue", "Voxels", "Remark"
     for group in candidate_rows(analysis):
         heads = (("Rank", "name"), *((head, "text") for head in ("Score", group.second, *titles)))

@@ -285,7 +285,7 @@ def test_export_writes_the_files_of_a_run(applied, dialogs, tmp_path, monkeypatc
 
 
 def test_the_panel_says_that_there_is_no_core_to_have_a_ratio_to(panel):
-    from PyPeTPanel.tables import lesion_cells
+    from PyPeTLib.lesion_facts import lesion_cells
 
     nan = float("nan")
     rows = [
@@ -302,7 +302,8 @@ def test_the_panel_says_that_there_is_no_core_to_have_a_ratio_to(panel):
 
 
 def test_numbers_of_the_panel_have_minus_signs_no_negative_zero_and_the_digits_of_the_report(panel):
-    from PyPeTPanel.tables import candidate_row, lesion_cells, median_row
+    from PyPeTLib.lesion_facts import lesion_cells
+    from PyPeTPanel.tables import candidate_row, median_row
 
     nan = float("nan")
     assert median_row("Tmax", -0.0, nan, "s") == ("Tmax", "0.0", "", "s")

@@ -49,13 +49,14 @@ from PyPeTLib.figures import (
 )
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.lesion_facts import criterion_rows, lesion_conditions
+from PyPeTLib.map_facts import LONG_NAMES
 from PyPeTLib.methods import PUBLISHED
 from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.overlays import LESION_MAPS, highlighted, lesions_figure, vessels_figure
 from PyPeTLib.plots import LEAST_MOTION, bolus_figure, curves_figure, motion_figure
 from PyPeTLib.references import REFERENCES, references
 from PyPeTLib.report import render, report_html
-from PyPeTLib.report_facts import MAP_NAMES, candidate_rows, key_numbers, lesion_note, volume_rows
+from PyPeTLib.report_facts import candidate_rows, key_numbers, lesion_note, volume_rows
 from PyPeTLib.report_pictures import FIGURES, drawings, former_figures, write_figures
 from PyPeTLib.report_sections import Report, Section, Table, Text, report_sections
 from PyPeTLib.report_viewer import viewer_data
@@ -150,7 +151,7 @@ def test_left_lesion_is_marked_on_the_right_side_of_every_picture(tiny_analysis)
 
 def test_windows_names_and_labels_exist_for_every_map():
     names = {entry.name for entry in fields(Maps)} - {"sd", "residue", "strength", "uncorrected"}
-    assert set(MAP_WINDOWS) == set(MAP_LABELS) == set(MAP_NAMES) == names
+    assert set(MAP_WINDOWS) == set(MAP_LABELS) == set(LONG_NAMES) == names
 
 
 def test_windows_do_not_depend_on_the_data(tiny_analysis):

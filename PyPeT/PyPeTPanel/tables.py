@@ -8,7 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from PyPeTLib.lesion_facts import LesionRow, lesion_values
+from PyPeTLib.lesion_facts import lesion_cells
 from PyPeTLib.similarity import similarity_rows
 from PyPeTLib.typeset import rounded, typeset
 from PyPeTPanel.running import soon
@@ -104,14 +104,6 @@ def _text(value: float | str, form: str) -> str:
 def median_row(name: str, median: float, sd: float, unit: str) -> tuple[str, str, str, str]:
     """Return one line of the medians, with the digits of the report; empty where an uncertainty is not known."""
     return name, rounded(median, unit), "" if math.isnan(sd) else f"± {rounded(sd, unit)}", unit
-
-
-def lesion_cells(rows: Sequence[LesionRow]) -> list[tuple[str, str, str, str]]:
-    """Return volumes and ratios as text: a dash where one is not known, no bounds where there are none."""
-    return [
-        (name, text, "" if math.isnan(low) else f"{rounded(low, unit)} – {rounded(high, unit)}", unit)
-        for (name, _value, low, high, unit), text in zip(rows, lesion_values(rows, unknown="–"), strict=True)
-    ]
 
 
 def show_lesions(ui: Any, scan: Any) -> None:
