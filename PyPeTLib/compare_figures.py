@@ -22,7 +22,7 @@ from PyPeTLib.orientation import pixel_aspect, radiological, slice_labels
 from PyPeTLib.pairing import Pair
 from PyPeTLib.plots import style_axes
 from PyPeTLib.similarity import RELATIVE_UNIT, Differences, Similarity, metric_digits
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import percent, typeset
 from PyPeTLib.write import write_bytes
 
 #: Differences are shown up to this share of the map's window, on both sides of 0.
@@ -256,7 +256,7 @@ def _density(
     axes.set_ylim(high)
     inside = float(counts.sum()) / max(1, across.size)
     if inside < 0.995:
-        _corner(axes, f"{100 * (1 - inside):.0f} % of the voxels are beyond the axes", low=True)
+        _corner(axes, f"{percent(1.0 - inside)} of the voxels are beyond the axes", low=True)
 
 
 def _limit_lines(axes: Axes, limits: Limits, unit: str) -> None:

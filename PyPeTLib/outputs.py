@@ -19,10 +19,8 @@ from PyPeTLib.lesion_rules import sds_of_rule
 from PyPeTLib.pairing import limited
 from PyPeTLib.read import read_image, read_mask
 from PyPeTLib.records import Midplane
+from PyPeTLib.result_files import SUMMARY
 from PyPeTLib.settings import Settings
-
-#: How the name of the file ends by which a run is known.
-SUMMARY = "_summary.json"
 
 
 @dataclass(frozen=True)

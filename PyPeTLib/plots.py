@@ -22,7 +22,7 @@ def curves_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
 
     Parameters
     ----------
-    analysis : Analysis
+    analysis : Prepared
         The run.
     theme : {"light", "dark"}
         Dark curves on white or light curves on black.
@@ -45,7 +45,7 @@ def bolus_figure(analysis: Prepared, theme: Theme = "light") -> Figure:
 
     Parameters
     ----------
-    analysis : Analysis
+    analysis : Prepared
         The run.
     theme : {"light", "dark"}
         Dark curves on white or light curves on black.

@@ -22,7 +22,7 @@ def result_names(analysis: Analysis) -> set[str]:
 
 def former_results(analysis: Analysis, folder: str | Path) -> set[str]:
     """Return the names of the files that an earlier run on this scan left in a folder: one that has its summary."""
-    former = Path(folder) / f"{prefix_of(analysis.series.name)}_summary.json"
+    former = Path(folder) / f"{prefix_of(analysis.series.name)}{SUMMARY}"
     return {name for name in result_names(analysis) if former.with_name(name).is_file()} if former.is_file() else set()
 
 

@@ -15,6 +15,7 @@ from PyPeTLib.analysis import Analysis
 from PyPeTLib.checks import invalid_why
 from PyPeTLib.geometry import Image
 from PyPeTLib.map_facts import KINDS, LONG_NAMES, map_resolution_mm
+from PyPeTLib.result_files import SUMMARY
 from PyPeTLib.result_tables import curve_table, motion_table
 from PyPeTLib.settings import describe_settings, is_read
 from PyPeTLib.summary import summary
@@ -59,7 +60,7 @@ def write_analysis(
     """
     stem = str(Path(folder) / prefix_of(analysis.series.name))
     about = partial(summary, analysis, source=source, reference=reference)
-    tasks: list[Callable[[], None]] = [lambda: write_json(about(), f"{stem}_summary.json")]
+    tasks: list[Callable[[], None]] = [lambda: write_json(about(), f"{stem}{SUMMARY}")]
     tasks += [
         partial(_write_map, image, f"{stem}_{name}.nii.gz", analysis, _sidecar(name, analysis))
         for name, image in (*analysis.maps.items(), *analysis.maps.companions(), *analysis.derived.items())
