@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -109,9 +109,24 @@ class Geometry:
 
     def corners_mm(self) -> FloatArray:
         """Return the eight outermost voxel centres in mm, shape (8, 3)."""
-        last = np.asarray(self.size, dtype=float) - 1
-        index = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * last
-        return np.asarray(np.asarray(self.origin_mm) + (index * self.spacing_mm) @ self.axes.T)
+        return self.places_mm(np.array(list(product((0, 1), repeat=3)))[:, ::-1] * (np.asarray(self.shape) - 1))
+
+    def places_mm(self, index: npt.ArrayLike) -> FloatArray:
+        """Return where indices (..., 3) in the order z, y, x lie in mm; they may be between voxels.
+
+        Examples
+        --------
+        >>> grid = Geometry((4, 3, 2), (1.0, 1.0, 5.0), (10.0, 0.0, 0.0))
+        >>> grid.places_mm((1, 0, 2)).tolist(), grid.indices((12.0, 0.0, 5.0)).tolist()
+        ([12.0, 0.0, 5.0], [1.0, 0.0, 2.0])
+        """
+        along = np.asarray(index, dtype=float)[..., ::-1]
+        return np.asarray(along @ (self.axes * self.spacing_mm).T + np.asarray(self.origin_mm))
+
+    def indices(self, places_mm: npt.ArrayLike) -> FloatArray:
+        """Return the indices (..., 3), in the order z, y, x and between voxels, of places in mm."""
+        from_origin = np.asarray(places_mm, dtype=float) - np.asarray(self.origin_mm)
+        return np.asarray((from_origin @ np.linalg.inv(self.axes * self.spacing_mm).T)[..., ::-1])
 
     def matches(self, other: Geometry) -> bool:
         """Tell whether both grids put every voxel at the same place."""
@@ -164,6 +179,17 @@ class Image:
     def volume_ml(self) -> float:
         """Volume of the voxels that are not 0 in mL: that of a mask."""
         return np.count_nonzero(self.values) * self.geometry.voxel_volume_ml
+
+
+def itk_image(values: npt.NDArray[Any], geometry: Geometry) -> Any:
+    """Return a copy of an array (z, y, x) as an image of SimpleITK that lies where it does in the patient."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(geometry.spacing_mm)
+    image.SetOrigin(geometry.origin_mm)
+    image.SetDirection(geometry.direction)
+    return image
 
 
 def _numbers(values: Any, name: str, count: int) -> tuple[float, ...]:

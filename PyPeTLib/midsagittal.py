@@ -123,7 +123,7 @@ def _points(volume: FloatArray, brain: MaskArray, geometry: Geometry, step_mm: f
     places = [np.arange(0.0, n - 1 + 1e-6, step_mm / mm) for n, mm in zip(brain.shape, spacing, strict=True)]
     near = binary_dilation(brain, iterations=2)[np.ix_(*(np.rint(one).astype(int) for one in places))]
     points = np.stack([one[k] for one, k in zip(places, np.nonzero(near), strict=True)])
-    centre = _to_mm(np.argwhere(brain).mean(axis=0), geometry)
+    centre = geometry.places_mm(np.argwhere(brain).mean(axis=0))
     return _Points(image, points, _sampled(image, points.T), centre, geometry)
 
 
@@ -172,9 +172,9 @@ def _asymmetry(plane: FloatArray, points: _Points) -> tuple[float, float]:
 def _mirrored(plane: FloatArray, points: _Points) -> tuple[FloatArray, MaskArray]:
     """Return where the mirror images lie, as index (z, y, x), shape (3, point), and which of them are in the scan."""
     normal = _normal(plane)
-    ends = _to_mm(np.vstack([np.zeros(3), np.eye(3)]), points.geometry)
+    ends = points.geometry.places_mm(np.vstack([np.zeros(3), np.eye(3)]))
     distance = (ends - points.centre_mm) @ normal - plane[2]
-    first, *others = _to_index(ends - 2.0 * distance[:, None] * normal, points.geometry)
+    first, *others = points.geometry.indices(ends - 2.0 * distance[:, None] * normal)
     index = (np.stack(others, axis=1) - first[:, None]) @ points.points + first[:, None]
     return index, _in_scan(index, points.image.shape)
 
@@ -191,7 +191,7 @@ def _flat(plane: FloatArray, points: _Points) -> bool:
     How a plane leans is asked for as far as sides hang on it: in a slab, whose ends hardly know, not to a few degrees.
     """
     ends = np.array(list(product(*((-0.5, count - 0.5) for count in points.image.shape))))
-    high_mm = 0.5 * np.ptp(_to_mm(ends, points.geometry)[:, 2])
+    high_mm = 0.5 * np.ptp(points.geometry.places_mm(ends)[:, 2])
     leaning = max(STEP_DEGREES, float(np.rad2deg(np.arctan2(STEP_MM, high_mm))))
     steps = np.diag([leaning, STEP_DEGREES, STEP_MM])
     worse = min(_asymmetry(plane + sign * step, points)[0] for step in steps for sign in (-1, 1))
@@ -214,7 +214,7 @@ def _fitted_to_middles(
     across = np.arange(-HALF_MM - SHIFT_MM, HALF_MM + SHIFT_MM + 1.0)
     start = centre_mm + shift_mm * normal
     sheet = start + places[:, None, None] * back + places[:, None] * up
-    index = _to_index(sheet + across[:, None, None, None] * normal, geometry)
+    index = geometry.indices(sheet + across[:, None, None, None] * normal)
     inside = _sampled(brain.astype(np.float32), index[across.size // 2], outside=0.0) > 0.5
     middle, weight = _local_middles(_sampled(volume, index, outside=np.nan), inside)
     known = weight > 0
@@ -258,18 +258,6 @@ def _local_middles(values: FloatArray, inside: MaskArray) -> tuple[FloatArray, F
     middle = shifts[k] + np.clip(0.5 * (before - after) / curved, -1.0, 1.0)
     share = (worse.mean(axis=0) - least) / np.maximum(least, 1e-6)
     return middle, np.where(inside & (best == k), np.maximum(share, 0.0), 0.0)
-
-
-def _to_mm(index: FloatArray, geometry: Geometry) -> FloatArray:
-    """Return the place in mm LPS of indices (..., 3) in the order z, y, x."""
-    place = index[..., ::-1] @ (geometry.axes * geometry.spacing_mm).T + np.asarray(geometry.origin_mm)
-    return np.asarray(place)
-
-
-def _to_index(points_mm: FloatArray, geometry: Geometry) -> FloatArray:
-    """Return the indices in the order z, y, x of places (..., 3) in mm LPS."""
-    inverse = np.linalg.inv(geometry.axes * geometry.spacing_mm)
-    return np.asarray(((points_mm - np.asarray(geometry.origin_mm)) @ inverse.T)[..., ::-1])
 
 
 def _sampled(image: FloatArray, index: FloatArray, outside: float | None = None) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.errors import QualityError
-from PyPeTLib.geometry import FloatArray, Geometry, MaskArray
+from PyPeTLib.geometry import FloatArray, Geometry, MaskArray, itk_image
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.progress import Progress
 from PyPeTLib.records import Motion
@@ -248,7 +248,7 @@ def _resampled(series: Series, poses: _Poses, progress: Progress) -> tuple[Serie
     """Return all frames in the position of the first, equally blurred, and the soft tissue that all of them saw."""
     geometry, frames = series.geometry, range(series.frames)
     restored = ~_spilling(series)
-    bone = _with_border(_as_image((~restored).astype(np.float32), geometry), geometry.slice_axis)
+    bone = _with_border(itk_image((~restored).astype(np.float32), geometry), geometry.slice_axis)
     thick = np.zeros(geometry.shape, dtype=np.float32)
     for k in frames:
         np.maximum(thick, poses.blur(k, geometry.slice_axis, geometry), out=thick)
@@ -269,10 +269,10 @@ def _seen_again(
     Where it had too little all weights count: bone stays bone.
     """
     pose, values = poses.transform(k), frame.astype(np.float32)
-    soft = (_read(bone, pose.GetInverse(), grid=_as_image(values, geometry)) < LEAST_SPILL).astype(np.float32)
+    soft = (_read(bone, pose.GetInverse(), grid=itk_image(values, geometry)) < LEAST_SPILL).astype(np.float32)
 
     def there(image: Float32) -> Float32:
-        return _read(_as_image(image, geometry), pose) if poses.moved[k] else image
+        return _read(itk_image(image, geometry), pose) if poses.moved[k] else image
 
     weight, weighted = there(soft), there(soft * values)
     for axis in range(3):
@@ -282,7 +282,7 @@ def _seen_again(
             weight = weight + missing * there(_bend(soft, axis))
             weighted = weighted + missing * there(_bend(soft * values, axis))
     enough = weight >= LEAST_WEIGHT
-    whole = _read(_as_image(values, geometry), pose, extrapolate=True) if poses.moved[k] else values
+    whole = _read(itk_image(values, geometry), pose, extrapolate=True) if poses.moved[k] else values
     found = np.where(enough, weighted / np.where(enough, weight, 1.0), whole)
     if frame.dtype.kind in "iu":  # what is taken off in plane may go below what the scan's type holds
         limits = np.iinfo(frame.dtype)
@@ -305,16 +305,6 @@ def _spilling(series: Series) -> MaskArray:
     sigma[2 - geometry.slice_axis] = 0.0
     hu = ndimage.gaussian_filter(series.values[0].astype(np.float32), sigma, mode="nearest", truncate=3.0)
     return (hu < SOFT_HU[0]) | (hu > SOFT_HU[1])
-
-
-def _as_image(values: npt.NDArray[Any], geometry: Geometry) -> Any:
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(geometry.spacing_mm)
-    image.SetOrigin(geometry.origin_mm)
-    image.SetDirection(geometry.direction)
-    return image
 
 
 def _with_border(bone: Any, slice_axis: int) -> Any:

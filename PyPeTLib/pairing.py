@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from PyPeTLib.errors import InputError
-from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray, itk_image
 from PyPeTLib.typeset import counted, percent, typeset
 
 #: An interpolated voxel has a value where this share of the weights lies on values; below one half, so that a voxel
@@ -169,7 +169,7 @@ def _points_a_voxel(source: Geometry, target: Geometry) -> tuple[int, int, int]:
 
 def _averaged(image: Image, target: Geometry) -> FloatArray:
     """Return the mean over each voxel of a grid of an image interpolated linearly; 0 outside the image's extent."""
-    source, points = _itk_image(image), _points_a_voxel(image.geometry, target)
+    source, points = itk_image(image.values, image.geometry), _points_a_voxel(image.geometry, target)
     if points == (1, 1, 1):
         return _interpolated(source, target)
     x, y, z = points
@@ -182,16 +182,6 @@ def _averaged(image: Image, target: Geometry) -> FloatArray:
         fine = replace(target, size=size, spacing_mm=spacing, origin_mm=tuple(origin.tolist()))
         planes.append(_interpolated(source, fine).reshape(z, target.size[1], y, target.size[0], x).mean(axis=(0, 2, 4)))
     return np.stack(planes)
-
-
-def _itk_image(image: Image) -> Any:
-    import SimpleITK as sitk
-
-    itk = sitk.GetImageFromArray(image.values)
-    itk.SetSpacing(image.geometry.spacing_mm)
-    itk.SetOrigin(image.geometry.origin_mm)
-    itk.SetDirection(image.geometry.direction)
-    return itk
 
 
 def _interpolated(source: Any, target: Geometry) -> FloatArray:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import SimpleITK
 from scipy import fft, ndimage
 
-from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray, read_only
+from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray, itk_image, read_only
 from PyPeTLib.phantom_curves import (
     DENSITY_G_ML,
     HEMATOCRIT_FACTOR,
@@ -211,11 +211,7 @@ def _move(scene: Scene, values: Float32, turn: FloatArray, shift_mm: FloatArray)
 
     HU, not labels, are interpolated: a shift by a tenth of a voxel must show.
     """
-    image = sitk.GetImageFromArray(values[scene.labels])
-    padded = crop_slices(scene.fine, -scene.margin, scene.labels.shape[0])
-    image.SetSpacing(padded.spacing_mm)
-    image.SetOrigin(padded.origin_mm)
-    image.SetDirection(padded.direction)
+    image = itk_image(values[scene.labels], crop_slices(scene.fine, -scene.margin, scene.labels.shape[0]))
     back = sitk.AffineTransform(3)
     back.SetMatrix(turn.T.ravel().tolist())
     back.SetTranslation((-turn.T @ shift_mm).tolist())

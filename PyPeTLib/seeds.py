@@ -106,20 +106,14 @@ def _vessel_at(series: Series, point_mm: FloatArray, brain: Image | None, name: 
 
 def _check_inside(point_mm: FloatArray, geometry: Geometry, name: str) -> None:
     """Refuse a point that is further than half a voxel outside the grid."""
-    index = _index(point_mm, geometry)
-    if not ((index >= -0.5) & (index <= np.asarray(geometry.size) - 0.5)).all():
+    index = geometry.indices(point_mm)
+    if not ((index >= -0.5) & (index <= np.asarray(geometry.shape) - 0.5)).all():
         corners = geometry.corners_mm()
         ends = [[typeset(f"{one:.4g}") for one in corner] for corner in (corners.min(axis=0), corners.max(axis=0))]
         extent = " × ".join(map("…".join, zip(*ends, strict=True)))
         raise InputError(
             f"{name}: a place in the scan, {extent} mm LPS, is needed; found {_text(point_mm)}. Drop it on this scan."
         )
-
-
-def _index(point_mm: FloatArray, geometry: Geometry) -> FloatArray:
-    """Return a place in voxels along x, y, z."""
-    offset = np.linalg.solve(geometry.axes, point_mm - geometry.origin_mm)
-    return np.asarray(offset / geometry.spacing_mm)
 
 
 def _surroundings(series: Series, point_mm: FloatArray, brain: Image | None) -> Surroundings:
@@ -142,22 +136,20 @@ def _surroundings(series: Series, point_mm: FloatArray, brain: Image | None) -> 
 
 def _reach(geometry: Geometry, point_mm: FloatArray, radius_mm: float) -> tuple[npt.NDArray[np.intp], FloatArray]:
     """Return the voxels (z, y, x) that some part of is within a distance of a point, and their centres in mm."""
-    reach = radius_mm / np.asarray(geometry.spacing_mm) + 0.5
-    middle = _index(point_mm, geometry)
+    reach = radius_mm / np.asarray(geometry.spacing_zyx_mm) + 0.5
+    middle = geometry.indices(point_mm)
     low = np.maximum(np.ceil(middle - reach), 0).astype(int)
-    high = np.minimum(np.floor(middle + reach) + 1, geometry.size).astype(int)
+    high = np.minimum(np.floor(middle + reach) + 1, geometry.shape).astype(int)
     ranges = (np.arange(first, last) for first, last in zip(low, high, strict=True))
-    index = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    place_mm = np.asarray(geometry.origin_mm) + (index * geometry.spacing_mm) @ geometry.axes.T
-    voxels = index[:, ::-1]
-    near = _apart_mm(voxels, point_mm, geometry) <= radius_mm
-    return voxels[near], place_mm[near]
+    voxels = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    voxels = voxels[_apart_mm(voxels, point_mm, geometry) <= radius_mm]
+    return voxels, geometry.places_mm(voxels)
 
 
 def _apart_mm(voxels: npt.NDArray[np.intp], point_mm: FloatArray, geometry: Geometry) -> FloatArray:
     """Return the distance in mm of a point from the nearest part of each voxel, 0 from that it lies in."""
-    beyond = np.maximum(np.abs(voxels[:, ::-1] - _index(point_mm, geometry)) - 0.5, 0.0)
-    return np.asarray(np.linalg.norm(beyond * geometry.spacing_mm, axis=1))
+    beyond = np.maximum(np.abs(voxels - geometry.indices(point_mm)) - 0.5, 0.0)
+    return np.asarray(np.linalg.norm(beyond * geometry.spacing_zyx_mm, axis=1))
 
 
 def _seed(around: Surroundings, apart_mm: FloatArray, where: str, name: str, settings: Settings) -> int:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from PyPeTLib.errors import InputError, cure_of
 from PyPeTLib.file_contents import leading_bytes
 from PyPeTLib.files import AXES_TOLERANCE, scan_name, utf8_name
-from PyPeTLib.geometry import Geometry, Image
+from PyPeTLib.geometry import Geometry, Image, itk_image
 from PyPeTLib.scan import Series
 from PyPeTLib.typeset import FEW_LETTERS, counted_names, harmless
 
@@ -344,10 +344,7 @@ def _write_nifti(stored: npt.NDArray[Any], geometry: Geometry, path: Path) -> No
     """Let ITK write, and make sure that it did: on a full disk it says nothing."""
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(stored)
-    image.SetSpacing(geometry.spacing_mm)
-    image.SetOrigin(geometry.origin_mm)
-    image.SetDirection(geometry.direction)
+    image = itk_image(stored, geometry)
     try:
         sitk.WriteImage(image, utf8_name(path))
         content = leading_bytes(path, NIFTI_HEADER_BYTES + stored.nbytes + 1)  # one more: up to the checksum

@@ -155,7 +155,7 @@ def test_local_middles_turn_and_shift_a_plane_that_is_off():
     """By 5 degrees and 3 mm: in three rounds, from a plane along the grid."""
     hu, brain, true = egg(tilt_degrees=(0, 3, 4), middle_mm=3.0)
     volume = np.where(brain, hu, midsagittal.OUTSIDE_HU).astype(np.float32)
-    centre = midsagittal._to_mm(np.argwhere(brain).mean(axis=0), GRID)
+    centre = GRID.places_mm(np.argwhere(brain).mean(axis=0))
     normal, shift_mm = np.array([1.0, 0.0, 0.0]), 0.0
     for _ in range(3):
         normal, shift_mm = midsagittal._fitted_to_middles(volume, brain, GRID, centre, normal, shift_mm)
@@ -175,7 +175,7 @@ def test_a_local_middle_weighs_as_the_root_of_how_much_better_it_mirrors(monkeyp
 
     monkeypatch.setattr(midsagittal, "_local_middles", middles)
     monkeypatch.setattr(midsagittal, "REWEIGHTINGS", 1)
-    centre = midsagittal._to_mm(np.argwhere(brain).mean(axis=0), GRID)
+    centre = GRID.places_mm(np.argwhere(brain).mean(axis=0))
     volume, normal = np.zeros(GRID.shape, dtype=np.float32), np.array([1.0, 0.0, 0.0])
     _, shift_mm = midsagittal._fitted_to_middles(volume, brain, GRID, centre, normal, 0.0)
     assert shift_mm == pytest.approx((4.0 - 1.0) / (4.0 + 1.0), abs=0.05)

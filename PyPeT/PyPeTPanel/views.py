@@ -113,9 +113,8 @@ def input_stage(prepared: Prepared, scan: Any) -> Stage:
     mask = found if found.any() else np.asarray(prepared.brain.values)  # the user's curve has no voxels
     chart, frame = _needed("curves.chart", scan), int(prepared.aif.measured_hu.argmax())
     k = int(mask.sum(axis=(1, 2)).argmax())
-    index = np.array([*np.argwhere(mask[k]).mean(axis=0)[::-1], k])
-    place = prepared.series.geometry
-    x, y, z = (float(value) for value in np.asarray(place.origin_mm) + place.axes @ (index * place.spacing_mm))
+    middle = (k, *np.argwhere(mask[k]).mean(axis=0))
+    x, y, z = prepared.series.geometry.places_mm(middle).tolist()
     where = [-x, -y, z]
     scan_volume(scan).TransformPointToWorld([-x, -y, z], where)
     with in_study(scan, prepared.series.name) as node:

@@ -248,8 +248,8 @@ def voxel_region(geometry: Geometry, ras_mm: Point) -> dict[str, MaskArray]:
 
 def _voxel_at(geometry: Geometry, ras_mm: Point) -> tuple[int, int, int]:
     """Return the index (z, y, x) of the voxel at a point; refuse one outside the grid."""
-    offset = np.array([-ras_mm[0], -ras_mm[1], ras_mm[2]]) - geometry.origin_mm
-    i, j, k = (round(float(value)) for value in np.linalg.solve(geometry.axes, offset) / geometry.spacing_mm)
+    x, y, z = ras_mm
+    k, j, i = (round(value) for value in geometry.indices((-x, -y, z)).tolist())
     if min(i, j, k) < 0 or i >= geometry.size[0] or j >= geometry.size[1] or k >= geometry.size[2]:
         point = ", ".join(typeset(f"{value:.4g}") for value in ras_mm)
         raise InputError(f"Curve at a point: a voxel of {geometry.describe()} is needed; found ({point}) mm RAS.")

@@ -131,8 +131,7 @@ def _show_projection(label: str, role: str, frames: Iterable[Array], series: Ser
 
 def _slab(geometry: Geometry, part: slice) -> Geometry:
     """Return the grid of one slice that takes the place of several."""
-    middle = 0.5 * (part.start + part.stop - 1) * geometry.spacing_mm[2]
-    x, y, z = (float(value) for value in np.asarray(geometry.origin_mm) + middle * geometry.axes[:, 2])
+    x, y, z = geometry.places_mm((0.5 * (part.start + part.stop - 1), 0, 0)).tolist()
     thickness = (part.stop - part.start) * geometry.spacing_mm[2]
     return Geometry((*geometry.size[:2], 1), (*geometry.spacing_mm[:2], thickness), (x, y, z), geometry.direction)
 
