@@ -13,6 +13,7 @@ from PyPeTLib.chunks import execute, share
 from PyPeTLib.errors import QualityError
 from PyPeTLib.field_of_view import cut_slices, walled
 from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.morphology import largest_part, near, outside
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Skull
@@ -195,7 +196,7 @@ def from_fast_marching(
     import SimpleITK as sitk
 
     enclosed, opened = _enclosed(mean_hu, spacing_mm, settings, share(progress, 0.0, 0.2))
-    bone = _largest(mean_hu > settings.bone_hu)
+    bone = largest_part(mean_hu > settings.bone_hu)
     tissue = (mean_hu > settings.tissue_low_hu) & (mean_hu < settings.tissue_high_hu) & ~bone & enclosed
     if not (bone.any() and tissue.any()):
         return np.zeros(mean_hu.shape, dtype=bool), opened
@@ -280,7 +281,7 @@ def _closed(frame: Float32Array, pixel_mm: tuple[float, ...], settings: Settings
     bone = frame > settings.bone_hu
     if not bone.any():
         return bone
-    return ~_dilated(_outside(_dilated(bone, radius, pixel_mm)), radius, pixel_mm)
+    return ~near(outside(near(bone, radius, pixel_mm)), radius, pixel_mm)
 
 
 def _continuous(enclosed: MaskArray) -> MaskArray:
@@ -289,7 +290,7 @@ def _continuous(enclosed: MaskArray) -> MaskArray:
 
     kept = np.zeros_like(enclosed)
     start = int(enclosed.sum(axis=(1, 2)).argmax())
-    kept[start] = _largest(enclosed[start])
+    kept[start] = largest_part(enclosed[start])
     for step, last in ((1, len(enclosed)), (-1, -1)):
         for index in range(start + step, last, step):
             labels, count = ndimage.label(enclosed[index])
@@ -422,13 +423,8 @@ def _distance(mask: MaskArray, pixel_mm: tuple[float, ...]) -> FloatArray:
     return np.asarray(ndimage.distance_transform_edt(~mask, sampling=pixel_mm))
 
 
-def _dilated(mask: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
-    """Dilate one slice by a disc."""
-    return np.asarray(_distance(mask, pixel_mm) <= radius_mm)
-
-
 def _opened(mask: MaskArray, radius_mm: float, pixel_mm: tuple[float, ...]) -> MaskArray:
-    return _dilated(~_dilated(~mask, radius_mm, pixel_mm), radius_mm, pixel_mm)
+    return near(~near(~mask, radius_mm, pixel_mm), radius_mm, pixel_mm)
 
 
 def _filled(mask: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
@@ -437,19 +433,11 @@ def _filled(mask: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
     Vessels, calcifications and clips lie in the brain; a large hole that reaches the outside below or above, or the end
     of the slab, is bone of the skull base.
     """
-    outside = np.stack([_outside(frame) for frame in mask])
-    holes = ~(mask | outside)
+    outer = np.stack([outside(frame) for frame in mask])
+    holes = ~(mask | outer)
     if not holes.any():
         return mask
-    return mask | _small(holes, pixel_mm) | _covered(holes, outside)
-
-
-def _outside(frame: MaskArray) -> MaskArray:
-    """Return what the mask of one slice does not enclose."""
-    from scipy import ndimage
-
-    labels, _ = ndimage.label(np.pad(~frame, 1, constant_values=True))
-    return np.asarray(labels == labels[0, 0])[1:-1, 1:-1]
+    return mask | _small(holes, pixel_mm) | _covered(holes, outer)
 
 
 def _small(holes: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
@@ -463,23 +451,13 @@ def _small(holes: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
     return small
 
 
-def _covered(holes: MaskArray, outside: MaskArray) -> MaskArray:
+def _covered(holes: MaskArray, outer: MaskArray) -> MaskArray:
     """Return the holes that touch nothing outside in the slices below and above; beyond the slab all is outside."""
     from scipy import ndimage
 
     labels, _ = ndimage.label(holes)
-    beyond = np.pad(outside, [(1, 1), (0, 0), (0, 0)], constant_values=True)
+    beyond = np.pad(outer, [(1, 1), (0, 0), (0, 0)], constant_values=True)
     leaving = labels[holes & (beyond[:-2] | beyond[2:])]
     covered = np.zeros_like(holes)
     covered[holes] = ~np.isin(labels[holes], leaving)
     return covered
-
-
-def _largest(mask: MaskArray) -> MaskArray:
-    """Keep the largest connected component."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    return np.asarray(labels == 1 + np.bincount(labels.ravel())[1:].argmax())

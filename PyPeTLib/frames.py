@@ -12,6 +12,7 @@ from PyPeTLib.checks import Check
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError, QualityError
 from PyPeTLib.geometry import FloatArray, Image, MaskArray
+from PyPeTLib.morphology import outside
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.scan import Series
 from PyPeTLib.times import MINIMUM_FRAMES, require_steps
@@ -217,7 +218,7 @@ def _beyond_some(series: Series, progress: Progress) -> MaskArray | None:
     some, always = np.zeros((2, *series.values.shape[1:]), dtype=bool)
     always[:] = True
     for one in _without_values(series, value, share(progress, 0.3, 1.0)):
-        some |= _from_border(one)
+        some |= np.stack([outside(~frame) for frame in one])  # what reaches the border of its slice
         always &= one
     return np.asarray(ndimage.binary_dilation(some & ~always, np.ones((1, 3, 3), dtype=bool)))
 
@@ -227,14 +228,3 @@ def _without_values(series: Series, value: FloatArray, progress: Progress) -> It
     for done, (frame, nothing) in enumerate(zip(series.values, value, strict=True)):
         yield frame == nothing
         progress((done + 1) / series.frames, "")
-
-
-def _from_border(mask: MaskArray) -> MaskArray:
-    """Return the parts of a mask that touch the border of their slice."""
-    from scipy import ndimage
-
-    touching = np.zeros_like(mask)
-    for found, one in zip(touching, mask, strict=True):
-        labels, _ = ndimage.label(np.pad(one, 1, constant_values=True))
-        found[:] = (labels == labels[0, 0])[1:-1, 1:-1] & one
-    return touching

@@ -11,6 +11,7 @@ from PyPeTLib.checks import Check
 from PyPeTLib.chunks import share
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import FloatArray, MaskArray
+from PyPeTLib.morphology import largest_part, outside
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.scan import LARGEST_HU
 
@@ -199,10 +200,4 @@ def _without_values_between(tissue: MaskArray, count: npt.NDArray[np.int32]) -> 
 
 def _head(tissue: MaskArray) -> MaskArray:
     """Return the largest connected part with its holes filled in every slice."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(tissue)
-    if count == 0:
-        return tissue
-    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
-    return np.stack([ndimage.binary_fill_holes(one) for one in largest])
+    return np.stack([~outside(one) for one in largest_part(tissue)])

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from PyPeTLib.chunks import in_chunks, product, share
 from PyPeTLib.curves import between_frames
-from PyPeTLib.depth import opened
 from PyPeTLib.dictionary import (
     MTTS_S,
     SHAPES,
@@ -23,6 +22,7 @@ from PyPeTLib.dictionary import (
     usual_delay_s,
 )
 from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.morphology import large_parts, opened
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Curves
@@ -228,14 +228,9 @@ def _compared(scaled: Float32Array, tissue: Dictionary, leaks: FloatArray) -> Fl
 
 def _parts(gain: FloatArray, geometry: Geometry) -> MaskArray:
     """Return the connected parts that hold enough certain leakage, wider than vessels, touching at corners."""
-    from scipy import ndimage
-
     certain = np.zeros(gain.shape, dtype=bool)
     certain[:] = gain > CERTAIN
     pixel_mm = displayed_spacing_mm(geometry)[1:]
     for frame in radiological(certain, geometry):  # a view of one slice
         frame &= opened(frame, THIN_RADIUS_MM, pixel_mm)
-    labels, count = ndimage.label(gain > AROUND, np.ones((3, 3, 3)))
-    large = np.bincount(labels[certain], minlength=count + 1) * geometry.voxel_volume_ml >= LEAST_ML
-    large[0] = False
-    return np.asarray(large[labels])
+    return large_parts(gain > AROUND, LEAST_ML, geometry.voxel_volume_ml, certain)

@@ -12,6 +12,7 @@ from PyPeTLib.checks import Check
 from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
 from PyPeTLib.lesion_rules import Limit, describe_rule, judge_criteria, map_of, rule_of, sd_of
+from PyPeTLib.morphology import large_parts
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
@@ -426,16 +427,10 @@ def _means(scene: _Scene, where: MaskArray) -> Mapping[str, float]:
 
 def _large(mask: MaskArray, geometry: Geometry, smallest_ml: float) -> MaskArray:
     """Leave out connected parts, touching at corners, that are too small."""
-    from scipy.ndimage import label
-
     kept = np.zeros_like(mask)
-    if not mask.any():
-        return kept
-    box = bounding_box(mask)  # most of the grid holds no lesion
-    labels, _ = label(mask[box], np.ones((3, 3, 3)))
-    large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= smallest_ml
-    large[0] = False
-    kept[box] = large[labels]
+    if mask.any():
+        box = bounding_box(mask)  # most of the grid holds no lesion
+        kept[box] = large_parts(mask[box], smallest_ml, geometry.voxel_volume_ml)
     return kept
 
 

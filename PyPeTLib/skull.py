@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.geometry import FloatArray, MaskArray
+from PyPeTLib.morphology import large_parts
 
 #: Directions in which the inner surface of the skull is measured: 2° are 2.5 mm at 70 mm.
 DIRECTIONS = 180
@@ -54,7 +55,7 @@ def inside_open_skull(
     nothing = np.zeros_like(bone)
     if enclosed.sum() > 2 * bone.sum():
         return nothing
-    pieces = _large(bone, pixel_mm)
+    pieces = large_parts(bone, SMALLEST_PIECE_MM2, float(np.prod(pixel_mm)))  # others are no skull
     outline = _outline(pieces, pixel_mm) if pieces.any() else None
     if outline is None:
         return nothing
@@ -62,16 +63,6 @@ def inside_open_skull(
     if (inside & enclosed).sum() >= OPEN_SHARE * inside.sum() or (inside & soft).sum() < LEAST_SOFT * inside.sum():
         return nothing
     return inside & ~_scalp(frame, pieces, outline[0], pixel_mm)
-
-
-def _large(bone: MaskArray, pixel_mm: tuple[float, ...]) -> MaskArray:
-    """Return the pieces of bone that may belong to the skull."""
-    from scipy import ndimage
-
-    labels, _ = ndimage.label(bone, np.ones((3, 3)))
-    large = np.bincount(labels.ravel()) * float(np.prod(pixel_mm)) >= SMALLEST_PIECE_MM2
-    large[0] = False
-    return np.asarray(large[labels])
 
 
 def _outline(bone: MaskArray, pixel_mm: tuple[float, ...]) -> tuple[FloatArray, FloatArray] | None:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from PyPeTLib.curves import area_share
-from PyPeTLib.depth import depth_mm, near, opened
 from PyPeTLib.geometry import FloatArray, Geometry, Image, MaskArray
+from PyPeTLib.morphology import depth_mm, large_parts, near, opened
 from PyPeTLib.orientation import displayed_spacing_mm, radiological
 from PyPeTLib.records import Curves
 from PyPeTLib.settings import Settings
@@ -121,28 +121,13 @@ def hyperdense(curves: Curves, vessels: Image, bone: Image, *, settings: Setting
         pixel_mm = displayed_spacing_mm(geometry)[1:]
         frames[index] = opened(frames[index], THIN_RADIUS_MM, pixel_mm)
         radiological(counts, geometry)[index] = frames[index] & (depth_mm(inner[index], pixel_mm) >= RIM_MM)
-    return Image(_holding(dense, counts, geometry), geometry)
-
-
-def _holding(mask: MaskArray, counts: MaskArray, geometry: Geometry) -> MaskArray:
-    """Keep the connected parts of a mask (touching at corners) of which enough counts."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    large = np.bincount(labels[counts], minlength=count + 1) * geometry.voxel_volume_ml >= HYPERDENSE_ML
-    large[0] = False
-    return np.asarray(large[labels])
+    return Image(large_parts(dense, HYPERDENSE_ML, geometry.voxel_volume_ml, counts), geometry)
 
 
 def _connected(
     chosen: npt.NDArray[np.bool_], mask: MaskArray, geometry: Geometry, *, least_ml: float = SMALLEST_ML
 ) -> MaskArray:
     """Put chosen voxels of a mask on the grid, those of too small connected parts (touching at corners) left out."""
-    from scipy import ndimage
-
     grid = np.zeros(mask.shape, dtype=bool)
     grid[mask] = chosen
-    labels, _ = ndimage.label(grid, np.ones((3, 3, 3)))
-    large = np.bincount(labels.ravel()) * geometry.voxel_volume_ml >= least_ml
-    large[0] = False
-    return np.asarray(large[labels])
+    return large_parts(grid, least_ml, geometry.voxel_volume_ml)

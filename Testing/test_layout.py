@@ -78,10 +78,10 @@ GROUND = {
     "stochastic": {"chunks", "dictionary", "geometry", "kinetics", "progress", "records", "settings"},
     "slope": {"chunks", "curves", "geometry", "progress", "records", "settings"},
     "orientation": {"errors", "geometry"},
-    "depth": {"geometry"},
-    "skull": {"geometry"},
+    "morphology": {"geometry"},
+    "skull": {"geometry", "morphology"},
     "stripped": {"geometry"},
-    "frames": {"checks", "chunks", "errors", "geometry", "progress", "scan", "times"},
+    "frames": {"checks", "chunks", "errors", "geometry", "morphology", "progress", "scan", "times"},
 }
 #: Other modules that use a step: a comparison finds the lesions of reference maps as a run finds its own.
 ALLOWED_ABOVE_STEPS = {("compare", "lesions")}

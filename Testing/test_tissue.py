@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from PyPeTLib import Settings, prepare
 from PyPeTLib.curves import area_share
-from PyPeTLib.depth import depth_mm
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.map_facts import map_medians
+from PyPeTLib.morphology import depth_mm
 from PyPeTLib.phantom import head_phantom
 from PyPeTLib.pipeline import _lesions
 from PyPeTLib.report_facts import key_numbers
