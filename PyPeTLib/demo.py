@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PyPeTLib.chunks import share
 from PyPeTLib.phantom import HeadOptions, head_phantom
 from PyPeTLib.phantom_files import write_phantom
 from PyPeTLib.pipeline import analyze
@@ -43,7 +44,7 @@ def run_demo(output: str | Path, *, overwrite: bool, report: bool, progress: Pro
         progress(0.0, "Making the phantom")
         phantom = head_phantom(HeadOptions())
         scan = write_phantom(phantom, folder)
-        analysis = analyze(read_series(scan), progress=lambda fraction, text: progress(0.5 + 0.4 * fraction, text))
+        analysis = analyze(read_series(scan), progress=share(progress, 0.5, 0.9))
         progress(0.9, "Writing")
         write_analysis(analysis, folder, source=scan.name, report=report)
         figures = compare_with_truth(analysis, phantom)

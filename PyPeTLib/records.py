@@ -61,11 +61,6 @@ class Motion:
         return float(self.displacement_mm[~(self.corrected | self.left_out)].max(initial=0.0))
 
     @property
-    def mattered(self) -> bool:
-        """Whether any frame was corrected or left out."""
-        return bool(self.corrected.any() or self.left_out.any())
-
-    @property
     def largest_turn_degrees(self) -> float:
         """Largest angle against the first frame in degrees."""
         return float(np.linalg.norm(self.rotations_degrees, axis=1).max())

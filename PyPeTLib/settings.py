@@ -289,8 +289,7 @@ class Settings:
         """
         if self.motion != "auto" or not self.motion_tolerance_mm:
             return 0.0
-        pixel_mm = max(mm for axis, mm in enumerate(geometry.spacing_mm) if axis != geometry.slice_axis)
-        return max(self.motion_tolerance_mm, LEAST_PIXELS * pixel_mm)
+        return max(self.motion_tolerance_mm, LEAST_PIXELS * geometry.pixel_mm)
 
     def changed(self, changes: Mapping[str, Value]) -> Settings:
         """Return a copy with some values changed; unknown names are refused with the nearest ones."""

@@ -27,6 +27,8 @@ MINIMUM_FRAMES = 10
 #: fastest gantry (0.2 s), above no bolus is followed any more.
 MINIMUM_INTERVAL_S = 0.1
 MAXIMUM_INTERVAL_S = 30.0
+#: The same in words, for messages.
+NEEDED_STEPS = f"times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTERVAL_S:g} s from frame to frame"
 
 #: Header and sidecar may differ by this share of the interval before it is worth a doubt.
 INTERVAL_TOLERANCE = 0.01
@@ -242,21 +244,37 @@ def require_steps(times_s: FloatArray, what: str, source: str) -> None:
     Traceback (most recent call last):
     PyPeTLib.errors.InputError: Scan a: times must increase by 0.1 to 30 s from frame to frame; found 1000 s ...
     """
+    found = odd_step(times_s)
+    if found is None:
+        return
+    step, where = found
+    with np.errstate(invalid="ignore", over="ignore"):
+        usual = np.median(np.diff(times_s))
+    if step > MAXIMUM_INTERVAL_S >= usual:
+        cure = "Give the frames before or after that pause"
+    elif step <= 0.0:
+        cure = "Put the frames in the order of their times, or correct these"
+    else:
+        cure = f"{CURE}, in seconds and not milliseconds"
+    raise InputError(f"{what}: {NEEDED_STEPS}; found {where} ({source}). {cure}.")
+
+
+def odd_step(times_s: FloatArray) -> tuple[float, str] | None:
+    """Return the first interval between times in s that no scan has, in s, and where it is; None: all are possible.
+
+    Examples
+    --------
+    >>> odd_step(np.array([0.0, 1.0, 2.0, 2.0])), odd_step(np.arange(4.0))
+    ((0.0, '0 s from frame 3 to 4'), None)
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         steps = np.diff(times_s)
     slack = 1e-6 * MINIMUM_INTERVAL_S
-    wrong = ~((steps >= MINIMUM_INTERVAL_S - slack) & (steps <= MAXIMUM_INTERVAL_S + slack))
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        need = f"times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTERVAL_S:g} s from frame to frame"
-        found = f"{steps[first]:g} s from frame {first + 1} to {first + 2} ({source})"
-        if steps[first] > MAXIMUM_INTERVAL_S >= np.median(steps):
-            cure = "Give the frames before or after that pause"
-        elif steps[first] <= 0.0:
-            cure = "Put the frames in the order of their times, or correct these"
-        else:
-            cure = f"{CURE}, in seconds and not milliseconds"
-        raise InputError(f"{what}: {need}; found {found}. {cure}.")
+    odd = ~((steps >= MINIMUM_INTERVAL_S - slack) & (steps <= MAXIMUM_INTERVAL_S + slack))  # NaN is odd, too
+    if not odd.any():
+        return None
+    first = int(np.argmax(odd))
+    return float(steps[first]), f"{steps[first]:g} s from frame {first + 1} to {first + 2}"
 
 
 def sidecar_path(scan: Path) -> Path:

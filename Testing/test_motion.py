@@ -335,7 +335,7 @@ def test_frames_within_the_tolerance_stay_and_a_still_scan_is_the_very_same():
     series = scan(GRIDS["axial"], [STILL] * 3, noise_hu=6.0)
     motion = measure_motion(series, settings=AUTO, progress=silent)
     still, motion, restored = corrected(series, motion, settings=AUTO, progress=silent)
-    assert still is series and restored is None and not motion.mattered
+    assert still is series and restored is None and not (motion.corrected | motion.left_out).any()
 
 
 def test_on_corrects_frames_within_the_tolerance_too():
@@ -480,7 +480,9 @@ def test_without_correction_the_moving_head_is_refused(moving_head):
 def test_maps_of_a_still_scan_are_identical_with_and_without(request, names):
     still, found = map(request.getfixturevalue, names)
     off = analyze(still.series, Settings(motion="off"))
-    assert off.motion is None and found.motion is not None and not found.motion.mattered
+    assert (
+        off.motion is None and found.motion is not None and not (found.motion.corrected | found.motion.left_out).any()
+    )
     assert found.series is still.series
     for (_, one), (_, other) in zip(off.maps.items(), found.maps.items(), strict=True):
         np.testing.assert_array_equal(one.values, other.values)
@@ -571,7 +573,7 @@ def test_a_head_that_moves_less_than_the_tolerance_keeps_its_arteries(head, anal
     for frame in values[len(values) // 3 :]:
         frame[:] = ndimage.shift(frame, (0.0, 0.0, pixels), mode="nearest")
     found = prepare(replace(head.series, values=np.rint(values).astype(np.int16)), VESSELS_ALONE)
-    assert found.motion is not None and not found.motion.mattered
+    assert found.motion is not None and not (found.motion.corrected | found.motion.left_out).any()
     assert shift_mm <= found.motion.uncorrected_mm <= AUTO.motion_tolerance_mm
     assert abs(found.bolus.baseline_frames - analysis.bolus.baseline_frames) <= 1
     weights = area_weights(head.series.times_s)

@@ -9,7 +9,16 @@ import slicer
 
 from PyPeTLib.analysis import Analysis
 from PyPeTLib.checks import invalid_why
-from PyPeTLib.display import MAP_LABELS, MAP_WINDOWS, RAINBOW_ANCHORS, SD_SHARE
+from PyPeTLib.display import (
+    FLOW_COLOURS,
+    MAP_LABELS,
+    MAP_WINDOWS,
+    RAINBOW_ANCHORS,
+    RAINBOW_COLOURS,
+    SD_SHARE,
+    TIME_COLOURS,
+    map_colours,
+)
 from PyPeTLib.geometry import Image
 from PyPeTLib.map_facts import KINDS, LONG_NAMES, map_resolution_mm, regularisation
 from PyPeTLib.progress import Progress, silent
@@ -30,6 +39,8 @@ ANCHORS = {
     "89d548 b0dd2f d8e219 fde725",
     RAINBOW_TABLE: RAINBOW_ANCHORS,
 }
+#: The table of each of the colours of pictures.
+TABLES = {FLOW_COLOURS: FLOW_TABLE, TIME_COLOURS: TIME_TABLE, RAINBOW_COLOURS: RAINBOW_TABLE}
 COLOURS = 256
 #: Display threshold so wide that it hides no value: only NaN, outside the brain, becomes transparent.
 ANY_VALUE = 1.0e6
@@ -97,9 +108,7 @@ def map_table(unit: str, colours: Colours) -> str:
     >>> map_table("s", "even"), map_table("s", "ASIST-like")
     ('PyPeT times', 'PyPeT ASIST-like')
     """
-    if colours == "ASIST-like":
-        return RAINBOW_TABLE
-    return TIME_TABLE if unit == "s" else FLOW_TABLE
+    return TABLES[map_colours(unit, colours)]
 
 
 def map_label(name: str) -> str:

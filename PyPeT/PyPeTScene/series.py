@@ -16,7 +16,7 @@ from PyPeTLib.geometry import FloatArray, Geometry
 from PyPeTLib.hounsfield import in_hu
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.scan import Series, describe_times
-from PyPeTLib.times import MAXIMUM_INTERVAL_S, MINIMUM_FRAMES, MINIMUM_INTERVAL_S, SECONDS
+from PyPeTLib.times import MINIMUM_FRAMES, NEEDED_STEPS, SECONDS, odd_step
 from PyPeTScene.nodes import ROLE, Node, image_values, new_image, node_geometry, node_name, place
 
 #: Attributes in which Slicer's DICOM import keeps the times, as a comma list, and their unit.
@@ -232,16 +232,10 @@ def _time_axis(scan: Node, interval_s: float | None) -> _Clue:
 
 def _checked(clue: _Clue, scan: Node) -> _Clue:
     """Refuse times that do not increase by what a perfusion scan can have."""
-    times = np.asarray(clue.times_s)
-    with np.errstate(invalid="ignore"):
-        steps = np.diff(times)
-    slack = 1e-6 * MINIMUM_INTERVAL_S
-    wrong = ~((steps >= MINIMUM_INTERVAL_S - slack) & (steps <= MAXIMUM_INTERVAL_S + slack))
-    if wrong.any():
-        k = int(np.argmax(wrong))
+    found = odd_step(np.asarray(clue.times_s))
+    if found is not None:
         raise InputError(
-            f"Scan {node_name(scan)}: times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTERVAL_S:g} s from "
-            f"frame to frame; found {steps[k]:g} s from frame {k + 1} to {k + 2} (from {clue.text}). "
+            f"Scan {node_name(scan)}: {NEEDED_STEPS}; found {found[1]} (from {clue.text}). "
             "Load the series in the order of its acquisition, with times in seconds."
         )
     return clue
