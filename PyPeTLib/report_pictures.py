@@ -77,7 +77,7 @@ def report_pictures(analysis: Analysis, reference: Reference | None) -> dict[str
 
     def encoded(one: Drawing) -> Picture:
         light, *dark = [
-            data_address(webp(one.draw(theme), lossless=one.themed), "webp")
+            data_address(webp(one.draw(theme), lossless=one.themed))
             for theme in (("light", "dark") if one.themed else ("light",))
         ]
         return Picture(one.title, one.caption, one.shows(), light, "".join(dark))

@@ -244,7 +244,7 @@ def _picture(hu: Array, known: Sequence[float], steps: Sequence[float], quality:
     levels = np.rint(np.interp(hu, known, steps)).astype(np.uint8)
     buffer = io.BytesIO()
     Pillow.fromarray(_side_by_side(levels)).save(buffer, "WEBP", quality=quality, method=2)
-    return data_address(buffer.getvalue(), "webp")
+    return data_address(buffer.getvalue())
 
 
 def _side_by_side(slices: Bytes) -> Bytes:
@@ -256,9 +256,9 @@ def _side_by_side(slices: Bytes) -> Bytes:
     return np.ascontiguousarray(square.swapaxes(1, 2).reshape(-1, across * columns))
 
 
-def data_address(picture: bytes, kind: str) -> str:
-    """Return a picture as an address that holds it."""
-    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")
+def data_address(picture: bytes) -> str:
+    """Return a WebP picture as an address that holds it."""
+    return "data:image/webp;base64," + base64.b64encode(picture).decode("ascii")
 
 
 def _masks(analysis: Analysis) -> Bytes:
