@@ -195,7 +195,7 @@ def _artery_fit(artery: VascularCurve) -> Check:
 
 def _artery_order(artery: VascularCurve, curves: Curves, times_s: FloatArray) -> Check:
     """Return whether the arterial input comes before the tissue that it feeds."""
-    tissue = curves.mean(curves.mask)
+    tissue = curves.coefficients.mean(axis=0, dtype=float) @ curves.basis
     if not tissue.max() > 0:
         return Check("AIF before tissue", "not applicable", "The mean of the brain does not enhance.")
     places = peaks(np.stack([artery.measured_hu, tissue]))[:, 1]
