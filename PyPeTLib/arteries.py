@@ -217,7 +217,7 @@ def _scored_artery(candidate: Candidate, all_of_them: list[Candidate]) -> Candid
 
 
 def _followed(artery: Candidate) -> float:
-    """Return how far the veins follow from an artery's curve, 0..1; 1 where nothing follows any."""
+    """Return how well the veins are explained by an artery's curve, 0 to 1; 1 where no vein was compared."""
     return 1.0 if np.isnan(artery.venous_error) else max(0.0, 1.0 - artery.venous_error / WORST_ERROR)
 
 

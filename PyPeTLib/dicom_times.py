@@ -38,10 +38,10 @@ WHOLE_S = 1e-4
 
 
 def seconds_of(images: list[DicomImage], number: npt.NDArray[np.intp], name: str) -> tuple[FloatArray, str, bool]:
-    """Return when each image was acquired in s, what says so, and True; where nothing does what orders them, and why.
+    """Return when each image was acquired in s, what says so, and True.
 
-    What is the same for two images of a place is no time of acquisition; times of whole seconds, of frames that follow
-    each other faster, are such.
+    Where nothing tells the times: what orders the images instead, why, and False. An entry that is the same for two
+    images of one place is no time of acquisition; so it is with whole seconds where frames follow each other faster.
 
     Parameters
     ----------

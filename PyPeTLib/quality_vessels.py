@@ -149,9 +149,9 @@ def _artery_quality(artery: VascularCurve) -> Check:
 
 
 def _narrower_later(artery: VascularCurve) -> tuple[float, float] | None:
-    """Return how many times as wide as a later artery the input is, and how much later that peaks; None: as it is due.
+    """Return how many times as wide as a later artery the input is, and by how many s that peaks later.
 
-    Of several the narrowest counts.
+    Of several such arteries the narrowest counts; None where none is clearly narrower and later, as it should be.
     """
     best = artery.candidates[0].fit
     if artery.fit is None or best is None:

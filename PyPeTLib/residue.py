@@ -52,8 +52,8 @@ KNOWN = SHAPES | LONGER_TAIL
 #: are 4 s in gray matter and 5 s in white matter.
 PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
 #: No shape is taken that does not suit most of the brain: of so many parts of it, each of so many sampled voxels at
-#: least, the middle one counts for all; that of the half which contrast agent reaches first, where the other half gains
-#: more by so many standard errors.
+#: least, the median gain counts; that of the half which contrast agent reaches first, where the other half gains more
+#: by so many standard errors.
 PARTS, FEWEST_IN_PART, CLEARLY = 16, 40, 3.0
 #: How well a shape fits is told on a finer grid than that of the maps: between its nodes shapes fit unequally badly.
 FIT_MTTS_S = np.geomspace(0.8, 38.0, 54)
@@ -87,10 +87,10 @@ def likeliest_residue(
     a change of the input, found by linear least squares against the input's own noise (one Gauss-Newton step), and the
     change counts against the shape as far as such noise is improbable. The residue of a well-mixed compartment, the
     exponential, stays unless another is ten thousand times more probable, for arteries are chosen for narrow curves.
-    It has to be so where the gain of the middle one of the brain's parts counts for all, too. Behind a narrow artery
-    the bolus is dispersed, which looks like a later peak of the residue, and a tumour or an old infarct may differ so
-    much that a hundredth of the brain would decide. Dispersion grows on the way, so where the later half of the parts
-    gains clearly more, the half that contrast agent reaches first is asked.
+    It also has to be so by the median over parts of the brain: as if every part gained as much as the median one does.
+    Behind a narrow artery the bolus is dispersed, which looks like a later peak of the residue, and a tumour or an old
+    infarct may differ so much that a hundredth of the brain would decide. Dispersion grows on the way, so where the
+    later half of the parts gains clearly more, the median is that of the half that contrast agent reaches first.
     Smoothing gives neighbours the same noise, so a sample counts as no more voxels than averages fit into the brain.
     The maps are made with the input as it was measured.
 
@@ -252,7 +252,7 @@ def _parts(places_mm: FloatArray) -> Parts:
 
 
 def _of_most(gains: FloatArray, parts: Parts) -> float:
-    """Return the sum of gains, if all parts of the brain gained as much as the middle one does.
+    """Return the sum of gains, if all parts of the brain gained as much as the median one does.
 
     Behind a narrow artery, in a tumour or in an old infarct curves have other shapes, and where they differ much a
     hundredth of the brain would decide for all of it.

@@ -65,8 +65,9 @@ def grow_seeds(
 ) -> Image:
     """Return the vessels at some points as one mask.
 
-    Each point is moved to the voxel near it that varies most, the nearer the rather; its mask is what hangs together
-    with that voxel, not far away, and has its curve: a high correlation, most of its height and the time of its peak.
+    Each point is moved to the voxel near it whose curve varies most (at the edge of the search twice as much is
+    needed as at the point). Its mask is what is connected with that voxel, is not far away and has its curve: a high
+    correlation, most of its height and the time of its peak.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ def _apart_mm(voxels: npt.NDArray[np.intp], point_mm: FloatArray, geometry: Geom
 
 
 def _seed(around: Surroundings, apart_mm: FloatArray, where: str, name: str, settings: Settings) -> int:
-    """Return that of the voxels near the point that varies most, the nearer the rather."""
+    """Return that of the voxels near the point whose curve varies most, weighted by how near it is."""
     near = np.flatnonzero(apart_mm <= SNAP_MM)
     if not near.size:
         raise InputError(f"{name}: a voxel of the brain mask {where} is needed; found none. Move the point.")
@@ -179,7 +180,7 @@ def _alike(curves_hu: FloatArray, seed: int, times_s: FloatArray) -> npt.NDArray
 
 
 def _connected(voxels: npt.NDArray[np.intp], seed: npt.NDArray[np.intp], geometry: Geometry) -> MaskArray:
-    """Return those of some voxels that hang together with the seed, by faces, edges or corners."""
+    """Return those of some voxels that are connected with the seed, by faces, edges or corners."""
     from scipy import ndimage
 
     grid = np.zeros(geometry.shape, dtype=bool)
