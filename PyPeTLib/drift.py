@@ -1,4 +1,4 @@
-"""HU of the whole brain that drift before contrast agent arrives, or jump from frame to frame."""
+"""HU of the whole brain that drift, or jump from frame to frame."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import numpy.typing as npt
 
 from PyPeTLib.curves import LEAST_CORRELATION, noise_correlation, robust_sd
 from PyPeTLib.geometry import FloatArray
-from PyPeTLib.levels import noise_between, rough, unexplained
+from PyPeTLib.levels import line_beside, noise_between, rough, unexplained
 from PyPeTLib.records import Drift, Jumps
 from PyPeTLib.settings import Settings
 
-#: Fewer frames before the bolus tell no slope from chance.
+#: Fewer frames before the bolus tell no slope from chance; the whole scan has to.
 FEWEST_FRAMES = 5
+#: Of the whole scan a drift is taken that at least halves what tissue curves leave: by so many of its SDs.
+HALVING_SDS = float(np.sqrt(3.0))
 #: Chance alone has a slope that counts as drift with this probability.
 CHANCE = 0.01
 #: Few frames before the bolus may lie on a line by chance: their noise is at least that of this share of the scan, its
@@ -29,6 +31,7 @@ def find_drift(
     hu: npt.NDArray[Any],
     vessels: npt.NDArray[np.intp],
     baseline_frames: int,
+    artery_hu: FloatArray,
     times_s: FloatArray,
     *,
     settings: Settings,
@@ -42,6 +45,9 @@ def find_drift(
 
     Large vessels are left out, and the last frame of the baseline: contrast agent may be in them.
 
+    Where too few frames are left before the bolus, as in scans of a frame every two or three seconds, the mean of the
+    whole scan tells the line beside the best sum of tissue curves (`levels.line_beside`).
+
     Parameters
     ----------
     hu : ndarray, shape (t, voxel)
@@ -50,6 +56,8 @@ def find_drift(
         Columns of what may be vessels.
     baseline_frames : int
         Number of leading frames before the bolus.
+    artery_hu : ndarray, shape (t,)
+        Arterial enhancement, in any unit; read where these are few.
     times_s : ndarray, shape (t,)
         Acquisition times in s.
     settings : Settings
@@ -58,21 +66,34 @@ def find_drift(
     Returns
     -------
     Drift or None
-        None: too few frames before the bolus to judge.
+        None: neither tells it.
 
     Examples
     --------
     >>> noise = np.random.default_rng(0).normal(35.0, 1.0, (40, 4000))
     >>> times = np.arange(40.0)
-    >>> found = find_drift(noise + 0.05 * times[:, None], np.arange(9), 10, times, settings=Settings())
+    >>> aif = 300 * (times / 8) ** 3 * np.exp(3 - 0.375 * times)
+    >>> found = find_drift(noise + 0.05 * times[:, None], np.arange(9), 10, aif, times, settings=Settings())
     >>> round(found.hu_per_minute), float(found.line_hu[-1].round(0))
     (3, 2.0)
     """
+    frames = baseline_frames - 1
+    known = frames >= FEWEST_FRAMES
+    told = _before_bolus(hu, vessels, frames, times_s) if known else _in_whole_scan(hu, vessels, artery_hu, times_s)
+    if told is None:
+        return None
+    slope, sd, visible = told
+    taken = slope if settings.drift == "auto" and abs(slope) > visible else 0.0
+    line_hu = taken * (times_s - times_s[:baseline_frames].mean())
+    return Drift(60.0 * slope, 60.0 * sd, 60.0 * visible, frames if known else len(hu), known, line_hu)
+
+
+def _before_bolus(
+    hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp], frames: int, times_s: FloatArray
+) -> tuple[float, float, float]:
+    """Return the slope of the mean over the first frames, its SD, and below what it may be chance, in HU per s."""
     from scipy.special import stdtrit
 
-    frames, asked = baseline_frames - 1, settings.drift == "auto"
-    if frames < FEWEST_FRAMES:
-        return None
     mean_hu = _mean_hu(hu[:frames], vessels)
     coefficients, covariance = np.polyfit(times_s[:frames], mean_hu, 1, cov=True)
     slope, sd = float(coefficients[0]), float(np.sqrt(covariance[0, 0]))
@@ -80,10 +101,15 @@ def find_drift(
     noise_hu = _noise_of_mean(_mean_hu(hu[late:], vessels), times_s[late:], int((alike >= LEAST_CORRELATION).sum()))
     noise_hu *= float(np.sqrt(2.0 * alike.sum() - 1.0))  # in a slow curve, where neighbours share their noise
     sd = max(sd, noise_hu / float(np.sqrt(np.sum((times_s[:frames] - times_s[:frames].mean()) ** 2))))
-    visible = float(stdtrit(frames - 2, 1.0 - 0.5 * CHANCE)) * sd
-    taken = slope if asked and abs(slope) > visible else 0.0
-    line_hu = taken * (times_s - times_s[:baseline_frames].mean())
-    return Drift(60.0 * slope, 60.0 * sd, 60.0 * visible, frames, line_hu)
+    return slope, sd, float(stdtrit(frames - 2, 1.0 - 0.5 * CHANCE)) * sd
+
+
+def _in_whole_scan(
+    hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp], artery_hu: FloatArray, times_s: FloatArray
+) -> tuple[float, float, float] | None:
+    """Return the same of a line beside tissue curves in all frames; None where no fit is found."""
+    slope, sd = line_beside(_mean_hu(hu, vessels), artery_hu, times_s)
+    return (slope, sd, HALVING_SDS * sd) if np.isfinite(sd) else None
 
 
 def find_jumps(

@@ -14,6 +14,8 @@ DELAYS_S, MTTS_S = np.arange(-3.0, 12.1, 1.0), np.geomspace(1.5, 24.0, 9)
 HUBER, ROUNDS = 1.5, 8
 #: What differs less from frame to frame, against noise, is no jumps but a curve that the fit misses.
 LEAST_ROUGHNESS = 0.25
+#: How well a drift shows beside tissue curves is told by one of this size, in HU per s.
+TRIED_HU_PER_S = 1.0 / 60.0
 
 
 def unexplained(means_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray) -> FloatArray:
@@ -45,11 +47,43 @@ def unexplained(means_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray
     >>> bool(np.abs(unexplained(mean, aif, times)).max() < 0.01)  # HU
     True
     """
-    curves = tissue_curves(artery_hu, times_s, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=1.0).reshape(-1, times_s.size)
-    lengths = np.linalg.norm(curves, axis=1)
-    ones = np.ones((1, times_s.size))
-    columns = np.concatenate([curves[lengths > 0.0] / lengths[lengths > 0.0, None], ones, -ones]).T
-    return np.stack([_left_of(mean_hu, columns) for mean_hu in means_hu])
+    columns = _of_tissue(artery_hu, times_s)
+    return np.stack([_fitted(mean_hu, columns)[1] for mean_hu in means_hu])
+
+
+def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray) -> tuple[float, float]:
+    """Return the slope of a line that a mean holds beside tissue curves, in HU per s, and its SD.
+
+    Tissue curves rise and fall with the bolus, whatever the tissue: hardly anything of a line looks like a sum of them.
+    The SD takes all that the fit leaves for drift: it is the slope of a line of which tissue curves would leave as
+    much. Infinite is that of a mean that no fit is found of.
+
+    Parameters
+    ----------
+    mean_hu : ndarray, shape (t,)
+        Mean HU of tissue.
+    artery_hu : ndarray, shape (t,)
+        Arterial enhancement, in any unit.
+    times_s : ndarray, shape (t,)
+        Acquisition times in s.
+
+    Examples
+    --------
+    >>> times = np.arange(40.0)
+    >>> aif = 300 * (times / 8) ** 3 * np.exp(3 - 0.375 * times)
+    >>> tissue = tissue_curves(aif, times, delays_s=np.array([1.0]), mtts_s=np.array([4.0]), shape=1.0)[0, 0]
+    >>> slope, sd = line_beside(35.0 + 0.04 * tissue - 0.05 * times, aif, times)
+    >>> round(slope, 3), sd < 0.001
+    (-0.05, True)
+    """
+    tissue, line = _of_tissue(artery_hu, times_s), times_s - times_s.mean()
+    unit = float(np.linalg.norm(line))
+    share, left_hu = _fitted(mean_hu, np.column_stack([tissue, line / unit, -line / unit]))
+    slope = float(share[-2] - share[-1]) / unit
+    drifting_hu = tissue @ share[:-2] + np.copysign(TRIED_HU_PER_S, slope) * line
+    _, seen_hu = _fitted(drifting_hu, tissue, rounds=1)
+    seen = float(np.sqrt(np.mean(seen_hu**2))) / TRIED_HU_PER_S
+    return slope, float(np.sqrt(np.mean(left_hu**2))) / seen if share.any() and seen > 0.0 else np.inf
 
 
 def rough(left_hu: FloatArray) -> bool:
@@ -85,16 +119,25 @@ def noise_between(parts_hu: FloatArray) -> float:
     return robust_sd(bends) / float(np.sqrt(6.0 * max(1, len(parts_hu) - 1)))
 
 
-def _left_of(mean_hu: FloatArray, columns: FloatArray) -> FloatArray:
+def _of_tissue(artery_hu: FloatArray, times_s: FloatArray) -> FloatArray:
+    """Return the tissue curves that make up a mean, and a constant of both signs, shape (t, column)."""
+    curves = tissue_curves(artery_hu, times_s, delays_s=DELAYS_S, mtts_s=MTTS_S, shape=1.0).reshape(-1, times_s.size)
+    lengths = np.linalg.norm(curves, axis=1)
+    ones = np.ones((1, times_s.size))
+    return np.concatenate([curves[lengths > 0.0] / lengths[lengths > 0.0, None], ones, -ones]).T
+
+
+def _fitted(mean_hu: FloatArray, columns: FloatArray, rounds: int = ROUNDS) -> tuple[FloatArray, FloatArray]:
+    """Return how much of each column the best non-negative sum has, and what it leaves; nothing where none is found."""
     from scipy.optimize import nnls
 
-    weight, left = np.ones(mean_hu.size), mean_hu
-    for _ in range(ROUNDS):
+    found, weight, left = np.zeros(columns.shape[1]), np.ones(mean_hu.size), mean_hu
+    for _ in range(rounds):
         root = np.sqrt(weight)
         try:
             found, _ = nnls(columns * root[:, None], (mean_hu - mean_hu.mean()) * root, maxiter=10 * columns.shape[1])
         except RuntimeError:  # it finds no end: nothing is known
-            return np.zeros_like(mean_hu)
+            return np.zeros(columns.shape[1]), np.zeros_like(mean_hu)
         left = mean_hu - mean_hu.mean() - columns @ found
         weight = np.minimum(1.0, HUBER * max(robust_sd(left), 1e-6) / np.maximum(np.abs(left), 1e-9))
-    return left
+    return found, left

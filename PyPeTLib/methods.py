@@ -132,10 +132,11 @@ def _on_leakage(checks: Sequence[Check]) -> Iterator[str]:
 def _on_drift(drift: Drift | None) -> Iterator[str]:
     """Yield what was taken off for the drift of the scanner; nothing where nothing was."""
     if drift is not None and drift.corrected:
-        yield (
-            f"A drift of {typeset(f'{drift.hu_per_minute:+.1f}')} ± {drift.sd_hu_per_minute:.1f} HU per minute, seen "
-            f"in the brain over {drift.frames} frames before the bolus, was taken off all frames as a straight line."
-        )
+        seen = f"seen in the brain over {drift.frames} frames before the bolus"
+        if not drift.before_bolus:
+            seen = "told beside the best non-negative sum of tissue curves by the mean curve of the brain"
+        slope = f"{typeset(f'{drift.hu_per_minute:+.1f}')} ± {drift.sd_hu_per_minute:.1f} HU per minute"
+        yield f"A drift of {slope}, {seen}, was taken off all frames as a straight line."
 
 
 def _on_jumps(jumps: Jumps, between: str, mean: str) -> Iterator[str]:

@@ -376,7 +376,7 @@ def _vascular_curves(
     found = find_bolus(beyond.hu, beyond.noise_hu, times_s, settings=settings)
     vessels, artery = measured(found, np.zeros_like(times_s), share(progress, 0.5, 0.7))
     bolus = before_artery(found, artery.fit, times_s, settings=settings)
-    drift = find_drift(hu, likely.columns, bolus.baseline_frames, times_s, settings=settings)
+    drift = find_drift(hu, likely.columns, bolus.baseline_frames, artery.curve_hu, times_s, settings=settings)
     jumps = find_jumps(hu, likely.columns, artery.curve_hu, drift, times_s, settings=settings)
     taken_hu = taken_off(drift, jumps)
     if bolus is not found or taken_hu.any():

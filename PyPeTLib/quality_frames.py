@@ -84,15 +84,18 @@ def judge_range(series: Series, artery: VascularCurve, vein: VascularCurve | Non
 
 
 def judge_drift(drift: Drift | None) -> Check:
-    """Return whether the scanner drifts before the bolus, and what was done about it.
+    """Return whether the scanner drifts, and what was done about it.
 
     Of phantoms 2 HU a minute that nothing is done about make volumes a fifth too large and flow as much too small
     (`Testing/benchmarks/accuracy.py --set drift=off`).
     """
     if drift is None:
-        return Check("drift", "not applicable", "Too few frames before the bolus show whether the scanner drifts.")
+        return Check("drift", "not applicable", "Whether the scanner drifts is told by no frames before the bolus.")
     slope, sd = typeset(f"{drift.hu_per_minute:+.1f}"), f"{drift.sd_hu_per_minute:.1f}"
-    text = f"Before the bolus the HU of the brain change by {slope} ± {sd} a minute ({drift.frames} frames)"
+    when, frames = "Before the bolus", f"{drift.frames} frames"
+    if not drift.before_bolus:
+        when, frames = "Beside contrast agent", f"told by all {frames}, as few are before the bolus"
+    text = f"{when} the HU of the brain change by {slope} ± {sd} a minute ({frames})"
     if not drift.certain:
         chance = f"no more than chance, which hides drifts below {drift.visible_hu_per_minute:.1f}"
         return Check("drift", "pass", f"{text}: {chance}.", drift.hu_per_minute)

@@ -122,7 +122,7 @@ class Skull:
 
 @dataclass(frozen=True)
 class Drift:
-    """How the HU of the brain change before the contrast agent arrives.
+    """How the HU of the brain change without contrast agent.
 
     Parameters
     ----------
@@ -132,6 +132,8 @@ class Drift:
         Slopes smaller than this may be chance.
     frames : int
         Number of frames it was seen in.
+    before_bolus : bool
+        Whether these are the frames before the bolus; else the line was told beside tissue curves, in all frames.
     line_hu : ndarray, shape (t,)
         What was taken off each frame, in HU: a straight line that is 0 on average over the baseline, or zeros.
     """
@@ -140,6 +142,7 @@ class Drift:
     sd_hu_per_minute: float
     visible_hu_per_minute: float
     frames: int
+    before_bolus: bool
     line_hu: FloatArray
 
     @property

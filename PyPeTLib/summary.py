@@ -94,12 +94,13 @@ def _motion(motion: Motion) -> dict[str, Any]:
 
 
 def _drift(drift: Drift) -> dict[str, Any]:
-    """Return the drift of the scanner before the bolus."""
+    """Return the drift of the scanner."""
     return {
         "hu_per_minute": drift.hu_per_minute,
         "sd_hu_per_minute": drift.sd_hu_per_minute,
         "visible_hu_per_minute": drift.visible_hu_per_minute,
         "frames": drift.frames,
+        "before_bolus": drift.before_bolus,
         "corrected": drift.corrected,
     }
 

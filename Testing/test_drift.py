@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from PyPeTLib import Settings, analyze
-from PyPeTLib.drift import CHANCE, LEAST_JUMPS_HU, _noise_of_mean, find_drift, find_jumps, taken_off
+from PyPeTLib.drift import CHANCE, FEWEST_FRAMES, LEAST_JUMPS_HU, _noise_of_mean, find_drift, find_jumps, taken_off
 from PyPeTLib.kinetics import tissue_curves
 from PyPeTLib.phantom import bolus_curve, head_phantom
 from PyPeTLib.quality_frames import judge_drift, judge_jumps
@@ -27,11 +27,15 @@ def brain_hu(times, per_minute=0.0, seed=0, noise=1.0):
     return hu
 
 
+def artery(times):
+    return bolus_curve(times, arrival_s=9.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
 @pytest.mark.parametrize("per_minute", [-6.0, 3.0, 12.0])
 @pytest.mark.parametrize("times", [np.arange(50.0), np.r_[np.arange(0.0, 20.0, 2.0), np.arange(20.0, 50.0)]])
 def test_slope_is_that_of_the_tissue_before_the_bolus(settings, per_minute, times, dtype):
-    found = find_drift(brain_hu(times, per_minute).astype(dtype), VESSELS, 10, times, settings=settings)
+    found = find_drift(brain_hu(times, per_minute).astype(dtype), VESSELS, 10, artery(times), times, settings=settings)
     assert found.certain and found.corrected and found.frames == 9
     assert abs(found.hu_per_minute - per_minute) < 4.0 * found.sd_hu_per_minute
     assert found.visible_hu_per_minute == pytest.approx(
@@ -43,7 +47,10 @@ def test_slope_is_that_of_the_tissue_before_the_bolus(settings, per_minute, time
 
 def test_its_sd_is_that_of_repeated_scans_and_chance_is_no_drift(settings):
     times = np.arange(40.0)
-    found = [find_drift(brain_hu(times, seed=seed), VESSELS, 10, times, settings=settings) for seed in range(300)]
+    found = [
+        find_drift(brain_hu(times, seed=seed), VESSELS, 10, artery(times), times, settings=settings)
+        for seed in range(300)
+    ]
     spread = np.std([one.hu_per_minute for one in found])
     assert np.sqrt(np.mean([one.sd_hu_per_minute**2 for one in found])) == pytest.approx(spread, rel=0.3)
     assert min(one.sd_hu_per_minute for one in found) > 0.3 * spread  # frames that lie on a line by chance
@@ -54,14 +61,57 @@ def test_its_sd_is_that_of_repeated_scans_and_chance_is_no_drift(settings):
 
 def test_too_few_frames_before_the_bolus_tell_nothing(settings):
     times = np.arange(40.0)
-    assert find_drift(brain_hu(times, 9.0), VESSELS, 5, times, settings=settings) is None
-    assert find_drift(brain_hu(times, 9.0), VESSELS, 6, times, settings=settings) is not None
+    few = find_drift(brain_hu(times, 9.0), VESSELS, FEWEST_FRAMES, artery(times), times, settings=settings)
+    assert not few.before_bolus and few.frames == times.size
+    enough = find_drift(brain_hu(times, 9.0), VESSELS, FEWEST_FRAMES + 1, artery(times), times, settings=settings)
+    assert enough.before_bolus and enough.frames == FEWEST_FRAMES
     assert judge_drift(None).status == "not applicable"
+
+
+@pytest.mark.parametrize("shape", [0.0, 1.0])
+@pytest.mark.parametrize("interval_s", [1.0, 2.8])
+def test_the_whole_scan_tells_a_drift_where_few_frames_are_before_the_bolus(settings, interval_s, shape):
+    times = np.arange(0.0, 60.0, interval_s)
+    feeding = bolus_curve(times, arrival_s=4.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+    for per_minute in (-5.0, 0.0, 2.5):
+        hu = mixed_brain(per_minute / 60.0 * times, times, feeding, shape, noise=3.0)
+        found = find_drift(hu, np.arange(0), 2, feeding, times, settings=settings)
+        assert not found.before_bolus and found.frames == times.size
+        assert found.certain == (per_minute != 0.0) == found.corrected, per_minute
+        assert abs(found.hu_per_minute - per_minute) < 2.0 * found.sd_hu_per_minute < 1.5
+        assert found.line_hu[:2].mean() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_what_the_whole_scan_tells_is_said(settings):
+    times = np.arange(0.0, 60.0, 2.0)
+    feeding = bolus_curve(times, arrival_s=4.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+    hu = mixed_brain(0.1 * times, times, feeding)
+    said = judge_drift(find_drift(hu, np.arange(0), 3, feeding, times, settings=settings))
+    assert said.status == "warn" and "all 30 frames" in said.text and "Beside contrast agent" in said.text
+    steady = judge_drift(
+        find_drift(mixed_brain(0.0, times, feeding), np.arange(0), 3, feeding, times, settings=settings)
+    )
+    assert steady.status == "pass" and "hides drifts below" in steady.text
+
+
+def test_scan_with_few_frames_before_the_bolus_has_the_maps_of_one_that_does_not_drift(tiny_head):
+    """Frames of two seconds: a third of the volume was drift, and no core was found."""
+    options = replace(tiny_head.options, noise_hu=1.0, interval_s=2.0, frames=30, bolus_arrival_s=7.0)
+    series = head_phantom(options).series
+    line = (4.0 / 60.0) * series.times_s.astype(np.float32)
+    drifting = replace(series, values=series.values.astype(np.float32) + line[:, None, None, None])
+    still, taken = (analyze(scan, Settings(residue="exponential")) for scan in (series, drifting))
+    assert not still.drift.before_bolus and not still.drift.corrected and taken.drift.corrected
+    tissue = still.tissue.values & taken.tissue.values
+    for name in ("cbv", "cbf", "mtt"):
+        one, other = (float(np.nanmedian(dict(run.maps.items())[name].values[tissue])) for run in (still, taken))
+        assert other == pytest.approx(one, rel=0.06), name
+    assert "told beside" in taken.methods_text and "told beside" not in still.methods_text
 
 
 def test_it_may_be_left_in_and_is_said_all_the_same():
     times = np.arange(50.0)
-    left = find_drift(brain_hu(times, -6.0), VESSELS, 10, times, settings=Settings(drift="off"))
+    left = find_drift(brain_hu(times, -6.0), VESSELS, 10, artery(times), times, settings=Settings(drift="off"))
     assert left.certain and not left.corrected and not left.line_hu.any()
     said = judge_drift(left)
     assert said.status == "warn" and "−6" in said.text and "too small" in said.text
@@ -98,7 +148,11 @@ def test_sd_of_a_slope_is_that_which_independent_frames_would_leave(settings):
     for seed in range(20):
         hu = brain_hu(np.arange(40.0), seed=seed)
         averaged = (hu[:-2] + hu[1:-1] + hu[2:]) / 3.0
-        found.append(find_drift(averaged, VESSELS, 8, np.arange(38.0), settings=settings).sd_hu_per_minute)
+        found.append(
+            find_drift(
+                averaged, VESSELS, 8, artery(np.arange(38.0)), np.arange(38.0), settings=settings
+            ).sd_hu_per_minute
+        )
     of_mean, away = 1.0 / np.sqrt(VOXELS - VESSELS.size), np.arange(7.0) - 3.0
     assert np.median(found) == pytest.approx(60.0 * of_mean / np.linalg.norm(away), rel=0.25)
 
@@ -121,7 +175,7 @@ def test_noise_that_frames_share_is_no_drift_more_often_than_chance_has_it(setti
         hu = brain_hu(np.arange(0.0, 40.0, 2.0), seed=seed)
         twice = np.repeat(hu, 2, axis=0)[:-1]
         twice[1::2] = 0.5 * (twice[:-1:2] + twice[2::2])
-        found.append(find_drift(twice, VESSELS, 12, times, settings=settings))
+        found.append(find_drift(twice, VESSELS, 12, artery(times), times, settings=settings))
     assert np.mean([one.line_hu.any() for one in found]) < 0.05
 
 
@@ -198,7 +252,7 @@ def test_jumps_may_be_left_in_and_drift_comes_off_beside_them():
     left = jumps_of(mixed_brain(jumps_hu), drift="off")
     assert left.certain and not left.corrected
     assert not taken_off(None, left).any()
-    drift = Drift(3.0, 0.1, 0.3, 9, 0.05 * (TIMES - 5.0))
+    drift = Drift(3.0, 0.1, 0.3, 9, True, 0.05 * (TIMES - 5.0))
     both = jumps_of(mixed_brain(jumps_hu + drift.line_hu), known=drift)
     np.testing.assert_allclose(both.hu, left.hu, atol=1e-6)
     np.testing.assert_allclose(taken_off(drift, both), drift.line_hu + both.hu)
