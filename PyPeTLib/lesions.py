@@ -149,8 +149,9 @@ def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
     plane = lesions.midplane
     if plane is None:
         need = "Mid-sagittal plane: none mirrors the brain clearly better than its neighbours."
-        found = Check("midplane", "warn", f"{need} The side of a lesion is unknown and relative values are withheld.")
-        return (found,)
+        withheld = "The side of a lesion is unknown and relative values are withheld."
+        text = "No hypoperfusion was found, so relative values are against both sides." if lesions.normal else withheld
+        return (Check("midplane", "warn", f"{need} {text}"),)
     text = f"The mid-sagittal plane is tilted by {plane.tilt_degrees:.1f}° against the scan's left-right axis."
     checks = [Check("midplane", "pass", text, plane.tilt_degrees)]
     if lesions.side == "both":

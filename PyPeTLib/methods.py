@@ -209,16 +209,20 @@ def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:
     rule += f" (thresholds of {source})" if source else ""
     yield f"{rule}; connected parts of less than {settings.smallest_lesion_ml:g} mL were left out."
     yield from _on_late_tissue(settings)
+    normal = (
+        f"Normal tissue is that {_NORMAL[lesions.side]} with Tmax of at most {settings.normal_tmax_s:g} s, CSF, bone, "
+        "large vessels and what lies beside these left out"
+    )
     if lesions.midplane is None:
-        yield "No mid-sagittal plane was found and relative values were withheld."
+        found = f"was found. {normal}." if lesions.normal else "was found and relative values were withheld."
+        yield f"No mid-sagittal plane {found}"
         return
     withheld = ", as here: relative values were withheld" if lesions.side == "both" else ""
     yield (
         "The mid-sagittal plane was found by mirroring the brain without contrast "
         f"(within {settings.midplane_limit_degrees:g}° of the scan's axis) and a robust fit to local middles "
-        f"({lesions.midplane.tilt_degrees:.1f}° from the left-right axis). Normal tissue is that "
-        f"{_NORMAL[lesions.side]} with Tmax of at most {settings.normal_tmax_s:g} s, CSF, bone, large vessels and "
-        f"what lies beside these left out; both sides count as ill where the smaller hypoperfusion has at least "
+        f"({lesions.midplane.tilt_degrees:.1f}° from the left-right axis). {normal}; "
+        f"both sides count as ill where the smaller hypoperfusion has at least "
         f"{percent(share)} of the larger and {least_ml:g} mL{withheld}."
     )
 

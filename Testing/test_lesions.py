@@ -14,6 +14,7 @@ from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.lesion_facts import criterion_rows, lesion_facts, lesion_rows, lesion_values
 from PyPeTLib.lesion_rules import RULES, describe_rule, judge_criteria
 from PyPeTLib.lesions import _as_around, _ball, _beside, find_lesions, judge_lesions
+from PyPeTLib.methods import _on_lesions
 from PyPeTLib.progress import silent
 from PyPeTLib.records import Midplane
 from PyPeTLib.settings import Settings
@@ -372,6 +373,18 @@ def test_without_a_plane_the_side_is_unknown_and_relative_values_are_withheld():
     (check,) = judge_lesions(lesions)
     assert check.status == "warn" and "relative values are withheld" in check.text
     assert lesions_of(maps_of(), plane=None).side == "none"
+
+
+def test_without_a_plane_and_a_hypoperfusion_relative_values_are_against_both_sides_and_that_is_said():
+    lesions = lesions_of(maps_of(), plane=None)
+    assert lesions.normal and lesions.volumes_ml["rcbf_below_30"].ml == 0.0
+    (check,) = judge_lesions(lesions)
+    assert check.status == "warn" and "against both sides" in check.text and "withheld" not in check.text
+    told = list(_on_lesions(lesions, Settings()))
+    assert told[-1].startswith("No mid-sagittal plane was found. Normal tissue is that of both sides")
+    assert "withheld" not in " ".join(told)
+    told = list(_on_lesions(lesions_of(maps_of("left"), plane=None), Settings()))
+    assert told[-1] == "No mid-sagittal plane was found and relative values were withheld."
 
 
 def test_small_parts_are_left_out():
