@@ -149,7 +149,7 @@ def _layers(
 ) -> Iterator[dict[str, Any]]:
     """Yield maps, reference maps and standard deviations: name, unit, window, colours and rounded values."""
     units = {name: image.unit for name, image in analysis.maps.items()}
-    given = {name: replace(image, unit=units[name]) for name, image in reference.items()}
+    given = {name: replace(reference[name], unit=unit) for name, unit in units.items() if name in reference}
     rows = [(name, "Maps", MAP_LABELS[name], image, MAP_STEPS) for name, image in analysis.maps.items()]
     rows += [
         (

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from PyPeTLib.analysis import Analysis, Prepared
+from PyPeTLib.checks import invalid_why
 from PyPeTLib.display import (
     BRAIN_HU,
     ENHANCEMENT_HU,
@@ -22,7 +23,7 @@ from PyPeTLib.display import (
     peak_frame,
     spread_slices,
 )
-from PyPeTLib.figures import Strip, axes_in, canvas, heading, maps_figure, png, sheet
+from PyPeTLib.figures import Strip, axes_in, canvas, heading, maps_figure, mark_invalid, png, sheet
 from PyPeTLib.orientation import displayed_shape, pixel_aspect, radiological, slice_labels
 from PyPeTLib.overlays import SCALE_IN, draw_vessel
 from PyPeTLib.plots import draw_bolus, draw_vessels
@@ -49,8 +50,10 @@ def write_stages(analysis: Analysis, folder: Path) -> None:
     InputError
         If a picture cannot be written.
     """
+    invalid = invalid_why(analysis.checks)
     for name, draw in STAGES.items():
-        write_bytes(png(draw(analysis)), Path(folder) / f"{name}.png")
+        figure = draw(analysis)
+        write_bytes(png(mark_invalid(figure) if invalid else figure), Path(folder) / f"{name}.png")
 
 
 def raw_figure(analysis: Prepared) -> Figure:

@@ -159,3 +159,10 @@ def test_reference_maps_are_held_in_the_unit_and_window_of_ours(tiny_analysis):
     layer = next(layer for layer in given["layers"] if layer["key"] == "cbf_reference")
     assert (layer["unit"], layer["window"], layer["group"]) == (cbf.unit, MAP_WINDOWS["cbf"], "Reference")
     assert layer["low"] + (unpack(layer["values"])[0] - 1) * layer["step"] == pytest.approx(20.0, abs=layer["step"])
+
+
+def test_reference_maps_are_held_in_the_order_of_ours(tiny_analysis):
+    maps = tiny_analysis.maps
+    given = viewer_data(tiny_analysis, {name: getattr(maps, name) for name in ("tmax", "mtt", "cbf")})
+    held = [layer["key"] for layer in given["layers"] if layer["group"] == "Reference"]
+    assert held == ["cbf_reference", "mtt_reference", "tmax_reference"]

@@ -10,8 +10,10 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from matplotlib.image import imread
+from PIL import Image as Pillow
 
 from PyPeTLib import InputError
+from PyPeTLib.checks import Check
 from PyPeTLib.display import enhancement_volume
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.records import Curves
@@ -53,6 +55,18 @@ def test_the_raw_picture_shows_the_scan_as_it_was_read_also_where_frames_were_le
 def test_arterial_input_is_purple_in_its_picture(folder):
     red, green, blue = np.moveaxis(imread(folder / "5_aif.png")[..., :3], -1, 0)
     assert ((blue > 0.8) & (green < 0.5) & (red > 0.5)).sum() > 50
+
+
+def test_pictures_of_an_invalid_run_say_so(tiny_analysis, tmp_path, folder):
+    """They are passed on alone: nothing else tells that their maps are not to be trusted."""
+    write_stages(replace(tiny_analysis, checks=(Check("one", "fail", "bad"),)), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == NAMES
+    for name in NAMES:
+        titles = [Pillow.open(place / name).text["Title"] for place in (tmp_path, folder)]
+        assert titles[0] == f"INVALID · {titles[1]}", name
+        pixels = [imread(place / name)[..., :3] for place in (tmp_path, folder)]
+        red = [((one[..., 0] > 0.8) & (one[..., 1] < 0.75))[: one.shape[0] // 20].sum() for one in pixels]
+        assert red[0] > 100 > red[1], name
 
 
 def test_a_folder_that_cannot_be_written_is_named(tiny_analysis, tmp_path, monkeypatch):
