@@ -65,6 +65,29 @@ def peaks(curves: FloatArray) -> FloatArray:
     return np.stack([top - 0.25 * (left - right) * offset, index + offset], axis=1)
 
 
+def peak_time_s(curve_hu: FloatArray, times_s: FloatArray) -> float:
+    """Return when a curve is highest, between frames as `peaks` has it.
+
+    Parameters
+    ----------
+    curve_hu : ndarray, shape (time,)
+        HU.
+    times_s : ndarray, shape (time,)
+        When the frames were taken, in s.
+
+    Returns
+    -------
+    float
+        Time in s on the scan's axis.
+
+    Examples
+    --------
+    >>> peak_time_s(np.array([0.0, 3.0, 4.0, 4.0, 3.0]), np.array([0.0, 2.0, 4.0, 6.0, 8.0]))
+    5.0
+    """
+    return float(np.interp(peaks(curve_hu[np.newaxis])[0, 1], np.arange(times_s.size), times_s))
+
+
 def robust_sd(values: FloatArray) -> float:
     """Return the standard deviation of normal noise from the median of its magnitude.
 

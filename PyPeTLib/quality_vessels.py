@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from PyPeTLib.checks import Check
-from PyPeTLib.curves import area_weights, end_share, own_noise, peaks
+from PyPeTLib.curves import area_weights, end_share, own_noise, peak_time_s
 from PyPeTLib.geometry import FloatArray
 from PyPeTLib.records import Curves, Transit, VascularCurve
 from PyPeTLib.settings import Settings
@@ -198,8 +198,7 @@ def _artery_order(artery: VascularCurve, curves: Curves, times_s: FloatArray) ->
     tissue = curves.coefficients.mean(axis=0, dtype=float) @ curves.basis
     if not tissue.max() > 0:
         return Check("AIF before tissue", "not applicable", "The mean of the brain does not enhance.")
-    places = peaks(np.stack([artery.measured_hu, tissue]))[:, 1]
-    artery_s, tissue_s = (float(one) for one in np.interp(places, np.arange(times_s.size), times_s))
+    artery_s, tissue_s = (peak_time_s(curve, times_s) for curve in (artery.measured_hu, tissue))
     text = f"The arterial curve peaks at {artery_s:.3g} s, the mean of the brain at {tissue_s:.3g} s"
     if tissue_s - artery_s < LEAST_LEAD_S:
         text += f": an artery comes first, by {LEAST_LEAD_S:g} s or more. Check the AIF {_kind(artery)}."

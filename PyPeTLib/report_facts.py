@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from PyPeTLib import __version__
 from PyPeTLib.analysis import Analysis, Lesions, Maps
-from PyPeTLib.curves import end_share
+from PyPeTLib.curves import end_share, peak_time_s
 from PyPeTLib.display import MAP_LABELS
 from PyPeTLib.geometry import FloatArray, Image
 from PyPeTLib.lesion_facts import RESEARCH_USE, lesion_cells, lesion_rows
@@ -164,7 +164,7 @@ def _quartiles(values: FloatArray) -> FloatArray:
 
 def _curve_facts(curve: VascularCurve, times_s: FloatArray, arrival_s: float) -> dict[str, str]:
     """Return what is known of one vascular curve, by name."""
-    fit, peak_s = curve.fit, float(times_s[curve.measured_hu.argmax()])
+    fit, peak_s = curve.fit, peak_time_s(curve.measured_hu, times_s)
     voxels = int(curve.mask.values.sum())
     return {
         "Measured peak": f"{curve.measured_hu.max():.0f} HU",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from PyPeTLib.analysis import Analysis
-from PyPeTLib.curves import area_weights, end_share
+from PyPeTLib.curves import area_weights, end_share, peak_time_s
 from PyPeTLib.geometry import FloatArray
 from PyPeTLib.records import Candidate, VascularCurve
 
@@ -45,7 +45,7 @@ def curve_facts(curve: VascularCurve, analysis: Analysis) -> dict[str, Any]:
     (of the measured curve without a fit); both heights are those of the samples.
     """
     times = analysis.series.times_s
-    peak_s = float(times[np.argmax(curve.measured_hu)]) if curve.fit is None else curve.fit.peak_s
+    peak_s = peak_time_s(curve.measured_hu, times)
     return {
         "source": curve.source,
         "voxels": int(curve.mask.values.sum()),

@@ -24,6 +24,7 @@ from PyPeTLib import InputError, Settings, report
 from PyPeTLib.analysis import Maps, Volume
 from PyPeTLib.beside import Reference
 from PyPeTLib.checks import Check
+from PyPeTLib.curves import peaks
 from PyPeTLib.display import (
     CORE_COLOUR,
     HYPOPERFUSION_COLOUR,
@@ -56,12 +57,12 @@ from PyPeTLib.overlays import LESION_MAPS, highlighted, lesions_figure, vessels_
 from PyPeTLib.plots import LEAST_MOTION, bolus_figure, curves_figure, motion_figure
 from PyPeTLib.references import REFERENCES, references
 from PyPeTLib.report import render, report_html
-from PyPeTLib.report_facts import candidate_rows, key_numbers, lesion_note, volume_rows
+from PyPeTLib.report_facts import candidate_rows, key_numbers, lesion_note, vessel_rows, volume_rows
 from PyPeTLib.report_pictures import FIGURES, drawings, former_figures, write_figures
 from PyPeTLib.report_sections import Report, Section, Table, Text, report_sections
 from PyPeTLib.report_viewer import viewer_data
 from PyPeTLib.stages import aif_figure
-from PyPeTLib.vessel_facts import candidate_facts
+from PyPeTLib.vessel_facts import candidate_facts, curve_facts
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=y> $x_{1$ \u202e\u05d0\u05d1\u05d2 \x07" + "n" * 300
 
@@ -784,3 +785,16 @@ def test_the_name_on_printed_pages_is_text_whatever_it_holds():
     style = page[page.index("<style>") : page.index("</style>")]
     assert r'content: "a\000022\00003b\000020\00007d\000020\00003c\00002fstyle' in style and "0000e9" in style
     assert "<script>x()" not in page and r"Research\000020use" in style
+
+
+def test_peaks_of_the_vessels_are_at_one_time_on_page_in_summary_and_in_checks(tiny_analysis):
+    """Between frames, as TTP has it: the page had that of the highest frame, the summary that of the fit."""
+    rows = {name: values for name, *values in vessel_rows(tiny_analysis)}
+    for text, curve in zip(rows["Time to peak"], (tiny_analysis.aif, tiny_analysis.vof), strict=True):
+        facts = curve_facts(curve, tiny_analysis)
+        assert text == f"{facts['peak_s']:.1f} s ({facts['time_to_peak_s']:.1f} s after arrival)"
+        place = peaks(curve.measured_hu[np.newaxis])[0, 1]
+        assert facts["peak_s"] == pytest.approx(place, abs=1e-9), "a frame every second, from 0 s"
+    check = next(one for one in tiny_analysis.checks if one.name == "AIF before tissue")
+    artery_s = curve_facts(tiny_analysis.aif, tiny_analysis)["peak_s"]
+    assert check.text.startswith(f"The arterial curve peaks at {artery_s:.3g} s")
