@@ -29,7 +29,7 @@ class Series:
     Parameters
     ----------
     values : ndarray, shape (t, z, y, x)
-        HU, any real type; kept as a read-only view, never copied.
+        HU, any real type of at most 64 bits; kept as a read-only view, never copied.
     times_s : ndarray, shape (t,)
         Acquisition time of each frame in s, strictly increasing.
     geometry : Geometry
@@ -65,9 +65,8 @@ class Series:
             )
         times = np.array(self.times_s, dtype=float)
         if times.shape != self.values.shape[:1]:
-            raise InputError(
-                f"Scan {self.name}: one time a frame is needed, {len(self.values)} in all; found {times.size}."
-            )
+            found = times.size if times.ndim == 1 else f"times of shape {times.shape}"
+            raise InputError(f"Scan {self.name}: one time a frame is needed, {len(self.values)} in all; found {found}.")
         if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
             raise InputError(
                 f"Scan {self.name}: times must be finite and strictly increasing; found {describe_times(times)}."

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 from PyPeTLib.errors import InputError, decimal_comma, reason_of
@@ -237,7 +238,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, value in self.items():
-            _check(name, value)
+            object.__setattr__(self, name, _plain(value))
+            _check(name, getattr(self, name))
         if self.aif_minimum_volume_ml > self.aif_maximum_volume_ml or self.tissue_low_hu >= self.tissue_high_hu:
             raise InputError(
                 "Settings: a minimum below its maximum is needed; found AIF volumes of "
@@ -489,6 +491,13 @@ def _known(name: str) -> SettingInfo:
 
 def _kind(info: SettingInfo) -> str:
     return "a whole number" if isinstance(info.default, int) else "a number"
+
+
+def _plain(value: Value) -> Value:
+    """Return a number of numpy's, as a series of values from ``np.arange`` has them, as one of Python's."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def _check(name: str, value: object) -> None:

@@ -347,13 +347,25 @@ def test_an_argument_of_another_kind_is_refused_by_its_name(tiny_head):
             analyze(**arguments)
 
 
-@pytest.mark.parametrize("kind", [list, np.ma.masked_array, lambda values: values.astype(complex)])
+#: Where there are such: on Windows they have 64 bits.
+WIDER = [lambda values: values.astype(np.longdouble)] if np.dtype(np.longdouble).itemsize > 8 else []
+
+
+@pytest.mark.parametrize("kind", [list, np.ma.masked_array, lambda values: values.astype(complex), *WIDER])
 def test_values_that_are_no_plain_array_of_real_numbers_are_refused(tiny_head, kind):
     series = tiny_head.series
     with pytest.raises(InputError, match=r"Scan phantom_ctp: a (plain )?numpy array .*; found"):
         replace(series, values=kind(series.values))
     with pytest.raises(InputError, match=r"Image: a (plain )?numpy array .*; found"):
         Image(kind(series.values[0]), series.geometry)
+
+
+def test_times_in_columns_are_told_from_times_in_a_row(tiny_head):
+    series = tiny_head.series
+    with pytest.raises(InputError, match=r"one time a frame is needed, 45 in all; found times of shape \(45, 1\)"):
+        replace(series, times_s=series.times_s[:, np.newaxis])
+    with pytest.raises(InputError, match=r"one time a frame is needed, 45 in all; found 44\."):
+        replace(series, times_s=series.times_s[1:])
 
 
 def test_a_point_is_three_numbers():

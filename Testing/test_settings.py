@@ -221,6 +221,14 @@ def test_settings_files_that_cannot_be_read_say_why(text, message):
 
 def test_numbers_of_numpy_are_numbers():
     assert Settings(gaussian_sigma_mm=np.float64(2.0)).gaussian_sigma_mm == 2.0
+    swept = [Settings(core_rcbf=share) for share in np.arange(20, 45, 5)]
+    assert [one.core_rcbf for one in swept] == [20, 25, 30, 35, 40]
+    mixed = swept[1].changed({"core_cbv": np.float32(1.5), "curvature_flow_iterations": np.int16(5)})
+    assert settings_from_toml(settings_to_toml(mixed), source="mine.toml") == dict(mixed.items())
+    assert {type(value) for _, value in mixed.items()} == {int, float, str}
+    for value in (np.float32(np.nan), np.int64(0), np.bool_(True), np.array([25])):
+        with pytest.raises(InputError, match="core_rcbf: a number in 1 … 100 % of normal is needed"):
+            Settings(core_rcbf=value)
 
 
 def test_names_and_meanings_are_distinct():
