@@ -99,9 +99,7 @@ def methods_text(prepared: Prepared, *, residue: str, strength: float | None, le
     to_maps = [
         _arterial_sentence(prepared.aif, prepared.vof),
         _on_deconvolution(settings, residue, strength),
-        f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
-        f"{settings.hematocrit_large:g} (large vessels) and {settings.hematocrit_small:g} (small vessels); "
-        "MTT is CBV/CBF, Tmax the time of the maximal response, TTP counts from bolus arrival.",
+        _on_units(settings, residue),
         f"Statistics leave out CSF (below {settings.csf_hu:g} HU without contrast), what shares bone (above "
         f"{settings.bone_rim_hu:g} HU) and large vessels (CBV above {settings.vessel_cbv:g} mL/100 g and three times "
         "the median).",
@@ -159,7 +157,8 @@ def _on_resolution(resolution_mm: float | None) -> Iterator[str]:
 
 def _on_deconvolution(settings: Settings, residue: str, strength: float | None) -> str:
     """Say how flow, volume and times were found."""
-    text = f"Impulse responses were computed by {DECONVOLUTION.get(settings.method, f'the method {settings.method}')}."
+    what = "Flow was" if settings.method == "max-slope" else "Impulse responses were"  # it has none
+    text = f"{what} computed by {DECONVOLUTION.get(settings.method, f'the method {settings.method}')}."
     shape = f"{_with_article(residue)} residue{_chosen_how(settings)}" if residue else ""
     if settings.method == "max-slope":
         return text.format(s=settings) + (
@@ -183,6 +182,17 @@ def _on_deconvolution(settings: Settings, residue: str, strength: float | None) 
     )
 
 
+def _on_units(settings: Settings, residue: str) -> str:
+    """Say what flow and volume are per, and what the times are; of the maximum slope `_on_deconvolution` says it."""
+    top = "middle" if residue == "box" else "maximum"  # a box is as high everywhere
+    tmax = "" if settings.method == "max-slope" else f" Tmax the time of the {top} of the response,"
+    return (
+        f"Flow and volume are per mass of tissue of density {settings.tissue_density_g_ml:g} g/mL, with hematocrits of "
+        f"{settings.hematocrit_large:g} (large vessels) and {settings.hematocrit_small:g} (small vessels); "
+        f"MTT is CBV/CBF,{tmax} TTP counts from bolus arrival."
+    )
+
+
 _NORMAL = {
     "none": "of both sides, as no lesion was found,",
     **dict.fromkeys(("left", "right", "both", "unknown"), "of the side without the lesion"),
@@ -198,7 +208,7 @@ def _on_late_tissue(settings: Settings) -> Iterator[str]:
             f"{settings.late_probability:.3g}, by the standard deviation of its delay."
         )
     if settings.vessel_margin_mm > 0.0:
-        yield f"Within {settings.vessel_margin_mm:g} mm of large vessels it counted as the nearest other tissue."
+        yield f"Within {settings.vessel_margin_mm:g} mm of large vessels tissue counted as the nearest other."
 
 
 def _on_lesions(lesions: Lesions, settings: Settings) -> Iterator[str]:

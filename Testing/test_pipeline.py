@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -35,6 +36,7 @@ from PyPeTLib import (
     read_image,
 )
 from PyPeTLib.deconvolve import MODELS
+from PyPeTLib.methods import methods_text
 from PyPeTLib.records import Response
 from PyPeTLib.settings import READ_WITH, DeconvolutionMethod, describe_settings, is_read, without_effect
 
@@ -748,6 +750,24 @@ def toy_method(monkeypatch):
         describe_settings.cache_clear()
         yield Settings(method="toy")
     describe_settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("method", "residue", "tmax"),
+    [
+        ("bSVD", "", "the time of the maximum of the response, TTP"),
+        ("bayesian", "exponential", "the time of the maximum of the response, TTP"),
+        ("bayesian", "box", "the time of the middle of the response, TTP"),
+        ("nlr", "box", "the time of the middle of the response, TTP"),
+        ("max-slope", "", "is the time from the arterial peak to the steepest rise."),
+    ],
+)
+def test_methods_say_once_what_tmax_is_by_the_method(tiny_analysis, method, residue, tmax):
+    run = replace(tiny_analysis, settings=Settings(method=method))
+    text = methods_text(run, residue=residue, strength=None, lesions=run.lesions)
+    assert re.findall(r"Tmax ((?:is )?the time[^,.]*[,.](?: TTP)?)", text) == [tmax]
+    assert ("Impulse responses" in text) == (method != "max-slope")
+    assert "Within 2 mm of large vessels tissue counted as the nearest other." in text
 
 
 def test_a_new_method_runs_and_is_told_with_its_function_its_entry_and_its_name(tiny_head, tmp_path, toy_method):
