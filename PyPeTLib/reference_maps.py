@@ -19,7 +19,7 @@ from PyPeTLib.pairing import limited, resampled
 from PyPeTLib.pictures import OTHER_PICTURES, Scale, is_image, picture_map, read_picture
 from PyPeTLib.read import read_image, read_oriented
 from PyPeTLib.times import read_sidecar
-from PyPeTLib.typeset import counted_names
+from PyPeTLib.typeset import counted, counted_names
 
 #: Files of one case's maps, by the name of the map; one each, unless the case is refused.
 Files = Mapping[str, Sequence[Path]]
@@ -368,8 +368,9 @@ def _one_each(files: Files, cure: str = _LEAVE_ONE) -> dict[str, Path]:
     """Return the file of each map; refuse two."""
     for name, found in files.items():
         if len(found) > 1:
+            more = f" and {counted(len(found) - 2, 'other')}" * (len(found) > 2)
             raise InputError(
-                f"Reference: one {MAP_LABELS[name]} map a case is needed; found {' and '.join(map(str, found))}. {cure}"
+                f"Reference: one {MAP_LABELS[name]} map a case is needed; found {found[0]} and {found[1]}{more}. {cure}"
             )
     return {name: found[0] for name, found in files.items()}
 

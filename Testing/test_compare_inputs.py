@@ -251,6 +251,8 @@ def test_a_reference_of_another_space_or_of_several_runs_is_doubted(runs, tmp_pa
 def test_two_files_of_one_map_given_one_by_one_are_refused_with_what_helps(runs, tmp_path, capsys):
     """Not with the advice to give them one by one."""
     files = [runs / name / "sub-01_ses-01_cbf.nii.gz" for name in ("ours", "other")]
+    message = refused([runs / "ours", *[files[0]] * 30, f"cbf={files[1]}"], capsys)
+    assert f"found {files[0]} and {files[0]} and 29 others. Leave one out." in message, "thirty would be no sentence"
     message = refused([runs / "ours", files[0], f"cbf={files[1]}"], capsys)
     assert f"one CBF map a case is needed; found {files[0]} and {files[1]}. Leave one out." in message
     assert "one by one" not in message
