@@ -24,6 +24,8 @@ VOLUME_NAMES = {
 }
 #: What the ratio of hypoperfusion over core is called.
 MISMATCH_RATIO = "Mismatch ratio"
+#: What the ratios are called that are about tissue later than 6 s.
+HIR, CBV_INDEX = "HIR (Tmax > 10 s over Tmax > 6 s)", "CBV index"
 #: Stands where there is no core to have a ratio to; criteria take the ratio to be as large as they need.
 NO_CORE = "no core"
 MET = {True: "met", False: "not met", None: "not known"}
@@ -65,14 +67,14 @@ def lesion_rows(lesions: Lesions) -> list[LesionRow]:
     ]
     ratios = {
         MISMATCH_RATIO: lesions.mismatch_ratio,
-        "HIR (Tmax > 10 s over Tmax > 6 s)": lesions.hir,
-        "CBV index": lesions.cbv_index,
+        HIR: lesions.hir,
+        CBV_INDEX: lesions.cbv_index,
     }
     return volumes + [(name, value, float("nan"), float("nan"), "") for name, value in ratios.items()]
 
 
 def lesion_values(rows: Sequence[LesionRow], *, unknown: str) -> list[str]:
-    """Return the values of `lesion_rows` as text: without a core the ratio is not unknown, for it has none.
+    """Return the values of `lesion_rows` as text: a ratio to nothing is not unknown, for there is none.
 
     Parameters
     ----------
@@ -85,12 +87,17 @@ def lesion_values(rows: Sequence[LesionRow], *, unknown: str) -> list[str]:
     --------
     >>> nan = float("nan")
     >>> volumes = [("Core", 0.0, nan, nan, "mL"), ("Hypoperfusion", 61.24, nan, nan, "mL")]
-    >>> lesion_values([*volumes, ("Mismatch ratio", nan, nan, nan, ""), ("HIR", nan, nan, nan, "")], unknown="–")
-    ['0.0', '61.2', 'no core', '–']
+    >>> ratios = [(name, nan, nan, nan, "") for name in (MISMATCH_RATIO, HIR, CBV_INDEX)]
+    >>> lesion_values([*volumes, *ratios], unknown="–")
+    ['0.0', '61.2', 'no core', '–', '–']
+    >>> lesion_values([("Tmax > 6 s", 0.0, nan, nan, "mL"), *ratios], unknown="–")
+    ['0.0', '–', 'no Tmax > 6 s', 'no Tmax > 6 s']
     """
     volumes = {name: value for name, value, *_ in rows}
     core_ml, late_ml = (volumes.get(VOLUME_NAMES[name], float("nan")) for name in ("core", "hypoperfusion"))
     missing = {MISMATCH_RATIO: why_no_ratio(core_ml, late_ml)}
+    if volumes.get(VOLUME_NAMES["tmax_over_6s"]) == 0.0:
+        missing |= dict.fromkeys((HIR, CBV_INDEX), f"no {VOLUME_NAMES['tmax_over_6s']}")
     return [
         rounded(value, unit) if np.isfinite(value) else missing.get(name) or unknown for name, value, _, _, unit in rows
     ]

@@ -11,7 +11,15 @@ from scipy.ndimage import distance_transform_edt
 from PyPeTLib.analysis import Maps
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Geometry, Image
-from PyPeTLib.lesion_facts import criterion_rows, lesion_facts, lesion_rows, lesion_values
+from PyPeTLib.lesion_facts import (
+    CBV_INDEX,
+    HIR,
+    MISMATCH_RATIO,
+    criterion_rows,
+    lesion_facts,
+    lesion_rows,
+    lesion_values,
+)
 from PyPeTLib.lesion_rules import RULES, describe_rule, judge_criteria
 from PyPeTLib.lesions import _as_around, _ball, _beside, find_lesions, judge_lesions
 from PyPeTLib.methods import _on_lesions
@@ -373,6 +381,16 @@ def test_without_a_plane_the_side_is_unknown_and_relative_values_are_withheld():
     (check,) = judge_lesions(lesions)
     assert check.status == "warn" and "relative values are withheld" in check.text
     assert lesions_of(maps_of(), plane=None).side == "none"
+
+
+def test_without_late_tissue_the_ratios_to_it_are_not_called_unknown():
+    rows = lesion_rows(lesions_of(maps_of()))
+    values = dict(zip([row[0] for row in rows], lesion_values(rows, unknown="not known"), strict=True))
+    assert [values[name] for name in (MISMATCH_RATIO, HIR, CBV_INDEX)] == ["no hypoperfusion", *["no Tmax > 6 s"] * 2]
+    rows = lesion_rows(lesions_of(maps_of("left", "right")))
+    values = dict(zip([row[0] for row in rows], lesion_values(rows, unknown="not known"), strict=True))
+    assert (values[MISMATCH_RATIO], values[CBV_INDEX]) == ("not known", "not known"), "withheld"
+    assert values[HIR] not in ("not known", "no Tmax > 6 s")
 
 
 def test_without_a_plane_and_a_hypoperfusion_relative_values_are_against_both_sides_and_that_is_said():
