@@ -342,7 +342,13 @@ def at_times(frames: npt.NDArray[np.int16], taken_s: FloatArray, times_s: FloatA
 
 
 def digitise(hu: Float32, noise_hu: Float32) -> npt.NDArray[np.int16]:
-    """Add noise and round to what a scanner stores."""
+    """Add noise and round to what a scanner stores.
+
+    Examples
+    --------
+    >>> digitise(np.float32([[20.3, -7.8, 4000.0]]), np.float32([[0.5, 0.1, 0.0]])).tolist()
+    [[21, -8, 3071]]
+    """
     return np.asarray(np.clip(np.rint(hu + noise_hu), LOWEST_HU, HIGHEST_HU), dtype=np.int16)
 
 

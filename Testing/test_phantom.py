@@ -24,8 +24,24 @@ from PyPeTLib.phantom import (
     tiles_phantom,
 )
 from PyPeTLib.phantom_curves import residue_area, tissue_curves
-from PyPeTLib.phantom_head import Label, rotation
-from PyPeTLib.phantom_scan import Scene, _move, correlated_noise, describe, label_table
+from PyPeTLib.phantom_head import Label, build_head, label_head, rotation
+from PyPeTLib.phantom_scan import (
+    Scene,
+    _move,
+    _refine,
+    _split,
+    average,
+    correlated_noise,
+    describe,
+    grid_geometry,
+    label_curves,
+    label_table,
+    scene_of,
+    times_taken,
+    true_motion,
+)
+from PyPeTLib.phantom_shapes import GRID_LOW_MM, GRID_MM, ball, resample, rod, sample
+from PyPeTLib.phantom_vessels import Vessel, stamp
 
 SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.0, 3.0, 10.0), frames=3)
 #: All contrast has left at the end, and a little noise keeps the rounding to whole HU without bias.
@@ -73,6 +89,20 @@ def test_bolus_recirculates_and_has_a_slow_tail():
     tail = curve[times > 60.0] / curve.max()
     assert 0.03 < tail.min() < tail.max() < 0.15
     assert (np.diff(tail) < 0).all()
+
+
+def test_second_pass_begins_one_and_a_half_widths_after_the_first_and_its_tail_at_half_of_it():
+    """What recirculates is so much broader, as high as asked for, and falls with 120 s when the second pass is over."""
+    times = np.arange(0.0, 600.0, 0.01)
+    asked = {"arrival_s": 20.0, "width_s": 12.0, "peak_hu": 250.0}
+    more = bolus_curve(times, **asked, recirculation=0.2) - bolus_curve(times, **asked, recirculation=0.0)
+    assert not more[times <= 38.0].any() and (more[times > 38.1] > 0.0).all()
+    since = np.maximum(times - 38.0, 0.0)
+    tail = 25.0 * np.exp(-since / 120.0)
+    np.testing.assert_allclose(more[times > 200.0], tail[times > 200.0], rtol=1e-6)
+    second = more - tail * (1.0 - np.exp(-since / 8.0))
+    assert second.max() == pytest.approx(50.0, rel=1e-5)
+    assert 0.01 * np.count_nonzero(second > 25.0) == pytest.approx(15.0, abs=0.02)
 
 
 @pytest.mark.parametrize("residue", RESIDUES)
@@ -140,6 +170,110 @@ def test_delay_shifts_the_curve():
     kinds = {"height_per_s": np.full(2, 0.01), "mtt_s": np.full(2, 4.0), "delay_s": np.array([0.0, 7.5])}
     early, late = tissue_curves(times, bolus, start_s=0.0, residue="exponential", **kinds)
     np.testing.assert_allclose(late[15:], early[:-15], atol=1e-9)
+
+
+# --- what heads are made of -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("residue", "age"), [("exponential", 1.0), ("box", 0.5), ("linear", 2.0 / 3.0), ("gamma", 2 / 3)]
+)
+def test_each_label_holds_its_blood_and_is_later_by_its_delay_and_transit(residue, age):
+    """Areas and centres of gravity; the mean of R/MTT is half the MTT times one plus its relative variance."""
+    times, table = np.arange(0.0, 300.0), label_table(1.4)
+    options = HeadOptions(recirculation=0.0, bolus_arrival_s=12.0, residue=residue)
+    curves = label_curves(options, table, times).astype(float) - table.hu
+    aif = curves[:, Label.ARTERY]
+    volume, vessel = table.cbv / 100.0 * RHO_G_ML / KAPPA + table.vessel, table.vessel
+    np.testing.assert_allclose(curves.sum(axis=0), volume * aif.sum(), rtol=2e-3, atol=0.02)
+    holds = volume > 0.0
+    mtt_s = 60.0 * table.cbv / np.where(table.cbf > 0.0, table.cbf, 1.0)
+    later_s = (times @ curves)[holds] / curves[:, holds].sum(axis=0) - times @ aif / aif.sum()
+    expected_s = (table.delay_s + np.where(vessel, table.transit_s, age * mtt_s))[holds]
+    np.testing.assert_allclose(later_s, expected_s, atol=0.05)
+
+
+def test_a_point_is_seen_as_wide_in_mm_along_both_axes_and_in_its_slice_alone():
+    """By a scanner whose point spread has an SD of 0.6 mm."""
+    grid = Geometry((61, 81, 5), (0.3, 0.2, 2.0))
+    labels = np.zeros((1, 5, 81, 61), np.uint8)
+    labels[0, 2, 40, 30] = 1
+    seen = average(labels, np.array([0.0, 100.0]), grid)
+    assert seen[2].sum() == pytest.approx(100.0, rel=1e-4) and not seen[[0, 1, 3, 4]].any()
+    y_mm, x_mm = 0.2 * (np.arange(81) - 40), 0.3 * (np.arange(61) - 30)
+    spreads_mm = np.sqrt([seen[2].sum(axis=1) @ y_mm**2 / 100.0, seen[2].sum(axis=0) @ x_mm**2 / 100.0])
+    np.testing.assert_allclose(spreads_mm, 0.6, rtol=0.03)
+
+
+def places_mm(grid: Geometry) -> np.ndarray:
+    """Where the voxels of a grid lie, shape (z, y, x, 3)."""
+    z, y, x = np.indices(grid.shape)
+    return np.stack([x, y, z], axis=-1) * np.asarray(grid.spacing_mm) @ grid.axes.T + grid.origin_mm
+
+
+def oblique(size, spacing_mm) -> Geometry:
+    turn = rotation(np.array([12.0, -25.0, 9.0]))
+    return Geometry(size, spacing_mm, (-8.0, 5.0, -14.0), tuple(float(value) for value in turn.ravel()))
+
+
+def test_parts_of_a_voxel_are_at_most_1_mm_and_lie_around_its_middle():
+    grid = oblique((3, 4, 2), (0.9, 2.4, 8.0))
+    fine, factors = _refine(grid)
+    assert factors == (1, 3, 8) and max(fine.spacing_mm) <= 1.0
+    parts = np.stack([_split(places_mm(fine)[..., axis], factors) for axis in range(3)], axis=-1)
+    assert parts.shape == (24, *grid.shape, 3)
+    np.testing.assert_allclose(parts.mean(axis=0), places_mm(grid), atol=1e-9)
+    away_mm = (parts - places_mm(grid)) @ grid.axes
+    assert (np.abs(away_mm).max(axis=(0, 1, 2, 3)) < 0.5 * np.asarray(grid.spacing_mm)).all()
+
+
+@pytest.mark.parametrize("ends", [((8.0, 6.0, 4.0), (31.0, 22.0, 15.0)), ((-6.0, 12.45, 9.45), (33.0, 12.45, 9.45))])
+def test_a_vessel_is_what_lies_within_half_its_width_of_its_middle_line(ends):
+    """In the patient, whose head is drawn smaller and tilted; later vessels win, and what leaves the grid is cut."""
+    grid = oblique((40, 30, 20), (0.7, 0.9, 1.0))
+    to_head = np.diag([1.0 / 0.96, 1.0 / 0.98, 1.0]) @ rotation(np.array([5.0, 3.0, -8.0])).T
+    first, last = np.asarray(ends) * grid.spacing_mm @ grid.axes.T + grid.origin_mm
+    line = first + np.linspace(0.0, 1.0, 400)[:, None] * (last - first)
+    tube = Vessel(line @ to_head.T, np.full(400, 5.0), np.full(400, Label.VEIN, np.uint8))
+    labels = np.zeros(grid.shape, np.uint8)
+    stamp(labels, grid, [replace(tube, labels=tube.labels + 9), tube], to_head)
+    away_mm = rod(tuple(np.moveaxis(places_mm(grid), -1, 0)), tuple(first), tuple(last), (2.5, 2.5))
+    np.testing.assert_array_equal(np.where(np.abs(away_mm) < 0.02, 0, labels), np.where(away_mm < -0.02, Label.VEIN, 0))
+
+
+def test_bodies_are_told_by_their_distances():
+    """Of a rod, to the nearest of the balls it is made of; of a ball along its axes, and of a sphere everywhere."""
+    rng = np.random.default_rng(0)
+    places = tuple(rng.uniform(-20.0, 20.0, (3, 400)))
+    middles = np.linspace((-6.0, 2.0, 1.0), (8.0, -4.0, 5.0), 2000)
+    balls = np.linalg.norm(np.stack(places, axis=-1)[:, None] - middles, axis=-1)
+    np.testing.assert_allclose(rod(places, (-6, 2, 1), (8, -4, 5), (3, 3)), balls.min(axis=1) - 3.0, atol=1e-3)
+    ends = rod(tuple(np.array([[-6, 8], [2, -4], [1, 5.0]])), (-6, 2, 1), (8, -4, 5), (3.0, 1.0))
+    np.testing.assert_allclose(ends, [-3.0, -1.0], atol=1e-5)
+    away = np.linalg.norm(np.stack(places) - [[1.0], [2.0], [3.0]], axis=0) - 5.0
+    np.testing.assert_allclose(ball(places, (1, 2, 3), (5, 5, 5)), away, atol=1e-3)
+    surface = np.add(np.diag([4.0, 5.0, 6.0]), (1.0, 2.0, 3.0))
+    np.testing.assert_allclose(ball(tuple(surface.T), (1, 2, 3), (4, 5, 6)), 0.0, atol=1e-5)
+
+
+def test_a_field_is_seen_where_the_head_lies():
+    """Of an oblique grid in the patient: as if each of its voxels were looked up in head coordinates."""
+    grid, head_at = (
+        oblique((9, 8, 7), (2.0, 3.0, 4.0)),
+        build_head(seed=0, lesion_sign=1, tilt_degrees=(6.0, -4.0, 9.0)),
+    )
+    place = (places_mm(grid) @ head_at.to_head.T - GRID_LOW_MM) / GRID_MM
+    looked_up = sample(head_at.fields["inner"], np.moveaxis(place[..., ::-1], -1, 0))
+    np.testing.assert_allclose(resample(head_at.fields["inner"], head_at.to_head, grid), looked_up, atol=0.01)
+
+
+def test_labels_do_not_depend_on_how_many_are_made_at_a_time(monkeypatch):
+    drawn, grid = build_head(seed=0, lesion_sign=1), Geometry((40, 45, 5), (4.0, 4.0, 4.0), (-80.0, -95.0, -8.0))
+    whole = label_head(drawn, grid)
+    monkeypatch.setattr("PyPeTLib.phantom_head.CHUNK_VOXELS", 2 * 40 * 45)
+    for one, other in zip(whole, label_head(drawn, grid), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(np.unique(whole[0])) > 30 and whole[1].any()
 
 
 # --- head -----------------------------------------------------------------------------------------------------------
@@ -279,6 +413,14 @@ def test_frames_between_those_that_were_taken_are_means_of_both():
     assert (values[::2] == head(replace(SMALL, frames=3, interval_s=2.0)).series.values).all()
 
 
+@pytest.mark.parametrize(
+    ("times_s", "taken_s"), [((0.0, 1.0, 2.0, 3.0), [0.0, 2.0, 4.0]), ((5.0, 6.0, 9.0), [5.0, 7.0, 9.0])]
+)
+def test_frames_are_taken_from_the_first_time_on_until_the_last_lies_between_two(times_s, taken_s):
+    options = replace(SMALL, times_s=times_s, taken_every_s=2.0)
+    np.testing.assert_allclose(times_taken(options), taken_s)
+
+
 def test_a_head_without_its_skull_is_0_outside_the_brain():
     whole, removed = (head(replace(SMALL, frames=2, skull=skull)) for skull in ("whole", "removed"))
     inside = whole.masks["brain"].values
@@ -351,13 +493,13 @@ def test_masks_are_nested_and_disjoint_as_their_names_say():
         assert mask.any(), name
 
 
-def seen_of(parts, across=None):
+def seen_of(parts, across=None, vessel=Label.ARTERY):
     """Truth and masks of slices of eight parts each, the same all over a slice but for some columns of the last."""
     fine = Geometry((12, 12, 8 * len(parts)), (1.9, 1.9, 1.25))
     labels = np.concatenate([np.concatenate([np.full(n, label) for label, n in one]) for one in parts])
     labels = np.broadcast_to(labels.astype(np.uint8)[:, None, None], fine.shape).copy()
     if across is not None:
-        labels[-8:, :, across] = Label.ARTERY
+        labels[-8:, :, across] = vessel
     scene = Scene(labels, fine, 0, (1, 1, 8), np.ones(fine.shape, dtype=bool))
     return describe(scene, label_table(1.0), "exponential", Geometry((12, 12, len(parts)), (1.9, 1.9, 10.0)))
 
@@ -406,6 +548,16 @@ def test_arteries_are_told_by_their_share_of_the_blood_and_tissue_is_near_them_w
     assert not masks["near_vessel"].values[2].any()
 
 
+def test_veins_are_told_by_their_share_of_the_blood_and_fill_more_than_a_trace():
+    """Beside a vein in fluid the point spread leaves 1 %, all blood there; with as much of an artery it is none."""
+    vein, csf = Label.VEIN, Label.CSF
+    parts = [[(vein, 1), (csf, 7)], [(vein, 1), (Label.ARTERY, 1), (csf, 6)], [(vein, 1), (Label.GRAY, 7)]]
+    _, masks = seen_of([*parts, [(Label.GRAY, 8)], [(csf, 8)]], across=0, vessel=vein)
+    assert np.flatnonzero(masks["veins"].values[:, 6, 6]).tolist() == [0, 2]
+    assert np.flatnonzero(masks["arteries"].values[:, 6, 6]).tolist() == [1]
+    assert np.flatnonzero(masks["veins"].values[4, 6]).tolist() == [0]
+
+
 def test_thin_arteries_in_thick_slices_show_less_than_the_true_peak():
     base = HeadOptions(size=(220, 220, 2), times_s=(0.0, 16.5), noise_hu=0.0)
     peaks = []
@@ -427,12 +579,52 @@ def test_uneven_times_are_kept_and_sampled_at_their_own_time():
     np.testing.assert_allclose(phantom.aif_hu, expected, atol=0.01)
 
 
+def test_a_bolus_that_is_later_is_the_same_scan_later():
+    times = np.array([0.0, 9.0, 14.0, 20.0, 29.0])
+    early, late = (
+        head(replace(SMALL, noise_hu=0.0, bolus_arrival_s=5.0 + later, times_s=tuple((times + later).tolist())))
+        for later in (0.0, 12.0)
+    )
+    np.testing.assert_allclose(late.series.values.astype(int), early.series.values, atol=1)
+    np.testing.assert_allclose(late.aif_hu, early.aif_hu, atol=1e-3)
+
+
+def test_bolus_of_a_head_is_the_one_that_is_asked_for():
+    asked = {"peak_hu": 200.0, "width_s": 13.0, "arrival_s": 7.0}
+    options = replace(SMALL, frames=40, recirculation=0.3, **{f"bolus_{name}": value for name, value in asked.items()})
+    phantom = head(options)
+    expected = bolus_curve(np.arange(40.0), **asked, recirculation=0.3)
+    np.testing.assert_allclose(phantom.aif_hu, expected, atol=0.01)
+
+
 def test_motion_moves_the_head_and_leaves_truth_and_first_frame():
     still = head(replace(SMALL, noise_hu=0.0))
     moved = head(replace(SMALL, noise_hu=0.0, motion_mm=6.0, motion_degrees=4.0))
     assert np.array_equal(still.series.values[0], moved.series.values[0])
     assert np.array_equal(still.masks["brain"].values, moved.masks["brain"].values)
     assert np.abs(still.series.values[-1].astype(float) - moved.series.values[-1]).mean() > 20.0
+
+
+def test_the_head_moves_as_far_as_is_asked_in_the_last_frame():
+    options = replace(SMALL, motion_mm=5.0, motion_degrees=12.0)
+    turns, shifts_mm = true_motion(options, np.arange(3.0, 9.0))
+    angles = np.degrees(np.arccos(np.clip((np.trace(turns, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0)))
+    apart_mm = np.linalg.norm(shifts_mm, axis=1)
+    np.testing.assert_allclose([apart_mm[[0, -1]], angles[[0, -1]]], [[0.0, 5.0], [0.0, 12.0]], atol=1e-6)
+    assert (np.diff(apart_mm) > 0.0).all() and (np.diff(angles) > 0.0).all()
+
+
+@pytest.mark.parametrize("degrees", [0.0, 12.0])
+def test_what_moves_into_the_brain_from_below_and_above_was_drawn(degrees):
+    """Not what is in the first and last slices, once more: the brain of the last frame comes from drawn slices."""
+    options = replace(SMALL, frames=2, motion_mm=6.0, motion_degrees=degrees)
+    scene = scene_of(options, grid_geometry(options))
+    fine, drawn = scene.fine, scene.labels.shape[0]
+    turns, shifts_mm = true_motion(options, np.arange(2.0))
+    came_from = ((places_mm(fine)[scene.inside] - shifts_mm[1]) @ turns[1] - fine.origin_mm) @ fine.axes
+    slices = came_from[:, 2] / fine.spacing_mm[2] + scene.margin
+    assert drawn - 1 >= slices.max() and slices.min() >= 0.0
+    assert slices.max() > drawn - 1 - scene.margin or slices.min() < scene.margin
 
 
 def test_a_point_of_the_head_moves_as_it_is_said_to():
