@@ -15,6 +15,7 @@ from PyPeTLib.dictionary import (
     MTTS_S,
     Dictionary,
     Grid,
+    components_without_mean,
     log_weights,
     misfit,
     missed_share,
@@ -350,3 +351,14 @@ def test_what_is_missed_beyond_noise_is_a_share_of_the_curves_whatever_the_noise
 def test_what_a_tenth_of_volume_would_not_show_is_barred():
     small = replace(by_hand((1, 1, 2)), lengths=np.array([9.0, 11.0]))
     np.testing.assert_array_equal(seen(small, 1.0).log_prior, [-np.inf, 0.0])
+
+
+def test_components_without_mean_hold_the_curves_but_for_their_baseline():
+    """Whatever the lengths and angles of the components that curves are given in; noise is alike in all of them."""
+    rng = np.random.default_rng(3)
+    basis, coefficients = rng.normal(size=(5, 40)) * np.arange(1.0, 6.0)[:, None], rng.normal(size=(30, 5))
+    rotation, free = components_without_mean(basis.astype(np.float32))
+    curves = coefficients @ basis
+    np.testing.assert_allclose(coefficients @ rotation @ free, curves - curves.mean(axis=1, keepdims=True), atol=1e-4)
+    np.testing.assert_allclose(free @ free.T, np.eye(5), atol=1e-12)
+    np.testing.assert_allclose(free.sum(axis=1), 0.0, atol=1e-5)

@@ -83,10 +83,10 @@ def test_fit_of_curves_that_are_atoms_is_half_the_square_of_their_height(bolus):
     free = np.eye(EVEN.size) - 1.0 / EVEN.size
     chosen = {"mtts_s": MTTS_S, "delays_s": DELAYS_S, "shape": 1.0, "settings": Settings()}
     single = tissue_dictionary(bolus.aif(EVEN), EVEN, free, **chosen)
-    places = [DELAYS_S.size * mtt + 10 for mtt in (6, 16)]
+    places = [DELAYS_S.size * mtt + 10 for mtt in (6, 8, 16)]
     fits, mtt_s = _best_fit((20.0 * single.directions[:, places].T).astype(np.float32), single)
     np.testing.assert_allclose(fits, 200.0, rtol=2e-3)
-    assert mtt_s == pytest.approx(np.sqrt(MTTS_S[6] * MTTS_S[16]), rel=1e-5)
+    assert mtt_s == pytest.approx(np.cbrt(MTTS_S[6] * MTTS_S[8] * MTTS_S[16]), rel=1e-5)
 
 
 def test_change_of_the_input_is_that_of_least_squares_against_its_own_noise(bolus, as_curves):
@@ -296,10 +296,11 @@ def test_noise_that_was_stated_too_small_is_taken_as_large_as_curves_miss_their_
     np.testing.assert_allclose(seen[-1], seen[0], rtol=0.03)
 
 
-def test_a_peak_further_away_than_the_neighbours_is_none():
+@pytest.mark.parametrize("away", [3.0, 9.0])
+def test_a_peak_further_away_than_the_neighbours_is_none(away):
     """A ridge of small bend: its paraboloid would rise far beyond the nine values."""
     x, y = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0])
-    ridge = 4.0 - 10.0 * (x - y) ** 2 - 0.01 * (x + y - 9.0) ** 2
+    ridge = 4.0 - 10.0 * (x - y) ** 2 - 0.01 * (x + y - away) ** 2
     assert _peak(ridge.reshape(9, 1))[0] == ridge.max()
 
 
@@ -415,6 +416,17 @@ def test_where_the_late_parts_of_a_brain_gain_clearly_more_the_early_ones_decide
         assert not _Fit(0.0, 4.0, 0.5 + chance).gains_late(usual, *halves)
     assert not _Fit(0.0, 4.0, dispersed).gains_late(usual, parts[:1], parts[-1:])
     assert _Fit(0.0, 4.0, dispersed).of_most(usual, early) < 0.0 < _Fit(0.0, 4.0, dispersed).of_most(usual, parts)
+
+
+@pytest.mark.parametrize(("errors", "clearly"), [(2.9, False), (3.1, True)])
+def test_late_parts_gain_clearly_more_from_three_standard_errors_of_both_halves_on(errors, clearly):
+    """Means of four parts scatter by an SD of 1 in either half, so their difference by the root of a half."""
+    scatter = np.array([-1.0, -0.5, 0.5, 1.0])
+    scatter /= scatter.std(ddof=1)
+    means = np.concatenate([scatter, scatter + errors * np.sqrt(0.5)])
+    parts = [np.arange(40 * part, 40 * part + 40) for part in range(8)]
+    usual, one = _Fit(0.0, 4.0, np.zeros(320)), _Fit(0.0, 4.0, np.repeat(means, 40))
+    assert one.gains_late(usual, parts[:4], parts[4:]) == clearly
 
 
 def test_parts_are_ordered_by_the_arrival_of_contrast():
