@@ -164,6 +164,23 @@ def test_onset_may_lie_before_the_first_frame():
     assert fit_gamma_variate(truth(TIMES), TIMES).onset_s == pytest.approx(-3.0, abs=0.5)
 
 
+@pytest.mark.parametrize(("onset", "rise", "shape"), [(-8.0, 25.0, 3.0), (5.0, 9.0, 0.7), (-10.0, 35.0, 45.0)])
+def test_slow_boluses_long_washouts_and_symmetric_peaks_are_found(onset, rise, shape):
+    truth = GammaVariate(onset, rise, shape, 300.0, 0.0)
+    fit = fit_gamma_variate(truth(TIMES), TIMES)
+    assert fit.peak_s == pytest.approx(truth.peak_s, abs=0.1) and fit.error < 1e-3
+    assert fit.width_s == pytest.approx(truth.width_s, rel=0.02)
+
+
+def test_six_frames_of_a_narrow_bolus_tell_the_peak_between_them():
+    """Which is a seventh higher than the highest of them."""
+    times, truth = np.arange(0.0, 60.0, 4.0), GammaVariate(4.0, 6.0, 3.0, 300.0, 0.0)
+    seen = truth(times)
+    assert _first_pass_end(seen) == 6 and seen.max() < 300.0 / 1.14
+    fit = fit_gamma_variate(seen, times)
+    assert (fit.peak_s, fit.peak_hu) == (pytest.approx(10.0, abs=0.05), pytest.approx(300.0, rel=0.01))
+
+
 def test_a_fit_that_does_not_converge_is_none_not_the_initial_guess(monkeypatch):
     monkeypatch.setattr(scipy.optimize, "least_squares", partial(scipy.optimize.least_squares, max_nfev=1))
     assert fit_gamma_variate(artery_curve(), TIMES) is None
