@@ -118,7 +118,7 @@ class Lesions:
         The plane between the halves of the brain; None where it was not found.
     side : str
         Of the hypoperfusion (the patient's): "left", "right", "both", "none" where there is none, "unknown" where there
-        is no plane.
+        is no plane, or no normal tissue to find a relative one against.
     core, hypoperfusion, mismatch : Image or None
         Masks (bool); mismatch is hypoperfusion without core. None where they rest on relative values that are withheld.
     volumes_ml : mapping of str to Volume

@@ -72,7 +72,8 @@ def find_lesions(
     Relative values are against the means of normal tissue: that of the side without the lesion, without CSF and large
     vessels, whose Tmax is at most ``normal_tmax_s``; of both sides where there is no lesion (MTT: 60 times mean CBV
     over mean CBF). The side is the one with more hypoperfusion; both are ill where the smaller is at least
-    ``both_sides_share`` of the larger and ``both_sides_ml``. Then, without a plane, and where normal tissue is less
+    ``both_sides_share`` of the larger and ``both_sides_ml``; where a relative one lacks normal tissue of the other side
+    to be found against, and none is found, the side is unknown. Then, without a plane, and where normal tissue is less
     than 20 mL, relative values are withheld, and all that rests on them.
 
     Connected parts (touching at corners) smaller than ``smallest_lesion_ml`` are left out.
@@ -394,13 +395,11 @@ def _side(scene: _Scene, late: Limit, left: MaskArray | None) -> Side:
     if left is None:
         known = None if late.relative else scene.beyond(late)
         return "none" if known is not None and not known.any() else "unknown"
-    volumes = []
-    for own, other in ((left, ~left), (~left, left)):
-        found = scene.against(_means(scene, other)).beyond(late, own)
-        volumes.append(0.0 if found is None else float(found.sum()) * scene.geometry.voxel_volume_ml)
+    both = [scene.against(_means(scene, other)).beyond(late, own) for own, other in ((left, ~left), (~left, left))]
+    volumes = [0.0 if found is None else _plain_volume(found, scene.geometry).ml for found in both]
     smaller, larger = sorted(volumes)
     if larger == 0.0:
-        return "none"
+        return "unknown" if any(found is None for found in both) else "none"
     if smaller >= max(scene.settings.both_sides_ml, scene.settings.both_sides_share * larger) and smaller > 0.0:
         return "both"
     return "left" if volumes[0] > volumes[1] else "right"

@@ -626,6 +626,15 @@ def test_a_side_of_which_nothing_is_normal_is_ill_against_the_other():
     assert lesions.side == "left" and lesions.volumes_ml["hypoperfusion"].ml == pytest.approx(late.sum() * ML)
 
 
+def test_where_no_side_has_normal_tissue_a_relative_hypoperfusion_is_unknown_and_not_none():
+    """All of the brain is late: neither side can be told from the other."""
+    changed = {"tmax": 8.0, "cbf": 20.0, "mtt": 10.5}
+    images = {name: Image(np.full(GRID.shape, value), GRID) for name, value in changed.items()}
+    lesions = lesions_of(replace(maps_of(), **images), lesion_rule="Philips-like")
+    assert lesions.side == "unknown" and lesions.hypoperfusion is None
+    assert lesions_of(maps_of(), lesion_rule="Philips-like").side == "none"
+
+
 @pytest.mark.parametrize(("limit", "voxels"), [(215.0, VOXELS_LATE - VOXELS_CORE), (222.0, 0)])
 def test_mtt_is_relative_to_mean_volume_over_mean_flow(limit, voxels):
     """Late tissue has 10.5 s, 219 % of 60 · 4 / 50; the core's MTT is made normal."""
