@@ -228,9 +228,7 @@ class _Scene:
         if not mask.any():
             return self._none_found(region)
         box = _box(mask, self.geometry)
-        far, inside, ml = self.sds_beyond(box, region.beyond), mask[box], self.geometry.voxel_volume_ml
-        if region.but:
-            far = np.minimum(far, -self.sds_beyond(box, region.but))
+        far, inside, ml = self.sds_inside(box, region), mask[box], self.geometry.voxel_volume_ml
         sure = inside & (far >= BOUND_SDS)
         possible = inside | (_near(inside, self.geometry) & self.tissue[box] & (far >= -BOUND_SDS))
         return Volume(plain.ml, float(np.count_nonzero(sure)) * ml, float(np.count_nonzero(possible)) * ml)
@@ -246,9 +244,14 @@ class _Scene:
         box = _box(self.tissue if part_of is None else part_of, self.geometry)
         where = self.tissue[box] if part_of is None else self.tissue[box] & _near(part_of[box], self.geometry)
         possible = np.zeros_like(self.tissue)
-        possible[box] = where & (self.sds_beyond(box, region.beyond) >= -BOUND_SDS)
+        possible[box] = where & (self.sds_inside(box, region) >= -BOUND_SDS)
         large = _large(possible, self.geometry, self.settings.smallest_lesion_ml)
         return Volume(0.0, 0.0, float(np.count_nonzero(large)) * self.geometry.voxel_volume_ml)
+
+    def sds_inside(self, box: Box, region: _Region) -> FloatArray:
+        """Return by how many SDs each voxel of a box is what a region is made of."""
+        far = self.sds_beyond(box, region.beyond)
+        return np.minimum(far, -self.sds_beyond(box, region.but)) if region.but else far
 
     def sds_beyond(self, box: Box, limits: tuple[Limit, ...]) -> FloatArray:
         """Return by how many SDs each voxel of a box lies beyond all limits, where errors go together.
@@ -321,11 +324,12 @@ def _regions(scene: _Scene, core: Limit, late: Limit, progress: Progress) -> dic
     progress(0.0, "")
     late_mask = _with_unreached(scene, scene.beyond(late), core, late)
     within = (late,) if scene.settings.core_inside == "hypoperfusion" else ()
+    found_late = None if late_mask is None or not late_mask.any() else late_mask
 
     def low(limit: Limit) -> _Region:
-        if within and (late_mask is None or not late_mask.any()):
+        if within and found_late is None:
             return _Region(late_mask, (limit, *within))  # inside what is not known nothing is, inside nothing is none
-        part_of = late_mask if within else None
+        part_of = found_late if within else None
         return _Region(scene.beyond(limit, part_of), (limit, *within), within=part_of)
 
     cores = low(core)
@@ -333,7 +337,7 @@ def _regions(scene: _Scene, core: Limit, late: Limit, progress: Progress) -> dic
     regions = {
         "core": cores,
         "hypoperfusion": _Region(late_mask, (late,)),
-        "mismatch": _Region(mismatch, (late,), (core,)),
+        "mismatch": _Region(mismatch, (late,), (core,), found_late),
     }
     others = {f"tmax_over_{s:g}s": Limit("tmax", s) for s in TMAX_S}
     others |= {f"rcbf_below_{p:g}": Limit("rcbf", p) for p in RCBF_PERCENT}

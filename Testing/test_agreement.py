@@ -35,6 +35,7 @@ def test_icc_is_lowered_by_a_bias_and_by_a_scale_where_pearsons_is_not():
 def test_icc_does_not_depend_on_order_unit_or_zero():
     again = 3.0 * SHROUT[::-1, ::-1] + 1e4
     assert icc_agreement(again) == pytest.approx(icc_agreement(SHROUT))
+    assert icc_agreement(1e-9 * SHROUT) == pytest.approx(icc_agreement(SHROUT)), "small numbers vary, too"
 
 
 @pytest.mark.parametrize("ratings", [np.full((5, 2), 3.0), np.full((3, 2), 12.3), np.zeros((1, 2)), np.zeros((0, 2))])

@@ -533,6 +533,16 @@ def test_bounds_hold_the_volume_and_grow_with_the_noise():
     assert np.isnan(lesions_of(maps_of("left")).volumes_ml["hypoperfusion"].low_ml)  # no SD, no bounds
 
 
+def test_bounds_need_a_standard_deviation_of_every_limit():
+    """Flow has one, the delay has none: low flow alone has bounds, a core inside the hypoperfusion has none."""
+    maps = maps_of("left", sd=0.5)
+    maps = replace(maps, sd={"cbf": maps.sd["cbf"]})
+    inside, anywhere = (lesions_of(maps, core_inside=where).volumes_ml for where in ("hypoperfusion", "anywhere"))
+    assert inside["core"].ml == pytest.approx(VOXELS_CORE * ML) and np.isnan(inside["core"].high_ml)
+    assert np.isnan([anywhere[name].high_ml for name in ("hypoperfusion", "mismatch")]).all()
+    assert anywhere["core"].low_ml == anywhere["core"].high_ml == pytest.approx(VOXELS_CORE * ML)
+
+
 def test_bounds_are_what_is_sure_and_what_is_possible():
     maps = maps_of("left", sd=1.5)
     tmax = maps.tmax.values.copy()
@@ -606,6 +616,19 @@ def test_mismatch_is_sure_where_it_is_late_and_no_core_and_possible_where_it_may
     assert np.isnan(lesions_of(maps_of("left")).volumes_ml["mismatch"].low_ml)
 
 
+@pytest.mark.parametrize(("flow", "high"), [(5.0, 0), (14.0, 160)])
+def test_where_all_late_tissue_is_core_a_mismatch_is_possible_where_core_is_not_sure(flow, high):
+    """Flow of 5 is 10 SD below the limit of 15, one of 14 is 1 SD below; late tissue far away is no part of it."""
+    maps, doubtful = maps_of("left", sd=0.2), on("left", (slice(2, 4), slice(10, 15), LATE[2]))
+    cbf, tmax = maps.cbf.values.copy(), maps.tmax.values.copy()
+    cbf[on("left", LATE)], cbf[doubtful] = 5.0, flow
+    tmax[0:2, 0:5, 30:40] = 5.9
+    volumes = lesions_of(replace(maps, cbf=Image(cbf, GRID), tmax=Image(tmax, GRID, "s"))).volumes_ml
+    assert volumes["core"].ml == volumes["hypoperfusion"].ml == pytest.approx(VOXELS_LATE * ML)
+    assert (volumes["mismatch"].ml, volumes["mismatch"].low_ml) == (0.0, 0.0)
+    assert volumes["mismatch"].high_ml == pytest.approx(high * ML)
+
+
 @pytest.mark.parametrize("sd", [0.0, 0.5])
 @pytest.mark.parametrize(("sides", "plane"), [(["left"], None), (["left", "right"], PLANE)])
 def test_a_core_inside_a_hypoperfusion_that_is_withheld_is_withheld(sides, plane, sd):
@@ -661,6 +684,8 @@ def test_without_lesion_and_normal_tissue_there_is_no_core():
     tissue[:2, :10, 25:35] = True
     lesions = lesions_of(maps_of(), tissue=tissue)
     assert not lesions.normal and {volume.ml for volume in lesions.volumes_ml.values()} == {0.0}
+    core = lesions_of(maps_of(sd=0.5), tissue=tissue).volumes_ml["core"]
+    assert core.ml == 0.0 and np.isnan(core.high_ml), "what may be low is not known without normal tissue"
 
 
 def test_without_a_lesion_the_bound_is_what_may_be_one():
@@ -673,6 +698,10 @@ def test_without_a_lesion_the_bound_is_what_may_be_one():
     assert (found["tmax_over_6s"].ml, found["tmax_over_6s"].low_ml) == (0.0, 0.0)
     assert found["tmax_over_6s"].high_ml == pytest.approx(VOXELS_CORE * ML)
     assert found["tmax_over_8s"].high_ml == 0.0
+    tissue = TISSUE.copy()
+    tissue[4, on("left", CORE)[1]] = False
+    part = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s")), tissue=tissue).volumes_ml["tmax_over_6s"]
+    assert part.high_ml == pytest.approx((VOXELS_CORE - 10 * 8) * ML), "in tissue"
 
 
 def test_without_tissue_there_is_no_lesion_and_no_bound():
