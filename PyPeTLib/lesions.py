@@ -404,7 +404,7 @@ def _side(scene: _Scene, late: Limit, left: MaskArray | None) -> Side:
     smaller, larger = sorted(volumes)
     if larger == 0.0:
         return "unknown" if any(found is None for found in both) else "none"
-    if smaller >= max(scene.settings.both_sides_ml, scene.settings.both_sides_share * larger) and smaller > 0.0:
+    if smaller >= max(scene.settings.both_sides_ml, scene.settings.both_sides_share * larger):
         return "both"
     return "left" if volumes[0] > volumes[1] else "right"
 

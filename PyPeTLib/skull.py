@@ -116,7 +116,7 @@ def _ellipse(inner: FloatArray, known: MaskArray) -> FloatArray | None:
     Seen from near its middle the squared inverse distance to an ellipse is a sum of the first two waves of the angle.
     """
     waves = np.stack([np.ones(DIRECTIONS), *(f(k * _angles()) for k in (1, 2) for f in (np.cos, np.sin))])
-    weights = np.where(known, inner, 0.0) ** 2  # so that an error in mm counts alike in all directions
+    weights = np.where(known, inner, 0.0) ** 2  # so that an error, as a share of the distance, counts alike
     found = np.linalg.lstsq((waves * weights).T, known.astype(float), rcond=None)[0] @ waves
     return None if found.min() <= 0.0 else np.asarray(found**-0.5)
 

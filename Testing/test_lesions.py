@@ -173,11 +173,12 @@ def test_four_mm_from_a_large_vessel_tissue_counts_itself():
     assert not found.hypoperfusion.values[apart].any()
 
 
+@pytest.mark.parametrize("radius_mm", [2.0, 3.0])
 @pytest.mark.parametrize("spacing", [(2.0, 2.0, 5.0), (1.0, 1.0, 1.0), (0.5, 0.7, 1.5)])
-def test_ball_holds_the_voxels_within_its_radius(spacing):
-    ball = _ball(2.0, Geometry((9, 9, 9), spacing))
+def test_ball_holds_the_voxels_within_its_radius(spacing, radius_mm):
+    ball = _ball(radius_mm, Geometry((9, 9, 9), spacing))
     at = np.stack(np.meshgrid(*(np.arange(-9, 10) * mm for mm in spacing[::-1]), indexing="ij"))
-    assert ball.sum() == (np.linalg.norm(at, axis=0) <= 2.0 + 1e-9).sum()
+    assert ball.sum() == (np.linalg.norm(at, axis=0) <= radius_mm + 1e-9).sum()
     assert ball[tuple(n // 2 for n in ball.shape)]
 
 
@@ -268,6 +269,13 @@ def test_normal_tissue_is_the_other_sides_without_csf_and_vessels_and_late_tissu
     tissue[..., 20:30] = False
     changed = replace(maps, cbf=Image(cbf, GRID), tmax=Image(tmax, GRID))
     assert lesions_of(changed, tissue=tissue).normal["cbf"] == pytest.approx(50.0)
+
+
+def test_without_a_lesion_normal_tissue_is_that_of_both_sides():
+    cbf = np.full(GRID.shape, 40.0, np.float32)
+    cbf[..., LEFT] = 60.0
+    lesions = lesions_of(replace(maps_of(), cbf=Image(cbf, GRID)))
+    assert lesions.side == "none" and lesions.normal["cbf"] == pytest.approx(50.0)
 
 
 def test_normal_tissue_is_away_from_large_vessels():
