@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from PyPeTLib.alike import EARLIEST_S, LATEST_S, TALL_SHARE, same_curve
+from PyPeTLib.alike import EARLIEST_S, LATEST_S, TALL_SHARE, _compared, mean_curve, same_curve
 from PyPeTLib.arteries import find_artery
 from PyPeTLib.curves import between_frames
 from PyPeTLib.geometry import Geometry
@@ -57,6 +59,35 @@ def test_branches_that_are_reached_a_little_earlier_or_no_later_are_taken(lag):
 @pytest.mark.parametrize("lag", [-1.0, 0.5, 1.0, 4.0])
 def test_branches_that_are_reached_at_another_time_are_left_out(lag):
     assert chosen(np.tile(blood(onset=10.0 + lag), (200, 1))).mean() < 0.05
+
+
+@pytest.mark.parametrize(("lag", "same"), [(-0.6, False), (-0.5, True), (0.1, True), (0.2, False)])
+def test_branches_are_taken_from_half_a_second_earlier_to_a_tenth_later(lag, same):
+    times = np.arange(0.0, 55.0, 0.5)
+    curves = np.tile(blood(times, onset=10.0 + lag), (200, 1))
+    assert (chosen(curves, times=times, noise=2.0).mean() > 0.5) == same
+
+
+@pytest.mark.parametrize(("times_noise", "same"), [(1.42, True), (1.58, False)])
+def test_a_curve_may_differ_by_one_and_a_half_times_its_noise(times_noise, same):
+    """Its own noise, and so much of a ripple that no time and no height explains."""
+    ripple = NOISE * np.sqrt(2.0 * (times_noise**2 - 1.0)) * np.sin(0.7 * np.pi * TIMES)
+    assert (chosen(np.tile(blood() + ripple, (400, 1))).mean() > 0.5) == same
+
+
+def test_what_is_left_of_a_curve_that_fits_is_its_noise():
+    """Height takes one of the 55 degrees of freedom, and the lag another, but for its steps."""
+    curves = vessels_of(np.tile(0.9 * blood(), (4000, 1))).curves_hu
+    _, left_hu = _compared(curves, blood(), TIMES)
+    assert np.mean(left_hu**2) == pytest.approx(NOISE**2, rel=0.025)
+
+
+def test_noise_of_a_mean_curve_is_that_of_independent_voxels():
+    """Variances of 9 and 16 add up to that of the sum, and a quarter of it is that of the mean."""
+    vessels = replace(vessels_of(np.zeros((3, TIMES.size))), noise_hu=np.array([3.0, 9.0, 4.0]))
+    curve, noise_hu = mean_curve(vessels, np.array([True, False, True]))
+    assert noise_hu == pytest.approx(2.5)
+    np.testing.assert_allclose(curve, 0.5 * (vessels.curves_hu[0] + vessels.curves_hu[2]))
 
 
 def test_time_decides_where_noise_would_allow_a_later_curve():

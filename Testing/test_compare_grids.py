@@ -62,6 +62,45 @@ def test_averaging_keeps_the_mean_of_noise_and_lowers_its_spread():
     np.testing.assert_allclose(found, blocks, rtol=1e-6)
 
 
+def test_averaging_is_along_the_axes_of_the_patient_however_the_finer_image_is_stored():
+    """Its x runs along y, in steps of 0.5 mm; the other way it has those of the map."""
+    grid = Geometry((5, 6, 2), (2.0, 2.0, 5.0), (1.0, 1.0, 0.0))
+    fine = Geometry((24, 5, 2), (0.5, 2.0, 5.0), (1.0, 0.25, 0.0), (0, 1, 0, 1, 0, 0, 0, 0, 1))
+    noise = np.random.default_rng(0).normal(5.0, 1.0, fine.shape)
+    blocks = noise.reshape(2, 5, 6, 4).mean(axis=3).transpose(0, 2, 1)
+    np.testing.assert_allclose(resampled(Image(noise, fine), grid).values, blocks, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("shift", "known"), [(0.5, 5), (0.6, 4)])
+def test_a_voxel_has_a_value_from_halfway_to_one_on(shift, known):
+    values = np.where(np.arange(10) < 5, 3.0, np.nan) * np.ones((2, 4, 1))
+    grid = Geometry((10, 4, 2), (1.0, 1.0, 5.0))
+    found = resampled(Image(values, grid), replace(grid, origin_mm=(shift, 0.0, 0.0))).values
+    assert np.isfinite(found).sum(axis=2).tolist() == [[known] * 4] * 2
+    np.testing.assert_allclose(found[np.isfinite(found)], 3.0)
+
+
+def test_a_map_with_few_values_does_not_make_its_reference_doubtful():
+    """Coverage is of the mask, doubts are about what the map has."""
+    grid = Geometry((10, 8, 2), (1.0, 1.0, 5.0))
+    few = Image(np.where(np.arange(10) < 3, 3.0, np.nan) * np.ones(grid.shape), grid)
+    everywhere, ones = Image(np.full(grid.shape, 2.0), grid), Image(np.ones(grid.shape, dtype=bool), grid)
+    pair = pair_up(few, everywhere, ones)
+    assert pair.coverage == pytest.approx(0.3) and pair.remarks == ()
+    (doubt,) = pair_up(everywhere, few, ones).remarks
+    assert doubt.startswith("The reference has values in 30 % of the voxels")
+
+
+def test_maps_in_one_place_with_values_in_different_voxels_are_not_said_to_be_empty():
+    grid = Geometry((10, 8, 2), (1.0, 1.0, 5.0))
+    left, right = (
+        Image(np.where((np.arange(10) < 5) == one, 3.0, np.nan) * np.ones(grid.shape), grid) for one in (True, False)
+    )
+    with pytest.raises(InputError, match="that share voxels are needed; found none in common") as error:
+        pair_up(left, right)
+    assert type(error.value) is InputError
+
+
 @pytest.mark.parametrize(("pixel_mm", "points"), [(0.7, 1), (1.4, 1), (1.5, 2), (2.4, 2), (2.6, 3)])
 def test_a_voxel_is_averaged_from_one_and_a_half_of_those_of_the_image_on(pixel_mm, points):
     """Along x, over points that lie evenly in it: of a curved row the mean of those interpolated there."""
