@@ -28,6 +28,7 @@ from PyPeTLib.curves import (
 )
 from PyPeTLib.errors import Cancelled
 from PyPeTLib.geometry import Geometry, Image
+from PyPeTLib.records import Curves
 from PyPeTLib.scan import Series
 
 UNEVEN = np.array([0.0, 1.0, 2.0, 3.5, 5.0, 8.0, 11.0])
@@ -378,3 +379,19 @@ def test_share_maps_a_step_into_the_whole_under_one_text():
     inner(0.5, "b")
     inner(1.0, "")
     assert seen == [(0.2, "Denoising"), (pytest.approx(0.4), "Denoising"), (pytest.approx(0.6), "Denoising")]
+
+
+# --- curves as a sum of temporal components -------------------------------------------------------------------------
+
+
+def test_mean_curve_and_hu_without_contrast_are_those_of_the_curves_written_out():
+    """Three voxels of a grid of six, whose mean over time holds what contrast agent adds on average."""
+    random = np.random.default_rng(0)
+    mask = np.array([True, False, True, False, False, True]).reshape(1, 2, 3)
+    basis, coefficients = (random.normal(size=shape).astype(np.float32) for shape in ((2, 5), (3, 2)))
+    enhancement, native = coefficients.astype(float) @ basis, np.array([20.0, 35.0, 50.0])
+    anatomy = (native + enhancement.mean(axis=1)).astype(np.float32)
+    curves = Curves(coefficients, basis, np.zeros(3, dtype=np.float32), mask, anatomy)
+    np.testing.assert_allclose(curves.native_hu, native, atol=1e-4)
+    part = np.array([True, True, False, True, True, True]).reshape(1, 2, 3)
+    np.testing.assert_allclose(curves.mean(part), enhancement[[0, 2]].mean(axis=0), atol=1e-5)

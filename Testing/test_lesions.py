@@ -21,7 +21,7 @@ from PyPeTLib.lesion_facts import (
     lesion_values,
 )
 from PyPeTLib.lesion_rules import RULES, describe_rule, judge_criteria
-from PyPeTLib.lesions import _as_around, _ball, _beside, find_lesions, judge_lesions
+from PyPeTLib.lesions import _as_around, _ball, _beside, _box, _near, find_lesions, judge_lesions
 from PyPeTLib.methods import _on_lesions
 from PyPeTLib.progress import silent
 from PyPeTLib.records import Midplane
@@ -571,6 +571,17 @@ def test_bounds_reach_six_mm_beyond_a_lesion():
     tmax[2:10, 30:40, 40:50] = 5.0  # possible: 2, 4, 6 mm beside the lesion, and farther
     volume = lesions_of(replace(maps, tmax=Image(tmax, GRID, "s"))).volumes_ml["tmax_over_6s"]
     assert volume.high_ml == pytest.approx((VOXELS_LATE + 3 * 80) * ML)
+
+
+@pytest.mark.parametrize("spacing", [(0.5, 0.7, 1.5), (1.0, 1.0, 1.0), (2.0, 2.0, 8.0)])
+def test_what_is_within_six_mm_is_looked_at_on_any_grid(spacing):
+    grid, at = Geometry((40, 30, 20), spacing), (9, 14, 19)
+    mask = np.zeros(grid.shape, dtype=bool)
+    mask[at] = True
+    away_mm = np.linalg.norm((np.argwhere(np.ones(grid.shape)) - at) * grid.spacing_zyx_mm, axis=1).reshape(grid.shape)
+    box, near = _box(mask, grid), away_mm <= 6.0
+    np.testing.assert_array_equal(_near(mask, grid), near)
+    np.testing.assert_array_equal(np.argwhere(near[box]) + [part.start for part in box], np.argwhere(near))
 
 
 def test_bounds_reach_one_slice_of_five_mm_beyond_a_lesion_and_not_two():

@@ -107,6 +107,15 @@ def test_a_head_at_rest_may_move_by_a_tenth_of_a_mm_and_others_as_far_as_they_di
     assert unseen_mm(replace(motion, corrected=~nothing)) == 0.1
 
 
+def test_the_largest_turn_is_the_angle_about_whatever_axis():
+    """5° about one between two axes are 3° and 4° about these."""
+    turns = Rotation.from_rotvec([[0.0, 0.0, 0.0], [3.0, 0.0, -4.0], [0.0, 4.5, 0.0]], degrees=True).as_matrix()
+    nothing = np.zeros(3, dtype=bool)
+    motion = Motion(np.arange(3.0), turns, np.zeros((3, 3)), np.zeros(3), np.zeros(3), nothing, nothing)
+    assert motion.largest_turn_degrees == pytest.approx(5.0)
+    np.testing.assert_allclose(motion.rotations_degrees[1], [3.0, 0.0, -4.0], atol=1e-9)
+
+
 def test_the_same_pose_is_found_on_every_grid():
     found = [measure_motion(scan(grid, [STILL, MOVED]), settings=ON, progress=silent) for grid in GRIDS.values()]
     for one in found:

@@ -418,6 +418,13 @@ def test_zeros_inside_are_values():
     assert found.voxels == tmax[1:].size
 
 
+def test_a_zero_that_touches_the_background_at_a_corner_only_is_a_value():
+    tmax = smooth().values.copy()
+    tmax[:, 0] = tmax[:, 1, 4] = tmax[:, 2, 5] = 0.0
+    found = similarity(with_values(smooth(), tmax), smooth())
+    assert found.voxels == tmax[:, 1:].size - len(tmax)
+
+
 def test_zeros_of_a_map_that_marks_missing_with_nan_are_values():
     tmax = smooth().values.copy()
     tmax[:, :3] = 0.0
