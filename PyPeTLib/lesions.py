@@ -160,6 +160,12 @@ def judge_lesions(lesions: Lesions) -> tuple[Check, ...]:
             "Both hemispheres are hypoperfused: no side is normal. Relative values and what rests on them are withheld."
         )
         checks.append(Check("healthy side", "warn", text))
+    elif lesions.side == "unknown":
+        text = (
+            f"A side has less than {LEAST_NORMAL_ML:g} mL of normal tissue to find hypoperfusion of the other against, "
+            "and none was found: its side is unknown, and relative values are withheld."
+        )
+        checks.append(Check("healthy side", "warn", text))
     elif not lesions.normal:
         text = f"Less than {LEAST_NORMAL_ML:g} mL of normal tissue were found: relative values are withheld."
         checks.append(Check("healthy side", "warn", text))

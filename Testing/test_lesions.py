@@ -674,6 +674,8 @@ def test_where_no_side_has_normal_tissue_a_relative_hypoperfusion_is_unknown_and
     images = {name: Image(np.full(GRID.shape, value), GRID) for name, value in changed.items()}
     lesions = lesions_of(replace(maps_of(), **images), lesion_rule="Philips-like")
     assert lesions.side == "unknown" and lesions.hypoperfusion is None
+    (check,) = (one for one in judge_lesions(lesions) if one.name == "healthy side")
+    assert check.status == "warn" and "A side has less than 20 mL of normal tissue" in check.text
     assert lesions_of(maps_of(), lesion_rule="Philips-like").side == "none"
 
 
