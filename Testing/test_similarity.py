@@ -420,12 +420,13 @@ def test_zeros_inside_are_values():
 
 @pytest.mark.parametrize(("count", "voxels"), [(7, 100), (8, 100 - 8 - 1)])
 def test_a_number_below_zero_is_no_value_where_a_fifth_of_the_edge_has_it(count, voxels):
-    """Of 36 voxels along the edge; then nowhere else either. A number above 0 is always one."""
+    """Of 36 voxels along the edge; then nowhere else either. One that is there once, or above 0, is a value."""
     grid = Geometry((10, 10, 1), (1.0, 1.0, 5.0))
     values = np.arange(1.0, 101.0).reshape(grid.shape)
     reference = Image(values, grid)
     values = values.copy()
     values[0, 0, :count] = values[0, 5, 5] = -1.0
+    values[0, 9, 9] = -2.0
     assert similarity(Image(values, grid), reference).voxels == voxels
     values[values < 0.0] = 1.0
     assert similarity(Image(values, grid), reference).voxels == 100
