@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from PyPeTLib import QualityError, Settings
 from PyPeTLib.arteries import _scored_artery, arterial_candidates, find_artery
-from PyPeTLib.candidates import _arterial_share, side_of, traits_of
+from PyPeTLib.candidates import _arterial_share, clusters, side_of, traits_of
 from PyPeTLib.gamma import _first_pass_end, fit_gamma_variate
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.given_curves import measured_curve
@@ -439,15 +439,25 @@ def test_the_curve_of_all_voxels_that_are_alike_is_as_high_as_the_artery_chosen(
 
 
 def test_traits_of_a_cluster_are_those_of_its_mean_and_of_the_latest_quarter_of_vessels():
-    """The noise of a mean of four voxels is half of theirs; they peak at 16 s on average, a quarter after 24 s."""
+    """The noise of a mean of four voxels is half of theirs; they peak at 16 s on average, a quarter from 24 s on."""
     curves = np.ones((40, 1)) * artery_curve()
-    peak_s = np.concatenate([[14.0, 16.0, 16.0, 18.0], np.full(24, 20.0), np.full(12, 24.0)])
+    peak_s = np.concatenate([[14.0, 16.0, 16.0, 18.0], np.full(24, 20.0), np.full(10, 24.0), np.full(2, 30.0)])
     noise = np.append([2.0, 2.0, 4.0, 4.0], np.full(36, 9.0))
     features = (curves.max(axis=1), peak_s, curves.sum(axis=1), np.full(40, 42.0), np.arange(40) < 1, noise)
     vessels = VesselVoxels(FIRST_LINE[0] + np.arange(40), curves, *features, np.array([19.5, 19.5, 1.5]))
     found = traits_of(vessels, np.arange(4), curves[0], GRID)
     assert found.signal_to_noise == pytest.approx(curves[0].max() / (3.0 / 2.0))
     assert (found.lead_s, found.baseline_hu, found.at_edge) == (24.0 - 16.0, 42.0, 0.25)
+
+
+def test_clusters_touch_at_corners_and_the_one_with_the_tallest_voxel_is_first():
+    shares = np.array([0.9, 0.8, 1.0, 0.2])
+    curves = shares[:, None] * artery_curve()
+    index = np.ravel_multi_index(([0, 1, 2, 3], [5, 6, 20, 21], [5, 6, 20, 21]), GRID.shape)
+    features = (curves.max(axis=1), np.full(4, 16.0), curves.sum(axis=1), np.full(4, 40.0), np.zeros(4, bool))
+    vessels = VesselVoxels(index, curves, *features, np.ones(4), np.zeros(3))
+    found = clusters(vessels, np.ones(4, dtype=bool), GRID)
+    assert [rows.tolist() for rows in found] == [[2, 3], [0, 1]]
 
 
 @pytest.mark.parametrize(("voxels", "side"), [(3.0, "midline"), (3.4, "left"), (-3.0, "midline"), (-3.4, "right")])
@@ -560,8 +570,8 @@ def test_arterial_share_tells_an_artery_in_cortex_from_one_in_fluid():
     curves = np.ones((40, 1)) * artery_curve()
     features = (curves.max(axis=1), np.full(40, 16.0), curves.sum(axis=1), np.full(40, 40.0), np.zeros(40, bool))
     vessels = VesselVoxels(np.arange(40), curves, *features, np.ones(40), np.zeros(3))
-    shares = [_arterial_share(vessels, 0.1 * 40.0 + 0.9 * rest, 0.1 * curves[0].sum()) for rest in (12.0, 35.0)]
-    assert shares == pytest.approx([1.0, 1.0 - 0.05 * 0.9 / 0.1])
+    shares = [_arterial_share(vessels, 0.1 * 40.0 + 0.9 * rest, 0.1 * curves[0].sum()) for rest in (12.0, 23.5, 35.0)]
+    assert shares == pytest.approx([1.0, 1.0 - 0.05 * 0.45 / 0.1, 1.0 - 0.05 * 0.9 / 0.1])
 
 
 def test_confidence_falls_with_noise_and_lies_between_0_and_1():
