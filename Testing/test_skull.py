@@ -77,6 +77,14 @@ def test_across_a_gap_the_outline_goes_on_from_where_it_is_beside_it(gap_at, une
     assert apart_mm < 0.5 * 1.5 + 0.8
 
 
+@pytest.mark.parametrize("gap_at", [0.0, 60.0, 90.0])
+def test_a_gap_of_a_third_of_the_skull_is_closed_to_half_a_pixel(gap_at):
+    """What is left of the bone lies around another middle than the whole: it is sought again with what was found."""
+    frame, truth = skull(gap_at=gap_at, gap_mm=140.0)
+    wrong = (held(frame) ^ truth)[from_gap_mm((1.5, 1.5), gap_at) < 70.0]
+    assert np.count_nonzero(wrong) * 1.5**2 / 140.0 < 0.5 * 1.5
+
+
 def test_a_whole_skull_is_left_as_it_is():
     frame, _ = skull(gap_mm=0.0)
     assert not held(frame).any()
