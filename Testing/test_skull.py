@@ -68,13 +68,24 @@ def test_a_gap_is_closed_as_the_ellipse_of_a_head_goes_on_there(gap_at, pixel_mm
     assert not (found & ~truth & (beside_bone < 0.0)).any(), "bone holds the other side"
 
 
-@pytest.mark.parametrize(("gap_at", "uneven"), [(0.0, 0.03), (120.0, 0.03), (180.0, 0.03), (0.0, -0.03)])
+@pytest.mark.parametrize(("gap_at", "uneven"), [(0.0, 0.03), (120.0, 0.03), (180.0, 0.03), (0.0, -0.03), (60.0, -0.03)])
 def test_across_a_gap_the_outline_goes_on_from_where_it_is_beside_it(gap_at, uneven):
     """Which is 2 to 2.5 mm outside the ellipse that fits it best, or inside; 0.8 mm less from 6 mm beside the gap."""
     frame, truth = skull(gap_at=gap_at, gap_mm=36.0, uneven=uneven)
     found = held(frame, enclosed=frame == 1000.0)
     apart_mm = np.count_nonzero((found ^ truth)[from_gap_mm((1.5, 1.5), gap_at) < 16.0]) * 1.5**2 / 32.0
     assert apart_mm < 0.5 * 1.5 + 0.8
+
+
+@pytest.mark.parametrize("gap_at", [0.0, 120.0])
+def test_the_edge_of_a_gap_that_slants_does_not_lead_the_outline_outwards(gap_at):
+    """For 4 mm only the outer half of the bone is left."""
+    frame, truth = skull(gap_at=gap_at)
+    (y, x), away_mm = places((1.5, 1.5)), from_gap_mm((1.5, 1.5), gap_at)
+    inner_half = np.hypot(y / (LONG_MM + 0.5 * BONE_MM), x / (WIDE_MM + 0.5 * BONE_MM)) < 1.0
+    frame[(frame == 1000.0) & inner_half & (away_mm < 39.0)] = 35.0
+    beyond = held(frame) & ~truth & (away_mm < 40.0)
+    assert np.count_nonzero(beyond) * 1.5**2 / 80.0 < 0.5 * 1.5
 
 
 @pytest.mark.parametrize("gap_at", [0.0, 60.0, 90.0])
