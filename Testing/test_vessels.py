@@ -263,6 +263,7 @@ def test_edges_of_an_artery_are_left_out(settings):
     made = VesselVoxels(np.append(line, specks), curves, *features, np.ones(len(curves)), np.array([20.0, 20.0, 1.5]))
     best = find_artery(made, GRID, TIMES, arrival_s=ARRIVAL_S, settings=settings)
     assert np.flatnonzero(best.mask.values).tolist() == line[:3].tolist()
+    assert sum(one.mask.ravel()[line[0]] for one in best.candidates) == 1, "no other thresholds find it again"
     np.testing.assert_allclose(best.curve_hu, 0.9 * artery_curve())
 
 
@@ -474,6 +475,27 @@ def test_an_artery_beside_bone_loses_to_one_of_similar_height_in_the_brain():
     first, other = candidate_at(bony, FIRST_LINE[0]), candidate_at(bony, OTHER_LINE[0])
     assert first.score < other.score and first.confidence < other.confidence
     assert "5 of 5 voxels beside bone or air" in first.reason and first.traits.baseline_hu == 120.0
+
+
+def test_what_is_tall_and_late_is_no_candidate(settings):
+    vessels = two_arteries(other=1.2)
+    peak_s = np.where(np.isin(vessels.index, OTHER_LINE), 25.0, vessels.peak_s)
+    found = arterial_candidates(replace(vessels, peak_s=peak_s), GRID, TIMES, settings=settings)
+    assert found[0].mask.ravel()[FIRST_LINE].all()
+    assert not any(one.mask.ravel()[OTHER_LINE].any() for one in found)
+
+
+def test_thresholds_are_relaxed_until_five_arteries_are_found(settings):
+    """Of four the search goes on, and finds one of 0.3 of their blood."""
+    lines = (1600 + 160 * np.arange(1, 7)[:, None] + np.arange(5)).ravel()
+    weak, specks = lines[-1], 4800 + 2 * np.arange(370)
+    for full, relaxed in ((25, False), (20, True)):
+        shares = np.concatenate([np.ones(full), np.full(30 - full, 0.3), np.full(370, 0.1)])
+        curves = shares[:, None] * artery_curve()
+        features = (curves.max(axis=1), np.full(400, 16.0), curves.sum(axis=1), np.full(400, 40.0), np.zeros(400, bool))
+        vessels = VesselVoxels(np.append(lines, specks), curves, *features, np.ones(400), np.array([20.0, 20.0, 1.5]))
+        found = arterial_candidates(vessels, GRID, TIMES, settings=settings)
+        assert any(one.mask.ravel()[weak] for one in found) == relaxed
 
 
 def test_voxels_beside_bone_are_left_out_where_enough_others_remain():
