@@ -615,6 +615,16 @@ def test_confidence_falls_where_the_veins_do_not_follow():
     assert late.confidence == 0.0 < there.confidence
 
 
+@pytest.mark.parametrize(("onset", "follows"), [(10.0, True), (0.0, False)])
+def test_an_artery_is_judged_by_whether_the_latest_vessels_follow_from_it(onset, follows):
+    """Their bolus arrives after the artery's, or 6 s before it, which no way through the brain explains."""
+    vessels = two_arteries()
+    late = vessels.peak_s == 20.0
+    curves = np.where(late[:, None], 0.1 * vein_curve(onset=onset), vessels.curves_hu)
+    found = candidate_at(replace(vessels, curves_hu=curves), FIRST_LINE[0])
+    assert (found.venous_error < 0.06) == follows and np.isfinite(found.venous_error)
+
+
 def test_vein_is_measured_in_its_core_not_at_its_rim(settings):
     """The rim of the sinus is diluted by a tenth, which its threshold of area lets pass."""
     hu = scan_hu(noise=0.0)
