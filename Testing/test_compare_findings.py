@@ -13,7 +13,7 @@ from compare_cases import MAPS, compared, maps_in, put_run
 
 from PyPeTLib import Settings
 from PyPeTLib.cohort import Cohort
-from PyPeTLib.compare import compare_findings
+from PyPeTLib.compare import _empty, _undefined, compare_findings
 from PyPeTLib.compare_tables import markdown, tables_of
 from PyPeTLib.geometry import Geometry, Image
 from PyPeTLib.lesions import find_lesions
@@ -21,6 +21,7 @@ from PyPeTLib.outputs import read_run
 from PyPeTLib.pairing import Pair
 from PyPeTLib.read import read_image
 from PyPeTLib.records import Midplane
+from PyPeTLib.similarity import Region
 from PyPeTLib.write import write_image
 
 comparison = compare_cases.comparison
@@ -273,3 +274,11 @@ def test_without_core_the_ratio_is_none_and_its_condition_met_which_is_said(comp
     assert f"* {said}" in text
     rows = tables_of(Cohort((replace(comparison, findings=found),), {}))["findings"]
     assert np.isnan(rows["reference"][rows["finding"].index("Mismatch ratio")])
+
+
+def test_dice_of_a_region_that_one_has_is_defined_and_a_ratio_that_one_has_is_not_for_both():
+    nan = float("nan")
+    regions = [Region("Core", 0.0, 0.0, nan), Region("Hypoperfusion", 0.0, 3.0, 0.0), Region("Mismatch", nan, nan, nan)]
+    assert _empty(regions) == ["Dice is not defined where neither has a voxel: Core."]
+    (said,) = _undefined({"HIR": (0.4, nan), "Mismatch ratio": (1.8, 2.0), "CBV index": (nan, nan)})
+    assert said.endswith(": HIR, CBV index.")
