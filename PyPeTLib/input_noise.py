@@ -24,7 +24,9 @@ def input_noise_hu(
     `arteries.find_artery` and `veins.scaled_to_vein` make it, and its noise grows likewise. The projection on few
     components (`vessels.likely_vessels`) takes some of it away. What it took, r, is seen: the mean less the curve.
     What is left of a projection is independent of what it took, so ``var(left) = var(noise) − var(r)``. At least as
-    much is left as of noise that these components know nothing of: their share of all components.
+    much is left as of noise that these components know nothing of: their share of all components. Where the projection
+    took more than all noise but that, it took contrast as well: arteries are few among the vessels, and in noise or
+    with a weak bolus no component is theirs. The curve is wrong by what was taken beyond noise.
 
     A curve that the user gave has the noise of its baseline. That has few frames; the largest SD that it allows with a
     probability of 90 % is taken, so that no shape is told from another by noise that happened to be small there.
@@ -49,8 +51,9 @@ def input_noise_hu(
     measured = mean_enhancement(series, artery.mask, baseline_frames=baseline_frames, drift_hu=taken_hu)
     scale = float(curve @ measured) / max(float(measured @ measured), 1e-9)
     taken = float(np.mean((curve - scale * measured) ** 2))
-    least = kept_components(curve.size) / curve.size
-    return float(np.sqrt(max((scale * noise_hu) ** 2 - taken, least * (scale * noise_hu) ** 2)))
+    noise = (scale * noise_hu) ** 2
+    least = noise * kept_components(curve.size) / curve.size
+    return float(np.sqrt(least + abs(noise - least - taken)))
 
 
 def _most_of_baseline(baseline: FloatArray) -> float:
