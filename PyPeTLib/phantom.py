@@ -78,7 +78,7 @@ def head_phantom(options: HeadOptions = TYPICAL_HEAD) -> Phantom:
     check_head(options)
     geometry, times_s, taken_s = grid_geometry(options), frame_times(options), times_taken(options)
     scene = scene_of(options, geometry)
-    table = label_table(options.mtt_scale)
+    table = label_table(options)
     frames = _frames(options, scene, label_curves(options, table, taken_s), taken_s, geometry)
     if options.taken_every_s:
         frames = at_times(frames, taken_s, times_s)

@@ -189,3 +189,25 @@ _AREAS: dict[Residue, Callable[[FloatArray], FloatArray]] = {
     "gamma": _gamma_area,
     "mixed": lambda s: 0.5 * -np.expm1(-s) + 0.5 * _log_normal_area(s),
 }
+
+
+def dispersed(
+    arterial: Callable[[FloatArray], FloatArray], mean_s: float, *, last_s: float
+) -> Callable[[FloatArray], FloatArray]:
+    """Return an arterial input after a dispersion whose times are exponential with a mean of ``mean_s``, to ``last_s``.
+
+    The input is 0 before 0 s; its area stays.
+
+    Examples
+    --------
+    >>> times = np.arange(0.0, 60.0)
+    >>> wide = dispersed(lambda s: np.where((s >= 5.0) & (s < 8.0), 1.0, 0.0), 4.0, last_s=60.0)(times)
+    >>> round(float(wide.sum()), 2), round(float(times @ wide / wide.sum() - 6.5), 1)
+    (3.0, 4.0)
+    """
+    if mean_s == 0.0:
+        return arterial
+    fine_s = TIME_STEP_S * np.arange(round(last_s / TIME_STEP_S) + 2)
+    once = {"height_per_s": np.array([1.0 / mean_s]), "mtt_s": np.array([mean_s]), "delay_s": np.zeros(1)}
+    (fine_hu,) = tissue_curves(fine_s, arterial, start_s=0.0, **once, residue="exponential")
+    return lambda times_s: np.interp(times_s, fine_s, fine_hu, left=0.0)

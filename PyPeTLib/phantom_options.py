@@ -118,6 +118,15 @@ class HeadOptions:
         "rotation vector of the head in patient space: nod, towards a shoulder, turn; the grid stays",
     )
     lesion_side: LesionSide = _word("left", tuple(LESION_SIGNS), "side of the stroke; the patient's left is +x in LPS")
+    lesion_delay_s: tuple[float, float] = _several(
+        (7.0, 9.0),
+        "s",
+        "two of 0 … 20",
+        "delays of the hypoperfused tissue, shortest and longest; all others are to 1.5 s",
+    )
+    lesion_dispersion_s: float = _number(
+        0.0, "s", 0.0, 10.0, "mean of the exponential times that spread the bolus on its way to the hypoperfused tissue"
+    )
     seed: int = _number(0, *_SEED, "draws anatomy, lesion, arrival times and noise")
     noise_draw: int = _number(0, *_SEED, "draws other noise for the same head: what differs between scans is noise's")
 
@@ -184,7 +193,8 @@ class Phantom:
     truth : mapping of str to Image
         ``cbf`` (mL/100 g/min), ``cbv`` (mL/100 g), ``mtt``, ``delay`` and ``tmax`` (s): float32, NaN where less than
         half of a voxel is brain tissue. CBF and CBV are those of the whole voxel: CSF and vessels in it count as zero;
-        MTT is 60·CBV/CBF; the delay is weighted by flow; tmax is the delay, for a box residue delay + MTT/2.
+        MTT is 60·CBV/CBF; the delay, without dispersion, is weighted by flow; tmax is the delay, for a box residue
+        delay + MTT/2.
         ``arterial_share``: share 0..1 of the area of the voxel's enhancement that arteries contribute, 0 where nothing
         enhances. Tiles have ``tile`` instead of that share: the number of the tile in its slice from 1, 0 elsewhere
         (int32).
@@ -221,6 +231,10 @@ def check_head(options: HeadOptions) -> None:
             f"Phantom tilt_degrees: three angles of -45 to 45 degrees are needed; found {options.tilt_degrees}. "
             "Choose others."
         )
+    delays_s = options.lesion_delay_s
+    if len(delays_s) != 2 or not 0 <= delays_s[0] <= delays_s[1] <= 20:
+        need = "two times of 0 to 20 s are needed, the shorter first"
+        raise InputError(f"Phantom lesion_delay_s: {need}; found {delays_s}. Choose others.")
     width_mm, height_mm = (n * s for n, s in zip(options.size[:2], options.spacing_mm[:2], strict=True))
     if width_mm < FIELD_MM[0] or height_mm < FIELD_MM[1]:
         raise InputError(

@@ -20,6 +20,7 @@ from PyPeTLib.phantom_curves import (
     VENOUS_TRANSIT_S,
     Residue,
     bolus_curve,
+    dispersed,
     tissue_curves,
 )
 from PyPeTLib.phantom_head import ARTERY_STEPS, STEPS, Label, Labels, build_head, crop_slices, label_head, rotation
@@ -236,17 +237,18 @@ class Table:
     vessel: MaskArray
 
 
-def label_table(mtt_scale: float) -> Table:
-    """Return baseline, perfusion and arrival of every label, the flow of brain tissue divided by a factor."""
+def label_table(options: HeadOptions) -> Table:
+    """Return baseline, perfusion and arrival of every label, the flow of brain tissue divided by ``mtt_scale``."""
     hu, cbf, cbv, delay, transit = np.zeros((5, Label.COUNT))
     for label, value in _BASELINE_HU.items():
         hu[label] = value
     cbf[Label.MUSCLE], cbv[Label.MUSCLE], delay[Label.MUSCLE] = 6.0, 2.0, 2.0
     step = np.linspace(0, 1, STEPS)
     flow, volume = 1 + 0.12 * np.sin(14.0 * step), 1 + 0.08 * np.sin(14.0 * step + 0.7)
-    for label, (base, mean_cbf, mean_cbv, first_s, last_s) in _TISSUE.items():
+    for label, (base, mean_cbf, mean_cbv) in _TISSUE.items():
         here = slice(label, label + STEPS)
-        hu[here], cbf[here], cbv[here] = base, mean_cbf / mtt_scale * flow, mean_cbv * volume
+        first_s, last_s = options.lesion_delay_s if label >= Label.PENUMBRA_GRAY else HEALTHY_DELAY_S
+        hu[here], cbf[here], cbv[here] = base, mean_cbf / options.mtt_scale * flow, mean_cbv * volume
         delay[here] = first_s + step * (last_s - first_s)
     for label, (first_s, last_s, spread) in _ARTERIES.items():
         here = slice(label, label + ARTERY_STEPS)
@@ -271,14 +273,16 @@ _BASELINE_HU: dict[Label, float] = {
     Label.CLOT: 62.0,
     Label.VEIN: 40.0,
 }
-#: Baseline in HU, CBF in mL/100 g/min, CBV in mL/100 g, first and last delay in s.
-_TISSUE: dict[Label, tuple[float, float, float, float, float]] = {
-    Label.GRAY: (35.0, 53.0, 3.3, 0.0, 1.5),
-    Label.WHITE: (29.0, 25.0, 1.9, 0.0, 1.5),
-    Label.PENUMBRA_GRAY: (35.0, 16.0, 3.0, 7.0, 9.0),
-    Label.PENUMBRA_WHITE: (29.0, 7.5, 1.7, 7.0, 9.0),
-    Label.CORE_GRAY: (33.0, 5.3, 0.71, 7.0, 9.0),
-    Label.CORE_WHITE: (28.0, 2.5, 0.42, 7.0, 9.0),
+#: First and last delay in s of tissue that is not hypoperfused.
+HEALTHY_DELAY_S = (0.0, 1.5)
+#: Baseline in HU, CBF in mL/100 g/min, CBV in mL/100 g.
+_TISSUE: dict[Label, tuple[float, float, float]] = {
+    Label.GRAY: (35.0, 53.0, 3.3),
+    Label.WHITE: (29.0, 25.0, 1.9),
+    Label.PENUMBRA_GRAY: (35.0, 16.0, 3.0),
+    Label.PENUMBRA_WHITE: (29.0, 7.5, 1.7),
+    Label.CORE_GRAY: (33.0, 5.3, 0.71),
+    Label.CORE_WHITE: (28.0, 2.5, 0.42),
 }
 #: First and last delay in s, and mean of the exponential dispersion as a share of the delay.
 _ARTERIES: dict[Label, tuple[float, float, float]] = {
@@ -296,15 +300,18 @@ def label_curves(options: HeadOptions, table: Table, times_s: FloatArray) -> Flo
         peak_hu=options.bolus_peak_hu,
         recirculation=options.recirculation,
     )
-    enhance = partial(tissue_curves, times_s, arterial, start_s=options.bolus_arrival_s - 1.0)
+    enhance = partial(tissue_curves, times_s, start_s=options.bolus_arrival_s - 1.0)
     hu = np.repeat(table.hu[None], len(times_s), axis=0)
-    perfused = table.cbf > 0
-    cbf, delay = table.cbf[perfused], table.delay_s[perfused]
-    height, mtt = cbf / 6000 * DENSITY_G_ML / HEMATOCRIT_FACTOR, 60 * table.cbv[perfused] / cbf
-    hu[:, perfused] += enhance(height_per_s=height, mtt_s=mtt, delay_s=delay, residue=options.residue).T
+    hypoperfused = np.arange(Label.COUNT) >= Label.PENUMBRA_GRAY
+    late = dispersed(arterial, options.lesion_dispersion_s, last_s=float(np.max(times_s)))
+    for input_hu, here in ((arterial, ~hypoperfused), (late, hypoperfused)):
+        perfused = here & (table.cbf > 0)
+        cbf, delay = table.cbf[perfused], table.delay_s[perfused]
+        height, mtt = cbf / 6000 * DENSITY_G_ML / HEMATOCRIT_FACTOR, 60 * table.cbv[perfused] / cbf
+        hu[:, perfused] += enhance(input_hu, height_per_s=height, mtt_s=mtt, delay_s=delay, residue=options.residue).T
     vessel = table.transit_s > 0
     transit, delay = table.transit_s[vessel], table.delay_s[vessel]
-    hu[:, vessel] += enhance(height_per_s=1 / transit, mtt_s=transit, delay_s=delay, residue="exponential").T
+    hu[:, vessel] += enhance(arterial, height_per_s=1 / transit, mtt_s=transit, delay_s=delay, residue="exponential").T
     hu[:, Label.ARTERY] += arterial(times_s)
     return hu.astype(np.float32)
 

@@ -180,8 +180,9 @@ def test_delay_shifts_the_curve():
 )
 def test_each_label_holds_its_blood_and_is_later_by_its_delay_and_transit(residue, age):
     """Areas and centres of gravity; the mean of R/MTT is half the MTT times one plus its relative variance."""
-    times, table = np.arange(0.0, 300.0), label_table(1.4)
-    options = HeadOptions(recirculation=0.0, bolus_arrival_s=12.0, residue=residue)
+    lesion = {"lesion_delay_s": (3.0, 11.0), "lesion_dispersion_s": 2.5}
+    options = HeadOptions(recirculation=0.0, bolus_arrival_s=12.0, residue=residue, mtt_scale=1.4, **lesion)
+    times, table = np.arange(0.0, 300.0), label_table(options)
     curves = label_curves(options, table, times).astype(float) - table.hu
     aif = curves[:, Label.ARTERY]
     volume, vessel = table.cbv / 100.0 * RHO_G_ML / KAPPA + table.vessel, table.vessel
@@ -189,7 +190,9 @@ def test_each_label_holds_its_blood_and_is_later_by_its_delay_and_transit(residu
     holds = volume > 0.0
     mtt_s = 60.0 * table.cbv / np.where(table.cbf > 0.0, table.cbf, 1.0)
     later_s = (times @ curves)[holds] / curves[:, holds].sum(axis=0) - times @ aif / aif.sum()
-    expected_s = (table.delay_s + np.where(vessel, table.transit_s, age * mtt_s))[holds]
+    hypoperfused = np.arange(Label.COUNT) >= Label.PENUMBRA_GRAY
+    assert table.delay_s[hypoperfused].min() == 3.0 and table.delay_s[hypoperfused].max() == 11.0
+    expected_s = (table.delay_s + np.where(vessel, table.transit_s, age * mtt_s) + 2.5 * hypoperfused)[holds]
     np.testing.assert_allclose(later_s, expected_s, atol=0.05)
 
 
@@ -501,7 +504,7 @@ def seen_of(parts, across=None, vessel=Label.ARTERY):
     if across is not None:
         labels[-8:, :, across] = vessel
     scene = Scene(labels, fine, 0, (1, 1, 8), np.ones(fine.shape, dtype=bool))
-    return describe(scene, label_table(1.0), "exponential", Geometry((12, 12, len(parts)), (1.9, 1.9, 10.0)))
+    return describe(scene, label_table(HeadOptions()), "exponential", Geometry((12, 12, len(parts)), (1.9, 1.9, 10.0)))
 
 
 def test_truth_of_a_voxel_is_the_mean_of_its_parts_and_its_delay_is_weighted_by_flow():
@@ -511,7 +514,7 @@ def test_truth_of_a_voxel_is_the_mean_of_its_parts_and_its_delay_is_weighted_by_
         [[(early, 8)], [(early, 4), (late, 4)], [(early, 4), (Label.CSF, 4)], [(early, 3), (Label.CSF, 5)]]
     )
     cbf, cbv, mtt, delay = (truth[name].values[:, 6, 6].astype(float) for name in ("cbf", "cbv", "mtt", "delay"))
-    table = label_table(1.0)
+    table = label_table(HeadOptions())
     flow, volume = table.cbf[[early, late]], table.cbv[[early, late]]
     assert cbf[:3] == pytest.approx([flow[0], flow.mean(), 0.5 * flow[0]], rel=1e-5)
     assert cbv[:3] == pytest.approx([volume[0], volume.mean(), 0.5 * volume[0]], rel=1e-5)
@@ -540,7 +543,7 @@ def test_arteries_are_told_by_their_share_of_the_blood_and_tissue_is_near_them_w
     parts = [[(Label.ARTERY, 1), (Label.CSF, 7)], [(Label.ARTERY, 1), (Label.GRAY, 7)], [(Label.GRAY, 8)]]
     truth, masks = seen_of([*parts, [(Label.CSF, 8)]], across=0)
     share = truth["arterial_share"].values[:, 6, 6]
-    tissue = 7 / 8 * label_table(1.0).cbv[Label.GRAY] / 100.0 * RHO_G_ML / KAPPA
+    tissue = 7 / 8 * label_table(HeadOptions()).cbv[Label.GRAY] / 100.0 * RHO_G_ML / KAPPA
     assert share == pytest.approx([1.0, 0.125 / (0.125 + tissue), 0.0, 0.0], rel=1e-5)
     assert np.flatnonzero(masks["arteries"].values[:, 6, 6]).tolist() == [0, 1]
     assert np.flatnonzero(masks["arteries"].values[3, 6]).tolist() == [0]
@@ -670,6 +673,8 @@ def test_slabs_of_one_slice_and_of_thin_slices_work(size):
         {"frames": 1},
         {"times_s": (0.0, 2.0, 2.0)},
         {"residue": "square"},
+        {"lesion_delay_s": (9.0, 7.0)},
+        {"lesion_delay_s": (1.0,)},
         {"lesion_side": "middle"},
         {"bolus_arrival_s": 2.0},
         {"noise_hu": -1.0},

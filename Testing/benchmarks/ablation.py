@@ -191,7 +191,7 @@ def clean_curves(phantom: Phantom, prepared: Prepared, rows: npt.NDArray[np.intp
     """Return curves of the same scan without noise: as they are, and smoothed as widely as those with noise."""
     options, times, settings, brain = phantom.options, phantom.series.times_s, prepared.settings, prepared.brain.values
     geometry, baseline = phantom.series.geometry, prepared.bolus.baseline_frames
-    label_hu = label_curves(options, label_table(options.mtt_scale), times)
+    label_hu = label_curves(options, label_table(options), times)
     scan = np.stack(list(images_hu(scene_of(options, geometry), label_hu, *true_motion(options, times), geometry)))
     raw = scan[:, brain][:, rows].T.astype(float)
     hu = masked_hu(Series(scan, times, geometry), brain, settings=settings, progress=silent)

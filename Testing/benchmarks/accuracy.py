@@ -1,7 +1,7 @@
 """How well the defaults find the truth of phantoms they were not made with, as tables in Markdown.
 
 Usage: python Testing/benchmarks/accuracy.py [--full | --classes | --tiles] [--seeds N] [--method NAME ...]
-       [--set NAME=VALUE ...] [--noise-texture NAME]
+       [--set NAME=VALUE ...] [--noise-texture NAME] [--head NAME=VALUE ...]
 
 Without an option: small heads of many kinds, one line a variant.
 """
@@ -13,6 +13,7 @@ import statistics
 from typing import Any, get_args
 
 from PyPeTLib.phantom import HeadOptions, TilesOptions, head_phantom, tiles_phantom
+from PyPeTLib.phantom_files import options_from_text
 from PyPeTLib.phantom_options import NOISE_TEXTURES, NoiseTexture
 from PyPeTLib.pipeline import analyze
 from PyPeTLib.settings import DeconvolutionMethod, Settings, Value, parse_assignment
@@ -29,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "noise 1.8 times in the middle": {"noise_middle": 1.8},
     "noise of backprojection": {"noise_texture": "backprojection"},
     "drift of 2 HU a minute": {"drift_hu": 2.0},
+    "drift of 4, arrival 5 s, every 2 s": {"drift_hu": 4.0, "bolus_arrival_s": 5.0, "interval_s": 2.0, "frames": 30},
     "frames jump by 0.3 HU": {"jitter_hu": 0.3},
     "every 0.5 s": {"interval_s": 0.5, "frames": 110},
     "every 2 s": {"interval_s": 2.0, "frames": 30},
@@ -50,6 +52,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "residue mixed": {"residue": "mixed"},
     "transit times 0.7 times": {"mtt_scale": 0.7},
     "transit times 1.5 times": {"mtt_scale": 1.5},
+    "late tissue from 3.5 to 9 s": {"lesion_delay_s": (3.5, 9.0)},
+    "late tissue dispersed by 1.5 s": {"lesion_dispersion_s": 1.5},
+    "late tissue dispersed by 3 s": {"lesion_dispersion_s": 3.0},
     "oblique 20°": {"oblique_degrees": 20.0},
     "head turned by 35°": {"tilt_degrees": (0.0, 0.0, 35.0)},
     "head leans to a shoulder by 25°": {"tilt_degrees": (8.0, 25.0, 0.0)},
@@ -103,6 +108,9 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting")
     parser.add_argument("--noise-texture", default=HeadOptions().noise_texture, choices=NOISE_TEXTURES, help="of heads")
+    parser.add_argument(
+        "--head", action="append", default=[], metavar="NAME=VALUE", help="with --classes, an option of the phantom"
+    )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--full", action="store_true", help="only 16×220×220×55 heads at 6 HU, each on its line")
     kind.add_argument("--classes", action="store_true", help="the same heads, every class of tissue, medians of heads")
@@ -111,7 +119,8 @@ def main() -> None:
     changes = dict(parse_assignment(text) for text in options.set)
     seeds = range(FIRST_SEED, FIRST_SEED + options.seeds)
     if options.classes:
-        print_classes(seeds, options.method, changes, options.noise_texture)
+        heads = {"noise_texture": options.noise_texture, **dict(text.split("=", 1) for text in options.head)}
+        print_classes(seeds, options.method, changes, heads)
     elif options.tiles:
         print_tiles(options.method, changes)
     else:
@@ -132,13 +141,13 @@ def print_heads(seeds: range, settings: Settings, texture: NoiseTexture, *, full
 
 
 def print_classes(
-    seeds: range, methods: list[DeconvolutionMethod], changes: dict[str, Value], texture: NoiseTexture
+    seeds: range, methods: list[DeconvolutionMethod], changes: dict[str, Value], heads: dict[str, str]
 ) -> None:
-    """Print a table a method: a figure a line, a class of tissue a column."""
+    """Print a table a method of full-size heads with some options: a figure a line, a class of tissue a column."""
     runs: dict[str, list[dict[str, dict[str, float]]]] = {method: [] for method in methods}
     seconds: dict[str, list[tuple[float, float]]] = {method: [] for method in methods}
     for seed in seeds:
-        phantom = head_phantom(HeadOptions(seed=seed, noise_texture=texture))
+        phantom = head_phantom(options_from_text(HeadOptions, {**heads, "seed": str(seed)}))
         for method in methods:
             analysis = analyze(phantom.series, Settings(method=method).changed(changes))
             runs[method].append(compare_by_class(analysis, phantom))

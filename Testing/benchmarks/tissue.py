@@ -88,7 +88,7 @@ def overlap(found: MaskArray, truth: MaskArray) -> tuple[float, float, float]:
 
 def shares(options: HeadOptions) -> dict[str, FloatArray]:
     """Return how much of each voxel is CSF, vessel, tissue and ischaemic core."""
-    geometry, table, index = grid_geometry(options), label_table(options.mtt_scale), np.arange(Label.COUNT)
+    geometry, table, index = grid_geometry(options), label_table(options), np.arange(Label.COUNT)
     parts = still_parts(scene_of(options, geometry))
     weights = {"csf": index == Label.CSF, "vessel": table.vessel, "tissue": table.tissue}
     weights["core"] = index >= Label.CORE_GRAY
