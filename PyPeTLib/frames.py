@@ -50,6 +50,9 @@ def check_values(series: Series) -> None:
         need = f"Scan {series.name}: at least {MINIMUM_FRAMES} frames are needed"
         raise InputError(f"{need}; found {series.frames}. Give the complete scan.")
     require_steps(series.times_s, f"Scan {series.name}", series.time_source)
+    if series.values.dtype.itemsize > 8:
+        need = f"Scan {series.name}: numbers of at most 64 bits are needed"
+        raise InputError(f"{need}; found values of type {series.values.dtype}. Convert them.")
     if series.values.dtype.kind != "f":
         return
     without = [k + 1 for k, frame in enumerate(series.values) if not np.isfinite(frame).all()]

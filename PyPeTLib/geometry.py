@@ -216,19 +216,18 @@ def require_array(values: object, what: str) -> None:
     Raises
     ------
     InputError
-        If they are a list, complex, wider than 64 bits, texts or objects, or a masked array.
+        If they are a list, complex, texts or objects, or a masked array.
 
     Examples
     --------
     >>> require_array(np.zeros(3), "Scan")
     >>> require_array([0.0], "Scan")
     Traceback (most recent call last):
-    PyPeTLib.errors.InputError: Scan: a numpy array of real numbers of up to 64 bits is needed; found list. Convert it.
+    PyPeTLib.errors.InputError: Scan: a numpy array of real numbers is needed; found list. Convert it.
     """
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf" or values.itemsize > 8:
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         found = f"values of type {values.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
-        need = "a numpy array of real numbers of up to 64 bits is needed"
-        raise InputError(f"{what}: {need}; found {found}. Convert it.")
+        raise InputError(f"{what}: a numpy array of real numbers is needed; found {found}. Convert it.")
     if isinstance(values, np.ma.MaskedArray):
         need = "a plain numpy array is needed, for values behind a mask would count"
         raise InputError(f"{what}: {need}; found a masked one. Fill it (.filled).")

@@ -55,8 +55,8 @@ def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray)
     """Return the slope of a line that a mean holds beside tissue curves, in HU per s, and its SD.
 
     Tissue curves rise and fall with the bolus, whatever the tissue: hardly anything of a line looks like a sum of them.
-    The SD takes all that the fit leaves for drift: it is the slope of a line of which tissue curves would leave as
-    much. Infinite is that of a mean that no fit is found of.
+    The SD takes all that the fit leaves for drift: tissue curves would leave as much of such a line, as far as that
+    grows with the slope from what they leave of 1 HU a minute. Infinite is that of a mean that no fit is found of.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray)
     share, left_hu = _fitted(mean_hu, np.column_stack([tissue, line / unit, -line / unit]))
     slope = float(share[-2] - share[-1]) / unit
     drifting_hu = tissue @ share[:-2] + np.copysign(TRIED_HU_PER_S, slope) * line
-    _, seen_hu = _fitted(drifting_hu, tissue, rounds=1)
+    _, seen_hu = _fitted(drifting_hu, tissue)
     seen = float(np.sqrt(np.mean(seen_hu**2))) / TRIED_HU_PER_S
     return slope, float(np.sqrt(np.mean(left_hu**2))) / seen if share.any() and seen > 0.0 else np.inf
 
@@ -127,12 +127,12 @@ def _of_tissue(artery_hu: FloatArray, times_s: FloatArray) -> FloatArray:
     return np.concatenate([curves[lengths > 0.0] / lengths[lengths > 0.0, None], ones, -ones]).T
 
 
-def _fitted(mean_hu: FloatArray, columns: FloatArray, rounds: int = ROUNDS) -> tuple[FloatArray, FloatArray]:
+def _fitted(mean_hu: FloatArray, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return how much of each column the best non-negative sum has, and what it leaves; nothing where none is found."""
     from scipy.optimize import nnls
 
     found, weight, left = np.zeros(columns.shape[1]), np.ones(mean_hu.size), mean_hu
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         root = np.sqrt(weight)
         try:
             found, _ = nnls(columns * root[:, None], (mean_hu - mean_hu.mean()) * root, maxiter=10 * columns.shape[1])

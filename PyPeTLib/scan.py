@@ -29,7 +29,7 @@ class Series:
     Parameters
     ----------
     values : ndarray, shape (t, z, y, x)
-        HU, any real type of at most 64 bits; kept as a read-only view, never copied.
+        HU, any real type (to analyse them, of at most 64 bits); kept as a read-only view, never copied.
     times_s : ndarray, shape (t,)
         Acquisition time of each frame in s, strictly increasing.
     geometry : Geometry

@@ -10,6 +10,7 @@ import pytest
 from PyPeTLib import Settings, analyze
 from PyPeTLib.drift import CHANCE, FEWEST_FRAMES, LEAST_JUMPS_HU, _noise_of_mean, find_drift, find_jumps, taken_off
 from PyPeTLib.kinetics import tissue_curves
+from PyPeTLib.levels import line_beside, unexplained
 from PyPeTLib.phantom import bolus_curve, head_phantom
 from PyPeTLib.quality_frames import judge_drift, judge_jumps
 from PyPeTLib.records import Drift, Jumps
@@ -80,6 +81,33 @@ def test_the_whole_scan_tells_a_drift_where_few_frames_are_before_the_bolus(sett
         assert found.certain == (per_minute != 0.0) == found.corrected, per_minute
         assert abs(found.hu_per_minute - per_minute) < 2.0 * found.sd_hu_per_minute < 1.5
         assert found.line_hu[:2].mean() == pytest.approx(0.0, abs=1e-9)
+
+
+def test_sd_of_the_whole_scan_is_what_is_left_against_what_tissue_curves_leave_of_1_hu_a_minute():
+    """They imitate lines that rise better than such that fall."""
+    still_hu, line = mixed_brain(noise=0.0).mean(axis=1), (TIMES - TIMES.mean()) / 60.0
+    left_hu, told = np.random.default_rng(5).normal(0.0, 0.05, TIMES.size), []
+    for per_minute in (-4.0, 4.0):
+        _, sd = line_beside(still_hu + per_minute * line + left_hu, ARTERY, TIMES)
+        (seen_hu,) = unexplained((still_hu + np.sign(per_minute) * line)[None], ARTERY, TIMES)
+        told.append(60.0 * sd)
+        assert 0.5 < told[-1] / (0.05 / np.sqrt(np.mean(seen_hu**2))) < 2.0, per_minute
+    assert told[1] > 1.5 * told[0]
+
+
+def test_vessels_do_not_count_for_a_drift_of_the_whole_scan(settings):
+    hu = mixed_brain(noise=1.0)
+    hu[:, :500] += 0.5 * TIMES[:, None]
+    found = [find_drift(hu, some, 2, ARTERY, TIMES, settings=settings) for some in (np.arange(500), np.arange(0))]
+    assert [one.certain for one in found] == [False, True]
+
+
+def test_drift_is_unknown_where_no_fit_is_found(settings, monkeypatch):
+    def endless(*_, **__):
+        raise RuntimeError("Maximum number of iterations reached")
+
+    monkeypatch.setattr("scipy.optimize.nnls", endless)
+    assert find_drift(mixed_brain(), np.arange(0), 2, ARTERY, TIMES, settings=settings) is None
 
 
 def test_what_the_whole_scan_tells_is_said(settings):
