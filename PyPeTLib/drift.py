@@ -15,8 +15,8 @@ from PyPeTLib.settings import Settings
 
 #: Fewer frames before the bolus tell no slope from chance; the whole scan has to.
 FEWEST_FRAMES = 5
-#: Of the whole scan a drift is taken that at least halves what tissue curves leave: by so many of its SDs.
-HALVING_SDS = float(np.sqrt(3.0))
+#: The whole scan tells nothing where fewer frames are before the bolus: curves then begin with contrast agent.
+LEAST_BASELINE = 2
 #: Chance alone has a slope that counts as drift with this probability.
 CHANCE = 0.01
 #: Few frames before the bolus may lie on a line by chance: their noise is at least that of this share of the scan, its
@@ -66,7 +66,7 @@ def find_drift(
     Returns
     -------
     Drift or None
-        None: neither tells it.
+        None: neither tells it, or no frame is before the bolus.
 
     Examples
     --------
@@ -78,6 +78,8 @@ def find_drift(
     (3, 2.0)
     """
     frames = baseline_frames - 1
+    if baseline_frames < LEAST_BASELINE:
+        return None
     known = frames >= FEWEST_FRAMES
     told = _before_bolus(hu, vessels, frames, times_s) if known else _in_whole_scan(hu, vessels, artery_hu, times_s)
     if told is None:
@@ -108,8 +110,10 @@ def _in_whole_scan(
     hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp], artery_hu: FloatArray, times_s: FloatArray
 ) -> tuple[float, float, float] | None:
     """Return the same of a line beside tissue curves in all frames; None where no fit is found."""
+    from scipy.special import ndtri
+
     slope, sd = line_beside(_mean_hu(hu, vessels), artery_hu, times_s)
-    return (slope, sd, HALVING_SDS * sd) if np.isfinite(sd) else None
+    return (slope, sd, float(ndtri(1.0 - 0.5 * CHANCE)) * sd) if np.isfinite(sd) else None
 
 
 def find_jumps(

@@ -14,8 +14,9 @@ DELAYS_S, MTTS_S = np.arange(-3.0, 12.1, 1.0), np.geomspace(1.5, 24.0, 9)
 HUBER, ROUNDS = 1.5, 8
 #: What differs less from frame to frame, against noise, is no jumps but a curve that the fit misses.
 LEAST_ROUGHNESS = 0.25
-#: How well a drift shows beside tissue curves is told by one of this size, in HU per s.
-TRIED_HU_PER_S = 1.0 / 60.0
+#: How well a drift shows beside tissue curves is told by one of this size, in HU per s; and without noise the slope is
+#: uncertain by so much, whose phantoms' scatter it is: the tissue's curves are not quite those of the fit.
+TRIED_HU_PER_S, MODEL_HU_PER_S = 1.0 / 60.0, 0.3 / 60.0
 
 
 def unexplained(means_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray) -> FloatArray:
@@ -55,8 +56,9 @@ def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray)
     """Return the slope of a line that a mean holds beside tissue curves, in HU per s, and its SD.
 
     Tissue curves rise and fall with the bolus, whatever the tissue: hardly anything of a line looks like a sum of them.
-    The SD takes all that the fit leaves for drift: tissue curves would leave as much of such a line, as far as that
-    grows with the slope from what they leave of 1 HU a minute. Infinite is that of a mean that no fit is found of.
+    What the fit leaves makes the SD, by what tissue curves leave of a drift of 1 HU a minute. Where that differs from
+    frame to frame, each tells of the slope for itself, up to what the model knows; else all of it may be drift.
+    Infinite is the SD where no fit is found.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray)
     >>> aif = 300 * (times / 8) ** 3 * np.exp(3 - 0.375 * times)
     >>> tissue = tissue_curves(aif, times, delays_s=np.array([1.0]), mtts_s=np.array([4.0]), shape=1.0)[0, 0]
     >>> slope, sd = line_beside(35.0 + 0.04 * tissue - 0.05 * times, aif, times)
-    >>> round(slope, 3), sd < 0.001
+    >>> round(slope, 3), sd <= MODEL_HU_PER_S
     (-0.05, True)
     """
     tissue, line = _of_tissue(artery_hu, times_s), times_s - times_s.mean()
@@ -83,7 +85,11 @@ def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray)
     drifting_hu = tissue @ share[:-2] + np.copysign(TRIED_HU_PER_S, slope) * line
     _, seen_hu = _fitted(drifting_hu, tissue)
     seen = float(np.sqrt(np.mean(seen_hu**2))) / TRIED_HU_PER_S
-    return slope, float(np.sqrt(np.mean(left_hu**2))) / seen if share.any() and seen > 0.0 else np.inf
+    if not share.any() or seen == 0.0:
+        return slope, np.inf
+    free = max(1, times_s.size - np.count_nonzero(share))
+    sd = float(np.sqrt(np.sum(left_hu**2) / free)) / seen
+    return slope, float(np.hypot(sd / np.sqrt(free), MODEL_HU_PER_S)) if rough(left_hu) else sd
 
 
 def rough(left_hu: FloatArray) -> bool:

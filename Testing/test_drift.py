@@ -10,7 +10,7 @@ import pytest
 from PyPeTLib import Settings, analyze
 from PyPeTLib.drift import CHANCE, FEWEST_FRAMES, LEAST_JUMPS_HU, _noise_of_mean, find_drift, find_jumps, taken_off
 from PyPeTLib.kinetics import tissue_curves
-from PyPeTLib.levels import line_beside, unexplained
+from PyPeTLib.levels import MODEL_HU_PER_S, line_beside
 from PyPeTLib.phantom import bolus_curve, head_phantom
 from PyPeTLib.quality_frames import judge_drift, judge_jumps
 from PyPeTLib.records import Drift, Jumps
@@ -83,21 +83,52 @@ def test_the_whole_scan_tells_a_drift_where_few_frames_are_before_the_bolus(sett
         assert found.line_hu[:2].mean() == pytest.approx(0.0, abs=1e-9)
 
 
-def test_sd_of_the_whole_scan_is_what_is_left_against_what_tissue_curves_leave_of_1_hu_a_minute():
-    """They imitate lines that rise better than such that fall."""
+def line_of(left_hu, per_minute):
+    """Slope and SD in HU a minute of a brain that drifts, of which a fit leaves something."""
     still_hu, line = mixed_brain(noise=0.0).mean(axis=1), (TIMES - TIMES.mean()) / 60.0
-    left_hu, told = np.random.default_rng(5).normal(0.0, 0.05, TIMES.size), []
-    for per_minute in (-4.0, 4.0):
-        _, sd = line_beside(still_hu + per_minute * line + left_hu, ARTERY, TIMES)
-        (seen_hu,) = unexplained((still_hu + np.sign(per_minute) * line)[None], ARTERY, TIMES)
-        told.append(60.0 * sd)
-        assert 0.5 < told[-1] / (0.05 / np.sqrt(np.mean(seen_hu**2))) < 2.0, per_minute
-    assert told[1] > 1.5 * told[0]
+    return 60.0 * np.array(line_beside(still_hu + per_minute * line + left_hu, ARTERY, TIMES))
+
+
+@pytest.mark.parametrize("per_minute", [-4.0, 4.0])
+def test_sd_of_the_whole_scan_is_that_of_repeated_scans(per_minute):
+    """Tissue curves imitate lines that rise better than such that fall, and waves better than noise."""
+    noise = [np.random.default_rng(seed).normal(0.0, 0.3, TIMES.size) for seed in range(25)]
+    slopes, sds = np.array([line_of(one, per_minute) for one in noise]).T
+    assert 0.6 < np.median(sds) / slopes.std(ddof=1) < 2.2
+    assert line_of(1e-6 * noise[0], per_minute)[1] == pytest.approx(60.0 * MODEL_HU_PER_S, rel=0.01)
+    slope, sd = line_of(0.3 * np.sqrt(2.0) * np.sin(TIMES / 2.0), per_minute)
+    assert abs(slope - per_minute) < 2.0 * sd and sd > 2.0 * np.median(sds)
+
+
+def test_tissue_curves_hide_a_rising_line_better_than_a_falling_one():
+    noise = [np.random.default_rng(seed).normal(0.0, 0.3, TIMES.size) for seed in range(9)]
+    falling, rising = (np.median([line_of(one, per_minute)[1] for one in noise]) for per_minute in (-4.0, 4.0))
+    assert rising > 1.4 * falling
+
+
+def test_nothing_tells_a_drift_where_contrast_agent_is_in_the_first_frame(settings):
+    late = slice(12, None)
+    hu, times, feeding = mixed_brain()[late], TIMES[late], ARTERY[late] - ARTERY[12]
+    assert find_drift(hu, np.arange(0), 1, feeding, times, settings=settings) is None
+
+
+def test_few_frames_that_a_fit_can_follow_are_no_drift(settings):
+    """Of twenty frames a fit by half a dozen curves leaves little, drift or not."""
+    times = np.arange(0.0, 60.0, 3.0)
+    feeding = bolus_curve(times, arrival_s=8.0, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+    found = []
+    for seed in range(60):
+        noise = np.random.default_rng(seed).normal(0.0, 0.05, (times.size, 1))  # all voxels have it, as in real means
+        hu = mixed_brain(noise=0.0, times=times, artery=feeding)[:, ::500] + noise
+        found.append(find_drift(hu, np.arange(0), 3, feeding, times, settings=settings))
+    assert np.mean([one.certain for one in found]) < 0.05
+    spread = np.std([one.hu_per_minute for one in found])
+    assert 0.7 * spread < np.median([one.sd_hu_per_minute for one in found]) < 4.0 * spread
 
 
 def test_vessels_do_not_count_for_a_drift_of_the_whole_scan(settings):
     hu = mixed_brain(noise=1.0)
-    hu[:, :500] += 0.5 * TIMES[:, None]
+    hu[:, :500] += 2.0 * TIMES[:, None]
     found = [find_drift(hu, some, 2, ARTERY, TIMES, settings=settings) for some in (np.arange(500), np.arange(0))]
     assert [one.certain for one in found] == [False, True]
 
