@@ -87,7 +87,7 @@ def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray)
     seen = float(np.sqrt(np.mean(seen_hu**2))) / TRIED_HU_PER_S
     if not share.any() or seen == 0.0:
         return slope, np.inf
-    free = max(1, times_s.size - np.count_nonzero(share))
+    free = max(1, times_s.size - int(np.count_nonzero(share)))
     sd = float(np.sqrt(np.sum(left_hu**2) / free)) / seen
     return slope, float(np.hypot(sd / np.sqrt(free), MODEL_HU_PER_S)) if rough(left_hu) else sd
 
