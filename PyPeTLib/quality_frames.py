@@ -90,7 +90,8 @@ def judge_drift(drift: Drift | None) -> Check:
     (`Testing/benchmarks/accuracy.py --set drift=off`).
     """
     if drift is None:
-        return Check("drift", "not applicable", "Whether the scanner drifts is told by no frames before the bolus.")
+        text = "Whether the scanner drifts is not known: neither frames before the bolus nor all frames tell."
+        return Check("drift", "not applicable", text)
     slope, sd = typeset(f"{drift.hu_per_minute:+.1f}"), f"{drift.sd_hu_per_minute:.1f}"
     when, frames = "Before the bolus", f"{drift.frames} frames"
     if not drift.before_bolus:

@@ -145,7 +145,7 @@ class Settings:
 
     drift: DriftCorrection = _choice(
         "auto",
-        "HU of the brain that drift before the bolus, or jump from frame to frame: take them off, or nothing",
+        "HU of the brain that drift, or jump from frame to frame: take them off, or nothing",
     )
 
     aif_minimum_volume_ml: float = _number(0.01, "mL", 0.0, 1.0, "smallest arterial cluster")
