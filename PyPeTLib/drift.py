@@ -109,7 +109,10 @@ def _before_bolus(
 def _in_whole_scan(
     hu: npt.NDArray[Any], vessels: npt.NDArray[np.intp], artery_hu: FloatArray, times_s: FloatArray
 ) -> tuple[float, float, float] | None:
-    """Return the same of a line beside tissue curves in all frames; None where no fit is found."""
+    """Return slope, SD and what may be chance likewise, of a line in all frames beside tissue curves.
+
+    None where no fit is found.
+    """
     from scipy.special import ndtri
 
     slope, sd = line_beside(_mean_hu(hu, vessels), artery_hu, times_s)

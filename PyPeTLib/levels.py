@@ -14,8 +14,8 @@ DELAYS_S, MTTS_S = np.arange(-3.0, 12.1, 1.0), np.geomspace(1.5, 24.0, 9)
 HUBER, ROUNDS = 1.5, 8
 #: What differs less from frame to frame, against noise, is no jumps but a curve that the fit misses.
 LEAST_ROUGHNESS = 0.25
-#: How well a drift shows beside tissue curves is told by one of this size, in HU per s; and without noise the slope is
-#: uncertain by so much, whose phantoms' scatter it is: the tissue's curves are not quite those of the fit.
+#: How well a drift shows beside tissue curves is told by one of the first size, in HU per s. The second is taken for the
+#: SD of a slope without noise: curves of a brain are not quite those of the fit.
 TRIED_HU_PER_S, MODEL_HU_PER_S = 1.0 / 60.0, 0.3 / 60.0
 
 
@@ -53,12 +53,12 @@ def unexplained(means_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray
 
 
 def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray) -> tuple[float, float]:
-    """Return the slope of a line that a mean holds beside tissue curves, in HU per s, and its SD.
+    """Return the slope of a line that a mean holds beside the best non-negative sum of tissue curves, and its SD.
 
     Tissue curves rise and fall with the bolus, whatever the tissue: hardly anything of a line looks like a sum of them.
-    What the fit leaves makes the SD, by what tissue curves leave of a drift of 1 HU a minute. Where that differs from
-    frame to frame, each tells of the slope for itself, up to what the model knows; else all of it may be drift.
-    Infinite is the SD where no fit is found.
+    The SD is what the fit leaves, against what tissue curves alone leave of a drift of 1 HU a minute. Where what is
+    left differs from frame to frame it is noise, every frame counts, and a slope is no more certain than
+    `MODEL_HU_PER_S`. Where it does not, it is a slow curve that the fit misses: all of it may be drift.
 
     Parameters
     ----------
@@ -68,6 +68,11 @@ def line_beside(mean_hu: FloatArray, artery_hu: FloatArray, times_s: FloatArray)
         Arterial enhancement, in any unit.
     times_s : ndarray, shape (t,)
         Acquisition times in s.
+
+    Returns
+    -------
+    slope, sd : float
+        In HU per s; an infinite SD where no fit is found.
 
     Examples
     --------

@@ -122,7 +122,7 @@ class HeadOptions:
         (7.0, 9.0),
         "s",
         "two of 0 … 20",
-        "delays of the hypoperfused tissue, shortest and longest; all others are to 1.5 s",
+        "delays of the hypoperfused tissue, shortest and longest; other tissue is at most 1.5 s late",
     )
     lesion_dispersion_s: float = _number(
         0.0, "s", 0.0, 10.0, "mean of the exponential times that spread the bolus on its way to the hypoperfused tissue"
