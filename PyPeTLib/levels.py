@@ -14,8 +14,8 @@ DELAYS_S, MTTS_S = np.arange(-3.0, 12.1, 1.0), np.geomspace(1.5, 24.0, 9)
 HUBER, ROUNDS = 1.5, 8
 #: What differs less from frame to frame, against noise, is no jumps but a curve that the fit misses.
 LEAST_ROUGHNESS = 0.25
-#: How well a drift shows beside tissue curves is told by one of the first size, in HU per s. The second is taken for the
-#: SD of a slope without noise: curves of a brain are not quite those of the fit.
+#: How well a drift shows beside tissue curves is told by one of the first size, in HU per s. The second is taken for
+#: the SD of a slope without noise: curves of a brain are not quite those of the fit.
 TRIED_HU_PER_S, MODEL_HU_PER_S = 1.0 / 60.0, 0.3 / 60.0
 
 
