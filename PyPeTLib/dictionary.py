@@ -33,6 +33,7 @@ SHAPES = {
     "gamma-2": 2.0,
     "gamma-3": 3.0,
     "gamma-5": 5.0,
+    "gamma-10": 10.0,
     "linear": LINEAR,
     "box": BOX,
 }

@@ -11,7 +11,7 @@ from scipy import signal, special
 from PyPeTLib.geometry import FloatArray
 from PyPeTLib.records import GammaVariate
 
-Residue = Literal["exponential", "box", "linear", "gamma", "mixed"]
+Residue = Literal["exponential", "box", "linear", "gamma", "fermi", "mixed"]
 
 #: Brain tissue density in g/mL (CAPLEX Q.PH1.011).
 DENSITY_G_ML = 1.05
@@ -22,6 +22,9 @@ TIME_STEP_S = 0.1
 #: Exponent of the first pass, and of the gamma distribution of transit times.
 BOLUS_SHAPE = 3.0
 TRANSIT_SHAPE = 3.0
+#: The Fermi function ``(1 + a) / (1 + a·exp(rate·s))`` begins with 1 at s = 0; its area is 1 for this rate.
+FERMI_START = 0.0025
+FERMI_RATE = (1.0 + FERMI_START) * np.log1p(1.0 / FERMI_START)
 #: SD of the logarithm of the log-normal transit times of the mixed residue.
 LOG_NORMAL_SD = 0.65
 #: The second pass is that much broader than the first and begins so many widths after it.
@@ -83,15 +86,20 @@ def residue_curve(times_s: FloatArray, *, mtt_s: float, residue: Residue) -> Flo
         Times after the input in s, >= 0.
     mtt_s : float
         Mean transit time in s, > 0.
-    residue : {"exponential", "box", "linear", "gamma", "mixed"}
-        exp(−t/MTT); 1 for t < MTT; 1 − t/(2·MTT) for t < 2·MTT; that of gamma-distributed transit times of shape 3; or
-        half exponential and half that of log-normal transit times (SD of the logarithm 0.65), which is none of those
-        that a method knows: a plateau, then a tail that is longer than an exponential one.
+    residue : {"exponential", "box", "linear", "gamma", "fermi", "mixed"}
+        exp(−t/MTT); 1 for t < MTT; 1 − t/(2·MTT) for t < 2·MTT; that of gamma-distributed transit times of shape 3; a
+        Fermi function, a plateau that falls within a third of the MTT on either side of it; or half exponential and
+        half that of log-normal transit times (SD of the logarithm 0.65). No method knows the last two: the former is
+        near gamma-distributed transit times of shape 10, the latter is a plateau with a tail longer than exponential.
 
     Returns
     -------
     ndarray, shape (t,)
         R, no unit.
+
+    References
+    ----------
+    Jerosch-Herold 1998, doi:10.1118/1.598163 (Fermi function)
 
     Examples
     --------
@@ -132,7 +140,7 @@ def tissue_curves(
         CBF·ρ/κ in 1/s; for a vessel 1/MTT, which keeps the area.
     mtt_s, delay_s : ndarray, shape (kind,)
         Mean transit time and delay in s.
-    residue : {"exponential", "box", "linear", "gamma", "mixed"}
+    residue : {"exponential", "box", "linear", "gamma", "fermi", "mixed"}
         Residue function.
 
     Returns
@@ -162,6 +170,17 @@ def _gamma_area(s: FloatArray) -> FloatArray:
     return np.asarray(s * special.gammaincc(TRANSIT_SHAPE, scaled) + special.gammainc(TRANSIT_SHAPE + 1, scaled))
 
 
+def _fermi(s: FloatArray) -> FloatArray:
+    """Fermi function of unit area that begins with 1."""
+    return np.asarray((1.0 + FERMI_START) * special.expit(-np.log(FERMI_START) - FERMI_RATE * s))
+
+
+def _fermi_area(s: FloatArray) -> FloatArray:
+    """Integral of the Fermi function of unit area."""
+    passed = np.logaddexp(0.0, np.log(FERMI_START) + FERMI_RATE * s) - np.log1p(FERMI_START)
+    return np.asarray((1.0 + FERMI_START) * (s - passed / FERMI_RATE))
+
+
 def _log_normal(s: FloatArray) -> FloatArray:
     """Survival of log-normal transit times with mean 1."""
     with np.errstate(divide="ignore"):
@@ -180,6 +199,7 @@ _RESIDUES: dict[Residue, Callable[[FloatArray], FloatArray]] = {
     "box": lambda s: (s < 1).astype(float),
     "linear": lambda s: np.maximum(1 - s / 2, 0.0),
     "gamma": lambda s: np.asarray(special.gammaincc(TRANSIT_SHAPE, TRANSIT_SHAPE * s)),
+    "fermi": _fermi,
     "mixed": lambda s: 0.5 * np.exp(-s) + 0.5 * _log_normal(s),
 }
 _AREAS: dict[Residue, Callable[[FloatArray], FloatArray]] = {
@@ -187,6 +207,7 @@ _AREAS: dict[Residue, Callable[[FloatArray], FloatArray]] = {
     "box": lambda s: np.minimum(s, 1.0),
     "linear": lambda s: np.minimum(s, 2.0) - np.minimum(s, 2.0) ** 2 / 4,
     "gamma": _gamma_area,
+    "fermi": _fermi_area,
     "mixed": lambda s: 0.5 * -np.expm1(-s) + 0.5 * _log_normal_area(s),
 }
 

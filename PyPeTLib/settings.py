@@ -24,7 +24,9 @@ DenoiseMethod = Literal["bilateral", "gaussian", "curvature-flow", "none"]
 DriftCorrection = Literal["auto", "off"]
 BrainMethod = Literal["skull", "fast-marching"]
 DeconvolutionMethod = Literal["bayesian", "bSVD", "sSVD", "oSVD", "tikhonov", "nlr", "stable-spline", "max-slope"]
-ResidueShape = Literal["automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "linear", "box"]
+ResidueShape = Literal[
+    "automatic", "exponential", "gamma-1.5", "gamma-2", "gamma-3", "gamma-5", "gamma-10", "linear", "box"
+]
 TransitPrior = Literal["weak", "flat"]
 VoxelTissues = Literal["two", "one"]
 TimingPrior = Literal["neighbours", "patient", "none"]

@@ -48,7 +48,7 @@ SMALL = HeadOptions(size=(64, 64, 4), spacing_mm=(3.0, 3.0, 10.0), frames=3)
 LONG = replace(SMALL, frames=170, noise_hu=1.0, bolus_peak_hu=1000.0, bolus_arrival_s=30.0, recirculation=0.0)
 #: Hematocrit factor and tissue density in g/mL, written out here to catch a change there.
 KAPPA, RHO_G_ML = (1 - 0.45) / (1 - 0.25), 1.05
-RESIDUES: tuple[Residue, ...] = ("exponential", "box", "linear", "gamma")
+RESIDUES: tuple[Residue, ...] = ("exponential", "box", "linear", "gamma", "fermi")
 
 
 @cache
@@ -148,6 +148,17 @@ def test_tissue_curve_is_the_analytic_convolution_for_a_box():
     np.testing.assert_allclose(curve, truth, atol=0.01 * truth.max())
 
 
+def test_a_fermi_residue_is_a_plateau_that_falls_about_the_mean_transit_time():
+    """A logistic function of the time with a rate of 6 per MTT, as far as it can begin with 1."""
+    times = np.linspace(0.0, 30.0, 3001)
+    found = residue_curve(times, mtt_s=5.0, residue="fermi")
+    middle_s = float(np.interp(-0.5, -found, times))
+    np.testing.assert_allclose(found, 1.0 / (1.0 + np.exp(6.0 * (times - middle_s) / 5.0)), atol=4e-3)
+    assert found[0] == pytest.approx(1.0, abs=1e-12) and middle_s == pytest.approx(5.0, abs=0.03)
+    area = np.append(0.0, np.cumsum(0.5 * 0.01 * (found[1:] + found[:-1])))
+    np.testing.assert_allclose(residue_area(times, mtt_s=5.0, residue="fermi"), area, atol=1e-4)
+
+
 def test_mixed_transit_times_are_half_exponential_and_half_log_normal():
     """Of the latter the logarithm has an SD of 0.65, and the mean is that of the former."""
     times, log_normal = np.linspace(0.0, 40.0, 4001), lognorm(0.65, scale=4.0 * np.exp(-0.5 * 0.65**2))
@@ -176,7 +187,7 @@ def test_delay_shifts_the_curve():
 
 
 @pytest.mark.parametrize(
-    ("residue", "age"), [("exponential", 1.0), ("box", 0.5), ("linear", 2.0 / 3.0), ("gamma", 2 / 3)]
+    ("residue", "age"), [("exponential", 1.0), ("box", 0.5), ("linear", 2.0 / 3.0), ("gamma", 2 / 3), ("fermi", 0.5439)]
 )
 def test_each_label_holds_its_blood_and_is_later_by_its_delay_and_transit(residue, age):
     """Areas and centres of gravity; the mean of R/MTT is half the MTT times one plus its relative variance."""
@@ -645,7 +656,7 @@ def test_a_point_of_the_head_moves_as_it_is_said_to():
     np.testing.assert_allclose(found, turn @ place[ball].mean(axis=0) + shift_mm, atol=0.02)
 
 
-@pytest.mark.parametrize("residue", ["linear", "gamma", "mixed"])
+@pytest.mark.parametrize("residue", ["linear", "gamma", "fermi", "mixed"])
 def test_tmax_is_the_delay_where_the_residue_starts_at_its_peak(residue):
     truth = head(replace(SMALL, residue=residue)).truth
     np.testing.assert_array_equal(truth["tmax"].values, truth["delay"].values)

@@ -146,7 +146,7 @@ def test_evidence_is_the_integral_of_the_likelihood_over_the_volume():
     assert told[0] - told[1] == pytest.approx(by_hand[0] - by_hand[1], rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["exponential", "gamma-3", "box"])
+@pytest.mark.parametrize("name", ["exponential", "gamma-3", "gamma-10", "box"])
 @pytest.mark.parametrize("times", [EVEN, UNEVEN])
 def test_shape_of_the_residue_is_that_of_greatest_evidence(bolus, as_curves, name, times):
     aif = bolus.aif(times)

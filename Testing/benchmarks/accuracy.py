@@ -49,6 +49,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "residue box": {"residue": "box"},
     "residue linear": {"residue": "linear"},
     "residue gamma": {"residue": "gamma"},
+    "residue Fermi": {"residue": "fermi"},
     "residue mixed": {"residue": "mixed"},
     "transit times 0.7 times": {"mtt_scale": 0.7},
     "transit times 1.5 times": {"mtt_scale": 1.5},
