@@ -70,7 +70,7 @@ def main() -> None:
     settings = Settings().changed(dict(parse_assignment(text) for text in options.set))
     heads = [sampled(HeadOptions(seed=FIRST_SEED + index), settings) for index in range(options.seeds)]
     report(heads)
-    print(f"\n{options.seeds} heads of 16×220×220×55 at 6 HU, {time.perf_counter() - start:.0f} s in all.")
+    print(f"\nHeads of 16×220×220×55 at 6 HU: {options.seeds}, {time.perf_counter() - start:.0f} s in all.")
 
 
 def report(heads: list[Head]) -> None:
