@@ -102,15 +102,19 @@ def print_volumes(seeds: range, scan: dict[str, Any], settings: Settings) -> Non
 
 
 def print_draws(seeds: range, draws: int, scan: dict[str, Any], settings: Settings) -> None:
-    """Print the mean error of each head and the SD between its scans; then what each is over all heads."""
+    """Print the mean error of each head and the SD between its scans; then what each is over all heads, and bounds."""
     head(f"mean of {draws} scans (SD)", list(VOLUMES.values()))
     errors = np.full((len(seeds), draws, len(VOLUMES)), np.nan)
+    held, widths = errors.copy(), errors.copy()
     for at, seed in enumerate(seeds):
         for draw in range(draws):
             side = "left" if seed % 2 else "right"
             phantom = head_phantom(HeadOptions(seed=seed, lesion_side=side, noise_draw=draw, **scan))
             found, true = analyze(phantom.series, settings).lesions.volumes_ml, true_volumes(phantom, settings)
-            errors[at, draw] = [found[name].ml / true[name] - 1 if true[name] else np.nan for name in VOLUMES]
+            each = [(found[name], true[name]) for name in VOLUMES]
+            errors[at, draw] = [volume.ml / ml - 1 if ml else np.nan for volume, ml in each]
+            held[at, draw] = [volume.low_ml <= ml <= volume.high_ml for volume, ml in each]
+            widths[at, draw] = [(volume.high_ml - volume.low_ml) / ml if ml else np.nan for volume, ml in each]
         mean, sd = errors[at].mean(axis=0), errors[at].std(axis=0, ddof=1)
         row(f"seed {seed}", [f"{percent(m)} ({percent(s)})" for m, s in zip(mean, sd, strict=True)])
     overall, within = errors.mean(axis=1).mean(axis=0), np.sqrt(errors.var(axis=1, ddof=1).mean(axis=0))
@@ -118,6 +122,8 @@ def print_draws(seeds: range, draws: int, scan: dict[str, Any], settings: Settin
     row("SD between scans of a head", [percent(one) for one in within])
     row("SD between heads", [percent(one) for one in errors.mean(axis=1).std(axis=0, ddof=1)])
     row(f"scans within {percent(SHARE)}", [percent(one) for one in (np.abs(errors) <= SHARE).mean(axis=(0, 1))])
+    row("bounds hold", [percent(one) for one in held.mean(axis=(0, 1))])
+    row("width of the bounds / truth, median", [f"{one:.2f}" for one in np.median(widths, axis=(0, 1))])
 
 
 def print_planes(seeds: range, tilt_degrees: float, slices: int) -> None:
