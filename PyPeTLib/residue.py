@@ -48,6 +48,9 @@ CERTAIN = float(np.log(1e4))
 #: residue tell tails even less.
 LONGER_TAIL, SHARPER = {"gamma-0.7": 0.7}, "gamma-1.5"
 KNOWN = SHAPES | LONGER_TAIL
+#: A plateau that falls slowly is taken instead of the box, which ends at once, if it is so much more probable, in the
+#: logarithm: twenty times. Flow is some 40 % too large where a box is missed, and 6 % too small the other way round.
+PLATEAU, CLEARLY_SLOWER = "gamma-10", float(np.log(20.0))
 #: The mean transit time that is usual in one patient lies about this median in s with this SD of the logarithm: normal
 #: are 4 s in gray matter and 5 s in white matter.
 PATIENT_MTT_S, PATIENT_LOG_SD = 4.5, 0.15
@@ -180,14 +183,19 @@ def _sample(curves: Curves, chosen: npt.NDArray[np.intp], progress: Progress) ->
 
 
 def _taken(found: Mapping[str, _Fit], parts: Parts, early: Parts, late: Parts) -> str:
-    """Return which shape is taken: the exponential, or the most probable of those that are so for all and for most."""
+    """Return which shape is taken: the exponential, or the most probable of those that are so for all and for most.
+
+    A box stays one unless a slower fall is clearly more probable.
+    """
     usual = found["exponential"]
 
     def of_most(one: _Fit) -> float:
         return one.of_most(usual, early if one.gains_late(usual, early, late) else parts)
 
     suited = [name for name, one in found.items() if min(one.over(usual), of_most(one)) > CERTAIN]
-    return max(suited, key=lambda name: found[name].over(usual), default="exponential")
+    best = max(suited, key=lambda name: found[name].over(usual), default="exponential")
+    box = best == PLATEAU and "box" in suited and found[PLATEAU].over(found["box"]) < CLEARLY_SLOWER
+    return "box" if box else best
 
 
 @dataclass(frozen=True)

@@ -456,6 +456,24 @@ def test_another_shape_is_taken_where_all_voxels_and_most_parts_ask_for_it(early
     assert _taken(found, parts, parts[:8], parts[8:]) == taken
 
 
+@pytest.mark.parametrize(
+    ("box", "slower", "taken"),
+    [
+        (20.0, 22.9, "box"),  # not twenty times
+        (20.0, 23.1, "gamma-10"),
+        (23.1, 20.0, "box"),
+        (5.0, 20.0, "gamma-10"),
+        (9.0, 9.3, "gamma-10"),  # a box is not ten thousand times more probable than an exponential
+        (0.0, 8.0, "exponential"),
+    ],
+)
+def test_a_box_stays_one_unless_a_slower_fall_is_twenty_times_more_probable(box, slower, taken):
+    parts = [np.arange(40 * part, 40 * part + 40) for part in range(16)]
+    gains = {"exponential": 0.0, "gamma-5": 4.0, "gamma-10": slower, "box": box}
+    found = {name: _Fit(0.0, 4.0, np.full(640, gain / 640)) for name, gain in gains.items()}
+    assert _taken(found, parts, parts[:8], parts[8:]) == taken
+
+
 def seen(aif, taken_s, told_s, as_curves):
     """Curves of a brain whose frames were taken at some times, as read at others."""
     curves = brain(aif, taken_s, as_curves)

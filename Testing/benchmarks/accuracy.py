@@ -1,7 +1,7 @@
 """How well the defaults find the truth of phantoms they were not made with, as tables in Markdown.
 
 Usage: python Testing/benchmarks/accuracy.py [--full | --classes | --tiles] [--seeds N] [--method NAME ...]
-       [--set NAME=VALUE ...] [--noise-texture NAME] [--head NAME=VALUE ...]
+       [--set NAME=VALUE ...] [--noise-texture NAME] [--head NAME=VALUE ...] [--only TEXT]
 
 Without an option: small heads of many kinds, one line a variant.
 """
@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument(
         "--head", action="append", default=[], metavar="NAME=VALUE", help="with --classes, an option of the phantom"
     )
+    parser.add_argument("--only", default="", metavar="TEXT", help="variants with this in their names")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--full", action="store_true", help="only 16×220×220×55 heads at 6 HU, each on its line")
     kind.add_argument("--classes", action="store_true", help="the same heads, every class of tissue, medians of heads")
@@ -126,17 +127,19 @@ def main() -> None:
         print_tiles(options.method, changes)
     else:
         for method in options.method:
-            print_heads(seeds, Settings(method=method).changed(changes), options.noise_texture, full=options.full)
+            print_heads(
+                seeds, Settings(method=method).changed(changes), options.noise_texture, options.only, full=options.full
+            )
 
 
-def print_heads(seeds: range, settings: Settings, texture: NoiseTexture, *, full: bool) -> None:
+def print_heads(seeds: range, settings: Settings, texture: NoiseTexture, only: str, *, full: bool) -> None:
     """Print a line a head, or the medians of small heads a line a variant."""
     head("variant", list(COLUMNS.values()))
     if full:
         for seed in seeds:
             line(f"16×220×220×55, seed {seed}", [measured({"seed": seed, "noise_texture": texture}, settings)])
         return
-    for name, variant in VARIANTS.items():
+    for name, variant in ((name, one) for name, one in VARIANTS.items() if only in name):
         scan = {**COARSE, "noise_texture": texture, **variant}
         line(name, [measured({**scan, "seed": seed}, settings) for seed in seeds])
 
