@@ -29,9 +29,9 @@ LEAST_NORMAL_ML = 20.0
 #: A voxel lies beyond a threshold with a probability of 95 % where it does so by so many SDs, and with one of 5 % where
 #: it falls short of it by as many.
 BOUND_SDS = 1.645
-#: A lesion as a whole is off by a share of that: that of its voxels that lie beyond the threshold by less than so many
-#: SDs, but no less than this.
-UNCERTAIN_SDS, LEAST_SHARED = 1.0, 0.4
+#: A lesion as a whole is off by a share of that, the share of its voxels that lie beyond the threshold by less than so
+#: many SDs; but by so many at least.
+UNCERTAIN_SDS = 1.0
 #: Tissue without a known delay belongs to a hypoperfusion where its flow is below the core's threshold by so many SDs.
 UNREACHED_SDS = 3.0
 #: The upper bound grows a lesion by at most so many mm: where its edge is is uncertain; others are not looked for.
@@ -97,8 +97,8 @@ def find_lesions(
     the other. Did their errors all go together, 1.645 would make a 90 % interval; but noise is correlated over some mm
     only, and over a lesion most of it averages out. What does not, the priors' pull and the choice of what noise
     happens to lift over the threshold, is the larger the fewer voxels lie clear of it: the number is 1.645 times the
-    share of the lesion that lies within one SD of the threshold, and 0.4 of 1.645 at least. (That is found, not
-    derived: docs/measured.md says how often such bounds hold.) Where no lesion is found, the upper bound is what lies
+    share of the lesion that lies within one SD of the threshold, and 1 at least. (That is found, not derived:
+    docs/measured.md says how often such bounds hold.) Where no lesion is found, the upper bound is what lies
     beyond the threshold with a probability of 5 % anywhere, in parts large enough. That of Tmax is taken as the error
     of the delay. What is in no standard deviation is not in the bounds: the arterial input, vessels and CSF that share
     a voxel, or a wrong residue function.
@@ -288,9 +288,9 @@ def _sds_off(far: FloatArray) -> float:
     Examples
     --------
     >>> [round(_sds_off(np.array(far)), 2) for far in ([0.5, 0.2, 0.9], [0.5, 3.0, 0.9, 2.0], [3.0, 3.0])]
-    [1.65, 0.82, 0.66]
+    [1.65, 1.0, 1.0]
     """
-    return BOUND_SDS * max(LEAST_SHARED, float(np.mean(far < UNCERTAIN_SDS)))
+    return max(UNCERTAIN_SDS, BOUND_SDS * float(np.mean(far < UNCERTAIN_SDS)))
 
 
 def _sds(probability: float) -> float:
