@@ -213,9 +213,12 @@ def test_delays_of_neighbours_are_alike_within_a_second(aif, dictionary):
     assert np.sqrt(around @ (DELAYS_S - mean) ** 2) == pytest.approx(1.0, rel=0.2)
 
 
-def test_what_is_expected_is_a_probability_at_the_first_delays_too(aif, dictionary):
+def test_around_tissue_of_the_first_delay_the_first_delays_are_expected(aif, dictionary):
+    """With probabilities that sum to one; nothing of it is expected at the other end of the grid."""
     around = told_by(dictionary, tissue(aif, 0.05, -4.0, 5.0), np.ones((2, 12, 12), dtype=bool), 0.1)
     np.testing.assert_allclose(around.sum(axis=1), 1.0, rtol=1e-3)
+    assert (around.argmax(axis=1) == 0).all()
+    assert around[:, DELAYS_S <= -2.0].sum(axis=1).min() > 0.9
 
 
 def test_a_curve_that_tells_nothing_counts_no_more_than_one_that_tells_clearly(aif, dictionary):
