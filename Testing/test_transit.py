@@ -25,8 +25,8 @@ def vein_of(bolus, times, *, residue="exponential", mtt_s=6.0, delay_s=4.0):
     )[0]
 
 
-@pytest.mark.parametrize("mtt_s", [2.0, 4.0, 8.0, 15.0])
-@pytest.mark.parametrize("delay_s", [0.0, 3.0, 6.5])
+@pytest.mark.parametrize("mtt_s", [2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0])
+@pytest.mark.parametrize("delay_s", [-4.0, 0.0, 3.0, 6.5, 12.0])
 def test_fit_returns_the_transit_it_is_given(bolus, mtt_s, delay_s):
     fit = fit_transit(bolus.aif(TIMES), bolus.washout(TIMES, flow=1.0 / mtt_s, mtt_s=mtt_s, delay_s=delay_s), TIMES)
     assert fit.gain == pytest.approx(1.0, abs=0.015) and fit.error < 0.01
