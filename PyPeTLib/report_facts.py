@@ -27,8 +27,8 @@ Places = npt.NDArray[np.intp]
 ON_THRESHOLDS = "Published thresholds are those of truncated deconvolution: with maps by {} {}. "
 #: What bounds of volumes are.
 ON_BOUNDS = (
-    "Bounds are of what noise does: the volumes if all voxels of a lesion and within 6\u00a0mm of it were off by 1 to "
-    "1.6 of their SD one way or the other, the more the fewer of them lie clear of the threshold. "
+    "Bounds are of what noise does: all voxels of a lesion and within 6\u00a0mm of it are off by 1 to 1.6\u00a0SD, the "
+    "more the fewer lie clear of the threshold. "
 )
 #: Where the hypoperfusion is, in words.
 SIDES = {
