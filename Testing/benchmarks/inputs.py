@@ -79,7 +79,6 @@ EXPECTED: dict[str, tuple[str, str, str]] = {
     "drift of 4, arrival 5 s, every 2 s": ("drift", "baseline", ""),
     "arteries 0.3 as wide": ("", "AIF height, partial volume, AIF quality", ""),
     "scan ends at 40 s": ("VOF tail", "", TRUNCATED),
-    "residue Fermi": ("", "residue shape", ""),
     "skull removed": ("motion", "", ""),
     "pixels of 0.43 mm, 12 HU": ("coverage", "", ""),
     "four slices of 10 mm": ("coverage", "", ""),
