@@ -95,7 +95,7 @@ def _averaged(
     native = _anatomy(curves, settings)
     smoothed = _plain_guide(curves, geometry, settings, parts[0])
     width = 0.0
-    for share_of_noise, part in zip((1.0, NARROWED), parts[1:3], strict=True):
+    for share_of_noise, last, part in zip((1.0, NARROWED), (False, True), parts[1:3], strict=True):
         of_noise = share_of_noise * settings.bilateral_similarity * robust_sd(smoothed[:, -1])
         width = max(of_noise, NARROWEST * width)
         signal = share_of_signal(smoothed.var(axis=0, dtype=float))
@@ -103,7 +103,7 @@ def _averaged(
         courses = smoothed[:, compared] * scale_of_courses(signal[compared], width)
         guide = on_grid(np.column_stack([courses, *native]), mask)
         alike = neighbours(guide, mask, geometry, settings.bilateral_sigma_mm)
-        near, far, variances = alike.both(values, progress=part)
+        near, far, variances = alike.both(values, variances=last, progress=part)
         smoothed = far[:, mask].T
     return alike, near, far, variances
 

@@ -15,6 +15,7 @@ from PyPeTLib.dictionary import (
     SHAPES,
     Dictionary,
     Float32Array,
+    by_rows,
     components_without_mean,
     misfit,
     sample_of,
@@ -164,7 +165,7 @@ class _Search:
         projected = leaks @ self._free.T
 
         def of(block: Index) -> FloatArray:
-            return _compared(self._rows[block] / noise[block, None], tissue, projected)
+            return by_rows(lambda rows: _compared(rows, tissue, projected), self._rows[block] / noise[block, None])
 
         return in_chunks(of, voxels, progress=progress)
 

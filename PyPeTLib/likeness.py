@@ -51,7 +51,7 @@ class Neighbours:
     kept: dict[Shift, Float32Array] = field(default_factory=dict)
 
     def both(
-        self, values: Float32Array, *, progress: Progress = silent
+        self, values: Float32Array, *, variances: bool = True, progress: Progress = silent
     ) -> tuple[Float32Array, Float32Array, tuple[Float32Array, Float32Array]]:
         """Return the means over close neighbours, the means of these over far ones, and the variances of both.
 
@@ -59,6 +59,10 @@ class Neighbours:
         ----------
         values : ndarray, shape (component, z, y, x)
             float32, 0 outside the mask.
+        variances : bool
+            Whether the variances are asked for; they are 0 otherwise.
+        progress : callable
+            ``progress(fraction, text)``; raising from it cancels.
         """
         pairs = np.cumsum([len(offsets) for offsets in (*self.close, self.far)])
         ends = np.append(0.0, pairs / max(1, pairs[-1]))
@@ -67,10 +71,12 @@ class Neighbours:
         for index, (offsets, part) in enumerate(zip(self.close, close, strict=True), start=1):
             several = index < len(self.close)  # the next pass compares what this one made of the guide
             stack = np.concatenate([first, guide]) if several else first
-            stack, of_first = averaged(stack, of_first, Pairs(guide, self.mask), offsets, progress=part)
+            stack, of_first = averaged(
+                stack, of_first if variances else None, Pairs(guide, self.mask), offsets, progress=part
+            )
             first, guide = np.split(stack, [len(values)])
-        alike = Pairs(self.guide, self.mask)
-        second, of_second = averaged(first, of_first, alike, self.far, kept=self.kept, progress=far)
+        alike, known = Pairs(self.guide, self.mask), of_first if variances else None
+        second, of_second = averaged(first, known, alike, self.far, kept=self.kept, progress=far)
         return first, second, (of_first, of_second)
 
     def wide(self, values: Float32Array, *, progress: Progress = silent) -> Float32Array:

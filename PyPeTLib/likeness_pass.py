@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from PyPeTLib.chunks import in_parallel, share
 from PyPeTLib.geometry import MaskArray
@@ -24,8 +24,11 @@ MOST_KEPT = 64e6
 #: They take this share of the time that sums take with them.
 WEIGHING = 0.3
 #: So many voxels are averaged in one task: few enough for the cache of a processor, so many that threads, which begin
-#: one array operation at a time, hardly wait for one another.
-SPAN = 65536
+#: one array operation at a time, hardly wait for one another. Weights have fewer numbers a voxel.
+SPAN, WEIGHED_SPAN = 2**16, 2**18
+
+#: A voxel outside the mask is so far from all others in the guide that it is like none of them.
+OUTSIDE = np.float32(1e9)
 
 #: Steps (z, y, x) in voxels, the first that is not 0 being positive, and the Gaussian weight of a neighbour there.
 Shift = tuple[int, int, int]
@@ -57,28 +60,29 @@ class Pairs:
         array([0.5, 0.5, 0. , 0.5, 0.5], dtype=float32)
         """
         size, shape = self.mask.size, self.mask.shape
-        found = {shift: np.empty(size - _step(shape, shift), dtype=np.float32) for shift, _ in offsets}
-        tasks = [(offset, part) for offset in offsets for part in _spans(found[offset[0]].size)]
+        whole = {shift: np.empty(shape, dtype=np.float32) for shift, _ in offsets}
+        found = {shift: images.ravel()[: size - _step(shape, shift)] for shift, images in whole.items()}
+        tasks = [(offset, part) for offset in offsets for part in _spans(slice(0, found[offset[0]].size), WEIGHED_SPAN)]
 
         for _ in in_parallel(lambda task: self._weigh(*task, found[task[0][0]][task[1]]), tasks, progress=progress):
             pass
+        for shift, weight in whole.items():
+            _unpair(weight, shift)
         return found
 
     def _weigh(self, offset: Offset, part: slice, weight: Float32Array) -> None:
-        """Write the weights of a part of the voxels and their neighbours at an offset."""
-        (shift, nearness), shape = offset, self.mask.shape
-        there, of_pair = _moved(part, _step(shape, shift)), _step(_room(shape), shift)
-        guide, inside = self.guide.reshape(len(self.guide), -1), self.mask.ravel()
-        distance = _squared_distance(guide[:, part], guide[:, there])
+        """Write the weights of a part of the voxels and what follows at an offset, beyond the ends of rows as well."""
+        shift, nearness = offset
+        there = _moved(part, _step(self.mask.shape, shift))
+        distance = _squared_distance([one[part] for one in self._apart], [one[there] for one in self._apart])
         distance *= distance
         np.exp(np.subtract(np.float32(np.log(nearness)), distance, out=distance), out=weight)
-        weight *= inside[part] & inside[there] & (self._roomy[there] - self._roomy[part] == of_pair)
 
     @cached_property
-    def _roomy(self) -> npt.NDArray[np.int32]:
-        """The number of each voxel in a grid twice as large, where no row ends between a voxel and its neighbour."""
-        numbers = np.ravel_multi_index(np.ix_(*map(range, self.mask.shape)), _room(self.mask.shape))
-        return numbers.ravel().astype(np.int32)
+    def _apart(self) -> list[Float32Array]:
+        """Components of the guide along the rows, where nothing inside the mask is like what is outside."""
+        first, *others = (one.ravel() for one in self.guide)
+        return [np.where(self.mask.ravel(), first, OUTSIDE), *others]
 
 
 def averaged(
@@ -109,6 +113,7 @@ def averaged(
     mask, images = pairs.mask, values.reshape(len(values), -1)
     of_one = np.zeros(mask.size, dtype=np.float32) if variance is None else variance.ravel()
     total, spread, weight = images.copy(), of_one.copy(), mask.ravel().astype(np.float32)
+    parts = [part for run in _runs(mask) for part in _spans(run, SPAN)]
 
     def add(weights: dict[Shift, Float32Array], part: slice) -> None:
         product = np.empty((len(images), SPAN), dtype=np.float32)
@@ -121,7 +126,7 @@ def averaged(
                     spread[here] += alike * alike * of_one[there]
 
     for weights, part_of in _weights(pairs, offsets, kept, progress):
-        for _ in in_parallel(partial(add, weights), list(_spans(mask.size)), progress=part_of):
+        for _ in in_parallel(partial(add, weights), parts, progress=part_of):
             pass
     np.maximum(weight, np.float32(1.0), out=weight)
     total /= weight
@@ -169,19 +174,54 @@ def _step(shape: tuple[int, ...], shift: Shift) -> int:
     return (slices * shape[1] + rows) * shape[2] + columns
 
 
+def _unpair(weight: Float32Array, shift: Shift) -> None:
+    """Take away the weights, in place, of voxels that have no neighbour at an offset, for their row or slice ends.
+
+    Examples
+    --------
+    >>> two_rows = np.ones((1, 2, 3), dtype=np.float32)
+    >>> _unpair(two_rows, (0, 1, -1))
+    >>> two_rows[0].tolist()
+    [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+    """
+    for axis, by in enumerate(shift):
+        if by:
+            np.moveaxis(weight, axis, 0)[-by if by > 0 else 0 : None if by > 0 else -by] = 0.0
+
+
 def _moved(part: slice, by: int) -> slice:
     """Return a slice moved by a number of voxels."""
     return slice(part.start + by, part.stop + by)
 
 
-def _room(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(2 * size for size in shape)
+def _runs(mask: MaskArray) -> list[slice]:
+    """Return where voxels of a mask are along the rows of the grid, without the wide gaps, as between two slices.
+
+    Examples
+    --------
+    >>> wide = np.zeros((1, 1, 20_000), dtype=bool)
+    >>> wide[..., [5, 7, 18_000]] = True
+    >>> _runs(wide)
+    [slice(5, 8, None), slice(18000, 18001, None)]
+    """
+    places = np.flatnonzero(mask)
+    last = np.append(np.flatnonzero(np.diff(places) > max(1, SPAN // 16)), places.size - 1)
+    first = np.append(0, last[:-1] + 1)
+    return [slice(start, stop + 1) for start, stop in zip(places[first].tolist(), places[last].tolist(), strict=True)]
 
 
-def _spans(size: int) -> Iterator[slice]:
-    """Yield the parts of so many voxels that are averaged in one task."""
-    for start in range(0, size, SPAN):
-        yield slice(start, min(start + SPAN, size))
+def _spans(run: slice, most: int) -> Iterator[slice]:
+    """Yield equal parts of a run of voxels, each of no more than ``most``.
+
+    Examples
+    --------
+    >>> list(_spans(slice(2, 12), 4))
+    [slice(2, 5, None), slice(5, 9, None), slice(9, 12, None)]
+    """
+    count = max(1, -(-(run.stop - run.start) // most))
+    ends = [run.start + round((run.stop - run.start) * part / count) for part in range(count + 1)]
+    for start, stop in pairwise(ends):
+        yield slice(start, stop)
 
 
 def _ways(part: slice, by: int, size: int) -> Iterator[tuple[slice, slice, slice]]:
@@ -193,9 +233,9 @@ def _ways(part: slice, by: int, size: int) -> Iterator[tuple[slice, slice, slice
         yield back, _moved(back, -by), _moved(back, -by)
 
 
-def _squared_distance(one: Float32Array, other: Float32Array) -> Float32Array:
-    """Return the squared distance of two stacks of components, one by one to spare memory."""
-    distance = np.zeros(one.shape[1:], dtype=np.float32)
+def _squared_distance(one: list[Float32Array], other: list[Float32Array]) -> Float32Array:
+    """Return the squared distance of two lists of components, one by one to spare memory."""
+    distance = np.zeros(one[0].shape, dtype=np.float32)
     for first, second in zip(one, other, strict=True):
         difference = first - second
         difference *= difference

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from PyPeTLib.chunks import in_parallel, product, share
+from PyPeTLib.chunks import PRODUCT_SIZE, in_parallel, product, share
 from PyPeTLib.dictionary import (
     DELAYS_S,
     MTTS_S,
@@ -376,37 +376,56 @@ def _common_change(
     asked = np.stack([np.bincount(place, weights=volume * column) for column in rest.T], axis=1)
     normal = np.eye(times_s.size) / noise_hu**2
     wanted = np.zeros(times_s.size)
-    for one, squares, sums in zip(number, power, asked, strict=True):
-        own = single.directions[:, one].astype(float)
-        seen = free @ pulse_responses(times_s, float(single.delay_s[one]), float(single.mtt_s[one]), shape)
-        seen -= np.outer(own, own @ seen)  # the voxel's own volume adapts
-        normal += squares * (seen.T @ seen)
-        wanted += seen.T @ sums
+    at_once = max(1, PRODUCT_SIZE // (len(free) * times_s.size**2))
+    for start in range(0, number.size, at_once):
+        part = slice(start, start + at_once)
+        atoms = number[part]
+        own = single.directions[:, atoms].T.astype(float)
+        seen = pulse_responses(times_s, single.delay_s[atoms], single.mtt_s[atoms], shape, free)
+        seen -= own[:, :, None] * np.einsum("ak,akt->at", own, seen)[:, None]  # the voxel's own volume adapts
+        rows = (seen * np.sqrt(power[part])[:, None, None]).reshape(-1, times_s.size)
+        normal += rows.T @ rows
+        wanted += np.einsum("akt,ak->t", seen, asked[part])
     return np.asarray(np.linalg.solve(normal, wanted))
 
 
-def pulse_responses(times_s: FloatArray, delay_s: float, mtt_s: float, shape: float) -> FloatArray:
-    """Return the curves of tissue of unit volume after an input that is 1 in one frame and 0 in the others.
+def pulse_responses(
+    times_s: FloatArray, delays_s: FloatArray, mtts_s: FloatArray, shape: float, free: FloatArray
+) -> FloatArray:
+    """Return the curves of tissues of unit volume after an input that is 1 in one frame and 0 in the others.
 
     The input is linear between frames; the tissue is that of `kinetics.tissue_curves`.
 
+    Parameters
+    ----------
+    times_s : ndarray, shape (t,)
+        Strictly increasing times in s.
+    delays_s, mtts_s : ndarray, shape (tissue,)
+        Delay and mean transit time of each tissue in s.
+    shape : float
+        Of the residue.
+    free : ndarray, shape (component, t)
+        Components that curves are told in.
+
     Returns
     -------
-    ndarray, shape (t, t)
-        Column j is the curve after frame j.
+    ndarray, shape (tissue, component, t)
+        In the last axis is the frame of the input.
 
     Examples
     --------
     >>> times = np.arange(30.0)
-    >>> curves = pulse_responses(times, 0.0, 4.0, 1.0)
+    >>> (curves,) = pulse_responses(times, np.array([0.0]), np.array([4.0]), 1.0, np.eye(30))
     >>> float(np.round(curves[:, 3].sum(), 2)), float(np.abs(curves[:3, 4]).max())
     (1.0, 0.0)
     """
     ends = np.concatenate([[2 * times_s[0] - times_s[1]], times_s, [2 * times_s[-1] - times_s[-2]]])
-    since = (times_s[:, None] - delay_s - ends) / mtt_s
-    ramps = mtt_s * (np.interp(since, FINE, _twice_integrated(shape)) + np.maximum(since - FINE[-1], 0.0))
-    slopes = (ramps[:, :-1] - ramps[:, 1:]) / np.diff(ends)
-    return np.asarray(slopes[:, :-1] - slopes[:, 1:])
+    gaps, place = np.unique(times_s[:, None] - ends, return_inverse=True)  # of even frames few differ
+    since = (gaps - delays_s[:, None]) / mtts_s[:, None]
+    ramps = np.interp(since, FINE, _twice_integrated(shape)) + np.maximum(since - FINE[-1], 0.0)
+    ramps = free @ (mtts_s[:, None] * ramps)[:, place.reshape(times_s.size, ends.size)]
+    slopes = (ramps[..., :-1] - ramps[..., 1:]) / np.diff(ends)
+    return np.asarray(slopes[..., :-1] - slopes[..., 1:])
 
 
 @lru_cache

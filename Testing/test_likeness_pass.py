@@ -42,6 +42,7 @@ def by_definition(values, variance, guide, mask, offsets):
 @pytest.mark.parametrize("memory", [1.0, 500.0, 1e6])
 def test_means_and_variances_are_those_of_their_definition(span, memory, monkeypatch):
     monkeypatch.setattr(likeness_pass, "SPAN", span)
+    monkeypatch.setattr(likeness_pass, "WEIGHED_SPAN", 2 * span)
     monkeypatch.setattr(likeness_pass, "MOST_KEPT", memory)
     values, mask = images(0, 3)
     guide = 0.5 * images(0, 5)[0][3:]

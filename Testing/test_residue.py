@@ -67,7 +67,7 @@ def test_pulses_add_up_to_the_curve_of_tissue(bolus, times, delay, shape):
     aif = bolus.aif(times)
     curve = tissue_curves(aif, times, delays_s=np.array([delay]), mtts_s=np.array([5.0]), shape=shape)[0, 0]
     inside = times <= times[-1] + min(delay, 0.0)
-    pulses = pulse_responses(times, delay, 5.0, shape) @ aif
+    (pulses,) = pulse_responses(times, np.array([delay]), np.array([5.0]), shape, np.eye(times.size)) @ aif
     np.testing.assert_allclose(pulses[inside], curve[inside], atol=0.03 * curve.max())
 
 
@@ -75,7 +75,8 @@ def test_pulses_of_tissue_that_has_long_been_empty_add_up_too(bolus):
     """After more than forty mean transit times, where the residue is no longer tabulated."""
     aif = bolus.aif(EVEN)
     curve = tissue_curves(aif, EVEN, delays_s=np.zeros(1), mtts_s=np.ones(1), shape=1.0)[0, 0]
-    np.testing.assert_allclose(pulse_responses(EVEN, 0.0, 1.0, 1.0) @ aif, curve, atol=0.03 * curve.max())
+    (pulses,) = pulse_responses(EVEN, np.zeros(1), np.ones(1), 1.0, np.eye(EVEN.size)) @ aif
+    np.testing.assert_allclose(pulses, curve, atol=0.03 * curve.max())
 
 
 def test_fit_of_curves_that_are_atoms_is_half_the_square_of_their_height(bolus):
@@ -100,8 +101,8 @@ def test_change_of_the_input_is_that_of_least_squares_against_its_own_noise(bolu
     for voxel, atom in zip(sample.astype(float), weights.argmax(axis=1), strict=True):
         own = single.directions[:, atom].astype(float)
         apart = np.eye(own.size) - np.outer(own, own)
-        seen = pulse_responses(EVEN, float(single.delay_s[atom]), float(single.mtt_s[atom]), 1.0)
-        rows.append((own @ voxel) / single.lengths[atom] * apart @ free @ seen)
+        (seen,) = pulse_responses(EVEN, single.delay_s[[atom]], single.mtt_s[[atom]], 1.0, free)
+        rows.append((own @ voxel) / single.lengths[atom] * apart @ seen)
         wanted.append(apart @ voxel)
     expected = np.linalg.lstsq(np.concatenate(rows), np.concatenate(wanted), rcond=None)[0]
     found = _common_change(sample, single, EVEN, free, 1.0, noise_hu)
