@@ -21,11 +21,11 @@ from PyPeTLib.deconvolve import check_signal, deconvolve
 from PyPeTLib.denoise import enhancement, masked_hu, smooth
 from PyPeTLib.derive import derived_maps
 from PyPeTLib.drift import find_drift, find_jumps, taken_off
-from PyPeTLib.errors import InputError, QualityError
+from PyPeTLib.errors import QualityError
 from PyPeTLib.frame_noise import frame_noise_hu
 from PyPeTLib.frames import check_values, in_all_frames, with_head
 from PyPeTLib.geometry import FloatArray, Image, MaskArray
-from PyPeTLib.given_curves import at_scan_times, given_curve, measured_curve
+from PyPeTLib.given import Given, Measured, Vessel, check_kinds, check_mask, checked, users_curve
 from PyPeTLib.input_noise import input_noise_hu
 from PyPeTLib.leakage import without_leak
 from PyPeTLib.lesions import find_lesions, judge_lesions
@@ -59,7 +59,7 @@ from PyPeTLib.quality_maps import (
 )
 from PyPeTLib.records import Bolus, Curves, Drift, Jumps, Midplane, Motion, ResidueFit, Skull, VascularCurve
 from PyPeTLib.residue import likeliest_residue
-from PyPeTLib.scan import Points, Series, TimeCurve
+from PyPeTLib.scan import Points, Series
 from PyPeTLib.seeds import grow_seeds
 from PyPeTLib.settings import Settings
 from PyPeTLib.slice_levels import find_slice_jumps, without_slice_jumps
@@ -74,11 +74,6 @@ PREPARED = 0.75
 Step = Callable[[str, float, float], AbstractContextManager[Progress]]
 #: Of fewer all might be vessels, and none would be left that tells the level of the frames.
 FEWEST_BRAIN_VOXELS = 2 * FEWEST_VESSELS
-#: What may be given for a vessel.
-Vessel = Image | Points | TimeCurve
-#: What a vessel is measured by: a mask, HU at the scan's times, or nothing; and what the user gave for it.
-Measured = Image | FloatArray | None
-Given = Measured | Points
 
 
 def analyze(
@@ -148,10 +143,10 @@ def prepare(
     progress: Progress = silent,
 ) -> Prepared:
     """Do the first half of `analyze`, up to the denoised curves; parameters and errors are the same."""
-    _check_kinds(series, settings, brain, aif, vof)
+    check_kinds(series, settings, brain, aif, vof)
     settings = settings or Settings()
     kept, frames = _with_head(series, brain)
-    given = _given(kept, aif, "Arterial curve", "AIF mask"), _given(kept, vof, "Venous curve", "VOF mask")
+    given = checked(kept, aif, "Arterial curve", "AIF mask"), checked(kept, vof, "Venous curve", "VOF mask")
     step, seconds = _stepper(progress, {})
     with step("Motion", 0.0, 0.2) as inner:
         still = _enough_frames(_steadied(kept, settings, inner), series)
@@ -243,28 +238,11 @@ class _Still:
     checks: tuple[Check, ...] = ()
 
 
-def _check_kinds(series: object, settings: object, brain: object, aif: object, vof: object) -> None:
-    """Refuse an argument of another kind: an array, say, does not tell where it lies in the patient."""
-    mask = "For a mask give Image(values, series.geometry), or read it with read_mask"
-    arguments = (
-        ("series", series, (Series,), "Read it with read_series, or give Series(values, times_s, geometry)"),
-        ("settings", settings, (Settings, type(None)), "Give Settings(NAME=VALUE)"),
-        ("brain", brain, (Image, type(None)), mask),
-        ("aif", aif, (Image, Points, TimeCurve, type(None)), mask),
-        ("vof", vof, (Image, Points, TimeCurve, type(None)), mask),
-    )
-    for name, given, kinds, cure in arguments:
-        if not isinstance(given, kinds):
-            *others, last = [kind.__name__ for kind in kinds if kind is not type(None)]
-            need = f"{', '.join(others)} or {last}" if others else last
-            raise InputError(f"Argument {name}: {need} is needed; found {type(given).__name__}. {cure}.")
-
-
 def _with_head(series: Series, brain: Image | None) -> tuple[Series, Check]:
     """Return the frames that show a head, and what is to be known of the others; the brain is the user's mask."""
     check_values(series)
     kept, frames = with_head(series)
-    _check_mask(kept, brain, "Brain mask", FEWEST_BRAIN_VOXELS)
+    check_mask(kept, brain, "Brain mask", FEWEST_BRAIN_VOXELS)
     return kept, frames
 
 
@@ -367,7 +345,7 @@ def _vascular_curves(
         steady = replace(beyond, hu=beyond.hu - taken_hu[:, None]) if taken_hu.any() else beyond
         vessels = vessel_voxels(steady, bolus.baseline_frames, mask.values, times_s)
         if aif is not None:
-            return vessels, _users_curve(series, aif, bolus, taken_hu, progress)
+            return vessels, users_curve(series, aif, bolus, drift_hu=taken_hu, progress=progress)
         arrival_s = bolus.arrival_s
         return vessels, find_artery(
             vessels, geometry, times_s, arrival_s=arrival_s, settings=settings, force=force, progress=progress
@@ -386,7 +364,7 @@ def _vascular_curves(
     if vof is None:
         vein = find_vein(vessels, artery, geometry, times_s)
     else:
-        vein = _users_curve(series, vof, bolus, taken_hu, last)
+        vein = users_curve(series, vof, bolus, drift_hu=taken_hu, progress=last)
     slice_jumps = find_slice_jumps(hu, likely.columns, mask, artery.curve_hu, taken_hu, times_s, settings=settings)
     scaled = scaled_to_vein(artery, vein, times_s, settings=settings)
     return _Vascular(bolus, drift, jumps, slice_jumps, scaled, vein)
@@ -526,26 +504,6 @@ def _lesions(prepared: Prepared, maps: Maps, plane: Midplane | None, step: Step)
         return find_lesions(maps, tissue, vessels, plane, geometry, settings=settings, progress=inner)
 
 
-def _given(series: Series, what: Vessel | None, curve: str, mask: str) -> Given:
-    """Return points, a mask that was checked, or the HU of a curve at the scan's times; the names are for messages."""
-    if isinstance(what, TimeCurve):
-        return at_scan_times(what, series.times_s, what=curve)
-    if isinstance(what, Points):
-        return what
-    _check_mask(series, what, mask)
-    return what
-
-
-def _users_curve(
-    series: Series, given: Image | FloatArray, bolus: Bolus, taken_hu: FloatArray, progress: Progress
-) -> VascularCurve:
-    """Return the curve, above the baseline, of a mask that the user drew, without drift and jumps, or the one given."""
-    if isinstance(given, Image):
-        baseline = bolus.baseline_frames
-        return measured_curve(series, given, baseline_frames=baseline, drift_hu=taken_hu, progress=progress)
-    return given_curve(series, given, baseline_frames=bolus.baseline_frames)
-
-
 def _as_given(found: _Vascular, aif: Given, vof: Given) -> _Vascular:
     """Return the curves so that they say where their mask was grown from the user's points."""
     artery, vein = found.aif, found.vof
@@ -554,24 +512,6 @@ def _as_given(found: _Vascular, aif: Given, vof: Given) -> _Vascular:
     if vein is not None and isinstance(vof, Points):
         vein = replace(vein, source="user's points")
     return replace(found, aif=artery, vof=vein)
-
-
-def _check_mask(series: Series, mask: Image | None, name: str, fewest: int = 1) -> None:
-    """Refuse a mask that is empty, has too few voxels or lies on another grid."""
-    if mask is None:
-        return
-    if not mask.geometry.matches(series.geometry):
-        raise InputError(
-            f"{name}: the grid of the scan is needed, {series.geometry.describe()}; found "
-            f"{mask.geometry.describe()}. Resample the mask to the scan."
-        )
-    if mask.values.dtype != bool or not mask.values.any():
-        found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"
-        cure = "Compare them with a number (values > 0)" if mask.values.dtype != bool else "Check it"
-        raise InputError(f"{name}: booleans with at least one voxel inside are needed; found {found}. {cure}.")
-    if np.count_nonzero(mask.values) < fewest:
-        found = f"{np.count_nonzero(mask.values)} voxels"
-        raise InputError(f"{name}: at least {fewest} voxels are needed; found {found}. Give all of the brain.")
 
 
 def _refuse_failed(checks: tuple[Check, ...], force: bool) -> None:

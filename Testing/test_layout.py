@@ -23,7 +23,7 @@ STEPS = {
     "drift",
     "arteries",
     "veins",
-    "given_curves",
+    "given",
     "tissue",
     "deconvolve",
     "maps",

@@ -15,7 +15,7 @@ from PyPeTLib.arteries import _scored_artery, arterial_candidates, find_artery
 from PyPeTLib.candidates import _arterial_share, clusters, side_of, traits_of
 from PyPeTLib.gamma import _first_pass_end, fit_gamma_variate
 from PyPeTLib.geometry import Geometry, Image
-from PyPeTLib.given_curves import measured_curve
+from PyPeTLib.given import measured_curve
 from PyPeTLib.phantom import bolus_curve
 from PyPeTLib.quality_vessels import LEAST_FILLED
 from PyPeTLib.records import Candidate, GammaVariate, Traits, VascularCurve
