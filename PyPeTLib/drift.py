@@ -13,7 +13,7 @@ from PyPeTLib.levels import line_beside, noise_between, rough, unexplained
 from PyPeTLib.records import Drift, Jumps
 from PyPeTLib.settings import Settings
 
-#: Fewer frames before the bolus tell no slope from chance; the whole scan has to.
+#: Fewer frames before the bolus tell no slope from chance.
 FEWEST_FRAMES = 5
 #: The whole scan tells nothing where fewer frames are before the bolus: curves then begin with contrast agent.
 LEAST_BASELINE = 2
@@ -36,17 +36,17 @@ def find_drift(
     *,
     settings: Settings,
 ) -> Drift | None:
-    """Return how the mean HU of the brain change before the bolus, and a straight line to take off for it.
+    """Return how the mean HU of the brain change without contrast agent, and a straight line to take off for it.
 
-    Nothing but the scanner changes the mean of so many voxels then. What it does later contrast agent hides; tissue
-    curves would take it for blood that does not leave, or was never there: with 2 HU a minute volumes are 1.21 times
-    and flow 0.77 times the truth (`Testing/benchmarks/accuracy.py --set drift=off`). So the line is continued to the
-    end.
+    Tissue curves would take it for blood that does not leave, or was never there: with 2 HU a minute volumes are 1.21
+    times and flow 0.77 times the truth (`Testing/benchmarks/accuracy.py --set drift=off`). Two things tell the line,
+    and that one is asked which hides less from chance:
 
-    Large vessels are left out, and the last frame of the baseline: contrast agent may be in them.
+    * the frames before the bolus, in which nothing but the scanner changes the mean of so many voxels. Where they are
+      many they need no model; where few, slow noise of the mean looks like drift, or hides it;
+    * the mean of the whole scan, beside the best sum of tissue curves (`levels.line_beside`).
 
-    Where too few frames are left before the bolus, as in scans of a frame every two or three seconds, the mean of the
-    whole scan tells the line beside the best sum of tissue curves (`levels.line_beside`).
+    Large vessels are left out, and of the frames before the bolus the last one: contrast agent may be in them.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def find_drift(
     baseline_frames : int
         Number of leading frames before the bolus.
     artery_hu : ndarray, shape (t,)
-        Arterial enhancement, in any unit; read where these are few.
+        Arterial enhancement, in any unit.
     times_s : ndarray, shape (t,)
         Acquisition times in s.
     settings : Settings
@@ -77,17 +77,18 @@ def find_drift(
     >>> round(found.hu_per_minute), float(found.line_hu[-1].round(0))
     (3, 2.0)
     """
-    frames = baseline_frames - 1
     if baseline_frames < LEAST_BASELINE:
         return None
-    known = frames >= FEWEST_FRAMES
-    told = _before_bolus(hu, vessels, frames, times_s) if known else _in_whole_scan(hu, vessels, artery_hu, times_s)
-    if told is None:
+    frames, whole = baseline_frames - 1, _in_whole_scan(hu, vessels, artery_hu, times_s)
+    before = _before_bolus(hu, vessels, frames, times_s) if frames >= FEWEST_FRAMES else None
+    told = [one for one in (before, whole) if one is not None]
+    if not told:
         return None
-    slope, sd, visible = told
+    slope, sd, visible = best = min(told, key=lambda one: one[2])
     taken = slope if settings.drift == "auto" and abs(slope) > visible else 0.0
     line_hu = taken * (times_s - times_s[:baseline_frames].mean())
-    return Drift(60.0 * slope, 60.0 * sd, 60.0 * visible, frames if known else len(hu), known, line_hu)
+    seen = frames if best is before else len(hu)
+    return Drift(60.0 * slope, 60.0 * sd, 60.0 * visible, seen, best is before, line_hu)
 
 
 def _before_bolus(

@@ -95,7 +95,7 @@ def judge_drift(drift: Drift | None) -> Check:
     slope, sd = typeset(f"{drift.hu_per_minute:+.1f}"), f"{drift.sd_hu_per_minute:.1f}"
     when, frames = "Before the bolus", f"{drift.frames} frames"
     if not drift.before_bolus:
-        when, frames = "Beside contrast agent", f"told by all {frames}, as few are before the bolus"
+        when, frames = "Beside contrast agent", f"told by all {frames}, for they hide less than those before the bolus"
     text = f"{when} the HU of the brain change by {slope} ± {sd} a minute ({frames})"
     if not drift.certain:
         chance = f"no more than chance, which hides drifts below {drift.visible_hu_per_minute:.1f}"

@@ -83,6 +83,19 @@ def test_the_whole_scan_tells_a_drift_where_few_frames_are_before_the_bolus(sett
         assert found.line_hu[:2].mean() == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("arrival_s", "before"), [(10.0, False), (40.0, True)])
+def test_that_is_asked_which_hides_less_frames_before_the_bolus_or_the_whole_scan(settings, arrival_s, before):
+    """The mean has noise of its own: of it ten frames hide 2 HU a minute, forty 0.2, the whole scan 1.4 and 0.8."""
+    times = np.arange(arrival_s + 40.0)
+    feeding = bolus_curve(times, arrival_s=arrival_s, width_s=9.0, peak_hu=300.0, recirculation=0.2)
+    noise_hu = np.random.default_rng(5).normal(0.0, 0.05, times.size)
+    hu = mixed_brain(2.0 / 60.0 * times + noise_hu, times, feeding)
+    found = find_drift(hu, np.arange(0), int(arrival_s), feeding, times, settings=settings)
+    assert found.before_bolus == before and found.frames == (int(arrival_s) - 1 if before else times.size)
+    assert found.corrected and found.visible_hu_per_minute < 2.0
+    assert abs(found.hu_per_minute - 2.0) < 2.0 * found.sd_hu_per_minute
+
+
 def line_of(left_hu, per_minute):
     """Slope and SD in HU a minute of a brain that drifts, of which a fit leaves something."""
     still_hu, line = mixed_brain(noise=0.0).mean(axis=1), (TIMES - TIMES.mean()) / 60.0
