@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "noise 1.8 times in the middle": {"noise_middle": 1.8},
     "noise of backprojection": {"noise_texture": "backprojection"},
     "drift of 2 HU a minute": {"drift_hu": 2.0},
-    "drift of -1.2 HU a minute": {"drift_hu": -1.2},
+    "drift of −1.2 HU a minute": {"drift_hu": -1.2},
     "drift of 4, arrival 5 s, every 2 s": {"drift_hu": 4.0, "bolus_arrival_s": 5.0, "interval_s": 2.0, "frames": 30},
     "frames jump by 0.3 HU": {"jitter_hu": 0.3},
     "every 0.5 s": {"interval_s": 0.5, "frames": 110},
