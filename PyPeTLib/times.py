@@ -33,6 +33,13 @@ NEEDED_STEPS = f"times must increase by {MINIMUM_INTERVAL_S:g} to {MAXIMUM_INTER
 #: Header and sidecar may differ by this share of the interval before it is worth a doubt.
 INTERVAL_TOLERANCE = 0.01
 
+#: Times are of one interval where the steps between them differ by no more than this share of it.
+EVEN_SHARE = 0.1
+
+#: Times are others where a frame is off by more than this share of the interval, and by more than its tolerance adds
+#: up to.
+OFF_SHARE = 0.5
+
 #: Sidecar entries that list the time of every frame in s, in the order they are looked for (BIDS names).
 TIME_LISTS = ("VolumeTiming", "FrameTimesStart", "FrameTimes")
 
@@ -200,15 +207,41 @@ def _clues(scan: Path, frames: int, stored: Clue | None) -> tuple[Clue, Clue, Cl
 
 def _agreement(known: list[tuple[FloatArray, str]]) -> Check:
     """Return whether the sources of the times say the same."""
-    (_, source), *others = known
+    (times, source), *others = known
     with np.errstate(invalid="ignore", over="ignore"):  # infinite ones are refused by the user of the times
-        interval, *intervals = (float(np.median(np.diff(times))) if times.size > 1 else 0.0 for times, _ in known)
-    told = zip(intervals, (text for _, text in others), strict=True)
-    odd = [(other, text) for other, text in told if abs(interval - other) > INTERVAL_TOLERANCE * abs(interval)]
-    if not odd:
-        return Check("frame times", "pass", f"Times come from: {source}.", interval)
-    said = "; ".join(f"{text} says {other:g} s" for other, text in odd)
-    return Check("frame times", "warn", f"{source}: {interval:g} s between frames was used; {said}.", interval)
+        odd = [(other, text) for other, text in others if _contradict(other, times)]
+        if not odd:
+            return Check("frame times", "pass", f"Times come from: {source}.", _usual_step(times))
+        said = "; ".join(f"{text} says {_steps(other)}" for other, text in odd)
+        used = f"{source}: {_steps(times)} between frames was used; {said}."
+        return Check("frame times", "warn", used, _usual_step(times))
+
+
+def _usual_step(times_s: FloatArray) -> float:
+    return float(np.median(np.diff(times_s))) if times_s.size > 1 else 0.0
+
+
+def _uneven(times_s: FloatArray) -> bool:
+    return times_s.size > 1 and bool(np.ptp(np.diff(times_s)) > EVEN_SHARE * abs(_usual_step(times_s)))
+
+
+def _contradict(other_s: FloatArray, times_s: FloatArray) -> bool:
+    """Tell whether a source has another interval than the times used, or uneven times that are others."""
+    interval = _usual_step(times_s)
+    if abs(interval - _usual_step(other_s)) > INTERVAL_TOLERANCE * abs(interval):
+        return True
+    if other_s.shape != times_s.shape or not _uneven(other_s):  # a header cannot hold other than even ones
+        return False
+    off = np.abs((other_s - other_s[0]) - (times_s - times_s[0])).max()
+    return bool(off > max(OFF_SHARE * abs(interval), INTERVAL_TOLERANCE * abs(times_s[-1] - times_s[0])))
+
+
+def _steps(times_s: FloatArray) -> str:
+    """Return the interval between times in words, or the range of uneven ones."""
+    if not _uneven(times_s):
+        return f"{_usual_step(times_s):g} s"
+    steps = np.diff(times_s)
+    return f"{steps.min():.4g} to {steps.max():.4g} s"
 
 
 def _checked(axis: TimeAxis, scan: Path, frames: int) -> TimeAxis:

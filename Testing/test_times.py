@@ -62,6 +62,26 @@ def test_given_times_that_contradict_the_file_are_told(tmp_path: Path) -> None:
     assert told(read_series(path, interval_s=1.5)).status == "not applicable"  # what is not needed need not be read
 
 
+def test_an_interval_for_frames_that_became_sparse_is_told(tmp_path: Path) -> None:
+    """Its median is that of the file: flow would be three quarters of the truth without a word."""
+    path = save(tmp_path / "a.nii.gz", head(), interval=1.0)
+    times = [*range(8), 11, 15, 19, 23]
+    sidecar(path, VolumeTiming=times)
+    assert told(read_series(path)).status == "pass"
+    check = told(read_series(path, interval_s=1.0))
+    said = "given: interval 1 s: 1 s between frames was used; sidecar a.json (VolumeTiming) says 1 to 4 s."
+    assert (check.status, check.text) == ("warn", said)
+    times[5] += 0.3  # less than half an interval: as rounded
+    assert told(read_series(path, times_s=times)).status == "not applicable"
+
+
+def test_uneven_times_that_were_used_are_told_with_their_range(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii.gz", head(), interval=1.0)
+    sidecar(path, VolumeTiming=[0, 1, 2, 3, 8, 10, 12, 14, 16, 18, 20, 22])
+    said = "sidecar a.json (VolumeTiming): 1 to 5 s between frames was used; NIfTI header (pixdim[4], s) says 1 s."
+    assert told(read_series(path)).text == said
+
+
 def test_both_times_and_interval_are_refused(timeless: Path) -> None:
     with pytest.raises(InputError, match="either an interval or a list of times"):
         read_series(timeless, times_s=np.arange(FRAMES), interval_s=1.0)
