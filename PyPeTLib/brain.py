@@ -238,7 +238,10 @@ def _slice_by_slice(
 
 
 def _left_out(mean_hu: Float32Array, mask: MaskArray, settings: Settings) -> MaskArray:
-    """Return the slices without a mask in which soft tissue fills the place of the brain nearest to them."""
+    """Return the slices without a mask in which soft tissue fills the place of the brain nearest to them.
+
+    A slice of one value shows nothing: others fill with it what they have not scanned, with 0 as well.
+    """
     left_out, areas = np.zeros(len(mask), dtype=bool), mask.sum(axis=(1, 2))
     for order in (range(len(mask)), range(len(mask))[::-1]):
         brain = np.zeros_like(mask[0])
@@ -247,7 +250,7 @@ def _left_out(mean_hu: Float32Array, mask: MaskArray, settings: Settings) -> Mas
                 brain = mask[index]
             elif brain.sum() < max(1.0, LARGE_SHARE * areas.max()):
                 continue
-            elif _pure(mean_hu[index][brain], settings).mean() >= FILLED_SHARE:
+            elif np.ptp(mean_hu[index]) > 0.0 and _pure(mean_hu[index][brain], settings).mean() >= FILLED_SHARE:
                 left_out[index] = True
             else:
                 brain = np.zeros_like(brain)

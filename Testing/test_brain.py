@@ -436,6 +436,15 @@ def test_slices_beyond_the_brain_are_not_left_out(settings):
     assert not skull.left_out.any() and not skull.opened.any()
 
 
+@pytest.mark.parametrize("fill", [0.0, -1000.0])
+def test_slices_that_were_only_filled_hold_no_brain_that_is_missing(settings, fill):
+    """As where a scan was brought onto a larger grid: 0 HU are as soft as brain."""
+    image, geometry, _ = ball(1.0)
+    image[[0, -1]] = fill
+    _, skull = brain_in_skull(image, geometry, settings=settings)
+    assert not skull.left_out.any() and not skull.opened.any()
+
+
 def test_open_slices_are_counted_from_feet_to_head_however_they_are_stored(settings):
     image, geometry, _ = with_gap(60.0, slice(2, 4))
     grid = replace(geometry, direction=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
