@@ -276,7 +276,8 @@ def _add_settings(commands: Any) -> None:
         help="list every setting with default, unit, range and meaning",
         description="List every setting with default, unit, range and meaning, or write them as a file to edit.",
     )
-    settings.add_argument("--toml", action="store_true", help="as a file to edit, for 'pypet run --settings FILE'")
+    told = "as a file to edit ('pypet settings --toml > FILE.toml'), for 'pypet run --settings FILE.toml'"
+    settings.add_argument("--toml", action="store_true", help=told)
     settings.add_argument("--phantom", choices=("head", "tiles"), help="the options of 'pypet phantom --set' instead")
     settings.set_defaults(command=_settings)
 

@@ -89,7 +89,9 @@ def add_analysis(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="change a setting (repeatable)"
     )
-    parser.add_argument("--settings", metavar="FILE.toml", type=named, help="settings file ('pypet settings --toml')")
+    parser.add_argument(
+        "--settings", metavar="FILE.toml", type=named, help="made by 'pypet settings --toml > FILE.toml'"
+    )
     parser.add_argument("--force", action="store_true", help="write maps even where the data allow no trustworthy ones")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 

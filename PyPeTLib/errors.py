@@ -39,7 +39,11 @@ def reason_of(error: Exception) -> str:
     --------
     >>> reason_of(FileNotFoundError(2, "No such file or directory", "times.txt"))
     'no such file or directory'
+    >>> reason_of(IsADirectoryError(21, "Is a directory", "times"))
+    'a folder'
     """
+    if isinstance(error, IsADirectoryError):
+        return "a folder"
     if isinstance(error, OSError):
         text = error.strerror or str(error)
         return text[:1].lower() + text[1:]

@@ -141,7 +141,10 @@ class TimeCurve:
         times, hu = (np.array(values, dtype=float) for values in (self.times_s, self.hu))
         if times.ndim != 1 or times.shape != hu.shape or times.size < FEWEST_POINTS:
             need = f"at least {FEWEST_POINTS} points are needed, each a time in s and HU"
-            raise InputError(f"Curve: {need}; found times of shape {times.shape} and HU of shape {hu.shape}.")
+            found = f"times of shape {times.shape} and HU of shape {hu.shape}"
+            if times.ndim == 1 and times.shape == hu.shape:
+                found = f"{times.size}. Give all points of the curve"
+            raise InputError(f"Curve: {need}; found {found}.")
         missing = int((~np.isfinite(times) | ~np.isfinite(hu)).sum())
         if missing:
             need = "a time and a value in every point are needed"

@@ -162,8 +162,8 @@ def _seed(around: Surroundings, apart_mm: FloatArray, where: str, name: str, set
     least_hu = max(RISE_NOISE_FACTOR * around.noise_hu, settings.minimum_enhancement_hu)
     if change_hu.max() < least_hu:
         raise InputError(
-            f"{name}: a voxel {where} that enhances by at least {least_hu:.0f} HU is needed; found at most "
-            f"{change_hu.max():.0f} HU. Move the point onto the vessel."
+            f"{name}: a voxel {where} that enhances by at least {np.ceil(least_hu):.0f} HU is needed; found at most "
+            f"{np.floor(change_hu.max()):.0f} HU. Move the point onto the vessel."
         )
     nearness = np.interp(apart_mm[near], (0.0, SNAP_MM), (1.0, 1.0 / SNAP_FACTOR))
     return int(near[(change_hu * nearness).argmax()])

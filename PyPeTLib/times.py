@@ -285,7 +285,7 @@ def require_steps(times_s: FloatArray, what: str, source: str) -> None:
         usual = np.median(np.diff(times_s))
     if step > MAXIMUM_INTERVAL_S >= usual:
         cure = "Give the frames before or after that pause"
-    elif step <= 0.0:
+    elif step <= 0.0 != usual:
         cure = "Put the frames in the order of their times, or correct these"
     else:
         cure = f"{CURE}, in seconds and not milliseconds"

@@ -90,7 +90,7 @@ def test_columns_of_words_do_not_count(tmp_path):
         ("", "two columns of numbers are needed.*found none"),
         ("1\n2\n3\n4\n5\n", r"found one \(column 1\)\. Put tabs"),
         ("a,b\nc,d\n", "found none"),
-        ("0,1\n1,2\n2,9\n", r"at least 5 points .* found times of shape \(3,\)"),
+        ("0,1\n1,2\n2,9\n", r"at least 5 points .* found 3\. Give all points"),
         ("0,1\n1,2\n2,\n3,9\n4,5\n", "found 1 of 5 incomplete. Delete"),
         ("0,1\n1,2\n2,inf\n3,9\n4,5\n", "found 1 of 5 incomplete"),
         ("0,1\n2,2\n1,3\n3,9\n4,5\n", "must increase; found 1 s after 2 s in row 3. Sort"),

@@ -277,7 +277,7 @@ def test_users_curve_is_read_from_pasted_text():
     [
         ([["0", "1", "2", "3", "4"]], "two columns of numbers are needed.*found one \\(Column 1\\)"),
         ([["x"] * 5, ["y"] * 5], "found none"),
-        ([["0", "1"], ["0", "1"]], "at least 5 points .* found times of shape .2,."),
+        ([["0", "1"], ["0", "1"]], "at least 5 points .* found 2\\. Give all points"),
         ([["0", "1", "2", "", "4"], ["0", "1", "2", "3", "4"]], "found 1 of 5 incomplete"),
         ([["0", "1", "1", "3", "4"], ["0", "1", "2", "3", "4"]], "must increase; found 1 s after 1 s in row 3"),
     ],

@@ -73,6 +73,13 @@ def test_the_reach_of_a_click_is_in_mm():
         grown(series, at(15, 15, 1.5 + (SNAP_MM + 0.1) / 8.0))
 
 
+def test_the_rise_that_is_needed_is_never_said_to_be_that_found():
+    """Rounded, both were "23 HU": found is 4.9, needed 5."""
+    series = scan((LUMEN, 4.9 / ARTERY.max() * ARTERY), noise=0.01)
+    with pytest.raises(InputError, match="at least 5 HU is needed; found at most 4 HU"):
+        grown(series, at(15, 15, 1))
+
+
 def test_in_a_thick_slice_the_click_may_be_anywhere_in_it():
     series = scan((LUMEN, ARTERY))
     np.testing.assert_array_equal(grown(series, at(15, 15, 1.45)), only(LUMEN))

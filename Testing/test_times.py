@@ -99,6 +99,11 @@ def test_impossible_interval_is_refused_with_both_numbers(timeless: Path, interv
         read_series(timeless, interval_s=interval)
 
 
+def test_no_interval_is_not_told_to_be_an_order_of_frames(timeless: Path) -> None:
+    with pytest.raises(InputError, match=r"given: interval 0 s\)\. Give --interval SECONDS or --times FILE, in sec"):
+        read_series(timeless, interval_s=0.0)
+
+
 @pytest.mark.parametrize("interval", [0.1, 30.0])
 def test_limits_of_the_interval_are_allowed(timeless: Path, interval: float) -> None:
     assert read_series(timeless, interval_s=interval).interval_s == pytest.approx(interval)
