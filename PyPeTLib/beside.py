@@ -139,7 +139,8 @@ def check_reference(reference: Mapping[str, Image], ours: Mapping[str, Image]) -
         if image.unit not in ("", unit):
             raise InputError(f"Reference {MAP_LABELS[name]}: {unit} are needed; found {image.unit}. Convert the map.")
         if not image.geometry.matches(geometry):
+            need, have = geometry.told_apart(image.geometry)
             raise InputError(
-                f"Reference {MAP_LABELS[name]}: the grid of the scan is needed, {geometry.describe()}; found "
-                f"{image.geometry.describe()}. Resample the map to the scan."
+                f"Reference {MAP_LABELS[name]}: the grid of the scan is needed, {need}; found {have}. Resample the map "
+                "to the scan."
             )

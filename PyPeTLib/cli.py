@@ -162,9 +162,10 @@ def _info(options: argparse.Namespace) -> int:
     info = inspect_series(scan_paths(options), times_s=times, interval_s=options.interval, series_number=options.series)
     print(f"Scan    {one_line(info.name)}")
     print(f"Grid    {info.geometry.describe()}")
+    print(f"Axes    {info.geometry.describe_axes()}")
     low, high = finite_extremes(info.values)
     values = "no number" if math.isnan(low) else f"{typeset(f'{low:g}')} to {typeset(f'{high:g}')} HU"
-    print(f"Values  stored as {info.stored_type}, {values}")
+    print(f"Values  read as {info.stored_type}, {values}")
     if info.times_s is None:
         print(f"Times   {info.frames} frames, times unknown")
     else:

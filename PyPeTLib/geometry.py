@@ -16,6 +16,10 @@ FloatArray = npt.NDArray[np.floating[Any]]
 MaskArray = npt.NDArray[np.bool_]
 #: Two grids are the same when no corner is further apart than this share of a voxel.
 GRID_TOLERANCE_VOXELS = 0.01
+#: Both ways along each patient axis L, P, S, in words.
+WAYS = (("to the left", "to the right"), ("to the back", "to the front"), ("upwards", "downwards"))
+#: Degrees that are told: what is less is rounding of a header.
+LEAST_TOLD_DEGREES = 0.1
 
 
 @dataclass(frozen=True)
@@ -135,12 +139,47 @@ class Geometry:
         apart = np.abs(self.corners_mm() - other.corners_mm()).max()
         return bool(apart <= GRID_TOLERANCE_VOXELS * min(self.spacing_mm))
 
-    def describe(self) -> str:
+    def describe(self, digits: int = 4) -> str:
         """Return size, spacing and origin in one line."""
         size = "×".join(str(n) for n in self.size)
-        spacing = "×".join(f"{s:.4g}" for s in self.spacing_mm)
-        origin = ", ".join(typeset(f"{o:.4g}") for o in self.origin_mm)
+        spacing = "×".join(f"{s:.{digits}g}" for s in self.spacing_mm)
+        origin = ", ".join(typeset(f"{o:.{digits}g}") for o in self.origin_mm)
         return f"{size} voxels of {spacing} mm, origin ({origin}) mm"
+
+    def describe_axes(self) -> str:
+        """Return where in the patient the axes x, y, z run, in words, and by how much they are turned from there.
+
+        Examples
+        --------
+        >>> Geometry((2, 2, 2), (1.0, 1.0, 5.0)).describe_axes()
+        'to the left, to the back, upwards'
+        >>> turned = (0.0, 0.8, 0.6, 0.0, -0.6, 0.8, 1.0, 0.0, 0.0)
+        >>> Geometry((2, 2, 2), (1.0, 1.0, 5.0), direction=turned).describe_axes()
+        'upwards, to the left, to the back, turned by up to 37°'
+        """
+        cosines = self.axes / np.linalg.norm(self.axes, axis=0)
+        along = [cosines[self.patient_axes.index(axis), axis] for axis in range(3)]
+        words = [WAYS[self.patient_axes.index(axis)][int(cosine < 0.0)] for axis, cosine in enumerate(along)]
+        turned = float(np.degrees(np.arccos(min(1.0, np.abs(along).min()))))
+        return ", ".join(words) + (f", turned by up to {turned:.2g}°" if turned >= LEAST_TOLD_DEGREES else "")
+
+    def told_apart(self, other: Geometry) -> tuple[str, str]:
+        """Return this grid and another in one line each, with as much as shows that they differ.
+
+        Examples
+        --------
+        >>> Geometry((9, 9, 2), (2.0, 2.0, 8.0)).told_apart(Geometry((9, 9, 2), (2.0001, 2.0, 8.0)))[1]
+        '9×9×2 voxels of 2.0001×2×8 mm, origin (0, 0, 0) mm'
+        """
+        mine, theirs = self.describe(), other.describe()
+        if mine == theirs:
+            mine, theirs = (f"{one.describe()}, axes {one.describe_axes()}" for one in (self, other))
+        if mine == theirs:
+            mine, theirs = self.describe(9), other.describe(9)
+        if mine == theirs:
+            cosines = (", ".join(typeset(f"{cosine:.6f}") for cosine in one.direction) for one in (self, other))
+            mine, theirs = (f"{self.describe()}, axes ({one})" for one in cosines)
+        return mine, theirs
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,9 @@ def check_mask(series: Series, mask: Image | None, name: str, fewest: int = 1) -
     if mask is None:
         return
     if not mask.geometry.matches(series.geometry):
+        need, have = series.geometry.told_apart(mask.geometry)
         raise InputError(
-            f"{name}: the grid of the scan is needed, {series.geometry.describe()}; found "
-            f"{mask.geometry.describe()}. Resample the mask to the scan."
+            f"{name}: the grid of the scan is needed, {need}; found {have}. Resample the mask to the scan."
         )
     if mask.values.dtype != bool or not mask.values.any():
         found = f"values of type {mask.values.dtype}" if mask.values.dtype != bool else "none inside"

@@ -139,9 +139,10 @@ def read_run(summary: Path, wanted: Collection[str]) -> Run:
     gridded = [*maps.items(), *((f"{one}_sd", image) for one, image in sds.items())]
     for what, image in (*gridded, *(("mask", one) for one in others.values())):
         if not image.geometry.matches(brain.geometry):
+            need, have = brain.geometry.told_apart(image.geometry)
             raise InputError(
-                f"Results {summary.parent}: one grid, that of the brain mask, {brain.geometry.describe()}, is needed; "
-                f"found another in {what} of {name}, {image.geometry.describe()}. Run again."
+                f"Results {summary.parent}: one grid, that of the brain mask, {need}, is needed; "
+                f"found another in {what} of {name}, {have}. Run again."
             )
     maps = {one: limited(image, brain.values) for one, image in maps.items()}
     tissue = np.logical_and.reduce([brain.values, *(~one.values for one in others.values())])

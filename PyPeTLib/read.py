@@ -461,7 +461,5 @@ def _load_frame(path: Path, what: str, *, cure: str = "Give a single volume") ->
 
 def _refuse_other_grid(what: str, found: Geometry, needed: Geometry) -> None:
     if not found.matches(needed):
-        need, have = needed.describe(), found.describe()
-        if need == have:
-            need, have = f"{need}, axes {needed.direction}", f"{have}, axes {found.direction}"
+        need, have = needed.told_apart(found)
         raise InputError(f"{what}: the scan's grid is needed, {need}; found {have}. Resample it to the scan.")

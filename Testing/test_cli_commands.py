@@ -21,7 +21,9 @@ phantom, scan = cli_cases.phantom, cli_cases.scan
 
 def test_info_says_what_the_scan_is_and_what_would_stop_a_run(phantom, scan, tmp_path, capsys):
     assert main(["info", str(scan)]) == 0
-    assert "45 frames, 0–44 s, every 1 s; from: NIfTI header" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "45 frames, 0–44 s, every 1 s; from: NIfTI header" in said
+    assert "Axes    to the left, to the back, upwards\n" in said
     image = nibabel.load(scan)
     image.header["pixdim"][4] = 0
     nibabel.save(
@@ -40,7 +42,7 @@ def test_info_of_a_scan_without_numbers_says_so_and_nothing_else(phantom, tmp_pa
     assert main(["info", str(tmp_path / "a.nii.gz")]) == 2
     printed = capsys.readouterr()
     assert printed.err == ""
-    assert "Values  stored as float32, no number" in printed.out
+    assert "Values  read as float32, no number" in printed.out
     assert "Stops   Scan a: CT values are needed; found NaN or infinity in every voxel" in printed.out
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +13,7 @@ import read_cases
 from read_cases import SHAPE, UPRIGHT, head, save
 
 from PyPeTLib.errors import InputError
+from PyPeTLib.geometry import Geometry
 from PyPeTLib.read import read_image, read_mask, read_series
 
 scan = read_cases.scan
@@ -32,8 +35,27 @@ def test_mask_on_another_grid_is_refused_with_both_grids(scan: Path, tmp_path: P
 
 def test_mask_with_other_axes_is_refused_with_both_axes(scan: Path, tmp_path: Path) -> None:
     path = save(tmp_path / "m.nii.gz", head()[0], UPRIGHT @ np.diag([-1.0, -1.0, 1.0, 1.0]))
-    with pytest.raises(InputError, match=r"axes \(1\.0.*axes \(-1\.0"):
+    match = r"axes to the left, to the back, upwards; found .*axes to the right, to the front, upwards\. Resample"
+    with pytest.raises(InputError, match=match):
         read_mask(path, read_series(scan).geometry, what="AIF mask")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"spacing_mm": (2.0001, 2.0, 8.0)}, ("2×2×8 mm", "2.0001×2×8 mm")),
+        ({"direction": (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)}, ("upwards", "upwards, turned by up to 37°")),
+        (
+            {"direction": (1.0, -1e-4, 0.0, 1e-4, 1.0, 0.0, 0.0, 0.0, 1.0)},
+            ("axes (1.000000, 0.000", "(1.000000, −0.000"),
+        ),
+    ],
+)
+def test_what_differs_between_two_grids_is_to_be_seen(change: dict[str, Any], told: tuple[str, str]) -> None:
+    """Both were "2×2×8 mm", or stood there with nine numbers of 17 digits."""
+    grid = Geometry((200, 200, 9), (2.0, 2.0, 8.0))
+    said = grid.told_apart(replace(grid, **change))
+    assert told[0] in said[0] and told[1] in said[1] and said[0] != said[1]
 
 
 def test_empty_mask_is_refused(scan: Path, tmp_path: Path) -> None:

@@ -333,5 +333,5 @@ def _has_voxels(segment: Node) -> bool:
 def _check_grid(mask: Image, reference: Node) -> None:
     grid = node_geometry(reference)
     if not mask.geometry.matches(grid):
-        found = mask.geometry.describe()
-        raise InputError(f"Mask: the scan's grid is needed, {grid.describe()}; found {found}. Draw it on the scan.")
+        need, found = grid.told_apart(mask.geometry)
+        raise InputError(f"Mask: the scan's grid is needed, {need}; found {found}. Draw it on the scan.")
