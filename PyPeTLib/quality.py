@@ -38,6 +38,10 @@ UNEVEN: dict[DeconvolutionMethod, str] = {
 }
 #: ... a model of tissue has a value at any time.
 MODELLED = "the model of tissue is sampled when the scan was"
+#: A gap as long as this in s hides height or onset of a first pass: with 4 s between frames of a head with one every
+#: second, at the onset and at the peak, flow comes out 0.75 and 1.1 times the truth, with 5 s 0.65 and 1.2 times; with
+#: 3 s it stays.
+GAP_S = 3.5
 #: Frames so far apart, in s, leave the simulated bias of a linear method wrong: of a head with frames every 3 s flow
 #: comes out 0.8 (sSVD) to 1.2 times (bSVD, oSVD, tikhonov) the truth.
 UNCORRECTED_S = 3.0
@@ -61,7 +65,7 @@ def judge(
         _arrival(bolus),
         _baseline(bolus),
         _after_arrival(series, bolus, artery),
-        _sampling(steps_s, settings.method),
+        _sampling(series.times_s, bolus, artery, settings.method),
         _interval(steps_s),
         _coverage(series, curves),
         *judge_artery(artery, curves, series.times_s, settings=settings),
@@ -107,8 +111,10 @@ def _after_arrival(series: Series, bolus: Bolus, artery: VascularCurve) -> Check
     width_s = _width_s(series.times_s, artery.curve_hu)
     needed_s = LEAST_AFTER_ARRIVAL_S + LATER_WIDTHS * max(width_s - USUAL_WIDTH_S, 0.0)
     if after_s < needed_s:
-        late = "comes late" if after_s < LEAST_AFTER_ARRIVAL_S else f"is wide ({width_s:.0f} s) and the scan short"
-        text = f"The bolus {late}: {after_s:.0f} s of scan follow its arrival at {bolus.arrival_s:.0f} s, at least "
+        why = "The scan ends soon after the bolus"
+        if after_s >= LEAST_AFTER_ARRIVAL_S:
+            why = f"The bolus is wide ({width_s:.0f} s) and the scan short"
+        text = f"{why}: {after_s:.0f} s of scan follow its arrival at {bolus.arrival_s:.0f} s, at least "
         text += f"{needed_s:.0f} s are needed; volumes, late and slow tissue are doubtful."
         return Check("time after arrival", "warn", text, after_s)
     return Check("time after arrival", "pass", f"{after_s:.0f} s of scan follow the arrival.", after_s)
@@ -121,12 +127,24 @@ def _width_s(times_s: FloatArray, hu: FloatArray) -> float:
     return fine_s * int(np.count_nonzero(np.interp(between, times_s, hu) >= 0.5 * hu.max()))
 
 
-def _sampling(steps_s: FloatArray, method: DeconvolutionMethod) -> Check:
+def _sampling(times_s: FloatArray, bolus: Bolus, artery: VascularCurve, method: DeconvolutionMethod) -> Check:
+    """Return whether frames are evenly spaced, and where not, whether the arterial first pass lies in a gap."""
+    steps_s = np.diff(times_s)
     longest = float(steps_s.max())
-    if np.ptp(steps_s) > UNEVEN_SHARE * steps_s.mean():
-        text = f"Uneven sampling, {steps_s.min():.3g} to {longest:.3g} s: {UNEVEN.get(method, MODELLED)}."
-        return Check("sampling", "warn", text, longest)
-    return Check("sampling", "pass", "Frames are evenly spaced.", longest)
+    if np.ptp(steps_s) <= UNEVEN_SHARE * steps_s.mean():
+        return Check("sampling", "pass", "Frames are evenly spaced.", longest)
+    text = f"Uneven sampling, {steps_s.min():.3g} to {longest:.3g} s: {UNEVEN.get(method, MODELLED)}."
+    peak = int(artery.curve_hu.argmax())
+    fallen = artery.curve_hu[peak:] < 0.5 * artery.curve_hu[peak]
+    end_s = times_s[peak + int(fallen.argmax())] if fallen.any() else times_s[-1]
+    gaps = (steps_s > GAP_S) & (times_s[1:] > bolus.arrival_s) & (times_s[:-1] < end_s)
+    if gaps.any():
+        first = int(gaps.argmax())
+        text += (
+            f" Between {times_s[first]:.3g} and {times_s[first + 1]:.3g} s, in the arterial first pass, there is no "
+            "frame: height and onset of the input are not known, and flow, times and lesions are doubtful."
+        )
+    return Check("sampling", "warn", text, longest)
 
 
 def _interval(steps_s: FloatArray) -> Check:

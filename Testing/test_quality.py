@@ -448,6 +448,25 @@ def test_uneven_times_are_told():
     assert finding.status == "warn" and "1.5 to 3 s" in finding.text and finding.value == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize(
+    ("gap", "told"),
+    [
+        ((10, 14), "Between 10 and 14 s, in the arterial first pass"),
+        ((7, 11), "Between 7 and 11 s"),
+        ((19, 24), "Between 19 and 24 s"),
+        ((10, 13), ""),
+        ((6, 10), ""),
+        ((30, 40), ""),
+    ],
+)
+def test_a_gap_in_the_arterial_first_pass_is_told_with_its_place(gap, told):
+    """Which arrives at 10.5 s and has fallen to its half at 20 s: with 5 s flow is two thirds of the truth."""
+    times = np.arange(70.0)
+    times = times[(times <= gap[0]) | (times >= gap[1])]
+    text = next(one.text for one in checks(times=times) if one.name == "sampling")
+    assert (told in text) if told else "first pass" not in text
+
+
 @pytest.mark.parametrize("method", get_args(DeconvolutionMethod))
 def test_uneven_times_are_interpolated_by_methods_that_need_even_ones_alone(method):
     text = next(one.text for one in checks(times=UNEVEN, settings=Settings(method=method)) if one.name == "sampling")
@@ -526,7 +545,7 @@ def test_a_weak_artery_is_a_warning():
 def test_a_scan_that_stops_too_early_is_a_warning():
     found = doubts(times=np.arange(24.0))
     assert [f.status for f in found] == ["warn", "warn", "warn"]
-    assert "The bolus comes late: 12 s of scan follow its arrival at 10 s" in found[0].text
+    assert "The scan ends soon after the bolus: 12 s of scan follow its arrival at 10 s" in found[0].text
     assert "arterial curve ends at" in found[1].text and "late tissue may look ischemic" in found[1].text
     assert "venous curve ends at" in found[2].text and "with extrapolated areas" in found[2].text
 
