@@ -82,15 +82,19 @@ def worst_first(checks: Iterable[Check]) -> list[Check]:
 
 def _arrival(bolus: Bolus) -> Check:
     """Return whether the scan begins before the contrast agent arrives."""
-    if bolus.baseline_frames < FEWEST_BASELINE_FRAMES or bolus.falling_share > FALLING_SHARE:
-        return Check(
-            "bolus arrival",
-            "fail",
-            f"Contrast agent is there from the start of the scan: at least {FEWEST_BASELINE_FRAMES} frames before its "
-            f"arrival are needed; found {bolus.baseline_frames}, and {percent(bolus.falling_share)} of the vessels are "
-            "brighter in the first frame than at the end (or the head has moved).",
-            bolus.baseline_frames,
+    faults = []
+    if bolus.baseline_frames < FEWEST_BASELINE_FRAMES:
+        faults.append(
+            f"at least {FEWEST_BASELINE_FRAMES} frames before its arrival are needed; found {bolus.baseline_frames}"
         )
+    if bolus.falling_share > FALLING_SHARE:
+        faults.append(
+            "vessels must not be brighter in the first frame than at the end; found "
+            f"{percent(bolus.falling_share)} of the vessels that are (frames may be out of order, or the head moved)"
+        )
+    if faults:
+        text = f"Contrast agent is there from the start of the scan: {', and '.join(faults)}."
+        return Check("bolus arrival", "fail", text, bolus.baseline_frames)
     text = f"The scan begins before the bolus, which arrives at {bolus.arrival_s:.1f} s."
     return Check("bolus arrival", "pass", text, bolus.baseline_frames)
 
