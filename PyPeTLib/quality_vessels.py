@@ -235,7 +235,7 @@ def _vein_tail(vein: VascularCurve, transit: Transit, areas: float, *, small: bo
     end = end_share(vein.measured_hu)
     text = f"The venous curve ends at {percent(end)} of its peak"
     if end > COMPLETE_VEIN and small:
-        return Check("VOF tail", "warn", f"{text}.", end)
+        return Check("VOF tail", "warn", f"{text}; {UNSCALED}.", end)
     if end > COMPLETE_VEIN:
         text += ": partial volume rests on what was seen of it and a model of its way through the brain "
         text += f"(factor {transit.gain:.2f}; with extrapolated areas: {areas:.2f})."

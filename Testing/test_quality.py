@@ -349,7 +349,8 @@ def test_a_vein_that_nothing_was_scaled_to_is_not_said_to_have_been():
         found = {check.name: check for check in checks(vein=measured(change), **short)}
         assert "nothing was scaled to it, and CBF and CBV may be too high" in found["VOF quality"].text
         assert found["partial volume"].status == "not applicable"
-        assert "factor" not in found["VOF tail"].text
+        tail = found["VOF tail"]
+        assert "factor" not in tail.text and ("; nothing was scaled to it" in tail.text) == (tail.status == "warn")
 
 
 @pytest.mark.parametrize(
@@ -549,6 +550,14 @@ def test_a_scan_that_stops_too_early_is_a_warning():
     assert "The scan ends soon after the bolus: 12 s of scan follow its arrival at 10 s" in found[0].text
     assert "arterial curve ends at" in found[1].text and "late tissue may look ischemic" in found[1].text
     assert "venous curve ends at" in found[2].text and "with extrapolated areas" in found[2].text
+
+
+@pytest.mark.parametrize(("last", "told"), [(27, True), (28, False)])
+def test_a_scan_that_shows_hardly_the_first_pass_is_told_to_make_healthy_tissue_wrong(last, told):
+    """With 16.5 s after the arrival, and with 17.5 s."""
+    text = next(one.text for one in checks(times=np.arange(last + 1.0)) if one.name == "time after arrival")
+    assert "late and slow tissue are doubtful" in text
+    assert ("CBF and CBV of healthy tissue may be twice the truth" in text) == told
 
 
 def test_a_bolus_that_comes_late_is_a_warning_and_one_with_time_to_pass_is_none():
