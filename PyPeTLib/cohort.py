@@ -118,7 +118,7 @@ def compare_folders(
         except (InputError, OSError) as error:
             if alone:
                 raise
-            failed[name] = str(error)
+            failed[name] = str(error).removeprefix(f"Case {name}: ")
             continue
         show(comparison, pairs)
         cases.append(comparison)
@@ -202,7 +202,7 @@ def _assigned(
         except InputError as error:
             if alone:
                 raise
-            failed[name] = str(error)
+            failed[name] = str(error).removeprefix(f"Case {name}: ")
     return files, failed
 
 

@@ -14,6 +14,7 @@ from PyPeTLib.geometry import FloatArray, MaskArray
 from PyPeTLib.morphology import largest_part, outside
 from PyPeTLib.progress import Progress, silent
 from PyPeTLib.scan import LARGEST_HU
+from PyPeTLib.typeset import typeset
 
 #: What a voxel without a value counts as outside the head, in HU: the least that scanners store.
 AIR_HU = -1024
@@ -176,10 +177,10 @@ def _told(mean: FloatArray, count: npt.NDArray[np.int32], empty: MaskArray, no_h
     missing = count.size * int(np.count_nonzero(~empty)) - int(count.sum(dtype=np.int64))
     texts = []
     if missing:
-        texts.append(f"{missing} values outside the head were {no_hu}; they count as air ({AIR_HU} HU).")
+        texts.append(f"{missing} values outside the head were {no_hu}; they count as air ({typeset(str(AIR_HU))} HU).")
     if empty.any():
         numbers = ", ".join(map(str, np.flatnonzero(empty) + 1))
-        texts.append(f"No value was in frame {numbers}: all of it counts as air ({AIR_HU} HU).")
+        texts.append(f"No value was in frame {numbers}: all of it counts as air ({typeset(str(AIR_HU))} HU).")
     between = _without_values_between(mean > HEAD_HU, count)
     if between.size:
         which = ", ".join(str(number + 1) for number in between)

@@ -19,6 +19,7 @@ from PyPeTLib.files import scan_name
 from PyPeTLib.geometry import FloatArray
 from PyPeTLib.nrrd_headers import nrrd_header
 from PyPeTLib.scan import TIMES_ROUNDED_S
+from PyPeTLib.typeset import typeset
 
 #: Fewest frames that can hold a baseline, a first pass and a washout.
 MINIMUM_FRAMES = 10
@@ -307,7 +308,7 @@ def odd_step(times_s: FloatArray) -> tuple[float, str] | None:
     if not odd.any():
         return None
     first = int(np.argmax(odd))
-    return float(steps[first]), f"{steps[first]:g} s from frame {first + 1} to {first + 2}"
+    return float(steps[first]), f"{typeset(f'{steps[first]:g}')} s from frame {first + 1} to {first + 2}"
 
 
 def sidecar_path(scan: Path) -> Path:

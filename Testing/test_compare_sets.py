@@ -57,6 +57,7 @@ def test_cases_that_only_one_side_has_are_named(data_set, runs, tmp_path, capsys
     found = compared(results, references)
     assert found.unused == ("sub-04_ses-01", "sub-05_ses-02")
     assert set(found.failed) == {"sub-03_ses-01", "sub-09_ses-01"}
+    assert found.failed["sub-09_ses-01"].startswith("reference maps of this case are needed")  # its name stands before
     assert "**References without results** (2 cases)\n\nsub-04_ses-01, sub-05_ses-02\n" in markdown(found)
     cases = tables_of(found)["cases"]
     assert dict(zip(cases["case"], cases["status"], strict=True)) == {
@@ -100,7 +101,7 @@ def test_one_mask_does_not_serve_many(data_set, runs, capsys):
 def test_a_data_set_without_any_case_is_refused(data_set, runs, tmp_path, capsys):
     put_isles(tmp_path, runs / "other", "sub-09", "ses-01")
     message = refused([data_set / "results", tmp_path, "-o", tmp_path / "out"], capsys)
-    assert "none of 3 cases can be compared; sub-01_ses-01: Case sub-01_ses-01: reference maps of this case" in message
+    assert "none of 3 cases can be compared; sub-01_ses-01: reference maps of this case" in message
     assert not (tmp_path / "out").exists()
 
 

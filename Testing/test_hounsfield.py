@@ -65,7 +65,7 @@ def test_a_frame_without_values_counts_as_air_and_is_named(offset, number):
     np.testing.assert_array_equal(found[others], values[others] - offset)
     missing = next(check for check in checks if check.name == "missing values")
     assert (missing.status, missing.value) == ("warn", 0)
-    assert missing.text == f"No value was in frame {number}: all of it counts as air (-1024 HU)."
+    assert missing.text == f"No value was in frame {number}: all of it counts as air (−1024 HU)."
 
 
 def test_frames_that_lack_values_inside_the_head_are_named():

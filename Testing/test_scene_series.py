@@ -268,7 +268,7 @@ def test_too_few_frames_are_refused():
 @pytest.mark.parametrize("labels", ["0,1000,900", "0,1000,1000"])
 def test_times_that_do_not_increase_are_refused(labels):
     more = ",".join(str(2000 + 1000 * k) for k in range(9))
-    with pytest.raises(InputError, match=r"must increase .* found -?[0-9.]+ s from frame 2 to 3"):
+    with pytest.raises(InputError, match=r"must increase .* found −?[0-9.]+ s from frame 2 to 3"):
         series_from_node(sequence(volumes(), labels=f"{labels},{more}"))
 
 

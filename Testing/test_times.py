@@ -17,6 +17,7 @@ from PyPeTLib.checks import Check
 from PyPeTLib.errors import InputError
 from PyPeTLib.read import read_series, read_times
 from PyPeTLib.scan import Series
+from PyPeTLib.typeset import typeset
 
 #: A whole number that no float holds.
 HUGE = f"1{'0' * 400}"
@@ -94,7 +95,7 @@ def test_wrong_number_of_times_is_refused_with_both_numbers(timeless: Path) -> N
 
 @pytest.mark.parametrize("interval", [0.0, 0.001, 100.0, -1.0, np.nan, np.inf])
 def test_impossible_interval_is_refused_with_both_numbers(timeless: Path, interval: float) -> None:
-    found = rf"increase by 0\.1 to 30 s.*found {interval:g} s"
+    found = rf"increase by 0\.1 to 30 s.*found {typeset(f'{interval:g}')} s"
     with pytest.raises(InputError, match=found if np.isfinite(interval) else "increase by"):
         read_series(timeless, interval_s=interval)
 
@@ -113,7 +114,7 @@ def test_times_that_do_not_increase_are_refused(timeless: Path) -> None:
     times = np.arange(FRAMES, dtype=float)
     times[6] = 4.0
     with pytest.raises(
-        InputError, match=r"found -1 s from frame 6 to 7 .*\. Put the frames in the order of their times"
+        InputError, match=r"found −1 s from frame 6 to 7 .*\. Put the frames in the order of their times"
     ):
         read_series(timeless, times_s=times)
 
