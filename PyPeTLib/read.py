@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -290,7 +290,11 @@ def _open_scan(path: ScanPath, series_number: int | None) -> _Opened:
 def _files_of(path: ScanPath) -> tuple[Path, list[Path], list[Path]]:
     """Return what names a scan, its files, and those of them that are DICOM images."""
     if not isinstance(path, str | Path):
-        files = [full_path(one) for one in path]
+        listed = list(path) if isinstance(path, Iterable) else [path]
+        if not all(isinstance(one, str | Path) for one in listed):
+            need = "the path of a file or folder, or a list of such paths, is needed"
+            raise InputError(f"Scan: {need}; found {type(path).__name__}. For an array give Series to analyze.")
+        files = [full_path(one) for one in listed]
         if not files:
             raise InputError("Scan: one 3D file a frame is needed; found an empty list. Give files or their folder.")
         return files[0].parent, files, _dicom_among(files)

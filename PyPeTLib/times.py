@@ -63,6 +63,9 @@ SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "mse
 #: Where a multi-volume of 3D Slicer keeps what it was sorted by, the times of its frames most often, and their unit.
 MULTI_LABELS, MULTI_UNIT = "multivolume.framelabels", "multivolume.frameidentifyingdicomtagunits"
 
+#: Letters of what was given that a message repeats.
+LONGEST_FOUND = 40
+
 CURE = "Give --interval SECONDS or --times FILE"
 
 
@@ -152,12 +155,24 @@ def resolve_times(
     if times_s is not None and interval_s is not None:
         raise InputError("Times: either an interval or a list of times is needed; found both. Leave one out.")
     if times_s is not None:
-        listed = np.asarray(times_s, dtype=float)
+        listed = _numbers_given(times_s, "a list of times")
         return _beside_known(TimeAxis(listed, f"given: {listed.size} times"), scan, frames, stored)
     if interval_s is not None:
-        given = TimeAxis(_regular(frames, interval_s), f"given: interval {interval_s:g} s")
+        interval = float(_numbers_given(interval_s, "one number", dimensions=0))
+        given = TimeAxis(_regular(frames, interval), f"given: interval {interval:g} s")
         return _beside_known(given, scan, frames, stored)
     return _checked(_known_times(scan, frames, stored), scan, frames)
+
+
+def _numbers_given(given: npt.ArrayLike, need: str, *, dimensions: int = 1) -> FloatArray:
+    """Return what a program gives as numbers, which it may be no number or too many."""
+    try:
+        numbers = np.asarray(given, dtype=float)
+    except (TypeError, ValueError):
+        numbers = None
+    if numbers is None or numbers.ndim != dimensions:
+        raise InputError(f"Times: {need} in s is needed; found {str(given)[:LONGEST_FOUND]!r}. {CURE}.")
+    return numbers
 
 
 def _regular(frames: int, interval_s: float) -> FloatArray:

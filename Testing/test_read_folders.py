@@ -117,6 +117,11 @@ def test_empty_folder_and_empty_list_are_refused(tmp_path: Path) -> None:
     need = "one 3D NIfTI or NRRD file a frame, one 4D file, or DICOM images, are needed"
     with pytest.raises(InputError, match=f"{need}; found 0 other files"):
         read_series(tmp_path)
+    for none in (None, 5, np.zeros((12, 2, 2, 2)), [None]):
+        with pytest.raises(
+            InputError, match=r"the path of a file or folder, or a list of such paths, is needed; found"
+        ):
+            read_series(none)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="found an empty list"):
         read_series([])
 

@@ -83,6 +83,21 @@ def test_uneven_times_that_were_used_are_told_with_their_range(tmp_path: Path) -
     assert told(read_series(path)).text == said
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"times_s": "abc"}, "a list of times in s is needed; found 'abc'"),
+        ({"times_s": [1, "x"]}, "a list of times in s is needed; found"),
+        ({"times_s": 3.0}, "a list of times in s is needed; found '3.0'"),
+        ({"interval_s": "fast"}, "one number in s is needed; found 'fast'"),
+        ({"interval_s": [1.0, 2.0]}, "one number in s is needed; found"),
+    ],
+)
+def test_what_is_no_time_is_refused_in_words(timeless: Path, given: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_series(timeless, **given)
+
+
 def test_both_times_and_interval_are_refused(timeless: Path) -> None:
     with pytest.raises(InputError, match="either an interval or a list of times"):
         read_series(timeless, times_s=np.arange(FRAMES), interval_s=1.0)
