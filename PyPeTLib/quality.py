@@ -25,6 +25,8 @@ from PyPeTLib.typeset import percent
 USUAL_WIDTH_S, LATER_WIDTHS = 9.0, 0.7
 #: With less scan than this after the arrival, in s, not only late tissue suffers: of a head that ends 10 to 16 s after
 #: it, white matter has 1.2 to 1.6 times the true flow and 1.3 to 2.4 times the blood; with 19 s it has the true ones.
+#: A scan that is over before a usual first pass would be (`USUAL_WIDTH_S`) has no maps: with 7 s volumes of a head were
+#: 3.6 times the truth, and none of its 90 mL of late tissue was found.
 HARDLY_ANY_S = 17.0
 #: Fewer baseline frames than this cannot be averaged: the bolus was there from the start.
 FEWEST_BASELINE_FRAMES = 2
@@ -124,7 +126,7 @@ def _after_arrival(series: Series, bolus: Bolus, artery: VascularCurve) -> Check
         text = f"{why}: {after_s:.0f} s of scan follow its arrival at {bolus.arrival_s:.0f} s, at least "
         text += f"{needed_s:.0f} s are needed; volumes, late and slow tissue are doubtful"
         text += ", and CBF and CBV of healthy tissue may be twice the truth." if after_s < HARDLY_ANY_S else "."
-        return Check("time after arrival", "warn", text, after_s)
+        return Check("time after arrival", "fail" if after_s < USUAL_WIDTH_S else "warn", text, after_s)
     return Check("time after arrival", "pass", f"{after_s:.0f} s of scan follow the arrival.", after_s)
 
 

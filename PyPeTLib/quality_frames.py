@@ -34,7 +34,10 @@ def judge_motion(motion: Motion, *, settings: Settings) -> tuple[Check, ...]:
     """Return what is to be known of motion: frames that were resampled, and those that moved too far for it."""
     moved, beyond = motion.displacement_mm, motion.displacement_mm > settings.motion_limit_mm
     corrected = Check("motion", "pass", f"The head moved by {moved.max():.1f} mm at most.", float(moved.max()))
-    if motion.corrected.any():
+    if motion.corrected.any() and moved.max() <= settings.motion_tolerance_mm:
+        text = f"{corrected.text[:-1]}, as little as motion=auto leaves as it is; motion=on resampled its frames."
+        corrected = replace(corrected, text=text)
+    elif motion.corrected.any():
         text = (
             f"The head moved by up to {moved.max():.1f} mm and {motion.largest_turn_degrees:.1f}°: "
             f"{motion.corrected.sum()} of {moved.size} frames were resampled to the position of the first; brain "

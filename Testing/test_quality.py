@@ -275,6 +275,13 @@ def test_motion_warns_where_frames_were_moved_or_moved_too_far(motion, statuses)
     assert [check.status for check in found] == statuses
 
 
+@pytest.mark.parametrize(("moved_mm", "status"), [(0.2, "pass"), (0.5, "warn")])
+def test_a_still_head_whose_frames_were_resampled_by_wish_is_none_that_moved(moved_mm, status):
+    found = judge_motion(moved(0.0, moved_mm, corrected=[1]), settings=Settings(motion="on"))[0]
+    assert found.status == status and ("may be off" in found.text) == (status == "warn")
+    assert status == "warn" or "motion=on" in found.text
+
+
 @pytest.mark.parametrize(("share", "statuses"), [(0.99, ["pass", "pass"]), (1.01, ["pass", "warn"])])
 def test_frames_beyond_the_limit_of_the_settings_are_counted(share, statuses):
     chosen = Settings(motion_limit_mm=8.0)
@@ -558,6 +565,13 @@ def test_a_scan_that_shows_hardly_the_first_pass_is_told_to_make_healthy_tissue_
     text = next(one.text for one in checks(times=np.arange(last + 1.0)) if one.name == "time after arrival")
     assert "late and slow tissue are doubtful" in text
     assert ("CBF and CBV of healthy tissue may be twice the truth" in text) == told
+
+
+@pytest.mark.parametrize(("arrival_s", "status"), [(60.5, "fail"), (59.5, "warn")])
+def test_a_scan_that_ends_before_a_usual_first_pass_is_over_is_refused(arrival_s, status):
+    """With 8.5 s after the arrival, and with 9.5 s."""
+    found = checks(bolus=lambda bolus: replace(bolus, arrival_s=arrival_s))
+    assert {check.name: check.status for check in found}["time after arrival"] == status
 
 
 def test_a_bolus_that_comes_late_is_a_warning_and_one_with_time_to_pass_is_none():
