@@ -56,10 +56,9 @@ def gaussian_in_mask(
         smoothed: Float32Array = gaussian_filter(image, sigma, mode="constant", truncate=KERNEL_REACH)
         return smoothed
 
-    weight = filtered(inside.astype(np.float32))[inside]
-    images = list(on_grid(rows, inside))
-    columns = in_parallel(lambda image: filtered(image)[inside] / weight, images, progress=progress)
-    return np.stack(list(columns), axis=1)
+    images = [inside.astype(np.float32), *on_grid(rows, inside)]
+    weight, *columns = in_parallel(lambda image: filtered(image)[inside], images, progress=progress)
+    return np.stack([column / weight for column in columns], axis=1)
 
 
 def averaged_width_mm(voxels: float, geometry: Geometry) -> float:
