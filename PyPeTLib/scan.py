@@ -126,7 +126,7 @@ class TimeCurve:
     Raises
     ------
     InputError
-        If the shapes differ, a value is missing, or the times do not increase.
+        If something is no number, the shapes differ, a value is missing, or the times do not increase.
 
     Examples
     --------
@@ -138,7 +138,10 @@ class TimeCurve:
     hu: FloatArray
 
     def __post_init__(self) -> None:
-        times, hu = (np.array(values, dtype=float) for values in (self.times_s, self.hu))
+        try:
+            times, hu = (np.array(values, dtype=float) for values in (self.times_s, self.hu))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"Curve: numbers are needed, times in s and HU; found {error}. Give two lists.") from error
         if times.ndim != 1 or times.shape != hu.shape or times.size < FEWEST_POINTS:
             need = f"at least {FEWEST_POINTS} points are needed, each a time in s and HU"
             found = f"times of shape {times.shape} and HU of shape {hu.shape}"

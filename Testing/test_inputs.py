@@ -148,6 +148,12 @@ def test_curve_of_two_shapes_is_refused():
         TimeCurve(np.zeros((5, 2)), np.zeros((5, 2)))
 
 
+@pytest.mark.parametrize("hu", [["low", "high", "low", "low", "low"], [[1.0], [1.0, 2.0]], [{}] * 5])
+def test_curve_without_numbers_is_refused(hu):
+    with pytest.raises(InputError, match="numbers are needed, times in s and HU; found"):
+        TimeCurve(TIMES, hu)
+
+
 def test_columns_without_names_of_ours_are_the_first_two():
     columns = {"t": np.array(TIMES), "artery": np.array(HU), "vein": np.zeros(5)}
     assert curve_of_columns(columns, column="vof_hu", name="x").hu.tolist() == HU
