@@ -271,7 +271,7 @@ def _background_in_words(reference: Image) -> str:
     filling = _filling(reference.values) if reference.outside is None else np.nan
     if np.isfinite(filling):
         return f"{typeset(f'{filling:g}')} there and along the edge of its slices"
-    return f"{reference.outside or 0.0:g} there, up to the edge of the slice"
+    return f"{typeset(f'{reference.outside or 0.0:g}')} there, up to the edge of the slice"
 
 
 def _check_sizes(image: Image, reference: Image) -> None:

@@ -13,7 +13,7 @@ from compare_cases import MAPS, compared, maps_in, moved, refused
 from PyPeTLib.beside import read_beside
 from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Geometry, Image
-from PyPeTLib.pairing import pair_up, resampled
+from PyPeTLib.pairing import describe_resampling, mask_on, pair_up, resampled
 from PyPeTLib.read import read_image
 from PyPeTLib.write import write_image
 
@@ -128,6 +128,62 @@ def test_averaging_does_not_shift(turn):
     np.testing.assert_allclose(found[inside], linear(coarse)[inside], atol=0.5)
     inner = found[1, 2:-2, 2:-2]
     np.testing.assert_allclose(inner, linear(coarse)[1, 2:-2, 2:-2], atol=1e-6)
+
+
+def turned(degrees):
+    """Axes turned about z, then tilted about x."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_averaging_is_over_the_voxels_of_a_tilted_slab(flipped):
+    """The finer image lies along its axes, or along them with x reversed."""
+    axes, spacing = turned(20.0), np.array([0.5, 0.5, 2.0])
+    coarse = Geometry((7, 6, 3), (2.0, 2.0, 8.0), (-5.0, 3.0, 2.0), tuple(axes.ravel().tolist()))
+    corner = np.asarray(coarse.origin_mm) - axes @ (1.5 * spacing)
+    turn = np.diag((-1.0, 1.0, 1.0)) if flipped else np.eye(3)
+    first = corner + axes[:, 0] * (27 * 0.5 * flipped)
+    fine = Geometry((28, 24, 12), tuple(spacing.tolist()), tuple(first.tolist()), tuple((axes @ turn).ravel().tolist()))
+    noise = np.random.default_rng(0).normal(5.0, 1.0, fine.shape)
+    blocks = noise[..., :: -1 if flipped else 1].reshape(3, 4, 6, 4, 7, 4).mean(axis=(1, 3, 5))
+    found = resampled(Image(noise, fine, "s"), coarse)
+    np.testing.assert_allclose(found.values, blocks, rtol=1e-6)
+    assert found.unit == "s"
+
+
+@pytest.mark.parametrize(
+    ("pixel_mm", "said"), [(1.4, "interpolated linearly"), (2.2, "averaged over voxels of 2.2×2.2×5")]
+)
+def test_a_voxel_is_measured_along_the_axes_of_a_turned_image(pixel_mm, said):
+    """By 45° its sides are 0.7 of their length along either axis, not 1.4 together."""
+    c = np.sqrt(0.5)
+    target = Geometry((4, 4, 2), (pixel_mm, pixel_mm, 5.0), direction=(c, -c, 0, c, c, 0, 0, 0, 1))
+    assert said in describe_resampling(Geometry((8, 8, 2), (1.0, 1.0, 5.0)), target)
+
+
+@pytest.mark.parametrize(("shift", "inside"), [(0.4, 5), (0.6, 4)])
+def test_a_mask_on_another_grid_has_the_voxels_that_lie_in_it_by_half(shift, inside):
+    grid = Geometry((10, 4, 2), (1.0, 1.0, 5.0))
+    mask = Image(np.broadcast_to(np.arange(10) < 5, grid.shape).copy(), grid)
+    found = mask_on(mask, replace(grid, origin_mm=(shift, 0.0, 0.0)))
+    assert found.sum(axis=2).tolist() == [[inside] * 4] * 2
+
+
+def test_infinite_voxels_of_another_grid_are_told_of_wherever_they_enter():
+    grid = Geometry((10, 8, 2), (1.0, 1.0, 5.0))
+    values = np.full(grid.shape, 5.0)
+    values[0, 4, 4] = -np.inf
+    moved_a_little = replace(grid, origin_mm=(0.3, 0.0, 0.0))
+    remarks = pair_up(Image(np.ones(grid.shape), grid), Image(values, moved_a_little)).remarks
+    assert remarks[0].startswith("The reference is infinite in 2 voxels of those to compare")
+
+
+def test_a_map_and_a_reference_in_different_places_are_named_in_this_order():
+    here = Geometry((10, 8, 2), (1.0, 1.0, 5.0))
+    there = Geometry((6, 5, 2), (1.0, 1.0, 5.0), (500.0, 0.0, 0.0))
+    with pytest.raises(InputError, match=r"none in common between 10×8×2 .* and 6×5×2 "):
+        pair_up(*(Image(np.ones(grid.shape), grid) for grid in (here, there)))
 
 
 def test_a_reference_somewhere_else_is_refused(runs, tmp_path, capsys):

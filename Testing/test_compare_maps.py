@@ -15,10 +15,11 @@ from compare_cases import MAPS, compared, maps_in, put_run, refused
 from PyPeTLib.cli import main
 from PyPeTLib.cohort import Cohort
 from PyPeTLib.compare_tables import markdown
+from PyPeTLib.errors import InputError
 from PyPeTLib.geometry import Geometry, Image
-from PyPeTLib.pairing import pair_up
+from PyPeTLib.pairing import EmptyReferenceError, limited, pair_up
 from PyPeTLib.read import read_image
-from PyPeTLib.typeset import typeset
+from PyPeTLib.typeset import percent, typeset
 from PyPeTLib.write import write_image
 
 comparison, isles = compare_cases.comparison, compare_cases.isles
@@ -150,6 +151,111 @@ def test_a_number_below_0_around_the_head_is_no_value_which_is_said(number):
 def test_numbers_below_0_that_differ_are_values_up_to_the_edge():
     values = np.random.default_rng(0).normal(0.0, 1.0, (2, 8, 8))
     assert pair_up(ring(1.0, 9.0), replace(ring(1.0), values=values)).compared.all()
+
+
+@pytest.mark.parametrize(("missing", "values"), [(5, 16), (6, 64 - 6)])
+def test_zeros_are_values_from_a_fifth_of_the_slices_edge_missing_on(missing, values):
+    """Six of 28 voxels."""
+    theirs = changed(ring(5.0), ((0, 0, slice(missing)), np.nan))
+    assert pair_up(ring(1.0, 9.0), theirs).compared.sum(axis=(1, 2)).tolist() == [values, 16]
+
+
+@pytest.mark.parametrize(("filled", "left_out"), [(11, 0), (12, 12)])
+def test_a_number_below_0_is_no_value_from_a_fifth_of_the_edge_on(filled, left_out):
+    """Twelve of 56 voxels, both slices together; another number in one of them is a value."""
+    theirs = changed(ring(5.0, 1.0), ((0, 0, slice(8)), -1.0), ((0, 7, slice(filled - 8)), -1.0), ((1, 7, 7), -2.0))
+    assert (~pair_up(ring(1.0, 9.0), theirs).compared).sum() == left_out
+
+
+def test_one_voxel_of_a_tiny_map_is_no_background():
+    tiny = Image(np.array([[[-1.0, 2.0], [3.0, 4.0]]]), Geometry((2, 2, 1), (1.0, 1.0, 5.0)))
+    assert pair_up(tiny, tiny).compared.all()
+
+
+def test_a_number_below_0_and_nan_are_one_background_beside_which_zeros_are_values():
+    theirs = changed(ring(5.0, -1.0), ((slice(None), 0), np.nan), ((1, slice(1, 8), 4), 0.0))
+    assert pair_up(ring(1.0, 9.0), theirs).compared.sum(axis=(1, 2)).tolist() == [16, 16 + 3]
+
+
+def test_zeros_that_a_background_touches_at_a_corner_or_in_another_slice_are_values():
+    corner = changed(ring(5.0), ((0, (1, 2), (2, 1)), 5.0), ((0, 2, 2), 0.0))
+    assert pair_up(ring(1.0, 9.0), corner).compared[0, 2, 2]
+    other_slice = changed(ring(5.0), (0, 0.0), ((1, 3, 3), 0.0))
+    assert pair_up(ring(1.0, 9.0), other_slice).compared.sum(axis=(1, 2)).tolist() == [0, 16]
+
+
+def test_infinite_values_of_either_are_none():
+    theirs, ours = changed(ring(5.0), ((0, 3, 3), -np.inf)), changed(ring(1.0, 9.0), ((1, 3, 3), np.inf))
+    pair = pair_up(ours, theirs)
+    assert pair.compared.sum() == 30
+    assert np.isnan([pair.reference.values[0, 3, 3], pair.image.values[1, 3, 3]]).all()
+
+
+def test_maps_of_whole_numbers_have_a_background_too():
+    whole = [replace(one, values=one.values.astype(np.int16)) for one in (ring(1.0, 9.0), ring(5.0))]
+    assert pair_up(*whole).compared.sum() == 32
+
+
+@pytest.mark.parametrize(("zeros", "told"), [(1, False), (3, True)])
+def test_a_background_within_what_is_compared_is_told_of_from_a_hundredth_on(zeros, told):
+    grid = Geometry((10, 10, 2), (1.0, 1.0, 5.0))
+    theirs = changed(Image(np.full(grid.shape, 5.0), grid), ((0, 0, slice(zeros)), 0.0))
+    remarks = pair_up(Image(np.ones(grid.shape), grid), theirs).remarks
+    assert any("as a background is" in remark for remark in remarks) == told and len(remarks) == told
+
+
+@pytest.mark.parametrize(("columns", "told"), [(9, True), (11, False)])
+def test_a_reference_with_values_in_less_than_half_is_doubted(columns, told):
+    grid = Geometry((20, 8, 2), (1.0, 1.0, 5.0))
+    theirs = changed(Image(np.full(grid.shape, 5.0), grid), ((..., slice(columns, 20)), np.nan))
+    pair = pair_up(Image(np.ones(grid.shape), grid), theirs)
+    assert pair.coverage == pytest.approx(columns / 20)
+    assert any("does it lie where the map does?" in remark for remark in pair.remarks) == told
+
+
+@pytest.mark.parametrize(("outside", "said"), [(0.0, "0"), (-5.0, "−5")])
+def test_the_number_known_to_be_outside_the_mask_is_named_as_the_background(outside, said):
+    """Whatever else fills the edge."""
+    theirs = changed(ring(5.0, -1.0), ((slice(None), 0), outside), outside=outside)
+    (remark,) = pair_up(ring(1.0, 9.0), theirs).remarks
+    assert f"in {percent(16 / 128)} of the voxels to compare: it is {said} there, up to the edge of the sli" in remark
+
+
+def test_what_a_reference_lacks_outside_the_mask_is_not_held_against_it():
+    theirs = ring(5.0, np.nan)
+    within = Image(np.isfinite(theirs.values), theirs.geometry)
+    pair = pair_up(ring(1.0, 9.0), theirs, within)
+    assert (pair.coverage, pair.remarks) == (1.0, ())
+    endless = changed(ring(5.0), ((0, 0, 0), np.inf))
+    assert pair_up(ring(1.0, 9.0), endless, within).remarks == ()
+
+
+def test_coverage_without_a_mask_is_of_the_voxels_that_the_map_has():
+    assert pair_up(ring(1.0, np.nan), ring(5.0, 7.0)).coverage == 1.0
+
+
+def test_a_reference_with_values_outside_the_mask_only_has_none_to_compare():
+    around = ring(np.nan, 5.0)
+    within = Image(np.isnan(around.values), around.geometry)
+    with pytest.raises(EmptyReferenceError, match=r"^Reference: values in voxels of the mask are needed; found none"):
+        pair_up(ring(1.0, 9.0), around, within)
+
+
+def test_zeros_of_a_brain_that_reaches_the_edge_of_its_slice_are_values():
+    """As where the slab cuts a head: little of the edge is outside."""
+    brain = np.ones((2, 8, 8), dtype=bool)
+    brain[:, 0, :3] = False
+    theirs = limited(changed(ring(5.0, 5.0), ((0, 7), 0.0)), brain)
+    np.testing.assert_array_equal(pair_up(ring(1.0, 9.0), theirs).compared, brain)
+
+
+@pytest.mark.parametrize(("name", "flat"), [("Map", 0), ("Reference", 1)])
+def test_a_single_line_of_voxels_is_no_map(name, flat):
+    images = [Image(np.ones((1, 2, 8)), Geometry((8, 2, 1), (1.0, 1.0, 5.0)))] * 2
+    assert pair_up(*images).compared.all()
+    images[flat] = Image(np.ones((1, 1, 8)), Geometry((8, 1, 1), (1.0, 1.0, 5.0)))
+    with pytest.raises(InputError, match=f"^{name}: a slice or a volume is needed .* a single line of voxels, 8×1×1"):
+        pair_up(*images)
 
 
 def test_what_is_known_to_be_outside_the_mask_decides_what_has_no_value(tmp_path):
