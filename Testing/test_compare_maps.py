@@ -173,8 +173,8 @@ def test_one_voxel_of_a_tiny_map_is_no_background():
 
 
 def test_a_number_below_0_and_nan_are_one_background_beside_which_zeros_are_values():
-    theirs = changed(ring(5.0, -1.0), ((slice(None), 0), np.nan), ((1, slice(1, 8), 4), 0.0))
-    assert pair_up(ring(1.0, 9.0), theirs).compared.sum(axis=(1, 2)).tolist() == [16, 16 + 3]
+    theirs = changed(ring(5.0, -1.0), ((slice(None), 0, slice(3)), np.nan), ((1, slice(8), 4), 0.0))
+    assert pair_up(ring(1.0, 9.0), theirs).compared.sum(axis=(1, 2)).tolist() == [16, 16 + 4]
 
 
 def test_zeros_that_a_background_touches_at_a_corner_or_in_another_slice_are_values():
@@ -199,7 +199,8 @@ def test_maps_of_whole_numbers_have_a_background_too():
 @pytest.mark.parametrize(("zeros", "told"), [(1, False), (3, True)])
 def test_a_background_within_what_is_compared_is_told_of_from_a_hundredth_on(zeros, told):
     grid = Geometry((10, 10, 2), (1.0, 1.0, 5.0))
-    theirs = changed(Image(np.full(grid.shape, 5.0), grid), ((0, 0, slice(zeros)), 0.0))
+    image = Image(np.full(grid.shape, 5.0), grid)
+    theirs = changed(image, ((0, 0, slice(zeros)), 0.0), ((1, 5, slice(2, 6)), np.nan))
     remarks = pair_up(Image(np.ones(grid.shape), grid), theirs).remarks
     assert any("as a background is" in remark for remark in remarks) == told and len(remarks) == told
 
