@@ -71,7 +71,7 @@ def test_averaging_is_along_the_axes_of_the_patient_however_the_finer_image_is_s
     np.testing.assert_allclose(resampled(Image(noise, fine), grid).values, blocks, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("shift", "known"), [(0.5, 5), (0.55, 4)])
+@pytest.mark.parametrize(("shift", "known"), [(0.5, 5), (0.55, 4), (0.6, 4)])
 def test_a_voxel_has_a_value_from_halfway_to_one_on(shift, known):
     values = np.where(np.arange(10) < 5, 3.0, np.nan) * np.ones((2, 4, 1))
     grid = Geometry((10, 4, 2), (1.0, 1.0, 5.0))

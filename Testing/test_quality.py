@@ -564,7 +564,7 @@ def test_a_scan_that_shows_hardly_the_first_pass_is_told_to_make_healthy_tissue_
     """With 16.5 s after the arrival, and with 17.5 s."""
     text = next(one.text for one in checks(times=np.arange(last + 1.0)) if one.name == "time after arrival")
     assert "late and slow tissue are doubtful" in text
-    assert ("CBF and CBV of healthy tissue may be twice the truth" in text) == told
+    assert ("CBF and CBV of healthy tissue may be 1.7 times the truth" in text) == told
 
 
 @pytest.mark.parametrize(("arrival_s", "status"), [(60.5, "fail"), (59.5, "warn")])

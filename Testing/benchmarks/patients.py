@@ -42,6 +42,10 @@ PATIENTS = {
     "80 HU in the blood before": Patient(before_hu=80.0),
     "1, 5 and 10 s, read as 1 s": Patient(times_s=SPARSER_S, told_s=EVEN_S[: len(SPARSER_S)]),
     "scan of 36 s, bolus 12 s wide": Patient(times_s=EVEN_S[:36], width_s=12.0),
+    "scan of 26 s": Patient(times_s=EVEN_S[:27]),
+    "scan of 22 s": Patient(times_s=EVEN_S[:23]),
+    "no frame between 12 and 17 s": Patient(times_s=(*EVEN_S[:13], *EVEN_S[17:])),
+    "no frame between 13 and 18 s": Patient(times_s=(*EVEN_S[:14], *EVEN_S[18:])),
 }
 CLASSES = ("gray", "white", "late", "core")
 
