@@ -42,8 +42,8 @@ UNEVEN: dict[DeconvolutionMethod, str] = {
 }
 #: ... a model of tissue has a value at any time.
 MODELLED = "the model of tissue is sampled when the scan was"
-#: A gap as long as this in s may hide height or onset of a first pass: with 5 s about the peak flow of healthy tissue is
-#: 6 to 13 % lower or higher than without (`Testing/benchmarks/patients.py`, "no frame between ...").
+#: A gap as long as this in s may hide height or onset of a first pass: with 5 s about the peak flow of healthy tissue
+#: is 6 to 13 % lower or higher than without (`Testing/benchmarks/patients.py`, "no frame between ...").
 GAP_S = 3.5
 #: Frames so far apart, in s, leave the simulated bias of a linear method wrong: of a head with frames every 3 s flow
 #: comes out 0.8 (sSVD) to 1.2 times (bSVD, oSVD, tikhonov) the truth.
