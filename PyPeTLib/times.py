@@ -165,7 +165,7 @@ def resolve_times(
 
 
 def _numbers_given(given: npt.ArrayLike, need: str, *, dimensions: int = 1) -> FloatArray:
-    """Return what a program gives as numbers, which it may be no number or too many."""
+    """Return what a caller gave as numbers, of so many dimensions; it may be none, or of others."""
     try:
         numbers = np.asarray(given, dtype=float)
     except (TypeError, ValueError):
